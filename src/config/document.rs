@@ -1,0 +1,657 @@
+//! The document as it is written: one struct a section, strict, without meaning yet.
+//!
+//! Every field is optional here, whatever the policy requires: a missing key is reported by
+//! `compile` beside all the other errors, with its path. No `flatten`, `untagged` or internally
+//! tagged enum stands here, because serde loses an error's path in them.
+//!
+//! A key stands here only when the feature behind it is built.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::duration::Span;
+
+#[cfg(feature = "cli")]
+use schemars::JsonSchema;
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[cfg_attr(feature = "cli", derive(JsonSchema))]
+        #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+        pub struct $name { $($(#[$fdoc])* pub $field: $type,)* }
+    };
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[cfg_attr(feature = "cli", derive(JsonSchema))]
+        #[serde(rename_all = "camelCase")]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+    };
+}
+
+section! {
+    /// One Bartizan policy: the same document for Istio (`pluginConfig`), Envoy (`StringValue`),
+    /// Helm (`.Values.policy`) and the command line.
+    Document {
+        /// The version of the document's form. Always 1.
+        version: Option<u64>,
+        /// The policy's name, `[a-z0-9-]`, at most 63 characters: the prefix of the state that it shares between workers.
+        name: Option<String>,
+        /// Hold request headers until the body is judged. Needs Envoy's `allow_on_headers_stop_iteration: true`,
+        /// which a WasmPlugin can't set. Default false.
+        hold_headers: Option<bool>,
+        /// Who the caller is. Required.
+        authn: Option<Authn>,
+        /// What callers may do, by role name. Required; a caller with none of these roles is refused everything.
+        roles: Option<BTreeMap<String, Role>>,
+        /// What is searched for and what follows, by guard name.
+        guards: Option<BTreeMap<String, Guard>>,
+        /// Which detection rules are in force.
+        rules: Option<Rules>,
+        /// Which paths are guarded and how their bodies read. Required.
+        routes: Option<Vec<Route>>,
+        /// What happens to a request that no route matches. Default deny.
+        unmatched: Option<Unmatched>,
+        /// What happens to content that can't be scanned, by kind.
+        unscanned: Option<Unscanned>,
+        /// Bounds on what one request may cost.
+        limits: Option<Limits>,
+        /// What is written about a request, and where.
+        audit: Option<Audit>,
+    }
+}
+
+section! {
+    /// Authentication.
+    Authn {
+        /// Trusted token issuers. A list that is empty refuses everybody.
+        issuers: Option<Vec<Issuer>>,
+        /// Headers that may carry the token, in lower case. Default `[authorization]`; `authorization` takes the
+        /// Bearer scheme, every other header the bare token.
+        token_from: Option<Vec<String>>,
+        /// Tolerance for `exp`, `nbf` and `iat`. Default 60s, at most 5m.
+        clock_skew: Option<Span>,
+        /// Leave the credential headers on the request to the upstream. Default false: all of them are removed.
+        forward_token: Option<bool>,
+        /// Let callers without any credential in, with the role `anonymous`. A bad credential is still refused.
+        unsafe_anonymous: Option<bool>,
+    }
+}
+
+section! {
+    /// One token issuer (OAuth 2.0 / OpenID Connect).
+    Issuer {
+        /// A name for logs and records.
+        name: Option<String>,
+        /// The exact `iss` claim. Required.
+        issuer: Option<String>,
+        /// Accepted `aud` values; a token must hold at least one. Required, not empty.
+        audiences: Option<Vec<String>>,
+        /// Accepted `alg` values. Required, not empty.
+        algorithms: Option<Vec<Algorithm>>,
+        /// The issuer's keys. Required.
+        jwks: Option<Jwks>,
+        /// Where this issuer puts what the policy needs.
+        claims: Option<Claims>,
+        /// The most this issuer may assert. Default: every role, every tenant.
+        grants: Option<Grants>,
+        /// Claims that every token must have.
+        required_claims: Option<Vec<RequiredClaim>>,
+    }
+}
+
+/// A JWS signature algorithm (RFC 7518 section 3.1, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[cfg_attr(feature = "cli", derive(JsonSchema))]
+#[allow(missing_docs)]
+pub enum Algorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+}
+
+section! {
+    /// Where an issuer's keys come from.
+    Jwks {
+        /// A JSON Web Key Set (RFC 7517) that stands in the document.
+        inline: Option<KeySet>,
+    }
+}
+
+section! {
+    /// A JSON Web Key Set.
+    KeySet {
+        /// The keys; private parts are refused.
+        keys: Option<Vec<serde_json::Map<String, serde_json::Value>>>,
+    }
+}
+
+section! {
+    /// JSON Pointers (RFC 6901) into the token's claims.
+    Claims {
+        /// The subject. Default `/sub`.
+        subject: Option<String>,
+        /// The roles: an array of strings, or one string of names parted by spaces. Default `/roles`.
+        roles: Option<String>,
+        /// The tenant: a string. Without it callers have no tenant.
+        tenant: Option<String>,
+    }
+}
+
+section! {
+    /// Upper bounds on what an issuer may assert.
+    Grants {
+        /// Role names; each must exist. A role outside the list is dropped from the token.
+        roles: Option<Vec<String>>,
+        /// Tenants, or globs of them (`*` matches any text). A token with another tenant is refused.
+        tenants: Option<Vec<String>>,
+    }
+}
+
+section! {
+    /// A claim that must be there.
+    RequiredClaim {
+        /// JSON Pointer to the claim.
+        pointer: Option<String>,
+        /// Accepted values; absent: any value but null.
+        one_of: Option<Vec<serde_json::Value>>,
+    }
+}
+
+section! {
+    /// What one role may do. One role must grant operation, model, tools and caps together.
+    Role {
+        /// Operations, for example `chat`. Required; an empty list allows nothing.
+        operations: Option<Vec<Operation>>,
+        /// Model names or globs (`*` matches any text). Required; an empty list allows nothing.
+        models: Option<Vec<String>>,
+        /// Tools the caller may offer to the model. Absent: none.
+        tools: Option<Tools>,
+        /// Zones that this role may author, so that their own, laxer thresholds apply to it.
+        may_write: Option<Vec<Zone>>,
+        /// Cap on the output tokens of one request, all aliases; injected when absent.
+        max_output_tokens: Option<u64>,
+        /// What happens to a request over `maxOutputTokens`. Default clamp.
+        over_output_tokens: Option<OverCap>,
+        /// Cap on the choices of one request (`n`). Default 1.
+        max_choices: Option<u64>,
+        /// Limits on how much; all of them apply.
+        quotas: Option<Vec<Quota>>,
+        /// The guard's name. Default `standard`.
+        guard: Option<String>,
+        /// Default enforce. In shadow a refusal for this role's models, tools or caps is recorded and the request goes on.
+        mode: Option<Mode>,
+    }
+}
+
+section! {
+    /// Tools by name.
+    Tools {
+        /// Tool names or globs. An empty list allows none.
+        allow: Option<Vec<String>>,
+    }
+}
+
+choice! {
+    /// An operation on a model.
+    Operation {
+        /// Chat completions.
+        Chat,
+        /// The list of models, and one model's card.
+        Models,
+        /// A prompt through the `generic` protocol.
+        Generate,
+    }
+}
+
+choice! {
+    /// Where in a conversation a text stands. A zone is the caller's claim.
+    Zone {
+        /// The application's instructions.
+        System,
+        /// The developer's instructions.
+        Developer,
+        /// The caller's words.
+        User,
+        /// The model's earlier words, and the arguments of its tool calls.
+        Assistant,
+        /// What a tool returned.
+        Tool,
+        /// A retrieved or attached document.
+        Document,
+    }
+}
+
+choice! {
+    /// Whether a decision takes effect.
+    Mode {
+        /// It does.
+        Enforce,
+        /// It is made, recorded and counted, and changes nothing.
+        Shadow,
+    }
+}
+
+choice! {
+    /// What happens to a parameter over its cap.
+    OverCap {
+        /// It is lowered to the cap.
+        Clamp,
+        /// The request is refused.
+        Deny,
+    }
+}
+
+section! {
+    /// A limit over a window, kept as a GCRA bucket.
+    Quota {
+        /// Who shares the bucket. Required.
+        per: Option<Per>,
+        /// Requests per window, 1 to 1000000000. Required.
+        requests: Option<u64>,
+        /// The window, 1s to 31d. Required.
+        window: Option<Span>,
+        /// Requests that may come at once. Default: all of `requests`.
+        burst: Option<u64>,
+        /// Default enforce.
+        mode: Option<Mode>,
+    }
+}
+
+choice! {
+    /// What a quota counts by.
+    Per {
+        /// Issuer, tenant and subject.
+        Subject,
+        /// Issuer and tenant.
+        Tenant,
+        /// The role, over all its callers.
+        Role,
+        /// The role and the model.
+        Model,
+    }
+}
+
+section! {
+    /// What is searched for and what follows.
+    Guard {
+        /// Default enforce.
+        mode: Option<Mode>,
+        /// Injection, jailbreak, extraction, exfiltration, agent hijack.
+        injection: Option<Injection>,
+        /// Personal data.
+        pii: Option<Pii>,
+        /// Credentials.
+        secrets: Option<Secrets>,
+        /// Findings that are known and accepted.
+        exceptions: Option<Vec<Exception>>,
+    }
+}
+
+section! {
+    /// Attacks on the model.
+    Injection {
+        /// What happens when the score in the caller's newest turn reaches the zone's threshold. Default block.
+        action: Option<Action>,
+        /// What happens when it does so in an earlier turn, a tool result or a document. Default replace.
+        history: Option<Action>,
+        /// Scores from 1 to 100 by zone; 101 switches a zone off.
+        thresholds: Option<Thresholds>,
+    }
+}
+
+section! {
+    /// Scores from which a text counts as an attack.
+    Thresholds {
+        /// Default 50.
+        system: Option<u64>,
+        /// Default 50.
+        developer: Option<u64>,
+        /// Default 50.
+        user: Option<u64>,
+        /// Default 50.
+        assistant: Option<u64>,
+        /// Default 50.
+        tool: Option<u64>,
+        /// Default 50.
+        document: Option<u64>,
+    }
+}
+
+choice! {
+    /// What follows from a finding, from the mildest.
+    Action {
+        /// It is recorded.
+        Flag,
+        /// A fixed notice takes the place of the text.
+        Replace,
+        /// The request is refused.
+        Block,
+    }
+}
+
+choice! {
+    /// What follows from personal data or a secret, from the mildest.
+    DataAction {
+        /// It is recorded.
+        Flag,
+        /// A numbered placeholder takes its place: `[EMAIL_1]`.
+        Mask,
+        /// A keyed hash takes its place: equal values stay equal.
+        Hash,
+        /// The request is refused.
+        Block,
+    }
+}
+
+section! {
+    /// Personal data.
+    Pii {
+        /// Default flag.
+        action: Option<DataAction>,
+        /// Which types. Default: all.
+        types: Option<Vec<PiiType>>,
+        /// Another action for one type.
+        by_type: Option<BTreeMap<PiiType, DataAction>>,
+    }
+}
+
+choice! {
+    /// A type of personal data.
+    PiiType {
+        /// E-mail address.
+        Email,
+        /// Telephone number, international or national in context.
+        Phone,
+        /// Payment card number (Luhn, issuer prefix).
+        CreditCard,
+        /// International Bank Account Number (mod 97).
+        Iban,
+        /// US social security number.
+        UsSsn,
+        /// A national identity or tax number, with its checksum.
+        NationalId,
+        /// Passport number in context.
+        Passport,
+        /// IPv4 or IPv6 address.
+        IpAddress,
+        /// MAC address.
+        MacAddress,
+        /// Address of a crypto wallet.
+        CryptoWallet,
+        /// Date of birth in context.
+        BirthDate,
+    }
+}
+
+section! {
+    /// Credentials.
+    Secrets {
+        /// Default block.
+        action: Option<DataAction>,
+    }
+}
+
+section! {
+    /// A finding that is known and accepted.
+    Exception {
+        /// Rule ids. Required.
+        rules: Option<Vec<String>>,
+        /// Route paths; absent: every route.
+        routes: Option<Vec<String>>,
+        /// Zones; absent: every zone.
+        zones: Option<Vec<Zone>>,
+        /// The last day, `2027-01-31`. Required: an exception ends by itself.
+        until: Option<String>,
+        /// Why. Required.
+        reason: Option<String>,
+    }
+}
+
+section! {
+    /// Detection rules.
+    Rules {
+        /// Rule packs in force. Default: all.
+        packs: Option<Vec<Pack>>,
+        /// Rule ids that are off.
+        disable: Option<Vec<String>>,
+        /// Rules of the policy's own.
+        custom: Option<Vec<CustomRule>>,
+        /// The learned scorer beside the rules. Default true.
+        scorer: Option<bool>,
+    }
+}
+
+choice! {
+    /// A pack of rules: a folder below `rules/`.
+    Pack {
+        /// Instructions that override the application's.
+        Injection,
+        /// Personas and modes without rules.
+        Jailbreak,
+        /// Extraction of the system prompt.
+        Leakage,
+        /// Data carried out by links, images and tools.
+        Exfiltration,
+        /// Tool results and documents that command the model.
+        Hijack,
+        /// Text in disguise.
+        Obfuscation,
+        /// Credentials.
+        Secrets,
+        /// Personal data.
+        Pii,
+    }
+}
+
+section! {
+    /// A rule that stands in the document. The same form as a rule file, without its samples.
+    CustomRule {
+        /// `X-` and a number, for example `X-1`. Required.
+        id: Option<String>,
+        /// A short title. Required.
+        title: Option<String>,
+        /// How much a match weighs. Default high.
+        level: Option<Level>,
+        /// The pack it counts to. Default injection.
+        pack: Option<Pack>,
+        /// Zones it looks at. Default: all.
+        scope: Option<Vec<Zone>>,
+        /// Literal words of which every match holds one, in lower case. Required, not empty.
+        keywords: Option<Vec<String>>,
+        /// A linear-time pattern; absent: a keyword is a match.
+        pattern: Option<String>,
+    }
+}
+
+choice! {
+    /// How much a rule's match weighs.
+    Level {
+        /// 5 points.
+        Informational,
+        /// 20 points.
+        Low,
+        /// 35 points.
+        Medium,
+        /// 60 points.
+        High,
+        /// 95 points.
+        Critical,
+    }
+}
+
+section! {
+    /// A guarded path.
+    Route {
+        /// Which requests. Required.
+        #[serde(rename = "match")]
+        matches: Option<RouteMatch>,
+        /// How the bodies read. Required.
+        protocol: Option<Protocol>,
+        /// The operation, where the path does not tell it: `/chat/completions` is chat, `/models` is models.
+        operation: Option<Operation>,
+    }
+}
+
+section! {
+    /// Which requests a route takes. Exactly one of the keys.
+    RouteMatch {
+        /// The whole path, without the query.
+        path: Option<String>,
+        /// The beginning of the path; ends at a `/`.
+        path_prefix: Option<String>,
+    }
+}
+
+/// A wire format.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "cli", derive(JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Protocol {
+    /// OpenAI's HTTP API.
+    Openai,
+    /// Any JSON body, by JSON Pointers.
+    Generic(Generic),
+}
+
+section! {
+    /// A JSON body described by JSON Pointers. `*` as a part stands for every element of an array.
+    Generic {
+        /// Where the caller's text stands. Required, not empty.
+        prompt: Option<Vec<String>>,
+        /// Where retrieved documents stand.
+        documents: Option<Vec<String>>,
+        /// Where the model's name stands; absent: the model is named `default`.
+        model: Option<String>,
+        /// Where the reply's text stands.
+        output: Option<Vec<String>>,
+    }
+}
+
+choice! {
+    /// A request that no route matches.
+    Unmatched {
+        /// Refused with 404.
+        Deny,
+        /// Passed to the upstream without any check. Client-sent `x-bartizan-*` headers are still removed.
+        Pass,
+    }
+}
+
+choice! {
+    /// Content that can't be scanned.
+    UnscannedAction {
+        /// The request is refused.
+        Deny,
+        /// It is recorded and passes.
+        Flag,
+    }
+}
+
+section! {
+    /// Content that can't be scanned, by kind.
+    Unscanned {
+        /// Every kind that is not named. Default deny.
+        default: Option<UnscannedAction>,
+        /// Image parts.
+        image: Option<UnscannedAction>,
+        /// Audio parts.
+        audio: Option<UnscannedAction>,
+        /// Attached files.
+        file: Option<UnscannedAction>,
+        /// Text over `limits.maxScanBytes` or `limits.maxDecodedBytes`.
+        budget: Option<UnscannedAction>,
+    }
+}
+
+section! {
+    /// Bounds on what one request may cost.
+    Limits {
+        /// Request body, bytes. Default 4194304, at most 16777216.
+        max_body_bytes: Option<u64>,
+        /// JSON nesting. Default 64, at most 100.
+        max_json_depth: Option<u64>,
+        /// Decoded text (base64 and the like) of one request, bytes. Default 1048576.
+        max_decoded_bytes: Option<u64>,
+        /// Scanned text of one request, bytes. Default 4194304.
+        max_scan_bytes: Option<u64>,
+        /// Bodies held by one worker at a time, bytes. Default 67108864.
+        max_buffered_bytes_per_worker: Option<u64>,
+    }
+}
+
+section! {
+    /// What is written about a request.
+    Audit {
+        /// How the subject stands in the record. Default hashed.
+        subject: Option<SubjectForm>,
+        /// The key of every hash in the record. Absent: a random key that lives as long as the proxy.
+        hash_key: Option<FromEnv>,
+        /// `x-bartizan-*` headers for the upstream. Default: none.
+        upstream_headers: Option<Vec<UpstreamHeader>>,
+        /// Which replies carry `x-bartizan-reason`. Default denials.
+        response_headers: Option<ResponseHeaders>,
+    }
+}
+
+choice! {
+    /// How the subject stands in the record.
+    SubjectForm {
+        /// As a keyed hash.
+        Hashed,
+        /// As it is.
+        Plain,
+        /// Not at all.
+        Omitted,
+    }
+}
+
+choice! {
+    /// A header for the upstream: `x-bartizan-` and this name.
+    UpstreamHeader {
+        /// The subject, as the issuer gave it.
+        Subject,
+        /// The roles, parted by commas.
+        Roles,
+        /// The tenant.
+        Tenant,
+        /// `allow`, `mask`, `replace` or `shadow`. Strong mode only: it is known after the body.
+        Decision,
+        /// The highest score, 0 to 100. Strong mode only.
+        Score,
+        /// `full` or `partial`. Strong mode only.
+        Coverage,
+        /// The policy's name and digest.
+        Policy,
+    }
+}
+
+choice! {
+    /// Which replies carry `x-bartizan-reason`.
+    ResponseHeaders {
+        /// Refusals.
+        Denials,
+        /// None.
+        None,
+    }
+}
+
+section! {
+    /// A secret that stands in the VM's environment and not in the document.
+    FromEnv {
+        /// The variable's name.
+        from_env: Option<String>,
+    }
+}

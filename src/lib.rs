@@ -1,0 +1,48 @@
+//! Bartizan: a proxy-wasm filter for Envoy and Istio that guards the road to a large language model.
+//!
+//! # The life of a request
+//!
+//! 1. **Headers.** The route names the protocol; client-sent `x-bartizan-*` headers go; the
+//!    credential becomes a [`authn::Principal`]; the path is allowed or not; a request is counted.
+//! 2. **Body.** Bounded, parsed once and strictly; every text in it becomes a segment with a zone;
+//!    model, tools and caps are checked; every segment is scanned; the verdict masks, replaces or refuses.
+//! 3. **Response.** Read for usage, whole or as a stream.
+//! 4. **Log.** One content-free audit record, and the counters.
+//!
+//! Every stage takes the witness of the one before it (`Principal` -> `Entitled` -> `Counted` ->
+//! `Authorized` -> `Inspected` -> `Admitted`), so a request that skipped a check does not compile.
+//!
+//! # The map
+//!
+//! | room | what it decides |
+//! |---|---|
+//! | [`config`] | the document -> an immutable `Policy`; every error with its key path |
+//! | [`authn`] | credentials -> `Principal` |
+//! | [`authz`] | may this principal call this operation, model, tool, with these caps |
+//! | [`quota`] | request counters, exact across Envoy's workers |
+//! | [`protocol`] | one file a wire format: request -> `Exchange`; reply -> usage; denial bodies |
+//! | [`scan`] | text -> findings and a score |
+//! | [`redact`] | PII and secret validators; masking |
+//! | [`audit`] | the record, header names, metric names |
+//! | [`transaction`] | the order of the stages, as a sans-IO state machine |
+//! | `proxy` | the proxy-wasm edge (wasm32 only) |
+//!
+//! Bytes, headers and the time go in, a decision comes out: nothing outside `proxy` and the command
+//! line reads a clock, logs, does I/O or keeps a static.
+
+pub mod audit;
+pub mod authn;
+pub mod authz;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod config;
+pub mod host;
+pub mod protocol;
+pub mod quota;
+pub mod reason;
+pub mod redact;
+pub mod scan;
+pub mod transaction;
+
+#[cfg(target_arch = "wasm32")]
+mod proxy;

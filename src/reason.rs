@@ -1,0 +1,158 @@
+//! Why a request was refused: one closed list, the same word in the `x-bartizan-reason` header, the
+//! audit record, the metric, the documentation and the tests.
+//!
+//! A reason is a class. It never names a rule, a pattern, a match or a claim: that would be an
+//! oracle for evasion.
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($( $(#[$doc:meta])* $variant:ident = $code:literal, $status:literal; )*) => {
+        /// A stable refusal code. See the table in `README.md`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $( $(#[$doc])* $variant, )* }
+
+        impl Reason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &'static [Reason] = &[ $( Reason::$variant, )* ];
+
+            /// The code as users see it, for example `jwt.expired`.
+            pub const fn code(self) -> &'static str {
+                match self { $( Reason::$variant => $code, )* }
+            }
+
+            /// The HTTP status a refusal for this reason has.
+            pub const fn status(self) -> u16 {
+                match self { $( Reason::$variant => $status, )* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// No credential in any of the headers named by `authn.tokenFrom`.
+    JwtMissing = "jwt.missing", 401;
+    /// The credential is not a JWT, or a part of it does not parse.
+    JwtMalformed = "jwt.malformed", 401;
+    /// `alg` is not in the issuer's list, or does not fit the key.
+    JwtAlgorithm = "jwt.algorithm", 401;
+    /// No key of the issuer answers to the token's `kid`.
+    JwtKey = "jwt.key", 401;
+    /// The signature does not verify.
+    JwtSignature = "jwt.signature", 401;
+    /// `iss` names no configured issuer.
+    JwtIssuer = "jwt.issuer", 401;
+    /// `aud` holds none of the issuer's audiences.
+    JwtAudience = "jwt.audience", 401;
+    /// `exp` has passed.
+    JwtExpired = "jwt.expired", 401;
+    /// `nbf` or `iat` lies in the future.
+    JwtNotYetValid = "jwt.notYetValid", 401;
+    /// A required claim is missing or has the wrong type.
+    JwtClaims = "jwt.claims", 401;
+    /// Two different credentials in one request.
+    JwtAmbiguous = "jwt.ambiguous", 400;
+    /// No role of the caller may use this operation or path.
+    RbacOperation = "rbac.operation", 403;
+    /// No role of the caller may use this model.
+    RbacModel = "rbac.model", 403;
+    /// No role of the caller may use one of the tools.
+    RbacTool = "rbac.tool", 403;
+    /// A parameter is over the role's cap, or given twice.
+    RbacParameter = "rbac.parameter", 403;
+    /// A request quota is spent.
+    QuotaRequests = "quota.requests", 429;
+    /// A token quota is spent.
+    QuotaTokens = "quota.tokens", 429;
+    /// No route matches and `unmatched` is `deny`.
+    RouteUnmatched = "route.unmatched", 404;
+    /// The route takes another method.
+    RouteMethod = "route.method", 405;
+    /// `Upgrade` or `CONNECT` on a guarded route.
+    RouteUpgrade = "route.upgrade", 400;
+    /// The body is over `limits.maxBodyBytes`.
+    BodyTooLarge = "body.tooLarge", 413;
+    /// The body's length does not fit `content-length`.
+    BodyLength = "body.length", 400;
+    /// The body is not valid JSON in UTF-8.
+    BodyMalformed = "body.malformed", 400;
+    /// One JSON object holds the same key twice.
+    BodyDuplicateKey = "body.duplicateKey", 400;
+    /// The body nests deeper than `limits.maxJsonDepth`.
+    BodyDepth = "body.depth", 400;
+    /// The body lacks a field the protocol requires, or one has the wrong type.
+    BodyShape = "body.shape", 400;
+    /// The content type is not one the protocol reads.
+    BodyContentType = "body.contentType", 415;
+    /// The body is compressed.
+    BodyEncoding = "body.encoding", 415;
+    /// Something in the request can't be scanned and `unscanned` says deny.
+    BodyUnscanned = "body.unscanned", 400;
+    /// Prompt injection, jailbreak, extraction or exfiltration.
+    ScanInjection = "scan.injection", 403;
+    /// A secret in the request.
+    ScanSecret = "scan.secret", 403;
+    /// Personal data in the request.
+    ScanPii = "scan.pii", 403;
+    /// The policy could not be applied: a fault inside the filter or its host. Fails closed.
+    Internal = "internal", 503;
+    /// Too much is buffered on this worker (`limits.maxBufferedBytesPerWorker`).
+    Overloaded = "overloaded", 503;
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// A refusal: a normal outcome of any stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The class of the refusal.
+    pub reason: Reason,
+    /// Seconds after which a retry can succeed; set for quota refusals alone.
+    pub retry_after: Option<u64>,
+    /// The request parameter at fault, where the protocol's error has a place for it.
+    pub param: Option<&'static str>,
+}
+
+impl Denial {
+    /// A denial with nothing but its reason.
+    pub const fn new(reason: Reason) -> Self {
+        Denial { reason, retry_after: None, param: None }
+    }
+
+    /// The same denial, naming the request parameter at fault.
+    #[must_use]
+    pub const fn with_param(mut self, param: &'static str) -> Self {
+        self.param = Some(param);
+        self
+    }
+
+    /// The HTTP status of the reply.
+    pub const fn status(&self) -> u16 {
+        self.reason.status()
+    }
+}
+
+impl From<Reason> for Denial {
+    fn from(reason: Reason) -> Self {
+        Denial::new(reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_well_formed() {
+        let mut seen = std::collections::BTreeSet::new();
+        for reason in Reason::ALL {
+            assert!(seen.insert(reason.code()), "{reason} twice");
+            assert!(reason.code().chars().all(|c| c.is_ascii_alphabetic() || c == '.'));
+            assert!((400..600).contains(&reason.status()));
+        }
+    }
+}
