@@ -63,7 +63,8 @@ mod tests {
     fn reads_whole_numbers_with_one_unit() {
         assert_eq!(Span::parse("500ms"), Some(Span(Duration::from_millis(500))));
         assert_eq!(Span::parse("5m"), Some(Span(Duration::from_secs(300))));
-        for bad in ["", "5", "m", "5 m", "-5s", "1.5h", "1h30m", "5M", "99999999999999999999s", "18446744073709551615d"] {
+        for bad in ["", "5", "m", "5 m", "-5s", "1.5h", "1h30m", "5M", "99999999999999999999s", "18446744073709551615d"]
+        {
             assert_eq!(Span::parse(bad), None, "{bad}");
         }
     }
