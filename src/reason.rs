@@ -88,12 +88,13 @@ reasons! {
     BodyEncoding = "body.encoding", 415;
     /// Something in the request can't be scanned and `unscanned` says deny.
     BodyUnscanned = "body.unscanned", 400;
-    /// Prompt injection, jailbreak, extraction or exfiltration.
-    ScanInjection = "scan.injection", 403;
+    /// Prompt injection, jailbreak, extraction or exfiltration. 400, because providers answer a
+    /// content filter's refusal so and their SDKs' callers branch on it.
+    ScanInjection = "scan.injection", 400;
     /// A secret in the request.
-    ScanSecret = "scan.secret", 403;
+    ScanSecret = "scan.secret", 400;
     /// Personal data in the request.
-    ScanPii = "scan.pii", 403;
+    ScanPii = "scan.pii", 400;
     /// The policy could not be applied: a fault inside the filter or its host. Fails closed.
     Internal = "internal", 503;
     /// Too much is buffered on this worker (`limits.maxBufferedBytesPerWorker`).
