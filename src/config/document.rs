@@ -26,12 +26,21 @@ macro_rules! section {
 }
 
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
         #[cfg_attr(feature = "cli", derive(JsonSchema))]
-        #[serde(rename_all = "camelCase")]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)* }
+
+        impl $name {
+            /// Every value, in the order of the documentation.
+            pub const ALL: &'static [$name] = &[ $( $name::$variant, )* ];
+
+            /// The word that stands for this value in the document, the record and the metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self { $( $name::$variant => $word, )* }
+            }
+        }
     };
 }
 
@@ -106,20 +115,28 @@ section! {
     }
 }
 
-/// A JWS signature algorithm (RFC 7518 section 3.1, RFC 8037).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[cfg_attr(feature = "cli", derive(JsonSchema))]
-#[allow(missing_docs)]
-pub enum Algorithm {
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    EdDSA,
+choice! {
+    /// A JWS signature algorithm (RFC 7518 section 3.1, RFC 8037).
+    Algorithm {
+        /// RSASSA-PKCS1-v1_5 with SHA-256.
+        RS256 = "RS256",
+        /// RSASSA-PKCS1-v1_5 with SHA-384.
+        RS384 = "RS384",
+        /// RSASSA-PKCS1-v1_5 with SHA-512.
+        RS512 = "RS512",
+        /// RSASSA-PSS with SHA-256.
+        PS256 = "PS256",
+        /// RSASSA-PSS with SHA-384.
+        PS384 = "PS384",
+        /// RSASSA-PSS with SHA-512.
+        PS512 = "PS512",
+        /// ECDSA on P-256 with SHA-256.
+        ES256 = "ES256",
+        /// ECDSA on P-384 with SHA-384.
+        ES384 = "ES384",
+        /// Ed25519.
+        EdDSA = "EdDSA",
+    }
 }
 
 section! {
@@ -208,11 +225,11 @@ choice! {
     /// An operation on a model.
     Operation {
         /// Chat completions.
-        Chat,
+        Chat = "chat",
         /// The list of models, and one model's card.
-        Models,
+        Models = "models",
         /// A prompt through the `generic` protocol.
-        Generate,
+        Generate = "generate",
     }
 }
 
@@ -220,17 +237,17 @@ choice! {
     /// Where in a conversation a text stands. A zone is the caller's claim.
     Zone {
         /// The application's instructions.
-        System,
+        System = "system",
         /// The developer's instructions.
-        Developer,
+        Developer = "developer",
         /// The caller's words.
-        User,
+        User = "user",
         /// The model's earlier words, and the arguments of its tool calls.
-        Assistant,
+        Assistant = "assistant",
         /// What a tool returned.
-        Tool,
+        Tool = "tool",
         /// A retrieved or attached document.
-        Document,
+        Document = "document",
     }
 }
 
@@ -238,9 +255,9 @@ choice! {
     /// Whether a decision takes effect.
     Mode {
         /// It does.
-        Enforce,
+        Enforce = "enforce",
         /// It is made, recorded and counted, and changes nothing.
-        Shadow,
+        Shadow = "shadow",
     }
 }
 
@@ -248,9 +265,9 @@ choice! {
     /// What happens to a parameter over its cap.
     OverCap {
         /// It is lowered to the cap.
-        Clamp,
+        Clamp = "clamp",
         /// The request is refused.
-        Deny,
+        Deny = "deny",
     }
 }
 
@@ -274,13 +291,13 @@ choice! {
     /// What a quota counts by.
     Per {
         /// Issuer, tenant and subject.
-        Subject,
+        Subject = "subject",
         /// Issuer and tenant.
-        Tenant,
+        Tenant = "tenant",
         /// The role, over all its callers.
-        Role,
+        Role = "role",
         /// The role and the model.
-        Model,
+        Model = "model",
     }
 }
 
@@ -334,11 +351,11 @@ choice! {
     /// What follows from a finding, from the mildest.
     Action {
         /// It is recorded.
-        Flag,
+        Flag = "flag",
         /// A fixed notice takes the place of the text.
-        Replace,
+        Replace = "replace",
         /// The request is refused.
-        Block,
+        Block = "block",
     }
 }
 
@@ -346,13 +363,13 @@ choice! {
     /// What follows from personal data or a secret, from the mildest.
     DataAction {
         /// It is recorded.
-        Flag,
+        Flag = "flag",
         /// A numbered placeholder takes its place: `[EMAIL_1]`.
-        Mask,
+        Mask = "mask",
         /// A keyed hash takes its place: equal values stay equal.
-        Hash,
+        Hash = "hash",
         /// The request is refused.
-        Block,
+        Block = "block",
     }
 }
 
@@ -372,27 +389,27 @@ choice! {
     /// A type of personal data.
     PiiType {
         /// E-mail address.
-        Email,
+        Email = "email",
         /// Telephone number, international or national in context.
-        Phone,
+        Phone = "phone",
         /// Payment card number (Luhn, issuer prefix).
-        CreditCard,
+        CreditCard = "creditCard",
         /// International Bank Account Number (mod 97).
-        Iban,
+        Iban = "iban",
         /// US social security number.
-        UsSsn,
+        UsSsn = "usSsn",
         /// A national identity or tax number, with its checksum.
-        NationalId,
+        NationalId = "nationalId",
         /// Passport number in context.
-        Passport,
+        Passport = "passport",
         /// IPv4 or IPv6 address.
-        IpAddress,
+        IpAddress = "ipAddress",
         /// MAC address.
-        MacAddress,
+        MacAddress = "macAddress",
         /// Address of a crypto wallet.
-        CryptoWallet,
+        CryptoWallet = "cryptoWallet",
         /// Date of birth in context.
-        BirthDate,
+        BirthDate = "birthDate",
     }
 }
 
@@ -438,21 +455,21 @@ choice! {
     /// A pack of rules: a folder below `rules/`.
     Pack {
         /// Instructions that override the application's.
-        Injection,
+        Injection = "injection",
         /// Personas and modes without rules.
-        Jailbreak,
+        Jailbreak = "jailbreak",
         /// Extraction of the system prompt.
-        Leakage,
+        Leakage = "leakage",
         /// Data carried out by links, images and tools.
-        Exfiltration,
+        Exfiltration = "exfiltration",
         /// Tool results and documents that command the model.
-        Hijack,
+        Hijack = "hijack",
         /// Text in disguise.
-        Obfuscation,
+        Obfuscation = "obfuscation",
         /// Credentials.
-        Secrets,
+        Secrets = "secrets",
         /// Personal data.
-        Pii,
+        Pii = "pii",
     }
 }
 
@@ -480,15 +497,15 @@ choice! {
     /// How much a rule's match weighs.
     Level {
         /// 5 points.
-        Informational,
+        Informational = "informational",
         /// 20 points.
-        Low,
+        Low = "low",
         /// 35 points.
-        Medium,
+        Medium = "medium",
         /// 60 points.
-        High,
+        High = "high",
         /// 95 points.
-        Critical,
+        Critical = "critical",
     }
 }
 
@@ -544,9 +561,9 @@ choice! {
     /// A request that no route matches.
     Unmatched {
         /// Refused with 404.
-        Deny,
+        Deny = "deny",
         /// Passed to the upstream without any check. Client-sent `x-bartizan-*` headers are still removed.
-        Pass,
+        Pass = "pass",
     }
 }
 
@@ -554,9 +571,9 @@ choice! {
     /// Content that can't be scanned.
     UnscannedAction {
         /// The request is refused.
-        Deny,
+        Deny = "deny",
         /// It is recorded and passes.
-        Flag,
+        Flag = "flag",
     }
 }
 
@@ -610,11 +627,11 @@ choice! {
     /// How the subject stands in the record.
     SubjectForm {
         /// As a keyed hash.
-        Hashed,
+        Hashed = "hashed",
         /// As it is.
-        Plain,
+        Plain = "plain",
         /// Not at all.
-        Omitted,
+        Omitted = "omitted",
     }
 }
 
@@ -622,19 +639,19 @@ choice! {
     /// A header for the upstream: `x-bartizan-` and this name.
     UpstreamHeader {
         /// The subject, as the issuer gave it.
-        Subject,
+        Subject = "subject",
         /// The roles, parted by commas.
-        Roles,
+        Roles = "roles",
         /// The tenant.
-        Tenant,
+        Tenant = "tenant",
         /// `allow`, `mask`, `replace` or `shadow`. Strong mode only: it is known after the body.
-        Decision,
+        Decision = "decision",
         /// The highest score, 0 to 100. Strong mode only.
-        Score,
+        Score = "score",
         /// `full` or `partial`. Strong mode only.
-        Coverage,
+        Coverage = "coverage",
         /// The policy's name and digest.
-        Policy,
+        Policy = "policy",
     }
 }
 
@@ -642,9 +659,9 @@ choice! {
     /// Which replies carry `x-bartizan-reason`.
     ResponseHeaders {
         /// Refusals.
-        Denials,
+        Denials = "denials",
         /// None.
-        None,
+        None = "none",
     }
 }
 

@@ -2,43 +2,96 @@
 
 use std::fmt;
 
+/// One step of a [`KeyPath`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// A key of an object.
+    Key(String),
+    /// An element of a list.
+    Index(usize),
+}
+
 /// A place in the document, printed as `roles.analyst.quotas[0].window`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyPath(String);
+pub struct KeyPath(Vec<Step>);
 
 impl KeyPath {
     /// The document itself.
-    pub fn root() -> Self {
-        KeyPath::default()
-    }
-
-    /// A path that is already written out.
-    pub fn from_text(text: impl Into<String>) -> Self {
-        KeyPath(text.into())
+    pub const fn root() -> Self {
+        KeyPath(Vec::new())
     }
 
     /// The key below this place.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        if self.0.is_empty() { KeyPath(key.to_owned()) } else { KeyPath(format!("{}.{key}", self.0)) }
+        let mut path = self.clone();
+        path.push(Step::Key(key.to_owned()));
+        path
     }
 
-    /// The array element below this place.
+    /// The list element below this place.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        KeyPath(format!("{}[{index}]", self.0))
+        let mut path = self.clone();
+        path.push(Step::Index(index));
+        path
     }
 
-    /// The path as text; empty for the document itself.
-    pub fn as_str(&self) -> &str {
+    /// Goes one step down.
+    pub fn push(&mut self, step: Step) {
+        self.0.push(step);
+    }
+
+    /// Goes one step up.
+    pub fn pop(&mut self) {
+        self.0.pop();
+    }
+
+    /// The steps from the document to this place.
+    pub fn steps(&self) -> &[Step] {
         &self.0
+    }
+
+    /// True when this place is `other` or lies below it.
+    pub fn is_within(&self, other: &KeyPath) -> bool {
+        self.0.starts_with(&other.0)
+    }
+}
+
+impl FromIterator<Step> for KeyPath {
+    fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
+        KeyPath(steps.into_iter().collect())
     }
 }
 
 impl fmt::Display for KeyPath {
+    /// Keys that would be unclear in a dotted path are quoted: `roles["a.b"].models`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "document" } else { &self.0 })
+        if self.0.is_empty() {
+            return f.write_str("document");
+        }
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Key(key) if is_plain(key) => write!(f, "{}{key}", if position == 0 { "" } else { "." })?,
+                Step::Key(key) => write!(f, "[{:?}]", shortened(key))?,
+            }
+        }
+        Ok(())
     }
+}
+
+fn is_plain(key: &str) -> bool {
+    !key.is_empty() && key.len() <= 64 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-/*:@".contains(&b))
+}
+
+/// The beginning of a text that came from the document, fit for a message of one line.
+pub(crate) fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(64).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
 }
 
 /// One thing that is wrong with a document.
@@ -76,6 +129,26 @@ impl Errors {
         value
     }
 
+    /// Takes a number within bounds; records one that is outside and goes on with the default.
+    pub fn range(
+        &mut self,
+        path: &KeyPath,
+        key: &str,
+        value: Option<u64>,
+        default: u64,
+        bounds: std::ops::RangeInclusive<u64>,
+    ) -> u64 {
+        match value {
+            Some(value) if !bounds.contains(&value) => {
+                let (low, high) = (bounds.start(), bounds.end());
+                self.push(&path.key(key), format!("{value} is out of range, expected {low} to {high}"));
+                default
+            }
+            Some(value) => value,
+            None => default,
+        }
+    }
+
     /// True while nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -84,5 +157,18 @@ impl Errors {
     /// The errors in the order they were found.
     pub fn into_vec(self) -> Vec<ConfigError> {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_read_like_the_document() {
+        let path = KeyPath::root().key("roles").key("analyst").key("quotas").index(0).key("window");
+        assert_eq!(path.to_string(), "roles.analyst.quotas[0].window");
+        assert_eq!(KeyPath::root().key("roles").key("a.b").key("models").to_string(), r#"roles["a.b"].models"#);
+        assert_eq!(KeyPath::root().to_string(), "document");
     }
 }
