@@ -23,6 +23,7 @@
 //! | [`protocol`] | one file a wire format: request -> `Exchange`; reply -> usage; denial bodies |
 //! | [`scan`] | text -> findings and a score |
 //! | [`redact`] | PII and secret validators; masking |
+//! | [`glob`] | names with `*` in them |
 //! | [`audit`] | the record, header names, metric names |
 //! | [`transaction`] | the order of the stages, as a sans-IO state machine |
 //! | `proxy` | the proxy-wasm edge (wasm32 only) |
@@ -36,6 +37,7 @@ pub mod authz;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
+pub mod glob;
 pub mod host;
 pub mod protocol;
 pub mod quota;
