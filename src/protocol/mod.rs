@@ -1,1 +1,207 @@
-//! Placeholder.
+//! One file a wire format: a request's body becomes an [`Exchange`], a reply gives up its usage, and
+//! a refusal is written in the words that the caller's SDK understands.
+//!
+//! An adapter says where text stands and which zone it claims. It decides nothing, and it leaves
+//! nothing out: every string of a body is a segment, a known parameter, or recorded as unscanned.
+
+mod generic;
+pub mod json;
+mod openai;
+pub mod reply;
+
+use std::borrow::Cow;
+
+pub use generic::{GenericSpec, Pointer};
+pub use json::{Json, Path};
+
+use crate::config::document::{Operation, Zone};
+use crate::reason::{Denial, Reason};
+
+/// A wire format with what it needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Protocol {
+    /// OpenAI's HTTP API.
+    Openai,
+    /// Any JSON body, by JSON Pointers.
+    Generic(GenericSpec),
+}
+
+/// Where in the conversation a segment stands: decides whether a finding refuses the request or is
+/// cut out of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Position {
+    /// The caller's newest turn, instructions, and parameters: a finding refuses the request.
+    Current,
+    /// An earlier turn, a tool result or a document: the caller can't take it back.
+    History,
+}
+
+/// One text of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The zone it claims.
+    pub zone: Zone,
+    /// Whether it can be cut out.
+    pub position: Position,
+    /// Where it stands in the body.
+    pub path: Path,
+    /// The text is an object's key: it can't be changed, only refused.
+    pub is_key: bool,
+}
+
+/// What can't be scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnscannedKind {
+    /// An image part.
+    Image,
+    /// An audio part.
+    Audio,
+    /// An attached file.
+    File,
+    /// Text that the scan budget did not reach.
+    Budget,
+    /// A part of a kind this version does not know.
+    Other,
+}
+
+impl UnscannedKind {
+    /// The word in records, metrics and the document.
+    pub const fn name(self) -> &'static str {
+        match self {
+            UnscannedKind::Image => "image",
+            UnscannedKind::Audio => "audio",
+            UnscannedKind::File => "file",
+            UnscannedKind::Budget => "budget",
+            UnscannedKind::Other => "other",
+        }
+    }
+}
+
+/// The cap on output tokens that a request carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputCap {
+    /// Where the number stands.
+    pub path: Path,
+    /// The number.
+    pub tokens: u64,
+}
+
+/// A request's body, taken apart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Exchange {
+    /// The model; empty when the protocol names none.
+    pub model: String,
+    /// The client asks for a stream.
+    pub stream: bool,
+    /// Every text, in the order of the conversation.
+    pub segments: Vec<Segment>,
+    /// The names of the tools that the model may call in this request, in the order they stand.
+    pub tools: Vec<String>,
+    /// The client's own cap on output tokens.
+    pub output_cap: Option<OutputCap>,
+    /// The key to inject a cap under when there is none; `None`: the protocol has no cap.
+    pub output_cap_key: Option<&'static str>,
+    /// How many choices the client asks for.
+    pub choices: u64,
+    /// What can't be scanned, and where.
+    pub unscanned: Vec<(UnscannedKind, Path)>,
+}
+
+/// A reply that takes the place of the upstream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// `content-type`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Protocol {
+    /// The word in records and metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Protocol::Openai => "openai",
+            Protocol::Generic(_) => "generic",
+        }
+    }
+
+    /// The methods an operation is called by.
+    pub fn methods(&self, operation: Operation) -> &'static [&'static str] {
+        match operation {
+            Operation::Models => &["GET", "HEAD"],
+            Operation::Chat | Operation::Generate => &["POST"],
+        }
+    }
+
+    /// Takes a body apart.
+    ///
+    /// # Errors
+    /// [`Reason::BodyShape`] with the parameter at fault.
+    pub fn read(&self, operation: Operation, body: &Json<'_>) -> Result<Exchange, Denial> {
+        match (self, operation) {
+            (Protocol::Openai, Operation::Chat) => openai::read_chat(body),
+            (Protocol::Generic(spec), Operation::Generate | Operation::Chat) => spec.read(body),
+            // `config` refuses these pairs; a body for the list of models is refused here.
+            _ => Err(Reason::BodyShape.into()),
+        }
+    }
+
+    /// True for a key that is part of the protocol, and so no text of the caller's.
+    pub fn knows_key(&self, key: &str) -> bool {
+        match self {
+            Protocol::Openai => openai::knows_key(key),
+            Protocol::Generic(spec) => spec.knows_key(key),
+        }
+    }
+
+    /// A refusal in the protocol's own words.
+    pub fn refuse(&self, denial: &Denial) -> Refusal {
+        let body = match self {
+            Protocol::Openai => openai::error_body(denial),
+            Protocol::Generic(_) => generic::error_body(denial),
+        };
+        Refusal { status: denial.status(), content_type: "application/json", body }
+    }
+}
+
+/// What a caller is told of a refusal: the class, and what to do about it, never what was found.
+pub fn message(reason: Reason) -> Cow<'static, str> {
+    Cow::Borrowed(match reason {
+        Reason::JwtMissing => "No credential was sent. Send a bearer token in the Authorization header.",
+        Reason::JwtExpired => "The token has expired. Get a new one.",
+        Reason::JwtNotYetValid => "The token is not valid yet.",
+        Reason::JwtAmbiguous => "Two different credentials were sent. Send one.",
+        Reason::JwtMalformed
+        | Reason::JwtAlgorithm
+        | Reason::JwtKey
+        | Reason::JwtSignature
+        | Reason::JwtIssuer
+        | Reason::JwtAudience
+        | Reason::JwtClaims => "The token is not accepted here.",
+        Reason::RbacOperation => "Your role does not allow this operation.",
+        Reason::RbacModel => "Your role does not allow this model.",
+        Reason::RbacTool => "Your role does not allow one of the tools in this request.",
+        Reason::RbacParameter => "A parameter is given twice or over the limit of your role.",
+        Reason::QuotaRequests => "Rate limit reached for requests. Try again later.",
+        Reason::QuotaTokens => "Rate limit reached for tokens. Try again later.",
+        Reason::RouteUnmatched => "There is nothing here.",
+        Reason::RouteMethod => "This path does not take this method.",
+        Reason::RouteUpgrade => "This path does not take protocol upgrades.",
+        Reason::BodyTooLarge => "The request body is too large.",
+        Reason::BodyLength => "The request body does not have the length it announced.",
+        Reason::BodyMalformed => "The request body is not valid JSON in UTF-8.",
+        Reason::BodyDuplicateKey => "A JSON object in the request body holds the same key twice.",
+        Reason::BodyDepth => "The request body is nested too deep.",
+        Reason::BodyShape => "The request body does not have the form this API takes.",
+        Reason::BodyContentType => "This API takes application/json in UTF-8.",
+        Reason::BodyEncoding => "This API takes no compressed request bodies.",
+        Reason::BodyUnscanned => "The request holds content of a kind that is not allowed here.",
+        Reason::ScanInjection => "The request was refused by the content policy.",
+        Reason::ScanSecret => "The request was refused by the content policy: it holds a credential.",
+        Reason::ScanPii => "The request was refused by the content policy: it holds personal data.",
+        Reason::Internal => "The request could not be checked. Try again later.",
+        Reason::Overloaded => "Too many requests are being checked. Try again later.",
+    })
+}

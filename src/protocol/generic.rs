@@ -1,0 +1,181 @@
+//! Any JSON body, described by JSON Pointers: `POST /llm {"prompt": ...}` and its kin.
+//!
+//! The pointers name what is the caller's prompt and what is a document. Every other string is
+//! scanned too, as the caller's words.
+
+use serde_json::json;
+
+use super::{Exchange, Json, Path, Position, Segment, message};
+use crate::config::document::Zone;
+use crate::reason::{Denial, Reason};
+
+/// The pointers of one route, taken apart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GenericSpec {
+    prompt: Vec<Pointer>,
+    documents: Vec<Pointer>,
+    model: Option<Pointer>,
+    output: Vec<Pointer>,
+}
+
+/// A JSON Pointer (RFC 6901) in which `*` stands for every element of an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer(Vec<String>);
+
+impl Pointer {
+    /// Reads `/a/0/b~1c`; `None` when it is not empty and does not begin with `/`, or holds a bad escape.
+    pub fn parse(text: &str) -> Option<Pointer> {
+        if text.is_empty() {
+            return Some(Pointer(Vec::new()));
+        }
+        text.strip_prefix('/')?.split('/').map(unescape).collect::<Option<Vec<_>>>().map(Pointer)
+    }
+
+    /// Every place of `body` that the pointer reaches.
+    fn places(&self, body: &Json<'_>) -> Vec<Path> {
+        let mut reached = vec![(Path::default(), body)];
+        for step in &self.0 {
+            let mut next = Vec::new();
+            for (path, value) in reached {
+                match value {
+                    Json::Array(items) if step == "*" => {
+                        next.extend(items.iter().enumerate().map(|(i, item)| (path.child(i), item)));
+                    }
+                    Json::Array(items) => {
+                        if let Some((i, item)) = step.parse().ok().and_then(|i: usize| Some((i, items.get(i)?))) {
+                            next.push((path.child(i), item));
+                        }
+                    }
+                    Json::Object(entries) => {
+                        if let Some((i, (_, item))) = entries.iter().enumerate().find(|(_, (key, _))| key == step) {
+                            next.push((path.child(i), item));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            reached = next;
+        }
+        reached.into_iter().map(|(path, _)| path).collect()
+    }
+}
+
+fn unescape(part: &str) -> Option<String> {
+    let mut out = String::with_capacity(part.len());
+    let mut chars = part.chars();
+    while let Some(c) = chars.next() {
+        out.push(match c {
+            '~' => match chars.next()? {
+                '0' => '~',
+                '1' => '/',
+                _ => return None,
+            },
+            c => c,
+        });
+    }
+    Some(out)
+}
+
+impl GenericSpec {
+    /// From pointers that [`Pointer::parse`] took.
+    pub fn new(prompt: Vec<Pointer>, documents: Vec<Pointer>, model: Option<Pointer>, output: Vec<Pointer>) -> Self {
+        GenericSpec { prompt, documents, model, output }
+    }
+
+    /// Where the reply's text stands.
+    pub fn output(&self) -> &[Pointer] {
+        &self.output
+    }
+
+    pub(super) fn read(&self, body: &Json<'_>) -> Result<Exchange, Denial> {
+        let shape = || Denial::new(Reason::BodyShape);
+        let Json::Object(_) = body else { return Err(shape()) };
+        for key in self.pointers().filter_map(|pointer| pointer.0.first()) {
+            body.field(key)?;
+        }
+        let mut out = Exchange { model: "default".to_owned(), choices: 1, ..Exchange::default() };
+        let model = self.model.iter().flat_map(|pointer| pointer.places(body)).next();
+        if let Some(path) = &model {
+            out.model = body.at(path).and_then(Json::as_str).filter(|m| !m.is_empty()).ok_or_else(shape)?.to_owned();
+        }
+        let prompts: Vec<Path> = self.prompt.iter().flat_map(|pointer| pointer.places(body)).collect();
+        if prompts.is_empty() {
+            return Err(shape());
+        }
+        let documents: Vec<Path> = self.documents.iter().flat_map(|pointer| pointer.places(body)).collect();
+        body.visit_strings(&Path::default(), &mut |place, is_key, text| {
+            if text.is_empty() || (is_key && self.knows_key(text)) || (!is_key && Some(place) == model.as_ref()) {
+                return;
+            }
+            let in_document = documents.iter().any(|document| place.below(document).is_some())
+                && !prompts.iter().any(|prompt| place.below(prompt).is_some());
+            let (zone, position) =
+                if in_document { (Zone::Document, Position::History) } else { (Zone::User, Position::Current) };
+            out.segments.push(Segment { zone, position, path: place.clone(), is_key });
+        });
+        Ok(out)
+    }
+
+    pub(super) fn knows_key(&self, key: &str) -> bool {
+        self.pointers().any(|pointer| pointer.0.iter().any(|step| step == key))
+    }
+
+    fn pointers(&self) -> impl Iterator<Item = &Pointer> {
+        self.prompt.iter().chain(&self.documents).chain(&self.model).chain(&self.output)
+    }
+}
+
+/// `{"error":{"message","code"}}`: the code is the reason, since no SDK has a list of its own here.
+pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+    json!({ "error": { "message": message(denial.reason), "code": denial.reason.code() } }).to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(prompt: &[&str], documents: &[&str]) -> GenericSpec {
+        let list = |texts: &[&str]| texts.iter().map(|text| Pointer::parse(text).unwrap()).collect();
+        GenericSpec::new(list(prompt), list(documents), Pointer::parse("/model"), Vec::new())
+    }
+
+    #[test]
+    fn pointers_are_read_as_rfc_6901_says() {
+        assert_eq!(Pointer::parse("/a~1b/m~0n"), Some(Pointer(vec!["a/b".into(), "m~n".into()])));
+        assert_eq!(Pointer::parse("a"), None);
+        assert_eq!(Pointer::parse("/a~2"), None);
+    }
+
+    #[test]
+    fn prompt_documents_and_the_rest_get_their_zones() {
+        let body =
+            Json::parse(br#"{"prompt":"hi","context":[{"text":"d1"},{"text":"d2"}],"model":"m","extra":{"k":"v"}}"#, 8)
+                .unwrap();
+        let exchange = spec(&["/prompt"], &["/context/*/text"]).read(&body).unwrap();
+        assert_eq!(exchange.model, "m");
+        let seen: Vec<_> = exchange
+            .segments
+            .iter()
+            .map(|s| (s.zone, s.is_key, body.at(&s.path).and_then(Json::as_str).unwrap_or_default()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (Zone::User, false, "hi"),
+                (Zone::Document, false, "d1"),
+                (Zone::Document, false, "d2"),
+                (Zone::User, true, ""),
+                (Zone::User, true, "v"),
+                (Zone::User, false, "v"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_body_without_the_prompt_is_refused() {
+        for body in [r#"{"model":"m"}"#, r#"["prompt"]"#, r#"{"Prompt":"x"}"#, r#"{"prompt":"x","model":7}"#] {
+            let json = Json::parse(body.as_bytes(), 8).unwrap();
+            assert_eq!(spec(&["/prompt"], &[]).read(&json).unwrap_err().reason, Reason::BodyShape, "{body}");
+        }
+    }
+}
