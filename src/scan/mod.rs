@@ -3,6 +3,10 @@
 //! A [`Scanner`] is compiled once per policy and is immutable. It decides nothing: the guard of the
 //! policy turns scores and findings into a verdict (`transaction`).
 
+pub mod normalise;
+pub mod rulefile;
+pub mod scorer;
+
 use std::ops::Range;
 
 use crate::config::document::{CustomRule, Level, Pack, PiiType, Zone};
