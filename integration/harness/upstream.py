@@ -1,0 +1,410 @@
+"""A scripted model server that writes down every byte that reaches it.
+
+It speaks HTTP/1.1 and HTTP/2 (prior knowledge) on one port and runs in a thread of the test. What it
+answers is told by the request's `x-script` header: the name of a function in `SCRIPTS`.
+"""
+
+import asyncio
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass
+class Seen:
+    """One request as it arrived, also when it never ended."""
+
+    protocol: str
+    method: bytes = b""
+    path: bytes = b""
+    headers: Headers = field(default_factory=list)
+    body: bytearray = field(default_factory=bytearray)
+    trailers: Headers = field(default_factory=list)
+    complete: bool = False
+
+    def header(self, name: str) -> bytes | None:
+        return next((value for key, value in self.headers if key.lower() == name.encode()), None)
+
+    def names(self) -> set[str]:
+        return {key.decode("latin-1").lower() for key, _ in self.headers}
+
+    @property
+    def case(self) -> str:
+        return (self.header("x-case") or b"").decode("latin-1")
+
+    def json(self):
+        return json.loads(bytes(self.body))
+
+
+# Scripts: a generator of steps. ("head", status, headers) ("data", bytes) ("trailers", headers) ("sleep", s) ("reset",)
+
+REPLY_TEXT = "A bartizan is a small turret on a castle wall."
+USAGE = {"prompt_tokens": 11, "completion_tokens": 13, "total_tokens": 24}
+
+
+def completion(model: str = "scripted", text: str = REPLY_TEXT) -> dict:
+    message = {"role": "assistant", "content": text, "refusal": None}
+    return {
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model, "usage": USAGE,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+    }  # fmt: skip
+
+
+def whole(value, status: int = 200) -> Iterator[tuple]:
+    body = json.dumps(value).encode()
+    yield "head", status, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    yield "data", body
+
+
+def sse_events(text: str = REPLY_TEXT) -> list[bytes]:
+    def event(choices, usage=None) -> bytes:
+        chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
+        return b"data: " + json.dumps(chunk | {"choices": choices, "usage": usage}).encode() + b"\n\n"
+
+    words = text.split(" ")
+    events = [event([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])]
+    for index, word in enumerate(words):
+        content = word + (" " if index + 1 < len(words) else "")
+        events.append(event([{"index": 0, "delta": {"content": content}, "finish_reason": None}]))
+    events.append(event([{"index": 0, "delta": {}, "finish_reason": "stop"}]))
+    events.append(event([], USAGE))
+    events.append(b"data: [DONE]\n\n")
+    return events
+
+
+SSE_HEAD = ("head", 200, [(b"content-type", b"text/event-stream")])
+
+
+def default(seen: Seen) -> Iterator[tuple]:
+    """What an OpenAI-compatible server answers: a completion, or a stream of it."""
+    try:
+        body = seen.json() if seen.body else {}
+    except ValueError:
+        body = {}
+    if seen.path.split(b"?")[0].endswith(b"/models"):
+        return whole({"object": "list", "data": [{"id": "smollm2", "object": "model", "owned_by": "scripted"}]})
+    if not isinstance(body, dict):
+        body = {}
+    if body.get("stream") is True:
+        return sse(seen)
+    if "prompt" in body:
+        return whole({"object": "text_completion", "usage": USAGE, "choices": [{"index": 0, "text": REPLY_TEXT}]})
+    return whole(completion(str(body.get("model", "scripted"))))
+
+
+def sse(_: Seen) -> Iterator[tuple]:
+    yield SSE_HEAD
+    for event in sse_events():
+        yield "data", event
+
+
+def sse_bytes(_: Seen) -> Iterator[tuple]:
+    """A stream cut at every byte."""
+    yield SSE_HEAD
+    for byte in b"".join(sse_events()):
+        yield "data", bytes([byte])
+
+
+def sse_trailers(seen: Seen) -> Iterator[tuple]:
+    yield from sse(seen)
+    yield "trailers", [(b"x-checksum", b"42")]
+
+
+def sse_reset(_: Seen) -> Iterator[tuple]:
+    yield SSE_HEAD
+    yield "data", sse_events()[0]
+    yield ("reset",)
+
+
+def sse_slow(_: Seen) -> Iterator[tuple]:
+    yield SSE_HEAD
+    for event in sse_events("one two three"):
+        yield "data", event
+        yield "sleep", 0.05
+
+
+def trailers(_: Seen) -> Iterator[tuple]:
+    yield "head", 200, [(b"content-type", b"application/json")]
+    yield "data", json.dumps(completion()).encode()
+    yield "trailers", [(b"x-checksum", b"42")]
+
+
+def slow(_: Seen) -> Iterator[tuple]:
+    yield "sleep", 0.5
+    yield from whole(completion())
+
+
+def reset(_: Seen) -> Iterator[tuple]:
+    yield ("reset",)
+
+
+def reset_mid(_: Seen) -> Iterator[tuple]:
+    body = json.dumps(completion()).encode()
+    yield "head", 200, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    yield "data", body[:40]
+    yield ("reset",)
+
+
+def huge(_: Seen) -> Iterator[tuple]:
+    """A reply of 12 MiB: over every buffer limit of the shipped files."""
+    return whole(completion(text="x" * (12 << 20)))
+
+
+def error(_: Seen) -> Iterator[tuple]:
+    return whole({"error": {"message": "scripted", "type": "server_error", "param": None, "code": None}}, 500)
+
+
+def not_json(_: Seen) -> Iterator[tuple]:
+    yield "head", 200, [(b"content-type", b"application/json"), (b"content-length", b"7")]
+    yield "data", b"\xff\xfe{oops"
+
+
+def empty(_: Seen) -> Iterator[tuple]:
+    yield "head", 204, []
+
+
+SCRIPTS = {
+    name.__name__: name
+    for name in (
+        default, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, reset, reset_mid, huge, error,
+        not_json, empty,
+    )
+}  # fmt: skip
+
+
+class Upstream:
+    """The server. `seen(case)` is what reached it of one test request, `total` and `octets` what reached it at all."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_case: dict[str, list[Seen]] = defaultdict(list)
+        self.total = 0
+        self.body_octets = 0
+        self.octets = 0
+        self.keep = True
+        started = threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
+        self.thread.start()
+        started.wait(10)
+
+    def seen(self, case: str) -> list[Seen]:
+        with self.lock:
+            return list(self.by_case.get(case, ()))
+
+    def forget(self) -> None:
+        """Drops the records, keeps the counters."""
+        with self.lock:
+            self.by_case.clear()
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.finish.set)
+        self.thread.join(10)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _run(self, started: threading.Event) -> None:
+        async def main() -> None:
+            self.loop, self.finish = asyncio.get_running_loop(), asyncio.Event()
+            server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+            self.port = server.sockets[0].getsockname()[1]
+            started.set()
+            await self.finish.wait()
+            server.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+        asyncio.run(main())
+
+    def _begin(self, seen: Seen) -> None:
+        with self.lock:
+            self.total += 1
+            if self.keep:
+                self.by_case[seen.case].append(seen)
+
+    def _body(self, seen: Seen, data: bytes) -> None:
+        seen.body += data
+        self.body_octets += len(data)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            first = await reader.readexactly(3)
+            self.octets += 3
+            if first == b"PRI":
+                await H2Connection(self, reader, writer).run(first)
+            else:
+                await self._serve_h1(first, reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ValueError):
+            pass
+        finally:
+            writer.close()
+
+    async def _serve_h1(self, start: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def line() -> bytes:
+            text = await reader.readuntil(b"\r\n")
+            self.octets += len(text)
+            return text[:-2]
+
+        async def fields() -> Headers:
+            result = []
+            while text := await line():
+                key, _, value = text.partition(b":")
+                result.append((key, value.strip()))
+            return result
+
+        async def body(seen: Seen, size: int) -> None:
+            while size:
+                data = await reader.read(min(size, 65536))
+                if not data:
+                    raise asyncio.IncompleteReadError(b"", size)
+                self.octets += len(data)
+                self._body(seen, data)
+                size -= len(data)
+
+        while True:
+            method, path, _ = (start + await line()).split(b" ", 2)
+            start = b""
+            seen = Seen("h1", method, path, await fields())
+            self._begin(seen)
+            if (seen.header("transfer-encoding") or b"").lower() == b"chunked":
+                while size := int((await line()).split(b";")[0], 16):
+                    await body(seen, size)
+                    await line()
+                seen.trailers = await fields()
+            else:
+                await body(seen, int(seen.header("content-length") or 0))
+            seen.complete = True
+            if not await self._answer_h1(seen, writer):
+                return
+
+    async def _answer_h1(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+        chunked, ended = False, False
+        for step in script_of(seen):
+            match step:
+                case "head", status, headers:
+                    names = {key for key, _ in headers}
+                    chunked = b"content-length" not in names and status != 204
+                    if chunked:
+                        headers = [*headers, (b"transfer-encoding", b"chunked")]
+                    lines = [b"HTTP/1.1 %d Scripted" % status, *(key + b": " + value for key, value in headers)]
+                    writer.write(b"\r\n".join(lines) + b"\r\n\r\n")
+                case "data", data:
+                    writer.write(b"%x\r\n%s\r\n" % (len(data), data) if chunked else data)
+                    await writer.drain()
+                case "trailers", headers:
+                    end = b"".join(key + b": " + value + b"\r\n" for key, value in headers)
+                    writer.write(b"0\r\n" + end + b"\r\n")
+                    ended = True
+                case "sleep", seconds:
+                    await asyncio.sleep(seconds)
+                case ("reset",):
+                    await writer.drain()
+                    writer.transport.abort()
+                    return False
+        if chunked and not ended:
+            writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True
+
+
+def script_of(seen: Seen) -> Iterator[tuple]:
+    name = (seen.header("x-script") or b"default").decode("latin-1")
+    return SCRIPTS.get(name, default)(seen)
+
+
+class H2Connection:
+    """One HTTP/2 connection from the proxy."""
+
+    def __init__(self, upstream: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+        self.upstream, self.reader, self.writer = upstream, reader, writer
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
+        self.streams: dict[int, Seen] = {}
+        self.window = asyncio.Event()
+        self.tasks: set[asyncio.Task] = set()
+
+    async def run(self, data: bytes) -> None:
+        self.h2.initiate_connection()
+        while data:
+            for event in self.h2.receive_data(data):
+                self._on(event)
+            self.writer.write(self.h2.data_to_send())
+            await self.writer.drain()
+            data = await self.reader.read(65536)
+            self.upstream.octets += len(data)
+
+    def _on(self, event) -> None:
+        seen = self.streams.get(getattr(event, "stream_id", 0))
+        if isinstance(event, h2.events.RequestReceived):
+            pseudo = dict(event.headers)
+            headers = [(key, value) for key, value in event.headers if not key.startswith(b":")]
+            seen = Seen("h2", pseudo.get(b":method", b""), pseudo.get(b":path", b""), headers)
+            self.streams[event.stream_id] = seen
+            self.upstream._begin(seen)
+        elif isinstance(event, h2.events.DataReceived) and seen:
+            self.upstream._body(seen, event.data)
+            self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.TrailersReceived) and seen:
+            seen.trailers = list(event.headers)
+        elif isinstance(event, h2.events.StreamEnded) and seen:
+            seen.complete = True
+            task = asyncio.ensure_future(self._answer(event.stream_id, seen))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+        elif isinstance(event, (h2.events.WindowUpdated, h2.events.StreamReset)):
+            self.window.set()
+
+    async def _flush(self) -> None:
+        self.writer.write(self.h2.data_to_send())
+        await self.writer.drain()
+
+    async def _answer(self, stream: int, seen: Seen) -> None:
+        try:
+            ended = False
+            for step in script_of(seen):
+                match step:
+                    case "head", status, headers:
+                        self.h2.send_headers(stream, [(b":status", b"%d" % status), *headers])
+                    case "data", data:
+                        while data:
+                            room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)
+                            if room == 0:
+                                self.window.clear()
+                                await self.window.wait()
+                                continue
+                            self.h2.send_data(stream, data[:room])
+                            data = data[room:]
+                            await self._flush()
+                    case "trailers", headers:
+                        self.h2.send_headers(stream, headers, end_stream=True)
+                        ended = True
+                    case "sleep", seconds:
+                        await asyncio.sleep(seconds)
+                    case ("reset",):
+                        self.h2.reset_stream(stream)
+                        ended = True
+            if not ended:
+                self.h2.end_stream(stream)
+            await self._flush()
+        except (h2.exceptions.ProtocolError, ConnectionError):
+            pass  # the proxy gave the stream up
+
+
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
