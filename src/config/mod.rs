@@ -1,8 +1,24 @@
-//! The policy document: strict when read, compiled once into an immutable policy.
+//! The policy document: strict when read, compiled once into an immutable [`Policy`].
+//!
+//! Form first (`tree`, `typed`, `parse`), then meaning (`policy`, `guard`, `route`). Both report
+//! everything that is wrong at once, each error with its full key path.
 
 pub mod document;
 mod duration;
 mod errors;
+mod guard;
+mod parse;
+mod policy;
+mod route;
+mod tree;
+mod typed;
 
 pub use duration::Span;
-pub use errors::{ConfigError, Errors, KeyPath};
+pub use errors::{ConfigError, Errors, KeyPath, Step};
+pub use guard::{ExceptionPolicy, GuardPolicy, InjectionPolicy, PiiPolicy};
+pub use parse::{Parsed, parse_json, parse_with};
+pub use policy::{
+    AuditPolicy, Environment, GuardIndex, LimitsPolicy, Policy, QuotaPolicy, RoleIndex, RolePolicy, UnscannedPolicy,
+};
+pub use route::{PathMatch, RouteIndex, RoutePolicy};
+pub use tree::MAX_DOCUMENT_BYTES;

@@ -1,0 +1,285 @@
+//! Guards: from scores and findings to actions, and the exceptions that end by themselves.
+
+use std::collections::BTreeMap;
+
+use super::document::{Action, DataAction, Exception, Guard, Injection, Mode, Pii, PiiType, Thresholds, Zone};
+use super::errors::{Errors, KeyPath, shortened};
+use super::route::{RouteIndex, RoutePolicy};
+use crate::host::Timestamp;
+use crate::scan::{RuleIndex, Scanner};
+
+/// The guard that roles have when they name none.
+pub(super) const STANDARD: &str = "standard";
+
+/// What is searched for and what follows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardPolicy {
+    /// Its name.
+    pub name: String,
+    /// Whether its decisions take effect.
+    pub mode: Mode,
+    /// Attacks on the model.
+    pub injection: InjectionPolicy,
+    /// Personal data.
+    pub pii: PiiPolicy,
+    /// Credentials.
+    pub secrets: DataAction,
+    /// Findings that are known and accepted.
+    pub exceptions: Vec<ExceptionPolicy>,
+}
+
+impl GuardPolicy {
+    /// True when an exception covers this finding now.
+    pub fn excepts(&self, rule: RuleIndex, route: RouteIndex, zone: Zone, now: Timestamp) -> bool {
+        self.exceptions.iter().any(|exception| exception.covers(rule, route, zone, now))
+    }
+}
+
+/// Attacks on the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InjectionPolicy {
+    /// For the caller's newest turn.
+    pub action: Action,
+    /// For an earlier turn, a tool result or a document.
+    pub history: Action,
+    /// The score from which a text counts as an attack, by zone; over 100: never.
+    thresholds: [u8; Zone::ALL.len()],
+}
+
+impl InjectionPolicy {
+    /// The score from which a text of this zone counts as an attack.
+    pub fn threshold(&self, zone: Zone) -> u8 {
+        self.thresholds.get(zone as usize).copied().unwrap_or(DEFAULT_THRESHOLD)
+    }
+}
+
+const DEFAULT_THRESHOLD: u8 = 50;
+
+/// Personal data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PiiPolicy {
+    actions: [Option<DataAction>; PiiType::ALL.len()],
+}
+
+impl PiiPolicy {
+    /// What follows from data of this type; `None`: the guard does not look for it.
+    pub fn action(&self, of: PiiType) -> Option<DataAction> {
+        self.actions.get(of as usize).copied().flatten()
+    }
+}
+
+/// Findings that are known and accepted until a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExceptionPolicy {
+    /// The rules, sorted.
+    pub rules: Vec<RuleIndex>,
+    /// The routes; `None`: every route.
+    pub routes: Option<Vec<RouteIndex>>,
+    /// The zones; `None`: every zone.
+    pub zones: Option<Vec<Zone>>,
+    /// The first moment at which it no longer holds.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+impl ExceptionPolicy {
+    /// True when this exception covers a finding.
+    pub fn covers(&self, rule: RuleIndex, route: RouteIndex, zone: Zone, now: Timestamp) -> bool {
+        now < self.until
+            && self.rules.binary_search(&rule).is_ok()
+            && self.routes.as_ref().is_none_or(|routes| routes.contains(&route))
+            && self.zones.as_ref().is_none_or(|zones| zones.contains(&zone))
+    }
+}
+
+/// What exceptions refer to. `scanner` is absent when the rules did not compile.
+pub(super) struct References<'a> {
+    pub(super) scanner: Option<&'a Scanner>,
+    pub(super) routes: &'a [RoutePolicy],
+    /// False when a route is broken, so that a path that is not found may be its.
+    pub(super) routes_complete: bool,
+}
+
+/// Compiles all guards, by name; `standard` exists also when the document does not name it.
+pub(super) fn compile(
+    guards: Option<&BTreeMap<String, Guard>>,
+    references: &References<'_>,
+    errors: &mut Errors,
+) -> Vec<GuardPolicy> {
+    let at = KeyPath::root().key("guards");
+    let mut compiled = Vec::new();
+    let built_in = Guard::default();
+    if guards.is_none_or(|guards| !guards.contains_key(STANDARD)) {
+        compiled.push(compile_guard(STANDARD, &built_in, &at.key(STANDARD), references, errors));
+    }
+    for (name, guard) in guards.into_iter().flatten() {
+        compiled.push(compile_guard(name, guard, &at.key(name), references, errors));
+    }
+    compiled
+}
+
+fn compile_guard(
+    name: &str,
+    guard: &Guard,
+    at: &KeyPath,
+    references: &References<'_>,
+    errors: &mut Errors,
+) -> GuardPolicy {
+    let exceptions = guard.exceptions.as_deref().unwrap_or_default();
+    let at_exceptions = at.key("exceptions");
+    GuardPolicy {
+        name: name.to_owned(),
+        mode: guard.mode.unwrap_or(Mode::Enforce),
+        injection: injection(guard.injection.as_ref(), &at.key("injection"), errors),
+        pii: pii(guard.pii.as_ref(), &at.key("pii"), errors),
+        secrets: guard.secrets.as_ref().and_then(|secrets| secrets.action).unwrap_or(DataAction::Block),
+        exceptions: exceptions
+            .iter()
+            .enumerate()
+            .filter_map(|(place, entry)| exception(entry, &at_exceptions.index(place), references, errors))
+            .collect(),
+    }
+}
+
+fn injection(injection: Option<&Injection>, at: &KeyPath, errors: &mut Errors) -> InjectionPolicy {
+    let at = at.key("thresholds");
+    let absent = Thresholds::default();
+    let written = injection.and_then(|injection| injection.thresholds.as_ref()).unwrap_or(&absent);
+    let mut thresholds = [DEFAULT_THRESHOLD; Zone::ALL.len()];
+    for (slot, zone) in thresholds.iter_mut().zip(Zone::ALL) {
+        let value = match zone {
+            Zone::System => written.system,
+            Zone::Developer => written.developer,
+            Zone::User => written.user,
+            Zone::Assistant => written.assistant,
+            Zone::Tool => written.tool,
+            Zone::Document => written.document,
+        };
+        *slot = errors.range(&at, zone.as_str(), value, DEFAULT_THRESHOLD.into(), 1..=101) as u8;
+    }
+    InjectionPolicy {
+        action: injection.and_then(|injection| injection.action).unwrap_or(Action::Block),
+        history: injection.and_then(|injection| injection.history).unwrap_or(Action::Replace),
+        thresholds,
+    }
+}
+
+fn pii(pii: Option<&Pii>, at: &KeyPath, errors: &mut Errors) -> PiiPolicy {
+    let action = pii.and_then(|pii| pii.action).unwrap_or(DataAction::Flag);
+    let types = pii.and_then(|pii| pii.types.as_deref()).unwrap_or(PiiType::ALL);
+    let mut actions = [None; PiiType::ALL.len()];
+    for (slot, of) in actions.iter_mut().zip(PiiType::ALL) {
+        *slot = types.contains(of).then_some(action);
+        let own = pii.and_then(|pii| pii.by_type.as_ref()).and_then(|by_type| by_type.get(of));
+        if let Some(own) = own {
+            if slot.is_none() {
+                let message = "not in types of the same section, so that it would never be looked for";
+                errors.push(&at.key("byType").key(of.as_str()), message);
+            }
+            *slot = Some(*own);
+        }
+    }
+    PiiPolicy { actions }
+}
+
+fn exception(
+    entry: &Exception,
+    at: &KeyPath,
+    references: &References<'_>,
+    errors: &mut Errors,
+) -> Option<ExceptionPolicy> {
+    let until = until(entry, at, errors);
+    if errors.require(at, "reason", entry.reason.as_ref()).is_some_and(|reason| reason.trim().is_empty()) {
+        errors.push(&at.key("reason"), "empty, expected why this exception exists");
+    }
+    let rules = errors.require(at, "rules", entry.rules.as_ref());
+    if rules.is_some_and(Vec::is_empty) {
+        errors.push(&at.key("rules"), "empty, expected at least one rule id");
+    }
+    let mut indices = Vec::new();
+    for (place, id) in rules.into_iter().flatten().enumerate() {
+        let Some(scanner) = references.scanner else { continue };
+        match scanner.cards().iter().position(|card| card.id == *id) {
+            Some(index) => indices.push(RuleIndex(index as u16)),
+            None => {
+                let message = format!("unknown rule {:?}, expected the id of a rule in force", shortened(id));
+                errors.push(&at.key("rules").index(place), message);
+            }
+        }
+    }
+    indices.sort_unstable();
+    let routes = entry.routes.as_ref().map(|paths| {
+        let at = at.key("routes");
+        let mut found = Vec::new();
+        for (place, path) in paths.iter().enumerate() {
+            match references.routes.iter().find(|route| route.matches.as_str() == path) {
+                Some(route) => found.push(route.index),
+                None if references.routes_complete => {
+                    let message =
+                        format!("unknown route {:?}, expected a path or pathPrefix of routes", shortened(path));
+                    errors.push(&at.index(place), message);
+                }
+                None => {}
+            }
+        }
+        found
+    });
+    Some(ExceptionPolicy {
+        rules: indices,
+        routes,
+        zones: entry.zones.clone(),
+        until: until?,
+        reason: entry.reason.clone()?,
+    })
+}
+
+fn until(entry: &Exception, at: &KeyPath, errors: &mut Errors) -> Option<Timestamp> {
+    let text = errors.require(at, "until", entry.until.as_ref())?;
+    let end = end_of_day(text);
+    if end.is_none() {
+        let message = format!("expected the last day, such as \"2027-01-31\", found {:?}", shortened(text));
+        errors.push(&at.key("until"), message);
+    }
+    end
+}
+
+/// Midnight (UTC) at the end of a day written `2027-01-31`.
+fn end_of_day(text: &str) -> Option<Timestamp> {
+    let mut parts = text.split('-');
+    let mut number = |digits: usize| {
+        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
+        part.parse::<u64>().ok()
+    };
+    let (year, month, day) = (number(4)?, number(2)?, number(2)?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_in_month = match month {
+        2 => 28 + u64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        _ => return None,
+    };
+    if parts.next().is_some() || !(1..=days_in_month).contains(&day) || !(1970..=2200).contains(&year) {
+        return None;
+    }
+    // Days since 1970-01-01 in the Gregorian calendar, with the year beginning in March so that the leap day is last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let since_epoch = days.checked_sub(719_468)?;
+    Some(Timestamp::from_secs((since_epoch + 1) * 86_400))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_ends_at_midnight_utc() {
+        assert_eq!(end_of_day("1970-01-01"), Some(Timestamp::from_secs(86_400)));
+        assert_eq!(end_of_day("2027-01-31"), Some(Timestamp::from_secs(1_801_440_000)));
+        assert_eq!(end_of_day("2028-02-29"), Some(Timestamp::from_secs(1_835_481_600)));
+        for bad in ["2027-02-29", "2027-13-01", "2027-1-1", "2027-01-00", "01-01-2027", "2027-01-01T00:00:00Z", ""] {
+            assert_eq!(end_of_day(bad), None, "{bad}");
+        }
+    }
+}

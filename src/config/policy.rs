@@ -1,0 +1,565 @@
+//! The document's meaning: references, ranges and defaults, decided once; the [`Policy`] that comes
+//! out is immutable and holds nothing that could still be wrong.
+
+use std::time::Duration;
+
+use super::document::{self, Mode, OverCap, Per, Role, SubjectForm, UnscannedAction, UpstreamHeader, Zone};
+use super::document::{Operation, Pack, ResponseHeaders, Unmatched};
+use super::errors::{ConfigError, Errors, KeyPath, shortened};
+use super::guard::{self, GuardPolicy};
+use super::parse::{Parsed, parse_json};
+use super::route::{self, RoutePolicy};
+use super::typed::nearest;
+use crate::glob::Glob;
+use crate::protocol::UnscannedKind;
+use crate::scan::{FaultAt, Scanner, Selection};
+
+/// The role of callers without any credential.
+const ANONYMOUS: &str = "anonymous";
+
+/// Reads a variable of the VM's environment.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A compiled policy.
+#[derive(Debug)]
+pub struct Policy {
+    /// The policy's name: the prefix of shared state.
+    pub name: String,
+    /// SHA-256 of the canonical document (JSON, keys sorted, no spaces), in hex.
+    pub digest: String,
+    /// Hold request headers until the body is judged.
+    pub hold_headers: bool,
+    /// The section as it was written, until the authenticator takes it over.
+    pub authn: document::Authn,
+    /// Headers that may carry the token, in lower case, in the order of the document.
+    pub token_from: Vec<String>,
+    /// Leave the credential headers on the request to the upstream.
+    pub forward_token: bool,
+    /// Tolerance for the times in a token.
+    pub clock_skew: Duration,
+    /// Let callers without any credential in, with the role `anonymous`.
+    pub unsafe_anonymous: bool,
+    /// Roles, by name; [`RoleIndex`] counts into them.
+    pub roles: Vec<RolePolicy>,
+    /// Guards; [`GuardIndex`] counts into them.
+    pub guards: Vec<GuardPolicy>,
+    /// The compiled rules.
+    pub scanner: Scanner,
+    /// Guarded paths. Use [`Policy::route`].
+    pub routes: Vec<RoutePolicy>,
+    /// What happens to a request that no route matches.
+    pub unmatched: Unmatched,
+    /// What happens to content that can't be scanned.
+    pub unscanned: UnscannedPolicy,
+    /// Bounds on what one request may cost.
+    pub limits: LimitsPolicy,
+    /// What is written about a request.
+    pub audit: AuditPolicy,
+}
+
+/// A role's place in [`Policy::roles`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoleIndex(pub u16);
+
+/// A guard's place in [`Policy::guards`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GuardIndex(pub u16);
+
+/// What one role may do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RolePolicy {
+    /// The role's name, as it stands in tokens.
+    pub name: String,
+    /// Operations.
+    pub operations: Vec<Operation>,
+    /// Models.
+    pub models: Vec<Glob>,
+    /// Tools that may be offered to the model.
+    pub tools: Vec<Glob>,
+    /// Zones that this role may author.
+    pub may_write: Vec<Zone>,
+    /// Cap on the output tokens of one request.
+    pub max_output_tokens: Option<u64>,
+    /// What happens to a request over the cap.
+    pub over_output_tokens: OverCap,
+    /// Cap on the choices of one request.
+    pub max_choices: u64,
+    /// Limits on how much; all of them apply.
+    pub quotas: Vec<QuotaPolicy>,
+    /// Its guard.
+    pub guard: GuardIndex,
+    /// Whether a refusal for models, tools or caps takes effect.
+    pub mode: Mode,
+}
+
+/// A limit over a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaPolicy {
+    /// Who shares the bucket.
+    pub per: Per,
+    /// Requests per window, 1 to 1000000000.
+    pub requests: u64,
+    /// The window, 1 s to 31 d.
+    pub window: Duration,
+    /// Requests that may come at once, 1 to `requests`.
+    pub burst: u64,
+    /// Whether it takes effect.
+    pub mode: Mode,
+}
+
+/// What happens to content that can't be scanned, every kind decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnscannedPolicy {
+    /// Kinds without a key of their own.
+    pub default: UnscannedAction,
+    /// Image parts.
+    pub image: UnscannedAction,
+    /// Audio parts.
+    pub audio: UnscannedAction,
+    /// Attached files.
+    pub file: UnscannedAction,
+    /// Text over the scanner's bounds.
+    pub budget: UnscannedAction,
+}
+
+impl UnscannedPolicy {
+    /// The action for a kind.
+    pub const fn action(&self, kind: UnscannedKind) -> UnscannedAction {
+        match kind {
+            UnscannedKind::Image => self.image,
+            UnscannedKind::Audio => self.audio,
+            UnscannedKind::File => self.file,
+            UnscannedKind::Budget => self.budget,
+            UnscannedKind::Other => self.default,
+        }
+    }
+}
+
+/// Bounds on what one request may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitsPolicy {
+    /// Request body, bytes.
+    pub max_body_bytes: usize,
+    /// JSON nesting.
+    pub max_json_depth: usize,
+    /// Decoded text of one request, bytes.
+    pub max_decoded_bytes: usize,
+    /// Scanned text of one request, bytes.
+    pub max_scan_bytes: usize,
+    /// Bodies held by one worker at a time, bytes.
+    pub max_buffered_bytes_per_worker: usize,
+}
+
+/// What is written about a request.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuditPolicy {
+    /// How the subject stands in the record.
+    pub subject: SubjectForm,
+    /// The key of every hash in the record; `None`: a random one for the life of the proxy.
+    pub hash_key: Option<Vec<u8>>,
+    /// Headers for the upstream.
+    pub upstream_headers: Vec<UpstreamHeader>,
+    /// Which replies carry `x-bartizan-reason`.
+    pub response_headers: ResponseHeaders,
+}
+
+impl std::fmt::Debug for AuditPolicy {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuditPolicy")
+            .field("subject", &self.subject)
+            .field("hash_key", &self.hash_key.as_ref().map(|_| "..."))
+            .field("upstream_headers", &self.upstream_headers)
+            .field("response_headers", &self.response_headers)
+            .finish()
+    }
+}
+
+impl Policy {
+    /// Compiles a document as the proxy gets it. `environment` reads the VM's environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document, at once.
+    pub fn from_json(bytes: &[u8], environment: Environment<'_>) -> Result<Policy, Vec<ConfigError>> {
+        Policy::compile(parse_json(bytes), environment)
+    }
+
+    /// Compiles a parsed document.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document, of form and of meaning, at once.
+    pub fn compile(parsed: Parsed, environment: Environment<'_>) -> Result<Policy, Vec<ConfigError>> {
+        if parsed.is_hopeless() {
+            return Err(parsed.errors);
+        }
+        let mut errors = Errors::default();
+        let policy = compile(&parsed, environment, &mut errors);
+        let errors = parsed.merge(errors.into_vec());
+        match policy {
+            Some(policy) if errors.is_empty() => Ok(policy),
+            _ if errors.is_empty() => {
+                let message = "not usable, and no cause was found: this is a fault of Bartizan".to_owned();
+                Err(vec![ConfigError { path: KeyPath::root(), message }])
+            }
+            _ => Err(errors),
+        }
+    }
+
+    /// The first twelve digits of the digest, for logs and records.
+    pub fn digest_short(&self) -> &str {
+        self.digest.get(..12).unwrap_or(&self.digest)
+    }
+
+    /// The route for a path without its query: an exact one before a prefix, a longer prefix before a shorter one.
+    pub fn route(&self, path: &str) -> Option<&RoutePolicy> {
+        let rank =
+            |route: &&RoutePolicy| (matches!(route.matches, route::PathMatch::Exact(_)), route.matches.as_str().len());
+        self.routes.iter().filter(|route| route.matches.matches(path)).max_by_key(rank)
+    }
+
+    /// The role of this name.
+    pub fn role(&self, name: &str) -> Option<(RoleIndex, &RolePolicy)> {
+        let place = self.roles.binary_search_by(|role| role.name.as_str().cmp(name)).ok()?;
+        Some((RoleIndex(place as u16), self.roles.get(place)?))
+    }
+
+    /// The guard at this place.
+    pub fn guard(&self, index: GuardIndex) -> Option<&GuardPolicy> {
+        self.guards.get(usize::from(index.0))
+    }
+}
+
+fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -> Option<Policy> {
+    let document = &parsed.document;
+    let root = KeyPath::root();
+    version(document, &root, errors);
+    let name = name(document, &root, errors);
+    let hold_headers = document.hold_headers.unwrap_or(false);
+    let authn = authn(parsed, &root, errors);
+    let (scanner, limits) = (scanner(document, &root, errors), limits(document, &root, errors));
+    let routes = route::compile(document.routes.as_deref(), errors);
+    let references = guard::References {
+        scanner: scanner.as_ref(),
+        routes: &routes,
+        routes_complete: document.routes.as_ref().is_some_and(|raw| raw.len() == routes.len()),
+    };
+    let guards = guard::compile(document.guards.as_ref(), &references, errors);
+    let roles = roles(parsed, &guards, &root, errors);
+    let audit = audit(document, hold_headers, environment, &root, errors);
+    let unmatched = document.unmatched.unwrap_or(Unmatched::Deny);
+    if document.routes.as_ref().is_some_and(Vec::is_empty) && unmatched == Unmatched::Pass {
+        errors.push(&root.key("routes"), "empty while unmatched is pass: nothing would be guarded");
+    }
+    let raw_authn = authn?;
+    Some(Policy {
+        name: name?,
+        digest: parsed.digest.clone(),
+        hold_headers,
+        token_from: raw_authn.token_from.clone().unwrap_or_else(|| vec!["authorization".to_owned()]),
+        forward_token: raw_authn.forward_token.unwrap_or(false),
+        clock_skew: raw_authn.clock_skew.map_or(Duration::from_secs(60), |skew| skew.0),
+        unsafe_anonymous: raw_authn.unsafe_anonymous.unwrap_or(false),
+        authn: raw_authn.clone(),
+        roles,
+        guards,
+        scanner: scanner?,
+        routes,
+        unmatched,
+        unscanned: unscanned(document),
+        limits,
+        audit,
+    })
+}
+
+fn version(document: &document::Document, root: &KeyPath, errors: &mut Errors) {
+    if let Some(version) = errors.require(root, "version", document.version)
+        && version != 1
+    {
+        errors.push(&root.key("version"), format!("{version} is unknown, expected 1"));
+    }
+}
+
+fn name(document: &document::Document, root: &KeyPath, errors: &mut Errors) -> Option<String> {
+    let name = errors.require(root, "name", document.name.as_ref())?;
+    let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if name.is_empty() || name.len() > 63 || !is_word {
+        let message = format!("expected 1 to 63 of a-z, 0-9 and -, found {:?}", shortened(name));
+        errors.push(&root.key("name"), message);
+        return None;
+    }
+    Some(name.clone())
+}
+
+fn authn<'a>(parsed: &'a Parsed, root: &KeyPath, errors: &mut Errors) -> Option<&'a document::Authn> {
+    let at = root.key("authn");
+    let Some(authn) = parsed.document.authn.as_ref() else {
+        errors.push(&at, "missing, but required; to let everybody in write unsafeAnonymous: true below it");
+        return None;
+    };
+    let anonymous = authn.unsafe_anonymous.unwrap_or(false);
+    if authn.issuers.is_none() && !anonymous {
+        errors.push(&at.key("issuers"), "missing, but required unless unsafeAnonymous is true");
+    }
+    if anonymous && !knows_role(parsed, ANONYMOUS) {
+        let message = "true, but roles has no role anonymous that says what such callers may do";
+        errors.push(&at.key("unsafeAnonymous"), message);
+    }
+    if authn.clock_skew.is_some_and(|skew| skew.0 > Duration::from_secs(300)) {
+        errors.push(&at.key("clockSkew"), "too long, expected at most 5m");
+    }
+    token_from(authn, &at.key("tokenFrom"), errors);
+    for (place, issuer) in authn.issuers.iter().flatten().enumerate() {
+        let at = at.key("issuers").index(place).key("grants").key("roles");
+        let granted = issuer.grants.as_ref().and_then(|grants| grants.roles.as_deref()).unwrap_or_default();
+        for (place, role) in granted.iter().enumerate() {
+            if !knows_role(parsed, role) {
+                let names = parsed.document.roles.iter().flat_map(|roles| roles.keys().map(String::as_str));
+                errors.push(&at.index(place), unknown("role", role, names));
+            }
+        }
+    }
+    Some(authn)
+}
+
+fn token_from(authn: &document::Authn, at: &KeyPath, errors: &mut Errors) {
+    let Some(headers) = &authn.token_from else { return };
+    if headers.is_empty() {
+        errors.push(at, "empty, expected at least one header");
+    }
+    for (place, header) in headers.iter().enumerate() {
+        let is_token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+        if header.is_empty() || header.len() > 64 || !header.bytes().all(is_token) {
+            let message = format!("expected a header's name in lower case, found {:?}", shortened(header));
+            errors.push(&at.index(place), message);
+        } else if header.starts_with("x-bartizan") {
+            errors.push(&at.index(place), "x-bartizan-* headers of a client are always removed");
+        } else if headers.iter().take(place).any(|other| other == header) {
+            errors.push(&at.index(place), format!("{header} stands here twice"));
+        }
+    }
+}
+
+/// A role that is broken is still known: one message is enough.
+fn knows_role(parsed: &Parsed, name: &str) -> bool {
+    let roles = KeyPath::root().key("roles");
+    parsed.document.roles.as_ref().is_some_and(|roles| roles.contains_key(name))
+        || parsed.refused(&roles)
+        || parsed.refused(&roles.key(name))
+}
+
+/// The message for a name that refers to nothing.
+fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    let known = match names.len() {
+        0 => "none is defined".to_owned(),
+        1..=12 => format!("expected one of {}", names.join(", ")),
+        count => format!("expected one of the {count} that are defined"),
+    };
+    let hint = nearest(name, &names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("unknown {what} {:?}, {known}{hint}", shortened(name))
+}
+
+fn scanner(document: &document::Document, root: &KeyPath, errors: &mut Errors) -> Option<Scanner> {
+    let absent = document::Rules::default();
+    let rules = document.rules.as_ref().unwrap_or(&absent);
+    let selection = Selection {
+        packs: rules.packs.as_deref().unwrap_or(Pack::ALL),
+        disable: rules.disable.as_deref().unwrap_or_default(),
+        custom: rules.custom.as_deref().unwrap_or_default(),
+        scorer: rules.scorer.unwrap_or(true),
+    };
+    let at = root.key("rules");
+    match Scanner::compile(&selection) {
+        Ok(scanner) => Some(scanner),
+        Err(faults) => {
+            for fault in faults {
+                let path = match fault.at {
+                    FaultAt::Disable(place) => at.key("disable").index(place),
+                    FaultAt::Custom(place, key) => at.key("custom").index(place).key(key),
+                };
+                errors.push(&path, fault.message);
+            }
+            None
+        }
+    }
+}
+
+fn roles(parsed: &Parsed, guards: &[GuardPolicy], root: &KeyPath, errors: &mut Errors) -> Vec<RolePolicy> {
+    let at = root.key("roles");
+    let Some(roles) = errors.require(root, "roles", parsed.document.roles.as_ref()) else { return Vec::new() };
+    if roles.len() > 10_000 {
+        errors.push(&at, format!("{} roles, expected at most 10000", roles.len()));
+        return Vec::new();
+    }
+    // The map is sorted, so that the list is too and `Policy::role` can search it.
+    roles
+        .iter()
+        .filter_map(|(name, role)| {
+            let at = at.key(name);
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:/@-".contains(&b);
+            if name.is_empty() || name.len() > 128 || !name.bytes().all(plain) {
+                errors.push(&at, "not a role's name, expected 1 to 128 of a-z, A-Z, 0-9 and ._:/@-");
+            }
+            let guard = role_guard(parsed, role, guards, &at, errors);
+            role_policy(name, role, &at, errors).map(|policy| RolePolicy { guard, ..policy })
+        })
+        .collect()
+}
+
+fn role_guard(parsed: &Parsed, role: &Role, guards: &[GuardPolicy], at: &KeyPath, errors: &mut Errors) -> GuardIndex {
+    let name = role.guard.as_deref().unwrap_or(guard::STANDARD);
+    let place = guards.iter().position(|guard| guard.name == name);
+    let sections = KeyPath::root().key("guards");
+    if place.is_none() && !parsed.refused(&sections) && !parsed.refused(&sections.key(name)) {
+        errors.push(&at.key("guard"), unknown("guard", name, guards.iter().map(|guard| guard.name.as_str())));
+    }
+    GuardIndex(place.unwrap_or_default() as u16)
+}
+
+fn role_policy(name: &str, role: &Role, at: &KeyPath, errors: &mut Errors) -> Option<RolePolicy> {
+    let operations = errors.require(at, "operations", role.operations.clone());
+    let models = errors.require(at, "models", role.models.as_ref());
+    let models = models.map(|models| globs(models, &at.key("models"), errors));
+    let tools = role.tools.as_ref().and_then(|tools| {
+        let at = at.key("tools");
+        errors.require(&at, "allow", tools.allow.as_ref()).map(|allow| globs(allow, &at.key("allow"), errors))
+    });
+    let max_output_tokens =
+        role.max_output_tokens.map(|cap| errors.range(at, "maxOutputTokens", Some(cap), 1, 1..=100_000_000));
+    if role.over_output_tokens.is_some() && max_output_tokens.is_none() {
+        errors.push(&at.key("overOutputTokens"), "has no effect without maxOutputTokens beside it");
+    }
+    let max_choices = errors.range(at, "maxChoices", role.max_choices, 1, 1..=128);
+    let quotas = role.quotas.as_deref().unwrap_or_default();
+    if quotas.len() > 8 {
+        errors.push(&at.key("quotas"), format!("{} quotas, expected at most 8", quotas.len()));
+    }
+    let at_quotas = at.key("quotas");
+    let quotas =
+        quotas.iter().enumerate().filter_map(|(place, raw)| quota(raw, &at_quotas.index(place), errors)).collect();
+    Some(RolePolicy {
+        name: name.to_owned(),
+        operations: operations?,
+        models: models?,
+        tools: tools.unwrap_or_default(),
+        may_write: role.may_write.clone().unwrap_or_default(),
+        max_output_tokens,
+        over_output_tokens: role.over_output_tokens.unwrap_or(OverCap::Clamp),
+        max_choices,
+        quotas,
+        guard: GuardIndex(0),
+        mode: role.mode.unwrap_or(Mode::Enforce),
+    })
+}
+
+fn globs(texts: &[String], at: &KeyPath, errors: &mut Errors) -> Vec<Glob> {
+    for (place, text) in texts.iter().enumerate() {
+        if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
+            let message = format!("expected a name or glob of 1 to 256 bytes, found {:?}", shortened(text));
+            errors.push(&at.index(place), message);
+        }
+    }
+    texts.iter().map(|text| Glob::new(text)).collect()
+}
+
+fn quota(raw: &document::Quota, at: &KeyPath, errors: &mut Errors) -> Option<QuotaPolicy> {
+    let per = errors.require(at, "per", raw.per);
+    let requests = errors
+        .require(at, "requests", raw.requests)
+        .map(|requests| errors.range(at, "requests", Some(requests), 1, 1..=1_000_000_000));
+    let window = errors.require(at, "window", raw.window).map(|window| window.0);
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(31 * 86_400);
+    if window.is_some_and(|window| !bounds.contains(&window)) {
+        errors.push(&at.key("window"), "out of range, expected 1s to 31d");
+    }
+    let requests = requests?;
+    let burst = errors.range(at, "burst", raw.burst, requests, 1..=requests);
+    Some(QuotaPolicy { per: per?, requests, window: window?, burst, mode: raw.mode.unwrap_or(Mode::Enforce) })
+}
+
+fn unscanned(document: &document::Document) -> UnscannedPolicy {
+    let absent = document::Unscanned::default();
+    let written = document.unscanned.as_ref().unwrap_or(&absent);
+    let default = written.default.unwrap_or(UnscannedAction::Deny);
+    UnscannedPolicy {
+        default,
+        image: written.image.unwrap_or(default),
+        audio: written.audio.unwrap_or(default),
+        file: written.file.unwrap_or(default),
+        budget: written.budget.unwrap_or(default),
+    }
+}
+
+fn limits(document: &document::Document, root: &KeyPath, errors: &mut Errors) -> LimitsPolicy {
+    const MIB: u64 = 1 << 20;
+    let absent = document::Limits::default();
+    let written = document.limits.as_ref().unwrap_or(&absent);
+    let at = root.key("limits");
+    let max_body = errors.range(&at, "maxBodyBytes", written.max_body_bytes, 4 * MIB, 1..=16 * MIB);
+    let depth = errors.range(&at, "maxJsonDepth", written.max_json_depth, 64, 1..=100);
+    let decoded = errors.range(&at, "maxDecodedBytes", written.max_decoded_bytes, MIB, 0..=16 * MIB);
+    let scanned = errors.range(&at, "maxScanBytes", written.max_scan_bytes, 4 * MIB, 1..=64 * MIB);
+    let key = "maxBufferedBytesPerWorker";
+    let buffered = errors.range(&at, key, written.max_buffered_bytes_per_worker, 64 * MIB, 1..=512 * MIB);
+    if buffered < max_body {
+        errors
+            .push(&at.key(key), format!("{buffered} is less than maxBodyBytes ({max_body}): no such body could pass"));
+    }
+    LimitsPolicy {
+        max_body_bytes: max_body as usize,
+        max_json_depth: depth as usize,
+        max_decoded_bytes: decoded as usize,
+        max_scan_bytes: scanned as usize,
+        max_buffered_bytes_per_worker: buffered as usize,
+    }
+}
+
+fn audit(
+    document: &document::Document,
+    hold_headers: bool,
+    environment: Environment<'_>,
+    root: &KeyPath,
+    errors: &mut Errors,
+) -> AuditPolicy {
+    let absent = document::Audit::default();
+    let written = document.audit.as_ref().unwrap_or(&absent);
+    let at = root.key("audit");
+    let upstream_headers = written.upstream_headers.clone().unwrap_or_default();
+    for (place, header) in upstream_headers.iter().enumerate() {
+        let after_body = matches!(header, UpstreamHeader::Decision | UpstreamHeader::Score | UpstreamHeader::Coverage);
+        if after_body && !hold_headers {
+            let message = format!("{} is known after the body only and needs holdHeaders: true", header.as_str());
+            errors.push(&at.key("upstreamHeaders").index(place), message);
+        }
+    }
+    let hash_key = written.hash_key.as_ref().and_then(|key| secret(key, &at.key("hashKey"), environment, errors));
+    AuditPolicy {
+        subject: written.subject.unwrap_or(SubjectForm::Hashed),
+        hash_key,
+        upstream_headers,
+        response_headers: written.response_headers.unwrap_or(ResponseHeaders::Denials),
+    }
+}
+
+/// Reads a secret from the environment. Its value never stands in a message.
+fn secret(raw: &document::FromEnv, at: &KeyPath, environment: Environment<'_>, errors: &mut Errors) -> Option<Vec<u8>> {
+    let name = errors.require(at, "fromEnv", raw.from_env.as_ref())?;
+    let at = at.key("fromEnv");
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if name.is_empty() || name.len() > 128 || !name.bytes().all(plain) {
+        errors.push(&at, "expected the name of an environment variable");
+        return None;
+    }
+    match environment(name) {
+        None => {
+            let message = format!("the VM's environment has no variable {name} (vm_config.environment_variables)");
+            errors.push(&at, message);
+            None
+        }
+        Some(value) if value.len() < 16 => {
+            errors.push(&at, format!("the variable {name} holds {} bytes, expected at least 16", value.len()));
+            None
+        }
+        Some(value) => Some(value.into_bytes()),
+    }
+}

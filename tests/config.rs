@@ -1,0 +1,29 @@
+//! The document's errors, as tables: `tests/data/config/`.
+
+use std::path::PathBuf;
+
+use bartizan::config::{Policy, parse_with};
+
+fn data(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/config").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn environment(name: &str) -> Option<String> {
+    (name == "BARTIZAN_HASH_KEY").then(|| "0123456789abcdef".to_owned())
+}
+
+fn from_yaml(text: &str) -> Result<Policy, Vec<String>> {
+    let parsed = parse_with(serde_norway::Deserializer::from_str(text));
+    Policy::compile(parsed, &environment).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn the_good_document_compiles() {
+    let policy = from_yaml(&data("good.yaml")).unwrap();
+    assert_eq!(policy.name, "llm-prod");
+    assert_eq!(policy.digest_short().len(), 12);
+    assert_eq!(policy.route("/v1/models/llama-3").unwrap().operation.as_str(), "models");
+    assert_eq!(policy.role("analyst").unwrap().1.quotas[1].burst, 200_000);
+    assert!(policy.route("/v1/embeddings").is_none());
+}
