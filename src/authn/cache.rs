@@ -1,0 +1,114 @@
+//! Tokens that were verified a moment ago.
+
+use std::collections::HashMap;
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+use subtle::ConstantTimeEq;
+
+use super::Principal;
+use crate::host::{Fault, Host, Timestamp};
+
+/// Entries of one generation: the cache holds twice as many at most, a few hundred bytes each.
+const GENERATION: usize = 2048;
+
+/// Verified tokens of one VM: bounded, least recently used first out, never past `exp`.
+///
+/// Two generations stand for the LRU order: what is found moves to the young one; when that is full
+/// the old one is dropped and the young one grows old. The last 2048 different tokens are always
+/// there, at most 4096 are.
+///
+/// Tokens are not stored. An entry is found by a SipHash-2-4 of 128 bits over the policy's digest and
+/// the token, under a random key of this VM: without the key no lookup's time tells anything about
+/// a stored token, and an entry of another policy is never found. Refusals are not remembered:
+/// an attacker has no end of them.
+#[derive(Debug)]
+pub struct TokenCache {
+    key: [u8; 16],
+    young: HashMap<u64, Entry>,
+    old: HashMap<u64, Entry>,
+}
+
+/// The keyed hash that stands for a token.
+#[derive(Clone, Copy)]
+pub(super) struct Tag {
+    bucket: u64,
+    rest: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    rest: u64,
+    principal: Arc<Principal>,
+}
+
+impl TokenCache {
+    /// An empty cache under a fresh random key.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the host has no randomness.
+    pub fn new(host: &mut dyn Host) -> Result<TokenCache, Fault> {
+        let mut key = [0; 16];
+        host.random(&mut key)?;
+        Ok(TokenCache { key, young: HashMap::new(), old: HashMap::new() })
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    /// True if nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+
+    /// The tag of a token under a policy.
+    pub(super) fn tag(&self, policy: &[u8; 32], token: &[u8]) -> Tag {
+        let mut hasher = SipHasher24::new_with_key(&self.key);
+        // The digest's length is fixed, so the parts can't run into each other.
+        hasher.write(policy);
+        hasher.write(token);
+        let hash = hasher.finish128();
+        Tag { bucket: hash.h1, rest: hash.h2 }
+    }
+
+    /// The caller that a tag stands for, while their token has not expired.
+    pub(super) fn find(&mut self, tag: Tag, now: Timestamp) -> Option<Arc<Principal>> {
+        if let Some(entry) = self.young.get(&tag.bucket) {
+            return entry.principal_for(tag, now);
+        }
+        let entry = self.old.remove(&tag.bucket)?;
+        let principal = entry.principal_for(tag, now)?;
+        self.insert(tag.bucket, entry);
+        Some(principal)
+    }
+
+    /// Remembers a verified token until it expires.
+    pub(super) fn keep(&mut self, tag: Tag, principal: &Arc<Principal>, now: Timestamp) {
+        if now < principal.expires() {
+            self.insert(tag.bucket, Entry { rest: tag.rest, principal: Arc::clone(principal) });
+        }
+    }
+
+    fn insert(&mut self, bucket: u64, entry: Entry) {
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(bucket, entry);
+    }
+}
+
+impl Entry {
+    fn principal_for(&self, tag: Tag, now: Timestamp) -> Option<Arc<Principal>> {
+        let same = bool::from(self.rest.ct_eq(&tag.rest));
+        (same && now < self.principal.expires()).then(|| Arc::clone(&self.principal))
+    }
+}

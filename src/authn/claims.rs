@@ -1,0 +1,232 @@
+//! The one claims check behind both ways to verify a signature (RFC 7519 section 4.1).
+//!
+//! `iss` and `aud` pick the issuer and are checked by the caller; everything else is checked here.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::json::Object;
+use super::principal::{MAX_NAME_BYTES, Principal, RoleIndex, Verified};
+use super::{Issuer, MAX_TOKEN_BYTES};
+use crate::glob::Glob;
+use crate::host::Timestamp;
+use crate::reason::{Denial, Reason};
+
+/// The most roles that one token may list. A token of the largest size can't hold many more.
+const MAX_ROLES: usize = MAX_TOKEN_BYTES / 8;
+
+/// What an issuer's tokens must hold, where, and what of it counts.
+#[derive(Debug)]
+pub(super) struct ClaimRules {
+    pub(super) subject: Pointer,
+    pub(super) roles: Pointer,
+    pub(super) tenant: Option<Pointer>,
+    /// Nanoseconds.
+    pub(super) skew: u64,
+    /// The roles that the issuer may assert, sorted by name.
+    pub(super) grantable: Vec<(Box<str>, RoleIndex)>,
+    /// The tenants that the issuer may assert; `None`: every one.
+    pub(super) tenants: Option<Vec<Glob>>,
+    pub(super) required: Vec<RequiredClaim>,
+}
+
+/// A claim that must be there.
+#[derive(Debug)]
+pub(super) struct RequiredClaim {
+    pub(super) pointer: Pointer,
+    /// `None`: any value but null.
+    pub(super) one_of: Option<Vec<Value>>,
+}
+
+/// A JSON Pointer (RFC 6901) into the claims, in parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pointer(Vec<Box<str>>);
+
+impl Pointer {
+    /// Reads a pointer; `None` unless it starts with `/` and escapes well.
+    pub(super) fn parse(text: &str) -> Option<Pointer> {
+        let parts = text.strip_prefix('/')?.split('/').map(|part| {
+            let bare = part.replace("~0", "").replace("~1", "");
+            (!bare.contains('~')).then(|| part.replace("~1", "/").replace("~0", "~").into_boxed_str())
+        });
+        parts.collect::<Option<Vec<_>>>().map(Pointer)
+    }
+
+    /// The value at the pointer's place; null counts as absent.
+    fn find<'c>(&self, claims: &'c Object) -> Option<&'c Value> {
+        let (first, rest) = self.0.split_first()?;
+        let mut value = claims.get(&**first)?;
+        for part in rest {
+            value = match value {
+                Value::Object(map) => map.get(&**part)?,
+                Value::Array(list) => list.get(array_index(part)?)?,
+                _ => return None,
+            };
+        }
+        (!value.is_null()).then_some(value)
+    }
+}
+
+/// RFC 6901 section 4: digits without leading zeros.
+fn array_index(part: &str) -> Option<usize> {
+    let canonical = part == "0" || (!part.starts_with('0') && part.bytes().all(|byte| byte.is_ascii_digit()));
+    if canonical { part.parse().ok() } else { None }
+}
+
+impl ClaimRules {
+    /// Checks the claims of a token whose signature, issuer and audience are right.
+    ///
+    /// # Errors
+    /// [`Reason::JwtExpired`], [`Reason::JwtNotYetValid`] or [`Reason::JwtClaims`].
+    pub(super) fn check(
+        &self,
+        index: usize,
+        issuer: &Issuer,
+        key_id: Option<&Arc<str>>,
+        claims: &Object,
+        now: Timestamp,
+    ) -> Result<Principal, Denial> {
+        let expires = numeric_date(claims, "exp")?.ok_or(Reason::JwtClaims)?;
+        let not_before = numeric_date(claims, "nbf")?;
+        let issued = numeric_date(claims, "iat")?;
+        if now.0 >= expires.0.saturating_add(self.skew) {
+            return Err(Reason::JwtExpired.into());
+        }
+        let latest_start = now.0.saturating_add(self.skew);
+        if [not_before, issued].into_iter().flatten().any(|start| start.0 > latest_start) {
+            return Err(Reason::JwtNotYetValid.into());
+        }
+        if !self.required.iter().all(|required| required.is_met(claims)) {
+            return Err(Reason::JwtClaims.into());
+        }
+        let subject = name(self.subject.find(claims))?.ok_or(Reason::JwtClaims)?;
+        Ok(Principal::from_token(Verified {
+            issuer: index,
+            issuer_name: Arc::clone(&issuer.name),
+            iss: Arc::clone(&issuer.iss),
+            key_id: key_id.map(Arc::clone),
+            tenant: self.tenant(claims)?,
+            subject,
+            roles: self.roles(claims)?,
+            expires,
+        }))
+    }
+
+    /// The tenant, where the policy has one. A token may lack it; one that the issuer may not assert
+    /// refuses the token, because dropping it would put the caller into another bucket.
+    fn tenant(&self, claims: &Object) -> Result<Option<Arc<str>>, Reason> {
+        let Some(pointer) = &self.tenant else { return Ok(None) };
+        let Some(tenant) = name(pointer.find(claims))? else { return Ok(None) };
+        let granted = self.tenants.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(&tenant)));
+        if granted { Ok(Some(tenant)) } else { Err(Reason::JwtClaims) }
+    }
+
+    /// The roles that the token lists, the policy knows and the issuer may assert. Others are dropped:
+    /// identity providers put roles of many applications into one token.
+    fn roles(&self, claims: &Object) -> Result<Vec<RoleIndex>, Reason> {
+        let listed: Vec<&str> = match self.roles.find(claims) {
+            None => Vec::new(),
+            Some(Value::String(text)) => text.split_ascii_whitespace().collect(),
+            Some(Value::Array(list)) => {
+                list.iter().map(Value::as_str).collect::<Option<_>>().ok_or(Reason::JwtClaims)?
+            }
+            Some(_) => return Err(Reason::JwtClaims),
+        };
+        if listed.len() > MAX_ROLES {
+            return Err(Reason::JwtClaims);
+        }
+        let find = |role: &&str| {
+            let place = self.grantable.binary_search_by(|(name, _)| (**name).cmp(role)).ok()?;
+            self.grantable.get(place).map(|(_, index)| *index)
+        };
+        Ok(listed.iter().filter_map(find).collect())
+    }
+}
+
+impl RequiredClaim {
+    fn is_met(&self, claims: &Object) -> bool {
+        let Some(value) = self.pointer.find(claims) else { return false };
+        self.one_of.as_ref().is_none_or(|accepted| accepted.contains(value))
+    }
+}
+
+/// A name that goes into an identity: absent, or 1 to 256 bytes.
+fn name(value: Option<&Value>) -> Result<Option<Arc<str>>, Reason> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) if !text.is_empty() && text.len() <= MAX_NAME_BYTES => Ok(Some(Arc::from(&**text))),
+        Some(_) => Err(Reason::JwtClaims),
+    }
+}
+
+/// The last second that a [`Timestamp`] can hold, in the year 2554.
+const MAX_SECS: u64 = u64::MAX / 1_000_000_000;
+
+/// A NumericDate (RFC 7519 section 2): a number, whole or not. Before 1970 counts as 1970; after 2554
+/// the claim is refused, so that no sum with it can overflow into the past.
+fn numeric_date(claims: &Object, claim: &str) -> Result<Option<Timestamp>, Reason> {
+    let number = match claims.get(claim) {
+        None => return Ok(None),
+        Some(Value::Number(number)) => number,
+        Some(_) => return Err(Reason::JwtClaims),
+    };
+    let date = match (number.as_u64(), number.as_f64()) {
+        (Some(secs), _) if secs < MAX_SECS => Timestamp::from_secs(secs),
+        (None, Some(secs)) if secs <= 0.0 => Timestamp::default(),
+        (None, Some(secs)) if secs < MAX_SECS as f64 => Timestamp((secs * 1e9) as u64),
+        _ => return Err(Reason::JwtClaims),
+    };
+    Ok(Some(date))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authn::json;
+
+    #[test]
+    fn pointers_find_their_place() {
+        let claims = json::object(br#"{"a":{"b/c":[{"d~e":1}]},"https://x.y/roles":2,"":{"":3},"n":null}"#).unwrap();
+        for (pointer, expected) in [
+            ("/a/b~1c/0/d~0e", Some(1)),
+            ("/https:~1~1x.y~1roles", Some(2)),
+            ("//", Some(3)),
+            ("/n", None),
+            ("/a/b~1c/00/d~0e", None),
+            ("/a/b~1c/1/d~0e", None),
+            ("/a/b~1c/+0/d~0e", None),
+            ("/x", None),
+        ] {
+            let found = Pointer::parse(pointer).unwrap().find(&claims).and_then(Value::as_u64);
+            assert_eq!(found, expected, "{pointer}");
+        }
+        for bad in ["", "a", "a/b", "/~", "/~2", "/a~"] {
+            assert_eq!(Pointer::parse(bad), None, "{bad}");
+        }
+        assert_eq!(Pointer::parse("/~01"), Some(Pointer(vec!["~1".into()])));
+    }
+
+    #[test]
+    fn dates_are_bounded_numbers() {
+        for (text, expected) in [
+            ("1", Ok(Some(Timestamp::from_secs(1)))),
+            ("1.5", Ok(Some(Timestamp(1_500_000_000)))),
+            ("1e3", Ok(Some(Timestamp::from_secs(1000)))),
+            ("-1", Ok(Some(Timestamp(0)))),
+            ("-1e300", Ok(Some(Timestamp(0)))),
+            ("18446744072", Ok(Some(Timestamp::from_secs(18_446_744_072)))),
+            ("18446744073", Err(Reason::JwtClaims)),
+            ("18446744073709551615", Err(Reason::JwtClaims)),
+            ("1e300", Err(Reason::JwtClaims)),
+            ("\"1\"", Err(Reason::JwtClaims)),
+            ("null", Err(Reason::JwtClaims)),
+            ("true", Err(Reason::JwtClaims)),
+            ("[1]", Err(Reason::JwtClaims)),
+        ] {
+            let claims = json::object(format!(r#"{{"exp":{text}}}"#).as_bytes()).unwrap();
+            assert_eq!(numeric_date(&claims, "exp"), expected, "{text}");
+        }
+        assert_eq!(numeric_date(&Object::new(), "exp"), Ok(None));
+    }
+}

@@ -1,0 +1,284 @@
+//! The `authn` section to an [`Authenticator`], with every error's key path.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::claims::{ClaimRules, Pointer, RequiredClaim};
+use super::jwk::{Key, KeySet, MAX_KEYS};
+use super::{ANONYMOUS_ROLE, Algorithm, Authenticator, Issuer, Principal, RoleIndex};
+use crate::config::{Errors, KeyPath, Span, document};
+use crate::glob::Glob;
+
+/// The most issuers of one policy.
+const MAX_ISSUERS: usize = 64;
+const DEFAULT_SKEW_SECS: u64 = 60;
+const MAX_SKEW_SECS: u64 = 300;
+
+impl Authenticator {
+    /// Compiles the section found at `path`. `role_names` are the policy's roles in the order that
+    /// [`RoleIndex`] counts.
+    ///
+    /// `None` when the section has an error; all of them are in `errors`.
+    pub fn compile(
+        section: &document::Authn,
+        path: &KeyPath,
+        role_names: &[String],
+        errors: &mut Errors,
+    ) -> Option<Authenticator> {
+        let before = errors.len();
+        let roles = RoleNames(role_names);
+        let skew = skew(section.clock_skew, path, errors);
+        let token_from = token_from(section.token_from.as_deref(), &path.key("tokenFrom"), errors);
+        let anonymous = match section.unsafe_anonymous.unwrap_or(false) {
+            false => None,
+            true => {
+                let role = roles.find(ANONYMOUS_ROLE);
+                if role.is_none() {
+                    let message = format!("true, but roles.{ANONYMOUS_ROLE} does not exist");
+                    errors.push(&path.key("unsafeAnonymous"), message);
+                }
+                role.map(|role| Arc::new(Principal::anonymous(role)))
+            }
+        };
+        let listed = errors.require(path, "issuers", section.issuers.as_deref()).unwrap_or_default();
+        let path = path.key("issuers");
+        if listed.len() > MAX_ISSUERS {
+            errors.push(&path, format!("{} issuers, expected at most {MAX_ISSUERS}", listed.len()));
+        }
+        let compiled: Vec<Option<Issuer>> = listed
+            .iter()
+            .enumerate()
+            .map(|(place, issuer)| compile_issuer(issuer, &path.index(place), roles, skew, errors))
+            .collect();
+        refuse_twins(listed, &path, errors);
+        if errors.len() > before {
+            return None;
+        }
+        Some(Authenticator {
+            issuers: compiled.into_iter().flatten().collect(),
+            token_from,
+            forward_token: section.forward_token.unwrap_or(false),
+            anonymous,
+            digest: digest(section, role_names),
+        })
+    }
+}
+
+/// The policy's role names.
+#[derive(Clone, Copy)]
+struct RoleNames<'r>(&'r [String]);
+
+impl RoleNames<'_> {
+    fn find(self, name: &str) -> Option<RoleIndex> {
+        let place = self.0.iter().position(|role| role == name)?;
+        u16::try_from(place).ok().map(RoleIndex)
+    }
+
+    fn all(self) -> impl Iterator<Item = (Box<str>, RoleIndex)> {
+        self.0.iter().zip(0..=u16::MAX).map(|(name, index)| (name.as_str().into(), RoleIndex(index)))
+    }
+}
+
+/// Nanoseconds.
+fn skew(written: Option<Span>, path: &KeyPath, errors: &mut Errors) -> u64 {
+    let skew = written.map_or(std::time::Duration::from_secs(DEFAULT_SKEW_SECS), |span| span.0);
+    if skew.as_millis() > u128::from(MAX_SKEW_SECS) * 1000 {
+        errors.push(&path.key("clockSkew"), "too long, expected at most 5m");
+    }
+    u64::try_from(skew.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn token_from(written: Option<&[String]>, path: &KeyPath, errors: &mut Errors) -> Vec<Box<str>> {
+    let Some(names) = written else { return vec!["authorization".into()] };
+    if names.is_empty() {
+        errors.push(path, "empty, expected at least one header");
+    }
+    for (place, name) in names.iter().enumerate() {
+        let is_name =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_name) {
+            errors.push(&path.index(place), format!("{name:?} is not a header name in lower case"));
+        }
+        if names.iter().take(place).any(|earlier| earlier == name) {
+            errors.push(&path.index(place), format!("{name:?} stands in the list twice"));
+        }
+    }
+    names.iter().map(|name| name.as_str().into()).collect()
+}
+
+fn compile_issuer(
+    written: &document::Issuer,
+    path: &KeyPath,
+    roles: RoleNames<'_>,
+    skew: u64,
+    errors: &mut Errors,
+) -> Option<Issuer> {
+    let iss = filled(written.issuer.as_deref(), path, "issuer", errors);
+    let name = match &written.name {
+        None => iss,
+        Some(_) => filled(written.name.as_deref(), path, "name", errors),
+    };
+    let audiences = list(written.audiences.as_deref(), path, "audiences", errors);
+    for (place, _) in audiences.iter().enumerate().filter(|(_, audience)| audience.is_empty()) {
+        errors.push(&path.key("audiences").index(place), "empty");
+    }
+    let algorithms = list(written.algorithms.as_deref(), path, "algorithms", errors);
+    let keys = keys(written.jwks.as_ref(), path, algorithms, errors);
+    let claims = claims(written, path, roles, skew, errors);
+    Some(Issuer {
+        name: Arc::from(name?),
+        iss: Arc::from(iss?),
+        audiences: audiences.iter().map(|audience| audience.as_str().into()).collect(),
+        algorithms: algorithms.to_vec(),
+        keys: keys?,
+        claims: claims?,
+    })
+}
+
+/// A required text that is not empty.
+fn filled<'d>(written: Option<&'d str>, path: &KeyPath, key: &str, errors: &mut Errors) -> Option<&'d str> {
+    let text = errors.require(path, key, written)?;
+    if text.is_empty() {
+        errors.push(&path.key(key), "empty");
+    }
+    Some(text)
+}
+
+/// A required list that is not empty.
+fn list<'d, T>(written: Option<&'d [T]>, path: &KeyPath, key: &str, errors: &mut Errors) -> &'d [T] {
+    let list = errors.require(path, key, written);
+    if list.is_some_and(<[T]>::is_empty) {
+        errors.push(&path.key(key), "empty, so no token of this issuer could be accepted");
+    }
+    list.unwrap_or_default()
+}
+
+fn keys(
+    written: Option<&document::Jwks>,
+    path: &KeyPath,
+    algorithms: &[Algorithm],
+    errors: &mut Errors,
+) -> Option<KeySet> {
+    let jwks = errors.require(path, "jwks", written)?;
+    let path = path.key("jwks");
+    let inline = errors.require(&path, "inline", jwks.inline.as_ref())?;
+    let path = path.key("inline");
+    let listed = list(inline.keys.as_deref(), &path, "keys", errors);
+    let path = path.key("keys");
+    if listed.len() > MAX_KEYS {
+        errors.push(&path, format!("{} keys, expected at most {MAX_KEYS}", listed.len()));
+        return None;
+    }
+    let mut set = KeySet::default();
+    for (place, jwk) in listed.iter().enumerate() {
+        let path = path.index(place);
+        match Key::parse(jwk, algorithms) {
+            Ok(key) => {
+                if let Err(first) = set.add(key) {
+                    errors.push(&path.key("kid"), format!("the same kid as key {first} of this set"));
+                }
+            }
+            Err(flaw) => errors.push(&flaw.member.map_or(path.clone(), |member| path.key(member)), flaw.message),
+        }
+    }
+    Some(set)
+}
+
+fn claims(
+    written: &document::Issuer,
+    path: &KeyPath,
+    roles: RoleNames<'_>,
+    skew: u64,
+    errors: &mut Errors,
+) -> Option<ClaimRules> {
+    let places = written.claims.clone().unwrap_or_default();
+    let at = path.key("claims");
+    let subject = pointer(places.subject.as_deref().unwrap_or("/sub"), &at.key("subject"), errors);
+    let from_roles = pointer(places.roles.as_deref().unwrap_or("/roles"), &at.key("roles"), errors);
+    let tenant = places.tenant.as_deref().map(|text| pointer(text, &at.key("tenant"), errors));
+
+    let grants = written.grants.clone().unwrap_or_default();
+    let at = path.key("grants");
+    let mut grantable: Vec<_> = match &grants.roles {
+        None => roles.all().collect(),
+        Some(names) => names
+            .iter()
+            .enumerate()
+            .filter_map(|(place, name)| {
+                let found = roles.find(name);
+                if found.is_none() {
+                    errors.push(&at.key("roles").index(place), unknown_role(name, roles));
+                }
+                found.map(|index| (name.as_str().into(), index))
+            })
+            .collect(),
+    };
+    grantable.sort();
+    let tenants = grants.tenants.as_ref().map(|globs| {
+        if tenant.is_none() {
+            errors.push(&at.key("tenants"), "without claims.tenant no token has a tenant");
+        }
+        globs.iter().map(|glob| Glob::new(glob)).collect()
+    });
+
+    let at = path.key("requiredClaims");
+    let required = written.required_claims.iter().flatten().enumerate().map(|(place, claim)| {
+        let at = at.index(place);
+        if claim.one_of.as_ref().is_some_and(Vec::is_empty) {
+            errors.push(&at.key("oneOf"), "empty, so no token of this issuer could be accepted");
+        }
+        let text = errors.require(&at, "pointer", claim.pointer.as_deref())?;
+        Some(RequiredClaim { pointer: pointer(text, &at.key("pointer"), errors)?, one_of: claim.one_of.clone() })
+    });
+    let required: Vec<Option<RequiredClaim>> = required.collect();
+    Some(ClaimRules {
+        subject: subject?,
+        roles: from_roles?,
+        tenant: match tenant {
+            None => None,
+            Some(pointer) => Some(pointer?),
+        },
+        skew,
+        grantable,
+        tenants,
+        required: required.into_iter().flatten().collect(),
+    })
+}
+
+fn pointer(text: &str, path: &KeyPath, errors: &mut Errors) -> Option<Pointer> {
+    let pointer = Pointer::parse(text);
+    if pointer.is_none() {
+        errors.push(path, format!("{text:?} is not a JSON Pointer such as /realm_access/roles (RFC 6901)"));
+    }
+    pointer
+}
+
+fn unknown_role(name: &str, roles: RoleNames<'_>) -> String {
+    let known: Vec<&str> = roles.0.iter().map(String::as_str).take(8).collect();
+    let more = if roles.0.len() > known.len() { ", ..." } else { "" };
+    format!("role {name:?} does not exist in roles, expected one of {}{more}", known.join(", "))
+}
+
+/// Two entries with the same `iss` must not share an audience: a token would have two meanings.
+fn refuse_twins(listed: &[document::Issuer], path: &KeyPath, errors: &mut Errors) {
+    let audiences = |issuer: &document::Issuer| issuer.audiences.clone().unwrap_or_default();
+    for (place, issuer) in listed.iter().enumerate() {
+        for (first, earlier) in listed.iter().enumerate().take(place) {
+            let same = issuer.issuer.is_some() && issuer.issuer == earlier.issuer;
+            if same && audiences(issuer).iter().any(|own| audiences(earlier).contains(own)) {
+                let message = format!("the same issuer as authn.issuers[{first}], with an audience in common");
+                errors.push(&path.index(place).key("issuer"), message);
+            }
+            if issuer.name.is_some() && issuer.name == earlier.name {
+                let message = format!("the same name as authn.issuers[{first}]");
+                errors.push(&path.index(place).key("name"), message);
+            }
+        }
+    }
+}
+
+/// Changes whenever the section or the role names change: the debug form writes out every field.
+fn digest(section: &document::Authn, role_names: &[String]) -> [u8; 32] {
+    Sha256::digest(format!("{section:?}\n{role_names:?}")).into()
+}

@@ -1,0 +1,187 @@
+//! The witness that a caller is who they say: only this room can make one.
+
+use std::sync::Arc;
+
+use crate::host::Timestamp;
+
+/// The longest subject or tenant, in bytes.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// A role of the policy, by its place in the list of role names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoleIndex(pub u16);
+
+/// An authenticated caller, or one that the policy lets in without a credential.
+///
+/// The identity is (issuer, tenant, subject): two issuers' `alice` are two callers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    origin: Origin,
+    tenant: Option<Arc<str>>,
+    subject: Arc<str>,
+    roles: Vec<RoleIndex>,
+    expires: Timestamp,
+}
+
+/// Who vouches for a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Nobody: `unsafeAnonymous`.
+    Anonymous,
+    /// A token's issuer.
+    Issuer { index: usize, name: Arc<str>, iss: Arc<str>, key_id: Option<Arc<str>> },
+}
+
+/// What an issuer's token says, after every check.
+pub(super) struct Verified {
+    pub(super) issuer: usize,
+    pub(super) issuer_name: Arc<str>,
+    pub(super) iss: Arc<str>,
+    pub(super) key_id: Option<Arc<str>>,
+    pub(super) tenant: Option<Arc<str>>,
+    pub(super) subject: Arc<str>,
+    pub(super) roles: Vec<RoleIndex>,
+    pub(super) expires: Timestamp,
+}
+
+impl Principal {
+    /// The caller that a verified token names.
+    pub(super) fn from_token(token: Verified) -> Principal {
+        let Verified { issuer, issuer_name, iss, key_id, tenant, subject, mut roles, expires } = token;
+        roles.sort_unstable();
+        roles.dedup();
+        let origin = Origin::Issuer { index: issuer, name: issuer_name, iss, key_id };
+        Principal { origin, tenant, subject, roles, expires }
+    }
+
+    /// The caller without a credential.
+    pub(super) fn anonymous(role: RoleIndex) -> Principal {
+        Principal {
+            origin: Origin::Anonymous,
+            tenant: None,
+            subject: Arc::from("anonymous"),
+            roles: vec![role],
+            expires: Timestamp(u64::MAX),
+        }
+    }
+
+    /// True for a caller without a credential.
+    pub fn is_anonymous(&self) -> bool {
+        self.origin == Origin::Anonymous
+    }
+
+    /// The issuer's place in `authn.issuers`; `None` without a credential.
+    pub fn issuer_index(&self) -> Option<usize> {
+        match &self.origin {
+            Origin::Anonymous => None,
+            Origin::Issuer { index, .. } => Some(*index),
+        }
+    }
+
+    /// The issuer's name in the policy; `anonymous` without a credential.
+    pub fn issuer_name(&self) -> &str {
+        match &self.origin {
+            Origin::Anonymous => "anonymous",
+            Origin::Issuer { name, .. } => name,
+        }
+    }
+
+    /// The `kid` of the key that verified the token.
+    pub fn key_id(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Anonymous => None,
+            Origin::Issuer { key_id, .. } => key_id.as_deref(),
+        }
+    }
+
+    /// The tenant, 1 to 256 bytes.
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// The subject, 1 to 256 bytes; `anonymous` without a credential.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The roles that the issuer asserts, may assert, and the policy knows; sorted, each once.
+    pub fn roles(&self) -> &[RoleIndex] {
+        &self.roles
+    }
+
+    /// When the token expires, without clock skew.
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
+    /// The identity as bytes, for keyed hashes: no two callers share them, and they stay the same when
+    /// the policy's issuers are reordered or renamed.
+    pub fn identity(&self) -> Vec<u8> {
+        let mut bytes = self.tenancy();
+        push_part(&mut bytes, Some(&self.subject));
+        bytes
+    }
+
+    /// The (issuer, tenant) pair as bytes, for keyed hashes; never equal to any [`Principal::identity`].
+    pub fn tenancy(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(128);
+        match &self.origin {
+            Origin::Anonymous => push_part(&mut bytes, None),
+            Origin::Issuer { iss, .. } => push_part(&mut bytes, Some(iss)),
+        }
+        push_part(&mut bytes, self.tenant.as_deref());
+        bytes
+    }
+}
+
+/// Appends one part so that the whole stays a prefix code: a mark of presence, the length, the bytes.
+fn push_part(bytes: &mut Vec<u8>, part: Option<&str>) {
+    match part {
+        None => bytes.push(0),
+        Some(text) => {
+            bytes.push(1);
+            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn principal(iss: &str, tenant: Option<&str>, subject: &str) -> Principal {
+        Principal::from_token(Verified {
+            issuer: 0,
+            issuer_name: Arc::from("name"),
+            iss: Arc::from(iss),
+            key_id: None,
+            tenant: tenant.map(Arc::from),
+            subject: Arc::from(subject),
+            roles: vec![RoleIndex(2), RoleIndex(0), RoleIndex(2)],
+            expires: Timestamp::default(),
+        })
+    }
+
+    #[test]
+    fn identities_are_told_apart() {
+        let all = [
+            principal("a", None, "b"),
+            principal("a", Some("b"), "b"),
+            principal("a", Some("bb"), "b"),
+            principal("a", Some("b"), "bb"),
+            principal("ab", None, "b"),
+            principal("a\0", Some("b"), "b"),
+            Principal::anonymous(RoleIndex(0)),
+            principal("anonymous", None, "anonymous"),
+        ];
+        let identities: std::collections::BTreeSet<_> = all.iter().map(Principal::identity).collect();
+        assert_eq!(identities.len(), all.len());
+        assert!(all.iter().all(|one| !identities.contains(&one.tenancy())));
+    }
+
+    #[test]
+    fn roles_are_sorted_and_unique() {
+        assert_eq!(principal("a", None, "b").roles(), [RoleIndex(0), RoleIndex(2)]);
+    }
+}

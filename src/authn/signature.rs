@@ -1,0 +1,106 @@
+//! Does this key say this token is signed? By the host where it can, by `jwt-simple`'s keys otherwise.
+//!
+//! Envoy's `verify_signature` is fast, lax and narrow: it takes weak keys and mismatched hashes, and
+//! knows neither RSA-PSS nor Ed25519. So it only sees combinations of key and algorithm that were
+//! checked here first, and both paths get the same bytes.
+
+use p256::ecdsa::signature::Verifier as _;
+use superboring::hash::MessageDigest;
+use superboring::rsa::Padding;
+use superboring::sign::{RsaPssSaltlen, Verifier};
+
+use super::Algorithm;
+use super::jwk::{Key, PublicKey};
+use super::jws::Jws;
+use crate::host::{HashFunction, Host};
+
+/// True if `key` made the token's signature by `algorithm`. False too when the two don't fit.
+pub(super) fn verifies(key: &Key, algorithm: Algorithm, jws: &Jws<'_>, host: &mut dyn Host) -> bool {
+    if !key.fits(algorithm) || jws.signature().len() != key.signature_len() {
+        return false;
+    }
+    by_host(key, algorithm, jws, host).unwrap_or_else(|| in_rust(key, algorithm, jws))
+}
+
+/// `None` when the host can't check signatures, or not this kind.
+fn by_host(key: &Key, algorithm: Algorithm, jws: &Jws<'_>, host: &mut dyn Host) -> Option<bool> {
+    let hash = match algorithm {
+        Algorithm::RS256 | Algorithm::ES256 => HashFunction::Sha256,
+        Algorithm::RS384 | Algorithm::ES384 => HashFunction::Sha384,
+        Algorithm::RS512 => HashFunction::Sha512,
+        Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 | Algorithm::EdDSA => return None,
+    };
+    let text = jws.signed().as_bytes();
+    match algorithm {
+        Algorithm::ES256 | Algorithm::ES384 => {
+            host.verify_signature(hash, key.spki(), &ecdsa_der(jws.signature())?, text)
+        }
+        _ => host.verify_signature(hash, key.spki(), jws.signature(), text),
+    }
+}
+
+fn in_rust(key: &Key, algorithm: Algorithm, jws: &Jws<'_>) -> bool {
+    let (text, signature) = (jws.signed().as_bytes(), jws.signature());
+    match key.public() {
+        PublicKey::Rsa(key) => {
+            let (digest, padding) = match algorithm {
+                Algorithm::RS256 => (MessageDigest::sha256(), Padding::PKCS1),
+                Algorithm::RS384 => (MessageDigest::sha384(), Padding::PKCS1),
+                Algorithm::RS512 => (MessageDigest::sha512(), Padding::PKCS1),
+                Algorithm::PS256 => (MessageDigest::sha256(), Padding::PKCS1_PSS),
+                Algorithm::PS384 => (MessageDigest::sha384(), Padding::PKCS1_PSS),
+                Algorithm::PS512 => (MessageDigest::sha512(), Padding::PKCS1_PSS),
+                Algorithm::ES256 | Algorithm::ES384 | Algorithm::EdDSA => return false,
+            };
+            let verify = || -> Result<bool, superboring::error::ErrorStack> {
+                let mut verifier = Verifier::new(digest, key)?;
+                verifier.set_rsa_padding(padding)?;
+                // RFC 7518 section 3.5: the salt is as long as the hash.
+                verifier.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
+                verifier.verify_oneshot(signature, text)
+            };
+            verify().unwrap_or(false)
+        }
+        PublicKey::P256(key) => p256::ecdsa::Signature::from_slice(signature)
+            .is_ok_and(|signature| key.as_ref().verify(text, &signature).is_ok()),
+        PublicKey::P384(key) => p384::ecdsa::Signature::from_slice(signature)
+            .is_ok_and(|signature| key.as_ref().verify(text, &signature).is_ok()),
+        PublicKey::Ed25519(key) => ed25519_compact::Signature::from_slice(signature)
+            .is_ok_and(|signature| key.as_ref().verify(text, &signature).is_ok()),
+    }
+}
+
+/// A JWS's `r || s` (RFC 7518 section 3.4) as the DER that the host takes (RFC 3279 section 2.2.3).
+///
+/// `None` for an odd length or one over 126 bytes a half: neither comes from a curve we have.
+fn ecdsa_der(raw: &[u8]) -> Option<Vec<u8>> {
+    let (r, s) = raw.split_at_checked(raw.len() / 2).filter(|(r, s)| r.len() == s.len())?;
+    let mut body = Vec::with_capacity(raw.len() + 6);
+    for half in [r, s] {
+        let zeros = half.iter().take_while(|byte| **byte == 0).count();
+        let digits = half.get(zeros..)?;
+        // A leading zero keeps the number positive; it also is the whole of zero.
+        let sign = u8::from(digits.first().is_none_or(|first| *first >= 0x80));
+        body.extend_from_slice(&[0x02, u8::try_from(digits.len()).ok()?.checked_add(sign)?]);
+        body.extend(std::iter::repeat_n(0, usize::from(sign)));
+        body.extend_from_slice(digits);
+    }
+    let length = u8::try_from(body.len()).ok().filter(|length| *length < 0x80)?;
+    let mut der = vec![0x30, length];
+    der.append(&mut body);
+    Some(der)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ecdsa_der;
+
+    #[test]
+    fn der_numbers_are_minimal_and_positive() {
+        assert_eq!(ecdsa_der(&[0, 1, 0x80, 2]).unwrap(), [0x30, 8, 2, 1, 1, 2, 3, 0, 0x80, 2][..]);
+        assert_eq!(ecdsa_der(&[0, 0]).unwrap(), [0x30, 6, 2, 1, 0, 2, 1, 0][..]);
+        assert_eq!(ecdsa_der(&[1, 2, 3]), None);
+        assert_eq!(ecdsa_der(&[0xff; 96]).unwrap().len(), 2 + 2 * (2 + 49));
+        assert_eq!(ecdsa_der(&[0xff; 200]), None);
+    }
+}
