@@ -1,0 +1,111 @@
+//! Addresses of the network: mail, IP, MAC.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Endings of files that stand behind an `@` in code and web pages (`logo@2x.png`), and never on a mail domain.
+static FILE_ENDINGS: &[&str] =
+    &["bmp", "css", "gif", "htm", "html", "ico", "jpeg", "jpg", "js", "json", "jsx", "mp4", "pdf", "png", "svg", "ts", "tsx", "webp", "yaml", "yml"];
+
+/// A mail address (RFC 5321 sizes, host name form): at least two labels, the last of letters or IDNA.
+///
+/// `git@host` is refused: it is the user of an SSH address, not a person.
+pub(super) fn email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+    };
+    let labels: Vec<&str> = domain.split('.').collect();
+    let Some(last) = labels.last() else { return false };
+    let top = last.chars().all(char::is_alphabetic) && last.chars().count() >= 2 || last.starts_with("xn--");
+    (1..=64).contains(&local.len())
+        && domain.len() <= 253
+        && labels.len() >= 2
+        && labels.iter().all(|part| label(part))
+        && top
+        && !local.starts_with('.')
+        && !local.ends_with('.')
+        && !local.contains("..")
+        && !local.eq_ignore_ascii_case("git")
+        && !FILE_ENDINGS.contains(&last.to_ascii_lowercase().as_str())
+}
+
+/// An IP address as `std` reads it, with or without an IPv6 zone.
+///
+/// Refused although they parse: four single digits that differ (`2.1.3.4` is a section or a version),
+/// the unspecified address, and IPv6 forms that are words of code (`Cafe::Add`): those need a digit and three groups,
+/// or a leading `::`.
+pub(super) fn ip_address(text: &str) -> bool {
+    if let Ok(four) = text.parse::<Ipv4Addr>() {
+        let [a, b, c, d] = four.octets();
+        let section = [a, b, c, d].iter().all(|&part| part < 10) && (a, b, c) != (b, c, d);
+        return !section && !four.is_unspecified();
+    }
+    let bare = text.split_once('%').map_or(text, |(address, _)| address);
+    if let Some((head, tail)) = bare.rsplit_once(':') {
+        // IPv4-translated (RFC 2765 `::ffff:0:a.b.c.d`) and the other mixed forms are all std's.
+        if tail.contains('.') && (tail.parse::<Ipv4Addr>().is_err() || head.len() > 40) {
+            return false;
+        }
+    }
+    let Ok(six) = bare.parse::<Ipv6Addr>() else { return false };
+    let groups = bare.split(':').filter(|group| !group.is_empty()).count();
+    let digit = bare.bytes().any(|c| c.is_ascii_digit());
+    !six.is_unspecified() && digit && (groups >= 3 || bare.starts_with("::") || is_unicast_block(six))
+}
+
+/// Link-local, unique local, multicast and documentation or global prefixes that start with `2`: short forms
+/// such as `fe80::1` stand there.
+fn is_unicast_block(six: Ipv6Addr) -> bool {
+    matches!(six.octets(), [0xfe, 0x80..=0xbf, ..] | [0xfc | 0xfd, 0.., ..] | [0x20..=0x2f, 0.., ..] | [0xff, 0x01..=0x0f, ..])
+}
+
+/// A MAC address: six pairs parted by `:` or `-`, or three groups of four parted by `.`; neither broadcast nor zero.
+pub(super) fn mac_address(text: &str) -> bool {
+    let shaped = [(':', 6, 2), ('-', 6, 2), ('.', 3, 4)].iter().any(|&(separator, count, length)| {
+        text.split(separator).count() == count
+            && text.split(separator).all(|part| part.len() == length && part.bytes().all(|c| c.is_ascii_hexdigit()))
+    });
+    let bare = || text.bytes().filter(u8::is_ascii_hexdigit);
+    shaped && !bare().all(|c| c == b'0') && !bare().all(|c| matches!(c, b'f' | b'F'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(check: fn(&str) -> bool, good: &[&str], bad: &[&str]) {
+        good.iter().for_each(|text| assert!(check(text), "{text}"));
+        bad.iter().for_each(|text| assert!(!check(text), "{text}"));
+    }
+
+    #[test]
+    fn mail() {
+        all(
+            email,
+            &["a.b+c@mail.example.org", "o'neil@example.ie", "käthe@bücher.example", "a@xn--bcher-kva.example"],
+            &["a@b", "a@b.1", "logo@2x.png", "git@example.org", ".a@example.org", "a..b@example.org", "a@-b.org", "@example.org"],
+        );
+    }
+
+    #[test]
+    fn ip() {
+        all(
+            ip_address,
+            &["192.0.2.7", "8.8.8.8", "2001:db8::1", "::1", "fe80::1%eth0", "::ffff:192.0.2.1", "2001:DB8:0:0:8:800:200C:417A"],
+            &["256.0.0.1", "2.1.3.4", "1.2.3", "0.0.0.0", "::", "Cafe::Add", "12:30:45", "01.02.03.04", "2001:db8::256.1.1.1"],
+        );
+    }
+
+    #[test]
+    fn mac() {
+        all(
+            mac_address,
+            &["00:00:5E:00:53:AF", "00-00-5e-00-53-af", "0000.5e00.53af"],
+            &["ff:ff:ff:ff:ff:ff", "00:00:5e:00:53", "00:00-5e:00-53:af", "0000.5e00.53ag", "00:00:00:00:00:00"],
+        );
+    }
+}
