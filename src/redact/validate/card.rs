@@ -5,28 +5,28 @@ use super::digits::{alphanumerics, digits, luhn, mod_97, monotone, number};
 /// Issuer ranges by the first six digits, both ends in, and the lengths they use (bit n: n digits).
 /// Source: the networks' public issuer identification ranges (ISO/IEC 7812).
 static ISSUERS: &[(u32, u32, u32)] = &[
-    (100_000, 199_999, 1 << 15),                                    // UATP
-    (220_000, 220_499, 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19),      // Mir
-    (222_100, 272_099, 1 << 16),                                    // Mastercard, second range
-    (300_000, 305_999, 1 << 14 | 1 << 16),                          // Diners Club
-    (309_500, 309_599, 1 << 14 | 1 << 16),                          // Diners Club
-    (340_000, 349_999, 1 << 15),                                    // American Express
-    (352_800, 358_999, 1 << 16 | 1 << 19),                          // JCB
-    (360_000, 369_999, 1 << 14 | 1 << 16),                          // Diners Club
-    (370_000, 379_999, 1 << 15),                                    // American Express
-    (380_000, 399_999, 1 << 14 | 1 << 16),                          // Diners Club
-    (400_000, 499_999, 1 << 13 | 1 << 16 | 1 << 19),                // Visa
-    (500_000, 509_999, 1 << 16 | 1 << 18 | 1 << 19),                // Maestro, Elo, Verve
-    (510_000, 559_999, 1 << 16),                                    // Mastercard
+    (100_000, 199_999, 1 << 15),                                         // UATP
+    (220_000, 220_499, 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19),           // Mir
+    (222_100, 272_099, 1 << 16),                                         // Mastercard, second range
+    (300_000, 305_999, 1 << 14 | 1 << 16),                               // Diners Club
+    (309_500, 309_599, 1 << 14 | 1 << 16),                               // Diners Club
+    (340_000, 349_999, 1 << 15),                                         // American Express
+    (352_800, 358_999, 1 << 16 | 1 << 19),                               // JCB
+    (360_000, 369_999, 1 << 14 | 1 << 16),                               // Diners Club
+    (370_000, 379_999, 1 << 15),                                         // American Express
+    (380_000, 399_999, 1 << 14 | 1 << 16),                               // Diners Club
+    (400_000, 499_999, 1 << 13 | 1 << 16 | 1 << 19),                     // Visa
+    (500_000, 509_999, 1 << 16 | 1 << 18 | 1 << 19),                     // Maestro, Elo, Verve
+    (510_000, 559_999, 1 << 16),                                         // Mastercard
     (560_000, 589_999, 1 << 12 | 1 << 13 | 1 << 16 | 1 << 18 | 1 << 19), // Maestro
-    (601_100, 601_199, 1 << 16 | 1 << 19),                          // Discover
-    (606_282, 606_282, 1 << 16),                                    // Hipercard
-    (608_000, 608_999, 1 << 16),                                    // RuPay
-    (620_000, 629_999, 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19),      // UnionPay
+    (601_100, 601_199, 1 << 16 | 1 << 19),                               // Discover
+    (606_282, 606_282, 1 << 16),                                         // Hipercard
+    (608_000, 608_999, 1 << 16),                                         // RuPay
+    (620_000, 629_999, 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19),           // UnionPay
     (630_400, 639_999, 1 << 12 | 1 << 13 | 1 << 16 | 1 << 18 | 1 << 19), // Maestro
-    (644_000, 659_999, 1 << 16 | 1 << 19),                          // Discover, RuPay, Elo
+    (644_000, 659_999, 1 << 16 | 1 << 19),                               // Discover, RuPay, Elo
     (670_000, 679_999, 1 << 12 | 1 << 13 | 1 << 16 | 1 << 18 | 1 << 19), // Maestro
-    (810_000, 817_199, 1 << 16 | 1 << 19),                          // UnionPay
+    (810_000, 817_199, 1 << 16 | 1 << 19),                               // UnionPay
 ];
 
 /// A payment card number: an issuer's range, a length that issuer uses, Luhn.
@@ -36,9 +36,8 @@ pub(super) fn credit_card(text: &str) -> bool {
     let Some(d) = digits(text) else { return false };
     let Some(prefix) = d.get(..6) else { return false };
     let prefix = number(prefix) as u32;
-    let listed = ISSUERS
-        .iter()
-        .any(|&(first, last, lengths)| (first..=last).contains(&prefix) && lengths >> d.len() & 1 == 1);
+    let listed =
+        ISSUERS.iter().any(|&(first, last, lengths)| (first..=last).contains(&prefix) && lengths >> d.len() & 1 == 1);
     listed && luhn(&d) && !monotone(&d)
 }
 
@@ -164,9 +163,7 @@ pub(super) fn iban(text: &str) -> bool {
     let Some((head, body)) = characters.split_at_checked(4) else { return false };
     let [first, second, check @ ..] = head else { return false };
     let Some((_, form)) = IBAN_FORMS.iter().find(|(country, _)| **country == [*first, *second]) else { return false };
-    check.iter().all(u8::is_ascii_digit)
-        && fits(body, form)
-        && mod_97(body.iter().chain(head).copied()) == Some(1)
+    check.iter().all(u8::is_ascii_digit) && fits(body, form) && mod_97(body.iter().chain(head).copied()) == Some(1)
 }
 
 /// The body's characters follow the form, and nothing is left over.
@@ -218,7 +215,9 @@ mod tests {
 
     #[test]
     fn other_numbers_are_no_cards() {
-        for text in ["4111111111111112", "4111 1111 1111 111", "9111111111111111", "0000000000000000", "4444444444444444", "x"] {
+        for text in
+            ["4111111111111112", "4111 1111 1111 111", "9111111111111111", "0000000000000000", "4444444444444444", "x"]
+        {
             assert!(!credit_card(text), "{text}");
         }
     }
@@ -242,7 +241,13 @@ mod tests {
 
     #[test]
     fn a_wrong_digit_length_class_or_country_fails() {
-        for text in ["GB29NWBK60161331926818", "DE8937040044053201300", "GB29123460161331926819", "ZZ89370400440532013000", "DE"] {
+        for text in [
+            "GB29NWBK60161331926818",
+            "DE8937040044053201300",
+            "GB29123460161331926819",
+            "ZZ89370400440532013000",
+            "DE",
+        ] {
             assert!(!iban(text), "{text}");
         }
     }

@@ -133,7 +133,15 @@ mod tests {
 
     #[test]
     fn dates_are_read_in_their_common_forms() {
-        for text in ["1990-04-23", "23.04.1990", "4/23/90", "23 April 1990", "April 23rd, 1990", "23. März 1985", "1 de mayo de 1971"] {
+        for text in [
+            "1990-04-23",
+            "23.04.1990",
+            "4/23/90",
+            "23 April 1990",
+            "April 23rd, 1990",
+            "23. März 1985",
+            "1 de mayo de 1971",
+        ] {
             assert!(calendar_date(text), "{text}");
             assert!(birth_date(text), "{text}");
         }
@@ -141,7 +149,8 @@ mod tests {
 
     #[test]
     fn days_that_never_were_are_refused() {
-        for text in ["1990-02-30", "31.04.1990", "13/13/2001", "2023-02-29", "1990", "April", "12 Foo 1990", "1.2.3.4"] {
+        for text in ["1990-02-30", "31.04.1990", "13/13/2001", "2023-02-29", "1990", "April", "12 Foo 1990", "1.2.3.4"]
+        {
             assert!(!calendar_date(text), "{text}");
         }
         assert!(calendar_date("2024-02-29"));

@@ -101,9 +101,12 @@ pub(super) fn verhoeff(digits: &[u8]) -> bool {
             _ => 4,
         }
     }
-    digits.iter().rev().enumerate().fold(0, |check, (place, &digit)| {
-        product(check, (0..place % 8).fold(digit, |d, _| permute(d)))
-    }) == 0
+    digits
+        .iter()
+        .rev()
+        .enumerate()
+        .fold(0, |check, (place, &digit)| product(check, (0..place % 8).fold(digit, |d, _| permute(d))))
+        == 0
 }
 
 /// ISO/IEC 7064 MOD 11,10 over all digits, the check digit last.

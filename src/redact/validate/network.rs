@@ -3,8 +3,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Endings of files that stand behind an `@` in code and web pages (`logo@2x.png`), and never on a mail domain.
-static FILE_ENDINGS: &[&str] =
-    &["bmp", "css", "gif", "htm", "html", "ico", "jpeg", "jpg", "js", "json", "jsx", "mp4", "pdf", "png", "svg", "ts", "tsx", "webp", "yaml", "yml"];
+static FILE_ENDINGS: &[&str] = &[
+    "bmp", "css", "gif", "htm", "html", "ico", "jpeg", "jpg", "js", "json", "jsx", "mp4", "pdf", "png", "svg", "ts",
+    "tsx", "webp", "yaml", "yml",
+];
 
 /// A mail address (RFC 5321 sizes, host name form): at least two labels, the last of letters or IDNA.
 ///
@@ -60,7 +62,7 @@ pub(super) fn ip_address(text: &str) -> bool {
 /// Link-local, unique local, multicast and documentation or global prefixes that start with `2`: short forms
 /// such as `fe80::1` stand there.
 fn is_unicast_block(six: Ipv6Addr) -> bool {
-    matches!(six.octets(), [0xfe, 0x80..=0xbf, ..] | [0xfc | 0xfd, 0.., ..] | [0x20..=0x2f, 0.., ..] | [0xff, 0x01..=0x0f, ..])
+    matches!(six.octets(), [0xfe, 0x80..=0xbf, ..] | [0xfc | 0xfd, ..] | [0x20..=0x2f, ..] | [0xff, 0x01..=0x0f, ..])
 }
 
 /// A MAC address: six pairs parted by `:` or `-`, or three groups of four parted by `.`; neither broadcast nor zero.
@@ -87,7 +89,16 @@ mod tests {
         all(
             email,
             &["a.b+c@mail.example.org", "o'neil@example.ie", "käthe@bücher.example", "a@xn--bcher-kva.example"],
-            &["a@b", "a@b.1", "logo@2x.png", "git@example.org", ".a@example.org", "a..b@example.org", "a@-b.org", "@example.org"],
+            &[
+                "a@b",
+                "a@b.1",
+                "logo@2x.png",
+                "git@example.org",
+                ".a@example.org",
+                "a..b@example.org",
+                "a@-b.org",
+                "@example.org",
+            ],
         );
     }
 
@@ -95,8 +106,26 @@ mod tests {
     fn ip() {
         all(
             ip_address,
-            &["192.0.2.7", "8.8.8.8", "2001:db8::1", "::1", "fe80::1%eth0", "::ffff:192.0.2.1", "2001:DB8:0:0:8:800:200C:417A"],
-            &["256.0.0.1", "2.1.3.4", "1.2.3", "0.0.0.0", "::", "Cafe::Add", "12:30:45", "01.02.03.04", "2001:db8::256.1.1.1"],
+            &[
+                "192.0.2.7",
+                "8.8.8.8",
+                "2001:db8::1",
+                "::1",
+                "fe80::1%eth0",
+                "::ffff:192.0.2.1",
+                "2001:DB8:0:0:8:800:200C:417A",
+            ],
+            &[
+                "256.0.0.1",
+                "2.1.3.4",
+                "1.2.3",
+                "0.0.0.0",
+                "::",
+                "Cafe::Add",
+                "12:30:45",
+                "01.02.03.04",
+                "2001:db8::256.1.1.1",
+            ],
         );
     }
 

@@ -56,7 +56,8 @@ static PLACEHOLDER_WORDS: &[&str] = &[
 ];
 
 /// Marks of a template or a reference to a value that stands elsewhere.
-static REFERENCE_MARKS: &[&str] = &["${", "$(", "{{", "}}", "<%", "%{", "%(", "#{", "<", ">", "process.env", "os.environ", "getenv", "env["];
+static REFERENCE_MARKS: &[&str] =
+    &["${", "$(", "{{", "}}", "<%", "%{", "%(", "#{", "<", ">", "process.env", "os.environ", "getenv", "env["];
 
 /// Values that document something instead of unlocking it: words such as `example` or `your-`, runs of
 /// one character, counting up (`12345678`, `abcdefgh`), templates (`${VAR}`, `<token>`, `{{ x }}`).
@@ -76,7 +77,8 @@ fn monotonous(bytes: &[u8]) -> bool {
         let [a, b] = pair else { continue };
         same = if a == b { same + 1 } else { 1 };
         // 9 to 0 and 9 to a count on, as in 1234567890 and 0123456789abcdef.
-        let next = a.checked_add(1) == Some(*b) || (*a == b'9' && matches!(b, b'0' | b'a')) || (*a == b'z' && *b == b'0');
+        let next =
+            a.checked_add(1) == Some(*b) || (*a == b'9' && matches!(b, b'0' | b'a')) || (*a == b'z' && *b == b'0');
         rising = if next { rising + 1 } else { 1 };
         longest_same = longest_same.max(same);
         longest_rising = longest_rising.max(rising);
@@ -198,10 +200,48 @@ pub(super) fn generic_secret(text: &str) -> bool {
 
 /// Passwords that everybody has: they stand in every tutorial.
 static COMMON_PASSWORDS: &[&str] = &[
-    "admin", "admin123", "changeit", "default", "foo", "foobar", "guest", "hunter2", "letmein", "mongo", "mysql", "none", "null", "p4ssw0rd",
-    "pass", "pass123", "passw0rd", "passwd", "password", "password1", "password123", "postgres", "pwd", "qwerty", "qwerty123",
-    "rabbitmq", "redis", "root", "s3cr3t", "sa", "secret", "secret123", "string", "test", "test123", "testing", "token", "true", "user",
-    "username", "welcome", "xxx",
+    "admin",
+    "admin123",
+    "changeit",
+    "default",
+    "foo",
+    "foobar",
+    "guest",
+    "hunter2",
+    "letmein",
+    "mongo",
+    "mysql",
+    "none",
+    "null",
+    "p4ssw0rd",
+    "pass",
+    "pass123",
+    "passw0rd",
+    "passwd",
+    "password",
+    "password1",
+    "password123",
+    "postgres",
+    "pwd",
+    "qwerty",
+    "qwerty123",
+    "rabbitmq",
+    "redis",
+    "root",
+    "s3cr3t",
+    "sa",
+    "secret",
+    "secret123",
+    "string",
+    "test",
+    "test123",
+    "testing",
+    "token",
+    "true",
+    "user",
+    "username",
+    "welcome",
+    "xxx",
 ];
 
 fn is_common(text: &str) -> bool {
@@ -286,7 +326,19 @@ mod tests {
 
     #[test]
     fn placeholders_are_seen() {
-        for text in ["your-api-key", "xxxxxxxx", "${TOKEN}", "<token>", "AKIAIOSFODNN7EXAMPLE", "{{ key }}", "abcdefghijkl", "000000000000", "1234567890", "$PASSWORD", "..."] {
+        for text in [
+            "your-api-key",
+            "xxxxxxxx",
+            "${TOKEN}",
+            "<token>",
+            "AKIAIOSFODNN7EXAMPLE",
+            "{{ key }}",
+            "abcdefghijkl",
+            "000000000000",
+            "1234567890",
+            "$PASSWORD",
+            "...",
+        ] {
             assert!(looks_like_placeholder(text), "{text}");
         }
         assert!(!looks_like_placeholder("q7Rk2Lw9Zt4Vb8Nx"));
@@ -296,15 +348,38 @@ mod tests {
     fn generic_values() {
         all(
             generic_secret,
-            &["q7Rk2Lw9Zt4Vb8Nx", "9f86d081884c7d659a2feaa0c55ad015", "3b1f8e52-7c94-4d6a-9e21-5a0c7f4d8b36", "Zk9-f3Lq_81xPw"],
-            &["get_api_key", "user.token.value1", "MyServiceClient2", "https://example.org/a1b2c3", "/usr/lib/x86", "TOKEN_HERE", "aaaaaaaa11", "short1", "request-token-v2"],
+            &[
+                "q7Rk2Lw9Zt4Vb8Nx",
+                "9f86d081884c7d659a2feaa0c55ad015",
+                "3b1f8e52-7c94-4d6a-9e21-5a0c7f4d8b36",
+                "Zk9-f3Lq_81xPw",
+            ],
+            &[
+                "get_api_key",
+                "user.token.value1",
+                "MyServiceClient2",
+                "https://example.org/a1b2c3",
+                "/usr/lib/x86",
+                "TOKEN_HERE",
+                "aaaaaaaa11",
+                "short1",
+                "request-token-v2",
+            ],
         );
     }
 
     #[test]
     fn passwords() {
-        all(password, &["dB2yF6@qL9", "Tr0ub4dor&3", "x7k2m9qp"], &["password1", "hunter2", "getPassword()", "string", "letters", "my_db_password", "123456"]);
-        all(connection_password, &["s3cr3tpw", "deadbeef", "p%40ssw0rt"], &["password", "postgres", "${DB_PASS}", "<pass>", "xxxxxx", "pw"]);
+        all(
+            password,
+            &["dB2yF6@qL9", "Tr0ub4dor&3", "x7k2m9qp"],
+            &["password1", "hunter2", "getPassword()", "string", "letters", "my_db_password", "123456"],
+        );
+        all(
+            connection_password,
+            &["s3cr3tpw", "deadbeef", "p%40ssw0rt"],
+            &["password", "postgres", "${DB_PASS}", "<pass>", "xxxxxx", "pw"],
+        );
     }
 
     #[test]

@@ -51,7 +51,8 @@ fn bech32(text: &str, prefix: &str) -> bool {
     let mut feed = |value: u32| {
         let top = check >> 25;
         check = (check & 0x01ff_ffff) << 5 ^ value;
-        for (bit, generator) in [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3u32].iter().enumerate() {
+        for (bit, generator) in [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3u32].iter().enumerate()
+        {
             if top >> bit & 1 == 1 {
                 check ^= generator;
             }

@@ -152,8 +152,7 @@ pub(in crate::redact) fn il_teudat_zehut(text: &str) -> bool {
 
 /// Australian tax file number: nine digits, weights, mod 11.
 pub(in crate::redact) fn au_tfn(text: &str) -> bool {
-    exactly::<9>(text)
-        .is_some_and(|d| weighted(&d, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11) && !monotone(&d))
+    exactly::<9>(text).is_some_and(|d| weighted(&d, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11) && !monotone(&d))
 }
 
 /// Australian Medicare card: ten digits, first 2-6, weights, mod 10.
@@ -195,7 +194,11 @@ mod tests {
 
     #[test]
     fn east_asian_numbers() {
-        all(cn_resident_id, &["11010519491231002X"], &["110105194912310021", "11010519491331002X", "99010519491231002X"]);
+        all(
+            cn_resident_id,
+            &["11010519491231002X"],
+            &["110105194912310021", "11010519491331002X", "99010519491231002X"],
+        );
         all(kr_rrn_form, &["900101-1234567"], &["901301-1234567", "900101-9234567"]);
         all(kr_rrn, &["900101-1234568"], &["900101-1234567"]);
         all(jp_my_number, &["1234 5678 9018"], &["1234 5678 9012", "000000000000"]);

@@ -44,7 +44,8 @@ pub(in crate::redact) fn it_codice_fiscale(text: &str) -> bool {
     let day = pair(*d1, *d2);
     let day = if day > 40 { day - 40 } else { day };
     // Values of odd places, for 0 or A, 1 or B and so on.
-    const ODD: [u32; 26] = [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
+    const ODD: [u32; 26] =
+        [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
     let rank = |c: u8| usize::from(if c.is_ascii_digit() { c - b'0' } else { c - b'A' });
     let sum: u32 = c[..15]
         .iter()

@@ -9,9 +9,7 @@ mod europe;
 mod nordic;
 mod travel;
 
-pub(super) use americas::{
-    aba_routing, ar_cuit, br_cnpj, br_cpf, ca_sin, cl_rut, mx_curp, us_itin, us_npi, us_ssn,
-};
+pub(super) use americas::{aba_routing, ar_cuit, br_cnpj, br_cpf, ca_sin, cl_rut, mx_curp, us_itin, us_npi, us_ssn};
 pub(super) use asia::{
     au_abn, au_medicare, au_tfn, cn_resident_id, hk_id, il_teudat_zehut, in_aadhaar, in_pan, jp_my_number, kr_rrn,
     kr_rrn_form, sg_nric, th_national_id, tr_tckn, tw_national_id, za_id,
