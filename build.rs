@@ -40,8 +40,7 @@ fn bundle(root: &Path) -> Result<String, Vec<String>> {
         .filter(|line| !line.is_empty())
         .map(String::from)
         .collect();
-    let vocabulary = serde_norway::from_str(&read(&root.join("vocabulary.yaml"))?)
-        .map_err(|error| vec![format!("rules/vocabulary.yaml: {error}")])?;
+    let vocabulary = vocabulary(root)?;
     let mut bundler = rulefile::Bundler::new(tags, vocabulary);
     let mut faults = Vec::new();
     for (pack, _) in rulefile::PACKS {
@@ -55,6 +54,21 @@ fn bundle(root: &Path) -> Result<String, Vec<String>> {
     }
     let bundle = bundler.finish().map_err(|more| faults.iter().cloned().chain(more).collect::<Vec<_>>())?;
     if faults.is_empty() { serde_json::to_string(&bundle).map_err(|e| vec![e.to_string()]) } else { Err(faults) }
+}
+
+/// `vocabulary.yaml` and every file of `vocabulary/`, in one.
+fn vocabulary(root: &Path) -> Result<rulefile::Vocabulary, Vec<String>> {
+    let mut all = rulefile::Vocabulary::new();
+    for path in std::iter::once(root.join("vocabulary.yaml")).chain(rule_files(&root.join("vocabulary"))) {
+        let part: rulefile::Vocabulary = serde_norway::from_str(&read(&path)?)
+            .map_err(|error| vec![format!("{}: {error}", path.display())])?;
+        for (name, words) in part {
+            if all.insert(name.clone(), words).is_some() {
+                return Err(vec![format!("{}: group {name} is defined twice", path.display())]);
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn read(path: &Path) -> Result<String, Vec<String>> {
