@@ -27,3 +27,41 @@ fn the_good_document_compiles() {
     assert_eq!(policy.role("analyst").unwrap().1.quotas[1].burst, 200_000);
     assert!(policy.route("/v1/embeddings").is_none());
 }
+
+#[derive(serde::Deserialize)]
+struct Case {
+    name: String,
+    edits: Vec<Edit>,
+    errors: Vec<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct Edit {
+    from: String,
+    to: String,
+}
+
+fn broken() -> Vec<(Case, String)> {
+    let good = data("good.yaml");
+    let cases: Vec<Case> = serde_norway::from_str(&data("broken.yaml")).unwrap();
+    let edited = cases.into_iter().map(|case| {
+        let text = case.edits.iter().fold(good.clone(), |text, edit| {
+            assert_eq!(text.matches(&edit.from).count(), 1, "{}: {:?} must stand there once", case.name, edit.from);
+            text.replace(&edit.from, &edit.to)
+        });
+        (case, text)
+    });
+    edited.collect()
+}
+
+#[test]
+fn every_broken_document_says_what_is_wrong_and_where() {
+    let mut failures = String::new();
+    for (case, text) in broken() {
+        let errors = from_yaml(&text).err().unwrap_or_default();
+        if errors != case.errors {
+            failures.push_str(&format!("{}\n  expected {:#?}\n  found {:#?}\n", case.name, case.errors, errors));
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}

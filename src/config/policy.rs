@@ -427,7 +427,7 @@ fn role_policy(name: &str, role: &Role, at: &KeyPath, errors: &mut Errors) -> Op
     let max_output_tokens =
         role.max_output_tokens.map(|cap| errors.range(at, "maxOutputTokens", Some(cap), 1, 1..=100_000_000));
     if role.over_output_tokens.is_some() && max_output_tokens.is_none() {
-        errors.push(&at.key("overOutputTokens"), "has no effect without maxOutputTokens beside it");
+        errors.push(&at.key("maxOutputTokens"), "missing, but overOutputTokens has no effect without it");
     }
     let max_choices = errors.range(at, "maxChoices", role.max_choices, 1, 1..=128);
     let quotas = role.quotas.as_deref().unwrap_or_default();
