@@ -60,8 +60,8 @@ fn bundle(root: &Path) -> Result<String, Vec<String>> {
 fn vocabulary(root: &Path) -> Result<rulefile::Vocabulary, Vec<String>> {
     let mut all = rulefile::Vocabulary::new();
     for path in std::iter::once(root.join("vocabulary.yaml")).chain(rule_files(&root.join("vocabulary"))) {
-        let part: rulefile::Vocabulary = serde_norway::from_str(&read(&path)?)
-            .map_err(|error| vec![format!("{}: {error}", path.display())])?;
+        let part: rulefile::Vocabulary =
+            serde_norway::from_str(&read(&path)?).map_err(|error| vec![format!("{}: {error}", path.display())])?;
         for (name, words) in part {
             if all.insert(name.clone(), words).is_some() {
                 return Err(vec![format!("{}: group {name} is defined twice", path.display())]);

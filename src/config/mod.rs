@@ -18,7 +18,7 @@ pub use errors::{ConfigError, Errors, KeyPath, Step};
 pub use guard::{ExceptionPolicy, GuardPolicy, InjectionPolicy, PiiPolicy};
 pub use parse::{Parsed, parse_json, parse_with};
 pub use policy::{
-    AuditPolicy, Environment, GuardIndex, LimitsPolicy, Policy, QuotaPolicy, RoleIndex, RolePolicy, UnscannedPolicy,
+    AuditPolicy, Environment, GuardIndex, LimitsPolicy, Policy, QuotaPolicy, RolePolicy, UnscannedPolicy,
 };
 pub use route::{PathMatch, RouteIndex, RoutePolicy};
 pub use tree::MAX_DOCUMENT_BYTES;

@@ -8,14 +8,12 @@ use super::document::{Operation, Pack, ResponseHeaders, Unmatched};
 use super::errors::{ConfigError, Errors, KeyPath, shortened};
 use super::guard::{self, GuardPolicy};
 use super::parse::{Parsed, parse_json};
-use super::route::{self, RoutePolicy};
+use super::route::{self, RouteIndex, RoutePolicy};
 use super::typed::nearest;
+use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
 use crate::glob::Glob;
 use crate::protocol::UnscannedKind;
 use crate::scan::{FaultAt, Scanner, Selection};
-
-/// The role of callers without any credential.
-const ANONYMOUS: &str = "anonymous";
 
 /// Reads a variable of the VM's environment.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -29,16 +27,8 @@ pub struct Policy {
     pub digest: String,
     /// Hold request headers until the body is judged.
     pub hold_headers: bool,
-    /// The section as it was written, until the authenticator takes it over.
-    pub authn: document::Authn,
-    /// Headers that may carry the token, in lower case, in the order of the document.
-    pub token_from: Vec<String>,
-    /// Leave the credential headers on the request to the upstream.
-    pub forward_token: bool,
-    /// Tolerance for the times in a token.
-    pub clock_skew: Duration,
-    /// Let callers without any credential in, with the role `anonymous`.
-    pub unsafe_anonymous: bool,
+    /// Who callers are.
+    pub authn: Authenticator,
     /// Roles, by name; [`RoleIndex`] counts into them.
     pub roles: Vec<RolePolicy>,
     /// Guards; [`GuardIndex`] counts into them.
@@ -56,10 +46,6 @@ pub struct Policy {
     /// What is written about a request.
     pub audit: AuditPolicy,
 }
-
-/// A role's place in [`Policy::roles`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RoleIndex(pub u16);
 
 /// A guard's place in [`Policy::guards`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -217,10 +203,14 @@ impl Policy {
         self.routes.iter().filter(|route| route.matches.matches(path)).max_by_key(rank)
     }
 
-    /// The role of this name.
-    pub fn role(&self, name: &str) -> Option<(RoleIndex, &RolePolicy)> {
-        let place = self.roles.binary_search_by(|role| role.name.as_str().cmp(name)).ok()?;
-        Some((RoleIndex(place as u16), self.roles.get(place)?))
+    /// The route at this place.
+    pub fn route_at(&self, index: RouteIndex) -> Option<&RoutePolicy> {
+        self.routes.get(usize::from(index.0))
+    }
+
+    /// The role at this place.
+    pub fn role_at(&self, index: RoleIndex) -> Option<&RolePolicy> {
+        self.roles.get(usize::from(index.0))
     }
 
     /// The guard at this place.
@@ -250,16 +240,11 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     if document.routes.as_ref().is_some_and(Vec::is_empty) && unmatched == Unmatched::Pass {
         errors.push(&root.key("routes"), "empty while unmatched is pass: nothing would be guarded");
     }
-    let raw_authn = authn?;
     Some(Policy {
         name: name?,
         digest: parsed.digest.clone(),
         hold_headers,
-        token_from: raw_authn.token_from.clone().unwrap_or_else(|| vec!["authorization".to_owned()]),
-        forward_token: raw_authn.forward_token.unwrap_or(false),
-        clock_skew: raw_authn.clock_skew.map_or(Duration::from_secs(60), |skew| skew.0),
-        unsafe_anonymous: raw_authn.unsafe_anonymous.unwrap_or(false),
-        authn: raw_authn.clone(),
+        authn: authn?,
         roles,
         guards,
         scanner: scanner?,
@@ -290,61 +275,33 @@ fn name(document: &document::Document, root: &KeyPath, errors: &mut Errors) -> O
     Some(name.clone())
 }
 
-fn authn<'a>(parsed: &'a Parsed, root: &KeyPath, errors: &mut Errors) -> Option<&'a document::Authn> {
+fn authn(parsed: &Parsed, root: &KeyPath, errors: &mut Errors) -> Option<Authenticator> {
     let at = root.key("authn");
-    let Some(authn) = parsed.document.authn.as_ref() else {
+    let Some(section) = parsed.document.authn.as_ref() else {
         errors.push(&at, "missing, but required; to let everybody in write unsafeAnonymous: true below it");
         return None;
     };
-    let anonymous = authn.unsafe_anonymous.unwrap_or(false);
-    if authn.issuers.is_none() && !anonymous {
-        errors.push(&at.key("issuers"), "missing, but required unless unsafeAnonymous is true");
+    // Anonymous callers need no issuer; whoever brings a credential then is refused.
+    let mut section = section.clone();
+    if section.unsafe_anonymous == Some(true) {
+        section.issuers.get_or_insert_default();
     }
-    if anonymous && !knows_role(parsed, ANONYMOUS) {
-        let message = "true, but roles has no role anonymous that says what such callers may do";
-        errors.push(&at.key("unsafeAnonymous"), message);
-    }
-    if authn.clock_skew.is_some_and(|skew| skew.0 > Duration::from_secs(300)) {
-        errors.push(&at.key("clockSkew"), "too long, expected at most 5m");
-    }
-    token_from(authn, &at.key("tokenFrom"), errors);
-    for (place, issuer) in authn.issuers.iter().flatten().enumerate() {
-        let at = at.key("issuers").index(place).key("grants").key("roles");
-        let granted = issuer.grants.as_ref().and_then(|grants| grants.roles.as_deref()).unwrap_or_default();
-        for (place, role) in granted.iter().enumerate() {
-            if !knows_role(parsed, role) {
-                let names = parsed.document.roles.iter().flat_map(|roles| roles.keys().map(String::as_str));
-                errors.push(&at.index(place), unknown("role", role, names));
-            }
-        }
-    }
-    Some(authn)
+    Authenticator::compile(&section, &at, &role_names(parsed, &section), errors)
 }
 
-fn token_from(authn: &document::Authn, at: &KeyPath, errors: &mut Errors) {
-    let Some(headers) = &authn.token_from else { return };
-    if headers.is_empty() {
-        errors.push(at, "empty, expected at least one header");
-    }
-    for (place, header) in headers.iter().enumerate() {
-        let is_token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
-        if header.is_empty() || header.len() > 64 || !header.bytes().all(is_token) {
-            let message = format!("expected a header's name in lower case, found {:?}", shortened(header));
-            errors.push(&at.index(place), message);
-        } else if header.starts_with("x-bartizan") {
-            errors.push(&at.index(place), "x-bartizan-* headers of a client are always removed");
-        } else if headers.iter().take(place).any(|other| other == header) {
-            errors.push(&at.index(place), format!("{header} stands here twice"));
+/// The names of the roles, in their order. Where a role is broken its name still counts, so that one
+/// fault gives one message; no policy comes of such a document.
+fn role_names(parsed: &Parsed, section: &document::Authn) -> Vec<String> {
+    let mut names: Vec<String> = parsed.document.roles.iter().flat_map(|roles| roles.keys().cloned()).collect();
+    let at = KeyPath::root().key("roles");
+    let granted =
+        section.issuers.iter().flatten().filter_map(|issuer| issuer.grants.as_ref()?.roles.as_ref()).flatten();
+    for name in granted.map(String::as_str).chain([ANONYMOUS_ROLE]) {
+        if parsed.document.roles.is_none() || parsed.refused(&at) || parsed.refused(&at.key(name)) {
+            names.push(name.to_owned());
         }
     }
-}
-
-/// A role that is broken is still known: one message is enough.
-fn knows_role(parsed: &Parsed, name: &str) -> bool {
-    let roles = KeyPath::root().key("roles");
-    parsed.document.roles.as_ref().is_some_and(|roles| roles.contains_key(name))
-        || parsed.refused(&roles)
-        || parsed.refused(&roles.key(name))
+    names
 }
 
 /// The message for a name that refers to nothing.
