@@ -1,0 +1,206 @@
+//! Which characters look like, hide or stand for Latin letters. Written from the code charts; the idea is
+//! that of UTS #39's skeletons, kept to the scripts that carry text past a filter.
+
+/// Class of an ASCII byte in the fast loop.
+pub(super) const PLAIN: u8 = 0;
+/// White space, and `_`, which joins words.
+pub(super) const SPACE: u8 = 1;
+/// A byte that may start an escape, markup, or is a control or not ASCII.
+pub(super) const SPECIAL: u8 = 2;
+
+/// The class of each byte.
+pub(super) static CLASS: [u8; 256] = {
+    let mut table = [PLAIN; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = match i as u8 {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | b'_' => SPACE,
+            b'&' | b'\\' | b'%' | b'<' | b'*' | b'`' | b'~' => SPECIAL,
+            0..=0x1f | 0x7f.. => SPECIAL,
+            _ => PLAIN,
+        };
+        i += 1;
+    }
+    table
+};
+
+/// What each plain or space byte becomes.
+pub(super) static LOWER: [u8; 256] = {
+    let mut table = [0u8; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = if CLASS[i] == SPACE { b' ' } else { (i as u8).to_ascii_lowercase() };
+        i += 1;
+    }
+    table
+};
+
+/// Characters without a glyph of their own: format controls, fillers, selectors.
+pub(super) fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{ad}' | '\u{34f}'
+        | '\u{61c}' | '\u{640}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{13440}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e001f}' | '\u{e007f}'..='\u{e0fff}')
+}
+
+/// The ASCII character that a tag character carries.
+pub(super) fn tag(c: char) -> Option<char> {
+    matches!(c, '\u{e0020}'..='\u{e007e}').then(|| char::from((u32::from(c) - 0xe0000) as u8))
+}
+
+/// Punctuation with many shapes, as one.
+pub(super) fn punctuation(c: char) -> Option<&'static str> {
+    Some(match c {
+        '‘' | '’' | '‚' | '‛' | '′' | 'ʼ' | 'ʻ' | 'ʹ' | '´' | 'ˈ' | '＇' => "'",
+        '“' | '”' | '„' | '‟' | '«' | '»' | '″' | '〝' | '〞' | '「' | '」' | '『' | '』' => "\"",
+        '‐'..='―' | '−' | '⁃' | '﹣' | '－' => "-",
+        '。' | '｡' | '۔' | '।' => ".",
+        '、' | '､' | '،' => ",",
+        '؟' => "?",
+        '؛' => ";",
+        '⁄' | '∕' => "/",
+        '∗' | '⁎' | '∙' | '•' | '·' | '・' => "·",
+        '‹' => "<",
+        '›' => ">",
+        _ => return None,
+    })
+}
+
+/// Latin letters outside ASCII that do not decompose, symbols that stand for letters, and shapes of letters.
+pub(super) fn latin(c: char) -> Option<&'static str> {
+    if let Some(at) = enclosed(c) {
+        return ALPHABET.get(at..at + 1);
+    }
+    Some(match c {
+        'ß' | 'ẞ' => "ss",
+        'æ' | 'Æ' | 'ᴁ' => "ae",
+        'œ' | 'Œ' | 'ɶ' => "oe",
+        'þ' | 'Þ' => "th",
+        'ı' | 'ɪ' | 'ɩ' | 'ᵻ' | 'ꟾ' | 'ᴉ' | 'ɨ' | 'Ɨ' | 'ꙇ' => "i",
+        'ø' | 'Ø' | 'ᴏ' | 'ɵ' | 'ᴑ' | 'ɔ' | 'Ɵ' => "o",
+        'đ' | 'Đ' | 'ð' | 'Ð' | 'ɖ' | 'ᴅ' | 'ɗ' | 'ƌ' => "d",
+        'ł' | 'Ł' | 'ʟ' | 'ƚ' | 'ɫ' | 'ɬ' | 'ɭ' | 'Ƚ' => "l",
+        'ħ' | 'Ħ' | 'ʜ' | 'ɦ' | 'ɥ' => "h",
+        'ŧ' | 'Ŧ' | 'ᴛ' | 'ƫ' | 'ʇ' | 'ʈ' | 'ƭ' => "t",
+        'ŋ' | 'Ŋ' | 'ɴ' | 'ɲ' | 'ɳ' | 'ƞ' => "n",
+        'ᴀ' | 'ɐ' | 'ɑ' | 'ɒ' | 'Ɑ' => "a",
+        'ʙ' | 'ɓ' | 'ƀ' | 'ƃ' | 'Ƀ' => "b",
+        'ᴄ' | 'ƈ' | 'ɕ' | 'ȼ' | 'ↄ' => "c",
+        'ᴇ' | 'ǝ' | 'ə' | 'ɘ' | 'ɇ' | 'ɛ' | 'Ǝ' | 'Ə' | 'Ɛ' => "e",
+        'ꜰ' | 'ƒ' | 'ɟ' => "f",
+        'ɢ' | 'ɡ' | 'ǥ' | 'ɠ' | 'Ɡ' => "g",
+        'ᴊ' | 'ɉ' | 'ʝ' | 'ȷ' | 'ɾ' => "j",
+        'ᴋ' | 'ƙ' | 'ʞ' => "k",
+        'ᴍ' | 'ɯ' | 'ɱ' => "m",
+        'ᴘ' | 'ƥ' | 'ꝑ' => "p",
+        'ɋ' | 'ʠ' | 'ꝗ' => "q",
+        'ʀ' | 'ɹ' | 'ɍ' | 'ɼ' | 'ɽ' => "r",
+        'ꜱ' | 'ʂ' | 'ƨ' => "s",
+        'ᴜ' | 'ʉ' | 'ʊ' | 'ᵾ' => "u",
+        'ᴠ' | 'ʌ' | 'ʋ' => "v",
+        'ᴡ' | 'ʍ' => "w",
+        'ʏ' | 'ɏ' | 'ƴ' | 'ʎ' => "y",
+        'ᴢ' | 'ƶ' | 'ʐ' | 'ʑ' => "z",
+        '€' => "e",
+        _ => return None,
+    })
+}
+
+const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
+
+fn enclosed(c: char) -> Option<usize> {
+    let at = match c {
+        '\u{1f130}'..='\u{1f149}' => u32::from(c) - 0x1f130,
+        '\u{1f150}'..='\u{1f169}' => u32::from(c) - 0x1f150,
+        '\u{1f170}'..='\u{1f189}' => u32::from(c) - 0x1f170,
+        '\u{1f1e6}'..='\u{1f1ff}' => u32::from(c) - 0x1f1e6,
+        _ => return None,
+    };
+    Some(at as usize)
+}
+
+/// Letters of the scripts that are judged word by word, since they look like Latin ones and also write real text.
+pub(super) fn is_foreign(c: char) -> bool {
+    matches!(c, '\u{370}'..='\u{58f}' | '\u{10a0}'..='\u{10ff}' | '\u{13a0}'..='\u{13ff}' | '\u{1c80}'..='\u{1c8f}'
+        | '\u{1f00}'..='\u{1fff}' | '\u{2c80}'..='\u{2cff}' | '\u{2de0}'..='\u{2dff}' | '\u{a4d0}'..='\u{a4ff}'
+        | '\u{a640}'..='\u{a69f}' | '\u{ab70}'..='\u{abbf}')
+}
+
+/// The Latin letter that a lower-case foreign letter is drawn like, whatever stands beside it.
+pub(super) fn twin(c: char) -> Option<char> {
+    Some(match c {
+        'а' | 'α' => 'a',
+        'с' | 'ϲ' | 'ⲥ' => 'c',
+        'ԁ' | 'ժ' => 'd',
+        'е' | 'ҽ' => 'e',
+        'ց' => 'g',
+        'һ' | 'հ' => 'h',
+        'і' | 'ι' | 'ӏ' | 'ꓲ' => 'i',
+        'ј' | 'ϳ' => 'j',
+        'ո' => 'n',
+        'о' | 'ο' | 'օ' | 'ⲟ' => 'o',
+        'р' | 'ρ' | 'ⲣ' => 'p',
+        'ԛ' | 'զ' => 'q',
+        'ѕ' => 's',
+        'ս' | 'υ' => 'u',
+        'ѵ' | 'ν' => 'v',
+        'ԝ' => 'w',
+        'х' | 'χ' => 'x',
+        'у' | 'γ' | 'ү' => 'y',
+        _ => return None,
+    })
+}
+
+/// The Latin letter that a lower-case foreign letter stands for inside a word that also has Latin letters:
+/// also those that only look alike as capitals or from afar.
+pub(super) fn stand_in(c: char) -> Option<char> {
+    if let Some(letter) = twin(c) {
+        return Some(letter);
+    }
+    Some(match c {
+        'β' | 'в' | 'ь' | 'ъ' | 'ᏼ' | 'ꓐ' | 'Ᏼ' => 'b',
+        'ς' | 'ϛ' | 'ꓚ' | 'Ꮯ' => 'c',
+        'δ' | 'ꓓ' | 'Ꭰ' | 'đ' => 'd',
+        'ε' | 'є' | 'э' | 'з' | 'ꓰ' | 'Ꭼ' | 'է' => 'e',
+        'ғ' | 'ƒ' | 'ꓝ' | 'Ꮀ' | 'ք' => 'f',
+        'ԍ' | 'ꓖ' | 'Ꮐ' | 'Ᏻ' => 'g',
+        'н' | 'ң' | 'ԋ' | 'ꓧ' | 'Ꮋ' | 'Ᏺ' | 'ħ' => 'h',
+        'ї' | 'ί' | 'ϊ' | 'Ꭵ' | 'ւ' => 'i',
+        'ꓙ' | 'Ꭻ' | 'յ' => 'j',
+        'κ' | 'к' | 'қ' | 'ҝ' | 'ꓗ' | 'Ꮶ' => 'k',
+        'ꓡ' | 'Ꮮ' | 'լ' => 'l',
+        'м' | 'ꓟ' | 'Ꮇ' => 'm',
+        'η' | 'п' | 'и' | 'π' | 'ꓠ' | 'դ' | 'ռ' => 'n',
+        'σ' | 'θ' | 'ө' | 'ф' | 'φ' | 'ꓳ' | 'Ꮎ' => 'o',
+        'ꓑ' | 'Ꮲ' => 'p',
+        'г' | 'ґ' | 'я' | 'ꓣ' | 'Ꭱ' | 'Ꮢ' => 'r',
+        'ꓢ' | 'Ꮪ' | 'Ꮥ' => 's',
+        'т' | 'τ' | 'ҭ' | 'ꓔ' | 'Ꭲ' => 't',
+        'μ' | 'ц' | 'ꓴ' => 'u',
+        'ꓦ' | 'Ꮩ' | 'Ꮙ' => 'v',
+        'ω' | 'ш' | 'щ' | 'ѡ' | 'ꓪ' | 'Ꮃ' | 'Ꮤ' | 'ա' => 'w',
+        'ж' | 'ҳ' | 'ꓫ' => 'x',
+        'ч' | 'ў' | 'ÿ' | 'ꓬ' | 'Ꭹ' | 'Ꮍ' => 'y',
+        'ʒ' | 'ꓜ' | 'Ꮓ' | 'ζ' => 'z',
+        _ => return None,
+    })
+}
+
+/// The letter that a digit or sign stands for in leetspeak.
+pub(super) fn leet(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'0' => b'o',
+        b'1' | b'!' => b'i',
+        b'3' => b'e',
+        b'4' | b'@' => b'a',
+        b'5' | b'$' => b's',
+        b'6' => b'g',
+        b'7' | b'+' => b't',
+        b'8' => b'b',
+        b'9' => b'g',
+        b'|' => b'i',
+        _ => return None,
+    })
+}
