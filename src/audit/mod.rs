@@ -1,1 +1,47 @@
-//! Placeholder.
+//! What is written about a request: one content-free record, headers and metrics. Names live here.
+//!
+//! No text of a prompt, no token, no claim and no free name goes into any of them: identities and
+//! unknown model names stand as keyed hashes, prompts as one keyed fingerprint.
+
+mod keyed;
+pub mod metrics;
+mod record;
+mod time;
+
+pub use keyed::HashKey;
+pub use record::{FindingEntry, Record, Verdict};
+pub use time::rfc3339;
+
+/// The prefix of every header of ours. Whatever a client sends under it is removed.
+pub const HEADER_PREFIX: &str = "x-bartizan-";
+
+/// The class of a refusal, on the reply.
+pub const REASON_HEADER: &str = "x-bartizan-reason";
+
+/// The property that holds the record; access logs read it as filter state `wasm.bartizan.audit`.
+pub const RECORD_PROPERTY: &str = "bartizan.audit";
+
+/// True for a header that an upstream could take for one of ours. CGI and WSGI servers read `_` as
+/// `-` and fold case, so all three spellings count.
+pub fn is_ours(name: &[u8]) -> bool {
+    name.len() >= HEADER_PREFIX.len()
+        && name
+            .iter()
+            .zip(HEADER_PREFIX.bytes())
+            .all(|(&got, want)| got.to_ascii_lowercase() == want || (want == b'-' && got == b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_our_headers_is_known() {
+        for name in ["x-bartizan-subject", "X_Bartizan_Roles", "x_bartizan-x", "x-bartizan-"] {
+            assert!(is_ours(name.as_bytes()), "{name}");
+        }
+        for name in ["x-bartizan", "x-bartizans-a", "authorization", ""] {
+            assert!(!is_ours(name.as_bytes()), "{name}");
+        }
+    }
+}

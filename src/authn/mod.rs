@@ -139,6 +139,11 @@ impl Authenticator {
         self.forward_token
     }
 
+    /// The headers that may carry the token, in lower case.
+    pub fn token_headers(&self) -> impl Iterator<Item = &str> {
+        self.token_from.iter().map(|name| &**name)
+    }
+
     /// Every issuer's name with the ids of its keys, for the line that is logged on load.
     pub fn issuers(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
         self.issuers.iter().map(|issuer| (&*issuer.name, issuer.keys.ids().collect()))

@@ -1,1 +1,165 @@
-//! Placeholder.
+//! May this principal call this operation, this model, these tools, with these caps?
+//!
+//! One role must grant all of it together: two roles never add up to a permission that neither of
+//! them has. Of several roles that do, the widest cap holds (the caller could have come with that
+//! role alone), the strictest guard applies, and every quota is charged.
+//!
+//! The order of the witnesses: [`entitle`] makes an [`Entitled`] before the body is read,
+//! [`authorize`] an [`Authorized`] after it.
+
+use std::sync::Arc;
+
+use crate::authn::{Principal, RoleIndex};
+use crate::config::document::{Mode, Operation, OverCap, Zone};
+use crate::config::{Policy, RolePolicy};
+use crate::protocol::Exchange;
+use crate::quota::Counted;
+use crate::reason::{Denial, Reason};
+
+/// A principal with at least one role that allows the operation.
+#[derive(Debug)]
+pub struct Entitled {
+    principal: Arc<Principal>,
+    operation: Operation,
+    roles: Vec<RoleIndex>,
+}
+
+impl Entitled {
+    /// Who calls.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.principal
+    }
+
+    /// What for.
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The roles that allow the operation; never empty.
+    pub fn roles(&self) -> &[RoleIndex] {
+        &self.roles
+    }
+}
+
+/// A request that at least one role grants as a whole.
+#[derive(Debug)]
+pub struct Authorized {
+    counted: Counted,
+    roles: Vec<RoleIndex>,
+    output_cap: Option<u64>,
+    shadow: Option<Reason>,
+}
+
+impl Authorized {
+    /// The witness of the stages before.
+    pub fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    /// The roles that grant the request; never empty.
+    pub fn roles(&self) -> &[RoleIndex] {
+        &self.roles
+    }
+
+    /// The most output tokens the upstream may be asked for; `None`: no limit.
+    pub fn output_cap(&self) -> Option<u64> {
+        self.output_cap
+    }
+
+    /// The refusal that a role in shadow mode did not carry out.
+    pub fn shadow(&self) -> Option<Reason> {
+        self.shadow
+    }
+
+    /// True when one of the granting roles may author this zone.
+    pub fn may_write(&self, policy: &Policy, zone: Zone) -> bool {
+        self.roles.iter().filter_map(|role| policy.role_at(*role)).any(|role| role.may_write.contains(&zone))
+    }
+}
+
+/// Checks the operation, which the path tells.
+///
+/// # Errors
+/// [`Reason::RbacOperation`].
+pub fn entitle(policy: &Policy, principal: Arc<Principal>, operation: Operation) -> Result<Entitled, Denial> {
+    let allows = |role: &RoleIndex| policy.role_at(*role).is_some_and(|role| role.operations.contains(&operation));
+    let roles: Vec<RoleIndex> = principal.roles().iter().copied().filter(allows).collect();
+    if roles.is_empty() {
+        return Err(Reason::RbacOperation.into());
+    }
+    Ok(Entitled { principal, operation, roles })
+}
+
+/// Checks model, tools, choices and caps, which the body tells.
+///
+/// # Errors
+/// [`Reason::RbacModel`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that any
+/// role got.
+pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Result<Authorized, Denial> {
+    let mut granting = Vec::new();
+    let mut in_shadow = Vec::new();
+    let mut furthest = Denial::new(Reason::RbacModel).with_param("model");
+    for &index in counted.entitled().roles() {
+        let Some(role) = policy.role_at(index) else { continue };
+        match objection(role, exchange) {
+            None => granting.push(index),
+            Some(denial) => {
+                if role.mode == Mode::Shadow {
+                    in_shadow.push((index, denial.reason));
+                }
+                if stage(denial.reason) > stage(furthest.reason) {
+                    furthest = denial;
+                }
+            }
+        }
+    }
+    let mut shadow = None;
+    if granting.is_empty() {
+        let Some(&(_, reason)) = in_shadow.first() else { return Err(furthest) };
+        shadow = Some(reason);
+        granting.extend(in_shadow.iter().map(|(index, _)| *index));
+    }
+    let output_cap = output_cap(policy, &granting);
+    Ok(Authorized { counted, roles: granting, output_cap, shadow })
+}
+
+/// A request without a body: the operation was all there is to check.
+pub fn authorize_bodyless(counted: Counted) -> Authorized {
+    let roles = counted.entitled().roles().to_vec();
+    Authorized { counted, roles, output_cap: None, shadow: None }
+}
+
+/// Why one role does not grant the request.
+fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
+    if !role.models.iter().any(|glob| glob.matches(&exchange.model)) {
+        return Some(Denial::new(Reason::RbacModel).with_param("model"));
+    }
+    if !exchange.tools.iter().all(|tool| role.tools.iter().any(|glob| glob.matches(tool))) {
+        return Some(Denial::new(Reason::RbacTool).with_param("tools"));
+    }
+    if exchange.choices > role.max_choices {
+        return Some(Denial::new(Reason::RbacParameter).with_param("n"));
+    }
+    match (role.over_output_tokens, role.max_output_tokens, &exchange.output_cap) {
+        (OverCap::Deny, Some(most), Some(asked)) if asked.tokens > most => {
+            Some(Denial::new(Reason::RbacParameter).with_param("max_tokens"))
+        }
+        _ => None,
+    }
+}
+
+/// How far a request got with a role.
+fn stage(reason: Reason) -> u8 {
+    match reason {
+        Reason::RbacModel => 0,
+        Reason::RbacTool => 1,
+        _ => 2,
+    }
+}
+
+/// The widest cap of the granting roles; a role without one lifts it.
+fn output_cap(policy: &Policy, roles: &[RoleIndex]) -> Option<u64> {
+    let caps: Option<Vec<u64>> =
+        roles.iter().filter_map(|role| policy.role_at(*role)).map(|role| role.max_output_tokens).collect();
+    caps?.into_iter().max()
+}

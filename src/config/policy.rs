@@ -191,6 +191,26 @@ impl Policy {
         }
     }
 
+    /// One line that says what is in force: version, policy, rules, issuers with their key ids, modes.
+    pub fn summary(&self) -> String {
+        let issuers: Vec<String> =
+            self.authn.issuers().map(|(name, keys)| format!("{name}[{}]", keys.join(","))).collect();
+        let guards = self.guards.iter().filter(|guard| guard.mode == Mode::Shadow).map(|guard| guard.name.as_str());
+        let roles = self.roles.iter().filter(|role| role.mode == Mode::Shadow).map(|role| role.name.as_str());
+        format!(
+            "bartizan {} policy={}@{} rules={} hold_headers={} routes={} roles={} issuers={} shadow=[{}]",
+            env!("CARGO_PKG_VERSION"),
+            self.name,
+            self.digest_short(),
+            self.scanner.digest().get(..12).unwrap_or("none"),
+            self.hold_headers,
+            self.routes.len(),
+            self.roles.len(),
+            issuers.join(","),
+            guards.chain(roles).collect::<Vec<_>>().join(",")
+        )
+    }
+
     /// The first twelve digits of the digest, for logs and records.
     pub fn digest_short(&self) -> &str {
         self.digest.get(..12).unwrap_or(&self.digest)

@@ -135,6 +135,11 @@ impl Protocol {
         }
     }
 
+    /// True when a request of this operation has a body that is read.
+    pub const fn reads_body(&self, operation: Operation) -> bool {
+        !matches!(operation, Operation::Models)
+    }
+
     /// Takes a body apart.
     ///
     /// # Errors

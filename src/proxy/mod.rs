@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The proxy-wasm edge: carries bytes, headers and the time to the core and its decisions back.
+//! Nothing is decided here. Built for wasm32 alone.
+
+mod host;
+mod root;
+mod stream;
+
+use proxy_wasm::types::LogLevel;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
+}}

@@ -6,6 +6,7 @@
 pub mod normalise;
 pub mod rulefile;
 pub mod scorer;
+pub mod verdict;
 
 use std::ops::Range;
 

@@ -1,1 +1,238 @@
-//! Placeholder.
+//! One exchange from its first header to its record: the only place where the order of the stages
+//! is written.
+//!
+//! A [`Transaction`] is a sans-IO state machine. Events go in, a [`Step`] says what the proxy does
+//! next. Whatever goes wrong inside ends in a refusal; no error path ends in "continue".
+//!
+//! ```text
+//! headers:  route -> authn -> entitle -> count           (witnesses Principal, Entitled, Counted)
+//! body:     parse -> authorize -> scan -> judge -> admit (Authorized, Inspected, Admitted)
+//! response: read usage
+//! done:     the record and the counters
+//! ```
+
+mod edit;
+mod headers;
+mod path;
+mod request;
+mod response;
+mod vm;
+
+use std::sync::Arc;
+
+pub use headers::{Header, Headers};
+pub use vm::Vm;
+
+use crate::audit::{Record, metrics};
+use crate::config::{Policy, RouteIndex};
+use crate::host::{Host, Timestamp};
+use crate::protocol::reply::UsageReader;
+use crate::quota::{Admitted, Counted};
+use crate::reason::{Denial, Reason};
+
+/// What happened on the wire.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The request's headers came. `end`: there is no body.
+    RequestHeaders {
+        /// All of them.
+        headers: &'a [Header],
+        /// No body follows.
+        end: bool,
+    },
+    /// So many bytes of the body are buffered, and more will come.
+    RequestBuffered(usize),
+    /// The request's body is whole.
+    RequestBody(Vec<u8>),
+    /// The upstream's (or the proxy's own) response headers came.
+    ResponseHeaders(&'a [Header]),
+    /// Bytes of the response's body.
+    ResponseChunk(&'a [u8]),
+}
+
+/// What the proxy does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Hold what came and wait for more.
+    NeedMore,
+    /// Apply the changes and go on.
+    Release(Edit),
+    /// Answer in the upstream's place.
+    Deny(Reply),
+}
+
+/// Changes to what is released.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// Header names to remove, as they came.
+    pub remove: Vec<Vec<u8>>,
+    /// Headers to set, one value each.
+    pub set: Vec<(&'static str, String)>,
+    /// The new body; `None`: it stays as it came.
+    pub body: Option<Vec<u8>>,
+}
+
+/// A refusal, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+    /// The reason's code, for the proxy's own response details.
+    pub reason: &'static str,
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub struct Transaction {
+    policy: Arc<Policy>,
+    state: State,
+    record: Record,
+    /// Bytes of this request that count towards the worker's limit.
+    buffered: usize,
+    spent_nanos: u64,
+}
+
+/// How far an exchange is. A state owns the witness of the stages it has behind it.
+#[derive(Debug, Default)]
+enum State {
+    /// Nothing came yet, or a step is under way.
+    #[default]
+    Start,
+    /// The headers are judged, the body is on its way.
+    Body(Box<Pending>),
+    /// It went to the upstream. `None`: unmatched and passed without any check.
+    Forwarded { admitted: Option<Admitted>, usage: Option<UsageReader> },
+    /// It was refused; what comes now is our own reply.
+    Refused,
+}
+
+/// A request whose body is on its way.
+#[derive(Debug)]
+struct Pending {
+    counted: Counted,
+    route: RouteIndex,
+    content_length: Option<usize>,
+    /// Header changes that wait for the release (strong mode), or nothing (weak mode).
+    edit: Edit,
+}
+
+/// What is left to do when an exchange has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The audit record, one line of JSON.
+    pub record: String,
+    /// Counters.
+    pub increments: Vec<metrics::Increment>,
+    /// Time spent in the filter, microseconds.
+    pub latency_us: u64,
+}
+
+impl Transaction {
+    /// An exchange under this policy; the policy stays the same until the exchange has ended.
+    pub fn new(policy: Arc<Policy>) -> Transaction {
+        let rules = policy.scanner.digest();
+        let record = Record::new(&policy.name, policy.digest_short(), rules.get(..12).unwrap_or(rules));
+        Transaction { policy, state: State::Start, record, buffered: 0, spent_nanos: 0 }
+    }
+
+    /// Takes one event.
+    pub fn step(&mut self, event: Event<'_>, vm: &mut Vm, host: &mut dyn Host) -> Step {
+        match event {
+            Event::RequestHeaders { headers, end } => match self.request_headers(Headers(headers), end, vm, host) {
+                Ok(step) => step,
+                Err(refused) => self.refuse(refused),
+            },
+            Event::RequestBuffered(bytes) => match self.request_buffered(bytes, vm) {
+                Ok(()) => Step::NeedMore,
+                Err(reason) => self.refuse(reason),
+            },
+            Event::RequestBody(body) => {
+                let outcome = self.request_body(body, vm, host);
+                self.free(vm);
+                match outcome {
+                    Ok(edit) => Step::Release(edit),
+                    Err(refused) => self.refuse(refused),
+                }
+            }
+            Event::ResponseHeaders(headers) => Step::Release(self.response_headers(Headers(headers))),
+            Event::ResponseChunk(chunk) => {
+                self.response_chunk(chunk);
+                Step::Release(Edit::default())
+            }
+        }
+    }
+
+    /// Refuses the exchange because the proxy failed to do its part. What it holds is freed when it finishes.
+    pub fn fault(&mut self) -> Step {
+        self.refuse(Reason::Internal)
+    }
+
+    /// True while the request's body is awaited.
+    pub fn awaits_body(&self) -> bool {
+        matches!(self.state, State::Body(_))
+    }
+
+    /// True once the exchange was refused: what comes now is our own reply.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.state, State::Refused)
+    }
+
+    /// True when the reply is read.
+    pub fn reads_response(&self) -> bool {
+        matches!(self.state, State::Forwarded { usage: Some(_), .. })
+    }
+
+    /// Adds time spent in the filter.
+    pub fn add_time(&mut self, nanos: u64) {
+        self.spent_nanos = self.spent_nanos.saturating_add(nanos);
+    }
+
+    /// The record as it stands, for the case that the VM does not live to write the last one.
+    pub fn provisional(&mut self, now: Timestamp) -> String {
+        self.record.to_json(now)
+    }
+
+    /// Ends the exchange, whatever its state.
+    pub fn finish(mut self, vm: &mut Vm, now: Timestamp) -> Finished {
+        self.free(vm);
+        self.settle();
+        let latency_us = self.spent_nanos / 1000;
+        self.record.latency_us = Some(latency_us);
+        self.record.worker = vm.worker().to_owned();
+        self.record.sequence = vm.next_sequence();
+        Finished { record: self.record.to_json(now), increments: metrics::of(&self.record), latency_us }
+    }
+
+    fn free(&mut self, vm: &mut Vm) {
+        vm.release_bytes(std::mem::take(&mut self.buffered));
+    }
+}
+
+/// A refusal on its way out, with the limit headers that belong to it.
+#[derive(Debug)]
+struct Refused {
+    denial: Denial,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl From<Denial> for Refused {
+    fn from(denial: Denial) -> Self {
+        Refused { denial, headers: Vec::new() }
+    }
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Denial::new(reason).into()
+    }
+}
+
+impl From<crate::host::Fault> for Refused {
+    fn from(_: crate::host::Fault) -> Self {
+        Reason::Internal.into()
+    }
+}

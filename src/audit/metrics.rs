@@ -1,0 +1,114 @@
+//! Metric names. Labels stand in the name as `.key.value` pairs; Envoy's `stats_tags`, shipped in
+//! `envoy/`, turn them into Prometheus labels.
+//!
+//! Fixed labels only: decision, reason, protocol, role, rule, action, direction. Never a subject,
+//! never a free model name. The edge bounds the series at [`MAX_SERIES`].
+
+use super::Record;
+
+/// More series than this are not defined: the value goes to `bartizan.series.dropped`.
+pub const MAX_SERIES: usize = 2000;
+
+/// Counts values that found no place among the series.
+pub const DROPPED: &str = "bartizan.series.dropped";
+
+/// Time spent in the filter per request, microseconds.
+pub const LATENCY: &str = "bartizan.filter.latency_us";
+
+/// A counter and what to add to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Increment {
+    /// The metric's name.
+    pub name: String,
+    /// What to add.
+    pub by: u64,
+}
+
+/// The counters of one finished request.
+pub fn of(record: &Record) -> Vec<Increment> {
+    let role = record.roles.first().map_or("none", String::as_str);
+    let mut out = vec![Increment {
+        name: format!(
+            "bartizan.requests.decision.{}.reason.{}.protocol.{}.role.{}",
+            record.verdict.name(),
+            record.reason.map_or_else(|| "none".to_owned(), label),
+            record.protocol.unwrap_or("none"),
+            label(role)
+        ),
+        by: 1,
+    }];
+    for entry in &record.findings {
+        let name = format!("bartizan.findings.rule.{}.action.{}", label(&entry.rule), entry.action);
+        match out.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.by += 1,
+            None => out.push(Increment { name, by: 1 }),
+        }
+    }
+    for reason in &record.shadow {
+        out.push(Increment { name: format!("bartizan.shadow.reason.{}", label(reason)), by: 1 });
+    }
+    for kind in &record.unscanned {
+        out.push(Increment { name: format!("bartizan.unscanned.kind.{kind}"), by: 1 });
+    }
+    for (direction, tokens) in [("input", record.input_tokens), ("output", record.output_tokens)] {
+        if let Some(by) = tokens.filter(|&by| by > 0) {
+            out.push(Increment { name: format!("bartizan.tokens.direction.{direction}"), by });
+        }
+    }
+    if record.masked > 0 {
+        out.push(Increment { name: "bartizan.masked".to_owned(), by: record.masked });
+    }
+    out
+}
+
+/// A label's value: `[a-z0-9_-]` alone, capitals as `_` and the small letter.
+pub fn label(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 4);
+    for (at, c) in text.chars().enumerate() {
+        match c {
+            'a'..='z' | '0'..='9' | '_' | '-' => out.push(c),
+            // `jwt.notYetValid` reads jwt_not_yet_valid, `PI-1010` reads pi-1010.
+            'A'..='Z' => {
+                if at > 0 && out.ends_with(|last: char| last.is_ascii_lowercase()) && !text.contains('-') {
+                    out.push('_');
+                }
+                out.push(c.to_ascii_lowercase());
+            }
+            _ => out.push('_'),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Verdict;
+    use crate::reason::Reason;
+
+    #[test]
+    fn labels_hold_nothing_that_envoy_splits_at() {
+        assert_eq!(label("jwt.notYetValid"), "jwt_not_yet_valid");
+        assert_eq!(label("PI-1010"), "pi-1010");
+        assert_eq!(label("a role/ä"), "a_role__");
+        for reason in Reason::ALL {
+            assert!(label(reason.code()).bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_counted_by_its_reason() {
+        let mut record = Record::default();
+        record.roles = vec!["analyst".into()];
+        record.protocol = Some("openai");
+        record.refused(Reason::RbacModel);
+        assert_eq!(record.verdict, Verdict::Block);
+        assert_eq!(
+            of(&record),
+            [Increment {
+                name: "bartizan.requests.decision.block.reason.rbac_model.protocol.openai.role.analyst".into(),
+                by: 1
+            }]
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! The audit record: one JSON line a request.
+//!
+//! Names follow the Elastic Common Schema and OpenTelemetry's GenAI conventions where they have one;
+//! ours stand under `bartizan.`. Absent values are absent keys.
+
+use serde::Serialize;
+
+use super::time::rfc3339;
+use crate::host::Timestamp;
+use crate::reason::Reason;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The filter did not get to the end: the connection broke, or the VM did.
+    #[default]
+    Incomplete,
+    /// It went on as it came.
+    Allow,
+    /// It went on with something masked.
+    Mask,
+    /// It went on with something cut out of its history.
+    Replace,
+    /// It was refused.
+    Block,
+    /// No route matched and `unmatched` is `pass`: nothing was checked.
+    Pass,
+}
+
+impl Verdict {
+    /// The word in records, headers and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Incomplete => "incomplete",
+            Verdict::Allow => "allow",
+            Verdict::Mask => "mask",
+            Verdict::Replace => "replace",
+            Verdict::Block => "block",
+            Verdict::Pass => "pass",
+        }
+    }
+}
+
+/// One finding, without its text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FindingEntry {
+    /// Rule id.
+    pub rule: String,
+    /// Zone of the text.
+    pub zone: &'static str,
+    /// JSON Pointer of the text in the body; keys that are not the protocol's stand as `*`.
+    pub path: String,
+    /// First byte of the finding in the text.
+    pub start: usize,
+    /// The byte behind it.
+    pub end: usize,
+    /// The transforms under which it was found, outermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transforms: Vec<&'static str>,
+    /// What followed: `flag`, `mask`, `hash`, `replace`, `block`, `exception` or `shadow`.
+    pub action: &'static str,
+}
+
+/// Everything the record holds. Built up while the request passes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Record {
+    #[serde(rename = "@timestamp")]
+    timestamp: String,
+    #[serde(rename = "event.kind")]
+    kind: &'static str,
+    #[serde(rename = "event.dataset")]
+    dataset: &'static str,
+    #[serde(rename = "event.outcome")]
+    outcome: &'static str,
+    /// `x-request-id`, when it has the form of one.
+    #[serde(rename = "http.request.id", skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Method, when it is one of HTTP's own.
+    #[serde(rename = "http.request.method", skip_serializing_if = "Option::is_none")]
+    pub method: Option<&'static str>,
+    /// Status of the reply.
+    #[serde(rename = "http.response.status_code", skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The path of the matching route, as the policy writes it.
+    #[serde(rename = "url.path", skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Keyed hash of the identity.
+    #[serde(rename = "user.hash", skip_serializing_if = "Option::is_none")]
+    pub user_hash: Option<String>,
+    /// The subject, where the policy wants it plain.
+    #[serde(rename = "user.id", skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// Roles that granted the request, or that the caller has when none did.
+    #[serde(rename = "user.roles", skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The tenant, in the form the subject has.
+    #[serde(rename = "organization.id", skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Operation.
+    #[serde(rename = "gen_ai.operation.name", skip_serializing_if = "Option::is_none")]
+    pub operation: Option<&'static str>,
+    /// The model, or its keyed hash when the policy does not name it.
+    #[serde(rename = "gen_ai.request.model", skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The cap on output tokens that went to the upstream.
+    #[serde(rename = "gen_ai.request.max_tokens", skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+    /// Input tokens as the upstream counted them.
+    #[serde(rename = "gen_ai.usage.input_tokens", skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Output tokens as the upstream counted them.
+    #[serde(rename = "gen_ai.usage.output_tokens", skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// What became of the request.
+    #[serde(rename = "bartizan.verdict")]
+    pub verdict: Verdict,
+    /// Why it was refused.
+    #[serde(rename = "bartizan.reason", skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Refusals that shadow mode did not carry out.
+    #[serde(rename = "bartizan.shadow", skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<&'static str>,
+    /// The wire format.
+    #[serde(rename = "bartizan.protocol", skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<&'static str>,
+    /// The issuer's name in the policy.
+    #[serde(rename = "bartizan.issuer", skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// The highest score of any text, 0 to 100.
+    #[serde(rename = "bartizan.score", skip_serializing_if = "Option::is_none")]
+    pub score: Option<u8>,
+    /// `full`, `partial` (something was not scanned, see `bartizan.unscanned`) or `none`.
+    #[serde(rename = "bartizan.coverage", skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<&'static str>,
+    /// Kinds of content that were not scanned.
+    #[serde(rename = "bartizan.unscanned", skip_serializing_if = "Vec::is_empty")]
+    pub unscanned: Vec<&'static str>,
+    /// What was found; at most 32, the rest is counted.
+    #[serde(rename = "bartizan.findings", skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FindingEntry>,
+    /// How many findings there were in all.
+    #[serde(rename = "bartizan.findings_total", skip_serializing_if = "is_zero")]
+    pub findings_total: u64,
+    /// How many values were masked.
+    #[serde(rename = "bartizan.masked", skip_serializing_if = "is_zero")]
+    pub masked: u64,
+    /// Bytes of the request's body.
+    #[serde(rename = "http.request.body.bytes", skip_serializing_if = "Option::is_none")]
+    pub body_bytes: Option<u64>,
+    /// Keyed fingerprint of the request's body: equal bodies of one identity key stay equal.
+    #[serde(rename = "bartizan.fingerprint", skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Policy name.
+    #[serde(rename = "bartizan.policy.name")]
+    pub policy: String,
+    /// First 12 hex digits of the policy document's SHA-256.
+    #[serde(rename = "bartizan.policy.digest")]
+    pub policy_digest: String,
+    /// First 12 hex digits of the ruleset's SHA-256.
+    #[serde(rename = "bartizan.rules.digest")]
+    pub rules_digest: String,
+    /// Time spent in the filter, microseconds.
+    #[serde(rename = "bartizan.latency_us", skip_serializing_if = "Option::is_none")]
+    pub latency_us: Option<u64>,
+    /// The VM that wrote this: a random name.
+    #[serde(rename = "bartizan.worker")]
+    pub worker: String,
+    /// Counts the records of one worker: a gap is a lost record.
+    #[serde(rename = "bartizan.sequence")]
+    pub sequence: u64,
+}
+
+/// More findings than this are counted and not listed.
+pub const MAX_FINDINGS: usize = 32;
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this form")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Record {
+    /// An empty record that names the policy and the ruleset.
+    pub fn new(policy: &str, policy_digest: &str, rules_digest: &str) -> Record {
+        Record {
+            policy: policy.to_owned(),
+            policy_digest: policy_digest.to_owned(),
+            rules_digest: rules_digest.to_owned(),
+            ..Record::default()
+        }
+    }
+
+    /// The line, as of `now`.
+    pub fn to_json(&mut self, now: Timestamp) -> String {
+        self.timestamp = rfc3339(now);
+        self.kind = "event";
+        self.dataset = "bartizan.audit";
+        self.outcome = match self.verdict {
+            Verdict::Block => "failure",
+            Verdict::Incomplete => "unknown",
+            _ => "success",
+        };
+        // A struct of strings and numbers always serialises.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Notes a refusal.
+    pub fn refused(&mut self, reason: Reason) {
+        self.verdict = Verdict::Block;
+        self.reason = Some(reason.code());
+    }
+
+    /// Lists a finding, or only counts it when there are too many.
+    pub fn finding(&mut self, entry: FindingEntry) {
+        self.findings_total += 1;
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_with_what_is_known() {
+        let mut record = Record { policy: "p".into(), ..Record::default() };
+        record.refused(Reason::JwtExpired);
+        let line = record.to_json(Timestamp::from_secs(0));
+        assert!(!line.contains('\n'));
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(json["@timestamp"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(json["event.outcome"], "failure");
+        assert_eq!(json["bartizan.reason"], "jwt.expired");
+        assert!(json.get("bartizan.score").is_none());
+    }
+
+    #[test]
+    fn findings_are_bounded_and_counted() {
+        let mut record = Record::default();
+        for _ in 0..100 {
+            record.finding(FindingEntry {
+                rule: "PI-1010".into(),
+                zone: "user",
+                path: "/messages/0/content".into(),
+                start: 0,
+                end: 1,
+                transforms: Vec::new(),
+                action: "block",
+            });
+        }
+        assert_eq!((record.findings.len(), record.findings_total), (MAX_FINDINGS, 100));
+    }
+}

@@ -1,0 +1,272 @@
+//! From findings to what happens: the guards of the granting roles judge a scan.
+//!
+//! The scanner is asked once; each distinct guard judges its report, and the strictest answer for
+//! each text holds. A zone is the caller's claim: unless a granting role may write it, the stricter
+//! of its own threshold and the user's applies, so that moving a text into another role gains nothing.
+
+use crate::authz::Authorized;
+use crate::config::document::{Action, DataAction, Mode, Zone};
+use crate::config::{GuardPolicy, RouteIndex};
+use crate::host::Timestamp;
+use crate::protocol::Position;
+use crate::reason::Reason;
+
+use crate::redact::Target;
+
+use super::{Finding, Kind, Report, RuleIndex, Scanner, TextReport};
+
+/// What takes the place of a text that is cut out.
+pub const NOTICE: &str = "[removed by policy]";
+
+/// Where a scanned text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The zone it claims.
+    pub zone: Zone,
+    /// Whether it can be cut out.
+    pub position: Position,
+    /// It is an object's key: it can only be refused.
+    pub is_key: bool,
+    /// A granting role may author this zone.
+    pub trusted: bool,
+}
+
+/// What happens to one text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// It stays.
+    #[default]
+    Keep,
+    /// Parts of it are masked.
+    Mask(Vec<Target>),
+    /// [`NOTICE`] takes its place.
+    Replace,
+}
+
+/// One finding with what follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The text's index.
+    pub text: usize,
+    /// The finding.
+    pub finding: Finding,
+    /// `flag`, `mask`, `hash`, `replace`, `block`, `exception` or `shadow`.
+    pub action: &'static str,
+}
+
+/// The answer of all guards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// Why the request is refused.
+    pub denial: Option<Reason>,
+    /// What happens to each text.
+    pub outcomes: Vec<Outcome>,
+    /// The highest score of any text.
+    pub score: u8,
+    /// Every finding.
+    pub findings: Vec<Judged>,
+    /// Refusals and changes that guards in shadow mode did not carry out.
+    pub shadow: Vec<Reason>,
+    /// The scan budget ended before every text was scanned whole.
+    pub incomplete: bool,
+}
+
+/// A request whose text was judged and not refused.
+#[derive(Debug)]
+pub struct Inspected {
+    authorized: Authorized,
+}
+
+impl Inspected {
+    /// The witness of the stages before.
+    pub fn authorized(&self) -> &Authorized {
+        &self.authorized
+    }
+
+    /// For a request without a body.
+    pub fn nothing_to_read(authorized: Authorized) -> Inspected {
+        Inspected { authorized }
+    }
+
+    /// For a request that was judged.
+    ///
+    /// # Errors
+    /// The reason of the refusal.
+    pub fn judged(authorized: Authorized, judgement: &Judgement) -> Result<Inspected, Reason> {
+        match judgement.denial {
+            Some(reason) => Err(reason),
+            None => Ok(Inspected { authorized }),
+        }
+    }
+}
+
+/// What a guard makes of one text, from the mildest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Act {
+    Except,
+    Shadow,
+    Flag,
+    Mask,
+    Hash,
+    Replace,
+    Block,
+}
+
+impl Act {
+    const fn name(self) -> &'static str {
+        match self {
+            Act::Except => "exception",
+            Act::Shadow => "shadow",
+            Act::Flag => "flag",
+            Act::Mask => "mask",
+            Act::Hash => "hash",
+            Act::Replace => "replace",
+            Act::Block => "block",
+        }
+    }
+}
+
+/// Judges one scan. `places` and the report's texts stand side by side.
+pub fn judge(
+    scanner: &Scanner,
+    guards: &[&GuardPolicy],
+    route: RouteIndex,
+    places: &[Place],
+    mut report: Report,
+    now: Timestamp,
+) -> Judgement {
+    for (text, finding) in std::mem::take(&mut report.joints) {
+        if let Some(text) = report.texts.get_mut(text) {
+            text.findings.push(finding);
+        }
+    }
+    let mut judgement =
+        Judgement { incomplete: report.texts.iter().any(|text| !text.complete), ..Judgement::default() };
+    for (index, (place, text)) in places.iter().zip(report.texts).enumerate() {
+        let outcome = Judge { scanner, guards, route, place: *place, now, out: &mut judgement }.text(index, text);
+        judgement.outcomes.push(outcome);
+    }
+    judgement
+}
+
+struct Judge<'a> {
+    scanner: &'a Scanner,
+    guards: &'a [&'a GuardPolicy],
+    route: RouteIndex,
+    place: Place,
+    now: Timestamp,
+    out: &'a mut Judgement,
+}
+
+impl Judge<'_> {
+    fn text(&mut self, index: usize, report: TextReport) -> Outcome {
+        let attack = self.attack(&report);
+        if attack == Some(Act::Block) {
+            self.refuse(Reason::ScanInjection);
+        }
+        let mut masks = Vec::new();
+        for finding in report.findings {
+            let kind = self.scanner.cards().get(usize::from(finding.rule.0)).map_or(Kind::Attack, |card| card.kind);
+            let act = match kind {
+                Kind::Attack if self.excepted_everywhere(finding.rule) => Act::Except,
+                Kind::Attack => attack.unwrap_or(Act::Flag),
+                Kind::Secret | Kind::Pii(_) => match self.data(finding.rule, kind) {
+                    Some(act) => act,
+                    // No guard looks for data of this type.
+                    None => continue,
+                },
+            };
+            match (kind, act) {
+                (Kind::Secret, Act::Block) => self.refuse(Reason::ScanSecret),
+                (Kind::Pii(_), Act::Block) => self.refuse(Reason::ScanPii),
+                (_, Act::Mask) => masks.push(Target { span: finding.span.clone(), kind, action: DataAction::Mask }),
+                (_, Act::Hash) => masks.push(Target { span: finding.span.clone(), kind, action: DataAction::Hash }),
+                _ => {}
+            }
+            self.out.findings.push(Judged { text: index, finding, action: act.name() });
+        }
+        match attack {
+            Some(Act::Replace) => Outcome::Replace,
+            _ if !masks.is_empty() => Outcome::Mask(masks),
+            _ => Outcome::Keep,
+        }
+    }
+
+    /// The strictest answer to the text's score; `None`: below every threshold.
+    fn attack(&mut self, report: &TextReport) -> Option<Act> {
+        let Place { zone, position, is_key, trusted } = self.place;
+        let mut strictest = None;
+        for guard in self.guards {
+            let muted = |rule: RuleIndex| guard.excepts(rule, self.route, zone, self.now);
+            let score = self.scanner.score(report, zone, &muted);
+            self.out.score = self.out.score.max(score);
+            let injection = &guard.injection;
+            let own = injection.threshold(zone);
+            let threshold = if trusted { own } else { own.min(injection.threshold(Zone::User)) };
+            if score < threshold {
+                continue;
+            }
+            let act = match (if position == Position::History { injection.history } else { injection.action }, is_key) {
+                (Action::Flag, _) => Act::Flag,
+                (Action::Replace, false) => Act::Replace,
+                (Action::Replace, true) | (Action::Block, _) => Act::Block,
+            };
+            strictest = strictest.max(Some(self.in_mode(guard, act, Reason::ScanInjection)));
+        }
+        strictest
+    }
+
+    /// The strictest answer to a secret, or to personal data of a type.
+    fn data(&mut self, rule: RuleIndex, kind: Kind) -> Option<Act> {
+        let Place { zone, position, is_key, .. } = self.place;
+        let mut strictest = None;
+        for guard in self.guards {
+            let (action, reason) = match kind {
+                Kind::Pii(kind) => (guard.pii.action(kind), Reason::ScanPii),
+                Kind::Secret | Kind::Attack => (Some(guard.secrets), Reason::ScanSecret),
+            };
+            let Some(action) = action else { continue };
+            let act = match action {
+                _ if guard.excepts(rule, self.route, zone, self.now) => Act::Except,
+                DataAction::Flag => Act::Flag,
+                // A key can't be changed without changing what the upstream reads.
+                _ if is_key => Act::Block,
+                DataAction::Mask => Act::Mask,
+                DataAction::Hash => Act::Hash,
+                // What the caller can't take back must not lock the conversation.
+                DataAction::Block if position == Position::History => Act::Mask,
+                DataAction::Block => Act::Block,
+            };
+            strictest = strictest.max(Some(self.in_mode(guard, act, reason)));
+        }
+        strictest
+    }
+
+    /// The act itself, or `Shadow` when the guard only rehearses.
+    fn in_mode(&mut self, guard: &GuardPolicy, act: Act, reason: Reason) -> Act {
+        if guard.mode == Mode::Enforce || act <= Act::Flag {
+            return act;
+        }
+        if !self.out.shadow.contains(&reason) {
+            self.out.shadow.push(reason);
+        }
+        Act::Shadow
+    }
+
+    fn excepted_everywhere(&self, rule: RuleIndex) -> bool {
+        !self.guards.is_empty()
+            && self.guards.iter().all(|guard| guard.excepts(rule, self.route, self.place.zone, self.now))
+    }
+
+    /// The first of injection, secret, personal data names the refusal.
+    fn refuse(&mut self, reason: Reason) {
+        let rank = |reason: Reason| match reason {
+            Reason::ScanInjection => 0,
+            Reason::ScanSecret => 1,
+            _ => 2,
+        };
+        if self.out.denial.is_none_or(|earlier| rank(reason) < rank(earlier)) {
+            self.out.denial = Some(reason);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Writes the verdict into the body: notices, masks, caps.
+
+use std::borrow::Cow;
+
+use serde_json::Number;
+
+use crate::protocol::{Exchange, Json};
+use crate::redact::{MaskKey, Masker};
+use crate::scan::verdict::{NOTICE, Outcome};
+
+/// What was changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Applied {
+    /// The body differs from what came.
+    pub(super) changed: bool,
+    /// Texts cut out.
+    pub(super) replaced: u64,
+    /// Values masked.
+    pub(super) masked: u64,
+    /// The cap on output tokens that the body now carries.
+    pub(super) output_cap: Option<u64>,
+}
+
+/// Applies one outcome a segment, and the cap. `outcomes` and the exchange's segments stand side by side.
+pub(super) fn apply(
+    json: &mut Json<'_>,
+    exchange: &Exchange,
+    outcomes: Vec<Outcome>,
+    cap: Option<u64>,
+    key: MaskKey,
+) -> Applied {
+    let mut applied = Applied::default();
+    let mut masker = Masker::new(key);
+    for (segment, outcome) in exchange.segments.iter().zip(outcomes) {
+        let Some(Json::String(text)) = json.at_mut(&segment.path) else { continue };
+        match outcome {
+            Outcome::Keep => {}
+            Outcome::Replace => {
+                *text = Cow::Borrowed(NOTICE);
+                applied.replaced += 1;
+            }
+            Outcome::Mask(targets) => {
+                let masked = masker.mask(text, &targets);
+                applied.masked += masked.edits.len() as u64;
+                *text = Cow::Owned(masked.text);
+            }
+        }
+    }
+    applied.changed = applied.replaced > 0 || applied.masked > 0;
+    applied.output_cap = exchange.output_cap.as_ref().map(|asked| asked.tokens);
+    if let Some(most) = cap
+        && applied.output_cap.is_none_or(|asked| asked > most)
+        && set_cap(json, exchange, most)
+    {
+        applied.changed = true;
+        applied.output_cap = Some(most);
+    }
+    applied
+}
+
+/// Lowers the client's cap, or adds one. False when the protocol has none.
+fn set_cap(json: &mut Json<'_>, exchange: &Exchange, most: u64) -> bool {
+    let number = Json::Number(Number::from(most));
+    match (&exchange.output_cap, exchange.output_cap_key) {
+        (Some(asked), _) => match json.at_mut(&asked.path) {
+            Some(place) => {
+                *place = number;
+                true
+            }
+            None => false,
+        },
+        (None, Some(key)) => match json {
+            Json::Object(entries) => {
+                // A null of the same name is an absent field: it must not become a duplicate.
+                entries.retain(|(name, _)| name != key);
+                entries.push((Cow::Borrowed(key), number));
+                true
+            }
+            _ => false,
+        },
+        (None, None) => false,
+    }
+}

@@ -1,0 +1,38 @@
+//! Request headers, as bytes: a client may send anything.
+
+/// Name (lower case, as Envoy gives it) and value.
+pub type Header = (Vec<u8>, Vec<u8>);
+
+/// All headers of a request or response.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers<'a>(pub &'a [Header]);
+
+impl<'a> Headers<'a> {
+    /// The first value of a header.
+    pub fn value(&self, name: &str) -> Option<&'a [u8]> {
+        self.all(name).next()
+    }
+
+    /// Every value of a header.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.0
+            .iter()
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value.as_slice())
+    }
+
+    /// The first value as text; `None` when it is no UTF-8.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        self.value(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// True when the header is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    }
+}

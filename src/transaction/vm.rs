@@ -1,0 +1,97 @@
+//! What one worker's VM remembers between requests.
+
+use crate::audit::HashKey;
+use crate::authn::TokenCache;
+use crate::config::Policy;
+use crate::host::{Fault, Host};
+use crate::quota;
+use crate::redact::MaskKey;
+
+/// The memory of one VM. Bounded: the caches bound themselves, the rest are numbers.
+#[derive(Debug)]
+pub struct Vm {
+    /// Verified tokens.
+    pub tokens: TokenCache,
+    /// The key that all workers of the proxy share.
+    shared_key: quota::SharedKey,
+    /// The key of the record's hashes.
+    hash_key: HashKey,
+    policy_name: String,
+    configured_key: Option<Vec<u8>>,
+    /// Bodies held by this worker, bytes.
+    buffered: usize,
+    worker: String,
+    sequence: u64,
+}
+
+impl Vm {
+    /// A new VM's memory. Reads (or seeds) the key that all workers share.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the host has no randomness or no shared store.
+    pub fn new(policy: &Policy, host: &mut dyn Host) -> Result<Vm, Fault> {
+        let shared_key = quota::SharedKey::obtain(&policy.name, host)?;
+        let mut name = [0; 4];
+        host.random(&mut name)?;
+        let hash_key = match &policy.audit.hash_key {
+            Some(secret) => HashKey::new(secret),
+            None => HashKey::new(shared_key.as_bytes()),
+        };
+        Ok(Vm {
+            tokens: TokenCache::new(host)?,
+            shared_key,
+            hash_key,
+            policy_name: policy.name.clone(),
+            configured_key: policy.audit.hash_key.clone(),
+            buffered: 0,
+            worker: name.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sequence: 0,
+        })
+    }
+
+    /// False when a policy needs keys that this memory was not made for.
+    pub fn fits(&self, policy: &Policy) -> bool {
+        self.policy_name == policy.name && self.configured_key == policy.audit.hash_key
+    }
+
+    /// The key that all workers share.
+    pub fn shared_key(&self) -> &quota::SharedKey {
+        &self.shared_key
+    }
+
+    /// The key of the record's hashes.
+    pub fn hash_key(&self) -> &HashKey {
+        &self.hash_key
+    }
+
+    /// The key of masks that hash.
+    pub fn mask_key(&self) -> MaskKey {
+        MaskKey::new(self.hash_key.hash(&[b"mask"]))
+    }
+
+    /// A random name for this VM.
+    pub fn worker(&self) -> &str {
+        &self.worker
+    }
+
+    /// The next number of this VM's records, from 1.
+    pub fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// Counts bytes that are held; false when that is more than the worker may hold.
+    pub fn hold_bytes(&mut self, bytes: usize, most: usize) -> bool {
+        let total = self.buffered.saturating_add(bytes);
+        if total > most {
+            return false;
+        }
+        self.buffered = total;
+        true
+    }
+
+    /// Counts bytes that are no longer held.
+    pub fn release_bytes(&mut self, bytes: usize) {
+        self.buffered = self.buffered.saturating_sub(bytes);
+    }
+}
