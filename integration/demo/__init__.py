@@ -1,0 +1,1 @@
+"""`make demo`: real requests through real Envoy, as a table."""
