@@ -66,14 +66,16 @@ class Oracle:
     def _pass(self, call: Call, script: str) -> Expected:
         headers = [(raw(key).lower(), raw(value)) for key, value in call.headers]
         route = self._route(raw(call.path))
-        method = raw(call.method).decode()
-        if method != ("GET" if route["match"]["path"].endswith("/models") else "POST"):
-            raise Refused(405, "route.method")
         roles, subject = self._caller(headers)
         operation = {"/v1/chat/completions": "chat", "/v1/models": "models", "/llm": "generate"}[route["match"]["path"]]
         granting = [role for role in roles if operation in self.policy["roles"][role]["operations"]]
         if not granting:
             raise Refused(403, "rbac.operation")
+        method = raw(call.method).decode()
+        if method != ("GET" if operation == "models" else "POST"):
+            raise Refused(405, "route.method")
+        if call.chunks is None and len(call.body) > MAX_BODY:
+            raise Refused(413, "body.tooLarge")
         for role in granting:
             for quota in self.policy["roles"][role].get("quotas", []):
                 used = self.used.get((role, subject), 0)
@@ -165,8 +167,7 @@ class Oracle:
             raise Refused(415, "body.contentType")
         data = b"".join(call.pieces())
         if len(data) > MAX_BODY:
-            # With the length declared it is known before anything leaves.
-            raise Refused(413, "body.tooLarge", late=call.chunks is not None)
+            raise Refused(413, "body.tooLarge", late=True)
 
         def pairs(items: list[tuple]) -> dict:
             if len({key for key, _ in items}) < len(items):
