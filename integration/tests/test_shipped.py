@@ -1,0 +1,81 @@
+"""What is shipped is what is tested: files, tables and words."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from harness import cli, envoy, istio
+from harness.paths import ROOT
+
+ENVOY_FILES = sorted((ROOT / "envoy").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", ENVOY_FILES, ids=lambda path: path.name)
+def test_envoy_accepts_the_file_as_it_is(path):
+    code, log = envoy.validate(path)
+    assert code == 0, log
+    assert cli.check(path) == (0, cli.check(path)[1])
+
+
+def test_envoy_accepts_what_istio_makes(tmp_path):
+    plugin = istio.plugin()
+    response = istio.ecds(plugin, plugin["spec"]["pluginConfig"], "1")
+    (tmp_path / "ecds.json").write_text(response)
+    file = tmp_path / "envoy.json"
+    import json
+
+    file.write_text(json.dumps(envoy.load(envoy.ECDS)).replace("@FOLDER@", str(tmp_path)))
+    code, log = envoy.validate(file)
+    assert code == 0, log
+
+
+def test_the_two_modes_differ_in_nothing_else():
+    strong, weak = envoy.policy(envoy.load(envoy.STRONG)), envoy.policy(envoy.load(envoy.WEAK))
+    assert strong.pop("holdHeaders") is True and weak.pop("holdHeaders") is False
+    assert strong == weak
+    assert istio.plugin()["spec"]["pluginConfig"] == {key: value for key, value in strong.items()}
+
+
+@pytest.mark.parametrize("path", ENVOY_FILES, ids=lambda path: path.name)
+def test_the_buffers_are_larger_than_the_policy_allows(path):
+    config = yaml.safe_load(path.read_text())
+    limit = envoy.policy(config).get("limits", {}).get("maxBodyBytes", 4 << 20)
+    for place in (*config["static_resources"]["listeners"], *config["static_resources"]["clusters"]):
+        assert place["per_connection_buffer_limit_bytes"] > limit
+    http = envoy.manager(config)
+    assert http["normalize_path"] and http["merge_slashes"]
+    assert http["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
+    assert envoy.wasm(config)["failure_policy"] == "FAIL_RELOAD"
+
+
+def test_every_label_has_its_stats_tag():
+    source = (ROOT / "src" / "audit" / "metrics.rs").read_text()
+    labels = {label for name in re.findall(r'"(bartizan\.[^"]+)"', source) for label in re.findall(r"\.([a-z]+)\.\{", name)}
+    for path in ENVOY_FILES:
+        tags = {tag["tag_name"] for tag in yaml.safe_load(path.read_text())["stats_config"]["stats_tags"]}
+        assert labels and labels <= tags, f"{path.name} lacks {labels - tags}"
+
+
+def reasons() -> list[tuple[str, str]]:
+    source = (ROOT / "src" / "reason.rs").read_text()
+    return re.findall(r'= "([a-zA-Z.]+)", (\d{3});', source)
+
+
+def test_the_reasons_of_the_readme_are_the_codes():
+    table = re.findall(r"^\| `([a-zA-Z.]+)` \| (\d{3}) \|", (ROOT / "README.md").read_text(), re.M)
+    assert table == reasons()
+
+
+def test_no_word_of_a_machine_stands_in_the_repository():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    words = re.compile(r"(?:^|[\s\"'=(])/(?:work|root|home)/")
+    for name in tracked:
+        if name.endswith((".lock", ".jsonl", ".bin")):
+            continue
+        try:
+            text = (ROOT / name).read_text()
+        except (UnicodeDecodeError, OSError):
+            continue
+        assert not words.search(text), name
