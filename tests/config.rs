@@ -1,5 +1,7 @@
 //! The document's errors, as tables: `tests/data/config/`.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test's helpers may panic as the test may
+
 use std::path::PathBuf;
 
 use bartizan::config::{Policy, parse_with};

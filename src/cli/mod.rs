@@ -1,1 +1,83 @@
-//! Placeholder.
+//! The command line over the same core as the filter: `bartizan --help`.
+//!
+//! It reads files and the clock, asks the core, and prints. Exit codes: 0 fine, 1 findings (a
+//! document with errors, a rule whose test fails), 2 wrong usage or a file that can't be read.
+//! Results go to stdout, everything about the run itself to stderr.
+
+mod check;
+mod output;
+mod schema;
+mod source;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use output::Outcome;
+
+/// Checks, explains and tests Bartizan policies.
+#[derive(Debug, Parser)]
+#[command(name = "bartizan", version, about, max_term_width = 100, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // there is one in a process
+enum Command {
+    /// Check policies: plain documents (YAML, JSON), WasmPlugins, EnvoyFilters, Envoy and ECDS files
+    Check(check::Arguments),
+    /// Print the JSON Schema of the policy document
+    Schema(schema::Arguments),
+    /// Keys and tokens for development: never for production
+    Token(token::Arguments),
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let outcome = match arguments.command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
+    };
+    match outcome {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Findings) => ExitCode::from(1),
+        Err(error) => {
+            // A reader that left (`bartizan ... | head`) is no fault of the caller's.
+            if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("bartizan: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Help and version are answers; everything else is one clear line.
+fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    match error.kind() {
+        DisplayHelp | DisplayVersion => {
+            print!("{}", error.render());
+            ExitCode::SUCCESS
+        }
+        DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprint!("{}", error.render());
+            ExitCode::from(2)
+        }
+        _ => {
+            let text = error.render().to_string();
+            let first: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            let line = first.join(" ");
+            eprintln!("bartizan: {} (see --help)", line.trim_start_matches("error: "));
+            ExitCode::from(2)
+        }
+    }
+}

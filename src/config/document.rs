@@ -48,9 +48,10 @@ section! {
     /// One Bartizan policy: the same document for Istio (`pluginConfig`), Envoy (`StringValue`),
     /// Helm (`.Values.policy`) and the command line.
     Document {
-        /// The version of the document's form. Always 1.
+        /// The version of the document's form. Required, always 1.
         version: Option<u64>,
         /// The policy's name, `[a-z0-9-]`, at most 63 characters: the prefix of the state that it shares between workers.
+        /// Required.
         name: Option<String>,
         /// Hold request headers until the body is judged. Needs Envoy's `allow_on_headers_stop_iteration: true`,
         /// which a WasmPlugin can't set. Default false.
@@ -79,7 +80,7 @@ section! {
 section! {
     /// Authentication.
     Authn {
-        /// Trusted token issuers. A list that is empty refuses everybody.
+        /// Trusted token issuers. Required unless `unsafeAnonymous` is true; a list that is empty refuses every token.
         issuers: Option<Vec<Issuer>>,
         /// Headers that may carry the token, in lower case. Default `[authorization]`; `authorization` takes the
         /// Bearer scheme, every other header the bare token.
@@ -88,7 +89,8 @@ section! {
         clock_skew: Option<Span>,
         /// Leave the credential headers on the request to the upstream. Default false: all of them are removed.
         forward_token: Option<bool>,
-        /// Let callers without any credential in, with the role `anonymous`. A bad credential is still refused.
+        /// Let callers without any credential in, with the role `anonymous`, which `roles` must define. A bad credential
+        /// is still refused. Default false.
         unsafe_anonymous: Option<bool>,
     }
 }
@@ -96,7 +98,7 @@ section! {
 section! {
     /// One token issuer (OAuth 2.0 / OpenID Connect).
     Issuer {
-        /// A name for logs and records.
+        /// A name for logs and records. Default: the issuer.
         name: Option<String>,
         /// The exact `iss` claim. Required.
         issuer: Option<String>,
@@ -142,7 +144,7 @@ choice! {
 section! {
     /// Where an issuer's keys come from.
     Jwks {
-        /// A JSON Web Key Set (RFC 7517) that stands in the document.
+        /// A JSON Web Key Set (RFC 7517) that stands in the document. Required.
         inline: Option<KeySet>,
     }
 }
@@ -150,7 +152,7 @@ section! {
 section! {
     /// A JSON Web Key Set.
     KeySet {
-        /// The keys; private parts are refused.
+        /// The keys; private parts are refused. Required, not empty.
         keys: Option<Vec<serde_json::Map<String, serde_json::Value>>>,
     }
 }
@@ -180,7 +182,7 @@ section! {
 section! {
     /// A claim that must be there.
     RequiredClaim {
-        /// JSON Pointer to the claim.
+        /// JSON Pointer to the claim. Required.
         pointer: Option<String>,
         /// Accepted values; absent: any value but null.
         one_of: Option<Vec<serde_json::Value>>,
@@ -216,7 +218,7 @@ section! {
 section! {
     /// Tools by name.
     Tools {
-        /// Tool names or globs. An empty list allows none.
+        /// Tool names or globs. Required; an empty list allows none.
         allow: Option<Vec<String>>,
     }
 }
@@ -380,7 +382,7 @@ section! {
         action: Option<DataAction>,
         /// Which types. Default: all.
         types: Option<Vec<PiiType>>,
-        /// Another action for one type.
+        /// Another action for one type, which `types` must hold.
         by_type: Option<BTreeMap<PiiType, DataAction>>,
     }
 }
@@ -668,7 +670,7 @@ choice! {
 section! {
     /// A secret that stands in the VM's environment and not in the document.
     FromEnv {
-        /// The variable's name.
+        /// The variable's name. Required.
         from_env: Option<String>,
     }
 }

@@ -22,3 +22,8 @@ pub use policy::{
 };
 pub use route::{PathMatch, RouteIndex, RoutePolicy};
 pub use tree::MAX_DOCUMENT_BYTES;
+
+#[cfg(feature = "cli")]
+pub(crate) use parse::parse as parse_tree;
+#[cfg(feature = "cli")]
+pub(crate) use tree::{MAX_FILE_DEPTH, Node, ReadTree, TreeFault, read_json, read_with};

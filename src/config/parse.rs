@@ -35,10 +35,11 @@ pub fn parse_json(bytes: &[u8]) -> Parsed {
 
 /// Reads a document from any serde format, with the same checks as JSON but for the size.
 pub fn parse_with<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Parsed {
-    parse(tree::read_with(deserializer))
+    parse(tree::read_with(deserializer, tree::MAX_DEPTH))
 }
 
-fn parse(read: ReadTree) -> Parsed {
+/// Reads a document from a tree.
+pub(crate) fn parse(read: ReadTree) -> Parsed {
     let mut parsed = Parsed {
         document: Document::default(),
         digest: String::new(),

@@ -13,7 +13,11 @@ use serde_json::Number;
 use super::errors::{KeyPath, Step};
 
 /// Nesting that no sensible policy reaches.
-pub(super) const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
+
+/// Nesting that no sensible file around a policy reaches.
+#[cfg(feature = "cli")]
+pub(crate) const MAX_FILE_DEPTH: usize = 96;
 
 /// The size of a document, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
@@ -24,7 +28,7 @@ const MAX_NODES: usize = 200_000;
 /// A value of the document. List elements keep the index that they have in the text, also after a
 /// neighbour was cut out.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Bool(bool),
     Number(Number),
     String(String),
@@ -34,29 +38,35 @@ pub(super) enum Node {
 
 /// What the tree reader refused.
 #[derive(Clone, Debug)]
-pub(super) struct TreeFault {
-    pub(super) path: KeyPath,
-    pub(super) message: String,
+pub(crate) struct TreeFault {
+    pub(crate) path: KeyPath,
+    pub(crate) message: String,
     /// True when the value is not in the tree, so that its absence must not be reported too.
-    pub(super) cut: bool,
+    pub(crate) cut: bool,
+    /// True when nothing but a null is wrong, which a file around a policy may hold.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(crate) is_null: bool,
 }
 
 /// A tree as far as it could be read, and every fault on the way.
 #[derive(Debug)]
-pub(super) struct ReadTree {
+pub(crate) struct ReadTree {
     /// `None` when the text is no tree at all.
-    pub(super) root: Option<Node>,
-    pub(super) faults: Vec<TreeFault>,
+    pub(crate) root: Option<Node>,
+    pub(crate) faults: Vec<TreeFault>,
 }
 
 /// Reads JSON. Nothing may follow the document.
-pub(super) fn read_json(bytes: &[u8]) -> ReadTree {
+pub(crate) fn read_json(bytes: &[u8]) -> ReadTree {
     if bytes.len() > MAX_DOCUMENT_BYTES {
         let message = format!("{} bytes, expected at most {MAX_DOCUMENT_BYTES}", bytes.len());
-        return ReadTree { root: None, faults: vec![TreeFault { path: KeyPath::root(), message, cut: true }] };
+        return ReadTree {
+            root: None,
+            faults: vec![TreeFault { path: KeyPath::root(), message, cut: true, is_null: false }],
+        };
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    read(|seed| {
+    read(MAX_DEPTH, |seed| {
         let node = seed.deserialize(&mut deserializer).map_err(|error| format!("not valid JSON: {error}"))?;
         deserializer.end().map_err(|error| format!("text after the document: {error}"))?;
         Ok(node)
@@ -64,12 +74,12 @@ pub(super) fn read_json(bytes: &[u8]) -> ReadTree {
 }
 
 /// Reads one value of any serde format.
-pub(super) fn read_with<'de, D: Deserializer<'de>>(deserializer: D) -> ReadTree {
-    read(|seed| seed.deserialize(deserializer).map_err(|error| error.to_string()))
+pub(crate) fn read_with<'de, D: Deserializer<'de>>(deserializer: D, max_depth: usize) -> ReadTree {
+    read(max_depth, |seed| seed.deserialize(deserializer).map_err(|error| error.to_string()))
 }
 
-fn read(run: impl FnOnce(NodeSeed<'_>) -> Result<Option<Node>, String>) -> ReadTree {
-    let walk = RefCell::new(Walk::default());
+fn read(max_depth: usize, run: impl FnOnce(NodeSeed<'_>) -> Result<Option<Node>, String>) -> ReadTree {
+    let walk = RefCell::new(Walk { max_depth, ..Walk::default() });
     let outcome = run(NodeSeed { walk: &walk });
     let mut walk = walk.into_inner();
     let root = match outcome {
@@ -90,6 +100,7 @@ fn read(run: impl FnOnce(NodeSeed<'_>) -> Result<Option<Node>, String>) -> ReadT
 /// Where the reader stands.
 #[derive(Default)]
 struct Walk {
+    max_depth: usize,
     path: KeyPath,
     nodes: usize,
     faults: Vec<TreeFault>,
@@ -99,7 +110,12 @@ struct Walk {
 
 impl Walk {
     fn fault(&mut self, message: String, cut: bool) {
-        self.faults.push(TreeFault { path: self.path.clone(), message, cut });
+        self.faults.push(TreeFault { path: self.path.clone(), message, cut, is_null: false });
+    }
+
+    fn null(&mut self) {
+        let message = "null; give it a value or leave the key out".to_owned();
+        self.faults.push(TreeFault { path: self.path.clone(), message, cut: true, is_null: true });
     }
 
     fn stop<E: de::Error>(&mut self, message: String) -> E {
@@ -133,8 +149,9 @@ impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
 impl NodeSeed<'_> {
     fn enter<E: de::Error>(&self) -> Result<(), E> {
         let mut walk = self.walk.borrow_mut();
-        if walk.path.steps().len() >= MAX_DEPTH {
-            return Err(walk.stop(format!("nested deeper than {MAX_DEPTH} levels")));
+        if walk.path.steps().len() >= walk.max_depth {
+            let message = format!("nested deeper than {} levels", walk.max_depth);
+            return Err(walk.stop(message));
         }
         Ok(())
     }
@@ -184,7 +201,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Option<Node>, E> {
-        self.walk.borrow_mut().fault("null; give it a value or leave the key out".to_owned(), true);
+        self.walk.borrow_mut().null();
         Ok(None)
     }
 
@@ -228,9 +245,36 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
     }
 }
 
+#[cfg(feature = "cli")]
+impl Node {
+    /// The value below a key of an object.
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+        match self {
+            Node::Object(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// The text of a string.
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        match self {
+            Node::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The value of a boolean.
+    pub(crate) fn as_bool(&self) -> Option<bool> {
+        match self {
+            Node::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
 impl Node {
     /// Cuts the value at `path` (indices as in the text) out of the tree; false when nothing is there.
-    pub(super) fn cut(&mut self, path: &[Step]) -> bool {
+    pub(crate) fn cut(&mut self, path: &[Step]) -> bool {
         let Some((step, rest)) = path.split_first() else { return false };
         match (self, step) {
             (Node::Object(entries), Step::Key(key)) => match entries.iter().position(|(name, _)| name == key) {
@@ -254,7 +298,7 @@ impl Node {
     }
 
     /// The path as the text has it, from one that counts the elements that are left.
-    pub(super) fn original_path(&self, path: &KeyPath) -> KeyPath {
+    pub(crate) fn original_path(&self, path: &KeyPath) -> KeyPath {
         let mut node = Some(self);
         path.steps()
             .iter()
@@ -277,7 +321,7 @@ impl Node {
     }
 
     /// Writes the canonical text: no spaces, keys in byte order.
-    pub(super) fn write_canonical(&self, out: &mut String) {
+    pub(crate) fn write_canonical(&self, out: &mut String) {
         match self {
             Node::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
             Node::Number(number) => {

@@ -13,14 +13,14 @@ use super::tree::Node;
 
 /// The first thing that is wrong with the types of a tree.
 #[derive(Debug)]
-pub(super) struct TypeFault {
+pub(crate) struct TypeFault {
     /// From the innermost step to the outermost.
     reversed: Vec<Step>,
-    pub(super) message: String,
+    pub(crate) message: String,
     /// For an unknown field: the sibling that was probably meant.
-    pub(super) meant: Option<&'static str>,
+    pub(crate) meant: Option<&'static str>,
     /// For an unknown field.
-    pub(super) unknown: bool,
+    pub(crate) unknown: bool,
 }
 
 impl TypeFault {
@@ -33,7 +33,7 @@ impl TypeFault {
         self
     }
 
-    pub(super) fn path(&self) -> KeyPath {
+    pub(crate) fn path(&self) -> KeyPath {
         self.reversed.iter().rev().cloned().collect()
     }
 }
@@ -108,7 +108,7 @@ fn plain_words(expected: &str) -> &str {
 }
 
 /// The name that was probably meant, if one is near enough.
-pub(super) fn nearest<T: AsRef<str> + Copy>(written: &str, names: &[T]) -> Option<T> {
+pub(crate) fn nearest<T: AsRef<str> + Copy>(written: &str, names: &[T]) -> Option<T> {
     // A document is small, but a hostile one must not be able to make this slow.
     if written.len() > 48 {
         return None;

@@ -1,0 +1,198 @@
+//! `bartizan check`: would the filter take this policy, and does what stands around it fit?
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::output::{Outcome, print, print_json, read_text};
+use super::source::{self, Source, Surroundings, Vm};
+use crate::config::{ConfigError, KeyPath, Policy};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Files to check; - is stdin
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    files: Vec<FileReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct FileReport {
+    file: String,
+    policies: Vec<PolicyCard>,
+    errors: Vec<ErrorCard>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PolicyCard {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<usize>,
+    path: String,
+    name: String,
+    digest: String,
+    rules_digest: String,
+    hold_headers: bool,
+    roles: usize,
+    guards: usize,
+    routes: usize,
+    rules: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorCard {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<usize>,
+    path: String,
+    message: String,
+}
+
+/// Checks the files, in the order of their names.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let mut files = arguments.files.clone();
+    files.sort();
+    files.dedup();
+    let mut reports = Vec::new();
+    for file in &files {
+        reports.push(check_text(file.display().to_string(), &read_text(file)?));
+    }
+    let ok = reports.iter().all(|report| report.errors.is_empty());
+    if arguments.json {
+        print_json(&Report { ok, files: reports })?;
+    } else {
+        print(&lines(&reports))?;
+    }
+    Ok(if ok { Outcome::Fine } else { Outcome::Findings })
+}
+
+fn lines(reports: &[FileReport]) -> String {
+    let mut text = String::new();
+    for FileReport { file, policies, errors, notes } in reports {
+        for policy in policies {
+            let short = policy.digest.get(..12).unwrap_or_default();
+            let PolicyCard { name, roles, guards, routes, rules, .. } = policy;
+            text.push_str(&format!(
+                "{file}: ok: policy {name}, digest {short}, roles {roles}, guards {guards}, routes {routes}, rules {rules}\n"
+            ));
+        }
+        for ErrorCard { part, path, message } in errors {
+            let part = part.map(|part| format!(" (part {part})")).unwrap_or_default();
+            text.push_str(&format!("{file}{part}: {path}: {message}\n"));
+        }
+        for note in notes {
+            text.push_str(&format!("{file}: note: {note}\n"));
+        }
+    }
+    text
+}
+
+fn check_text(file: String, text: &str) -> FileReport {
+    let found = source::find(text);
+    let errors = found.errors.into_iter().map(|error| card(None, &KeyPath::root(), &error)).collect();
+    let mut report = FileReport { file, policies: Vec::new(), errors, notes: found.notes };
+    for source in found.sources {
+        check_source(source, &mut report);
+    }
+    report
+}
+
+fn card(part: Option<usize>, at: &KeyPath, error: &ConfigError) -> ErrorCard {
+    let path: KeyPath = at.steps().iter().chain(error.path.steps()).cloned().collect();
+    ErrorCard { part, path: path.to_string(), message: error.message.clone() }
+}
+
+fn check_source(source: Source, report: &mut FileReport) {
+    let Source { at, part, parsed, surroundings } = source;
+    let held = parsed.document.hold_headers.unwrap_or(false);
+    let mut errors = around(held, &at, &surroundings, &mut report.notes);
+    let missing = std::cell::RefCell::new(Vec::new());
+    let result = Policy::compile(parsed, &|name| {
+        let (value, note) = variable(name, &surroundings);
+        missing.borrow_mut().extend(note);
+        value
+    });
+    report.notes.extend(missing.into_inner());
+    match result {
+        Ok(policy) if errors.is_empty() => report.policies.push(PolicyCard {
+            part,
+            path: at.to_string(),
+            digest: policy.digest.clone(),
+            rules_digest: policy.scanner.digest().to_owned(),
+            hold_headers: policy.hold_headers,
+            roles: policy.roles.len(),
+            guards: policy.guards.len(),
+            routes: policy.routes.len(),
+            rules: policy.scanner.cards().len(),
+            name: policy.name,
+        }),
+        Ok(_) => {}
+        Err(faults) => {
+            let faults = faults.into_iter().map(|fault| card(part, &at, &fault));
+            errors = faults.chain(errors).collect();
+        }
+    }
+    report.errors.extend(errors.into_iter().map(|error| ErrorCard { part, ..error }));
+}
+
+/// What must fit between the policy and what stands around it.
+fn around(held: bool, at: &KeyPath, surroundings: &Surroundings, notes: &mut Vec<String>) -> Vec<ErrorCard> {
+    let mut errors = Vec::new();
+    let mut error = |path: KeyPath, message: &str| {
+        let error = ConfigError { path, message: message.to_owned() };
+        errors.push(card(None, &KeyPath::root(), &error));
+    };
+    let vm = match surroundings {
+        Surroundings::Plain => None,
+        Surroundings::WasmPlugin(vm) => {
+            if held {
+                let message = "true, but a WasmPlugin can't set Envoy's allow_on_headers_stop_iteration: every request \
+                               with a body would hang; use an EnvoyFilter, or false";
+                error(at.key("holdHeaders"), message);
+            }
+            Some(vm)
+        }
+        Surroundings::Envoy { plugin, holds_headers, vm } => {
+            let allowed = holds_headers.unwrap_or(false);
+            let switch = plugin.key("allow_on_headers_stop_iteration");
+            if held && !allowed {
+                let message = "must be true, because the policy has holdHeaders: true; without it every request with \
+                               a body hangs";
+                error(switch, message);
+            } else if allowed && !held {
+                error(switch, "true, but the policy does not have holdHeaders: true; set both or neither");
+            }
+            Some(vm)
+        }
+    };
+    if vm.is_some_and(|vm| vm.fails_open) {
+        notes.push(format!("{at}: FAIL_OPEN: requests pass unguarded while the VM is down"));
+    }
+    errors
+}
+
+/// A variable's value as far as this file tells, and what must be said about it.
+fn variable(name: &str, surroundings: &Surroundings) -> (Option<String>, Option<String>) {
+    // Long enough for every check; the real value is known in the proxy alone.
+    let placeholder = || Some("-".repeat(64));
+    let vm = |vm: &Vm| match vm.environment.get(name) {
+        Some(Some(value)) => (Some(value.clone()), None),
+        Some(None) => (placeholder(), Some(format!("the proxy's own environment must have {name}"))),
+        None => (None, None),
+    };
+    match surroundings {
+        Surroundings::WasmPlugin(declared) | Surroundings::Envoy { vm: declared, .. } => vm(declared),
+        Surroundings::Plain => match std::env::var(name) {
+            Ok(value) => (Some(value), None),
+            Err(_) => (placeholder(), Some(format!("the VM's environment must have {name}; not set here"))),
+        },
+    }
+}
