@@ -13,6 +13,7 @@ use super::typed::nearest;
 use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
 use crate::glob::Glob;
 use crate::protocol::UnscannedKind;
+use crate::quota::Quotas;
 use crate::scan::{FaultAt, Scanner, Selection};
 
 /// Reads a variable of the VM's environment.
@@ -31,6 +32,8 @@ pub struct Policy {
     pub authn: Authenticator,
     /// Roles, by name; [`RoleIndex`] counts into them.
     pub roles: Vec<RolePolicy>,
+    /// The roles' quotas, ready to be charged.
+    pub quotas: Quotas,
     /// Guards; [`GuardIndex`] counts into them.
     pub guards: Vec<GuardPolicy>,
     /// The compiled rules.
@@ -260,12 +263,15 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     if document.routes.as_ref().is_some_and(Vec::is_empty) && unmatched == Unmatched::Pass {
         errors.push(&root.key("routes"), "empty while unmatched is pass: nothing would be guarded");
     }
+    let name = name?;
+    let quotas = Quotas::new(&name, roles.iter().map(|role| (role.name.as_str(), role.quotas.as_slice())));
     Some(Policy {
-        name: name?,
+        name,
         digest: parsed.digest.clone(),
         hold_headers,
         authn: authn?,
         roles,
+        quotas,
         guards,
         scanner: scanner?,
         routes,

@@ -41,6 +41,11 @@ impl RootContext for Root {
         let Ok(document) = host::buffer(Buffer::PluginConfiguration, 0, size) else { return false };
         match Policy::from_json(&document, &|name| std::env::var(name).ok()) {
             Ok(policy) => {
+                // Envoy's main thread comes here before any worker does: what the workers share is
+                // made while nobody races for it.
+                if let Err(fault) = Vm::prepare(&policy, &mut EnvoyHost) {
+                    host::log(Level::Warn, &format!("bartizan: shared state is not prepared: {fault}"));
+                }
                 host::log(Level::Info, &policy.summary());
                 self.policy = Some(Arc::new(policy));
                 true

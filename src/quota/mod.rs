@@ -1,32 +1,132 @@
-//! Interim.
+//! How many requests: limits per window, exact across all workers of one proxy.
+//!
+//! This room decides whether a request fits the quotas of the caller's roles, and says so in the
+//! limit headers. It does not count tokens, and it knows nothing of other proxies: with `n` of them
+//! behind one load balancer, a caller can use up to `n` times a quota.
+//!
+//! Each quota is a bucket kept by GCRA (ITU-T I.371): one number, the theoretical arrival time.
+//! Buckets live in the store that the proxy's workers share, in a table of fixed size (see
+//! [`Quotas::prepare`]): memory does not grow with callers, an entry is dropped only when its bucket
+//! is full again, and when a row has no place left, newcomers share a bucket. No verdict loosens.
+
+mod bucket;
+mod charge;
+mod headers;
+mod key;
+mod row;
 mod witness;
-use crate::{
-    authz::{Authorized, Entitled},
-    config::Policy,
-    host::{Fault, Host},
-    reason::Denial,
-};
-pub use witness::*;
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+pub use charge::Refusal;
+pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
+pub use key::SharedKey;
+pub use witness::{Admitted, Charged, Counted, admit, count, count_rest};
+
+use crate::authn::{Principal, RoleIndex};
+use crate::config::QuotaPolicy;
+use crate::config::document::{Mode, Per};
+use bucket::Rate;
+
+/// Rows of a policy's table. With [`row::ENTRIES`] a row this is room for 65,536 buckets that are not
+/// full at the same time, in about 2 MiB.
+pub const ROWS: u64 = 4096;
+
+/// The quotas of a policy's roles.
 #[derive(Debug)]
-pub struct SharedKey([u8; 16]);
-impl SharedKey {
-    pub fn obtain(_: &str, host: &mut dyn Host) -> Result<SharedKey, Fault> {
-        let mut k = [0; 16];
-        host.random(&mut k)?;
-        Ok(SharedKey(k))
+pub struct Quotas {
+    /// The prefix of every key in the shared store.
+    policy: String,
+    /// By [`RoleIndex`].
+    roles: Vec<Vec<Quota>>,
+}
+
+/// One quota of one role.
+#[derive(Debug)]
+struct Quota {
+    per: Per,
+    rate: Rate,
+    /// The policy's number, for the headers.
+    limit: u64,
+    mode: Mode,
+    /// Policy, role and definition: a quota that changes starts with new buckets.
+    digest: [u8; 32],
+}
+
+/// What a request is charged for.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// The call itself, known from its headers: quotas per subject, tenant and role.
+    Call(&'a Principal),
+    /// The model, known from the body: quotas per model.
+    Model(&'a str),
+}
+
+impl Quotas {
+    /// The quotas of a policy: each role's name with its quotas, in the order that [`RoleIndex`] counts.
+    pub fn new<'r>(policy: &str, roles: impl IntoIterator<Item = (&'r str, &'r [QuotaPolicy])>) -> Quotas {
+        let of_role = |(role, quotas): (&str, &[QuotaPolicy])| {
+            let twins = |place: usize, quota: &QuotaPolicy| {
+                quotas.iter().take(place).filter(|other| same_bucket(other, quota)).count()
+            };
+            let compile = |(place, quota)| Quota::new(policy, role, quota, twins(place, quota));
+            quotas.iter().enumerate().map(compile).collect()
+        };
+        Quotas { policy: policy.to_owned(), roles: roles.into_iter().map(of_role).collect() }
     }
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+
+    /// True if no role has a quota.
+    pub fn is_empty(&self) -> bool {
+        self.roles.iter().all(Vec::is_empty)
+    }
+
+    /// The quotas of these roles in this scope, each with the bytes that name its bucket.
+    fn in_scope(&self, scope: Scope<'_>, roles: &[RoleIndex]) -> Vec<(&Quota, Vec<u8>)> {
+        let quotas = roles.iter().filter_map(|role| self.roles.get(usize::from(role.0))).flatten();
+        quotas.filter_map(|quota| Some((quota, quota.bucket(scope)?))).collect()
     }
 }
-pub fn count(_: &Policy, entitled: Entitled, _: &SharedKey, _: &mut dyn Host) -> Result<Counted, Denial> {
-    Ok(Counted { entitled })
-}
-pub fn count_rest(_: &Policy, a: Authorized, _: &str, _: &SharedKey, _: &mut dyn Host) -> Result<Authorized, Denial> {
-    Ok(a)
-}
-impl Admitted {
-    pub fn limit_headers(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
+
+impl Quota {
+    fn new(policy: &str, role: &str, quota: &QuotaPolicy, twins: usize) -> Quota {
+        let mut hasher = Sha256::new();
+        for part in [policy.as_bytes(), role.as_bytes(), &(twins as u64).to_be_bytes(), quota.per.as_str().as_bytes()] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        for number in [quota.requests, nanos(quota.window), quota.burst] {
+            hasher.update(number.to_be_bytes());
+        }
+        Quota {
+            per: quota.per,
+            rate: Rate::new(quota.requests, nanos(quota.window), quota.burst),
+            limit: quota.requests,
+            mode: quota.mode,
+            digest: hasher.finalize().into(),
+        }
     }
+
+    /// The bytes that name the caller's bucket; `None` when the quota is charged in another scope.
+    ///
+    /// Role and quota are part of every bucket's name already.
+    fn bucket(&self, scope: Scope<'_>) -> Option<Vec<u8>> {
+        match (self.per, scope) {
+            (Per::Subject, Scope::Call(principal)) => Some(principal.identity()),
+            (Per::Tenant, Scope::Call(principal)) => Some(principal.tenancy()),
+            (Per::Role, Scope::Call(_)) => Some(Vec::new()),
+            (Per::Model, Scope::Model(model)) => Some(model.as_bytes().to_vec()),
+            _ => None,
+        }
+    }
+}
+
+fn nanos(window: Duration) -> u64 {
+    u64::try_from(window.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Everything but the mode: a quota that goes from shadow to enforce keeps its count.
+fn same_bucket(one: &QuotaPolicy, other: &QuotaPolicy) -> bool {
+    (one.per, one.requests, one.window, one.burst) == (other.per, other.requests, other.window, other.burst)
 }

@@ -4,11 +4,11 @@
 //! each text holds. A zone is the caller's claim: unless a granting role may write it, the stricter
 //! of its own threshold and the user's applies, so that moving a text into another role gains nothing.
 
-use crate::authz::Authorized;
 use crate::config::document::{Action, DataAction, Mode, Zone};
 use crate::config::{GuardPolicy, RouteIndex};
 use crate::host::Timestamp;
 use crate::protocol::Position;
+use crate::quota::Charged;
 use crate::reason::Reason;
 
 use crate::redact::Target;
@@ -74,28 +74,28 @@ pub struct Judgement {
 /// A request whose text was judged and not refused.
 #[derive(Debug)]
 pub struct Inspected {
-    authorized: Authorized,
+    charged: Charged,
 }
 
 impl Inspected {
     /// The witness of the stages before.
-    pub fn authorized(&self) -> &Authorized {
-        &self.authorized
+    pub fn charged(&self) -> &Charged {
+        &self.charged
     }
 
     /// For a request without a body.
-    pub fn nothing_to_read(authorized: Authorized) -> Inspected {
-        Inspected { authorized }
+    pub fn nothing_to_read(charged: Charged) -> Inspected {
+        Inspected { charged }
     }
 
     /// For a request that was judged.
     ///
     /// # Errors
     /// The reason of the refusal.
-    pub fn judged(authorized: Authorized, judgement: &Judgement) -> Result<Inspected, Reason> {
+    pub fn judged(charged: Charged, judgement: &Judgement) -> Result<Inspected, Reason> {
         match judgement.denial {
             Some(reason) => Err(reason),
-            None => Ok(Inspected { authorized }),
+            None => Ok(Inspected { charged }),
         }
     }
 }

@@ -231,6 +231,12 @@ impl From<Reason> for Refused {
     }
 }
 
+impl From<crate::quota::Refusal> for Refused {
+    fn from(refusal: crate::quota::Refusal) -> Self {
+        Refused { headers: refusal.headers(), denial: refusal.denial }
+    }
+}
+
 impl From<crate::host::Fault> for Refused {
     fn from(_: crate::host::Fault) -> Self {
         Reason::Internal.into()

@@ -10,7 +10,7 @@ use crate::config::document::{ResponseHeaders, SubjectForm, Unmatched, Unscanned
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::Host;
 use crate::protocol::{Exchange, Json, Protocol, UnscannedKind};
-use crate::quota::{self, Admitted, Counted};
+use crate::quota::{self, Admitted, Charged, Counted};
 use crate::reason::Reason;
 use crate::scan::verdict::{Inspected, Judgement, Place, judge};
 use crate::scan::{Budget, Text};
@@ -84,7 +84,9 @@ impl Transaction {
         if !end || content_length.is_some_and(|length| length > 0) {
             return Err(Reason::BodyShape.into());
         }
-        let inspected = Inspected::nothing_to_read(authz::authorize_bodyless(counted));
+        let charged = quota::count_rest(&policy, authz::authorize_bodyless(counted), None, vm.shared_key(), host)?;
+        self.note_limits(&charged);
+        let inspected = Inspected::nothing_to_read(charged);
         self.admitted(quota::admit(inspected));
         self.record.verdict = Verdict::Allow;
         self.record.coverage = Some("full");
@@ -122,14 +124,15 @@ impl Transaction {
         self.note_model(&policy, &exchange.model, vm);
         let authorized = authz::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);
-        let authorized = quota::count_rest(&policy, authorized, &exchange.model, vm.shared_key(), host)?;
+        let charged = quota::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
+        self.note_limits(&charged);
 
-        let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: &authorized };
+        let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };
         let (judgement, places) = scan.run(host);
         self.note_judgement(&scan, &judgement, &places);
         self.unscanned(&policy, &exchange, &judgement)?;
-        let cap = authorized.output_cap();
-        let inspected = Inspected::judged(authorized, &judgement)?;
+        let cap = charged.authorized().output_cap();
+        let inspected = Inspected::judged(charged, &judgement)?;
         let admitted = quota::admit(inspected);
 
         let applied = apply(&mut json, &exchange, judgement.outcomes, cap, vm.mask_key());
@@ -209,6 +212,12 @@ impl Transaction {
         self.record.roles =
             authorized.roles().iter().filter_map(|role| policy.role_at(*role)).map(|role| role.name.clone()).collect();
         self.record.shadow.extend(authorized.shadow().map(Reason::code));
+    }
+
+    fn note_limits(&mut self, charged: &Charged) {
+        if charged.limits().shadow {
+            self.record.shadow.push(Reason::QuotaRequests.code());
+        }
     }
 
     fn note_judgement(&mut self, scan: &Scan<'_, '_>, judgement: &Judgement, places: &[Place]) {

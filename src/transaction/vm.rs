@@ -49,6 +49,15 @@ impl Vm {
         })
     }
 
+    /// Makes what all workers of a proxy share under a policy's name, where it is not there yet.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the host has no randomness or no shared store.
+    pub fn prepare(policy: &Policy, host: &mut dyn Host) -> Result<(), Fault> {
+        let key = quota::SharedKey::obtain(&policy.name, host)?;
+        policy.quotas.prepare(&key, host)
+    }
+
     /// False when a policy needs keys that this memory was not made for.
     pub fn fits(&self, policy: &Policy) -> bool {
         self.policy_name == policy.name && self.configured_key == policy.audit.hash_key
