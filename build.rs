@@ -11,12 +11,16 @@ use std::{env, fs};
 #[path = "src/scan/normalise/mod.rs"]
 mod normalise;
 #[allow(dead_code, missing_docs)]
+#[path = "src/scan/patterns.rs"]
+mod patterns;
+#[allow(dead_code, missing_docs)]
 #[path = "src/scan/rulefile.rs"]
 mod rulefile;
 
 fn main() {
     println!("cargo:rerun-if-changed=rules");
     println!("cargo:rerun-if-changed=src/scan/normalise");
+    println!("cargo:rerun-if-changed=src/scan/patterns.rs");
     println!("cargo:rerun-if-changed=src/scan/rulefile.rs");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("rules");
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("rules.json");

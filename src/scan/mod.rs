@@ -3,12 +3,25 @@
 //! A [`Scanner`] is compiled once per policy and is immutable. It decides nothing: the guard of the
 //! policy turns scores and findings into a verdict (`transaction`).
 
+mod decode;
+mod engine;
+mod near;
 pub mod normalise;
+mod patterns;
 pub mod rulefile;
+mod score;
 pub mod scorer;
+mod signatures;
+mod text;
 pub mod verdict;
 
 use std::ops::Range;
+
+use sha2::{Digest, Sha256};
+
+use engine::Engine;
+use rulefile::Bundle;
+use text::Scan;
 
 use crate::config::document::{CustomRule, Level, Pack, PiiType, Zone};
 
@@ -125,10 +138,16 @@ pub struct Report {
     pub joints: Vec<(usize, Finding)>,
 }
 
+/// All shipped rules, as `build.rs` made them.
+static BUNDLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rules.json"));
+
 /// The compiled rules and the scorer.
 #[derive(Debug)]
 pub struct Scanner {
     cards: Vec<RuleCard>,
+    engine: Engine,
+    digest: String,
+    scorer: bool,
 }
 
 impl Scanner {
@@ -137,13 +156,17 @@ impl Scanner {
     /// # Errors
     /// Every fault of the selection: an id that does not exist, a pattern that does not compile,
     /// matches the empty text or is over the size limit, a custom rule without keywords.
-    pub fn compile(_selection: &Selection<'_>) -> Result<Scanner, Vec<RuleFault>> {
-        Ok(Scanner { cards: Vec::new() })
+    pub fn compile(selection: &Selection<'_>) -> Result<Scanner, Vec<RuleFault>> {
+        // The bundle was written by the same code at build time; a test reads it.
+        let bundle: Bundle = serde_json::from_slice(BUNDLE).unwrap_or_default();
+        let (engine, cards) = Engine::compile(&bundle, selection)?;
+        let digest = Sha256::digest(BUNDLE).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Scanner { cards, engine, digest, scorer: selection.scorer })
     }
 
     /// SHA-256 of the shipped bundle, in hex: the ruleset's version.
     pub fn digest(&self) -> &str {
-        ""
+        &self.digest
     }
 
     /// The rules in force; [`RuleIndex`] counts into them.
@@ -151,17 +174,23 @@ impl Scanner {
         &self.cards
     }
 
+    /// Memory of the automata, in bytes.
+    pub fn memory(&self) -> usize {
+        self.engine.memory()
+    }
+
     /// Scans the texts of one request. Linear in their length; never fails: what the budget did not
     /// reach is reported as not complete.
-    pub fn scan(&self, texts: &[Text<'_>], _budget: Budget) -> Report {
-        Report {
-            texts: texts.iter().map(|_| TextReport { complete: true, ..TextReport::default() }).collect(),
-            joints: Vec::new(),
-        }
+    pub fn scan(&self, texts: &[Text<'_>], budget: Budget) -> Report {
+        let mut scan = Scan::new(&self.engine, self.scorer, budget);
+        Report { texts: texts.iter().map(|text| scan.text(text.text, text.zone)).collect(), joints: Vec::new() }
     }
 
     /// One score from 0 to 100 for a text: its attack findings, without those that `muted` names, and the learned part.
-    pub fn score(&self, _report: &TextReport, _zone: Zone, _muted: &dyn Fn(RuleIndex) -> bool) -> u8 {
-        0
+    pub fn score(&self, report: &TextReport, _zone: Zone, muted: &dyn Fn(RuleIndex) -> bool) -> u8 {
+        score::combine(&self.cards, report, muted)
     }
 }
+
+#[cfg(test)]
+mod tests;

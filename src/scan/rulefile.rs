@@ -144,6 +144,8 @@ pub struct Bundle {
     pub note: String,
     /// Word groups, each word normalised, `*` at an end kept.
     pub groups: Vec<Vec<String>>,
+    /// Common words whose rotated, mirrored or reversed forms give disguised text away.
+    pub disguise: Vec<String>,
     /// Rules, ordered by id.
     pub rules: Vec<BundledRule>,
 }
@@ -222,6 +224,7 @@ impl Bundler {
     pub fn new(tags: BTreeSet<String>, vocabulary: Vocabulary) -> Self {
         let mut bundler = Bundler { tags, vocabulary, ..Bundler::default() };
         bundler.bundle.note = "Generated from rules/ by build.rs. Do not edit.".into();
+        bundler.bundle.disguise = bundler.vocabulary.get("disguise_words").cloned().unwrap_or_default();
         bundler
     }
 
@@ -274,6 +277,11 @@ impl Bundler {
         }
         if detect.digits.is_some() && (!raw || patterns.is_empty()) {
             faults.push("detect.digits: needs a pattern and the raw view".into());
+        }
+        for pattern in &patterns {
+            if let Err(fault) = super::patterns::compile(pattern) {
+                faults.push(format!("detect.pattern '{pattern}': {fault}"));
+            }
         }
         if raw && !detect.near.is_empty() {
             faults.push("detect.near: only in the normalised view".into());

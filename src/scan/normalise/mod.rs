@@ -80,10 +80,19 @@ pub fn to_string(text: &str) -> String {
 
 /// Normalises a text.
 pub fn normalise(text: &str) -> Normalised {
+    rounds(text, true)
+}
+
+/// The same with case, and so with what base64 and secrets need, kept as it is.
+pub fn cleaned(text: &str) -> Normalised {
+    rounds(text, false)
+}
+
+fn rounds(text: &str, lower: bool) -> Normalised {
     let mut out = Normalised { text: String::new(), ..Normalised::default() };
     for round in 0..ROUNDS {
         let input = if round == 0 { text } else { &out.text };
-        let fold = Fold::run(input);
+        let fold = Fold::run(input, lower);
         let again = fold.again;
         out.seen = out.seen.with(fold.seen);
         if !fold.offsets.is_identity(input.len()) {
@@ -146,12 +155,13 @@ struct Fold<'t> {
     pending: Marks,
     in_tags: bool,
     again: bool,
+    lower: bool,
     /// The text has a byte that could start an escape.
     fertile: bool,
 }
 
 impl<'t> Fold<'t> {
-    fn run(text: &'t str) -> Self {
+    fn run(text: &'t str, lower: bool) -> Self {
         let mut fold = Fold {
             text,
             out: String::with_capacity(text.len() + text.len() / 16),
@@ -161,6 +171,7 @@ impl<'t> Fold<'t> {
             pending: Marks::NONE,
             in_tags: false,
             again: false,
+            lower,
             fertile: text.bytes().any(|b| matches!(b, b'&' | b'\\' | b'%' | b'<')),
         };
         let mut at = 0;
@@ -207,8 +218,9 @@ impl<'t> Fold<'t> {
         self.leave_tags(at);
         let start = self.out.len();
         let marks = std::mem::take(&mut self.pending);
-        let lower = |byte: &u8| char::from(tables::LOWER.get(usize::from(*byte)).copied().unwrap_or(b' '));
-        self.out.extend(run.iter().map(lower));
+        let table = if self.lower { &tables::LOWER } else { &tables::KEPT };
+        let folded = |byte: &u8| char::from(table.get(usize::from(*byte)).copied().unwrap_or(b' '));
+        self.out.extend(run.iter().map(folded));
         if marks != Marks::NONE {
             self.offsets.note(at..at + 1, start, 1, true, marks);
             self.offsets.note(at + 1..at + length, start + 1, length - 1, true, Marks::NONE);
@@ -362,7 +374,8 @@ impl<'t> Fold<'t> {
         }
         self.flush(c.is_ascii_alphabetic());
         let mut buffer = [0; 4];
-        self.put(c.to_ascii_lowercase().encode_utf8(&mut buffer), source, marks);
+        let c = if self.lower { c.to_ascii_lowercase() } else { c };
+        self.put(c.encode_utf8(&mut buffer), source, marks);
     }
 
     fn leave_tags(&mut self, at: usize) {

@@ -35,6 +35,17 @@ pub(super) static LOWER: [u8; 256] = {
     table
 };
 
+/// The same with case, white space and `_` kept, since they mean something in what is encoded.
+pub(super) static KEPT: [u8; 256] = {
+    let mut table = [0u8; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = i as u8;
+        i += 1;
+    }
+    table
+};
+
 /// Characters without a glyph of their own: format controls, fillers, selectors.
 pub(super) fn is_invisible(c: char) -> bool {
     matches!(c,

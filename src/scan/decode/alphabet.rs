@@ -1,0 +1,174 @@
+//! Runs of the letters of base64, base32 and hex, also wrapped over lines, and Ascii85.
+
+use std::ops::Range;
+
+use super::Sink;
+
+/// Shortest run that is tried.
+const SHORTEST: usize = 12;
+/// Shortest line after which a run goes on in the next one.
+const WRAPPED: usize = 20;
+
+const OTHER: u8 = 64;
+const BREAK: u8 = 65;
+
+/// The value of each byte in base64, both alphabets.
+static BASE64: [u8; 256] = {
+    let mut table = [OTHER; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = match i as u8 {
+            b @ b'A'..=b'Z' => b - b'A',
+            b @ b'a'..=b'z' => b - b'a' + 26,
+            b @ b'0'..=b'9' => b - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            b'\n' | b'\r' => BREAK,
+            _ => OTHER,
+        };
+        i += 1;
+    }
+    table
+};
+
+fn value(byte: u8) -> u8 {
+    BASE64.get(usize::from(byte)).copied().unwrap_or(OTHER)
+}
+
+/// Finds the runs and decodes them.
+pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    let mut line = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        let value = value(*byte);
+        if value < OTHER {
+            continue;
+        }
+        if value == BREAK {
+            // A line break inside a long run is wrapping.
+            let wrapped = at - line >= WRAPPED || (at == line && at > start + WRAPPED);
+            line = at + 1;
+            if wrapped {
+                continue;
+            }
+        }
+        if at - start >= SHORTEST {
+            run(text, start..at, sink);
+        }
+        start = at + 1;
+        line = start;
+    }
+    if bytes.len() - start >= SHORTEST {
+        run(text, start..bytes.len(), sink);
+    }
+    if let Some(open) = text.find("<~") {
+        ascii85(text, open, sink);
+    }
+}
+
+fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
+    let run = text.get(span.clone()).unwrap_or_default().trim_end_matches(['\r', '\n']);
+    let span = span.start..span.start + run.len();
+    let letters = || run.bytes().filter(|b| !matches!(b, b'\r' | b'\n'));
+    if letters().all(|b| b.is_ascii_hexdigit()) && letters().any(|b| b.is_ascii_digit()) {
+        if hex(letters()).is_some_and(|bytes| sink.bytes(span.clone(), "hex", &bytes)) {
+            return;
+        }
+        if letters().all(|b| matches!(b, b'0' | b'1')) {
+            let bits: Vec<u8> = letters().collect();
+            let bytes: Vec<u8> =
+                bits.chunks_exact(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | (bit & 1))).collect();
+            sink.bytes(span, "binary", &bytes);
+            return;
+        }
+    }
+    if run.len() >= 16
+        && letters().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))
+        && base32(letters(), span.clone(), sink)
+    {
+        return;
+    }
+    // A word or a name in one case is not base64.
+    if run.len() < 24 && letters().all(|b| b.is_ascii_lowercase() || b == b'-' || b == b'_' || b == b'/') {
+        return;
+    }
+    let bytes = base64(letters());
+    if sink.bytes(span.clone(), "base64", &bytes) {
+        return;
+    }
+    // A path, a name or a label in front moves the letters out of step.
+    if let Some(cut) = run.bytes().position(|b| matches!(b, b'/' | b'-' | b'_' | b'+')).filter(|cut| *cut < 32) {
+        let rest = run.get(cut + 1..).unwrap_or_default();
+        if rest.len() >= SHORTEST + 8 {
+            let bytes = base64(rest.bytes().filter(|b| !matches!(b, b'\r' | b'\n')));
+            sink.bytes(span.start + cut + 1..span.end, "base64", &bytes);
+        }
+    }
+}
+
+fn base64(letters: impl Iterator<Item = u8>) -> Vec<u8> {
+    bits(letters.map(value), 6)
+}
+
+fn base32(letters: impl Iterator<Item = u8>, span: Range<usize>, sink: &mut Sink<'_>) -> bool {
+    let values = letters.map(|b| if b.is_ascii_digit() { b - b'2' + 26 } else { b - b'A' });
+    sink.bytes(span, "base32", &bits(values, 5))
+}
+
+/// Packs values of so many bits into bytes; what is left over at the end is padding.
+fn bits(values: impl Iterator<Item = u8>, width: u32) -> Vec<u8> {
+    let (mut held, mut count) = (0u32, 0);
+    let mut out = Vec::new();
+    for value in values {
+        held = (held << width | u32::from(value)) & 0xffff;
+        count += width;
+        if count >= 8 {
+            count -= 8;
+            out.push((held >> count) as u8);
+        }
+    }
+    out
+}
+
+fn hex(letters: impl Iterator<Item = u8>) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut high = None;
+    for letter in letters {
+        let digit = char::from(letter).to_digit(16)? as u8;
+        match high.take() {
+            None => high = Some(digit),
+            Some(first) => out.push(first << 4 | digit),
+        }
+    }
+    Some(out)
+}
+
+/// `<~...~>`, the first of a text alone.
+fn ascii85(text: &str, open: usize, sink: &mut Sink<'_>) {
+    let rest = text.get(open + 2..).unwrap_or_default();
+    let Some(length) = rest.find("~>") else { return };
+    let mut out = Vec::new();
+    let (mut held, mut count) = (0u32, 0u32);
+    for byte in rest.bytes().take(length) {
+        match byte {
+            b'z' if count == 0 => out.extend([0; 4]),
+            b'!'..=b'u' => {
+                held = held.wrapping_mul(85).wrapping_add(u32::from(byte - b'!'));
+                count += 1;
+                if count == 5 {
+                    out.extend(held.to_be_bytes());
+                    (held, count) = (0, 0);
+                }
+            }
+            _ => {}
+        }
+    }
+    if count > 1 {
+        for _ in count..5 {
+            held = held.wrapping_mul(85).wrapping_add(84);
+        }
+        out.extend(held.to_be_bytes().iter().take(count as usize - 1));
+    }
+    sink.bytes(open..open + 2 + length + 2, "ascii85", &out);
+}

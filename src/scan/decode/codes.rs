@@ -1,0 +1,269 @@
+//! Sequences of small codes: hex pairs, bits, decimal codes, Morse; quoted-printable; variation selectors.
+
+use std::ops::Range;
+
+use super::Sink;
+
+/// Codes that a sequence must have.
+const ENOUGH: usize = 8;
+/// Other characters that may stand between two codes.
+const GAP: usize = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Hex,
+    Bits,
+    Decimal,
+    Morse,
+}
+
+/// Finds the sequences and decodes them.
+pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
+    quoted_printable(text, sink);
+    let bytes = text.as_bytes();
+    let mut open: Option<(Family, Range<usize>, Vec<u8>, usize)> = None;
+    let mut at = 0;
+    while at < bytes.len() {
+        let Some(start) = bytes.get(at..).and_then(|rest| rest.iter().position(is_code_byte)).map(|skip| at + skip)
+        else {
+            break;
+        };
+        let length = bytes.get(start..).unwrap_or_default().iter().take_while(|b| is_code_byte(b)).count();
+        let token = bytes.get(start..start + length).unwrap_or_default();
+        at = start + length;
+        let read = code(token, open.as_ref().map(|(family, ..)| *family));
+        match (&mut open, read) {
+            (Some((family, span, out, count)), Some((same, byte)))
+                if *family == same && start - span.end <= GAP && breaks(bytes, span.end..start) <= 1 =>
+            {
+                if same == Family::Morse && word_gap(bytes, span.end..start) {
+                    out.push(b' ');
+                }
+                out.push(byte);
+                *count += 1;
+                span.end = at;
+            }
+            (_, read) => {
+                close(open.take(), sink);
+                open = read.map(|(family, byte)| (family, start..at, vec![byte], 1));
+            }
+        }
+    }
+    close(open.take(), sink);
+    selectors(text, sink);
+}
+
+fn is_code_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || *byte == b'.' || *byte == b'-'
+}
+
+fn breaks(bytes: &[u8], gap: Range<usize>) -> usize {
+    bytes.get(gap).unwrap_or_default().iter().filter(|b| **b == b'\n').count()
+}
+
+fn word_gap(bytes: &[u8], gap: Range<usize>) -> bool {
+    let gap = bytes.get(gap).unwrap_or_default();
+    gap.len() > 1 || gap.iter().any(|b| matches!(b, b'/' | b'|' | b'\n'))
+}
+
+fn close(sequence: Option<(Family, Range<usize>, Vec<u8>, usize)>, sink: &mut Sink<'_>) {
+    let Some((family, span, bytes, count)) = sequence else { return };
+    if count < ENOUGH {
+        return;
+    }
+    let name = match family {
+        Family::Hex => "hex",
+        Family::Bits => "binary",
+        Family::Decimal => "decimal",
+        Family::Morse => "morse",
+    };
+    sink.bytes(span, name, &bytes);
+}
+
+/// The byte that a token codes. `going`: the family of the open sequence, which settles what `65` is.
+fn code(token: &[u8], going: Option<Family>) -> Option<(Family, u8)> {
+    let token = token.strip_prefix(b"0x").unwrap_or(token);
+    if token.len() > 8 {
+        return None;
+    }
+    let number = |radix: u32| {
+        let digits = token.iter().map(|b| char::from(*b).to_digit(radix));
+        u8::try_from(digits.into_iter().try_fold(0u32, |all, digit| Some(all * radix + digit?))?).ok()
+    };
+    let first = *token.first()?;
+    if first == b'.' || first == b'-' {
+        return morse(token).map(|byte| (Family::Morse, byte));
+    }
+    match token.len() {
+        8 => number(2).map(|byte| (Family::Bits, byte)),
+        2 if going != Some(Family::Decimal) => number(16).map(|byte| (Family::Hex, byte)),
+        2 | 3 => number(10).filter(|byte| matches!(byte, 9 | 10 | 13 | 32..=126)).map(|byte| (Family::Decimal, byte)),
+        _ => None,
+    }
+}
+
+fn morse(token: &[u8]) -> Option<u8> {
+    const CODES: [(&[u8], u8); 42] = [
+        (b".-", b'a'),
+        (b"-...", b'b'),
+        (b"-.-.", b'c'),
+        (b"-..", b'd'),
+        (b".", b'e'),
+        (b"..-.", b'f'),
+        (b"--.", b'g'),
+        (b"....", b'h'),
+        (b"..", b'i'),
+        (b".---", b'j'),
+        (b"-.-", b'k'),
+        (b".-..", b'l'),
+        (b"--", b'm'),
+        (b"-.", b'n'),
+        (b"---", b'o'),
+        (b".--.", b'p'),
+        (b"--.-", b'q'),
+        (b".-.", b'r'),
+        (b"...", b's'),
+        (b"-", b't'),
+        (b"..-", b'u'),
+        (b"...-", b'v'),
+        (b".--", b'w'),
+        (b"-..-", b'x'),
+        (b"-.--", b'y'),
+        (b"--..", b'z'),
+        (b"-----", b'0'),
+        (b".----", b'1'),
+        (b"..---", b'2'),
+        (b"...--", b'3'),
+        (b"....-", b'4'),
+        (b".....", b'5'),
+        (b"-....", b'6'),
+        (b"--...", b'7'),
+        (b"---..", b'8'),
+        (b"----.", b'9'),
+        (b".-.-.-", b'.'),
+        (b"--..--", b','),
+        (b"..--..", b'?'),
+        (b".----.", b'\''),
+        (b"-.-.--", b'!'),
+        (b"---...", b':'),
+    ];
+    CODES.iter().find(|(code, _)| *code == token).map(|(_, byte)| *byte)
+}
+
+/// `=49=67nore`: four escapes and more, each at most a line from the next.
+fn quoted_printable(text: &str, sink: &mut Sink<'_>) {
+    const LINE: usize = 78;
+    let bytes = text.as_bytes();
+    let escape = |at: usize| {
+        let digit =
+            |i: usize| bytes.get(i).and_then(|b| char::from(*b).to_digit(16)).filter(|_| !is_lower(bytes.get(i)));
+        Some((digit(at + 1)? * 16 + digit(at + 2)?) as u8)
+    };
+    let (mut first, mut last, mut count) = (0, 0, 0);
+    let mut close = |first: usize, last: usize, count: usize| {
+        if count < 4 {
+            return;
+        }
+        let back = bytes.get(..first).unwrap_or_default().iter().rev().take(LINE);
+        let start = first - back.take_while(|b| b.is_ascii_graphic()).count();
+        let end =
+            last + 3 + text.get(last + 3..).and_then(|tail| tail.find('\n')).unwrap_or(text.len() - last - 3).min(LINE);
+        let (mut out, mut at) = (Vec::new(), start);
+        while at < end.min(bytes.len()) {
+            match (bytes.get(at), escape(at)) {
+                (Some(b'='), Some(byte)) => {
+                    out.push(byte);
+                    at += 3;
+                }
+                (Some(b'='), None) if matches!(bytes.get(at + 1), Some(b'\n' | b'\r')) => {
+                    at += if bytes.get(at + 1) == Some(&b'\r') { 3 } else { 2 };
+                }
+                (Some(byte), _) => {
+                    out.push(*byte);
+                    at += 1;
+                }
+                (None, _) => break,
+            }
+        }
+        let end = (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+        sink.bytes(start..end, "quotedPrintable", &out);
+    };
+    let mut at = 0;
+    while let Some(skip) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'=')) {
+        at += skip;
+        if escape(at).is_some() {
+            if count > 0 && at - last > LINE {
+                close(first, last, count);
+                count = 0;
+            }
+            if count == 0 {
+                first = at;
+            }
+            (last, count) = (at, count + 1);
+        }
+        at += 1;
+    }
+    close(first, last, count);
+}
+
+fn is_lower(byte: Option<&u8>) -> bool {
+    byte.is_some_and(u8::is_ascii_lowercase)
+}
+
+/// Bytes in variation selectors, and bits in two kinds of zero-width characters.
+fn selectors(text: &str, sink: &mut Sink<'_>) {
+    if text.is_ascii() {
+        return;
+    }
+    let mut hidden: (usize, Vec<u8>) = (0, Vec::new());
+    let mut bits: (usize, Vec<char>) = (0, Vec::new());
+    for (at, c) in text.char_indices() {
+        let byte = match c {
+            '\u{fe00}'..='\u{fe0f}' => Some(u32::from(c) - 0xfe00),
+            '\u{e0100}'..='\u{e01ef}' => Some(u32::from(c) - 0xe0100 + 16),
+            _ => None,
+        };
+        match byte.and_then(|byte| u8::try_from(byte).ok()) {
+            Some(byte) => {
+                if hidden.1.is_empty() {
+                    hidden.0 = at;
+                }
+                hidden.1.push(byte);
+            }
+            None => flush_selectors(&mut hidden, at, sink),
+        }
+        if matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{2062}'..='\u{2064}' | '\u{feff}') {
+            if bits.1.is_empty() {
+                bits.0 = at;
+            }
+            bits.1.push(c);
+        } else {
+            flush_bits(&mut bits, at, sink);
+        }
+    }
+    flush_selectors(&mut hidden, text.len(), sink);
+    flush_bits(&mut bits, text.len(), sink);
+}
+
+fn flush_selectors(hidden: &mut (usize, Vec<u8>), end: usize, sink: &mut Sink<'_>) {
+    if hidden.1.len() >= ENOUGH {
+        sink.bytes(hidden.0..end, "variationSelectors", &hidden.1);
+    }
+    hidden.1.clear();
+}
+
+fn flush_bits(bits: &mut (usize, Vec<char>), end: usize, sink: &mut Sink<'_>) {
+    if bits.1.len() >= ENOUGH * 8
+        && let Some(one) = bits.1.iter().find(|c| Some(*c) != bits.1.first())
+        && bits.1.iter().all(|c| c == one || Some(c) == bits.1.first())
+    {
+        let values: Vec<u8> = bits.1.iter().map(|c| u8::from(c == one)).collect();
+        let pack = |flip: u8| -> Vec<u8> {
+            values.chunks_exact(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | (bit ^ flip))).collect()
+        };
+        if !sink.bytes(bits.0..end, "zeroWidthBits", &pack(0)) {
+            sink.bytes(bits.0..end, "zeroWidthBits", &pack(1));
+        }
+    }
+    bits.1.clear();
+}

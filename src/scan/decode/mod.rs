@@ -1,0 +1,118 @@
+//! Encoded text inside text: base64, base32, hex, binary, decimal codes, Morse, quoted-printable, Ascii85, and bytes
+//! hidden in variation selectors.
+//!
+//! Finds stretches that could be encoded and gives what they decode to, where that is text. Escapes that stand for
+//! single characters (`%41`, `&#65;`, `\u0041`) are the normaliser's. One pass a family, linear; the decoded text is
+//! taken out of the caller's budget. Decides nothing about what is an attack.
+
+mod alphabet;
+mod codes;
+
+use std::ops::Range;
+
+/// Shortest text that a decoding must give.
+const SHORTEST: usize = 6;
+
+/// A stretch of text and what it decodes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Bytes of the text, on character boundaries.
+    pub span: Range<usize>,
+    /// The encoding, as it stands in a finding's chain.
+    pub name: &'static str,
+    /// The text inside.
+    pub text: String,
+}
+
+/// What decoding found.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// In the order of the families, then of the text.
+    pub found: Vec<Encoded>,
+    /// False: the budget ended first.
+    pub complete: bool,
+}
+
+/// Finds and decodes. `budget`: bytes of decoded text that may still be made.
+pub fn decode(text: &str, budget: &mut usize) -> Decoded {
+    let mut sink = Sink { out: Decoded { found: Vec::new(), complete: true }, budget };
+    alphabet::find(text, &mut sink);
+    codes::find(text, &mut sink);
+    sink.out
+}
+
+/// Takes decodings and keeps the budget.
+struct Sink<'b> {
+    out: Decoded,
+    budget: &'b mut usize,
+}
+
+impl Sink<'_> {
+    /// Takes the text out of decoded bytes; false: there was none.
+    fn bytes(&mut self, span: Range<usize>, name: &'static str, bytes: &[u8]) -> bool {
+        let text = readable(bytes);
+        let any = !text.is_empty();
+        if any {
+            self.text(span, name, text);
+        }
+        any
+    }
+
+    fn text(&mut self, span: Range<usize>, name: &'static str, text: String) {
+        if self.out.found.iter().rev().take(8).any(|other| other.span.end == span.end && other.text == text) {
+            return;
+        }
+        if text.len() > *self.budget {
+            self.out.complete = false;
+            return;
+        }
+        *self.budget -= text.len();
+        self.out.found.push(Encoded { span, name, text });
+    }
+}
+
+/// The stretches of decoded bytes that read as text, with a space between each two; empty for most chance decodings.
+fn readable(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for piece in chunk.valid().split(|c: char| c.is_control() && !c.is_whitespace()) {
+            if piece.len() >= SHORTEST && wordy(piece) {
+                if !out.is_empty() {
+                    out.push(' ');
+                }
+                out.push_str(piece);
+            }
+        }
+    }
+    // Long input that gives a few short readable stretches is chance, not text.
+    if out.len() * 4 < bytes.len() && out.len() < 24 { String::new() } else { out }
+}
+
+/// Mostly letters and spaces, and little of the mix that chance makes.
+fn wordy(piece: &str) -> bool {
+    let (mut all, mut letters, mut strange) = (0usize, 0usize, 0usize);
+    for c in piece.chars() {
+        all += 1;
+        if c.is_ascii_alphabetic() || c == ' ' || c == '\n' {
+            letters += 1;
+        } else if !c.is_ascii() {
+            if c.is_alphanumeric() {
+                letters += 1;
+            } else {
+                strange += 1;
+            }
+        }
+    }
+    letters * 10 >= all * 6 && strange * 4 <= all || encoded_again(piece)
+}
+
+/// Text that is itself encoded has few letters.
+fn encoded_again(piece: &str) -> bool {
+    piece.len() >= 16
+        && (piece.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_' | b'\n'))
+            || piece.bytes().all(|b| matches!(b, b'0'..=b'9' | b' ' | b',' | b'.' | b'-' | b'/' | b'\\' | b'x' | b'%'))
+            || piece.bytes().filter(|b| *b == b'%' || *b == b';' || *b == b'\\').count() * 8 >= piece.len())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Words of several groups close together: one step for each word found, no matter how long the text is.
+
+use std::ops::Range;
+
+/// Bytes before the first word in which an `unless` word forbids the match.
+const UNLESS: usize = 24;
+
+/// A co-occurrence as the engine holds it.
+#[derive(Clone, Debug)]
+pub struct Near {
+    /// The rule that it speaks for.
+    pub rule: u16,
+    /// Largest extent in bytes.
+    pub within: usize,
+    /// Groups in order.
+    pub ordered: bool,
+    /// How many groups.
+    pub groups: u8,
+    /// Where its places begin in [`Places`].
+    pub base: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// The text that this belongs to: places of earlier texts count as empty.
+    epoch: u32,
+    start: usize,
+    end: usize,
+}
+
+/// The state of all co-occurrences over one text.
+#[derive(Debug, Default)]
+pub struct Places {
+    epoch: u32,
+    places: Vec<Place>,
+    forbidden: Vec<Place>,
+}
+
+impl Places {
+    /// State for co-occurrences with so many places in all.
+    pub fn new(places: usize, nears: usize) -> Self {
+        Places { epoch: 0, places: vec![Place::default(); places], forbidden: vec![Place::default(); nears] }
+    }
+
+    /// Forgets the last text.
+    pub fn begin(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// A word that forbids the co-occurrence `at`.
+    pub fn forbid(&mut self, at: usize, word: Range<usize>) {
+        if let Some(slot) = self.forbidden.get_mut(at) {
+            *slot = Place { epoch: self.epoch, start: word.start, end: word.end };
+        }
+    }
+
+    /// A word of a group; gives the whole extent when it completes the co-occurrence. `wide`: distances count half.
+    pub fn step(&mut self, near: &Near, at: usize, group: u8, word: Range<usize>, wide: bool) -> Option<Range<usize>> {
+        let forbidden = self.forbidden.get(at).filter(|f| f.epoch == self.epoch).map(|f| f.end);
+        let epoch = self.epoch;
+        let places = self.places.get_mut(near.base..near.base + usize::from(near.groups))?;
+        let fits = |from: usize, to: usize| (to - from) >> u32::from(wide) <= near.within;
+        let group = usize::from(group);
+        if near.ordered {
+            let mut start = word.start;
+            if group > 0 {
+                let last = places.get(group - 1).filter(|p| p.epoch == epoch)?;
+                if last.end > word.start || !fits(last.start, word.end) {
+                    return None;
+                }
+                start = last.start;
+            } else if forbidden.is_some_and(|end| end <= start && start - end <= UNLESS) {
+                return None;
+            }
+            *places.get_mut(group)? = Place { epoch, start, end: word.end };
+            if group + 1 < places.len() {
+                return None;
+            }
+            places.iter_mut().for_each(|place| place.epoch = 0);
+            return Some(start..word.end);
+        }
+        *places.get_mut(group)? = Place { epoch, start: word.start, end: word.end };
+        let first = places.iter().map(|p| p.start).min()?;
+        let last = places.iter().map(|p| p.end).max()?;
+        if places.iter().any(|p| p.epoch != epoch) || !fits(first, last) || overlap(places) {
+            return None;
+        }
+        if forbidden.is_some_and(|end| end <= first && first - end <= UNLESS) {
+            return None;
+        }
+        places.iter_mut().for_each(|place| place.epoch = 0);
+        Some(first..last)
+    }
+}
+
+fn overlap(places: &[Place]) -> bool {
+    let pairs = || places.iter().enumerate().flat_map(|(i, a)| places.iter().skip(i + 1).map(move |b| (a, b)));
+    pairs().any(|(a, b)| a.start < b.end && b.start < a.end)
+}

@@ -1,0 +1,82 @@
+//! Findings and the learned probability as one number.
+//!
+//! Each rule found counts once, as independent evidence: `1 - (1 - a)(1 - b)...` of the levels' points, over the
+//! stretch of text where the evidence is densest, so that a long document does not add up far-apart trifles.
+
+use crate::config::document::Level;
+
+use super::{Finding, Kind, RuleCard, RuleIndex, TextReport};
+
+/// Bytes of the original text whose findings count together.
+const STRETCH: usize = 2048;
+
+/// Points of a level, 0 to 100.
+pub(super) const fn points(level: Level) -> u8 {
+    match level {
+        Level::Informational => 5,
+        Level::Low => 20,
+        Level::Medium => 35,
+        Level::High => 60,
+        Level::Critical => 95,
+    }
+}
+
+/// The score of a text.
+pub(super) fn combine(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> u8 {
+    let counted: Vec<(&Finding, u8)> = report
+        .findings
+        .iter()
+        .filter_map(|finding| {
+            let card = cards.get(usize::from(finding.rule.0))?;
+            (card.kind == Kind::Attack && !card.shadow && !muted(finding.rule))
+                .then(|| (finding, weight(card, finding)))
+        })
+        .collect();
+    let rules = densest(cards.len(), &counted);
+    let learned = report.learned.unwrap_or(0.0).clamp(0.0, 1.0);
+    ((1.0 - (1.0 - rules) * (1.0 - learned)) * 100.0).round().clamp(0.0, 100.0) as u8
+}
+
+/// Text that took a decoding to read was hidden on purpose: its rules weigh one level more.
+fn weight(card: &RuleCard, finding: &Finding) -> u8 {
+    let hidden = finding.chain.iter().any(|step| {
+        !matches!(*step, "percent" | "htmlEntity" | "unicodeEscape" | "markup" | "compatibility" | "combining")
+    });
+    match (card.level, hidden) {
+        (Level::Low, true) => points(Level::Medium),
+        (Level::Medium, true) => points(Level::High),
+        (level, _) => points(level),
+    }
+}
+
+/// The highest combined weight of any stretch: one walk with two ends.
+fn densest(cards: usize, counted: &[(&Finding, u8)]) -> f32 {
+    // By rule: how many of its findings in the stretch have each weight.
+    let mut held: Vec<Vec<(u8, u32)>> = vec![Vec::new(); cards];
+    let clear = |weights: &[(u8, u32)]| {
+        let most = weights.iter().filter(|(_, count)| *count > 0).map(|(weight, _)| *weight).max();
+        most.map_or(0.0, |most| (1.0 - f64::from(most) / 100.0).ln())
+    };
+    let mut change = |finding: &Finding, weight: u8, more: bool| {
+        let Some(weights) = held.get_mut(usize::from(finding.rule.0)) else { return 0.0 };
+        let before = clear(weights);
+        match weights.iter_mut().position(|(known, _)| *known == weight).and_then(|at| weights.get_mut(at)) {
+            Some((_, count)) => *count = if more { *count + 1 } else { count.saturating_sub(1) },
+            None => weights.push((weight, u32::from(more))),
+        }
+        clear(weights) - before
+    };
+    let (mut sum, mut best) = (0.0f64, 0.0f64);
+    let mut first = 0;
+    for (finding, weight) in counted {
+        sum += change(finding, *weight, true);
+        while let Some((early, weight)) = counted.get(first)
+            && early.span.start + STRETCH < finding.span.start
+        {
+            sum += change(early, *weight, false);
+            first += 1;
+        }
+        best = best.min(sum);
+    }
+    (1.0 - best.exp()) as f32
+}

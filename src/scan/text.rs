@@ -1,0 +1,228 @@
+//! One text through every view: as it came, normalised, read as leetspeak, turned back where it is rotated or
+//! reversed, and everything that it decodes to, three encodings deep.
+
+use std::ops::Range;
+
+use crate::config::document::Zone;
+
+use super::decode;
+use super::engine::{self, Engine, Match, Scratch};
+use super::normalise::{self, Marks, Normalised};
+use super::{Budget, Finding, RuleIndex, TextReport, scorer};
+
+/// Encodings within encodings.
+const DEPTH: usize = 3;
+/// Longer texts are read piece by piece, each this long.
+const PIECE: usize = 64 * 1024;
+/// Bytes that two pieces share.
+const SHARED: usize = 2048;
+
+/// What was done to the text so that hidden encodings, too, are looked for in the cleaned form.
+const CLEANS: Marks = Marks::ENTITY
+    .with(Marks::ESCAPE)
+    .with(Marks::PERCENT)
+    .with(Marks::INVISIBLE)
+    .with(Marks::SEPARATED)
+    .with(Marks::TAGS)
+    .with(Marks::COMPATIBILITY);
+
+/// One request's scan: what is left of the budget, and memory that texts share.
+pub struct Scan<'e> {
+    engine: &'e Engine,
+    scorer: bool,
+    left: Budget,
+    scratch: Scratch,
+}
+
+/// Where a view's offsets lead.
+enum Way<'v> {
+    /// To the text itself.
+    Same,
+    /// Through a normalised text.
+    Through(&'v Normalised),
+    /// Through a normalised text of this length, read backwards.
+    Back(&'v Normalised, usize),
+}
+
+/// A place in the nest of views: where the text lies in the original, and how it came to be.
+#[derive(Clone)]
+struct Place {
+    /// Bytes of the original: the offset of the text at depth 0, the whole encoded stretch below.
+    origin: Range<usize>,
+    chain: Vec<&'static str>,
+}
+
+impl<'e> Scan<'e> {
+    /// A scan with a fresh budget.
+    pub fn new(engine: &'e Engine, scorer: bool, budget: Budget) -> Self {
+        Scan { engine, scorer, left: budget, scratch: engine.scratch() }
+    }
+
+    /// Scans one text.
+    pub fn text(&mut self, text: &str, zone: Zone) -> TextReport {
+        let mut report = TextReport { complete: true, ..TextReport::default() };
+        let reach = floor(text, self.left.scan_bytes);
+        report.complete = reach == text.len();
+        self.left.scan_bytes -= reach;
+        let text = text.get(..reach).unwrap_or_default();
+        let place = Place { origin: 0..text.len(), chain: Vec::new() };
+        self.views(text, zone, &place, 0, &mut report);
+        report.findings.sort_by(|a, b| {
+            (a.span.start, a.rule, a.span.end, a.chain.len()).cmp(&(b.span.start, b.rule, b.span.end, b.chain.len()))
+        });
+        report.findings.dedup_by(|later, first| later.rule == first.rule && later.span == first.span);
+        report
+    }
+
+    /// Everything about one text, in pieces.
+    fn views(&mut self, text: &str, zone: Zone, place: &Place, depth: usize, report: &mut TextReport) {
+        let mut start = 0;
+        while start < text.len() || (start == 0 && depth == 0) {
+            let end = if text.len() - start <= PIECE + SHARED { text.len() } else { cut(text, start + PIECE) };
+            let piece = text.get(start..end).unwrap_or_default();
+            let origin =
+                if depth == 0 { place.origin.start + start..place.origin.start + end } else { place.origin.clone() };
+            let here = Place { origin, chain: place.chain.clone() };
+            self.piece(piece, zone, &here, depth, report);
+            if end == text.len() {
+                break;
+            }
+            start = cut(text, end - SHARED);
+        }
+        if depth < DEPTH {
+            self.encoded(text, zone, place, depth, &Way::Same, report);
+        } else if decode::decode(text, &mut 65_536).found.iter().any(|found| found.text.len() > 64) {
+            report.complete = false;
+        }
+    }
+
+    fn piece(&mut self, text: &str, zone: Zone, place: &Place, depth: usize, report: &mut TextReport) {
+        let pass = self.engine.raw(text, zone, &mut self.scratch);
+        report.complete &= !pass.overrun;
+        self.keep(&pass.matches, &Way::Same, depth, place, None, report);
+
+        let n = normalise::normalise(text);
+        report.complete &= !n.residue();
+        let pass = self.engine.normalised(n.text(), zone, &mut self.scratch);
+        report.complete &= !pass.overrun;
+        self.keep(&pass.matches, &Way::Through(&n), depth, place, None, report);
+        self.learn(n.text(), report);
+
+        if n.seen().meets(CLEANS) {
+            let clean = normalise::cleaned(text);
+            let raw = self.engine.raw(clean.text(), zone, &mut self.scratch);
+            self.keep(&raw.matches, &Way::Through(&clean), depth, place, None, report);
+            if depth < DEPTH {
+                self.encoded(clean.text(), zone, place, depth, &Way::Through(&clean), report);
+            }
+        }
+        if let Some(reading) = normalise::leet(n.text()) {
+            self.reading(&reading, zone, &Way::Through(&n), "leet", depth, place, report);
+        }
+        if pass.rotated {
+            let reading = spell(n.text(), engine::rot13);
+            self.reading(&reading, zone, &Way::Through(&n), "rot13", depth, place, report);
+        }
+        if pass.mirrored {
+            let reading = spell(n.text(), engine::atbash);
+            self.reading(&reading, zone, &Way::Through(&n), "atbash", depth, place, report);
+        }
+        if pass.reversed {
+            let whole: String = n.text().chars().rev().collect();
+            self.reading(&whole, zone, &Way::Back(&n, whole.len()), "reversed", depth, place, report);
+            let words: Vec<String> = n.text().split(' ').map(|word| word.chars().rev().collect()).collect();
+            self.reading(&words.join(" "), zone, &Way::Through(&n), "reversed", depth, place, report);
+        }
+    }
+
+    /// Another reading of normalised text: rules and scorer once more.
+    #[allow(clippy::too_many_arguments, reason = "one place a view, no state of its own")]
+    fn reading(
+        &mut self,
+        reading: &str,
+        zone: Zone,
+        way: &Way<'_>,
+        name: &'static str,
+        depth: usize,
+        place: &Place,
+        report: &mut TextReport,
+    ) {
+        let pass = self.engine.normalised(reading, zone, &mut self.scratch);
+        self.keep(&pass.matches, way, depth, place, Some(name), report);
+        self.learn(reading, report);
+    }
+
+    /// What a text decodes to.
+    fn encoded(&mut self, text: &str, zone: Zone, place: &Place, depth: usize, way: &Way<'_>, report: &mut TextReport) {
+        let decoded = decode::decode(text, &mut self.left.decoded_bytes);
+        report.complete &= decoded.complete;
+        for found in decoded.found {
+            let (origin, marks) = lead(way, depth, place, found.span);
+            let mut chain = place.chain.clone();
+            chain.extend(marks.names());
+            chain.push(found.name);
+            self.views(&found.text, zone, &Place { origin, chain }, depth + 1, report);
+        }
+    }
+
+    fn learn(&mut self, normalised: &str, report: &mut TextReport) {
+        if self.scorer
+            && let Some(learned) = scorer::score(normalised)
+        {
+            report.learned = Some(report.learned.map_or(learned.probability, |most| most.max(learned.probability)));
+        }
+    }
+
+    fn keep(
+        &self,
+        matches: &[Match],
+        way: &Way<'_>,
+        depth: usize,
+        place: &Place,
+        name: Option<&'static str>,
+        report: &mut TextReport,
+    ) {
+        for found in matches {
+            let (span, marks) = lead(way, depth, place, found.span.clone());
+            let mut chain = place.chain.clone();
+            chain.extend(marks.names());
+            chain.extend(name);
+            report.findings.push(Finding { rule: RuleIndex(found.rule), span, chain });
+        }
+    }
+}
+
+/// The original bytes of a view's span, and what was done to them.
+fn lead(way: &Way<'_>, depth: usize, place: &Place, span: Range<usize>) -> (Range<usize>, Marks) {
+    let (span, marks) = match way {
+        Way::Same => (span, Marks::NONE),
+        Way::Through(n) => n.source(span),
+        Way::Back(n, length) => n.source(length - span.end..length - span.start),
+    };
+    if depth == 0 {
+        (place.origin.start + span.start..(place.origin.start + span.end).min(place.origin.end), marks)
+    } else {
+        (place.origin.clone(), marks)
+    }
+}
+
+fn spell(text: &str, letter: fn(u8) -> u8) -> String {
+    text.chars()
+        .map(|c| u8::try_from(c).map_or(c, |byte| if byte < 128 { char::from(letter(byte)) } else { c }))
+        .collect()
+}
+
+fn floor(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// A place to cut near `at`: after white space if there is any in the 256 bytes before it.
+fn cut(text: &str, at: usize) -> usize {
+    let at = floor(text, at);
+    let back = text.as_bytes().get(..at).unwrap_or_default().iter().rev().take(256).position(u8::is_ascii_whitespace);
+    back.map_or(at, |back| at - back)
+}
