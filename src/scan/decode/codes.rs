@@ -34,7 +34,7 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
         let read = code(token, open.as_ref().map(|(family, ..)| *family));
         match (&mut open, read) {
             (Some((family, span, out, count)), Some((same, byte)))
-                if *family == same && start - span.end <= GAP && breaks(bytes, span.end..start) <= 1 =>
+                if *family == same && start - span.end <= GAP && parts(bytes, span.end..start) =>
             {
                 if same == Family::Morse && word_gap(bytes, span.end..start) {
                     out.push(b' ');
@@ -57,8 +57,10 @@ fn is_code_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || *byte == b'.' || *byte == b'-'
 }
 
-fn breaks(bytes: &[u8], gap: Range<usize>) -> usize {
-    bytes.get(gap).unwrap_or_default().iter().filter(|b| **b == b'\n').count()
+/// At most one line break, and not the sign of quoted-printable.
+fn parts(bytes: &[u8], gap: Range<usize>) -> bool {
+    let gap = bytes.get(gap).unwrap_or_default();
+    gap.iter().filter(|b| **b == b'\n').count() <= 1 && !gap.contains(&b'=')
 }
 
 fn word_gap(bytes: &[u8], gap: Range<usize>) -> bool {
