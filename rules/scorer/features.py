@@ -12,7 +12,6 @@ from __future__ import annotations
 MASK = 0xFFFFFFFF
 FNV_OFFSET = 0x811C9DC5
 FNV_PRIME = 0x01000193
-MAX_TOKENS = 4000
 
 SPACE, WORD, SINGLE, MARK, SKIP = range(5)
 
@@ -116,3 +115,121 @@ def gram2(a: int, b: int) -> int:
 
 def gram3(a: int, b: int, c: int) -> int:
     return mix(((a * 0xC2B2AE3D) & MASK) ^ ((b * 0x27D4EB2F) & MASK) ^ ((c * 0x165667B1) & MASK) ^ 0x3)
+
+
+# A term of the vocabulary has at most so many tokens; a stem so many bytes.
+MAX_TERM = 8
+MIN_STEM, MAX_STEM = 4, 19
+# Concepts make a pair, and pairs a triple, when they start so many tokens apart.
+REACH = 8
+REACH_TRIPLE = 12
+LOOK_BACK = 4
+
+
+def term_key(hashes: list[int]) -> int:
+    """The key of a term in the concept table; that of one token is the token's hash."""
+    key = hashes[0]
+    for h in hashes[1:]:
+        key = mix(((key * 0x9E3779B1) & MASK) ^ h)
+    return key
+
+
+def stem_key(state: int) -> int:
+    """The key of a stem, from the hash state after its last byte."""
+    return mix(state ^ 0x5754454D)
+
+
+def stem_lengths_key(state: int) -> int:
+    """The key of the set of stem lengths, from the hash state after four bytes."""
+    return mix(state ^ 0x4D455453)
+
+
+def fnv(data: bytes) -> int:
+    h = FNV_OFFSET
+    for b in data:
+        h = ((h ^ (0x30 if 0x30 <= b <= 0x39 else b)) * FNV_PRIME) & MASK
+    return h
+
+
+class Concepts:
+    """Terms by key: `table[key] = concept | longest << 8`, stems and sets of stem lengths beside them."""
+
+    def __init__(self) -> None:
+        self.table: dict[int, int] = {}
+
+    def add_term(self, hashes: list[int], concept: int) -> None:
+        hashes = hashes[:MAX_TERM]
+        key = term_key(hashes)
+        if self.table.get(key, 0) & 0xFF == 0:
+            self.table[key] = self.table.get(key, 0) & 0xFF00 | concept
+        first = self.table.get(hashes[0], 0)
+        self.table[hashes[0]] = first & 0xFF | max(first >> 8, len(hashes)) << 8
+
+    def add_stem(self, stem: bytes, concept: int) -> None:
+        stem = stem[:MAX_STEM]
+        while stem and stem[-1] & 0xC0 == 0x80 and len(stem.decode("utf-8", "ignore").encode()) != len(stem):
+            stem = stem[:-1]
+        stem = stem.decode("utf-8", "ignore").encode()
+        self.table.setdefault(stem_key(fnv(stem)), concept)
+        key = stem_lengths_key(fnv(stem[:MIN_STEM]))
+        self.table[key] = self.table.get(key, 0) | 1 << (len(stem) - MIN_STEM)
+
+    def stem(self, token: bytes) -> int:
+        """The concept of the longest stem that a word token begins with, or 0."""
+        if len(token) < MIN_STEM:
+            return 0
+        lengths = self.table.get(stem_lengths_key(fnv(token[:MIN_STEM])), 0)
+        for length in range(min(len(token), MAX_STEM), MIN_STEM - 1, -1):
+            if lengths >> (length - MIN_STEM) & 1:
+                concept = self.table.get(stem_key(fnv(token[:length])), 0)
+                if concept:
+                    return concept & 0xFF
+        return 0
+
+    def sequence(self, text: str, hashes: list[int], spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """(token position, concept), longest term first, without overlap."""
+        out = []
+        i, n = 0, len(hashes)
+        while i < n:
+            length, concept = 1, 0
+            longest = min(self.table.get(hashes[i], 0) >> 8, n - i)
+            for k in range(longest, 0, -1):
+                concept = self.table.get(term_key(hashes[i:i + k]), 0) & 0xFF
+                if concept:
+                    length = k
+                    break
+            if not concept:
+                start, end = spans[i]
+                if char_class(ord(text[start])) == WORD:
+                    concept = self.stem(word_bytes(text[start:end]))
+            if concept:
+                out.append((i, concept))
+            i += length
+        return out
+
+
+def word_bytes(word: str) -> bytes:
+    """The bytes of a word token that enter its hash."""
+    return "".join(c for c in word if char_class(ord(c)) == WORD).encode("utf-8", "surrogatepass")
+
+
+def concept_grams(sequence: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """(position where it ends, hash) of concepts, ordered pairs and ordered triples."""
+    out = []
+    for i, (at, c) in enumerate(sequence):
+        out.append((at, mix(0xC0000000 ^ c)))
+        for j in range(i - 1, max(i - 1 - LOOK_BACK, -1), -1):
+            at_b, b = sequence[j]
+            if at - at_b > REACH:
+                break
+            if b == c:
+                continue
+            out.append((at, mix(0xC1000000 ^ (b << 8) ^ c)))
+            for k in range(j - 1, max(j - LOOK_BACK, -1), -1):
+                at_a, a = sequence[k]
+                if at_b - at_a > REACH or at - at_a > REACH_TRIPLE:
+                    break
+                if a == b or a == c:
+                    continue
+                out.append((at, mix(0xC2000000 ^ (a << 16) ^ (b << 8) ^ c)))
+    return out
