@@ -5,6 +5,7 @@
 //! Results go to stdout, everything about the run itself to stderr.
 
 mod check;
+mod eval;
 mod output;
 mod schema;
 mod source;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Check policies: plain documents (YAML, JSON), WasmPlugins, EnvoyFilters, Envoy and ECDS files
     Check(check::Arguments),
+    /// Measure recall and false positives of a policy on labelled text
+    Eval(eval::Arguments),
     /// Print the JSON Schema of the policy document
     Schema(schema::Arguments),
     /// Keys and tokens for development: never for production
@@ -43,6 +46,7 @@ pub fn run() -> ExitCode {
     };
     let outcome = match arguments.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
