@@ -9,6 +9,8 @@ mod near;
 pub mod normalise;
 mod patterns;
 pub mod rulefile;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod samples;
 mod score;
 pub mod scorer;
 mod signatures;

@@ -1,0 +1,111 @@
+//! The rules' own tests: each sample alone, in the full set, and the matching ones in every disguise.
+//!
+//! Native only; reads rule files through the caller. `bartizan rules test` and `tests/rules.rs` run it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::config::document::{Pack, Zone};
+
+use super::rulefile::RuleFile;
+use super::{Budget, Scanner, Selection, Text, TextReport};
+
+const AMPLE: Budget = Budget { scan_bytes: 1 << 22, decoded_bytes: 1 << 20 };
+
+/// A sample that a rule judges wrongly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The rule's id.
+    pub id: String,
+    /// `match` or `noMatch`.
+    pub kind: &'static str,
+    /// `plain`, or the disguise under which it was not found.
+    pub form: &'static str,
+    /// The sample.
+    pub sample: String,
+}
+
+/// How many samples were judged, and those that were judged wrongly.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Samples times forms.
+    pub judged: usize,
+    /// In the order of the rules.
+    pub failures: Vec<Failure>,
+}
+
+/// Judges the samples of these rules with the shipped set. A rule that is not in the set (status `deprecated`) is passed over.
+pub fn judge(rules: &[RuleFile]) -> Outcome {
+    let mut outcome = Outcome::default();
+    let selection = Selection { packs: Pack::ALL, disable: &[], custom: &[], scorer: false };
+    let Ok(scanner) = Scanner::compile(&selection) else { return outcome };
+    for rule in rules {
+        if !scanner.cards().iter().any(|card| card.id == rule.id) {
+            continue;
+        }
+        let zone = rule.detect.scope.as_ref().and_then(|zones| zones.first()).map_or(Zone::User, |name| zone(name));
+        let raw =
+            rule.detect.view.as_deref() == Some("raw") || rule.id.starts_with("SE-") || rule.id.starts_with("PD-");
+        let mut check = |expected: bool, form: &'static str, sample: &str, text: &str| {
+            outcome.judged += 1;
+            let kind = if expected { "match" } else { "noMatch" };
+            let report = scanner.scan(&[Text { zone, text }], AMPLE).texts.into_iter().next().unwrap_or_default();
+            if finds(&scanner, &report, &rule.id) != expected {
+                outcome.failures.push(Failure { id: rule.id.clone(), kind, form, sample: sample.into() });
+            }
+        };
+        for sample in &rule.tests.matching {
+            check(true, "plain", sample, sample);
+            check(true, "base64", sample, &STANDARD.encode(sample));
+            check(true, "zeroWidth", sample, &zero_width(sample));
+            if !raw {
+                check(true, "percent", sample, &percent(sample));
+                check(true, "fullWidth", sample, &full_width(sample));
+                check(
+                    true,
+                    "embedded",
+                    sample,
+                    &format!("Lorem ipsum dolor sit amet, consectetur. {sample} Sed do eiusmod."),
+                );
+            }
+        }
+        for sample in &rule.tests.no_match {
+            check(false, "plain", sample, sample);
+        }
+    }
+    outcome
+}
+
+fn finds(scanner: &Scanner, report: &TextReport, id: &str) -> bool {
+    report.findings.iter().any(|f| scanner.cards().get(usize::from(f.rule.0)).is_some_and(|card| card.id == id))
+}
+
+fn zone(name: &str) -> Zone {
+    match name {
+        "system" => Zone::System,
+        "developer" => Zone::Developer,
+        "assistant" => Zone::Assistant,
+        "tool" => Zone::Tool,
+        "document" => Zone::Document,
+        _ => Zone::User,
+    }
+}
+
+fn percent(text: &str) -> String {
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+fn zero_width(text: &str) -> String {
+    text.chars().flat_map(|c| [c, '\u{200b}']).collect()
+}
+
+fn full_width(text: &str) -> String {
+    let wide = |c: char| match c {
+        ' ' => '\u{3000}',
+        '!'..='~' => char::from_u32(u32::from(c) + 0xfee0).unwrap_or(c),
+        c => c,
+    };
+    text.chars().map(wide).collect()
+}
