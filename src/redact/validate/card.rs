@@ -6,6 +6,7 @@ use super::digits::{alphanumerics, digits, luhn, mod_97, monotone, number};
 /// Source: the networks' public issuer identification ranges (ISO/IEC 7812).
 static ISSUERS: &[(u32, u32, u32)] = &[
     (100_000, 199_999, 1 << 15),                                         // UATP
+    (213_100, 213_199, 1 << 15),                                         // JCB, old
     (220_000, 220_499, 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19),           // Mir
     (222_100, 272_099, 1 << 16),                                         // Mastercard, second range
     (300_000, 305_999, 1 << 14 | 1 << 16),                               // Diners Club
@@ -39,6 +40,14 @@ pub(super) fn credit_card(text: &str) -> bool {
     let listed =
         ISSUERS.iter().any(|&(first, last, lengths)| (first..=last).contains(&prefix) && lengths >> d.len() & 1 == 1);
     listed && luhn(&d) && !monotone(&d)
+}
+
+/// A number that a word next to it calls a card: Luhn, twelve to nineteen digits, the first 2 to 6.
+///
+/// Short Maestro numbers and ranges that no public list has are found this way alone.
+pub(super) fn card_in_context(text: &str) -> bool {
+    digits(text)
+        .is_some_and(|d| (12..=19).contains(&d.len()) && matches!(d.first(), Some(2..=6)) && luhn(&d) && !monotone(&d))
 }
 
 /// Countries of the IBAN registry (SWIFT, ISO 13616) with the form of what follows the four first
@@ -220,6 +229,14 @@ mod tests {
         {
             assert!(!credit_card(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_context_allows_other_ranges_but_no_wrong_digit() {
+        assert!(card_in_context("501864667909"));
+        assert!(!card_in_context("501864667900"));
+        assert!(!card_in_context("0000000000000000"));
+        assert!(!card_in_context("7992 7398 713"));
     }
 
     #[test]

@@ -260,15 +260,25 @@ pub(super) fn north_america(text: &str) -> bool {
     }
 }
 
-/// A national number as written with its trunk zero: nine to eleven digits, the first zero, the second not.
+/// A national number as written with its trunk zero: nine to twelve digits, the first zero, the second
+/// not. Groups of 3-3-3 and 3-2-4 are refused: identity numbers are written so.
 pub(super) fn national(text: &str) -> bool {
-    dialled(text).is_some_and(|d| (9..=12).contains(&d.len()) && matches!(d.as_slice(), [0, 1..=9, ..]))
+    let groups: Vec<usize> =
+        text.split(|c: char| !c.is_ascii_digit()).map(str::len).filter(|&length| length > 0).collect();
+    dialled(text).is_some_and(|d| {
+        let trunk = matches!(d.as_slice(), [0, 1..=9, ..]) && (9..=12).contains(&d.len());
+        let counted = d.windows(2).all(|pair| matches!(pair, [a, b] if (a + 1) % 10 == *b));
+        let brackets = text.starts_with('(') && matches!(groups.as_slice(), [2, 4 | 5, 4]);
+        (trunk || brackets) && !counted && !matches!(groups.as_slice(), [3, 3, 3] | [3, 2, 4])
+    })
 }
 
 /// A number that a word next to it calls a telephone number: seven to fifteen digits, neither all the
-/// same nor a date.
+/// same nor a date nor a range of years.
 pub(super) fn in_context(text: &str) -> bool {
-    dialled(text).is_some_and(|d| (7..=15).contains(&d.len())) && !super::date::calendar_date(text)
+    let year = |group: &str| group.len() == 4 && (group.starts_with("19") || group.starts_with("20"));
+    let years = text.split(|c: char| !c.is_ascii_digit()).filter(|group| !group.is_empty()).all(year);
+    !years && dialled(text).is_some_and(|d| (7..=15).contains(&d.len())) && !super::date::calendar_date(text)
 }
 
 #[cfg(test)]
@@ -321,7 +331,7 @@ mod tests {
             &["020 7946 0018", "01 42 34 56 78", "090-1234-5678"],
             &["20 7946 0018", "00 42 34 56 78", "0123"],
         );
-        all(in_context, &["555-0123", "7946 0018"], &["555", "2020-01-02", "1111111"]);
+        all(in_context, &["555-0123", "7946 0018"], &["555", "2020-01-02", "2001-2004", "1111111"]);
     }
 
     #[test]

@@ -171,10 +171,25 @@ fn is_word(part: &str) -> bool {
     })
 }
 
+/// Five groups of hexadecimal digits (RFC 9562): the usual form of a record's number, so a name alone does not
+/// make it a secret.
+fn is_uuid(text: &str) -> bool {
+    let mut groups = text.split('-').map(|group| group.bytes().all(|c| c.is_ascii_hexdigit()).then_some(group.len()));
+    [8, 4, 4, 4, 12].iter().all(|&length| groups.next() == Some(Some(length))) && groups.next().is_none()
+}
+
+/// A token in a header: as varied as a random text, or a UUID.
+pub(super) fn header_credential(text: &str) -> bool {
+    generic_secret(text) || (is_uuid(text) && hex_secret(text))
+}
+
 /// A value whose key's name calls it a secret (`api_key = ...`): ten characters or more, letters and
 /// digits mixed, entropy as random texts have it, and no name, path, address or placeholder.
 pub(super) fn generic_secret(text: &str) -> bool {
     let makeup = Makeup::of(text);
+    if is_uuid(text) {
+        return false;
+    }
     let hex = text.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-');
     if hex {
         return hex_secret(text) && text.len() <= 256;
@@ -348,13 +363,9 @@ mod tests {
     fn generic_values() {
         all(
             generic_secret,
+            &["q7Rk2Lw9Zt4Vb8Nx", "9f86d081884c7d659a2feaa0c55ad015", "Zk9-f3Lq_81xPw"],
             &[
-                "q7Rk2Lw9Zt4Vb8Nx",
-                "9f86d081884c7d659a2feaa0c55ad015",
                 "3b1f8e52-7c94-4d6a-9e21-5a0c7f4d8b36",
-                "Zk9-f3Lq_81xPw",
-            ],
-            &[
                 "get_api_key",
                 "user.token.value1",
                 "MyServiceClient2",
@@ -366,6 +377,12 @@ mod tests {
                 "request-token-v2",
             ],
         );
+    }
+
+    #[test]
+    fn a_header_may_carry_a_uuid() {
+        assert!(header_credential("3b1f8e52-7c94-4d6a-9e21-5a0c7f4d8b36"));
+        assert!(!header_credential("00000000-0000-0000-0000-000000000000"));
     }
 
     #[test]
