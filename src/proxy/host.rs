@@ -98,6 +98,8 @@ unsafe extern "C" {
         size: *mut usize,
     ) -> u32;
     fn proxy_close_stream(kind: u32) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
 }
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -286,6 +288,18 @@ pub fn random(out: &mut [u8]) -> Result<(), Fault> {
         SUCCESS => Ok(()),
         _ => Err(Fault("random_get")),
     }
+}
+
+/// Asks for a tick of the root context every so many milliseconds.
+pub fn tick_every(millis: u32) -> Result<(), Fault> {
+    // SAFETY: takes no pointers.
+    done(unsafe { proxy_set_tick_period_milliseconds(millis) }, "set_tick_period")
+}
+
+/// Makes the calls that follow act on another stream.
+pub fn act_on(context: u32) -> Result<(), Fault> {
+    // SAFETY: takes no pointers.
+    done(unsafe { proxy_set_effective_context(context) }, "set_effective_context")
 }
 
 /// The ABI's form of a header map: a count, the lengths of every name and value, then each name and

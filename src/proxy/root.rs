@@ -1,6 +1,6 @@
 //! One VM: the policy in force, what streams share, and the metrics.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +24,17 @@ pub struct Worker {
     metrics: HashMap<String, u32>,
     latency: Option<u32>,
     dropped: Option<u32>,
+    /// Streams whose headers are held and whose body has not come, by context: since when, and the
+    /// stream's own mark that it was answered.
+    held: HashMap<u32, (u64, Rc<Cell<bool>>)>,
 }
+
+const STUCK: &str = "bartizan: a request was held for 10 s and its body never came; holdHeaders: true needs \
+    allow_on_headers_stop_iteration: true in Envoy's plugin config";
+
+/// A held stream without a byte of body for this long is stuck.
+const STUCK_NANOS: u64 = 10_000_000_000;
+const TICK_MILLIS: u32 = 1000;
 
 /// The root context.
 #[derive(Default)]
@@ -46,6 +56,11 @@ impl RootContext for Root {
                 if let Err(fault) = Vm::prepare(&policy, &mut EnvoyHost) {
                     host::log(Level::Warn, &format!("bartizan: shared state is not prepared: {fault}"));
                 }
+                if policy.hold_headers
+                    && let Err(fault) = host::tick_every(TICK_MILLIS)
+                {
+                    host::log(Level::Warn, &format!("bartizan: stuck streams will not be ended: {fault}"));
+                }
                 host::log(Level::Info, &policy.summary());
                 self.policy = Some(Arc::new(policy));
                 true
@@ -59,8 +74,12 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(self.policy.clone(), Rc::clone(&self.worker))))
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(context, self.policy.clone(), Rc::clone(&self.worker))))
+    }
+
+    fn on_tick(&mut self) {
+        self.worker.borrow_mut().end_stuck(host::now());
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -75,6 +94,36 @@ impl Worker {
             self.vm = Some(Vm::new(policy, &mut EnvoyHost)?);
         }
         self.vm.as_mut().ok_or(Fault("vm"))
+    }
+
+    /// A stream's headers are held from now on.
+    pub fn hold(&mut self, context: u32, answered: &Rc<Cell<bool>>) {
+        self.held.insert(context, (host::now(), Rc::clone(answered)));
+    }
+
+    /// A stream's body comes, or the stream is gone.
+    pub fn unhold(&mut self, context: u32) {
+        self.held.remove(&context);
+    }
+
+    /// Without `allow_on_headers_stop_iteration` Envoy never delivers the body of a stream whose
+    /// headers are held: such streams would hang until the client gives up. The switch can't be seen
+    /// from here, so that streams which get no body are ended and the log names it.
+    fn end_stuck(&mut self, now: u64) {
+        let stuck: Vec<u32> = (self.held.iter())
+            .filter(|(_, (since, _))| now.saturating_sub(*since) > STUCK_NANOS)
+            .map(|(context, _)| *context)
+            .collect();
+        for context in stuck {
+            let Some((_, answered)) = self.held.remove(&context) else { continue };
+            if answered.replace(true) || host::act_on(context).is_err() {
+                continue;
+            }
+            host::log(Level::Error, STUCK);
+            if host::reply(503, &[], &[], "internal").is_err() {
+                host::reset_stream();
+            }
+        }
     }
 
     /// Counts one finished exchange.

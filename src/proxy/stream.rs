@@ -2,7 +2,7 @@
 //!
 //! Whatever the host refuses to do ends in a refusal, and when even that fails in a reset.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,18 +19,21 @@ use crate::transaction::{Edit, Event, Reply, Step, Transaction};
 
 /// One exchange on the wire.
 pub struct Stream {
+    context: u32,
     /// `None`: there is no policy, or the exchange has ended.
     exchange: Option<Transaction>,
     policy: Option<Arc<Policy>>,
     worker: Rc<RefCell<Worker>>,
-    /// A reply of ours was sent, or the stream reset: nothing may be touched any more.
-    answered: bool,
+    /// A reply of ours was sent, or the stream reset: nothing may be touched any more. Shared with the
+    /// worker, whose tick ends streams that are stuck.
+    answered: Rc<Cell<bool>>,
 }
 
 impl Stream {
     /// A stream under the policy in force, which stays its own until it ends.
-    pub fn new(policy: Option<Arc<Policy>>, worker: Rc<RefCell<Worker>>) -> Stream {
-        Stream { exchange: policy.clone().map(Transaction::new), policy, worker, answered: false }
+    pub fn new(context: u32, policy: Option<Arc<Policy>>, worker: Rc<RefCell<Worker>>) -> Stream {
+        let exchange = policy.clone().map(Transaction::new);
+        Stream { context, exchange, policy, worker, answered: Rc::new(Cell::new(false)) }
     }
 
     /// Runs one step of the core; the time it takes counts as the filter's.
@@ -71,7 +74,7 @@ impl Stream {
     }
 
     fn answer(&mut self, reply: &Reply) {
-        if std::mem::replace(&mut self.answered, true) {
+        if self.answered.replace(true) {
             return;
         }
         let headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -109,11 +112,15 @@ impl HttpContext for Stream {
             // A failure to write this line early costs nothing: the last one comes in on_log.
             let _ = host::set_property(RECORD_PROPERTY, exchange.provisional(Timestamp(host::now())).as_bytes());
         }
+        if step == Step::NeedMore {
+            self.worker.borrow_mut().hold(self.context, &self.answered);
+        }
         self.apply(step, Map::RequestHeaders)
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
-        if self.answered {
+        self.worker.borrow_mut().unhold(self.context);
+        if self.answered.get() {
             return Action::Pause;
         }
         if !self.awaits_body() {
@@ -127,7 +134,8 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        if self.answered {
+        self.worker.borrow_mut().unhold(self.context);
+        if self.answered.get() {
             return Action::Pause;
         }
         match host::headers(Map::RequestTrailers) {
@@ -167,8 +175,13 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
-        let (Some(exchange), Some(policy)) = (self.exchange.take(), &self.policy) else { return };
+        let (Some(mut exchange), Some(policy)) = (self.exchange.take(), &self.policy) else { return };
         let mut worker = self.worker.borrow_mut();
+        worker.unhold(self.context);
+        if self.answered.get() && !exchange.is_refused() {
+            // The worker's tick ended it.
+            exchange.fault();
+        }
         let Ok(vm) = worker.vm(policy) else { return };
         let finished = exchange.finish(vm, Timestamp(host::now()));
         if host::set_property(RECORD_PROPERTY, finished.record.as_bytes()).is_err() {

@@ -358,7 +358,8 @@ impl Scan<'_, '_> {
     }
 }
 
-fn ours(headers: Headers<'_>) -> Vec<Vec<u8>> {
+/// The names of ours that somebody else sent.
+pub(super) fn ours(headers: Headers<'_>) -> Vec<Vec<u8>> {
     headers.iter().filter(|(name, _)| audit::is_ours(name)).map(|(name, _)| name.to_vec()).collect()
 }
 

@@ -1,5 +1,6 @@
 //! The response: read for its usage, changed in nothing but the limit headers.
 
+use super::request::ours;
 use super::{Edit, Headers, State, Transaction};
 use crate::protocol::reply::UsageReader;
 
@@ -12,6 +13,8 @@ impl Transaction {
                 *usage = headers.value("content-type").and_then(UsageReader::for_content_type);
             }
             edit.set = admitted.limit_headers();
+            // A verdict that the upstream writes is not ours.
+            edit.remove = ours(headers);
         }
         edit
     }
