@@ -112,3 +112,44 @@ impl Entry {
         (same && now < self.principal.expires()).then(|| Arc::clone(&self.principal))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authn::RoleIndex;
+    use crate::host::MemoryHost;
+
+    #[test]
+    fn bounded_and_the_oldest_go_first() {
+        let now = Timestamp::from_secs(1);
+        let mut cache = TokenCache::new(&mut MemoryHost::at(now)).unwrap();
+        let caller = Arc::new(Principal::anonymous(RoleIndex(0)));
+        let tag = |cache: &TokenCache, number: u32| cache.tag(&[0; 32], &number.to_be_bytes());
+        let used = tag(&cache, u32::MAX);
+        cache.keep(used, &caller, now);
+        for number in 0..20_000 {
+            let new = tag(&cache, number);
+            assert!(cache.find(new, now).is_none());
+            cache.keep(new, &caller, now);
+            // What is used stays.
+            assert!(cache.find(used, now).is_some(), "{number}");
+            assert!(cache.len() <= 2 * GENERATION);
+        }
+        for (number, is_there) in [(0, false), (15_000, false), (20_001 - GENERATION as u32, true), (19_999, true)] {
+            let tag = tag(&cache, number);
+            assert_eq!(cache.find(tag, now).is_some(), is_there, "{number}");
+        }
+    }
+
+    #[test]
+    fn half_a_tag_is_no_tag() {
+        let now = Timestamp::from_secs(1);
+        let mut cache = TokenCache::new(&mut MemoryHost::at(now)).unwrap();
+        let Tag { bucket, rest } = cache.tag(&[0; 32], b"token");
+        cache.keep(Tag { bucket, rest }, &Arc::new(Principal::anonymous(RoleIndex(0))), now);
+        assert!(cache.find(Tag { bucket, rest: rest ^ 1 }, now).is_none());
+        assert!(cache.find(Tag { bucket: bucket ^ 1, rest }, now).is_none());
+        assert!(cache.find(Tag { bucket, rest }, now).is_some());
+        assert!(cache.find(cache.tag(&[1; 32], b"token"), now).is_none());
+    }
+}

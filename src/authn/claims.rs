@@ -174,7 +174,11 @@ fn numeric_date(claims: &Object, claim: &str) -> Result<Option<Timestamp>, Reaso
     let date = match (number.as_u64(), number.as_f64()) {
         (Some(secs), _) if secs < MAX_SECS => Timestamp::from_secs(secs),
         (None, Some(secs)) if secs <= 0.0 => Timestamp::default(),
-        (None, Some(secs)) if secs < MAX_SECS as f64 => Timestamp((secs * 1e9) as u64),
+        (None, Some(secs)) if secs < MAX_SECS as f64 => {
+            // In two steps, because a double does not hold nanoseconds of this century.
+            let (whole, part) = (secs.trunc() as u64, secs.fract());
+            Timestamp(Timestamp::from_secs(whole).0.saturating_add((part * 1e9) as u64))
+        }
         _ => return Err(Reason::JwtClaims),
     };
     Ok(Some(date))

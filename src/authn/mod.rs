@@ -125,7 +125,7 @@ impl Authenticator {
         let algorithm =
             jws.algorithm().filter(|named| issuer.algorithms.contains(named)).ok_or(Reason::JwtAlgorithm)?;
         let key = issuer.keys.choose(jws.key_id(), algorithm)?;
-        if !signature::verifies(key, algorithm, &jws, host) {
+        if !signature::verifies(key, algorithm, jws.signed().as_bytes(), jws.signature(), host) {
             return Err(Reason::JwtSignature.into());
         }
         if !issuer.accepts_audience(jws.claims()) {

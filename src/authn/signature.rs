@@ -11,36 +11,31 @@ use superboring::sign::{RsaPssSaltlen, Verifier};
 
 use super::Algorithm;
 use super::jwk::{Key, PublicKey};
-use super::jws::Jws;
 use crate::host::{HashFunction, Host};
 
-/// True if `key` made the token's signature by `algorithm`. False too when the two don't fit.
-pub(super) fn verifies(key: &Key, algorithm: Algorithm, jws: &Jws<'_>, host: &mut dyn Host) -> bool {
-    if !key.fits(algorithm) || jws.signature().len() != key.signature_len() {
+/// True if `key` made the signature of `text` by `algorithm`. False too when the two don't fit.
+pub(super) fn verifies(key: &Key, algorithm: Algorithm, text: &[u8], signature: &[u8], host: &mut dyn Host) -> bool {
+    if !key.fits(algorithm) || signature.len() != key.signature_len() {
         return false;
     }
-    by_host(key, algorithm, jws, host).unwrap_or_else(|| in_rust(key, algorithm, jws))
+    by_host(key, algorithm, text, signature, host).unwrap_or_else(|| in_rust(key, algorithm, text, signature))
 }
 
 /// `None` when the host can't check signatures, or not this kind.
-fn by_host(key: &Key, algorithm: Algorithm, jws: &Jws<'_>, host: &mut dyn Host) -> Option<bool> {
+fn by_host(key: &Key, algorithm: Algorithm, text: &[u8], signature: &[u8], host: &mut dyn Host) -> Option<bool> {
     let hash = match algorithm {
         Algorithm::RS256 | Algorithm::ES256 => HashFunction::Sha256,
         Algorithm::RS384 | Algorithm::ES384 => HashFunction::Sha384,
         Algorithm::RS512 => HashFunction::Sha512,
         Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 | Algorithm::EdDSA => return None,
     };
-    let text = jws.signed().as_bytes();
     match algorithm {
-        Algorithm::ES256 | Algorithm::ES384 => {
-            host.verify_signature(hash, key.spki(), &ecdsa_der(jws.signature())?, text)
-        }
-        _ => host.verify_signature(hash, key.spki(), jws.signature(), text),
+        Algorithm::ES256 | Algorithm::ES384 => host.verify_signature(hash, key.spki(), &ecdsa_der(signature)?, text),
+        _ => host.verify_signature(hash, key.spki(), signature, text),
     }
 }
 
-fn in_rust(key: &Key, algorithm: Algorithm, jws: &Jws<'_>) -> bool {
-    let (text, signature) = (jws.signed().as_bytes(), jws.signature());
+fn in_rust(key: &Key, algorithm: Algorithm, text: &[u8], signature: &[u8]) -> bool {
     match key.public() {
         PublicKey::Rsa(key) => {
             let (digest, padding) = match algorithm {
@@ -93,7 +88,27 @@ fn ecdsa_der(raw: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::ecdsa_der;
+    use super::*;
+    use crate::authn::json;
+    use crate::host::MemoryHost;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    /// RFC 8037 appendix A.4: its payload is no JSON, so that it can't be a token.
+    #[test]
+    fn the_example_of_rfc_8037_verifies() {
+        let jwk = br#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let key = Key::parse(&json::object(jwk).unwrap(), &[Algorithm::EdDSA]).unwrap();
+        let text = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+        let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+        let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let host = &mut MemoryHost::default();
+        assert!(verifies(&key, Algorithm::EdDSA, text, &signature, host));
+        assert!(!verifies(&key, Algorithm::ES256, text, &signature, host));
+        assert!(!verifies(&key, Algorithm::EdDSA, &text[1..], &signature, host));
+        signature[5] ^= 1;
+        assert!(!verifies(&key, Algorithm::EdDSA, text, &signature, host));
+    }
 
     #[test]
     fn der_numbers_are_minimal_and_positive() {
