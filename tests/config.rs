@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test's helpers may panic as the test may
 
-use std::path::PathBuf;
+mod common;
 
 use bartizan::config::{Policy, parse_with};
-
-fn data(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/config").join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+use common::{broken, data};
+use proptest::prelude::*;
+use serde_json::Value;
 
 fn environment(name: &str) -> Option<String> {
     (name == "BARTIZAN_HASH_KEY").then(|| "0123456789abcdef".to_owned())
@@ -30,32 +28,6 @@ fn the_good_document_compiles() {
     assert!(policy.route("/v1/embeddings").is_none());
 }
 
-#[derive(serde::Deserialize)]
-struct Case {
-    name: String,
-    edits: Vec<Edit>,
-    errors: Vec<String>,
-}
-
-#[derive(serde::Deserialize)]
-struct Edit {
-    from: String,
-    to: String,
-}
-
-fn broken() -> Vec<(Case, String)> {
-    let good = data("good.yaml");
-    let cases: Vec<Case> = serde_norway::from_str(&data("broken.yaml")).unwrap();
-    let edited = cases.into_iter().map(|case| {
-        let text = case.edits.iter().fold(good.clone(), |text, edit| {
-            assert_eq!(text.matches(&edit.from).count(), 1, "{}: {:?} must stand there once", case.name, edit.from);
-            text.replace(&edit.from, &edit.to)
-        });
-        (case, text)
-    });
-    edited.collect()
-}
-
 #[test]
 fn every_broken_document_says_what_is_wrong_and_where() {
     let mut failures = String::new();
@@ -66,4 +38,85 @@ fn every_broken_document_says_what_is_wrong_and_where() {
         }
     }
     assert!(failures.is_empty(), "{failures}");
+}
+
+#[test]
+fn more_errors_than_anybody_reads_are_counted() {
+    let roles: Vec<String> = (0..1000).map(|number| format!("r{number}: {{}}")).collect();
+    let errors = from_yaml(&format!("version: 1\nroles: {{ {} }}\n", roles.join(", "))).unwrap_err();
+    assert_eq!(errors.len(), 65);
+    assert!(
+        errors[64].starts_with("document: ") && errors[64].ends_with(" more errors are not shown"),
+        "{}",
+        errors[64]
+    );
+}
+
+/// The document with one value replaced, at a random place, by something else.
+fn spoiled() -> impl Strategy<Value = Value> {
+    let good: Value = serde_norway::from_str(&data("good.yaml")).unwrap();
+    let mut places = Vec::new();
+    pointers(&good, &mut String::new(), &mut places);
+    let other = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+        Just(serde_json::json!([])),
+        Just(serde_json::json!({})),
+        Just(serde_json::json!({ "": [1] })),
+    ];
+    prop::collection::vec((prop::sample::select(places), other), 1..6).prop_map(move |edits| {
+        edits.into_iter().fold(good.clone(), |mut document, (place, value)| {
+            if let Some(node) = document.pointer_mut(&place) {
+                *node = value;
+            }
+            document
+        })
+    })
+}
+
+fn pointers(node: &Value, at: &mut String, places: &mut Vec<String>) {
+    places.push(at.clone());
+    let length = at.len();
+    let mut below = |key: String, node: &Value, at: &mut String| {
+        at.push('/');
+        at.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        pointers(node, at, places);
+        at.truncate(length);
+    };
+    match node {
+        Value::Object(entries) => entries.iter().for_each(|(key, node)| below(key.clone(), node, at)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, node)| below(index.to_string(), node, at)),
+        _ => {}
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_policy_or_errors(bytes: Vec<u8>) {
+        prop_assert!(Policy::from_json(&bytes, &environment).is_err_and(|errors| !errors.is_empty()));
+    }
+
+    #[test]
+    fn any_yaml_text_is_a_policy_or_errors(text in "[a-z0-9:{}\\[\\], \"'\\-\n&*#|>!]{0,200}") {
+        prop_assert!(from_yaml(&text).is_err_and(|errors| !errors.is_empty()));
+    }
+
+    /// Whatever stands where: no panic, and every error names a place and says something in one line.
+    #[test]
+    fn spoiled_documents_never_panic(document in spoiled()) {
+        if let Err(errors) = Policy::from_json(document.to_string().as_bytes(), &environment) {
+            prop_assert!(!errors.is_empty());
+            for error in &errors {
+                let line = error.to_string();
+                prop_assert!(!error.message.is_empty() && !line.contains(['\n', '\r']), "{line:?}");
+            }
+            let mut places: Vec<_> = errors.iter().map(|error| &error.path).collect();
+            places.sort();
+            places.dedup();
+            prop_assert_eq!(places.len(), errors.len(), "one message a place: {:?}", errors);
+        }
+    }
 }

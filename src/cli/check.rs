@@ -63,7 +63,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     files.dedup();
     let mut reports = Vec::new();
     for file in &files {
-        reports.push(check_text(file.display().to_string(), &read_text(file)?));
+        let is_json = file.extension().is_some_and(|extension| extension == "json");
+        reports.push(check_text(file.display().to_string(), &read_text(file)?, is_json));
     }
     let ok = reports.iter().all(|report| report.errors.is_empty());
     if arguments.json {
@@ -95,8 +96,8 @@ fn lines(reports: &[FileReport]) -> String {
     text
 }
 
-fn check_text(file: String, text: &str) -> FileReport {
-    let found = source::find(text);
+fn check_text(file: String, text: &str, is_json: bool) -> FileReport {
+    let found = source::find(text, is_json);
     let errors = found.errors.into_iter().map(|error| card(None, &KeyPath::root(), &error)).collect();
     let mut report = FileReport { file, policies: Vec::new(), errors, notes: found.notes };
     for source in found.sources {

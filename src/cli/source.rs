@@ -51,9 +51,9 @@ pub(super) struct Found {
     pub(super) notes: Vec<String>,
 }
 
-/// Finds all policies of a file.
-pub(super) fn find(text: &str) -> Found {
-    let trees = read_parts(text);
+/// Finds all policies of a file; one that is called JSON must be JSON.
+pub(super) fn find(text: &str, is_json: bool) -> Found {
+    let trees = if is_json { vec![read_json(text.as_bytes(), MAX_FILE_DEPTH)] } else { read_parts(text) };
     let several = trees.len() > 1;
     let mut found = Found::default();
     for (place, tree) in trees.into_iter().enumerate() {
@@ -70,7 +70,7 @@ pub(super) fn find(text: &str) -> Found {
 /// JSON is read as JSON, so that its errors are JSON's; anything else is YAML, one tree a document.
 fn read_parts(text: &str) -> Vec<ReadTree> {
     if text.trim_start().starts_with('{') {
-        let tree = read_json(text.as_bytes());
+        let tree = read_json(text.as_bytes(), MAX_FILE_DEPTH);
         if tree.root.is_some() {
             return vec![tree];
         }
@@ -81,19 +81,23 @@ fn read_parts(text: &str) -> Vec<ReadTree> {
     read_yaml(text)
 }
 
+/// The most YAML documents that are read of one file.
+const MAX_PARTS: usize = 256;
+
 fn read_yaml(text: &str) -> Vec<ReadTree> {
     let mut trees = Vec::new();
-    for document in serde_norway::Deserializer::from_str(text) {
+    for document in serde_norway::Deserializer::from_str(text).take(MAX_PARTS) {
         let tree = read_with(document, MAX_FILE_DEPTH);
-        let empty =
-            tree.root.is_none() && tree.faults.iter().all(|fault| fault.path.steps().is_empty() && fault.is_null);
-        // An empty part (`---` at the end) is nothing to complain about, unless there is nothing else.
-        if !empty {
-            trees.push(tree);
+        let whole = tree.root.is_some();
+        // An empty part (`---` at the end) is nothing to complain about.
+        if !whole && tree.faults.iter().all(|fault| fault.path.steps().is_empty() && fault.is_null) {
+            continue;
         }
-    }
-    if trees.is_empty() {
-        trees.push(read_json(b"null"));
+        trees.push(tree);
+        // After a syntax error the reader would repeat it for ever.
+        if !whole {
+            break;
+        }
     }
     trees
 }

@@ -24,7 +24,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant)] // there is one in a process
 enum Command {
-    /// Make RS256, ES256 and EdDSA keys (DIR/rs256.pem, es256.pem, eddsa.pem) and DIR/jwks.json
+    /// Make keys (DIR/rs256.pem, es256.pem, eddsa.pem) and their public key set (DIR/jwks.json)
     Keys(Keys),
     /// Sign a token and print it
     Sign(Sign),
@@ -34,12 +34,33 @@ enum Command {
 struct Keys {
     /// Where to write; made when it does not exist
     dir: PathBuf,
+    /// Which keys, parted by commas
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Kind::Rs256, Kind::Es256, Kind::Eddsa])]
+    algorithms: Vec<Kind>,
     /// Replace keys that are already there
     #[arg(long)]
     force: bool,
     /// Print the files and the key set as JSON; otherwise the key set stands ready for the policy
     #[arg(long)]
     json: bool,
+}
+
+/// A kind of key, named as its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Rs256,
+    Es256,
+    Eddsa,
+}
+
+impl Kind {
+    const fn file(self) -> &'static str {
+        match self {
+            Kind::Rs256 => "rs256.pem",
+            Kind::Es256 => "es256.pem",
+            Kind::Eddsa => "eddsa.pem",
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -159,9 +180,9 @@ fn keys(arguments: &Keys) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     let mut jwks = Vec::new();
     let mut files = Vec::new();
-    for name in ["rs256", "es256", "eddsa"] {
-        let path = dir.join(format!("{name}.pem"));
-        let key = if path.exists() && !arguments.force { read_key(&path)? } else { make_key(name, &path)? };
+    for kind in &arguments.algorithms {
+        let path = dir.join(kind.file());
+        let key = if path.exists() && !arguments.force { read_key(&path)? } else { make_key(*kind, &path)? };
         jwks.push(Value::Object(key.to_jwk()?));
         files.push(path.display().to_string());
     }
@@ -175,11 +196,11 @@ fn keys(arguments: &Keys) -> anyhow::Result<()> {
     print(&format!("# for authn.issuers[...].jwks of a policy; private keys: {}\ninline: {jwks}\n", files.join(", ")))
 }
 
-fn make_key(name: &str, path: &Path) -> anyhow::Result<Key> {
-    let key = match name {
-        "rs256" => Key::Rs256(RS256KeyPair::generate(2048).map_err(|error| anyhow!("{error}"))?),
-        "es256" => Key::Es256(ES256KeyPair::generate()),
-        _ => Key::EdDsa(Ed25519KeyPair::generate()),
+fn make_key(kind: Kind, path: &Path) -> anyhow::Result<Key> {
+    let key = match kind {
+        Kind::Rs256 => Key::Rs256(RS256KeyPair::generate(2048).map_err(|error| anyhow!("{error}"))?),
+        Kind::Es256 => Key::Es256(ES256KeyPair::generate()),
+        Kind::Eddsa => Key::EdDsa(Ed25519KeyPair::generate()),
     };
     write_private(path, &key.to_pem()?)?;
     Ok(key)

@@ -30,7 +30,7 @@ pub struct Parsed {
 
 /// Reads a document from JSON: at most 1 MiB, 32 levels, UTF-8, no key twice, nothing after it.
 pub fn parse_json(bytes: &[u8]) -> Parsed {
-    parse(tree::read_json(bytes))
+    parse(tree::read_json(bytes, tree::MAX_DEPTH))
 }
 
 /// Reads a document from any serde format, with the same checks as JSON but for the size.
@@ -113,7 +113,12 @@ impl Parsed {
     /// All errors: those of form and then those of meaning, without the ones that only follow from
     /// a value that was refused already; at most one for each place.
     pub(super) fn merge(mut self, meaning: Vec<ConfigError>) -> Vec<ConfigError> {
+        let mut hidden = 0_usize;
         for mut error in meaning {
+            if self.errors.len() >= MAX_ERRORS {
+                hidden += 1;
+                continue;
+            }
             if let Some(tree) = &self.tree {
                 error.path = tree.original_path(&error.path);
             }
@@ -124,6 +129,10 @@ impl Parsed {
             if !self.errors.iter().any(|known| known.path == error.path) {
                 self.errors.push(error);
             }
+        }
+        if hidden > 0 {
+            let message = format!("{hidden} more errors are not shown");
+            self.errors.push(ConfigError { path: KeyPath::root(), message });
         }
         self.errors
     }

@@ -57,7 +57,7 @@ pub(crate) struct ReadTree {
 }
 
 /// Reads JSON. Nothing may follow the document.
-pub(crate) fn read_json(bytes: &[u8]) -> ReadTree {
+pub(crate) fn read_json(bytes: &[u8], max_depth: usize) -> ReadTree {
     if bytes.len() > MAX_DOCUMENT_BYTES {
         let message = format!("{} bytes, expected at most {MAX_DOCUMENT_BYTES}", bytes.len());
         return ReadTree {
@@ -66,7 +66,7 @@ pub(crate) fn read_json(bytes: &[u8]) -> ReadTree {
         };
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    read(MAX_DEPTH, |seed| {
+    read(max_depth, |seed| {
         let node = seed.deserialize(&mut deserializer).map_err(|error| format!("not valid JSON: {error}"))?;
         deserializer.end().map_err(|error| format!("text after the document: {error}"))?;
         Ok(node)
@@ -365,7 +365,11 @@ mod tests {
     use super::*;
 
     fn faults(json: &str) -> Vec<String> {
-        read_json(json.as_bytes()).faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect()
+        read_json(json.as_bytes(), MAX_DEPTH)
+            .faults
+            .iter()
+            .map(|fault| format!("{}: {}", fault.path, fault.message))
+            .collect()
     }
 
     #[test]
@@ -390,7 +394,7 @@ mod tests {
 
     #[test]
     fn whole_floats_are_integers() {
-        let tree = read_json(b"[60.0, -1.0, 1.5, 1e300]").root.unwrap();
+        let tree = read_json(b"[60.0, -1.0, 1.5, 1e300]", MAX_DEPTH).root.unwrap();
         let mut text = String::new();
         tree.write_canonical(&mut text);
         assert_eq!(text, "[60,-1,1.5,1e+300]");
@@ -398,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_cut_keeps_the_indices_of_the_rest() {
-        let mut tree = read_json(br#"{"a": [10, 11, {"b": 1}]}"#).root.unwrap();
+        let mut tree = read_json(br#"{"a": [10, 11, {"b": 1}]}"#, MAX_DEPTH).root.unwrap();
         let path = KeyPath::root().key("a").index(0);
         assert!(tree.cut(path.steps()));
         assert!(!tree.cut(path.steps()));

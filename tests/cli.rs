@@ -1,0 +1,359 @@
+//! The command line as its users meet it: the real binary, its output and its exit codes.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test's helpers may panic as the test may
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{broken, data};
+use serde_json::{Value, json};
+
+/// A folder of this test's own, gone when it ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("bartizan-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn bartizan(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bartizan"))
+        .args(arguments)
+        .env("BARTIZAN_HASH_KEY", "0123456789abcdef")
+        .env_remove("NO_SUCH_KEY")
+        .output()
+        .unwrap()
+}
+
+fn check(files: &[&Path]) -> (i32, Vec<String>) {
+    let mut arguments = vec!["check"];
+    arguments.extend(files.iter().map(|file| file.to_str().unwrap()));
+    let output = bartizan(&arguments);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap(), text.lines().map(ToOwned::to_owned).collect())
+}
+
+/// The messages for one file, without its name.
+fn check_text(folder: &Folder, name: &str, text: &str) -> (i32, Vec<String>) {
+    let file = folder.file(name, text);
+    let prefix = format!("{}: ", file.display());
+    let (code, lines) = check(&[&file]);
+    (code, lines.iter().map(|line| line.strip_prefix(&prefix).unwrap_or(line).to_owned()).collect())
+}
+
+fn good_json() -> Value {
+    serde_norway::from_str(&data("good.yaml")).unwrap()
+}
+
+fn wasm_filter(configuration: Value, switch: bool) -> Value {
+    json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": {
+            "name": "bartizan", "root_id": "bartizan", "failure_policy": "FAIL_RELOAD",
+            "allow_on_headers_stop_iteration": switch,
+            "vm_config": {
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": { "local": { "filename": "bartizan.wasm" } },
+                "environment_variables": { "key_values": { "BARTIZAN_HASH_KEY": "0123456789abcdef" } }
+            },
+            "configuration": configuration
+        }
+    })
+}
+
+fn string_value(policy: &Value) -> Value {
+    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy.to_string() })
+}
+
+fn bootstrap(filter: &Value) -> Value {
+    json!({ "static_resources": { "listeners": [{ "name": "l", "filter_chains": [{ "filters": [{
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "http_filters": [{ "name": "bartizan", "typed_config": filter }, { "name": "router", "typed_config": null }]
+        }
+    }] }] }] } })
+}
+
+const IN_BOOTSTRAP: &str =
+    "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.config";
+
+#[test]
+fn good_documents_are_ok_in_every_file_that_may_hold_one() {
+    let folder = Folder::new("good");
+    let policy = good_json();
+    let mut weak = policy.clone();
+    weak["holdHeaders"] = false.into();
+    weak["audit"]["upstreamHeaders"] = json!([]);
+    let structure = json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": policy });
+    let plugin = json!({
+        "apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin", "metadata": { "name": "bartizan" },
+        "spec": {
+            "pluginConfig": weak,
+            "vmConfig": { "env": [{ "name": "BARTIZAN_HASH_KEY", "value": "0123456789abcdef" }] }
+        }
+    });
+    let filter = wasm_filter(string_value(&policy), true);
+    let ecds = json!({ "version_info": "1", "resources": [{
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "name": "x", "typed_config": filter
+    }] });
+    let envoy_filter = json!({
+        "apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter", "metadata": { "name": "bartizan" },
+        "spec": { "configPatches": [{ "patch": { "operation": "INSERT_BEFORE", "value": {
+            "name": "bartizan",
+            "typed_config": {
+                "@type": "type.googleapis.com/udpa.type.v1.TypedStruct",
+                "type_url": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                "value": { "config": filter["config"] }
+            }
+        } } }] }
+    });
+    for (name, file) in [
+        ("plain.json", policy.clone()),
+        ("plugin.json", plugin),
+        ("bootstrap.json", bootstrap(&filter)),
+        ("struct.json", bootstrap(&wasm_filter(structure, true))),
+        ("ecds.json", ecds),
+        ("envoyfilter.json", envoy_filter),
+    ] {
+        for (name, text) in [
+            (name.to_owned(), file.to_string()),
+            (name.replace(".json", ".yaml"), serde_norway::to_string(&file).unwrap()),
+        ] {
+            let (code, lines) = check_text(&folder, &name, &text);
+            assert_eq!(code, 0, "{name}: {lines:#?}");
+            assert!(lines[0].starts_with("ok: policy llm-prod, digest "), "{name}: {lines:#?}");
+            assert_eq!(lines.len(), 1, "{name}: {lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn broken_documents_give_the_messages_of_the_table() {
+    let folder = Folder::new("broken");
+    for (case, text) in broken() {
+        let (code, lines) = check_text(&folder, "policy.yaml", &text);
+        if case.name == "a variable that is not there" {
+            // The environment of this process is not the VM's.
+            assert_eq!(code, 0);
+            assert_eq!(lines[1], "note: the VM's environment must have NO_SUCH_KEY; not set here");
+            continue;
+        }
+        assert_eq!(code, 1, "{}", case.name);
+        assert_eq!(lines, case.errors, "{}", case.name);
+    }
+}
+
+#[test]
+fn what_stands_around_a_policy_must_fit_it() {
+    let folder = Folder::new("around");
+    let policy = good_json();
+    let mut weak = policy.clone();
+    weak["holdHeaders"] = false.into();
+    weak["audit"]["upstreamHeaders"] = json!([]);
+    weak["audit"]["hashKey"]["fromEnv"] = "ANOTHER_KEY".into();
+    let plugin = |config: &Value, strategy: &str| {
+        json!({
+            "apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin",
+            "spec": {
+                "failStrategy": strategy, "pluginConfig": config,
+                "vmConfig": { "env": [{ "name": "BARTIZAN_HASH_KEY", "valueFrom": "HOST" }] }
+            }
+        })
+        .to_string()
+    };
+    let (code, lines) = check_text(&folder, "plugin.json", &plugin(&policy, "FAIL_CLOSE"));
+    assert_eq!(code, 1);
+    assert!(lines[0].starts_with("spec.pluginConfig.holdHeaders: true, but a WasmPlugin can't set"), "{lines:#?}");
+    assert_eq!(lines[1], "note: the proxy's own environment must have BARTIZAN_HASH_KEY");
+
+    let (code, lines) = check_text(&folder, "plugin.json", &plugin(&weak, "FAIL_OPEN"));
+    let missing = "spec.pluginConfig.audit.hashKey.fromEnv: the VM's environment has no variable ANOTHER_KEY \
+                   (vm_config.environment_variables)";
+    let open = "note: spec.pluginConfig: FAIL_OPEN: requests pass unguarded while the VM is down";
+    assert_eq!((code, lines), (1, vec![missing.to_owned(), open.to_owned()]));
+
+    let strong = bootstrap(&wasm_filter(string_value(&policy), false)).to_string();
+    let (code, lines) = check_text(&folder, "envoy.json", &strong);
+    let expected = format!(
+        "{IN_BOOTSTRAP}.allow_on_headers_stop_iteration: must be true, because the policy has holdHeaders: true; \
+         without it every request with a body hangs"
+    );
+    assert_eq!((code, lines), (1, vec![expected]));
+
+    weak["audit"]["hashKey"]["fromEnv"] = "BARTIZAN_HASH_KEY".into();
+    let (code, lines) =
+        check_text(&folder, "envoy.json", &bootstrap(&wasm_filter(string_value(&weak), true)).to_string());
+    let expected = format!(
+        "{IN_BOOTSTRAP}.allow_on_headers_stop_iteration: true, but the policy does not have holdHeaders: true; \
+         set both or neither"
+    );
+    assert_eq!((code, lines), (1, vec![expected]));
+}
+
+#[test]
+fn errors_inside_an_envoy_file_have_the_path_of_the_file() {
+    let folder = Folder::new("inside");
+    let mut policy = good_json();
+    policy["roles"]["analyst"]["quotas"][1]["window"] = "1 h".into();
+    let (code, lines) =
+        check_text(&folder, "envoy.json", &bootstrap(&wasm_filter(string_value(&policy), true)).to_string());
+    assert_eq!(code, 1);
+    let expected = format!("{IN_BOOTSTRAP}.configuration.value.roles.analyst.quotas[1].window: expected a duration");
+    assert!(lines[0].starts_with(&expected), "{lines:#?}");
+}
+
+#[test]
+fn several_documents_and_several_files() {
+    let folder = Folder::new("several");
+    let good = data("good.yaml");
+    let other = good.replace("name: llm-prod", "name: llm-test").replace("guard: strict", "guard: lax");
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nspec: {}\n";
+    let both = folder.file("b.yaml", &format!("{good}---\n{deployment}---\n{other}"));
+    let one = folder.file("a.yaml", &good);
+    let (code, lines) = check(&[&both, &one]);
+    assert_eq!(code, 1);
+    assert!(lines[0].starts_with(&format!("{}: ok: policy llm-prod", one.display())), "{lines:#?}");
+    assert!(lines[1].starts_with(&format!("{}: ok: policy llm-prod", both.display())), "{lines:#?}");
+    assert!(
+        lines[2].starts_with(&format!("{} (part 3): roles.anonymous.guard: unknown guard", both.display())),
+        "{lines:#?}"
+    );
+    assert_eq!(lines[3], format!("{}: note: a Deployment: not looked at", both.display()));
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+}
+
+#[test]
+fn files_without_a_policy_are_findings() {
+    let folder = Folder::new("without");
+    for (name, text, expected) in [
+        ("empty.yaml", "", "document: no Bartizan policy"),
+        ("comment.yaml", "# nothing\n", "document: no Bartizan policy"),
+        ("other.yaml", "apiVersion: v1\nkind: Service\n", "document: no Bartizan policy"),
+        ("list.yaml", "[1, 2]", "document: expected an object"),
+        ("bad.json", "{\"version\": 1,}", "document: not valid JSON: "),
+        ("bad.yaml", "version: [1\n", "version[1]: "),
+        ("bare.yaml", "kind: WasmPlugin\napiVersion: x/v1\nspec: {}\n", "spec.pluginConfig: missing, but required"),
+    ] {
+        let (code, lines) = check_text(&folder, name, text);
+        assert_eq!(code, 1, "{name}");
+        assert!(lines[0].starts_with(expected), "{name}: {lines:#?}");
+    }
+}
+
+#[test]
+fn json_output_holds_the_same() {
+    let folder = Folder::new("json");
+    let good = folder.file("good.yaml", &data("good.yaml"));
+    let bad = folder.file("bad.yaml", &data("good.yaml").replace("guard: strict", "guard: lax"));
+    let output = bartizan(&["check", "--json", bad.to_str().unwrap(), good.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    assert_eq!(report["files"][0]["errors"][0]["path"], "roles.anonymous.guard");
+    assert_eq!(report["files"][1]["policies"][0]["name"], "llm-prod");
+    assert_eq!(report["files"][1]["policies"][0]["digest"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn wrong_usage_is_one_line_and_exit_2() {
+    for arguments in
+        [&["chek"][..], &["check"], &["check", "--nope", "x"], &["check", "/no/such/file"], &["token", "sign"]]
+    {
+        let output = bartizan(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with("bartizan: ") && text.lines().count() == 1, "{arguments:?}: {text}");
+    }
+    assert_eq!(bartizan(&["--help"]).status.code(), Some(0));
+    assert_eq!(bartizan(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn tokens_are_what_the_filter_takes() {
+    use bartizan::authn::Authenticator;
+    use bartizan::config::{Errors, KeyPath, document};
+    use bartizan::host::{MemoryHost, Timestamp};
+
+    let folder = Folder::new("token");
+    let dir = folder.0.to_str().unwrap();
+    let output = bartizan(&["token", "keys", dir, "--algorithms", "es256,eddsa", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let jwks = serde_json::from_slice::<Value>(&output.stdout).unwrap()["jwks"].clone();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(folder.0.join("es256.pem")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let section: document::Authn = serde_json::from_value(json!({ "issuers": [{
+        "issuer": "https://idp.example.com", "audiences": ["llm"], "algorithms": ["ES256", "EdDSA"],
+        "jwks": { "inline": jwks }, "claims": { "roles": "/realm_access/roles", "tenant": "/tenant" }
+    }] }))
+    .unwrap();
+    let mut errors = Errors::default();
+    let roles = ["analyst".to_owned(), "guest".to_owned()];
+    let authn = Authenticator::compile(&section, &KeyPath::root(), &roles, &mut errors).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = Timestamp::from_secs(now.as_secs());
+    for (key, ttl, accepted) in [
+        ("es256.pem", "60", true),
+        ("eddsa.pem", "60", true),
+        ("es256.pem", "-600", false),
+        ("eddsa.pem", "-600", false),
+    ] {
+        let key = folder.0.join(key);
+        let output = bartizan(&[
+            "token",
+            "sign",
+            "--key",
+            key.to_str().unwrap(),
+            "--issuer",
+            "https://idp.example.com",
+            "--audience",
+            "llm",
+            "--subject",
+            "alice",
+            "--roles",
+            "analyst,guest",
+            "--roles-at",
+            "/realm_access/roles",
+            "--tenant",
+            "acme",
+            "--ttl",
+            ttl,
+            "--claim",
+            "email_verified=true",
+            "--claim",
+            "/a/b=text",
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let token = String::from_utf8(output.stdout).unwrap();
+        let verdict = authn.verify(token.trim().as_bytes(), now, &mut MemoryHost::at(now));
+        match verdict {
+            Ok(caller) => {
+                assert!(accepted);
+                assert_eq!((caller.subject(), caller.tenant(), caller.roles().len()), ("alice", Some("acme"), 2));
+            }
+            Err(denial) => assert!(!accepted, "{denial:?}"),
+        }
+    }
+}
