@@ -104,6 +104,12 @@ proptest! {
         prop_assert!(from_yaml(&text).is_err_and(|errors| !errors.is_empty()));
     }
 
+}
+
+proptest! {
+    // Each case compiles all the rules.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     /// Whatever stands where: no panic, and every error names a place and says something in one line.
     #[test]
     fn spoiled_documents_never_panic(document in spoiled()) {

@@ -195,7 +195,7 @@ fn policy(config: Option<&Path>) -> anyhow::Result<Policy> {
         Some(path) => read_text(path)?,
         None => SHIPPED.to_owned(),
     };
-    let found = source::find(&text);
+    let found = source::find(&text, false);
     let Some(source) = found.sources.into_iter().next() else { bail!("no policy in the file: see `bartizan check`") };
     Policy::compile(source.parsed, &|name| std::env::var(name).ok()).map_err(|errors| {
         let first = errors.first().map(|error| format!("{}: {}", error.path, error.message)).unwrap_or_default();
