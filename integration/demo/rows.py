@@ -79,7 +79,7 @@ def no_token(c: Caller) -> str:
 
 
 def expired(c: Caller) -> str:
-    return says(c.chat(user("Hello"), token=c.issuer.token("alice", ["analyst"], expired=True)))
+    return says(c.chat(user("Hello"), token=c.issuer.token("alice", ["analyst"], seconds=-3600)))
 
 
 def forbidden_model(c: Caller) -> str:

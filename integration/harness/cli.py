@@ -20,17 +20,22 @@ def check(path: Path) -> tuple[int, str]:
 
 
 class DevIssuer:
-    """The development issuer: keys and tokens by `bartizan token`."""
+    """The development issuer: keys and tokens by `bartizan token`. The keys in `folder` are kept over runs."""
 
     def __init__(self, folder: Path):
-        from .tokens import Key
-
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.key = Key("ES256", "dev")
-        self.keys = [self.key.jwk]
+        if not (folder / "jwks.json").exists():
+            self._run("token", "keys", str(folder), "--force")
+        self.keys: list[dict] = json.loads((folder / "jwks.json").read_text())["keys"]
 
-    def token(self, subject: str, roles: list[str], lifetime: str = "1h", expired: bool = False) -> str:
-        from .tokens import claims
+    def token(self, subject: str, roles: list[str], seconds: int = 3600, key: str = "es256") -> str:
+        return self._run(
+            "token", "sign", "--key", str(self.folder / f"{key}.pem"), "--issuer", ISSUER, "--audience", AUDIENCE,
+            "--subject", subject, "--roles", ",".join(roles), "--tenant", "acme", "--ttl", str(seconds),
+        ).strip()  # fmt: skip
 
-        return self.key.sign(claims(subject, roles, lifetime=-3600 if expired else 86400))
+    def _run(self, *arguments: str) -> str:
+        done = bartizan(*arguments)
+        if done.returncode != 0:
+            raise RuntimeError(f"bartizan {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout

@@ -1,0 +1,1 @@
+"""`make bench`: what Bartizan costs beside no filter."""
