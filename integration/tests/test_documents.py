@@ -19,7 +19,7 @@ BROKEN = {
     "empty key set": (lambda d: d["authn"]["issuers"][0].update(jwks={"inline": {"keys": []}}),
                       "authn.issuers[0].jwks.inline.keys"),
     "key too small": (lambda d: d["authn"]["issuers"][0]["jwks"]["inline"].update(keys=[Key("RS256", "small", 1024).jwk]),
-                      "authn.issuers[0].jwks.inline.keys[0]"),
+                      "authn.issuers[0].jwks.inline.keys[0].n"),
     "rule that does not compile": (lambda d: d.update(rules={"custom": [
         {"id": "X-1", "title": "broken", "keywords": ["a"], "pattern": "a("}]}), "rules.custom[0].pattern"),
     "rule id that does not exist": (lambda d: d.update(rules={"disable": ["PI-9999"]}), "rules.disable[0]"),
