@@ -3,6 +3,7 @@
 //! A [`Scanner`] is compiled once per policy and is immutable. It decides nothing: the guard of the
 //! policy turns scores and findings into a verdict (`transaction`).
 
+mod conversation;
 mod decode;
 mod engine;
 mod near;
@@ -21,6 +22,7 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
+pub use conversation::VerdictMemory;
 use engine::Engine;
 use rulefile::Bundle;
 use text::Scan;
@@ -184,8 +186,13 @@ impl Scanner {
     /// Scans the texts of one request. Linear in their length; never fails: what the budget did not
     /// reach is reported as not complete.
     pub fn scan(&self, texts: &[Text<'_>], budget: Budget) -> Report {
-        let mut scan = Scan::new(&self.engine, self.scorer, budget);
-        Report { texts: texts.iter().map(|text| scan.text(text.text, text.zone)).collect(), joints: Vec::new() }
+        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), texts, None)
+    }
+
+    /// The same, where texts that an earlier request brought are not scanned again and cost no budget.
+    /// The memory must have been used with this scanner alone.
+    pub fn scan_with(&self, memory: &mut VerdictMemory, texts: &[Text<'_>], budget: Budget) -> Report {
+        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), texts, Some(memory))
     }
 
     /// One score from 0 to 100 for a text: its attack findings, without those that `muted` names, and the learned part.

@@ -23,7 +23,7 @@ pub(super) const fn points(level: Level) -> u8 {
 
 /// The score of a text.
 pub(super) fn combine(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> u8 {
-    let counted: Vec<(&Finding, u8)> = report
+    let mut counted: Vec<(&Finding, u8)> = report
         .findings
         .iter()
         .filter_map(|finding| {
@@ -32,6 +32,7 @@ pub(super) fn combine(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(Ru
                 .then(|| (finding, weight(card, finding)))
         })
         .collect();
+    counted.sort_by_key(|(finding, _)| finding.span.start);
     let rules = densest(cards.len(), &counted);
     let learned = report.learned.unwrap_or(0.0).clamp(0.0, 1.0);
     ((1.0 - (1.0 - rules) * (1.0 - learned)) * 100.0).round().clamp(0.0, 100.0) as u8

@@ -74,6 +74,15 @@ impl<'e> Scan<'e> {
         report
     }
 
+    /// Scans two neighbouring texts as one: rules alone, and not out of the budget for text, which both have paid.
+    pub fn joined(&mut self, text: &str, zone: Zone) -> TextReport {
+        let (scorer, left) = (std::mem::take(&mut self.scorer), self.left.scan_bytes);
+        self.left.scan_bytes = text.len();
+        let report = self.text(text, zone);
+        (self.scorer, self.left.scan_bytes) = (scorer, left);
+        report
+    }
+
     /// Everything about one text, in pieces.
     fn views(&mut self, text: &str, zone: Zone, place: &Place, depth: usize, report: &mut TextReport) {
         let mut start = 0;
