@@ -418,3 +418,18 @@ fn the_seed_pipelines_form_works() {
     let body: Value = serde_json::from_slice(&run.outcome.unwrap_err().body).unwrap();
     assert_eq!(body["error"]["code"], "scan.injection");
 }
+
+#[test]
+fn a_long_conversation_costs_its_new_text() {
+    let mut road = Road::new(|d| d["limits"] = json!({ "maxScanBytes": 6000 }));
+    let part = |word: &str| json!({ "role": "user", "content": format!("{word} walls stand on a hill. ").repeat(100) });
+    let talk = |parts: &[&str]| {
+        let messages: Vec<Value> = parts.iter().map(|word| part(word)).collect();
+        json!({ "model": "small", "messages": messages })
+    };
+    assert_eq!(road.chat(&talk(&["white", "grey", "black"])).reason(), "body.unscanned", "three at once are too much");
+    let mut road = Road::new(|d| d["limits"] = json!({ "maxScanBytes": 6000 }));
+    assert_eq!(road.chat(&talk(&["white"])).reason(), "");
+    assert_eq!(road.chat(&talk(&["white", "grey"])).reason(), "");
+    assert_eq!(road.chat(&talk(&["white", "grey", "black"])).reason(), "", "two of the three are remembered");
+}

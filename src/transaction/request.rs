@@ -128,7 +128,7 @@ impl Transaction {
         self.note_limits(&charged);
 
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };
-        let (judgement, places) = scan.run(host);
+        let (judgement, places) = scan.run(vm, host);
         self.note_judgement(&scan, &judgement, &places);
         self.unscanned(&policy, &exchange, &judgement)?;
         let cap = charged.authorized().output_cap();
@@ -311,7 +311,7 @@ struct Scan<'s, 'j> {
 }
 
 impl Scan<'_, '_> {
-    fn run(&self, host: &mut dyn Host) -> (Judgement, Vec<Place>) {
+    fn run(&self, vm: &mut Vm, host: &mut dyn Host) -> (Judgement, Vec<Place>) {
         let Scan { policy, route, json, exchange, authorized } = self;
         let texts: Vec<Text<'_>> = exchange
             .segments
@@ -327,7 +327,7 @@ impl Scan<'_, '_> {
             .collect();
         let limits = &policy.limits;
         let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
-        let report = policy.scanner.scan(&texts, budget);
+        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, budget);
         let trusted: Vec<Zone> = Zone::ALL.iter().copied().filter(|zone| authorized.may_write(policy, *zone)).collect();
         let places: Vec<Place> = exchange
             .segments

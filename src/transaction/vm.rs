@@ -6,6 +6,7 @@ use crate::config::Policy;
 use crate::host::{Fault, Host};
 use crate::quota;
 use crate::redact::MaskKey;
+use crate::scan::VerdictMemory;
 
 /// The memory of one VM. Bounded: the caches bound themselves, the rest are numbers.
 #[derive(Debug)]
@@ -22,7 +23,14 @@ pub struct Vm {
     buffered: usize,
     worker: String,
     sequence: u64,
+    /// Verdicts of texts that this worker has scanned, and the policy they were made under.
+    verdicts: VerdictMemory,
+    verdicts_of: String,
+    verdict_key: [u8; 16],
 }
+
+/// Texts whose verdicts are remembered, in each of the memory's two halves.
+const VERDICTS: usize = 4096;
 
 impl Vm {
     /// A new VM's memory. Reads (or seeds) the key that all workers share.
@@ -33,6 +41,8 @@ impl Vm {
         let shared_key = quota::SharedKey::obtain(&policy.name, host)?;
         let mut name = [0; 4];
         host.random(&mut name)?;
+        let mut verdict_key = [0; 16];
+        host.random(&mut verdict_key)?;
         let hash_key = match &policy.audit.hash_key {
             Some(secret) => HashKey::new(secret),
             None => HashKey::new(shared_key.as_bytes()),
@@ -46,6 +56,9 @@ impl Vm {
             buffered: 0,
             worker: name.iter().map(|byte| format!("{byte:02x}")).collect(),
             sequence: 0,
+            verdicts: VerdictMemory::new(verdict_key, VERDICTS),
+            verdicts_of: policy.digest.clone(),
+            verdict_key,
         })
     }
 
@@ -76,6 +89,15 @@ impl Vm {
     /// The key of masks that hash.
     pub fn mask_key(&self) -> MaskKey {
         MaskKey::new(self.hash_key.hash(&[b"mask"]))
+    }
+
+    /// What was scanned before under this policy.
+    pub fn verdicts(&mut self, policy: &Policy) -> &mut VerdictMemory {
+        if self.verdicts_of != policy.digest {
+            self.verdicts = VerdictMemory::new(self.verdict_key, VERDICTS);
+            self.verdicts_of.clone_from(&policy.digest);
+        }
+        &mut self.verdicts
     }
 
     /// A random name for this VM.
