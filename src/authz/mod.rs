@@ -129,6 +129,15 @@ pub fn authorize_bodyless(counted: Counted) -> Authorized {
     Authorized { counted, roles, output_cap: None, shadow: None }
 }
 
+/// Why one role alone does not grant a request; `None`: it does. For explanations: the filter asks all
+/// roles of a caller together.
+pub fn refusal(role: &RolePolicy, operation: Operation, exchange: &Exchange) -> Option<Denial> {
+    if !role.operations.contains(&operation) {
+        return Some(Reason::RbacOperation.into());
+    }
+    objection(role, exchange)
+}
+
 /// Why one role does not grant the request.
 fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
     if !role.models.iter().any(|glob| glob.matches(&exchange.model)) {

@@ -190,7 +190,8 @@ fn normalise_lines() -> anyhow::Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
-fn policy(config: Option<&Path>) -> anyhow::Result<Policy> {
+/// The policy in a file, or the shipped one.
+pub(super) fn policy(config: Option<&Path>) -> anyhow::Result<Policy> {
     let text = match config {
         Some(path) => read_text(path)?,
         None => SHIPPED.to_owned(),

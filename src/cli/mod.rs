@@ -6,6 +6,7 @@
 
 mod check;
 mod eval;
+mod explain;
 mod output;
 mod schema;
 mod source;
@@ -32,6 +33,8 @@ enum Command {
     Check(check::Arguments),
     /// Measure recall and false positives of a policy on labelled text
     Eval(eval::Arguments),
+    /// Say what would happen to a text or a request, and why
+    Explain(explain::Arguments),
     /// Print the JSON Schema of the policy document
     Schema(schema::Arguments),
     /// Keys and tokens for development: never for production
@@ -47,6 +50,7 @@ pub fn run() -> ExitCode {
     let outcome = match arguments.command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };

@@ -15,7 +15,6 @@ pub enum Outcome {
 }
 
 /// True when stdout may be coloured: it is a terminal and `NO_COLOR` is not set (no-color.org).
-#[allow(dead_code)] // `explain` follows
 pub(super) fn coloured() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stdout().is_terminal()
 }

@@ -1,0 +1,411 @@
+//! `bartizan explain`: what would happen to a text or a request, role by role, and why.
+//!
+//! The same scanner, adapters and guards as in the filter judge; nothing is decided here. Who the
+//! caller is and what a quota has left is not known here: every role of the policy is shown.
+
+mod html;
+mod terminal;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum as _;
+use serde::Serialize;
+
+use super::eval;
+use super::output::{Outcome, coloured, print, print_json, read_text};
+use crate::authz;
+use crate::config::document::{UnscannedAction, Zone};
+use crate::config::{GuardPolicy, Policy, RolePolicy, RouteIndex};
+use crate::host::Timestamp;
+use crate::protocol::{Exchange, Json, Position, UnscannedKind};
+use crate::scan::verdict::{Outcome as TextOutcome, Place, judge};
+use crate::scan::{Budget, Kind, Report, RuleIndex, Text, normalise, scorer};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The text; absent: --file or stdin
+    text: Option<String>,
+    /// A file with the text; - is stdin
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    file: Option<PathBuf>,
+    /// A request's JSON body instead of a text; - is stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "file"])]
+    request: Option<PathBuf>,
+    /// The path that the request goes to
+    #[arg(long, default_value = "/v1/chat/completions", requires = "request")]
+    path: String,
+    /// The policy; absent: the shipped guard, rules and scorer
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The zone that the text claims
+    #[arg(long, value_enum, default_value_t = ZoneName::User)]
+    zone: ZoneName,
+    /// The text stands in an earlier turn (tool results and documents always do)
+    #[arg(long)]
+    history: bool,
+    /// Roles to show; absent: all
+    #[arg(long)]
+    role: Vec<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write a self-contained page to FILE; - is stdout
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    html: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ZoneName {
+    System,
+    Developer,
+    User,
+    Assistant,
+    Tool,
+    Document,
+}
+
+impl ZoneName {
+    fn zone(self) -> Zone {
+        let place = ZoneName::value_variants().iter().position(|name| *name as u8 == self as u8);
+        place.and_then(|place| Zone::ALL.get(place).copied()).unwrap_or(Zone::User)
+    }
+}
+
+/// Everything there is to say.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Explanation {
+    policy: String,
+    policy_digest: String,
+    rules_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<String>,
+    texts: Vec<TextCard>,
+    unscanned: Vec<UnscannedCard>,
+    roles: Vec<RoleCard>,
+}
+
+/// One text and what was found in it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TextCard {
+    /// JSON Pointer into the request; empty for a plain text.
+    path: String,
+    zone: &'static str,
+    position: &'static str,
+    text: String,
+    /// Present when it differs from the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    normalised: Option<String>,
+    score: u8,
+    /// The score of the rules alone.
+    rules_score: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learned: Option<f32>,
+    learned_parts: Vec<PartCard>,
+    complete: bool,
+    findings: Vec<FindingCard>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartCard {
+    text: String,
+    weight: f32,
+    idea: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct FindingCard {
+    rule: String,
+    title: String,
+    level: &'static str,
+    pack: &'static str,
+    kind: &'static str,
+    shadow: bool,
+    start: usize,
+    end: usize,
+    chain: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct UnscannedCard {
+    kind: &'static str,
+    path: String,
+    action: &'static str,
+}
+
+/// What happens to a caller with this role alone.
+#[derive(Debug, Serialize)]
+struct RoleCard {
+    role: String,
+    guard: String,
+    mode: &'static str,
+    /// `allow`, `flag`, `shadow`, `mask`, `replace` or `deny`.
+    decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    /// The score from which each text counts as an attack.
+    thresholds: Vec<u8>,
+    actions: Vec<ActionCard>,
+}
+
+#[derive(Debug, Serialize)]
+struct ActionCard {
+    text: usize,
+    rule: String,
+    action: &'static str,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let policy = eval::policy(arguments.config.as_deref())?;
+    let explanation = match &arguments.request {
+        Some(file) => explain_request(&policy, &read_text(file)?, arguments)?,
+        None => explain_text(&policy, arguments)?,
+    };
+    let calm = explanation.roles.iter().all(|role| role.decision == "allow");
+    match &arguments.html {
+        Some(file) if file.as_os_str() == "-" => print(&html::page(&explanation))?,
+        Some(file) => {
+            std::fs::write(file, html::page(&explanation)).with_context(|| file.display().to_string())?;
+        }
+        None if arguments.json => print_json(&explanation)?,
+        None => print(&terminal::page(&explanation, coloured()))?,
+    }
+    Ok(if calm { Outcome::Fine } else { Outcome::Findings })
+}
+
+/// A text with where it stands.
+struct Piece<'t> {
+    path: String,
+    zone: Zone,
+    position: Position,
+    is_key: bool,
+    text: &'t str,
+}
+
+fn explain_text(policy: &Policy, arguments: &Arguments) -> anyhow::Result<Explanation> {
+    let stdin = PathBuf::from("-");
+    let text = match &arguments.text {
+        Some(text) => text.clone(),
+        None => read_text(arguments.file.as_ref().unwrap_or(&stdin))?,
+    };
+    let zone = arguments.zone.zone();
+    let past = arguments.history || matches!(zone, Zone::Tool | Zone::Document | Zone::Assistant);
+    let position = if past { Position::History } else { Position::Current };
+    let piece = Piece { path: String::new(), zone, position, is_key: false, text: &text };
+    let mut explanation = explain(policy, RouteIndex(0), vec![piece], None, arguments)?;
+    explanation.tools.clear();
+    Ok(explanation)
+}
+
+fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow::Result<Explanation> {
+    let path = arguments.path.split('?').next().unwrap_or_default();
+    let Some(route) = policy.route(path) else {
+        bail!("{path}: no route of policy {} takes this path (unmatched: {})", policy.name, policy.unmatched.as_str());
+    };
+    let json = match Json::parse(body.as_bytes(), policy.limits.max_json_depth) {
+        Ok(json) => json,
+        Err(reason) => bail!("the request is refused before any role counts: {reason} ({})", reason.status()),
+    };
+    let exchange = match route.protocol.read(route.operation, &json) {
+        Ok(exchange) => exchange,
+        Err(denial) => {
+            let at = denial.param.map(|param| format!(" at {param}")).unwrap_or_default();
+            bail!("the request is refused before any role counts: {}{at} ({})", denial.reason, denial.status())
+        }
+    };
+    let pieces = exchange.segments.iter().map(|segment| {
+        let text =
+            if segment.is_key { json.key_at(&segment.path) } else { json.at(&segment.path).and_then(Json::as_str) };
+        Piece {
+            path: json.pointer(&segment.path, &|_| true),
+            zone: segment.zone,
+            position: segment.position,
+            is_key: segment.is_key,
+            text: text.unwrap_or_default(),
+        }
+    });
+    let request = Request { json: &json, exchange: &exchange, operation: route.operation };
+    explain(policy, route.index, pieces.collect(), Some(&request), arguments)
+}
+
+/// A request beside its texts.
+struct Request<'r> {
+    json: &'r Json<'r>,
+    exchange: &'r Exchange,
+    operation: crate::config::document::Operation,
+}
+
+fn explain(
+    policy: &Policy,
+    route: RouteIndex,
+    pieces: Vec<Piece<'_>>,
+    request: Option<&Request<'_>>,
+    arguments: &Arguments,
+) -> anyhow::Result<Explanation> {
+    for name in &arguments.role {
+        if !policy.roles.iter().any(|role| role.name == *name) {
+            let names: Vec<&str> = policy.roles.iter().map(|role| role.name.as_str()).collect();
+            bail!("--role {name}: the policy has no such role, expected one of {}", names.join(", "));
+        }
+    }
+    let limits = &policy.limits;
+    let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
+    let texts: Vec<Text<'_>> = pieces.iter().map(|piece| Text { zone: piece.zone, text: piece.text }).collect();
+    let report = policy.scanner.scan(&texts, budget);
+    let mut unscanned = Vec::new();
+    for (kind, path) in request.into_iter().flat_map(|request| &request.exchange.unscanned) {
+        let path = request.map(|request| request.json.pointer(path, &|_| true)).unwrap_or_default();
+        unscanned.push((*kind, path));
+    }
+    let places = report.texts.iter().zip(&pieces);
+    unscanned.extend(
+        places.filter(|(report, _)| !report.complete).map(|(_, piece)| (UnscannedKind::Budget, piece.path.clone())),
+    );
+    let judged = Judged { policy, route, pieces: &pieces, request, report: &report, unscanned: &unscanned };
+    let shown = |role: &&RolePolicy| arguments.role.is_empty() || arguments.role.contains(&role.name);
+    Ok(Explanation {
+        policy: policy.name.clone(),
+        policy_digest: policy.digest_short().to_owned(),
+        rules_digest: policy.scanner.digest().get(..12).unwrap_or_default().to_owned(),
+        model: request.map(|request| request.exchange.model.clone()),
+        tools: request.map(|request| request.exchange.tools.clone()).unwrap_or_default(),
+        texts: (0..pieces.len()).filter_map(|index| judged.text(index)).collect(),
+        unscanned: unscanned
+            .iter()
+            .map(|(kind, path)| {
+                let action = policy.unscanned.action(*kind).as_str();
+                UnscannedCard { kind: kind.name(), path: path.clone(), action }
+            })
+            .collect(),
+        roles: policy.roles.iter().filter(shown).filter_map(|role| judged.role(role)).collect(),
+    })
+}
+
+/// A scanned request, before the guards.
+struct Judged<'j> {
+    policy: &'j Policy,
+    route: RouteIndex,
+    pieces: &'j [Piece<'j>],
+    request: Option<&'j Request<'j>>,
+    report: &'j Report,
+    unscanned: &'j [(UnscannedKind, String)],
+}
+
+impl Judged<'_> {
+    fn text(&self, index: usize) -> Option<TextCard> {
+        let scanner = &self.policy.scanner;
+        let (piece, report) = (self.pieces.get(index)?, self.report.texts.get(index)?);
+        let joints = self.report.joints.iter().filter(|(text, _)| *text == index).map(|(_, finding)| finding);
+        let findings = report.findings.iter().chain(joints).filter_map(|finding| {
+            let card = scanner.cards().get(usize::from(finding.rule.0))?;
+            Some(FindingCard {
+                rule: card.id.clone(),
+                title: card.title.clone(),
+                level: card.level.as_str(),
+                pack: card.pack.as_str(),
+                kind: kind(card.kind),
+                shadow: card.shadow,
+                start: finding.span.start,
+                end: finding.span.end,
+                chain: finding.chain.clone(),
+            })
+        });
+        let normalised = normalise::to_string(piece.text);
+        let parts = if report.learned.is_some() { scorer::explain(&normalised, 6) } else { Vec::new() };
+        let learned_parts = parts.into_iter().map(|part| PartCard {
+            text: normalised.get(part.span).unwrap_or_default().to_owned(),
+            weight: part.weight,
+            idea: part.idea,
+        });
+        let unmuted = |_: RuleIndex| false;
+        let rules_alone = crate::scan::TextReport { learned: None, ..report.clone() };
+        Some(TextCard {
+            path: piece.path.clone(),
+            zone: piece.zone.as_str(),
+            position: match piece.position {
+                Position::Current => "current",
+                Position::History => "history",
+            },
+            text: piece.text.to_owned(),
+            score: scanner.score(report, piece.zone, &unmuted),
+            rules_score: scanner.score(&rules_alone, piece.zone, &unmuted),
+            learned: report.learned,
+            learned_parts: learned_parts.collect(),
+            complete: report.complete,
+            findings: findings.collect(),
+            normalised: (normalised != piece.text.to_lowercase()).then_some(normalised),
+        })
+    }
+
+    fn role(&self, role: &RolePolicy) -> Option<RoleCard> {
+        let guard = self.policy.guard(role.guard)?;
+        let thresholds = self.pieces.iter().map(|piece| threshold(guard, role, piece.zone)).collect();
+        let card = |decision, reason: Option<crate::reason::Reason>, actions| RoleCard {
+            role: role.name.clone(),
+            guard: guard.name.clone(),
+            mode: guard.mode.as_str(),
+            decision,
+            reason: reason.map(crate::reason::Reason::code),
+            status: reason.map(crate::reason::Reason::status),
+            thresholds,
+            actions,
+        };
+        if let Some(request) = self.request
+            && let Some(denial) = authz::refusal(role, request.operation, request.exchange)
+        {
+            return Some(card("deny", Some(denial.reason), Vec::new()));
+        }
+        let places: Vec<Place> = self
+            .pieces
+            .iter()
+            .map(|piece| Place {
+                zone: piece.zone,
+                position: piece.position,
+                is_key: piece.is_key,
+                trusted: role.may_write.contains(&piece.zone),
+            })
+            .collect();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let now = Timestamp::from_secs(now.as_secs());
+        let scanner = &self.policy.scanner;
+        let judgement = judge(scanner, &[guard], self.route, &places, self.report.clone(), now);
+        let name = |rule: RuleIndex| scanner.cards().get(usize::from(rule.0)).map(|card| card.id.clone());
+        let actions = judgement.findings.iter().filter_map(|judged| {
+            Some(ActionCard { text: judged.text, rule: name(judged.finding.rule)?, action: judged.action })
+        });
+        let actions: Vec<ActionCard> = actions.collect();
+        let denied =
+            self.unscanned.iter().any(|(kind, _)| self.policy.unscanned.action(*kind) == UnscannedAction::Deny);
+        let reason = judgement.denial.or(denied.then_some(crate::reason::Reason::BodyUnscanned));
+        let any = |wanted: fn(&TextOutcome) -> bool| judgement.outcomes.iter().any(wanted);
+        let decision = match reason {
+            Some(_) => "deny",
+            None if any(|outcome| matches!(outcome, TextOutcome::Replace)) => "replace",
+            None if any(|outcome| matches!(outcome, TextOutcome::Mask(_))) => "mask",
+            None if !judgement.shadow.is_empty() => "shadow",
+            None if actions.iter().any(|action| action.action != "exception") => "flag",
+            None => "allow",
+        };
+        Some(card(decision, reason, actions))
+    }
+}
+
+/// The threshold that holds: unless the role may write the zone, the user's where that is stricter.
+fn threshold(guard: &GuardPolicy, role: &RolePolicy, zone: Zone) -> u8 {
+    let own = guard.injection.threshold(zone);
+    if role.may_write.contains(&zone) { own } else { own.min(guard.injection.threshold(Zone::User)) }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Attack => "attack",
+        Kind::Secret => "secret",
+        Kind::Pii(of) => of.as_str(),
+    }
+}
