@@ -8,6 +8,7 @@ mod check;
 mod eval;
 mod explain;
 mod output;
+mod rules;
 mod schema;
 mod source;
 mod token;
@@ -35,6 +36,8 @@ enum Command {
     Eval(eval::Arguments),
     /// Say what would happen to a text or a request, and why
     Explain(explain::Arguments),
+    /// List, test and bundle detection rules
+    Rules(rules::Arguments),
     /// Print the JSON Schema of the policy document
     Schema(schema::Arguments),
     /// Keys and tokens for development: never for production
@@ -51,6 +54,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Rules(arguments) => rules::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
