@@ -82,7 +82,7 @@ impl Quotas {
     /// does not. A request that an enforced quota refuses is charged to no quota. Quotas in shadow
     /// mode are charged when they can be, and never refuse.
     ///
-    /// Costs two host calls a quota.
+    /// Costs one host call, and two a quota.
     ///
     /// # Errors
     /// A [`Refusal`]; for `internal`, nothing is known about what was charged.
@@ -97,19 +97,9 @@ impl Quotas {
         if named.is_empty() {
             return Ok(Limits::default());
         }
-        let buckets = self.buckets(&named, key);
-        match (Teller { key, host: &mut *host, may_reseed: false }).charge(&buckets) {
-            Err(Trouble::Unsealed) => {}
-            Err(Trouble::Refused(refusal)) => return Err(refusal),
-            Ok(limits) => return Ok(limits),
-        }
-        // Either a row was overwritten, or the key was and other workers use the new one.
-        let key = SharedKey::obtain(&self.policy, host)?;
+        let key = key.current(&self.policy, host)?;
         let buckets = self.buckets(&named, &key);
-        (Teller { key: &key, host, may_reseed: true }).charge(&buckets).map_err(|trouble| match trouble {
-            Trouble::Refused(refusal) => refusal,
-            Trouble::Unsealed => Fault("a row can't be read").into(),
-        })
+        Teller { key: &key, host }.charge(&buckets)
     }
 
     fn buckets<'q>(&self, named: &[(&'q Quota, Vec<u8>)], key: &SharedKey) -> Vec<Bucket<'q>> {
@@ -126,18 +116,6 @@ impl Quotas {
     }
 }
 
-enum Trouble {
-    Refused(Refusal),
-    /// A row is not sealed with this key.
-    Unsealed,
-}
-
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Trouble {
-        Trouble::Refused(fault.into())
-    }
-}
-
 const NO_REST: Fault = Fault("a quota's row never came to rest");
 
 /// A bucket's answer, and the row to write for it to hold.
@@ -151,12 +129,10 @@ struct Asked {
 struct Teller<'k, 'h> {
     key: &'k SharedKey,
     host: &'h mut dyn Host,
-    /// A row that is not sealed with the key is garbage for certain: start it anew, all spent.
-    may_reseed: bool,
 }
 
 impl Teller<'_, '_> {
-    fn charge(&mut self, buckets: &[Bucket<'_>]) -> Result<Limits, Trouble> {
+    fn charge(&mut self, buckets: &[Bucket<'_>]) -> Result<Limits, Refusal> {
         let mut seen = Vec::with_capacity(buckets.len());
         let mut refusals = Limits::default();
         let mut wait = None;
@@ -169,16 +145,22 @@ impl Teller<'_, '_> {
             seen.push((bucket, asked));
         }
         if let Some(wait) = wait {
-            return Err(Trouble::Refused(refusal(wait, refusals)));
+            for (bucket, asked) in seen {
+                // A clock that was set back is noted, whatever the answer.
+                if asked.outcome.changed && asked.outcome.answer.arrival.is_none() {
+                    self.write(&bucket.place, &asked.row, asked.cas)?;
+                }
+            }
+            return Err(refusal(wait, refusals));
         }
         let mut receipts = Vec::with_capacity(buckets.len());
         let mut limits = Limits::default();
         for (bucket, asked) in seen {
             let outcome = match self.settle(bucket, asked) {
                 Ok(outcome) => outcome,
-                Err(trouble) => {
+                Err(fault) => {
                     self.give_back(&receipts)?;
-                    return Err(trouble);
+                    return Err(fault.into());
                 }
             };
             let charged = outcome.answer.arrival.is_some();
@@ -191,31 +173,31 @@ impl Teller<'_, '_> {
             } else if bucket.quota.mode == Mode::Enforce {
                 self.give_back(&receipts)?;
                 let refused = bucket.quota.limits(&outcome.answer);
-                return Err(Trouble::Refused(refusal(outcome.answer.wait, refused)));
+                return Err(refusal(outcome.answer.wait, refused));
             }
         }
         Ok(limits)
     }
 
     /// Asks a bucket for one request, without writing.
-    fn ask(&mut self, bucket: &Bucket<'_>) -> Result<Asked, Trouble> {
+    fn ask(&mut self, bucket: &Bucket<'_>) -> Result<Asked, Fault> {
         let (mut row, cas) = self.read(&bucket.place)?;
         let outcome = row.charge(&bucket.name, &bucket.quota.rate, self.host.now().0);
         Ok(Asked { row, cas, outcome })
     }
 
     /// Writes what a bucket was asked for; asks again as often as another worker was faster.
-    fn settle(&mut self, bucket: &Bucket<'_>, mut asked: Asked) -> Result<Outcome, Trouble> {
+    fn settle(&mut self, bucket: &Bucket<'_>, mut asked: Asked) -> Result<Outcome, Fault> {
         for _ in 0..ATTEMPTS {
             if !asked.outcome.changed || self.write(&bucket.place, &asked.row, asked.cas)? {
                 return Ok(asked.outcome);
             }
             asked = self.ask(bucket)?;
         }
-        Err(NO_REST.into())
+        Err(NO_REST)
     }
 
-    fn give_back(&mut self, receipts: &[Receipt<'_, '_>]) -> Result<(), Trouble> {
+    fn give_back(&mut self, receipts: &[Receipt<'_, '_>]) -> Result<(), Fault> {
         for Receipt { bucket, slot, at } in receipts {
             let mut written = false;
             for _ in 0..ATTEMPTS {
@@ -227,27 +209,23 @@ impl Teller<'_, '_> {
                 }
             }
             if !written {
-                return Err(NO_REST.into());
+                return Err(NO_REST);
             }
         }
         Ok(())
     }
 
     /// Reads a row with its version; writes one first where there is none, or none that is ours.
-    fn read(&mut self, place: &str) -> Result<(Row, u32), Trouble> {
+    fn read(&mut self, place: &str) -> Result<(Row, u32), Fault> {
         for _ in 0..ATTEMPTS {
             let shared = self.host.shared_get(place)?;
             if let Some(row) = Row::open(self.key, place, &shared.value) {
                 return Ok((row, shared.cas));
             }
-            let row = match is_new(&shared) {
-                true => Row::default(),
-                false if self.may_reseed => Row::lost(self.host.now().0),
-                false => return Err(Trouble::Unsealed),
-            };
+            let row = if is_new(&shared) { Row::default() } else { Row::lost(self.host.now().0) };
             self.write(place, &row, shared.cas)?;
         }
-        Err(NO_REST.into())
+        Err(NO_REST)
     }
 
     fn write(&mut self, place: &str, row: &Row, cas: u32) -> Result<bool, Fault> {

@@ -52,6 +52,15 @@ impl SharedKey {
         Err(Fault("the shared key can't be stored"))
     }
 
+    /// The key that stands in the store now: this one, unless somebody overwrote it.
+    ///
+    /// Asked before every charge. With two keys in use every bucket would exist twice.
+    pub(super) fn current(&self, policy: &str, host: &mut dyn Host) -> Result<SharedKey, Fault> {
+        let found = host.shared_get(&format!("{policy}/key"))?;
+        let same = found.value.strip_prefix(MARK).is_some_and(|bytes| bool::from(bytes.ct_eq(&self.bytes)));
+        if same { Ok(self.clone()) } else { SharedKey::obtain(policy, host) }
+    }
+
     /// The key's bytes, for other rooms' keyed hashes; quotas use keys derived from it.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.bytes

@@ -138,12 +138,6 @@ impl Row {
         }
     }
 
-    /// The number of buckets.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// The row's time for a worker's, and whether the row had to be moved back.
     fn advance(&mut self, now: u64) -> (u64, bool) {
         let behind = self.latest.saturating_sub(now);
@@ -176,5 +170,75 @@ fn class(rate: &Rate) -> usize {
         depth if depth <= 3_600 * SECOND => 1,
         depth if depth <= 86_400 * SECOND => 2,
         _ => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::MemoryHost;
+
+    const NOW: u64 = 1_800_000_000 * SECOND;
+
+    fn name(number: usize) -> [u8; 16] {
+        (number as u128).to_le_bytes()
+    }
+
+    #[test]
+    fn a_row_comes_back_as_it_was_and_only_in_its_place() {
+        let key = SharedKey::obtain("policy", &mut MemoryHost::default()).unwrap();
+        let mut row = Row::default();
+        let rate = Rate::new(10, 60 * SECOND, 10);
+        for number in 0..ENTRIES + 3 {
+            row.charge(&name(number), &rate, NOW);
+        }
+        let sealed = row.seal(&key, "a");
+        assert_eq!(Row::open(&key, "a", &sealed), Some(row));
+        assert_eq!(Row::open(&key, "b", &sealed), None);
+        for cut in 0..sealed.len() {
+            assert_eq!(Row::open(&key, "a", &sealed[..cut]), None);
+        }
+        for bit in 0..sealed.len() * 8 {
+            let mut changed = sealed.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Row::open(&key, "a", &changed), None);
+        }
+    }
+
+    #[test]
+    fn newcomers_to_a_full_row_share_a_bucket_and_take_it_along() {
+        let rate = Rate::new(3, 3 * SECOND, 3);
+        let mut row = Row::default();
+        for number in 0..ENTRIES {
+            assert_eq!(row.charge(&name(number), &rate, NOW).slot, Slot::Own);
+        }
+        // Three requests of three newcomers, and the bucket that they share is spent.
+        for number in 100..103 {
+            let outcome = row.charge(&name(number), &rate, NOW);
+            assert_eq!((outcome.slot, outcome.answer.arrival.is_some()), (Slot::Shared(0), true));
+        }
+        assert!(row.charge(&name(103), &rate, NOW).answer.arrival.is_none());
+        // Known buckets keep what is theirs.
+        assert!(row.charge(&name(0), &rate, NOW).answer.arrival.is_some());
+        // Places are free again, and a newcomer who spent the shared bucket does not start afresh.
+        let later = NOW + 2 * SECOND;
+        let outcome = row.charge(&name(100), &rate, later);
+        assert_eq!((outcome.slot, outcome.answer.remaining), (Slot::Own, 1));
+        assert_eq!(row.entries.len(), 1);
+        // Another class of window is not kept waiting.
+        let daily = Rate::new(5, 86_400 * SECOND, 5);
+        assert_eq!(row.charge(&name(200), &daily, later).answer.remaining, 4);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_used_again() {
+        let rate = Rate::new(2, 60 * SECOND, 2);
+        let mut row = Row::default();
+        let first = row.charge(&name(1), &rate, NOW);
+        row.charge(&name(1), &rate, NOW);
+        assert!(row.charge(&name(1), &rate, NOW).answer.arrival.is_none());
+        row.give_back(&name(1), first.slot, &rate, first.at, NOW);
+        assert!(row.charge(&name(1), &rate, NOW).answer.arrival.is_some());
+        assert!(row.charge(&name(1), &rate, NOW).answer.arrival.is_none());
     }
 }
