@@ -30,6 +30,7 @@ pub(super) struct Key {
 }
 
 /// The key's numbers, in the form that checks signatures.
+#[allow(clippy::large_enum_variant, reason = "a handful of keys a policy, each made once")]
 pub(super) enum PublicKey {
     Rsa(PKey<Public>),
     P256(P256PublicKey),

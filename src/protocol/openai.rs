@@ -228,7 +228,8 @@ impl<'b, 'j> Reader<'b, 'j> {
     fn free_text(&mut self, path: &Path, value: &Json<'j>, zone: Zone, position: Position) {
         let mut found = Vec::new();
         value.visit_strings(path, &mut |place, is_key, text| {
-            if !text.is_empty() && !(is_key && knows_key(text)) {
+            let known = is_key && knows_key(text);
+            if !text.is_empty() && !known {
                 found.push((place.clone(), is_key));
             }
         });

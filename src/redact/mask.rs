@@ -269,8 +269,8 @@ pub(super) fn apart(mut spans: Vec<(Range<usize>, Label, DataAction)>) -> Vec<(R
         match out.last_mut() {
             Some((open, held, what)) if span.start < open.end => {
                 open.end = open.end.max(span.end);
-                let graver = (label == Label::Secret) > (*held == Label::Secret);
-                let as_grave = (label == Label::Secret) == (*held == Label::Secret);
+                let (new, old) = (label == Label::Secret, *held == Label::Secret);
+                let (graver, as_grave) = (new && !old, new == old);
                 if graver || (as_grave && length > longest) {
                     (*held, *what, longest) = (label, action, length);
                 }

@@ -105,7 +105,7 @@ enum State {
     /// The headers are judged, the body is on its way.
     Body(Box<Pending>),
     /// It went to the upstream. `None`: unmatched and passed without any check.
-    Forwarded { admitted: Option<Admitted>, usage: Option<UsageReader> },
+    Forwarded { admitted: Option<Box<Admitted>>, usage: Option<UsageReader> },
     /// It was refused; what comes now is our own reply.
     Refused,
 }

@@ -155,7 +155,7 @@ impl Transaction {
     }
 
     fn admitted(&mut self, admitted: Admitted) {
-        self.state = State::Forwarded { admitted: Some(admitted), usage: None };
+        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), usage: None };
     }
 
     pub(super) fn refuse(&mut self, refused: impl Into<Refused>) -> Step {

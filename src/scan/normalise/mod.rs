@@ -110,7 +110,7 @@ fn rounds(text: &str, lower: bool) -> Normalised {
 /// The reading of leetspeak, byte for byte as long as the text; `None` when too few words mix letters and digits.
 /// Give it normalised text.
 pub fn leet(normalised: &str) -> Option<String> {
-    let words = || normalised.split(|c: char| c == ' ' || c == '\n');
+    let words = || normalised.split([' ', '\n']);
     let mixed = |word: &str| {
         let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
         let signs = word.bytes().filter(|b| matches!(b, b'0' | b'1' | b'3' | b'4' | b'5' | b'7' | b'@' | b'$')).count();

@@ -9,6 +9,7 @@ pub(super) const SPACE: u8 = 1;
 pub(super) const SPECIAL: u8 = 2;
 
 /// The class of each byte.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
 pub(super) static CLASS: [u8; 256] = {
     let mut table = [PLAIN; 256];
     let mut i = 0;
@@ -25,6 +26,7 @@ pub(super) static CLASS: [u8; 256] = {
 };
 
 /// What each plain or space byte becomes.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
 pub(super) static LOWER: [u8; 256] = {
     let mut table = [0u8; 256];
     let mut i = 0;
@@ -36,6 +38,7 @@ pub(super) static LOWER: [u8; 256] = {
 };
 
 /// The same with case, white space and `_` kept, since they mean something in what is encoded.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
 pub(super) static KEPT: [u8; 256] = {
     let mut table = [0u8; 256];
     let mut i = 0;
