@@ -1,7 +1,7 @@
 //! Credentials and tokens, through the public face of `authn`. Every vector is judged twice: by a host
 //! that checks signatures as Envoy does, and without one. Both must say the same.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test's helpers may panic as the test may
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 use bartizan::authn::{Authentication, Authenticator, Principal, TokenCache};
 use bartizan::config::{Errors, KeyPath, document};

@@ -1,6 +1,6 @@
 //! The command line as its users meet it: the real binary, its output and its exit codes.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test's helpers may panic as the test may
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;
 

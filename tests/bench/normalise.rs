@@ -12,7 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for line in BufReader::new(std::fs::File::open(&path)?).lines() {
             let mut row: serde_json::Value = serde_json::from_str(&line?)?;
             let text = row.get("text").and_then(|text| text.as_str()).unwrap_or_default();
-            row["text"] = normalise::to_string(text).into();
+            let normalised = normalise::to_string(text);
+            if let Some(row) = row.as_object_mut() {
+                row.insert("text".to_owned(), normalised.into());
+            }
             writeln!(out, "{row}")?;
         }
     }

@@ -72,9 +72,9 @@ pub(super) fn page(explanation: &Explanation) -> String {
             unscanned.action
         );
     }
-    let _infallible = write!(
+    let _infallible = writeln!(
         out,
-        "<footer>Policy {} {}, rules {}, Bartizan {}</footer></main></body></html>\n",
+        "<footer>Policy {} {}, rules {}, Bartizan {}</footer></main></body></html>",
         escape(&explanation.policy),
         escape(&explanation.policy_digest),
         escape(&explanation.rules_digest),
