@@ -9,7 +9,7 @@ mod eval;
 mod explain;
 mod output;
 mod rules;
-mod schema;
+pub mod schema;
 mod source;
 mod token;
 

@@ -56,7 +56,15 @@ fn tidy(node: &mut Value) {
             if !required.is_empty() {
                 object.insert("required".to_owned(), required.into());
             }
-            object.values_mut().for_each(tidy);
+            for (word, below) in object.iter_mut() {
+                match below {
+                    // The names below these are the document's, not the schema's.
+                    Value::Object(named) if word == "properties" || word == "$defs" => {
+                        named.values_mut().for_each(tidy);
+                    }
+                    below => tidy(below),
+                }
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
@@ -123,7 +131,8 @@ impl<'s> Walk<'s> {
     fn keys(&mut self, node: &'s Value, path: &str) {
         for (key, property) in node.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            let text = description(property).unwrap_or_default();
+            // A choice with settings is documented as a whole.
+            let text = description(property).or_else(|| description(node)).unwrap_or_default();
             let default = if is_required(text) { "required" } else { default_of(text) };
             let cell = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
             let kind = cell(&self.kind(property));

@@ -383,6 +383,7 @@ section! {
         /// Which types. Default: all.
         types: Option<Vec<PiiType>>,
         /// Another action for one type, which `types` must hold.
+        #[cfg_attr(feature = "cli", schemars(extend("propertyNames" = serde_json::json!({ "$ref": "#/$defs/PiiType" }))))]
         by_type: Option<BTreeMap<PiiType, DataAction>>,
     }
 }

@@ -1,0 +1,163 @@
+//! The JSON Schema says the same as the code, and the documentation the same as the schema.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test's helpers may panic as the test may
+
+mod common;
+
+use bartizan::cli::schema::{markdown, schema};
+use common::{broken, data};
+use serde_json::Value;
+
+/// A validator of just the words that the schema uses; any other word fails the test.
+fn faults(root: &Value, schema: &Value, value: &Value, at: &str, out: &mut Vec<String>) {
+    if *schema == Value::Bool(true) {
+        return;
+    }
+    for (word, rule) in schema.as_object().unwrap() {
+        match word.as_str() {
+            "$schema" | "$defs" | "title" | "description" => {}
+            "$ref" => {
+                let target = root.pointer(rule.as_str().unwrap().strip_prefix('#').unwrap()).unwrap();
+                faults(root, target, value, at, out);
+            }
+            "type" => {
+                let fits = match rule.as_str().unwrap() {
+                    "object" => value.is_object(),
+                    "array" => value.is_array(),
+                    "string" => value.is_string(),
+                    "integer" => value.is_u64() || value.is_i64(),
+                    "boolean" => value.is_boolean(),
+                    other => panic!("{at}: type {other}"),
+                };
+                if !fits {
+                    out.push(format!("{at}: expected {rule}"));
+                }
+            }
+            "const" => {
+                if value != rule {
+                    out.push(format!("{at}: expected {rule}"));
+                }
+            }
+            "minimum" => {
+                if value.as_i64().is_some_and(|number| number < rule.as_i64().unwrap()) {
+                    out.push(format!("{at}: under {rule}"));
+                }
+            }
+            "pattern" => {
+                assert_eq!(rule, "^[0-9]+(ms|s|m|h|d)$");
+                let text = value.as_str().unwrap_or_default();
+                if text.trim_start_matches(|c: char| c.is_ascii_digit()).len() > 2 || text.is_empty() {
+                    out.push(format!("{at}: expected {rule}"));
+                }
+            }
+            "oneOf" => {
+                let fits = rule.as_array().unwrap().iter().filter(|choice| {
+                    let mut inner = Vec::new();
+                    faults(root, choice, value, at, &mut inner);
+                    inner.is_empty()
+                });
+                if fits.count() != 1 {
+                    out.push(format!("{at}: none or several of the choices"));
+                }
+            }
+            "items" => {
+                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                    faults(root, rule, item, &format!("{at}[{index}]"), out);
+                }
+            }
+            "required" => {
+                for key in rule.as_array().unwrap() {
+                    if value.is_object() && value.get(key.as_str().unwrap()).is_none() {
+                        out.push(format!("{at}: {key} is missing"));
+                    }
+                }
+            }
+            "properties" => {
+                for (key, below) in value.as_object().into_iter().flatten() {
+                    if let Some(rule) = rule.get(key) {
+                        faults(root, rule, below, &format!("{at}.{key}"), out);
+                    }
+                }
+            }
+            "additionalProperties" => {
+                let known = schema.get("properties");
+                for (key, below) in value.as_object().into_iter().flatten() {
+                    if known.is_some_and(|known| known.get(key).is_some()) {
+                        continue;
+                    }
+                    match rule {
+                        Value::Bool(true) => {}
+                        Value::Bool(false) => out.push(format!("{at}.{key}: unknown")),
+                        rule => faults(root, rule, below, &format!("{at}.{key}"), out),
+                    }
+                }
+            }
+            "propertyNames" => {
+                for key in value.as_object().into_iter().flatten().map(|(key, _)| Value::from(key.as_str())) {
+                    faults(root, rule, &key, at, out);
+                }
+            }
+            other => panic!("{at}: the schema has a new word, {other}: teach this test"),
+        }
+    }
+}
+
+fn check(document: &Value) -> Vec<String> {
+    let schema = schema();
+    let mut out = Vec::new();
+    faults(&schema, &schema, document, "", &mut out);
+    out
+}
+
+#[test]
+fn the_good_document_fits_the_schema() {
+    let document: Value = serde_norway::from_str(&data("good.yaml")).unwrap();
+    assert_eq!(check(&document), [""; 0]);
+}
+
+/// What the schema can't say: meaning. What it can say it must.
+#[test]
+fn errors_of_form_are_errors_of_the_schema_too() {
+    let mut caught = 0;
+    for (case, text) in broken() {
+        let of_form = ["unknown field", "unknown value", "missing, but required", "expected an object, found"]
+            .iter()
+            .any(|message| case.errors.iter().all(|error| error.contains(message)));
+        // Some keys are required by what stands beside them: only the code can say that.
+        let by_neighbour = case.errors.iter().any(|error| error.contains("operation: missing"));
+        if let (true, false, Ok(document)) = (of_form, by_neighbour, serde_norway::from_str::<Value>(&text)) {
+            caught += 1;
+            assert!(!check(&document).is_empty(), "{}", case.name);
+        }
+    }
+    assert!(caught >= 10, "{caught}");
+}
+
+#[test]
+fn nothing_in_the_schema_changes_by_accident() {
+    insta::assert_snapshot!(serde_json::to_string_pretty(&schema()).unwrap());
+}
+
+#[test]
+fn every_key_has_a_row_and_a_meaning() {
+    let table = markdown();
+    for line in table.lines().skip(2) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert!(cells.len() >= 4 && !cells[3].is_empty(), "{line}");
+    }
+    for key in ["authn.issuers[].jwks.inline.keys", "roles.*.quotas[].window", "routes[].protocol.generic.prompt"] {
+        assert!(table.contains(&format!("| `{key}` |")), "{key}");
+    }
+}
+
+/// Where the documentation holds the table, it holds this one: `bartizan schema --markdown`.
+#[test]
+fn the_table_in_the_documentation_is_current() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["README.md", "CONFIGURATION.md", "envoy/CONFIGURATION.md"] {
+        let Ok(text) = std::fs::read_to_string(root.join(name)) else { continue };
+        let Some((_, rest)) = text.split_once("<!-- bartizan schema --markdown -->\n") else { continue };
+        let (table, _) = rest.split_once("<!-- end -->").unwrap();
+        assert_eq!(table.trim(), markdown().trim(), "{name} is stale: cargo run -- schema --markdown");
+    }
+}
