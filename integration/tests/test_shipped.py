@@ -79,3 +79,15 @@ def test_no_word_of_a_machine_stands_in_the_repository():
         except (UnicodeDecodeError, OSError):
             continue
         assert not words.search(text), name
+
+
+def test_the_documents_of_the_readme_compile(keys, tmp_path):
+    import json
+
+    blocks = re.findall(r"```yaml\n(version: 1.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        file = tmp_path / "policy.yaml"
+        file.write_text(block.replace("[...]", json.dumps([keys["ES256"].jwk])))
+        code, said = cli.check(file)
+        assert code == 0, said
