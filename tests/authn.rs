@@ -463,6 +463,7 @@ fn a_broken_frame_says_what_is_wrong_and_where() {
     let issuer = Signer::new().issuer(&json!({}));
     let mut other = Signer::new().issuer(&json!({"name": "other", "audiences": ["llm2", "llm3"]}));
     for (section, expected) in [
+        (json!({}), "authn.issuers: missing, but required unless unsafeAnonymous is true"),
         (json!({"issuers": [], "clockSkew": "301s"}), "authn.clockSkew: too long, expected at most 5m"),
         (json!({"issuers": [], "tokenFrom": []}), "authn.tokenFrom: empty, expected at least one header"),
         (
@@ -477,6 +478,7 @@ fn a_broken_frame_says_what_is_wrong_and_where() {
     ] {
         assert_eq!(try_compile(&section, &ROLES).unwrap_err(), [expected]);
     }
+    assert!(try_compile(&json!({"unsafeAnonymous": true}), &["anonymous"]).is_ok());
     other["audiences"] = json!(["llm3"]);
     assert!(try_compile(&json!({"issuers": [issuer, other]}), &ROLES).is_ok());
     other["name"] = json!("corp");

@@ -41,8 +41,11 @@ impl Authenticator {
                 role.map(|role| Arc::new(Principal::anonymous(role)))
             }
         };
-        let listed = errors.require(path, "issuers", section.issuers.as_deref()).unwrap_or_default();
-        let path = path.key("issuers");
+        let listed = section.issuers.as_deref();
+        if listed.is_none() && !section.unsafe_anonymous.unwrap_or(false) {
+            errors.push(&path.key("issuers"), "missing, but required unless unsafeAnonymous is true");
+        }
+        let (listed, path) = (listed.unwrap_or_default(), path.key("issuers"));
         if listed.len() > MAX_ISSUERS {
             errors.push(&path, format!("{} issuers, expected at most {MAX_ISSUERS}", listed.len()));
         }
