@@ -7,6 +7,7 @@
 mod check;
 mod eval;
 mod explain;
+mod eval_data;
 mod output;
 mod rules;
 pub mod schema;
@@ -38,6 +39,8 @@ enum Command {
     Explain(explain::Arguments),
     /// List, test and bundle detection rules
     Rules(rules::Arguments),
+    /// Measure what the packs secrets and pii find in labelled text
+    EvalData(eval_data::Arguments),
     /// Print the JSON Schema of the policy document
     Schema(schema::Arguments),
     /// Keys and tokens for development: never for production
@@ -55,6 +58,7 @@ pub fn run() -> ExitCode {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
+        Command::EvalData(arguments) => eval_data::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };

@@ -1,0 +1,107 @@
+//! Findings of the shipped rules, masked: the value is gone, what is left is found no more, and a stream
+//! gives what the whole text gives.
+
+use bartizan::config::document::{DataAction, Pack, Zone};
+use bartizan::redact::{Destination, MaskKey, Masker, StreamMasker, Target, Vault};
+use bartizan::scan::rulefile::RuleFile;
+use bartizan::scan::{Budget, Kind, Scanner, Selection, Text};
+use proptest::prelude::*;
+
+fn scanner() -> Scanner {
+    let selection = Selection { packs: &[Pack::Secrets, Pack::Pii], disable: &[], custom: &[], scorer: false };
+    Scanner::compile(&selection).unwrap()
+}
+
+fn targets(scanner: &Scanner, text: &str, action: DataAction) -> Vec<Target> {
+    let budget = Budget { scan_bytes: 1 << 20, decoded_bytes: 1 << 20 };
+    let report = scanner.scan(&[Text { zone: Zone::User, text }], budget);
+    report.texts[0]
+        .findings
+        .iter()
+        .map(|f| Target { span: f.span.clone(), kind: scanner.cards()[usize::from(f.rule.0)].kind, action })
+        .filter(|target| target.kind != Kind::Attack)
+        .collect()
+}
+
+fn samples() -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for pack in ["secrets", "pii"] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules").join(pack);
+        for file in std::fs::read_dir(folder).unwrap().flatten() {
+            let rule: RuleFile = serde_norway::from_str(&std::fs::read_to_string(file.path()).unwrap()).unwrap();
+            out.extend(rule.tests.matching.into_iter().map(|text| (rule.id.clone(), text)));
+        }
+    }
+    out
+}
+
+#[test]
+fn a_masked_sample_is_found_no_more_and_masking_again_changes_nothing() {
+    let scanner = scanner();
+    let mut wrong = Vec::new();
+    for (id, text) in samples() {
+        for action in [DataAction::Mask, DataAction::Hash] {
+            let mut masker = Masker::new(MaskKey::new("k"));
+            let once = masker.mask(&text, &targets(&scanner, &text, action));
+            let again = masker.mask(&once.text, &targets(&scanner, &once.text, action));
+            if again.text != once.text {
+                wrong.push(format!("{id} {action:?}: {text:?} -> {:?} -> {:?}", once.text, again.text));
+            }
+            if once.edits.is_empty() {
+                wrong.push(format!("{id} {action:?}: nothing masked in {text:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_reversible_mask_brings_every_sample_back_where_no_address_is_near() {
+    let scanner = scanner();
+    for (id, text) in samples() {
+        if ["://", "http:", "www.", "](", "mailto:", "data:", ":\\\\"]
+            .iter()
+            .any(|mark| text.to_lowercase().contains(mark))
+        {
+            continue;
+        }
+        let mut vault = Vault::new(MaskKey::new("k").for_tenant("acme"), 1 << 20);
+        let masked = vault.mask(&text, &targets(&scanner, &text, DataAction::Mask));
+        assert_ne!(masked.text, text, "{id}");
+        assert_eq!(vault.restore(&masked.text, Destination::Reply), text, "{id}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_cutting_of_a_reply_is_masked_alike(
+        parts in prop::collection::vec(prop_oneof![
+            Just("write to jane.roe@example.org or ".to_owned()),
+            Just("call +44 20 7946 0018, ".to_owned()),
+            Just("card 4111 1111 1111 1111. ".to_owned()),
+            Just("IBAN DE89 3704 0044 0532 0130 00; ".to_owned()),
+            "[a-z ,.]{0,300}",
+        ], 1..12),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)
+    ) {
+        let scanner = scanner();
+        let text = parts.concat();
+        let mut places: Vec<usize> = cuts.iter().map(|at| at.index(text.len() + 1)).collect();
+        places.extend([0, text.len()]);
+        places.sort_unstable();
+        let run = |places: &[usize]| {
+            let (mut masker, mut stream, mut out) = (Masker::new(MaskKey::new("k")), StreamMasker::new(), String::new());
+            let mut detect = |text: &str| targets(&scanner, text, DataAction::Mask);
+            for pair in places.windows(2) {
+                out.push_str(&stream.feed(&text[pair[0]..pair[1]], &mut masker, &mut detect));
+            }
+            out.push_str(&stream.finish(&mut masker, &mut detect));
+            out
+        };
+        let whole = run(&[0, text.len()]);
+        prop_assert_eq!(run(&places), whole.clone());
+        prop_assert!(!whole.contains("4111") && !whole.contains("7946") && !whole.contains('@'));
+    }
+}
