@@ -6,8 +6,8 @@
 
 mod check;
 mod eval;
-mod explain;
 mod eval_data;
+mod explain;
 mod output;
 mod rules;
 pub mod schema;
