@@ -1,6 +1,8 @@
 //! Findings of the shipped rules, masked: the value is gone, what is left is found no more, and a stream
 //! gives what the whole text gives.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use bartizan::config::document::{DataAction, Pack, Zone};
 use bartizan::redact::{Destination, MaskKey, Masker, StreamMasker, Target, Vault};
 use bartizan::scan::rulefile::RuleFile;
