@@ -96,7 +96,8 @@ def print_records(proxy: envoy.Envoy) -> None:
     line = next((line for line in reversed(proxy.access_lines()) if "scan.injection" in line), None)
     if line:
         print(f"\n{BOLD}the audit record of the blocked prompt{PLAIN} (content-free)")
-        print(DIM + json.dumps(envoy.LogEntry(line).audit, indent=2) + PLAIN)
+        for name, value in envoy.LogEntry(line).audit.items():
+            print(f"{DIM}  {name:<28} {json.dumps(value)}{PLAIN}")
 
 
 def print_curl(proxy: envoy.Envoy, issuer: DevIssuer, model: str) -> None:

@@ -1,0 +1,52 @@
+"""What one request, or many at once, may hold; and a proxy that was set up wrongly."""
+
+import json
+import socket
+
+from conftest import chat, user
+from harness.client import H1, call
+
+
+def without_the_switch(config: dict) -> None:
+    from harness.envoy import wasm
+
+    del wasm(config)["allow_on_headers_stop_iteration"]
+
+
+def test_a_missing_switch_is_refused_and_named(sites):
+    """Without Envoy's switch a held request would hang for ever."""
+    site = sites("strong", edit=without_the_switch)
+    got = site.send(H1, chat())
+    assert got.reply.status == 503 and got.seen == []
+    assert got.audit["bartizan.reason"] == "internal"
+    assert "allow_on_headers_stop_iteration" in site.proxy.log()
+
+
+def little_room(policy: dict) -> None:
+    policy["limits"] = {"maxBodyBytes": 100_000, "maxBufferedBytesPerWorker": 150_000}
+
+
+def test_many_half_bodies_do_not_fill_a_worker(sites, mode):
+    site = sites(mode, change=little_room)
+    body = json.dumps(chat(user("lantern " * 11_000))).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {site.token()}\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode()
+    waiting = []
+    for _ in range(8):
+        connection = socket.create_connection(("127.0.0.1", site.proxy.port), timeout=1)
+        connection.sendall(head + body[:-1])
+        waiting.append(connection)
+    refused = 0
+    for connection in waiting:
+        try:
+            refused += b"x-bartizan-reason: overloaded" in connection.recv(4096)
+        except TimeoutError:
+            pass
+    assert 1 <= refused < 8
+    for connection in waiting:
+        connection.close()
+    # The room is free again.
+    site.send(H1, chat()).passed()
+    assert call(site.proxy.port, H1, path="/v1/models", method="GET").status == 401
