@@ -34,7 +34,7 @@ MIN_DOCS = 2
 ROUNDS = 2
 NEGATIVE_WINDOWS = 3
 SYNTHETIC_WEIGHT = 1.0
-ATTACK_PRIOR = 0.02          # the share of attacks in the traffic that the probability speaks of
+OPERATING_POINT = 0.004      # the share of left-out benign rows at which the probability is one half
 BUCKETS = 1 << 15            # of four slots each
 MAX_GRAMS = 100_000
 
@@ -151,7 +151,7 @@ def groups(docs, flagged) -> dict:
     macro = lambda files: 100 * float(np.mean([h / n for h, n in files.values()])) if files else 0.0
     return {"directMacro": macro(big), "indirectMacro": macro(indirect),
             "falsePositives": {k: 100 * h / n for k, (h, n) in sorted(benign.items())},
-            "files": {n: round(100 * h / k, 1) for n, (h, k) in sorted({**direct, **indirect}.items())}}
+            "files": {n: round(float(100 * h / k), 1) for n, (h, k) in sorted({**direct, **indirect}.items())}}
 
 
 def threshold(docs, z, rate: float) -> float:
@@ -159,19 +159,23 @@ def threshold(docs, z, rate: float) -> float:
     return float(np.quantile(z[benign], 1 - rate))
 
 
-def calibrate(docs, z) -> tuple[float, float]:
-    """Platt's sigmoid on the left-out scores, files balanced, for a prior of ATTACK_PRIOR."""
+def calibrate(docs, z) -> tuple[float, float, float]:
+    """Platt's sigmoid on the left-out scores, files balanced; the prior is the one that puts one half at
+    OPERATING_POINT, and is returned beside slope and offset."""
     rows = [i for i, d in enumerate(docs) if 0 <= d.fold < len(data.FOLDS) and not np.isnan(z[i])
             and d.label in ("attack", "benign")]
     mask = np.zeros(len(docs), bool)
     mask[rows] = True
     y = np.array([docs[i].y for i in rows])
     w = file_weights(docs, mask)[rows]
-    w[y == 1] *= ATTACK_PRIOR / w[y == 1].sum()
-    w[y == 0] *= (1 - ATTACK_PRIOR) / w[y == 0].sum()
+    w[y == 1] /= w[y == 1].sum()
+    w[y == 0] /= w[y == 0].sum()
     model = LogisticRegression(C=1e6, solver="lbfgs")
     model.fit(z[rows].reshape(-1, 1), y, sample_weight=w * len(rows))
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
+    slope = float(model.coef_[0, 0])
+    offset = -slope * threshold(docs, z, OPERATING_POINT)
+    prior = 1 / (1 + math.exp(float(model.intercept_[0]) - offset))
+    return slope, offset, prior
 
 
 def write_weights(path: str, m: data.Matrix, full, bias, slope, offset, table) -> dict:
@@ -255,7 +259,7 @@ def main() -> None:
         g = metrics[str(rate)]
         print(f"{rate}: direct {g['directMacro']:.1f} indirect {g['indirectMacro']:.1f} fp {g['falsePositives']}")
     print(metrics["0.003"]["files"])
-    slope, offset = calibrate(docs, z)
+    slope, offset, prior = calibrate(docs, z)
     probability = 1 / (1 + np.exp(-(slope * z + offset)))
     metrics["at50"] = groups(docs, probability >= 0.5)
     print("at 50:", metrics["at50"])
@@ -272,8 +276,8 @@ def main() -> None:
     provenance = {"note": "Written by train.py. Figures in per cent; leave-source-out.",
                   "weights": info, "ideas": ideas, "rows": dict(sorted(counts.items())),
                   "parameters": {"c": C, "smooth": SMOOTH, "minDocs": MIN_DOCS, "rounds": ROUNDS,
-                                 "window": data.WINDOW, "step": data.STEP, "prior": ATTACK_PRIOR},
-                  "calibration": {"slope": slope, "offset": offset}, "metrics": metrics}
+                                 "window": data.WINDOW, "step": data.STEP, "operatingPoint": OPERATING_POINT},
+                  "calibration": {"slope": slope, "offset": offset, "prior": prior}, "metrics": metrics}
     with open(os.path.join(HERE, "provenance.json"), "w", encoding="utf-8") as out:
         json.dump(provenance, out, ensure_ascii=False, indent=1)
         out.write("\n")
