@@ -334,17 +334,17 @@ section! {
 section! {
     /// Scores from which a text counts as an attack.
     Thresholds {
-        /// Default 50.
+        /// Default 90.
         system: Option<u64>,
-        /// Default 50.
+        /// Default 90.
         developer: Option<u64>,
         /// Default 50.
         user: Option<u64>,
         /// Default 50.
         assistant: Option<u64>,
-        /// Default 50.
+        /// Default 40.
         tool: Option<u64>,
-        /// Default 50.
+        /// Default 40.
         document: Option<u64>,
     }
 }

@@ -49,11 +49,20 @@ pub struct InjectionPolicy {
 impl InjectionPolicy {
     /// The score from which a text of this zone counts as an attack.
     pub fn threshold(&self, zone: Zone) -> u8 {
-        self.thresholds.get(zone as usize).copied().unwrap_or(DEFAULT_THRESHOLD)
+        self.thresholds.get(zone as usize).copied().unwrap_or(default_threshold(zone))
     }
 }
 
-const DEFAULT_THRESHOLD: u8 = 50;
+/// What the shipped guard takes for an attack. Tool results and documents are cut out, not refused, and hold
+/// few of an attack's words when they are clean: a little stricter. An application's own instructions forbid
+/// things in the words of an attack: far laxer, for callers who may write them.
+const fn default_threshold(zone: Zone) -> u8 {
+    match zone {
+        Zone::System | Zone::Developer => 90,
+        Zone::User | Zone::Assistant => 50,
+        Zone::Tool | Zone::Document => 40,
+    }
+}
 
 /// Personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +155,7 @@ fn injection(injection: Option<&Injection>, at: &KeyPath, errors: &mut Errors) -
     let at = at.key("thresholds");
     let absent = Thresholds::default();
     let written = injection.and_then(|injection| injection.thresholds.as_ref()).unwrap_or(&absent);
-    let mut thresholds = [DEFAULT_THRESHOLD; Zone::ALL.len()];
+    let mut thresholds = [0; Zone::ALL.len()];
     for (slot, zone) in thresholds.iter_mut().zip(Zone::ALL) {
         let value = match zone {
             Zone::System => written.system,
@@ -156,7 +165,7 @@ fn injection(injection: Option<&Injection>, at: &KeyPath, errors: &mut Errors) -
             Zone::Tool => written.tool,
             Zone::Document => written.document,
         };
-        *slot = errors.range(&at, zone.as_str(), value, DEFAULT_THRESHOLD.into(), 1..=101) as u8;
+        *slot = errors.range(&at, zone.as_str(), value, default_threshold(*zone).into(), 1..=101) as u8;
     }
     InjectionPolicy {
         action: injection.and_then(|injection| injection.action).unwrap_or(Action::Block),
