@@ -34,7 +34,7 @@ MIN_DOCS = 2
 ROUNDS = 2
 NEGATIVE_WINDOWS = 3
 SYNTHETIC_WEIGHT = 1.0
-OPERATING_POINT = 0.004      # the share of left-out benign rows at which the probability is one half
+OPERATING_POINT = 0.003      # the share of left-out benign rows at which the probability is one half
 BUCKETS = 1 << 15            # of four slots each
 MAX_GRAMS = 100_000
 

@@ -334,9 +334,9 @@ section! {
 section! {
     /// Scores from which a text counts as an attack.
     Thresholds {
-        /// Default 90.
+        /// Default 101: only roles that may write the zone are judged by it.
         system: Option<u64>,
-        /// Default 90.
+        /// Default 101, as `system`.
         developer: Option<u64>,
         /// Default 50.
         user: Option<u64>,

@@ -55,10 +55,10 @@ impl InjectionPolicy {
 
 /// What the shipped guard takes for an attack. Tool results and documents are cut out, not refused, and hold
 /// few of an attack's words when they are clean: a little stricter. An application's own instructions forbid
-/// things in the words of an attack: far laxer, for callers who may write them.
+/// things in the words of an attack: recorded, never refused, for callers who may write them (101: no score is that high).
 const fn default_threshold(zone: Zone) -> u8 {
     match zone {
-        Zone::System | Zone::Developer => 90,
+        Zone::System | Zone::Developer => 101,
         Zone::User | Zone::Assistant => 50,
         Zone::Tool | Zone::Document => 40,
     }
