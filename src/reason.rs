@@ -62,8 +62,6 @@ reasons! {
     RbacParameter = "rbac.parameter", 403;
     /// A request quota is spent.
     QuotaRequests = "quota.requests", 429;
-    /// A token quota is spent.
-    QuotaTokens = "quota.tokens", 429;
     /// No route matches and `unmatched` is `deny`.
     RouteUnmatched = "route.unmatched", 404;
     /// The route takes another method.

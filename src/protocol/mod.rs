@@ -190,7 +190,6 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         Reason::RbacTool => "Your role does not allow one of the tools in this request.",
         Reason::RbacParameter => "A parameter is given twice or over the limit of your role.",
         Reason::QuotaRequests => "Rate limit reached for requests. Try again later.",
-        Reason::QuotaTokens => "Rate limit reached for tokens. Try again later.",
         Reason::RouteUnmatched => "There is nothing here.",
         Reason::RouteMethod => "This path does not take this method.",
         Reason::RouteUpgrade => "This path does not take protocol upgrades.",

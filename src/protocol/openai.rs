@@ -389,7 +389,6 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
             ("invalid_request_error", "insufficient_permissions")
         }
         Reason::QuotaRequests => ("requests", "rate_limit_exceeded"),
-        Reason::QuotaTokens => ("tokens", "rate_limit_exceeded"),
         Reason::RouteUnmatched => ("invalid_request_error", "unknown_url"),
         Reason::ScanInjection | Reason::ScanSecret | Reason::ScanPii | Reason::BodyUnscanned => {
             ("invalid_request_error", "content_filter")
