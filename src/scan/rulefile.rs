@@ -42,6 +42,8 @@ const KINDS: [&str; 11] = [
 
 /// Bytes of text on either side of a keyword in which a pattern is tried, unless the rule says otherwise.
 pub const WINDOW: u32 = 256;
+/// The same in the pack pii, whose marks (digits, colons, dots) occur in any text.
+pub const PII_WINDOW: u32 = 64;
 /// The widest window a rule may ask for.
 pub const MAX_WINDOW: u32 = 8192;
 /// The distance of a co-occurrence, unless the rule says otherwise.
@@ -97,7 +99,7 @@ pub struct Detect {
     pub patterns: Vec<String>,
     /// Groups of words that stand close together.
     pub near: Vec<Near>,
-    /// Bytes on either side of a keyword in which patterns are tried. Default 256.
+    /// Bytes on either side of a keyword in which patterns are tried. Default 256, in the pack pii 64.
     pub window: Option<u32>,
     /// A validator of `redact::validate` that has the last word on the span.
     pub validate: Option<String>,
@@ -303,7 +305,7 @@ impl Bundler {
             digits: detect.digits,
             patterns,
             near,
-            window: detect.window.unwrap_or(WINDOW),
+            window: detect.window.unwrap_or(if pack == "pii" { PII_WINDOW } else { WINDOW }),
             validate: detect.validate.clone(),
             kind: detect.kind.clone(),
         }

@@ -106,6 +106,7 @@ impl Vocabulary {
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .ascii_case_insensitive(any_case)
             .prefilter(false)
+            .dense_depth(3)
             .build(&self.texts)
             .ok()?;
         Some(Signatures { automaton, words: self.words })

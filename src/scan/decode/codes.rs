@@ -31,6 +31,13 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
         let length = bytes.get(start..).unwrap_or_default().iter().take_while(|b| is_code_byte(b)).count();
         let token = bytes.get(start..start + length).unwrap_or_default();
         at = start + length;
+        if open.is_none()
+            && (length == 1 || token.first().is_some_and(|b| matches!(b, b'g'..=b'z' | b'G'..=b'Z')))
+            && token.first() != Some(&b'.')
+            && token.first() != Some(&b'-')
+        {
+            continue;
+        }
         let read = code(token, open.as_ref().map(|(family, ..)| *family));
         match (&mut open, read) {
             (Some((family, span, out, count)), Some((same, byte)))

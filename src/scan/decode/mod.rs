@@ -13,6 +13,9 @@ use std::ops::Range;
 /// Shortest text that a decoding must give.
 const SHORTEST: usize = 6;
 
+/// Bytes that are text throughout and at least so many are no chance, whatever they say.
+const FULLY: usize = 9;
+
 /// A stretch of text and what it decodes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
@@ -73,6 +76,12 @@ impl Sink<'_> {
 
 /// The stretches of decoded bytes that read as text, with a space between each two; empty for most chance decodings.
 fn readable(bytes: &[u8]) -> String {
+    if bytes.len() >= FULLY
+        && let Ok(text) = std::str::from_utf8(bytes)
+        && text.chars().all(|c| !c.is_control() || c.is_whitespace())
+    {
+        return text.into();
+    }
     let mut out = String::new();
     for chunk in bytes.utf8_chunks() {
         for piece in chunk.valid().split(|c: char| c.is_control() && !c.is_whitespace()) {

@@ -110,6 +110,9 @@ fn rounds(text: &str, lower: bool) -> Normalised {
 /// The reading of leetspeak, byte for byte as long as the text; `None` when too few words mix letters and digits.
 /// Give it normalised text.
 pub fn leet(normalised: &str) -> Option<String> {
+    if !worth_a_look(normalised.as_bytes()) {
+        return None;
+    }
     let words = || normalised.split([' ', '\n']);
     let mixed = |word: &str| {
         let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
@@ -141,6 +144,13 @@ pub fn leet(normalised: &str) -> Option<String> {
         }
     }
     (out != normalised).then_some(out)
+}
+
+/// Two places where a letter and a sign of leetspeak touch.
+fn worth_a_look(text: &[u8]) -> bool {
+    let sign = |b: u8| matches!(b, b'0'..=b'9' | b'@' | b'$');
+    let touches = |pair: &&[u8]| matches!(pair, [a, b] if (sign(*a) && b.is_ascii_lowercase()) || (a.is_ascii_lowercase() && sign(*b)));
+    text.windows(2).filter(touches).take(2).count() == 2
 }
 
 /// One round over a text.
@@ -295,6 +305,11 @@ impl<'t> Fold<'t> {
             self.ascii(c, source, marks);
         } else if matches!(c, '\u{3041}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}') {
             self.base(c, source, marks);
+        } else if !self.lower && !matches!(c, '\u{ff01}'..='\u{ff5e}' | '\u{1d400}'..='\u{1d7ff}') && !c.is_whitespace()
+        {
+            self.flush(false);
+            let mut buffer = [0; 4];
+            self.put(c.encode_utf8(&mut buffer), source, marks);
         } else {
             let mut parts = [None; 18];
             let mut count = 0;

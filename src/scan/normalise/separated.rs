@@ -110,7 +110,7 @@ impl Sequence {
                 shapes.push((gap, 1));
             }
         }
-        let (most, _) = shapes.iter().max_by_key(|(_, count)| *count)?;
+        let (most, _) = shapes.iter().max_by_key(|(shape, count)| (*count, std::cmp::Reverse(shape.len())))?;
         if !most.chars().all(is_blank) {
             return Some(most);
         }
