@@ -270,6 +270,7 @@ impl<'t> Fold<'t> {
         {
             c = whole;
             end += next.len_utf8();
+            self.again = true;
         }
         self.char(c, at..end, Marks::NONE);
         end
@@ -330,7 +331,7 @@ impl<'t> Fold<'t> {
     /// A character that decomposes no further.
     fn base(&mut self, c: char, source: Range<usize>, marks: Marks) {
         if c.is_ascii() {
-            self.again |= self.fertile || matches!(c, '&' | '\\' | '%' | '<' | '*' | '`' | '~' | '_');
+            self.again |= self.fertile || !c.is_ascii_alphanumeric();
             return self.ascii(c, source, marks);
         }
         if is_noise(c) {

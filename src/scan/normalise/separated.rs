@@ -110,7 +110,10 @@ impl Sequence {
                 shapes.push((gap, 1));
             }
         }
-        let (most, _) = shapes.iter().max_by_key(|(shape, count)| (*count, std::cmp::Reverse(shape.len())))?;
+        let (most, count) = shapes.iter().max_by_key(|(shape, count)| (*count, std::cmp::Reverse(shape.len())))?;
+        if count * 2 < self.gaps.len() {
+            return None;
+        }
         if !most.chars().all(is_blank) {
             return Some(most);
         }
