@@ -260,6 +260,17 @@ fn files_without_a_policy_are_findings() {
 }
 
 #[test]
+fn what_is_no_error_but_worth_a_look_is_a_note() {
+    let folder = Folder::new("notes");
+    let rule = "exceptions: [{ rules: [PI-1010], until: 2020-01-31, reason: ticket 42 }]";
+    let other = data("good.yaml").replace("exceptions: []", rule);
+    let (code, lines) = check_text(&folder, "two.yaml", &format!("{}---\n{other}", data("good.yaml")));
+    assert_eq!(code, 0);
+    assert_eq!(lines[2], "note: guards.standard.exceptions[0]: its last day has passed (ticket 42)");
+    assert_eq!(lines[3], "note: two different policies are called llm-prod: in one proxy they would share state");
+}
+
+#[test]
 fn json_output_holds_the_same() {
     let folder = Folder::new("json");
     let good = folder.file("good.yaml", &data("good.yaml"));

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::output::{Outcome, print, print_json, read_text};
 use super::source::{self, Source, Surroundings, Vm};
 use crate::config::{ConfigError, KeyPath, Policy};
+use crate::host::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -103,6 +104,7 @@ fn check_text(file: String, text: &str, is_json: bool) -> FileReport {
     for source in found.sources {
         check_source(source, &mut report);
     }
+    report.notes.extend(same_names(&report.policies));
     report
 }
 
@@ -122,6 +124,9 @@ fn check_source(source: Source, report: &mut FileReport) {
         value
     });
     report.notes.extend(missing.into_inner());
+    if let Ok(policy) = &result {
+        report.notes.extend(ended(policy, &at));
+    }
     match result {
         Ok(policy) if errors.is_empty() => report.policies.push(PolicyCard {
             part,
@@ -142,6 +147,31 @@ fn check_source(source: Source, report: &mut FileReport) {
         }
     }
     report.errors.extend(errors.into_iter().map(|error| ErrorCard { part, ..error }));
+}
+
+/// Exceptions whose last day has passed: they except nothing any more.
+fn ended(policy: &Policy, at: &KeyPath) -> Vec<String> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp::from_secs(now.as_secs());
+    let mut notes = Vec::new();
+    for guard in &policy.guards {
+        for (place, exception) in guard.exceptions.iter().enumerate().filter(|(_, exception)| exception.until <= now) {
+            let path = KeyPath::root().key("guards").key(&guard.name).key("exceptions").index(place);
+            let path: KeyPath = at.steps().iter().chain(path.steps()).cloned().collect();
+            notes.push(format!("{path}: its last day has passed ({})", exception.reason));
+        }
+    }
+    notes
+}
+
+/// Two policies of one name share their counters and remembered verdicts in one proxy.
+fn same_names(policies: &[PolicyCard]) -> Vec<String> {
+    let twice = |(place, card): &(usize, &PolicyCard)| {
+        let mut others = policies.iter().take(*place);
+        others.any(|other| other.name == card.name && other.digest != card.digest)
+    };
+    let names = policies.iter().enumerate().filter(twice).map(|(_, card)| card.name.as_str());
+    names.map(|name| format!("two different policies are called {name}: in one proxy they would share state")).collect()
 }
 
 /// What must fit between the policy and what stands around it.
