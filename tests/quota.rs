@@ -369,7 +369,8 @@ fn a_hundred_thousand_subjects_stay_bounded_and_loosen_nothing() {
 fn foreign_writes_loosen_nothing_and_heal() {
     let quotas = quotas(&[quota(Per::Model, 2, 60, 2)]);
     let names: Vec<String> = (0..40).map(|number| format!("subject {number}")).collect();
-    let garbage: [&dyn Fn(&Store, &str) -> Vec<u8>; 6] = [
+    type Make = dyn Fn(&Store, &str) -> Vec<u8>;
+    let garbage: [&Make; 6] = [
         &|_, _| Vec::new(),
         &|_, _| vec![0; 400],
         &|_, _| b"\x01garbage".to_vec(),
