@@ -4,7 +4,7 @@
 //! policy turns scores and findings into a verdict (`transaction`).
 
 mod conversation;
-mod decode;
+pub mod decode;
 mod engine;
 mod near;
 pub mod normalise;

@@ -261,7 +261,22 @@ impl<'t> Fold<'t> {
                 }
             };
         }
+        if tables::is_steady(c) {
+            let end = self.steady(at);
+            if end > at {
+                return end;
+            }
+        }
         let mut end = at + c.len_utf8();
+        if let Some(lower) = tables::cyrillic(c) {
+            self.leave_tags(at);
+            if self.word.len() >= LONGEST_WORD {
+                self.flush(false);
+            }
+            let marks = std::mem::take(&mut self.pending);
+            self.word.push((if self.lower { lower } else { c }, at..end, marks));
+            return end;
+        }
         let mut c = c;
         // Kana and Hangul are put together; everything else is taken apart.
         while let Some(next) = self.text.get(end..).and_then(|rest| rest.chars().next())
@@ -273,6 +288,37 @@ impl<'t> Fold<'t> {
             self.again = true;
         }
         self.char(c, at..end, Marks::NONE);
+        end
+    }
+
+    /// Copies a run of letters that are their own normal form; stops before one that the next character may change.
+    fn steady(&mut self, at: usize) -> usize {
+        let rest = self.text.get(at..).unwrap_or_default();
+        let (mut end, mut last) = (at, at);
+        for c in rest.chars() {
+            if !tables::is_steady(c) {
+                if joining(c).is_some() {
+                    end = last;
+                }
+                break;
+            }
+            last = end;
+            end += c.len_utf8();
+        }
+        if let Some(run) = self.text.get(at..end).filter(|run| !run.is_empty()) {
+            self.flush(false);
+            self.leave_tags(at);
+            let mut from = at;
+            if self.pending != Marks::NONE
+                && let Some(first) = run.chars().next()
+            {
+                from += first.len_utf8();
+                let mut buffer = [0; 4];
+                self.put(first.encode_utf8(&mut buffer), at..from, Marks::NONE);
+            }
+            self.offsets.note(from..end, self.out.len(), end - from, true, Marks::NONE);
+            self.out.push_str(self.text.get(from..end).unwrap_or_default());
+        }
         end
     }
 

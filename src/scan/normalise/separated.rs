@@ -25,8 +25,9 @@ pub(super) fn gaps(text: &str) -> Vec<Range<usize>> {
     let mut sequence = Sequence::default();
     let mut token: Option<(usize, usize)> = None;
     for (at, c) in text.char_indices() {
-        if c.is_alphanumeric() || is_mark(c) {
-            let letters = usize::from(!is_mark(c)) + usize::from(c.is_numeric());
+        let simple = c.is_ascii_alphabetic() || tables::is_steady(c) || tables::cyrillic(c).is_some();
+        if simple || c.is_alphanumeric() || is_mark(c) {
+            let letters = if simple { 1 } else { usize::from(!is_mark(c)) + usize::from(c.is_numeric()) };
             token = token.map_or(Some((at, letters)), |(start, count)| Some((start, count + letters)));
         } else if let Some((start, letters)) = token.take() {
             sequence.take(text, start..at, letters, &mut found);

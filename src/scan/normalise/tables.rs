@@ -218,3 +218,20 @@ pub(super) fn leet(byte: u8) -> Option<u8> {
         _ => return None,
     })
 }
+
+/// Letters without case that are their own normal form and look like no Latin ones.
+pub(super) fn is_steady(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}'
+        | '\u{ac00}'..='\u{d7a3}' | '\u{5d0}'..='\u{5ea}' | '\u{627}'..='\u{63a}' | '\u{641}'..='\u{64a}'
+        | '\u{e01}'..='\u{e30}' | '\u{905}'..='\u{928}' | '\u{92a}'..='\u{930}' | '\u{935}'..='\u{939}')
+}
+
+/// A Cyrillic letter of the basic alphabet in lower case, but for those that decompose.
+pub(super) fn cyrillic(c: char) -> Option<char> {
+    match c {
+        'й' | 'Й' => None,
+        'а'..='я' => Some(c),
+        'А'..='Я' => char::from_u32(u32::from(c) + 0x20),
+        _ => None,
+    }
+}
