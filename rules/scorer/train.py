@@ -35,8 +35,8 @@ ROUNDS = 2
 NEGATIVE_WINDOWS = 3
 SYNTHETIC_WEIGHT = 1.0
 OPERATING_POINT = 0.003      # the share of left-out benign rows at which the probability is one half
-BUCKETS = 1 << 15            # of four slots each
-MAX_GRAMS = 100_000
+BUCKETS = 1 << 14            # of four slots each
+MAX_GRAMS = 45_000
 
 
 def file_weights(docs, mask):
@@ -190,7 +190,7 @@ def write_weights(path: str, m: data.Matrix, full, bias, slope, offset, table) -
         if q[i] == 0:
             break
         h = int(m.vocab[i])
-        bucket, mark = h >> 17, (h & 0xFFFF) or 1
+        bucket, mark = h >> (33 - BUCKETS.bit_length()), (h & 0xFFFF) or 1
         if used[bucket] == 4 or mark in marks[bucket, :used[bucket]]:
             lost += 1
             continue
@@ -207,6 +207,10 @@ def write_weights(path: str, m: data.Matrix, full, bias, slope, offset, table) -
     body = struct.pack("<4sIIff", b"BZS1", BUCKETS, size, unit * slope, bias * slope + offset)
     body += marks.astype("<u2").tobytes() + slots.tobytes() + keys.astype("<u4").tobytes()
     body += values.astype("<u2").tobytes()
+    known = np.zeros(8192, np.uint8)
+    for key in table:
+        known[key >> 19] |= 1 << (key >> 16 & 7)
+    body += known.tobytes()
     with open(path, "wb") as out:
         out.write(body)
     return {"bytes": len(body), "grams": int(used.sum()), "lost": lost, "conceptKeys": len(table),

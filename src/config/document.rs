@@ -342,9 +342,9 @@ section! {
         user: Option<u64>,
         /// Default 50.
         assistant: Option<u64>,
-        /// Default 40.
+        /// Default 45.
         tool: Option<u64>,
-        /// Default 40.
+        /// Default 45.
         document: Option<u64>,
     }
 }

@@ -60,7 +60,7 @@ const fn default_threshold(zone: Zone) -> u8 {
     match zone {
         Zone::System | Zone::Developer => 101,
         Zone::User | Zone::Assistant => 50,
-        Zone::Tool | Zone::Document => 40,
+        Zone::Tool | Zone::Document => 45,
     }
 }
 
