@@ -60,8 +60,18 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     selectors(text, sink);
 }
 
+static CODE_BYTE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = (i as u8).is_ascii_alphanumeric() || i as u8 == b'.' || i as u8 == b'-';
+        i += 1;
+    }
+    table
+};
+
 fn is_code_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || *byte == b'.' || *byte == b'-'
+    CODE_BYTE.get(usize::from(*byte)).copied().unwrap_or(false)
 }
 
 /// At most one line break, and not the sign of quoted-printable.

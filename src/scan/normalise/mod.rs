@@ -146,11 +146,11 @@ pub fn leet(normalised: &str) -> Option<String> {
     (out != normalised).then_some(out)
 }
 
-/// Two places where a letter and a sign of leetspeak touch.
+/// Two signs of leetspeak that touch a letter.
 fn worth_a_look(text: &[u8]) -> bool {
-    let sign = |b: u8| matches!(b, b'0'..=b'9' | b'@' | b'$');
-    let touches = |pair: &&[u8]| matches!(pair, [a, b] if (sign(*a) && b.is_ascii_lowercase()) || (a.is_ascii_lowercase() && sign(*b)));
-    text.windows(2).filter(touches).take(2).count() == 2
+    let letter = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_lowercase);
+    let signs = text.iter().enumerate().filter(|(_, b)| matches!(b, b'0'..=b'9' | b'@' | b'$'));
+    signs.filter(|(at, _)| letter(at.checked_sub(1)) || letter(Some(at + 1))).take(2).count() == 2
 }
 
 /// One round over a text.
