@@ -37,8 +37,8 @@ pub(super) fn credit_card(text: &str) -> bool {
     let Some(d) = digits(text) else { return false };
     let Some(prefix) = d.get(..6) else { return false };
     let prefix = number(prefix) as u32;
-    let listed =
-        ISSUERS.iter().any(|&(first, last, lengths)| (first..=last).contains(&prefix) && lengths >> d.len() & 1 == 1);
+    let fits = |lengths: u32| d.len() <= 19 && (lengths >> d.len()) & 1 == 1;
+    let listed = ISSUERS.iter().any(|&(first, last, lengths)| (first..=last).contains(&prefix) && fits(lengths));
     listed && luhn(&d) && !monotone(&d)
 }
 
@@ -235,8 +235,15 @@ mod tests {
     fn a_context_allows_other_ranges_but_no_wrong_digit() {
         assert!(card_in_context("501864667909"));
         assert!(!card_in_context("501864667900"));
+        assert!(!credit_card(&"4".repeat(32)), "as long as a written number may be");
         assert!(!card_in_context("0000000000000000"));
         assert!(!card_in_context("7992 7398 713"));
+    }
+
+    #[test]
+    fn the_longest_written_number_is_no_card() {
+        assert!(!credit_card(&"41".repeat(16)));
+        assert!(!credit_card(&"41".repeat(400)));
     }
 
     #[test]
