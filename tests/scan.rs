@@ -1,5 +1,7 @@
 //! What holds for every text that the scanner is given.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
 use std::sync::LazyLock;
 
 use bartizan::config::document::{Pack, Zone};

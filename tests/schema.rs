@@ -1,6 +1,6 @@
 //! The JSON Schema says the same as the code, and the documentation the same as the schema.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test's helpers may panic as the test may
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;
 

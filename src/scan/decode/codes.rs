@@ -60,6 +60,7 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     selectors(text, sink);
 }
 
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
 static CODE_BYTE: [bool; 256] = {
     let mut table = [false; 256];
     let mut i = 0;
