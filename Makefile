@@ -20,7 +20,8 @@ WASM_OPT   := $(CACHE)/binaryen-$(BINARYEN)/node_modules/.bin/wasm-opt
 # The features that rustc 1.95 turns on for wasm32-wasip1, and SIMD.
 WASM_FEATURES := --enable-simd --enable-bulk-memory --enable-bulk-memory-opt --enable-sign-ext \
 	--enable-mutable-globals --enable-nontrapping-float-to-int --enable-reference-types --enable-multivalue
-WASM_LEVEL ?= -O3
+# -O2 gives the smaller module: LLVM has optimised for speed already.
+WASM_LEVEL ?= -O2
 
 say = @printf '\033[1m==> %s\033[0m\n' "$(1)"
 
