@@ -19,7 +19,7 @@ EACH = 200
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", ["strong", "weak"])
 def test_no_wrong_verdict_in_a_seeded_mix(mode, capsys):
-    requests = max(REQUESTS, EACH * len(KINDS)) if mode == "strong" else REQUESTS // 2
+    requests = max(REQUESTS, EACH * len(KINDS))
     world = World(SEED, strong=mode == "strong")
     with Upstream() as upstream, Envoy(world.config(upstream.port), f"oracle-{mode}") as proxy:
         figures = run(world, proxy, upstream, requests)
