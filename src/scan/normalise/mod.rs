@@ -412,6 +412,11 @@ impl<'t> Fold<'t> {
             }
             if lower.is_ascii() {
                 self.ascii(lower, source.clone(), marks);
+            } else if let Some(folded) = tables::latin(lower) {
+                // A capital whose small letter alone stands in the table.
+                self.flush(true);
+                self.again |= self.fertile;
+                self.put(folded, source.clone(), marks.with(Marks::COMPATIBILITY));
             } else if tables::is_foreign(lower) {
                 if self.word.len() >= LONGEST_WORD {
                     self.flush(false);
