@@ -144,7 +144,8 @@ class Envoy:
             except OSError:
                 return False
 
-        self.child.wait_until(ready, "Envoy")
+        # V8 compiles the module on every start; on a machine that is busy that takes a while.
+        self.child.wait_until(ready, "Envoy", 180)
         listeners = json.loads(self.admin("listeners?format=json"))["listener_statuses"]
         self.port = listeners[0]["local_address"]["socket_address"]["port_value"]
 
