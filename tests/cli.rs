@@ -385,6 +385,16 @@ fn explain_says_what_would_happen_and_why() {
     assert!(text.contains("PI-1010") && text.contains("~~~~") && text.contains("scan.injection"), "{text}");
     assert!(!text.contains('\u{1b}'), "no colour where no terminal is");
     assert_eq!(explain(&["What is the weather in Paris?"]).0, 0);
+    let (_, text) = explain(&["-"]);
+    assert!(text.contains("score 0") && !text.contains(" - "), "- is stdin, which is empty: {text}");
+
+    // A name that says secret is acted on; one that merely says key is only flagged.
+    let (code, json) = explain(&["--json", "--role", "analyst", "cacheKey = 'Bartizan7hT2mQ9dLwX4'"]);
+    let said: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &said["roles"][0]["decision"]), (1, &json!("flag")), "{json}");
+    let (_, json) = explain(&["--json", "--role", "analyst", "apiKey = 'Bartizan7hT2mQ9dLwX4'"]);
+    let said: Value = serde_json::from_str(&json).unwrap();
+    assert_ne!(said["roles"][0]["decision"], "flag", "{json}");
 
     let (_, json) = explain(&["--json", "--zone", "tool", "--role", "analyst", attack]);
     let said: Value = serde_json::from_str(&json).unwrap();

@@ -4,7 +4,7 @@
 //! each text holds. A zone is the caller's claim: unless a granting role may write it, the stricter
 //! of its own threshold and the user's applies, so that moving a text into another role gains nothing.
 
-use crate::config::document::{Action, DataAction, Mode, Zone};
+use crate::config::document::{Action, DataAction, Level, Mode, Zone};
 use crate::config::{GuardPolicy, RouteIndex};
 use crate::host::Timestamp;
 use crate::protocol::Position;
@@ -229,6 +229,8 @@ impl Judge<'_> {
             let act = match action {
                 _ if guard.excepts(rule, self.route, zone, self.now) => Act::Except,
                 DataAction::Flag => Act::Flag,
+                // A name that merely says key stands over cache keys and hashes in every other file.
+                _ if kind == Kind::Secret && self.is_minor(rule) => Act::Flag,
                 // A key can't be changed without changing what the upstream reads.
                 _ if is_key => Act::Block,
                 DataAction::Mask => Act::Mask,
@@ -251,6 +253,12 @@ impl Judge<'_> {
             self.out.shadow.push(reason);
         }
         Act::Shadow
+    }
+
+    /// A rule of level low or informational.
+    fn is_minor(&self, rule: RuleIndex) -> bool {
+        let card = self.scanner.cards().get(usize::from(rule.0));
+        card.is_some_and(|card| matches!(card.level, Level::Low | Level::Informational))
     }
 
     fn excepted_everywhere(&self, rule: RuleIndex) -> bool {

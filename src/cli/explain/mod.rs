@@ -24,7 +24,7 @@ use crate::scan::{Budget, Kind, Report, RuleIndex, Text, normalise, scorer};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The text; absent: --file or stdin
+    /// The text; - or absent: --file or stdin
     text: Option<String>,
     /// A file with the text; - is stdin
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
@@ -191,8 +191,8 @@ struct Piece<'t> {
 fn explain_text(policy: &Policy, arguments: &Arguments) -> anyhow::Result<Explanation> {
     let stdin = PathBuf::from("-");
     let text = match &arguments.text {
-        Some(text) => text.clone(),
-        None => read_text(arguments.file.as_ref().unwrap_or(&stdin))?,
+        Some(text) if text != "-" => text.clone(),
+        _ => read_text(arguments.file.as_ref().unwrap_or(&stdin))?,
     };
     let zone = arguments.zone.zone();
     let past = arguments.history || matches!(zone, Zone::Tool | Zone::Document | Zone::Assistant);

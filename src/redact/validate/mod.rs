@@ -9,6 +9,7 @@
 mod card;
 mod date;
 mod digits;
+mod name;
 mod national;
 mod network;
 mod phone;

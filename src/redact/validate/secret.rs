@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::name::{is_name, is_reference, mostly_words};
+
 /// Shannon entropy of the characters, in bits a character.
 pub fn entropy(text: &str) -> f64 {
     let mut counts = [0u32; 256];
@@ -132,45 +134,6 @@ impl Makeup {
     }
 }
 
-/// A name of code or speech and not a random text: every part between `_`, `-`, `.`, `/`, `:` is a
-/// word, a short number, or a word with a short number behind it.
-fn is_name(text: &str) -> bool {
-    text.split(['_', '-', '.', '/', ':', ' ', '\\', ',']).filter(|part| !part.is_empty()).all(|part| {
-        let word = part.trim_end_matches(|c: char| c.is_ascii_digit());
-        let tail = part.len() - word.len();
-        tail <= 4 && humps(word).all(is_word)
-    })
-}
-
-/// The parts of a `camelCaseName`.
-fn humps(word: &str) -> impl Iterator<Item = &str> {
-    let mut starts: Vec<usize> = vec![0];
-    let bytes = word.as_bytes();
-    starts.extend(bytes.windows(2).zip(1usize..).filter_map(|(pair, at)| {
-        matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()).then_some(at)
-    }));
-    starts.push(word.len());
-    let ends: Vec<(usize, usize)> =
-        starts.windows(2).filter_map(|pair| if let [a, b] = pair { Some((*a, *b)) } else { None }).collect();
-    ends.into_iter().filter_map(|(from, to)| word.get(from..to)).filter(|part| !part.is_empty())
-}
-
-/// Letters that can be spoken: some vowel in every five of them, unless it is short or all in capitals.
-fn is_word(part: &str) -> bool {
-    if !part.chars().all(char::is_alphabetic) {
-        return false;
-    }
-    if part.len() <= 4 {
-        return true;
-    }
-    let vowel = |c: char| matches!(c.to_ascii_lowercase(), 'a' | 'e' | 'i' | 'o' | 'u' | 'y') || !c.is_ascii();
-    let mut drought = 0;
-    part.chars().all(|c| {
-        drought = if vowel(c) { 0 } else { drought + 1 };
-        drought <= 4
-    })
-}
-
 /// Five groups of hexadecimal digits (RFC 9562): the usual form of a record's number, so a name alone does not
 /// make it a secret.
 fn is_uuid(text: &str) -> bool {
@@ -210,6 +173,8 @@ pub(super) fn generic_secret(text: &str) -> bool {
         && !text.contains([' ', '(', ')', '[', ']', '{', '}'])
         && !looks_like_placeholder(text)
         && !is_name(text)
+        && !is_reference(text)
+        && !mostly_words(text)
         && entropy(text) >= floor
 }
 
