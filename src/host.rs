@@ -115,6 +115,11 @@ impl MemoryHost {
     pub fn at(now: Timestamp) -> Self {
         MemoryHost { now, ..Self::default() }
     }
+
+    /// The keys of the store, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.store.keys().cloned().collect()
+    }
 }
 
 impl Host for MemoryHost {

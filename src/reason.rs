@@ -50,6 +50,8 @@ reasons! {
     JwtNotYetValid = "jwt.notYetValid", 401;
     /// A required claim is missing or has the wrong type.
     JwtClaims = "jwt.claims", 401;
+    /// The issuer's published keys can't be had. Try again later.
+    JwtUnavailable = "jwt.unavailable", 503;
     /// Two different credentials in one request.
     JwtAmbiguous = "jwt.ambiguous", 400;
     /// No role of the caller may use this operation or path.

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
-use bartizan::authn::{Authentication, Authenticator, Principal, TokenCache};
+use bartizan::authn::{Authentication, Authenticator, KeyRing, Principal, TokenCache};
 use bartizan::config::{Errors, KeyPath, document};
 use bartizan::host::{Fault, HashFunction, Host, MemoryHost, SetOutcome, Shared, Timestamp};
 use bartizan::reason::{Denial, Reason};
@@ -492,8 +492,10 @@ fn authenticate(authn: &Authenticator, headers: &[(&str, &[u8])]) -> Result<Prin
     let mut host = plain();
     let mut cache = TokenCache::new(&mut host).unwrap();
     let headers = headers.iter().map(|(name, value)| (name.as_bytes(), *value));
-    let Authentication::Known(principal) = authn.authenticate(headers, &mut cache, &mut host)?;
-    Ok((*principal).clone())
+    match authn.authenticate(headers, &mut cache, &mut KeyRing::empty(), &mut host)? {
+        Authentication::Known(principal) => Ok((*principal).clone()),
+        Authentication::NeedKeys => panic!("no issuer here publishes its keys"),
+    }
 }
 
 #[test]
@@ -558,7 +560,8 @@ fn credentials_are_found_where_the_policy_says() {
 fn signatures(authn: &Authenticator, cache: &mut TokenCache, token: &str, at: Timestamp) -> (&'static str, usize) {
     let mut host = LaxHost { inner: MemoryHost::at(at), calls: 0 };
     let header = format!("Bearer {token}");
-    let verdict = authn.authenticate([(&b"authorization"[..], header.as_bytes())], cache, &mut host);
+    let verdict =
+        authn.authenticate([(&b"authorization"[..], header.as_bytes())], cache, &mut KeyRing::empty(), &mut host);
     (verdict.map_or_else(|denial| denial.reason.code(), |_| "ok"), host.calls)
 }
 

@@ -121,7 +121,7 @@ impl Road {
                 Ok(merged)
             }
             Step::Deny(reply) => Err(reply),
-            Step::NeedMore => panic!("a whole request must be decided"),
+            Step::NeedMore | Step::Await(_) => panic!("a whole request must be decided"),
         };
         Run { outcome, finished: exchange.finish(&mut self.vm, Timestamp::from_secs(NOW)) }
     }
@@ -434,4 +434,54 @@ fn a_long_conversation_costs_its_new_text() {
     assert_eq!(road.chat(&talk(&["white"])).reason(), "");
     assert_eq!(road.chat(&talk(&["white", "grey"])).reason(), "");
     assert_eq!(road.chat(&talk(&["white", "grey", "black"])).reason(), "", "two of the three are remembered");
+}
+
+#[test]
+fn a_request_waits_for_keys_and_no_longer_than_it_may() {
+    for hold in [true, false] {
+        let mut road = Road::new(|document| {
+            document["holdHeaders"] = json!(hold);
+            document["audit"] = json!({});
+            document["authn"]["issuers"][0]["jwks"] =
+                json!({"cluster": "idp", "authority": "idp.example", "path": "/jwks", "timeout": "5s"});
+        });
+        let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1",
+            "x": base64(&road.key.public_key().to_bytes()) }] });
+        let token = format!("Bearer {}", road.token(&["analyst"], 600));
+        let headers: Vec<Header> = [
+            (":method", "POST"),
+            (":path", "/v1/chat/completions"),
+            ("content-type", "application/json"),
+            ("authorization", &token),
+        ]
+        .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+        .into();
+        let first = Event::RequestHeaders { headers: &headers, end: false };
+        let deadline = Timestamp::from_secs(NOW + 5);
+
+        let mut late = Transaction::new(Arc::clone(&road.policy));
+        let step = late.step(first, &mut road.vm, &mut road.host);
+        assert_eq!(step, Step::Await(deadline));
+        assert!(late.is_waiting() && !late.awaits_body());
+        let Step::Deny(reply) = late.step(Event::Expired, &mut road.vm, &mut road.host) else { panic!("let through") };
+        assert_eq!((reply.status, reply.reason), (503, "jwt.unavailable"));
+
+        let mut exchange = Transaction::new(Arc::clone(&road.policy));
+        let first = Event::RequestHeaders { headers: &headers, end: false };
+        assert_eq!(exchange.step(first, &mut road.vm, &mut road.host), Step::Await(deadline));
+        // Asked too early, it waits on, and no longer than before.
+        road.host.now = Timestamp::from_secs(NOW + 1);
+        assert_eq!(exchange.step(Event::Resumed, &mut road.vm, &mut road.host), Step::Await(deadline));
+        assert_eq!(exchange.step(Event::RequestBuffered(9), &mut road.vm, &mut road.host), Step::NeedMore);
+        let now = road.host.now;
+        let due = road.vm.ring.due(&road.policy.authn, now, &mut road.host);
+        let answer = jwks.to_string();
+        road.vm.ring.fetched(&road.policy.authn, &due[0], Some(answer.as_bytes()), now, &mut road.host);
+        let step = exchange.step(Event::Resumed, &mut road.vm, &mut road.host);
+        assert_eq!(step == Step::NeedMore, hold, "weak mode lets the headers go");
+        assert!(exchange.awaits_body());
+        let body = json!({"model": "small", "messages": [{"role": "user", "content": "hello"}]}).to_string();
+        let step = exchange.step(Event::RequestBody(body.into_bytes()), &mut road.vm, &mut road.host);
+        assert!(matches!(step, Step::Release(_)), "{step:?}");
+    }
 }

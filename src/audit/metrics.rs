@@ -5,6 +5,7 @@
 //! never a free model name. The edge bounds the series at [`MAX_SERIES`].
 
 use super::Record;
+use crate::authn::Fetched;
 
 /// More series than this are not defined: the value goes to `bartizan.series.dropped`.
 pub const MAX_SERIES: usize = 2000;
@@ -59,6 +60,11 @@ pub fn of(record: &Record) -> Vec<Increment> {
         out.push(Increment { name: "bartizan.masked".to_owned(), by: record.masked });
     }
     out
+}
+
+/// The counter of fetches of issuers' keys.
+pub fn keys(outcome: Fetched) -> String {
+    format!("bartizan.keys.outcome.{}", outcome.name())
 }
 
 /// A label's value: `[a-z0-9_-]` alone, capitals as `_` and the small letter.

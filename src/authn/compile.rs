@@ -1,12 +1,15 @@
 //! The `authn` section to an [`Authenticator`], with every error's key path.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::claims::{ClaimRules, Pointer, RequiredClaim};
 use super::jwk::{Key, KeySet, MAX_KEYS};
-use super::{ANONYMOUS_ROLE, Algorithm, Authenticator, Issuer, Principal, RoleIndex};
+use super::remote::Remote;
+use super::{ANONYMOUS_ROLE, Algorithm, Authenticator, Issuer, KeySource, Principal, RoleIndex};
 use crate::config::{Errors, KeyPath, Span, document};
 use crate::glob::Glob;
 
@@ -85,7 +88,7 @@ impl RoleNames<'_> {
 
 /// Nanoseconds.
 fn skew(written: Option<Span>, path: &KeyPath, errors: &mut Errors) -> u64 {
-    let skew = written.map_or(std::time::Duration::from_secs(DEFAULT_SKEW_SECS), |span| span.0);
+    let skew = written.map_or(Duration::from_secs(DEFAULT_SKEW_SECS), |span| span.0);
     if skew.as_millis() > u128::from(MAX_SKEW_SECS) * 1000 {
         errors.push(&path.key("clockSkew"), "too long, expected at most 5m");
     }
@@ -127,7 +130,7 @@ fn compile_issuer(
         errors.push(&path.key("audiences").index(place), "empty");
     }
     let algorithms = list(written.algorithms.as_deref(), path, "algorithms", errors);
-    let keys = keys(written.jwks.as_ref(), path, algorithms, errors);
+    let keys = key_source(written, path, errors);
     let claims = claims(written, path, roles, skew, errors);
     Some(Issuer {
         name: Arc::from(name?),
@@ -157,15 +160,91 @@ fn list<'d, T>(written: Option<&'d [T]>, path: &KeyPath, key: &str, errors: &mut
     list.unwrap_or_default()
 }
 
-fn keys(
-    written: Option<&document::Jwks>,
+fn key_source(written: &document::Issuer, path: &KeyPath, errors: &mut Errors) -> Option<KeySource> {
+    let algorithms = written.algorithms.as_deref().unwrap_or_default();
+    let jwks = errors.require(path, "jwks", written.jwks.as_ref())?;
+    let path = path.key("jwks");
+    match (&jwks.inline, &jwks.cluster) {
+        (Some(inline), None) => {
+            for (key, there) in [
+                ("authority", jwks.authority.is_some()),
+                ("path", jwks.path.is_some()),
+                ("refresh", jwks.refresh.is_some()),
+                ("timeout", jwks.timeout.is_some()),
+                ("staleFor", jwks.stale_for.is_some()),
+            ] {
+                if there {
+                    errors.push(&path.key(key), "only with cluster, but the keys stand inline");
+                }
+            }
+            inline_keys(inline, &path, algorithms, errors).map(KeySource::Inline)
+        }
+        (None, Some(cluster)) => {
+            let iss = written.issuer.as_deref().unwrap_or_default();
+            remote_keys(jwks, cluster, iss, &path, algorithms, errors).map(KeySource::Remote)
+        }
+        (Some(_), Some(_)) => {
+            errors.push(&path.key("cluster"), "both inline and cluster, expected one of them");
+            None
+        }
+        (None, None) => {
+            errors.push(&path, "neither inline nor cluster, expected one of them");
+            None
+        }
+    }
+}
+
+fn remote_keys(
+    jwks: &document::Jwks,
+    cluster: &str,
+    iss: &str,
+    path: &KeyPath,
+    algorithms: &[Algorithm],
+    errors: &mut Errors,
+) -> Option<Remote> {
+    const SECOND: u64 = 1000;
+    if cluster.is_empty() {
+        errors.push(&path.key("cluster"), "empty");
+    }
+    let authority = filled(jwks.authority.as_deref(), path, "authority", errors);
+    let at = filled(jwks.path.as_deref(), path, "path", errors);
+    // Both go into a request's head.
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    if at.is_some_and(|at| !at.starts_with('/') || !is_plain(at)) {
+        errors.push(&path.key("path"), "not a path such as /.well-known/jwks.json");
+    }
+    if authority.is_some_and(|authority| !is_plain(authority)) {
+        errors.push(&path.key("authority"), "not a host name");
+    }
+    let mut span = |key: &str, written: Option<Span>, default: u64, bounds: RangeInclusive<u64>, words: &str| {
+        let span = written.map_or(Duration::from_millis(default), |span| span.0);
+        if !u64::try_from(span.as_millis()).is_ok_and(|millis| bounds.contains(&millis)) {
+            errors.push(&path.key(key), format!("out of bounds, expected {words}"));
+        }
+        span
+    };
+    let refresh = span("refresh", jwks.refresh, 300 * SECOND, 10 * SECOND..=86_400 * SECOND, "10s to 24h");
+    let timeout = span("timeout", jwks.timeout, 5 * SECOND, 100..=30 * SECOND, "100ms to 30s");
+    let stale_for = span("staleFor", jwks.stale_for, 3600 * SECOND, 0..=7 * 86_400 * SECOND, "at most 7d");
+    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let (authority, at) = (authority?, at?);
+    Some(Remote {
+        cluster: cluster.into(),
+        authority: authority.into(),
+        path: at.into(),
+        timeout,
+        refresh: nanos(refresh),
+        stale_for: nanos(stale_for),
+        id: Remote::id(iss, cluster, authority, at, algorithms),
+    })
+}
+
+fn inline_keys(
+    inline: &document::KeySet,
     path: &KeyPath,
     algorithms: &[Algorithm],
     errors: &mut Errors,
 ) -> Option<KeySet> {
-    let jwks = errors.require(path, "jwks", written)?;
-    let path = path.key("jwks");
-    let inline = errors.require(&path, "inline", jwks.inline.as_ref())?;
     let path = path.key("inline");
     let listed = list(inline.keys.as_deref(), &path, "keys", errors);
     let path = path.key("keys");

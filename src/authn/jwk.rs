@@ -151,6 +151,11 @@ impl KeySet {
         }
     }
 
+    /// True if there is no key.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The `kid` of every key that has one.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|key| key.id.as_deref())

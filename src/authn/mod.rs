@@ -9,7 +9,7 @@
 //! can (Envoy: BoringSSL) and by `jwt-simple`'s keys otherwise; one claims check stands behind both.
 //!
 //! ```
-//! use bartizan::authn::{Authentication, Authenticator, TokenCache};
+//! use bartizan::authn::{Authentication, Authenticator, KeyRing, TokenCache};
 //! use bartizan::config::{Errors, KeyPath, document};
 //! use bartizan::host::{MemoryHost, Timestamp};
 //!
@@ -19,8 +19,8 @@
 //! let authn = Authenticator::compile(&section, &KeyPath::root().key("authn"), &roles, &mut errors).unwrap();
 //! let mut host = MemoryHost::at(Timestamp::from_secs(1));
 //! let mut cache = TokenCache::new(&mut host).unwrap();
-//! let Authentication::Known(caller) = authn.authenticate([], &mut cache, &mut host).unwrap();
-//! assert!(caller.is_anonymous());
+//! let known = authn.authenticate([], &mut cache, &mut KeyRing::empty(), &mut host).unwrap();
+//! assert!(matches!(known, Authentication::Known(caller) if caller.is_anonymous()));
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
@@ -32,18 +32,21 @@ mod json;
 mod jwk;
 mod jws;
 mod principal;
+mod remote;
 mod signature;
 
 use std::sync::Arc;
 
 pub use cache::TokenCache;
 pub use principal::{MAX_NAME_BYTES, Principal, RoleIndex};
+pub use remote::{Fetch, Fetched, KeyRing, MAX_JWKS_BYTES};
 
 use crate::host::{Host, Timestamp};
 use crate::reason::{Denial, Reason};
 use claims::ClaimRules;
-use jwk::KeySet;
+use jwk::{Key, KeySet};
 use jws::Jws;
+use remote::Remote;
 
 pub use crate::config::document::Algorithm;
 
@@ -73,18 +76,32 @@ struct Issuer {
     iss: Arc<str>,
     audiences: Vec<Box<str>>,
     algorithms: Vec<Algorithm>,
-    keys: KeySet,
+    keys: KeySource,
     claims: ClaimRules,
 }
 
+/// Where an issuer's keys come from.
+#[derive(Debug)]
+enum KeySource {
+    /// The document holds them.
+    Inline(KeySet),
+    /// The issuer publishes them.
+    Remote(Remote),
+}
+
 /// What a request's credential came to, short of a refusal.
-///
-/// Remote key sets will add a variant here: the issuer whose keys must be fetched before the token
-/// can be judged.
 #[derive(Clone, Debug)]
 pub enum Authentication {
     /// The caller is known.
     Known(Arc<Principal>),
+    /// The issuer's keys must be fetched before the token can be judged; the ring knows. Ask again then.
+    NeedKeys,
+}
+
+/// What a token came to.
+enum Judged {
+    Genuine(Box<Principal>),
+    NeedKeys,
 }
 
 impl Authenticator {
@@ -99,6 +116,7 @@ impl Authenticator {
         &self,
         headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
         cache: &mut TokenCache,
+        ring: &mut KeyRing,
         host: &mut dyn Host,
     ) -> Result<Authentication, Denial> {
         let Some(token) = self.credential(headers)? else {
@@ -106,32 +124,75 @@ impl Authenticator {
             return Ok(Authentication::Known(Arc::clone(anonymous)));
         };
         let now = host.now();
+        if ring.take_changed() {
+            cache.clear();
+        }
         let tag = cache.tag(&self.digest, token);
         if let Some(principal) = cache.find(tag, now) {
             return Ok(Authentication::Known(principal));
         }
-        let principal = Arc::new(self.verify(token, now, host)?);
-        cache.keep(tag, &principal, now);
-        Ok(Authentication::Known(principal))
+        match self.judge(token, now, ring, host)? {
+            Judged::NeedKeys => Ok(Authentication::NeedKeys),
+            Judged::Genuine(principal) => {
+                let principal = Arc::from(principal);
+                cache.keep(tag, &principal, now);
+                Ok(Authentication::Known(principal))
+            }
+        }
     }
 
-    /// Judges one token, without any cache.
+    /// Judges one token, without any cache and with the document's keys alone.
     ///
     /// # Errors
     /// A [`Denial`] with one of the `jwt.*` reasons.
     pub fn verify(&self, token: &[u8], now: Timestamp, host: &mut dyn Host) -> Result<Principal, Denial> {
+        match self.judge(token, now, &mut KeyRing::empty(), host)? {
+            Judged::Genuine(principal) => Ok(*principal),
+            Judged::NeedKeys => Err(Reason::JwtUnavailable.into()),
+        }
+    }
+
+    fn judge(&self, token: &[u8], now: Timestamp, ring: &mut KeyRing, host: &mut dyn Host) -> Result<Judged, Denial> {
         let jws = Jws::parse(token).ok_or(Reason::JwtMalformed)?;
         let (index, issuer) = self.issuer_of(&jws)?;
         let algorithm =
             jws.algorithm().filter(|named| issuer.algorithms.contains(named)).ok_or(Reason::JwtAlgorithm)?;
-        let key = issuer.keys.choose(jws.key_id(), algorithm)?;
-        if !signature::verifies(key, algorithm, jws.signed().as_bytes(), jws.signature(), host) {
-            return Err(Reason::JwtSignature.into());
+        match &issuer.keys {
+            KeySource::Inline(set) => {
+                let key = set.choose(jws.key_id(), algorithm)?;
+                issuer.accept(index, key, algorithm, &jws, now, host)
+            }
+            KeySource::Remote(remote) => {
+                let Some(set) = ring.keys(remote, &issuer.algorithms, now, host) else { return Ok(Judged::NeedKeys) };
+                match set.choose(jws.key_id(), algorithm) {
+                    Ok(key) => issuer.accept(index, key, algorithm, &jws, now, host),
+                    // A key that was published since the last fetch.
+                    Err(Reason::JwtKey) if ring.want(remote, now) => Ok(Judged::NeedKeys),
+                    Err(reason) => Err(reason.into()),
+                }
+            }
         }
-        if !issuer.accepts_audience(jws.claims()) {
-            return Err(Reason::JwtAudience.into());
-        }
-        issuer.claims.check(index, issuer, key.id(), jws.claims(), now)
+    }
+
+    /// The issuers that publish their keys.
+    fn remotes(&self) -> impl Iterator<Item = (&Remote, &[Algorithm])> {
+        self.issuers.iter().filter_map(|issuer| match &issuer.keys {
+            KeySource::Inline(_) => None,
+            KeySource::Remote(remote) => Some((remote, &*issuer.algorithms)),
+        })
+    }
+
+    /// True if keys must be fetched.
+    pub fn has_remote_keys(&self) -> bool {
+        self.remotes().next().is_some()
+    }
+
+    /// How long a request waits for keys, in nanoseconds: as long as the slowest fetch may take.
+    pub fn patience(&self) -> u64 {
+        self.remotes()
+            .map(|(remote, _)| u64::try_from(remote.timeout.as_nanos()).unwrap_or(u64::MAX))
+            .max()
+            .unwrap_or(0)
     }
 
     /// True if the upstream gets the credential headers.
@@ -144,9 +205,13 @@ impl Authenticator {
         self.token_from.iter().map(|name| &**name)
     }
 
-    /// Every issuer's name with the ids of its keys, for the line that is logged on load.
+    /// Every issuer's name with the ids of its keys, or the cluster they come from, for the line that is
+    /// logged on load.
     pub fn issuers(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
-        self.issuers.iter().map(|issuer| (&*issuer.name, issuer.keys.ids().collect()))
+        self.issuers.iter().map(|issuer| match &issuer.keys {
+            KeySource::Inline(set) => (&*issuer.name, set.ids().collect()),
+            KeySource::Remote(remote) => (&*issuer.name, vec![&*remote.cluster]),
+        })
     }
 
     /// Picks the issuer by `iss`. Of several with the same `iss` the first whose audience fits.
@@ -161,6 +226,26 @@ impl Authenticator {
 }
 
 impl Issuer {
+    /// Checks signature, audience and claims.
+    fn accept(
+        &self,
+        index: usize,
+        key: &Key,
+        algorithm: Algorithm,
+        jws: &Jws<'_>,
+        now: Timestamp,
+        host: &mut dyn Host,
+    ) -> Result<Judged, Denial> {
+        if !signature::verifies(key, algorithm, jws.signed().as_bytes(), jws.signature(), host) {
+            return Err(Reason::JwtSignature.into());
+        }
+        if !self.accepts_audience(jws.claims()) {
+            return Err(Reason::JwtAudience.into());
+        }
+        let principal = self.claims.check(index, self, key.id(), jws.claims(), now)?;
+        Ok(Judged::Genuine(Box::new(principal)))
+    }
+
     /// RFC 7519 section 4.1.3: `aud` is a string or an array of strings.
     fn accepts_audience(&self, claims: &json::Object) -> bool {
         use serde_json::Value;

@@ -142,10 +142,22 @@ choice! {
 }
 
 section! {
-    /// Where an issuer's keys come from.
+    /// Where an issuer's keys come from: `inline`, or `cluster`, `authority` and `path`.
     Jwks {
-        /// A JSON Web Key Set (RFC 7517) that stands in the document. Required.
+        /// A JSON Web Key Set (RFC 7517) that stands in the document.
         inline: Option<KeySet>,
+        /// The Envoy cluster that serves the key set; Istio names it `outbound|443||idp.example.com`.
+        cluster: Option<String>,
+        /// The host name to ask for; goes with `cluster`.
+        authority: Option<String>,
+        /// The key set's path; goes with `cluster`.
+        path: Option<String>,
+        /// How old the keys may get before they are fetched again. Default 5m, 10s to 24h.
+        refresh: Option<Span>,
+        /// How long a fetch may take, and a request wait for the first one. Default 5s, 100ms to 30s.
+        timeout: Option<Span>,
+        /// How long keys still count after `refresh` when they can't be fetched. Default 1h, at most 7d.
+        stale_for: Option<Span>,
     }
 }
 

@@ -185,6 +185,7 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         | Reason::JwtIssuer
         | Reason::JwtAudience
         | Reason::JwtClaims => "The token is not accepted here.",
+        Reason::JwtUnavailable => "The token can't be checked at the moment. Try again later.",
         Reason::RbacOperation => "Your role does not allow this operation.",
         Reason::RbacModel => "Your role does not allow this model.",
         Reason::RbacTool => "Your role does not allow one of the tools in this request.",

@@ -8,6 +8,9 @@
 #![allow(unsafe_code)]
 
 use std::ptr;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
 
 use crate::host::{Fault, SetOutcome, Shared};
 
@@ -26,6 +29,8 @@ pub enum Buffer {
     RequestBody = 0,
     /// The response's body.
     ResponseBody = 1,
+    /// The body of the answer to a call of ours.
+    CallBody = 4,
     /// The plugin's configuration.
     PluginConfiguration = 7,
 }
@@ -40,6 +45,8 @@ pub enum Map {
     RequestTrailers = 1,
     /// Response headers.
     ResponseHeaders = 2,
+    /// Headers of the answer to a call of ours.
+    CallHeaders = 6,
 }
 
 /// What a metric counts.
@@ -97,6 +104,7 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
+    fn proxy_continue_stream(kind: u32) -> u32;
     fn proxy_close_stream(kind: u32) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
@@ -242,6 +250,19 @@ pub fn reply(status: u16, headers: &[(&str, &str)], body: &[u8], details: &str) 
         )
     };
     done(status, "send_local_response")
+}
+
+/// Lets a request go on that was held.
+pub fn continue_request() -> Result<(), Fault> {
+    const REQUEST: u32 = 0;
+    // SAFETY: takes no pointers.
+    done(unsafe { proxy_continue_stream(REQUEST) }, "continue_stream")
+}
+
+/// Sends a request to one of Envoy's clusters and gives the call's token. Through the SDK, which keeps a
+/// list of the tokens whose answers it will deliver; it knows every status that Envoy gives here.
+pub fn call(cluster: &str, headers: Vec<(&str, &str)>, timeout: Duration) -> Result<u32, Fault> {
+    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).map_err(|_| Fault("http_call"))
 }
 
 /// Resets the client's stream: the last resort when even a reply fails.

@@ -1,6 +1,6 @@
 //! One VM: the policy in force, what streams share, and the metrics.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use log::Level;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use super::host::{self, Buffer, MetricKind};
-use super::stream::Stream;
-use crate::audit::metrics::{DROPPED, Increment, LATENCY, MAX_SERIES};
+use super::host::{self, Buffer, Map, MetricKind};
+use super::stream::{Exchange, Stream};
+use crate::audit::metrics::{self, DROPPED, Increment, LATENCY, MAX_SERIES};
+use crate::authn::{Fetch, Fetched, MAX_JWKS_BYTES};
 use crate::config::Policy;
 use crate::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
 use crate::transaction::{Finished, Vm};
@@ -24,17 +25,32 @@ pub struct Worker {
     metrics: HashMap<String, u32>,
     latency: Option<u32>,
     dropped: Option<u32>,
-    /// Streams whose headers are held and whose body has not come, by context: since when, and the
-    /// stream's own mark that it was answered.
-    held: HashMap<u32, (u64, Rc<Cell<bool>>)>,
+    /// Streams that are held, by context: why, and since when (nanoseconds).
+    held: HashMap<u32, (Held, u64, Rc<RefCell<Exchange>>)>,
+    /// Fetches of keys that are under way, by the call's token.
+    fetches: HashMap<u32, Fetch>,
 }
+
+/// What a held stream waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// The first byte of its body.
+    Body,
+    /// An issuer's keys, until this time (nanoseconds).
+    Keys(u64),
+}
+
+/// More streams than this do not wait on one worker: newcomers are refused.
+const MAX_WAITING: usize = 1024;
 
 const STUCK: &str = "bartizan: a request was held for 10 s and its body never came; holdHeaders: true needs \
     allow_on_headers_stop_iteration: true in Envoy's plugin config";
 
 /// A held stream without a byte of body for this long is stuck.
 const STUCK_NANOS: u64 = 10_000_000_000;
+/// The tick while nothing is urgent, and while requests wait for keys.
 const TICK_MILLIS: u32 = 1000;
+const WAITING_TICK_MILLIS: u32 = 100;
 
 /// The root context.
 #[derive(Default)]
@@ -43,7 +59,14 @@ pub struct Root {
     worker: Rc<RefCell<Worker>>,
 }
 
-impl Context for Root {}
+impl Context for Root {
+    /// The answer to a fetch of keys. A connection refused comes as 503, a timeout as 504.
+    fn on_http_call_response(&mut self, token: u32, _: usize, size: usize, _: usize) {
+        let Some(policy) = &self.policy else { return };
+        self.worker.borrow_mut().keys_fetched(policy, token, size);
+        resume_held(&self.worker);
+    }
+}
 
 impl RootContext for Root {
     /// A document that is refused keeps the policy in force: Envoy keeps the last good one.
@@ -56,10 +79,17 @@ impl RootContext for Root {
                 if let Err(fault) = Vm::prepare(&policy, &mut EnvoyHost) {
                     host::log(Level::Warn, &format!("bartizan: shared state is not prepared: {fault}"));
                 }
-                if policy.hold_headers
-                    && let Err(fault) = host::tick_every(TICK_MILLIS)
-                {
-                    host::log(Level::Warn, &format!("bartizan: stuck streams will not be ended: {fault}"));
+                // A new worker has no keys yet, so that its first tick comes soon; 0 stops the ticks.
+                let period = match (policy.authn.has_remote_keys(), policy.hold_headers) {
+                    (true, _) => WAITING_TICK_MILLIS,
+                    (false, true) => TICK_MILLIS,
+                    (false, false) => 0,
+                };
+                if let Err(fault) = host::tick_every(period) {
+                    host::log(
+                        Level::Warn,
+                        &format!("bartizan: no keys are fetched and no stuck stream is ended: {fault}"),
+                    );
                 }
                 host::log(Level::Info, &policy.summary());
                 self.policy = Some(Arc::new(policy));
@@ -79,7 +109,10 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.worker.borrow_mut().end_stuck(host::now());
+        let Some(policy) = &self.policy else { return };
+        self.worker.borrow_mut().fetch_keys(policy);
+        resume_held(&self.worker);
+        self.worker.borrow_mut().set_pace(policy);
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -96,9 +129,21 @@ impl Worker {
         self.vm.as_mut().ok_or(Fault("vm"))
     }
 
-    /// A stream's headers are held from now on.
-    pub fn hold(&mut self, context: u32, answered: &Rc<Cell<bool>>) {
-        self.held.insert(context, (host::now(), Rc::clone(answered)));
+    /// A stream is held from now on; false when too many are.
+    pub fn hold(&mut self, context: u32, why: Held, stream: &Rc<RefCell<Exchange>>) -> bool {
+        let why = match why {
+            Held::Body => Held::Body,
+            Held::Keys(deadline) => {
+                if self.held.values().filter(|(held, ..)| *held != Held::Body).count() >= MAX_WAITING {
+                    return false;
+                }
+                // Without a faster tick they would wait up to a second; the deadline holds anyway.
+                let _ = host::tick_every(WAITING_TICK_MILLIS);
+                Held::Keys(deadline)
+            }
+        };
+        self.held.insert(context, (why, host::now(), Rc::clone(stream)));
+        true
     }
 
     /// A stream's body comes, or the stream is gone.
@@ -106,24 +151,65 @@ impl Worker {
         self.held.remove(&context);
     }
 
-    /// Without `allow_on_headers_stop_iteration` Envoy never delivers the body of a stream whose
-    /// headers are held: such streams would hang until the client gives up. The switch can't be seen
-    /// from here, so that streams which get no body are ended and the log names it.
-    fn end_stuck(&mut self, now: u64) {
-        let stuck: Vec<u32> = (self.held.iter())
-            .filter(|(_, (since, _))| now.saturating_sub(*since) > STUCK_NANOS)
-            .map(|(context, _)| *context)
-            .collect();
-        for context in stuck {
-            let Some((_, answered)) = self.held.remove(&context) else { continue };
-            if answered.replace(true) || host::act_on(context).is_err() {
-                continue;
-            }
-            host::log(Level::Error, STUCK);
-            if host::reply(503, &[], &[], "internal").is_err() {
-                host::reset_stream();
+    /// Fetches the keys that are due.
+    fn fetch_keys(&mut self, policy: &Policy) {
+        if !policy.authn.has_remote_keys() {
+            return;
+        }
+        let now = Timestamp(host::now());
+        let Ok(vm) = self.vm(policy) else { return };
+        for fetch in vm.ring.due(&policy.authn, now, &mut EnvoyHost) {
+            let headers = vec![
+                (":method", "GET"),
+                (":path", &*fetch.path),
+                (":authority", &*fetch.authority),
+                (":scheme", "https"),
+                ("accept", "application/json, application/jwk-set+json"),
+            ];
+            match host::call(&fetch.cluster, headers, fetch.timeout) {
+                Ok(token) => {
+                    self.fetches.insert(token, fetch);
+                }
+                // The cluster is not known, or not yet.
+                Err(_) => self.took_keys(policy, &fetch, None),
             }
         }
+    }
+
+    fn keys_fetched(&mut self, policy: &Policy, token: u32, size: usize) {
+        let Some(fetch) = self.fetches.remove(&token) else { return };
+        let is_ok = host::headers(Map::CallHeaders)
+            .is_ok_and(|headers| headers.iter().any(|(name, value)| name == b":status" && value == b"200"));
+        // One byte more than is taken, so that what is too long is seen to be.
+        let body = is_ok.then(|| host::buffer(Buffer::CallBody, 0, size.min(MAX_JWKS_BYTES + 1)).unwrap_or_default());
+        self.took_keys(policy, &fetch, body.as_deref());
+    }
+
+    fn took_keys(&mut self, policy: &Policy, fetch: &Fetch, body: Option<&[u8]>) {
+        let now = Timestamp(host::now());
+        let Ok(vm) = self.vm(policy) else { return };
+        let (outcome, is_news) = vm.ring.fetched(&policy.authn, fetch, body, now, &mut EnvoyHost);
+        if is_news {
+            let (level, word) = match outcome {
+                Fetched::Stored => (Level::Info, "fetched again"),
+                failure => (Level::Warn, failure.name()),
+            };
+            host::log(level, &format!("bartizan: keys of cluster {}: {word}", fetch.cluster));
+        }
+        if let Some(id) = self.series(&metrics::keys(outcome)) {
+            host::increment_metric(id, 1);
+        }
+    }
+
+    /// The tick that what is held and what is missing need.
+    fn set_pace(&self, policy: &Policy) {
+        if !policy.authn.has_remote_keys() {
+            return;
+        }
+        let now = Timestamp(host::now());
+        let has_keys = self.vm.as_ref().is_some_and(|vm| vm.ring.has_keys(&policy.authn, now));
+        let waits = self.held.values().any(|(why, ..)| matches!(why, Held::Keys(_)));
+        let _ = host::tick_every(if has_keys && !waits { TICK_MILLIS } else { WAITING_TICK_MILLIS });
     }
 
     /// Counts one finished exchange.
@@ -161,6 +247,48 @@ impl Worker {
         }
         if let Some(id) = self.dropped {
             host::increment_metric(id, 1);
+        }
+    }
+}
+
+/// Lets held streams go on whose wait is over, and ends those that waited too long.
+///
+/// Without `allow_on_headers_stop_iteration` Envoy never delivers the body of a stream whose headers
+/// are held: such streams would hang until the client gives up. The switch can't be seen from here,
+/// so that streams which get no body are ended and the log names it.
+fn resume_held(worker: &Rc<RefCell<Worker>>) {
+    let now = host::now();
+    // The streams borrow the worker while they go on.
+    let held: Vec<_> = worker.borrow().held.iter().map(|(context, held)| (*context, held.clone())).collect();
+    for (context, (why, since, stream)) in held {
+        let late = match why {
+            Held::Body => now.saturating_sub(since) > STUCK_NANOS,
+            Held::Keys(deadline) => now >= deadline,
+        };
+        if (why == Held::Body && !late) || host::act_on(context).is_err() {
+            continue;
+        }
+        let mut exchange = stream.borrow_mut();
+        let still = match why {
+            Held::Body => {
+                host::log(Level::Error, STUCK);
+                exchange.expire();
+                None
+            }
+            Held::Keys(_) => match exchange.resume() {
+                Some(Held::Keys(_)) if late => {
+                    exchange.expire();
+                    None
+                }
+                still => still,
+            },
+        };
+        match still {
+            Some(same) if same == why => {}
+            Some(other) => {
+                worker.borrow_mut().hold(context, other, &stream);
+            }
+            None => worker.borrow_mut().unhold(context),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Whatever the host refuses to do ends in a refusal, and when even that fails in a reset.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,31 +11,38 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::host::{self, Buffer, Map};
-use super::root::{EnvoyHost, Worker};
+use super::root::{EnvoyHost, Held, Worker};
 use crate::audit::{RECORD_PROPERTY, is_ours};
 use crate::config::Policy;
 use crate::host::{Fault, Timestamp};
 use crate::transaction::{Edit, Event, Reply, Step, Transaction};
 
+/// One HTTP stream. The worker's tick reaches it too, while it waits.
+pub struct Stream(Rc<RefCell<Exchange>>);
+
 /// One exchange on the wire.
-pub struct Stream {
+pub struct Exchange {
     context: u32,
     /// `None`: there is no policy, or the exchange has ended.
     exchange: Option<Transaction>,
     policy: Option<Arc<Policy>>,
     worker: Rc<RefCell<Worker>>,
-    /// A reply of ours was sent, or the stream reset: nothing may be touched any more. Shared with the
-    /// worker, whose tick ends streams that are stuck.
-    answered: Rc<Cell<bool>>,
+    /// A reply of ours was sent, or the stream reset: nothing may be touched any more.
+    answered: bool,
+    /// The whole body is buffered.
+    body_ended: bool,
 }
 
 impl Stream {
     /// A stream under the policy in force, which stays its own until it ends.
     pub fn new(context: u32, policy: Option<Arc<Policy>>, worker: Rc<RefCell<Worker>>) -> Stream {
         let exchange = policy.clone().map(Transaction::new);
-        Stream { context, exchange, policy, worker, answered: Rc::new(Cell::new(false)) }
+        let exchange = Exchange { context, exchange, policy, worker, answered: false, body_ended: false };
+        Stream(Rc::new(RefCell::new(exchange)))
     }
+}
 
+impl Exchange {
     /// Runs one step of the core; the time it takes counts as the filter's.
     fn step(&mut self, event: Event<'_>) -> Step {
         let begun = host::now();
@@ -61,7 +68,7 @@ impl Stream {
 
     fn apply(&mut self, step: Step, map: Map) -> Action {
         match step {
-            Step::NeedMore => Action::Pause,
+            Step::NeedMore | Step::Await(_) => Action::Pause,
             Step::Release(edit) => match release(&edit, map) {
                 Ok(()) => Action::Continue,
                 Err(fault) => self.fault(&fault),
@@ -74,13 +81,19 @@ impl Stream {
     }
 
     fn answer(&mut self, reply: &Reply) {
-        if self.answered.replace(true) {
+        if std::mem::replace(&mut self.answered, true) {
             return;
         }
         let headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         if host::reply(reply.status, &headers, &reply.body, reply.reason).is_err() {
             host::reset_stream();
         }
+    }
+
+    /// Too many streams wait on this worker.
+    fn overload(&mut self) {
+        let reply = self.exchange.as_mut().map_or_else(no_policy, Transaction::overload);
+        self.apply(reply, Map::RequestHeaders);
     }
 
     /// The body is whole: read it once and let the core judge it.
@@ -94,48 +107,78 @@ impl Stream {
         }
     }
 
+    fn is_waiting(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Transaction::is_waiting)
+    }
+
     fn awaits_body(&self) -> bool {
         self.exchange.as_ref().is_some_and(Transaction::awaits_body)
     }
-}
 
-impl Context for Stream {}
+    /// The worker's tick: what is awaited may have come. Says what the stream still waits for.
+    pub fn resume(&mut self) -> Option<Held> {
+        let step = self.step(Event::Resumed);
+        match step {
+            Step::Await(deadline) => return Some(Held::Keys(deadline.0)),
+            Step::NeedMore if !self.body_ended => return Some(Held::Body),
+            Step::NeedMore => {}
+            _ => self.body_ended = false,
+        }
+        let action = if self.body_ended { self.judge_body() } else { self.apply(step, Map::RequestHeaders) };
+        if action == Action::Continue
+            && let Err(fault) = host::continue_request()
+        {
+            self.fault(&fault);
+        }
+        None
+    }
 
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
+    /// The worker's tick: what is awaited did not come in time.
+    pub fn expire(&mut self) {
+        let step = self.step(Event::Expired);
+        self.apply(step, Map::RequestHeaders);
+    }
+
+    /// The request's headers; what the stream waits for, if it must wait.
+    fn request_headers(&mut self, end: bool) -> (Action, Option<Held>) {
         let headers = match host::headers(Map::RequestHeaders) {
             Ok(headers) => headers,
-            Err(fault) => return self.fault(&fault),
+            Err(fault) => return (self.fault(&fault), None),
         };
         let step = self.step(Event::RequestHeaders { headers: &headers, end });
         if let Some(exchange) = &mut self.exchange {
             // A failure to write this line early costs nothing: the last one comes in on_log.
             let _ = host::set_property(RECORD_PROPERTY, exchange.provisional(Timestamp(host::now())).as_bytes());
         }
-        if step == Step::NeedMore {
-            self.worker.borrow_mut().hold(self.context, &self.answered);
-        }
-        self.apply(step, Map::RequestHeaders)
+        let held = match step {
+            Step::NeedMore => Some(Held::Body),
+            Step::Await(deadline) => Some(Held::Keys(deadline.0)),
+            _ => None,
+        };
+        (self.apply(step, Map::RequestHeaders), held)
     }
 
-    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
-        self.worker.borrow_mut().unhold(self.context);
-        if self.answered.get() {
+    fn request_body(&mut self, size: usize, end: bool) -> Action {
+        if self.answered {
             return Action::Pause;
         }
-        if !self.awaits_body() {
-            return Action::Continue;
+        let waits = self.is_waiting();
+        if !waits {
+            self.worker.borrow_mut().unhold(self.context);
+            if !self.awaits_body() {
+                return Action::Continue;
+            }
+            if end {
+                return self.judge_body();
+            }
         }
-        if end {
-            return self.judge_body();
-        }
+        self.body_ended = end;
         let step = self.step(Event::RequestBuffered(size));
         self.apply(step, Map::RequestHeaders)
     }
 
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.worker.borrow_mut().unhold(self.context);
-        if self.answered.get() {
+    fn request_trailers(&mut self) -> Action {
+        if self.answered {
             return Action::Pause;
         }
         match host::headers(Map::RequestTrailers) {
@@ -149,10 +192,15 @@ impl HttpContext for Stream {
             Err(fault) => return self.fault(&fault),
         }
         // HTTP/2 with trailers never says that the body has ended.
+        self.body_ended = true;
+        if self.is_waiting() {
+            return Action::Pause;
+        }
+        self.worker.borrow_mut().unhold(self.context);
         if self.awaits_body() { self.judge_body() } else { Action::Continue }
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    fn response_headers(&mut self) -> Action {
         let Ok(headers) = host::headers(Map::ResponseHeaders) else { return Action::Continue };
         match self.step(Event::ResponseHeaders(&headers)) {
             Step::Release(edit) => {
@@ -160,12 +208,12 @@ impl HttpContext for Stream {
                     host::log(Level::Warn, &format!("bartizan: response headers: {fault}"));
                 }
             }
-            Step::NeedMore | Step::Deny(_) => {}
+            Step::NeedMore | Step::Await(_) | Step::Deny(_) => {}
         }
         Action::Continue
     }
 
-    fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
+    fn response_body(&mut self, size: usize) -> Action {
         if self.exchange.as_ref().is_some_and(Transaction::reads_response)
             && let Ok(chunk) = host::buffer(Buffer::ResponseBody, 0, size)
         {
@@ -174,14 +222,10 @@ impl HttpContext for Stream {
         Action::Continue
     }
 
-    fn on_log(&mut self) {
-        let (Some(mut exchange), Some(policy)) = (self.exchange.take(), &self.policy) else { return };
+    fn log(&mut self) {
+        let (Some(exchange), Some(policy)) = (self.exchange.take(), &self.policy) else { return };
         let mut worker = self.worker.borrow_mut();
         worker.unhold(self.context);
-        if self.answered.get() && !exchange.is_refused() {
-            // The worker's tick ended it.
-            exchange.fault();
-        }
         let Ok(vm) = worker.vm(policy) else { return };
         let finished = exchange.finish(vm, Timestamp(host::now()));
         if host::set_property(RECORD_PROPERTY, finished.record.as_bytes()).is_err() {
@@ -189,6 +233,43 @@ impl HttpContext for Stream {
         }
         host::log(Level::Info, &finished.record);
         worker.count(&finished);
+    }
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
+        let (action, held) = self.0.borrow_mut().request_headers(end);
+        let Some(held) = held else { return action };
+        let (context, worker) = {
+            let exchange = self.0.borrow();
+            (exchange.context, Rc::clone(&exchange.worker))
+        };
+        if !worker.borrow_mut().hold(context, held, &self.0) {
+            self.0.borrow_mut().overload();
+        }
+        action
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        self.0.borrow_mut().request_body(size, end)
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.0.borrow_mut().request_trailers()
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        self.0.borrow_mut().response_headers()
+    }
+
+    fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
+        self.0.borrow_mut().response_body(size)
+    }
+
+    fn on_log(&mut self) {
+        self.0.borrow_mut().log();
     }
 }
 

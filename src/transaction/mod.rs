@@ -46,6 +46,10 @@ pub enum Event<'a> {
     RequestBody(Vec<u8>),
     /// The upstream's (or the proxy's own) response headers came.
     ResponseHeaders(&'a [Header]),
+    /// What the exchange awaits may have come.
+    Resumed,
+    /// What the exchange awaits did not come in time.
+    Expired,
     /// Bytes of the response's body.
     ResponseChunk(&'a [u8]),
 }
@@ -55,6 +59,8 @@ pub enum Event<'a> {
 pub enum Step {
     /// Hold what came and wait for more.
     NeedMore,
+    /// Hold everything until [`Event::Resumed`] or, at this time, [`Event::Expired`].
+    Await(Timestamp),
     /// Apply the changes and go on.
     Release(Edit),
     /// Answer in the upstream's place.
@@ -102,12 +108,22 @@ enum State {
     /// Nothing came yet, or a step is under way.
     #[default]
     Start,
+    /// An issuer's keys are being fetched.
+    Keys(Box<AwaitingKeys>),
     /// The headers are judged, the body is on its way.
     Body(Box<Pending>),
     /// It went to the upstream. `None`: unmatched and passed without any check.
     Forwarded { admitted: Option<Box<Admitted>>, usage: Option<UsageReader> },
     /// It was refused; what comes now is our own reply.
     Refused,
+}
+
+/// A request that can't be judged before its issuer's keys have come.
+#[derive(Debug)]
+struct AwaitingKeys {
+    headers: Vec<Header>,
+    end: bool,
+    deadline: Timestamp,
 }
 
 /// A request whose body is on its way.
@@ -142,10 +158,14 @@ impl Transaction {
     /// Takes one event.
     pub fn step(&mut self, event: Event<'_>, vm: &mut Vm, host: &mut dyn Host) -> Step {
         match event {
-            Event::RequestHeaders { headers, end } => match self.request_headers(Headers(headers), end, vm, host) {
-                Ok(step) => step,
-                Err(refused) => self.refuse(refused),
-            },
+            Event::RequestHeaders { headers, end } => {
+                let step = self.request_headers(Headers(headers), end, None, vm, host);
+                step.unwrap_or_else(|refused| self.refuse(refused))
+            }
+            Event::Resumed | Event::Expired => {
+                let expired = matches!(event, Event::Expired);
+                self.resumed(expired, vm, host).unwrap_or_else(|refused| self.refuse(refused))
+            }
             Event::RequestBuffered(bytes) => match self.request_buffered(bytes, vm) {
                 Ok(()) => Step::NeedMore,
                 Err(reason) => self.refuse(reason),
@@ -171,9 +191,19 @@ impl Transaction {
         self.refuse(Reason::Internal)
     }
 
+    /// Refuses the exchange because too many wait.
+    pub fn overload(&mut self) -> Step {
+        self.refuse(Reason::Overloaded)
+    }
+
     /// True while the request's body is awaited.
     pub fn awaits_body(&self) -> bool {
         matches!(self.state, State::Body(_))
+    }
+
+    /// True while something is awaited that no byte of the request brings.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Keys(_))
     }
 
     /// True once the exchange was refused: what comes now is our own reply.

@@ -2,13 +2,13 @@
 
 use super::edit::apply;
 use super::path::forgiving;
-use super::{Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm};
+use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm};
 use crate::audit::{self, FindingEntry, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
 use crate::authz::{self, Authorized};
 use crate::config::document::{ResponseHeaders, SubjectForm, Unmatched, UnscannedAction, UpstreamHeader, Zone};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
-use crate::host::Host;
+use crate::host::{Host, Timestamp};
 use crate::protocol::{Exchange, Json, Protocol, UnscannedKind};
 use crate::quota::{self, Admitted, Charged, Counted};
 use crate::reason::Reason;
@@ -23,6 +23,7 @@ impl Transaction {
         &mut self,
         headers: Headers<'_>,
         end: bool,
+        deadline: Option<Timestamp>,
         vm: &mut Vm,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
@@ -51,7 +52,13 @@ impl Transaction {
             return Err(Reason::RouteUpgrade.into());
         }
 
-        let Authentication::Known(principal) = policy.authn.authenticate(headers.iter(), &mut vm.tokens, host)?;
+        let authn = policy.authn.authenticate(headers.iter(), &mut vm.tokens, &mut vm.ring, host)?;
+        let Authentication::Known(principal) = authn else {
+            let patience = policy.authn.patience();
+            let deadline = deadline.unwrap_or_else(|| Timestamp(host.now().0.saturating_add(patience)));
+            self.state = State::Keys(Box::new(AwaitingKeys { headers: headers.0.to_vec(), end, deadline }));
+            return Ok(Step::Await(deadline));
+        };
         self.note_caller(&policy, &principal, vm);
         let entitled = authz::entitle(&policy, principal, route.operation)?;
         if !route.protocol.methods(route.operation).contains(&method) {
@@ -92,6 +99,17 @@ impl Transaction {
         self.record.coverage = Some("full");
         self.late_headers(&policy, &mut edit);
         Ok(Step::Release(edit))
+    }
+
+    /// What was awaited came, or did not come in time.
+    pub(super) fn resumed(&mut self, expired: bool, vm: &mut Vm, host: &mut dyn Host) -> Result<Step, Refused> {
+        // A body that never came, in strong mode: see `Worker` of the edge.
+        let State::Keys(waiting) = std::mem::take(&mut self.state) else { return Err(Reason::Internal.into()) };
+        if expired {
+            return Err(Reason::JwtUnavailable.into());
+        }
+        let AwaitingKeys { headers, end, deadline } = *waiting;
+        self.request_headers(Headers(&headers), end, Some(deadline), vm, host)
     }
 
     /// So many bytes are buffered by the proxy on our behalf.

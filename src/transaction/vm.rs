@@ -1,7 +1,7 @@
 //! What one worker's VM remembers between requests.
 
 use crate::audit::HashKey;
-use crate::authn::TokenCache;
+use crate::authn::{KeyRing, TokenCache};
 use crate::config::Policy;
 use crate::host::{Fault, Host};
 use crate::quota;
@@ -13,6 +13,8 @@ use crate::scan::VerdictMemory;
 pub struct Vm {
     /// Verified tokens.
     pub tokens: TokenCache,
+    /// Keys that issuers publish.
+    pub ring: KeyRing,
     /// The key that all workers of the proxy share.
     shared_key: quota::SharedKey,
     /// The key of the record's hashes.
@@ -49,6 +51,7 @@ impl Vm {
         };
         Ok(Vm {
             tokens: TokenCache::new(host)?,
+            ring: KeyRing::new(&policy.name, shared_key.as_bytes()),
             shared_key,
             hash_key,
             policy_name: policy.name.clone(),

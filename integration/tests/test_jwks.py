@@ -1,0 +1,139 @@
+"""Keys that the issuer publishes, fetched by the filter through an Envoy cluster, in both modes."""
+
+import copy
+import threading
+import time
+
+import pytest
+
+from conftest import Site, chat
+from harness import idp
+from harness.client import H1
+from harness.tokens import Key, claims
+
+
+def remote(document: dict, issuer: str | None = None, **jwks) -> None:
+    """The policy's one issuer with keys from the cluster `idp`."""
+    entry = document["authn"]["issuers"][0]
+    entry["jwks"] = {"cluster": "idp", "authority": "idp.test", "path": "/jwks", "timeout": "2s"} | jwks
+    if issuer:
+        entry |= {"issuer": issuer, "audiences": ["urn:llm"]}
+        document["roles"]["analyst"].pop("quotas")  # the test sends what it can
+
+
+def cluster(port: int):
+    def edit(config: dict) -> None:
+        own = copy.deepcopy(config["static_resources"]["clusters"][0])
+        own["name"] = own["load_assignment"]["cluster_name"] = "idp"
+        own.pop("typed_extension_protocol_options", None)
+        address = own["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
+        address["socket_address"]["port_value"] = port
+        config["static_resources"]["clusters"].append(own)
+
+    return edit
+
+
+class Published:
+    """A site whose issuer publishes its keys."""
+
+    def __init__(self, mode, upstream, keys, port: int, **options):
+        self.site = Site(mode, upstream, keys, change=lambda document: remote(document, **options), edit=cluster(port))
+
+    def __enter__(self) -> Site:
+        return self.site
+
+    def __exit__(self, *_):
+        self.site.proxy.stop()
+
+
+@pytest.fixture
+def scripted():
+    with idp.Scripted() as server:
+        yield server
+
+
+def sent(site: Site, token: str, **fields):
+    return site.send(H1, chat(), token=token, **fields)
+
+
+def test_keys_are_fetched_once_and_requests_wait_for_them(mode, upstream, keys, scripted):
+    scripted.serve(list(keys.values()))
+    scripted.delay = 0.5
+    with Published(mode, upstream, keys, scripted.port) as site:
+        outcomes = []
+        threads = [threading.Thread(target=lambda: outcomes.append(sent(site, site.token()))) for _ in range(12)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert [outcome.reply.status for outcome in outcomes] == [200] * 12, outcomes
+        for algorithm in keys:
+            sent(site, site.token(algorithm=algorithm)).passed()
+        assert scripted.asked == 1, "one fetch for all workers"
+        assert site.proxy.stats("keys.outcome.stored")["wasmcustom.bartizan.keys.outcome.stored"] == 1
+        # A token of nobody's key.
+        sent(site, Key("ES256", "nobody").sign(claims())).refused(401, "jwt.key", before_body=True)
+        sent(site, Key("ES256", "ec").sign(claims())).refused(401, "jwt.signature", before_body=True)
+
+
+def test_without_keys_a_request_waits_and_is_refused(mode, upstream, keys, scripted):
+    scripted.status = 500
+    with Published(mode, upstream, keys, scripted.port, timeout="1s") as site:
+        begun = time.monotonic()
+        sent(site, site.token()).refused(503, "jwt.unavailable", before_body=True)
+        assert time.monotonic() - begun > 0.8, "it waited"
+        sent(site, None).refused(401, "jwt.missing", before_body=True)
+        scripted.serve(list(keys.values()))
+        time.sleep(3)
+        sent(site, site.token()).passed()
+    assert "keys of cluster idp: no_answer" in site.proxy.log()
+    assert "keys of cluster idp: fetched again" in site.proxy.log()
+
+
+def test_a_wrong_answer_keeps_the_keys(upstream, keys, scripted):
+    """The other wrong answers are in `tests/jwks.rs`; this one is larger than what is taken."""
+    scripted.serve(list(keys.values()))
+    with Published("strong", upstream, keys, scripted.port, refresh="10s") as site:
+        sent(site, site.token()).passed()
+        scripted.body = b" " * 300_000 + scripted.body
+        time.sleep(11.5)
+        for number in range(3):
+            sent(site, site.token(f"user{number}")).passed()
+        assert scripted.asked > 1, "the refresh was due"
+        assert "keys of cluster idp: no_keys" in site.proxy.log()
+
+
+def test_a_real_provider_rotates_its_keys_under_load(upstream, keys):
+    """Old keys leave, new ones come, the provider is away in between: no good request fails."""
+    if reason := idp.missing():
+        pytest.skip(reason)
+    first, second = Key("RS256", "first"), Key("ES256", "second")
+    with idp.Provider([first]) as provider:
+        with Published("strong", upstream, keys, provider.port, issuer=provider.issuer, refresh="10s") as site:
+            token = provider.token()
+            sent(site, token).passed()
+            failed, stop, count = [], threading.Event(), [0]
+
+            def load():
+                while not stop.is_set():
+                    outcome = sent(site, token)
+                    count[0] += 1
+                    if outcome.reply.status != 200:
+                        failed.append(outcome)
+
+            threads = [threading.Thread(target=load) for _ in range(4)]
+            [thread.start() for thread in threads]
+            # Both keys are published for a while, as providers do; the new one signs.
+            provider.rotate([second, first])
+            fresh = provider.token()
+            time.sleep(11)
+            sent(site, fresh).passed()
+            stop.set()
+            [thread.join() for thread in threads]
+            assert not failed and count[0] > 50, (count, failed[:3])
+            # The old key goes for good: a token it signed is no longer good, although it was remembered.
+            provider.rotate([second])
+            time.sleep(12.5)
+            sent(site, token).refused(401, "jwt.key", before_body=True)
+            sent(site, fresh).passed()
+            provider.stop()
+            time.sleep(2)
+            sent(site, fresh).passed()

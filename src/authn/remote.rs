@@ -1,0 +1,434 @@
+//! Keys that an issuer publishes: when they are fetched, how the proxy's workers share them, and how
+//! long they count.
+//!
+//! One worker fetches, under a lease in the shared store; what came back is checked, kept there under an
+//! HMAC-SHA256 and read by all others. A token whose `kid` no known key has is worth one more fetch, at
+//! most every [`COOLDOWN`]. When fetching fails the keys of before stay good for `staleFor`. This
+//! module makes no call itself: [`KeyRing::due`] says what to fetch, [`KeyRing::fetched`] takes the answer.
+//!
+//! The HMAC's key stands in the same store (see [`crate::quota::SharedKey`]): it finds accidents and
+//! other plugins' garbage. A plugin of the same proxy that means harm can change every request anyway.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::jwk::{Key, KeySet, MAX_KEYS};
+use super::{Algorithm, Authenticator, json};
+use crate::host::{Host, SetOutcome, Timestamp};
+
+/// The longest key set that is taken, in bytes.
+pub const MAX_JWKS_BYTES: usize = 128 * 1024;
+
+/// Tokens with unknown keys make the keys be fetched again at most this often.
+const COOLDOWN: u64 = 10 * SECOND;
+/// A fetch that failed is tried again after this long.
+const RETRY: u64 = 2 * SECOND;
+/// A worker looks into the shared store at most this often while it has keys.
+const LOOK: u64 = SECOND;
+const SECOND: u64 = 1_000_000_000;
+
+/// Where an issuer publishes its keys (RFC 7517 section 5), and how long they count.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) cluster: Box<str>,
+    pub(super) authority: Box<str>,
+    pub(super) path: Box<str>,
+    pub(super) timeout: Duration,
+    /// Nanoseconds.
+    pub(super) refresh: u64,
+    /// Nanoseconds beyond `refresh`.
+    pub(super) stale_for: u64,
+    /// Names the set in the shared store: the same place and algorithms, the same keys.
+    pub(super) id: Box<str>,
+}
+
+impl Remote {
+    /// The name of a key set in the shared store.
+    pub(super) fn id(iss: &str, cluster: &str, authority: &str, path: &str, algorithms: &[Algorithm]) -> Box<str> {
+        let digest = Sha256::digest(format!("{:?}", (iss, cluster, authority, path, algorithms)));
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    }
+
+    fn is_current(&self, set: &Set, now: Timestamp) -> bool {
+        now.0 < set.fetched.0.saturating_add(self.refresh).saturating_add(self.stale_for)
+    }
+}
+
+/// One fetch to make: a GET, whose answer goes to [`KeyRing::fetched`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// Envoy's cluster.
+    pub cluster: String,
+    /// `:authority`.
+    pub authority: String,
+    /// `:path`.
+    pub path: String,
+    /// How long to wait.
+    pub timeout: Duration,
+    id: Box<str>,
+}
+
+/// What became of a fetch, for the log and the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// The keys are in force.
+    Stored,
+    /// The policy that wanted them is gone.
+    Unwanted,
+    /// No answer of status 200 came in time.
+    NoAnswer,
+    /// The answer is no key set, or too large, or holds no key that the issuer's algorithms can use.
+    NoKeys,
+    /// The shared store failed.
+    NotStored,
+}
+
+impl Fetched {
+    /// The word in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fetched::Stored => "stored",
+            Fetched::Unwanted => "unwanted",
+            Fetched::NoAnswer => "no_answer",
+            Fetched::NoKeys => "no_keys",
+            Fetched::NotStored => "not_stored",
+        }
+    }
+}
+
+/// One worker's copy of the key sets that its policy fetches.
+#[derive(Debug)]
+pub struct KeyRing {
+    /// The prefix of every key in the shared store.
+    policy: String,
+    /// Zeros behind the 32 bytes: HMAC's own padding to its block.
+    mac_key: [u8; 64],
+    slots: HashMap<Box<str>, Slot>,
+    changed: bool,
+}
+
+/// One issuer's place.
+#[derive(Debug, Default)]
+struct Slot {
+    set: Option<Set>,
+    shared: SharedState,
+    looked: Timestamp,
+    /// A token came with a key that nobody knows.
+    wanted: bool,
+}
+
+/// Keys and when they were fetched.
+#[derive(Debug)]
+struct Set {
+    keys: Arc<KeySet>,
+    fetched: Timestamp,
+    digest: [u8; 32],
+}
+
+/// What the workers tell each other about one set, five numbers in the shared store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct SharedState {
+    attempt: Timestamp,
+    success: Timestamp,
+    /// Changes whenever keys are stored.
+    serial: u64,
+    /// A fetch is under way until then.
+    until: Timestamp,
+    /// Fetches that failed since the last one that did not.
+    failures: u64,
+    /// The version in the store; no part of the value.
+    cas: u32,
+}
+
+impl SharedState {
+    const BYTES: usize = 40;
+
+    fn to_bytes(self) -> Vec<u8> {
+        [self.attempt.0, self.success.0, self.serial, self.until.0, self.failures]
+            .iter()
+            .flat_map(|n| n.to_be_bytes())
+            .collect()
+    }
+
+    fn from_bytes(bytes: &[u8], cas: u32) -> Option<SharedState> {
+        let mut numbers = bytes.chunks_exact(8).map(|eight| eight.try_into().map(u64::from_be_bytes).unwrap_or(0));
+        let mut next = || numbers.next();
+        let (attempt, success, serial, until, failures) = (next()?, next()?, next()?, next()?, next()?);
+        Some(SharedState {
+            attempt: Timestamp(attempt),
+            success: Timestamp(success),
+            serial,
+            until: Timestamp(until),
+            failures,
+            cas,
+        })
+    }
+
+    fn under_way(&self, now: Timestamp) -> bool {
+        // A lease from the future is garbage or a clock that was set back: it must not block for ever.
+        now < self.until && self.attempt <= now
+    }
+}
+
+impl KeyRing {
+    /// An empty ring of a policy. `secret` is what all workers of the proxy share.
+    pub fn new(policy: &str, secret: &[u8]) -> KeyRing {
+        let derived: [u8; 32] = Sha256::new().chain_update(b"bartizan jwks").chain_update(secret).finalize().into();
+        let mut mac_key = [0; 64];
+        mac_key.iter_mut().zip(derived).for_each(|(place, byte)| *place = byte);
+        KeyRing { policy: policy.to_owned(), mac_key, slots: HashMap::new(), changed: false }
+    }
+
+    /// A ring that holds nothing and is never filled: for tools without a proxy.
+    pub fn empty() -> KeyRing {
+        KeyRing::new("", b"")
+    }
+
+    /// True once after a set of keys has been replaced: tokens verified before must be verified again.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The keys that count now; `None` when there are none, and the caller may wait for them.
+    pub(super) fn keys(
+        &mut self,
+        remote: &Remote,
+        algorithms: &[Algorithm],
+        now: Timestamp,
+        host: &mut dyn Host,
+    ) -> Option<Arc<KeySet>> {
+        self.look(remote, algorithms, now, host);
+        let slot = self.slots.entry(remote.id.clone()).or_default();
+        match &slot.set {
+            Some(set) if remote.is_current(set, now) => Some(Arc::clone(&set.keys)),
+            _ => {
+                slot.wanted = true;
+                None
+            }
+        }
+    }
+
+    /// Asks for the keys to be fetched again because of a `kid` that none has. False: not now.
+    pub(super) fn want(&mut self, remote: &Remote, now: Timestamp) -> bool {
+        let slot = self.slots.entry(remote.id.clone()).or_default();
+        let state = &slot.shared;
+        let may = state.under_way(now) || now.0 >= state.attempt.0.saturating_add(COOLDOWN) || now < state.attempt;
+        slot.wanted |= may;
+        may
+    }
+
+    /// The fetches to make now, each under a lease that this worker has just taken.
+    pub fn due(&mut self, authn: &Authenticator, now: Timestamp, host: &mut dyn Host) -> Vec<Fetch> {
+        // Sets of policies that are no longer in force.
+        self.slots.retain(|id, _| authn.remotes().any(|(remote, _)| remote.id == *id));
+        let mut fetches = Vec::new();
+        for (remote, algorithms) in authn.remotes() {
+            self.look(remote, algorithms, now, host);
+            let slot = self.slots.entry(remote.id.clone()).or_default();
+            let state = slot.shared;
+            if state.under_way(now) || !is_due(remote, &state, slot.wanted, slot.set.is_some(), now) {
+                continue;
+            }
+            let patience = nanos(remote.timeout).saturating_add(SECOND);
+            let lease = SharedState { attempt: now, until: Timestamp(now.0.saturating_add(patience)), ..state };
+            if self.write_state(remote, lease, host) {
+                let slot = self.slots.entry(remote.id.clone()).or_default();
+                slot.wanted = false;
+                slot.shared = lease;
+                fetches.push(Fetch {
+                    cluster: remote.cluster.to_string(),
+                    authority: remote.authority.to_string(),
+                    path: remote.path.to_string(),
+                    timeout: remote.timeout,
+                    id: remote.id.clone(),
+                });
+            }
+        }
+        fetches
+    }
+
+    /// Takes the answer to a fetch: its body if its status was 200, `None` otherwise. Says too whether that
+    /// is news to the proxy: the first failure, or the first success after one.
+    pub fn fetched(
+        &mut self,
+        authn: &Authenticator,
+        fetch: &Fetch,
+        body: Option<&[u8]>,
+        now: Timestamp,
+        host: &mut dyn Host,
+    ) -> (Fetched, bool) {
+        let Some((remote, algorithms)) = authn.remotes().find(|(remote, _)| remote.id == fetch.id) else {
+            return (Fetched::Unwanted, false);
+        };
+        let before = self.read_state(remote, host).unwrap_or_default();
+        let outcome = self.take(remote, algorithms, body, now, host);
+        if outcome != Fetched::Stored {
+            // Ends the lease; the retry waits from the attempt on.
+            let failures = before.failures.saturating_add(1);
+            self.write_state(remote, SharedState { until: Timestamp(0), failures, ..before }, host);
+        }
+        // The next look, also of this worker, takes what stands there now.
+        if let Some(slot) = self.slots.get_mut(&remote.id) {
+            slot.looked = Timestamp(0);
+        }
+        (outcome, (outcome == Fetched::Stored) == (before.failures > 0))
+    }
+
+    /// True if every issuer's keys count now.
+    pub fn has_keys(&self, authn: &Authenticator, now: Timestamp) -> bool {
+        authn.remotes().all(|(remote, _)| {
+            self.slots.get(&remote.id).and_then(|slot| slot.set.as_ref()).is_some_and(|set| remote.is_current(set, now))
+        })
+    }
+
+    fn take(
+        &mut self,
+        remote: &Remote,
+        algorithms: &[Algorithm],
+        body: Option<&[u8]>,
+        now: Timestamp,
+        host: &mut dyn Host,
+    ) -> Fetched {
+        let Some(body) = body else { return Fetched::NoAnswer };
+        if parse(body, algorithms).is_none() {
+            return Fetched::NoKeys;
+        }
+        let mut blob = now.0.to_be_bytes().to_vec();
+        blob.extend_from_slice(body);
+        let seal = self.seal(remote, &blob);
+        blob.extend_from_slice(&seal);
+        if !write(&self.key(remote, "keys"), &blob, host) {
+            return Fetched::NotStored;
+        }
+        let state = self.read_state(remote, host).unwrap_or_default();
+        let done = SharedState {
+            success: now,
+            serial: state.serial.wrapping_add(1),
+            until: Timestamp(0),
+            failures: 0,
+            ..state
+        };
+        if self.write_state(remote, done, host) { Fetched::Stored } else { Fetched::NotStored }
+    }
+
+    /// Reads what the workers share, and the keys when they changed.
+    fn look(&mut self, remote: &Remote, algorithms: &[Algorithm], now: Timestamp, host: &mut dyn Host) {
+        let slot = self.slots.entry(remote.id.clone()).or_default();
+        if slot.set.is_some() && now.0.abs_diff(slot.looked.0) < LOOK {
+            return;
+        }
+        slot.looked = now;
+        let (known, had_set) = (slot.shared.serial, slot.set.is_some());
+        let state = self.read_state(remote, host).unwrap_or_default();
+        let read = if state.serial != known || !had_set { self.read_keys(remote, algorithms, host) } else { None };
+        let slot = self.slots.entry(remote.id.clone()).or_default();
+        slot.shared = state;
+        if let Some(set) = read {
+            // An older set is a replay, or a late writer.
+            let newer = slot.set.as_ref().is_none_or(|own| set.fetched > own.fetched);
+            if newer {
+                self.changed |= slot.set.as_ref().is_some_and(|own| own.digest != set.digest);
+                slot.set = Some(set);
+                slot.wanted = false;
+            }
+        }
+    }
+
+    fn read_keys(&self, remote: &Remote, algorithms: &[Algorithm], host: &mut dyn Host) -> Option<Set> {
+        let blob = host.shared_get(&self.key(remote, "keys")).ok()?.value;
+        let (body, seal) = blob.split_last_chunk::<32>()?;
+        self.mac(remote, body).verify_slice(seal).ok()?;
+        let (time, body) = body.split_first_chunk::<8>()?;
+        let keys = Arc::new(parse(body, algorithms)?);
+        Some(Set { keys, fetched: Timestamp(u64::from_be_bytes(*time)), digest: Sha256::digest(body).into() })
+    }
+
+    fn read_state(&self, remote: &Remote, host: &mut dyn Host) -> Option<SharedState> {
+        let found = host.shared_get(&self.key(remote, "state")).ok()?;
+        let garbage = SharedState { cas: found.cas, ..SharedState::default() };
+        let Some((bytes, seal)) = found.value.split_last_chunk::<32>() else { return Some(garbage) };
+        let genuine = bytes.len() == SharedState::BYTES && self.mac(remote, bytes).verify_slice(seal).is_ok();
+        Some(if genuine { SharedState::from_bytes(bytes, found.cas).unwrap_or(garbage) } else { garbage })
+    }
+
+    /// False when somebody else was first, or the store failed.
+    fn write_state(&self, remote: &Remote, state: SharedState, host: &mut dyn Host) -> bool {
+        let mut bytes = state.to_bytes();
+        let seal = self.seal(remote, &bytes);
+        bytes.extend_from_slice(&seal);
+        matches!(host.shared_set(&self.key(remote, "state"), &bytes, state.cas), Ok(SetOutcome::Stored))
+    }
+
+    fn key(&self, remote: &Remote, part: &str) -> String {
+        format!("{}/jwks/{}/{part}", self.policy, remote.id)
+    }
+
+    fn seal(&self, remote: &Remote, bytes: &[u8]) -> [u8; 32] {
+        self.mac(remote, bytes).finalize().into_bytes().into()
+    }
+
+    fn mac(&self, remote: &Remote, bytes: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new(&self.mac_key.into());
+        // The id's length is fixed, so the parts can't run into each other; state and keys differ in length.
+        mac.update(remote.id.as_bytes());
+        mac.update(bytes);
+        mac
+    }
+}
+
+/// True when it is time to fetch.
+fn is_due(remote: &Remote, state: &SharedState, wanted: bool, has_keys: bool, now: Timestamp) -> bool {
+    if now < state.attempt {
+        // The clock was set back.
+        return true;
+    }
+    let since_attempt = now.0 - state.attempt.0;
+    if state.failures > 0 || !has_keys {
+        return since_attempt >= RETRY;
+    }
+    let aged = now.0 >= state.success.0.saturating_add(remote.refresh);
+    (aged && since_attempt >= RETRY) || (wanted && since_attempt >= COOLDOWN)
+}
+
+/// The keys of a published set that the issuer's algorithms can use. Others are passed over: a set may
+/// hold keys for encryption, and of a `kid` given twice the first counts.
+///
+/// `None` when the text is no key set, is over [`MAX_JWKS_BYTES`] or [`MAX_KEYS`], or no key is left.
+fn parse(body: &[u8], algorithms: &[Algorithm]) -> Option<KeySet> {
+    if body.len() > MAX_JWKS_BYTES {
+        return None;
+    }
+    let object = json::object(body)?;
+    let listed = object.get("keys")?.as_array()?;
+    if listed.len() > MAX_KEYS {
+        return None;
+    }
+    let mut set = KeySet::default();
+    for jwk in listed.iter().filter_map(Value::as_object) {
+        if let Ok(key) = Key::parse(jwk, algorithms) {
+            // A second key of the same kid is dropped here.
+            let _ = set.add(key);
+        }
+    }
+    (!set.is_empty()).then_some(set)
+}
+
+/// Overwrites a key whoever wrote it last.
+fn write(key: &str, value: &[u8], host: &mut dyn Host) -> bool {
+    for _ in 0..4 {
+        let Ok(found) = host.shared_get(key) else { return false };
+        if matches!(host.shared_set(key, value, found.cas), Ok(SetOutcome::Stored)) {
+            return true;
+        }
+    }
+    false
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
