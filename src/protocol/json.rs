@@ -96,6 +96,37 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// The value of an object's entry, when this is an object that has it.
+    pub fn get(&self, name: &str) -> Option<&Json<'a>> {
+        match self {
+            Json::Object(entries) => entries.iter().find(|(key, _)| key == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Json<'a>> {
+        match self {
+            Json::Object(entries) => entries.iter_mut().find(|(key, _)| key == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// Takes the value at `path` out, with its key. What stands behind it in the same array or object moves up.
+    pub fn remove(&mut self, path: &Path) {
+        let Some((&last, parents)) = path.0.split_last() else { return };
+        let at = last as usize;
+        match self.at_mut(&Path(parents.to_vec())) {
+            Some(Json::Array(items)) if at < items.len() => {
+                items.remove(at);
+            }
+            Some(Json::Object(entries)) if at < entries.len() => {
+                entries.remove(at);
+            }
+            _ => {}
+        }
+    }
+
     fn child(&self, step: u32) -> Option<&Json<'a>> {
         match self {
             Json::Array(items) => items.get(step as usize),

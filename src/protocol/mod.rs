@@ -4,8 +4,10 @@
 //! An adapter says where text stands and which zone it claims. It decides nothing, and it leaves
 //! nothing out: every string of a body is a segment, a known parameter, or recorded as unscanned.
 
+pub mod frames;
 mod generic;
 pub mod json;
+pub mod keys;
 mod openai;
 pub mod reply;
 
@@ -156,7 +158,7 @@ impl Protocol {
     /// True for a key that is part of the protocol, and so no text of the caller's.
     pub fn knows_key(&self, key: &str) -> bool {
         match self {
-            Protocol::Openai => openai::knows_key(key),
+            Protocol::Openai => keys::knows(key),
             Protocol::Generic(spec) => spec.knows_key(key),
         }
     }

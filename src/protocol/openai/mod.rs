@@ -5,9 +5,11 @@
 //! elsewhere (`model`), or the unscanned list. Fields that this version does not know are segments
 //! too, so that a new field of the API is scanned before it is understood.
 
+pub(super) mod reply;
+
 use serde_json::json;
 
-use super::{Exchange, Json, OutputCap, Path, Position, Segment, UnscannedKind, message};
+use super::{Exchange, Json, OutputCap, Path, Position, Segment, UnscannedKind, keys, message};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
 
@@ -152,7 +154,7 @@ impl<'b, 'j> Reader<'b, 'j> {
                 // An assistant message may refer to audio that it produced earlier: an id, no content.
                 _ => self.free_text(&place, value, zone, position),
             }
-            if !knows_key(key) {
+            if !keys::knows(key) {
                 self.segment(&place, true, zone, position);
             }
         }
@@ -186,7 +188,7 @@ impl<'b, 'j> Reader<'b, 'j> {
             } else if key != "type" {
                 self.free_text(&place, value, zone, position);
             }
-            if !knows_key(key) {
+            if !keys::knows(key) {
                 self.segment(&place, true, zone, position);
             }
         }
@@ -217,7 +219,7 @@ impl<'b, 'j> Reader<'b, 'j> {
                 continue;
             }
             let path = Path::default().child(position);
-            if !knows_key(key) {
+            if !keys::knows(key) {
                 self.segment(&path, true, Zone::User, Position::Current);
             }
             self.free_text(&path, value, Zone::User, Position::Current);
@@ -228,7 +230,7 @@ impl<'b, 'j> Reader<'b, 'j> {
     fn free_text(&mut self, path: &Path, value: &Json<'j>, zone: Zone, position: Position) {
         let mut found = Vec::new();
         value.visit_strings(path, &mut |place, is_key, text| {
-            let known = is_key && knows_key(text);
+            let known = is_key && keys::knows(text);
             if !text.is_empty() && !known {
                 found.push((place.clone(), is_key));
             }
@@ -298,87 +300,6 @@ fn required_name<'v>(value: &'v Json<'_>, param: &'static str) -> Result<&'v str
     name.as_str().filter(|name| !name.is_empty()).ok_or(shape(param))
 }
 
-/// Keys of the chat API, of JSON Schema in tool definitions, and of their common extensions. They
-/// stand in records as they are and are not scanned; every other key is text.
-pub(super) fn knows_key(key: &str) -> bool {
-    const KEYS: &[&str] = &[
-        "additionalProperties",
-        "allowed_tools",
-        "anyOf",
-        "arguments",
-        "audio",
-        "cache_control",
-        "content",
-        "custom",
-        "data",
-        "default",
-        "description",
-        "detail",
-        "enum",
-        "file",
-        "file_data",
-        "file_id",
-        "filename",
-        "format",
-        "frequency_penalty",
-        "function",
-        "function_call",
-        "functions",
-        "id",
-        "image_url",
-        "include_usage",
-        "index",
-        "input_audio",
-        "items",
-        "json_schema",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "max_tokens",
-        "messages",
-        "metadata",
-        "mode",
-        "model",
-        "n",
-        "name",
-        "parallel_tool_calls",
-        "parameters",
-        "presence_penalty",
-        "properties",
-        "reasoning_effort",
-        "refusal",
-        "required",
-        "response_format",
-        "role",
-        "safety_identifier",
-        "schema",
-        "seed",
-        "service_tier",
-        "stop",
-        "store",
-        "stream",
-        "stream_options",
-        "strict",
-        "temperature",
-        "text",
-        "title",
-        "tool_call_id",
-        "tool_calls",
-        "tool_choice",
-        "tools",
-        "top_k",
-        "top_logprobs",
-        "top_p",
-        "type",
-        "url",
-        "user",
-        "verbosity",
-        "web_search_options",
-    ];
-    KEYS.binary_search(&key).is_ok()
-}
-
 /// `{"error":{"message","type","param","code"}}` with the codes that OpenAI's own callers branch on.
 pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
     let (kind, code) = match denial.reason {
@@ -422,19 +343,10 @@ mod tests {
                 } else {
                     json.at(&segment.path).and_then(Json::as_str).unwrap().to_owned()
                 };
-                let pointer = json.pointer(&segment.path, &knows_key);
+                let pointer = json.pointer(&segment.path, &keys::knows);
                 format!("{:?} {:?} {pointer} {text}", segment.zone, segment.position)
             })
             .collect()
-    }
-
-    #[test]
-    fn known_keys_are_sorted() {
-        // `knows_key` searches by halves: each key must be found.
-        for key in ["additionalProperties", "messages", "web_search_options", "tool_calls", "n"] {
-            assert!(knows_key(key), "{key}");
-        }
-        assert!(!knows_key("ignore previous instructions"));
     }
 
     #[test]

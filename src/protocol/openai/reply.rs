@@ -1,0 +1,199 @@
+//! Replies of the chat API and of the older completions: `choices` with a `message`, a `delta` or a `text`.
+
+use serde_json::{Value, json};
+
+use super::super::frames::{Frame, Framing};
+use super::super::reply::{Channel, End, Facts, Progress, TextKind, ToolCall, Usage, Walk, index};
+use super::super::{Json, Path, UnscannedKind};
+
+/// Keys that servers put the model's thoughts under.
+pub(in super::super) const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
+
+/// The item of the older `function_call`, of which a choice has one.
+const FUNCTION_CALL: u32 = u32::MAX;
+
+pub(in super::super) fn read(walk: &mut Walk, reply: &Json<'_>) {
+    let Json::Object(entries) = reply else { return walk.others(&Path::default(), reply) };
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let path = Path::default().child(at);
+        match (key.as_ref(), value) {
+            ("choices", Json::Array(choices)) => {
+                for (position, choice) in choices.iter().enumerate() {
+                    read_choice(walk, &path.child(position), choice, index(choice, position));
+                }
+            }
+            ("usage", Json::Object(_)) => walk.parts.usage = usage(value),
+            _ => walk.rest(&path, key, value),
+        }
+    }
+    walk.parts.usage_only = walk.stream
+        && walk.parts.usage.is_some()
+        && matches!(reply.get("choices"), Some(Json::Array(choices)) if choices.is_empty());
+}
+
+/// Sets `stream_options.include_usage`. False when that was set, or can't be.
+pub(in super::super) fn ask_usage(request: &mut Json<'_>) -> bool {
+    let Json::Object(entries) = request else { return false };
+    let switch = ("include_usage".into(), Json::Bool(true));
+    match entries.iter_mut().find(|(key, _)| key == "stream_options") {
+        Some((_, Json::Object(options))) => match options.iter_mut().find(|(key, _)| key == "include_usage") {
+            Some((_, Json::Bool(true))) => return false,
+            Some((_, value)) => *value = Json::Bool(true),
+            None => options.push(switch),
+        },
+        Some((_, options @ Json::Null)) => *options = Json::Object(vec![switch]),
+        Some(_) => return false,
+        None => entries.push(("stream_options".into(), Json::Object(vec![switch]))),
+    }
+    true
+}
+
+fn usage(value: &Json<'_>) -> Option<Usage> {
+    let count = |name: &str| value.get(name).and_then(Json::as_u64).unwrap_or(0);
+    Some(Usage { input: count("prompt_tokens"), output: count("completion_tokens") })
+}
+
+fn read_choice(walk: &mut Walk, path: &Path, choice: &Json<'_>, number: u32) {
+    let Json::Object(entries) = choice else { return walk.others(path, choice) };
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let place = path.child(at);
+        match (key.as_ref(), value) {
+            ("message" | "delta", Json::Object(_)) => read_message(walk, &place, value, number),
+            ("text", _) => walk.text(&place, value, number, 0, TextKind::Text),
+            ("logprobs", Json::Null) => {}
+            ("logprobs", _) => walk.parts.echoes.push(place),
+            ("finish_reason", Json::String(_)) => {
+                walk.parts.ends.push(End { choice: Some(number), item: None });
+                walk.rest(&place, key, value);
+            }
+            _ => walk.rest(&place, key, value),
+        }
+    }
+}
+
+fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>, choice: u32) {
+    let Json::Object(entries) = message else { return };
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let place = path.child(at);
+        match (key.as_ref(), value) {
+            ("content", _) => walk.text(&place, value, choice, 0, TextKind::Text),
+            ("refusal", _) => walk.text(&place, value, choice, 0, TextKind::Refusal),
+            ("tool_calls", Json::Array(calls)) => {
+                for (position, call) in calls.iter().enumerate() {
+                    read_call(walk, &place.child(position), call, choice, index(call, position));
+                }
+            }
+            ("function_call", Json::Object(_)) => {
+                name_call(walk, &place, value, choice, FUNCTION_CALL);
+                read_function(walk, &place, value, choice, FUNCTION_CALL);
+            }
+            ("audio", Json::Object(parts)) => {
+                for (inner, (key, value)) in parts.iter().enumerate() {
+                    let place = place.child(inner);
+                    match key.as_ref() {
+                        "data" => walk.parts.unscanned.push((UnscannedKind::Audio, place)),
+                        "transcript" => walk.text(&place, value, choice, 0, TextKind::Text),
+                        _ => walk.rest(&place, key, value),
+                    }
+                }
+            }
+            (key, _) if REASONING.contains(&key) => walk.text(&place, value, choice, 0, TextKind::Reasoning),
+            _ => walk.rest(&place, key, value),
+        }
+    }
+}
+
+fn read_call(walk: &mut Walk, path: &Path, call: &Json<'_>, choice: u32, item: u32) {
+    let Json::Object(entries) = call else { return walk.others(path, call) };
+    // A call whose function is not known by any of its names has none, and no list of tools allows it.
+    let inner = entries.iter().map(|(_, value)| value).find(|value| matches!(value, Json::Object(_)));
+    name_call(walk, path, inner.unwrap_or(&Json::Null), choice, item);
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let place = path.child(at);
+        match value {
+            Json::Object(_) => read_function(walk, &place, value, choice, item),
+            _ => walk.rest(&place, key, value),
+        }
+    }
+}
+
+fn name_call(walk: &mut Walk, path: &Path, function: &Json<'_>, choice: u32, item: u32) {
+    let name = function.get("name").and_then(Json::as_str).unwrap_or_default();
+    let named = !walk.stream || !name.is_empty();
+    walk.parts.calls.push(ToolCall { name: name.to_owned(), choice, item, path: path.clone(), named });
+}
+
+fn read_function(walk: &mut Walk, path: &Path, function: &Json<'_>, choice: u32, item: u32) {
+    let Json::Object(entries) = function else { return };
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let place = path.child(at);
+        match key.as_ref() {
+            "arguments" | "input" => walk.text(&place, value, choice, item, TextKind::ToolArguments),
+            _ => walk.rest(&place, key, value),
+        }
+    }
+}
+
+/// Takes away what tells of calls that are gone.
+pub(in super::super) fn without_calls(reply: &mut Json<'_>, notice: &str) {
+    let Some(Json::Array(choices)) = reply.get_mut("choices") else { return };
+    for choice in choices {
+        let whole = choice.get("message").is_some();
+        let mut calls_left = false;
+        if let Some(Json::Object(entries)) = if whole { choice.get_mut("message") } else { choice.get_mut("delta") } {
+            entries
+                .retain(|(key, value)| key != "tool_calls" || !matches!(value, Json::Array(calls) if calls.is_empty()));
+            calls_left = entries.iter().any(|(key, value)| {
+                matches!(key.as_ref(), "tool_calls" | "function_call") && !matches!(value, Json::Null)
+            });
+            let empty = |value: &Json<'_>| matches!(value, Json::Null) || value.as_str() == Some("");
+            if whole && !calls_left {
+                match entries.iter_mut().find(|(key, _)| key == "content") {
+                    Some((_, content)) if empty(content) => *content = Json::String(notice.to_owned().into()),
+                    Some(_) => {}
+                    None => entries.push(("content".into(), Json::String(notice.to_owned().into()))),
+                }
+            }
+        }
+        if !calls_left
+            && let Some(reason @ Json::String(_)) = choice.get_mut("finish_reason")
+            && matches!(reason.as_str(), Some("tool_calls" | "function_call"))
+        {
+            *reason = Json::String("stop".into());
+        }
+    }
+}
+
+pub(in super::super) fn extra(facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
+    let delta = match channel.kind {
+        TextKind::Text | TextKind::Other => json!({ "content": text }),
+        TextKind::Refusal => json!({ "refusal": text }),
+        TextKind::Reasoning => json!({ facts.reasoning.unwrap_or("reasoning_content"): text }),
+        TextKind::ToolArguments if channel.item == FUNCTION_CALL => json!({ "function_call": { "arguments": text } }),
+        TextKind::ToolArguments => {
+            json!({ "tool_calls": [{ "index": channel.item, "function": { "arguments": text } }] })
+        }
+    };
+    event(facts, channel.choice, &delta, &Value::Null)
+}
+
+pub(in super::super) fn close(facts: &Facts, sent: &Progress) -> Vec<u8> {
+    let mut out = Vec::new();
+    let open = if sent.next == 0 { vec![0] } else { sent.open.iter().copied().collect() };
+    for choice in open {
+        out.extend(event(facts, choice, &json!({}), &json!("content_filter")));
+    }
+    out.extend(Frame::of_data(Framing::Sse, None, b"[DONE]"));
+    out
+}
+
+fn event(facts: &Facts, choice: u32, delta: &Value, finish: &Value) -> Vec<u8> {
+    let event = json!({
+        "id": facts.id.as_deref().unwrap_or("chatcmpl-0"),
+        "object": "chat.completion.chunk",
+        "created": facts.created.unwrap_or(0),
+        "model": facts.model.as_deref().unwrap_or_default(),
+        "choices": [{ "index": choice, "delta": delta, "finish_reason": finish }],
+    });
+    Frame::of_data(Framing::Sse, None, event.to_string().as_bytes())
+}

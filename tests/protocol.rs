@@ -1,0 +1,275 @@
+//! Golden exchanges: `tests/data/protocol/PROTOCOL-OPERATION/NAME.{request.json,reply.json,stream}`. What an
+//! adapter finds in each is a snapshot; what must hold for all of them is asserted.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use bartizan::config::document::Operation;
+use bartizan::protocol::frames::{Frame, Frames};
+use bartizan::protocol::reply::{ReplyParts, Stream, TextKind, ToolCall};
+use bartizan::protocol::{Json, Path, Protocol, keys};
+
+const DEPTH: usize = 64;
+
+struct Golden {
+    folder: String,
+    file: String,
+    protocol: Protocol,
+    operation: Operation,
+    bytes: Vec<u8>,
+}
+
+fn protocol(word: &str) -> Protocol {
+    match word {
+        "openai" => Protocol::Openai,
+        _ => panic!("no protocol {word}"),
+    }
+}
+
+fn golden(kind: &str) -> Vec<Golden> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/protocol");
+    let mut found = Vec::new();
+    for folder in std::fs::read_dir(root).unwrap() {
+        let folder = folder.unwrap();
+        let name = folder.file_name().into_string().unwrap();
+        let Some((word, operation)) = name.split_once('-') else { continue };
+        let operation = Operation::ALL.iter().copied().find(|known| known.as_str() == operation);
+        let operation = operation.unwrap_or_else(|| panic!("{name}: no such operation"));
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            let label = file.file_name().into_string().unwrap();
+            if label.ends_with(kind) {
+                let bytes = std::fs::read(file.path()).unwrap();
+                found.push(Golden { folder: name.clone(), file: label, protocol: protocol(word), operation, bytes });
+            }
+        }
+    }
+    found.sort_by(|a, b| (&a.folder, &a.file).cmp(&(&b.folder, &b.file)));
+    assert!(!found.is_empty());
+    found
+}
+
+fn text<'j>(json: &'j Json<'_>, path: &Path, is_key: bool) -> &'j str {
+    if is_key { json.key_at(path).unwrap() } else { json.at(path).and_then(Json::as_str).unwrap() }
+}
+
+fn pointer(json: &Json<'_>, path: &Path) -> String {
+    json.pointer(path, &keys::knows)
+}
+
+#[test]
+fn requests() {
+    let mut out = String::new();
+    for one in golden(".request.json") {
+        let json = Json::parse(&one.bytes, DEPTH).unwrap();
+        writeln!(out, "== {}/{}", one.folder, one.file).unwrap();
+        let exchange = match one.protocol.read(one.operation, &json) {
+            Ok(exchange) => exchange,
+            Err(denial) => {
+                writeln!(out, "refused: {} {}", denial.reason, denial.param.unwrap_or("-")).unwrap();
+                continue;
+            }
+        };
+        let cap = exchange.output_cap.as_ref().map(|cap| format!("{} {}", pointer(&json, &cap.path), cap.tokens));
+        writeln!(out, "model {:?}, stream {}, choices {}", exchange.model, exchange.stream, exchange.choices).unwrap();
+        writeln!(out, "cap {cap:?}, tools {:?}", exchange.tools).unwrap();
+        for (kind, path) in &exchange.unscanned {
+            writeln!(out, "unscanned {} {}", kind.name(), pointer(&json, path)).unwrap();
+        }
+        for segment in &exchange.segments {
+            let text = text(&json, &segment.path, segment.is_key);
+            let key = if segment.is_key { " key" } else { "" };
+            let place = pointer(&json, &segment.path);
+            writeln!(out, "{:?} {:?}{key} {place} {text:?}", segment.zone, segment.position).unwrap();
+        }
+    }
+    insta::assert_snapshot!(out);
+}
+
+/// Every string of every golden request is a segment, or a known key, or a parameter that `hidden` names.
+#[test]
+fn requests_hide_nothing() {
+    for one in golden(".request.json") {
+        let json = Json::parse(&one.bytes, DEPTH).unwrap();
+        let Ok(exchange) = one.protocol.read(one.operation, &json) else { continue };
+        json.visit_strings(&Path::default(), &mut |path, is_key, text| {
+            let place = pointer(&json, path);
+            let known = text.is_empty()
+                || (is_key && keys::knows(text))
+                || (!is_key && (text == exchange.model || place.ends_with("/role") || place.ends_with("/type")));
+            let seen = exchange.segments.iter().any(|segment| segment.path == *path && segment.is_key == is_key);
+            let unscanned = exchange.unscanned.iter().any(|(_, base)| path.below(base).is_some());
+            assert!(known || seen || unscanned, "{}/{}: {place} {text:?} is nowhere", one.folder, one.file);
+        });
+    }
+}
+
+fn list(out: &mut String, json: &Json<'_>, parts: &ReplyParts) {
+    for one in &parts.texts {
+        let text = text(json, &one.path, one.is_key);
+        let (key, delta) = (if one.is_key { " key" } else { "" }, if one.delta { "+" } else { "" });
+        let channel = one.channel;
+        let place = pointer(json, &one.path);
+        writeln!(out, "{:?}{delta} {}.{}{key} {place} {text:?}", channel.kind, channel.choice, channel.item).unwrap();
+    }
+    for call in &parts.calls {
+        let named = if call.named { "" } else { " (goes on)" };
+        let place = pointer(json, &call.path);
+        writeln!(out, "call{named} {}.{} {place} {:?}", call.choice, call.item, call.name).unwrap();
+    }
+    for path in &parts.echoes {
+        writeln!(out, "echo {}", pointer(json, path)).unwrap();
+    }
+    for (kind, path) in &parts.unscanned {
+        writeln!(out, "unscanned {} {}", kind.name(), pointer(json, path)).unwrap();
+    }
+    for end in &parts.ends {
+        writeln!(out, "end of {:?}.{:?}", end.choice, end.item).unwrap();
+    }
+    if parts.usage_only {
+        writeln!(out, "usage only").unwrap();
+    }
+    if let Some(usage) = parts.usage {
+        writeln!(out, "usage {} + {}", usage.input, usage.output).unwrap();
+    }
+}
+
+#[test]
+fn replies() {
+    let mut out = String::new();
+    for one in golden(".reply.json") {
+        let mut json = Json::parse(&one.bytes, DEPTH).unwrap();
+        writeln!(out, "== {}/{}", one.folder, one.file).unwrap();
+        let parts = one.protocol.read_reply(one.operation, &json);
+        list(&mut out, &json, &parts);
+        if !parts.calls.is_empty() {
+            one.protocol.remove_calls(one.operation, &mut json, &parts.calls, &|_| true, "[removed]");
+            writeln!(out, "without calls {}", String::from_utf8(json.to_bytes()).unwrap()).unwrap();
+            assert!(one.protocol.read_reply(one.operation, &json).calls.is_empty());
+        }
+    }
+    insta::assert_snapshot!(out);
+}
+
+fn frames(reader: &Stream, bytes: &[u8], step: usize) -> Vec<Frame> {
+    let mut frames = Frames::new(reader.framing(), 1 << 20);
+    let mut out = Vec::new();
+    bytes.chunks(step).for_each(|chunk| frames.push(chunk, &mut out).unwrap());
+    out.extend(frames.finish());
+    out
+}
+
+#[test]
+fn streams() {
+    let mut out = String::new();
+    for one in golden(".stream") {
+        writeln!(out, "== {}/{}", one.folder, one.file).unwrap();
+        let mut reader = one.protocol.stream(one.operation);
+        let mut early = Vec::new();
+        for frame in frames(&reader, &one.bytes, usize::MAX) {
+            let Some(data) = frame.data() else { continue };
+            if reader.is_terminator(&data) {
+                writeln!(out, "-- terminator").unwrap();
+                continue;
+            }
+            let json = Json::parse(&data, DEPTH).unwrap();
+            writeln!(out, "-- {}", frame.event().unwrap_or_default()).unwrap();
+            let parts = reader.read(frame.event(), &json);
+            list(&mut out, &json, &parts);
+            reader.sent();
+            let close = String::from_utf8(reader.close()).unwrap();
+            if early.last() != Some(&close) {
+                early.push(close);
+            }
+            for one in parts.texts.iter().filter(|one| one.delta) {
+                let event = reader.extra(&one.channel, "more \"text\"");
+                let event = frames(&reader, &event, usize::MAX).pop().unwrap();
+                let (data, name) = (event.data().unwrap().into_owned(), event.event().map(str::to_owned));
+                let json = Json::parse(&data, DEPTH).unwrap();
+                let again = reader.clone().read(name.as_deref(), &json);
+                let [extra] = &again.texts[..] else { panic!("{again:?}") };
+                assert_eq!((extra.channel, extra.delta), (one.channel, true));
+                assert_eq!(json.at(&extra.path).and_then(Json::as_str), Some("more \"text\""));
+                assert!(again.ends.is_empty());
+            }
+        }
+        for close in early {
+            writeln!(out, "-- closed early\n{}", close.trim_end()).unwrap();
+        }
+    }
+    insta::assert_snapshot!(out);
+}
+
+#[test]
+fn any_chunking_is_the_whole() {
+    for one in golden(".stream") {
+        let reader = one.protocol.stream(one.operation);
+        let whole = frames(&reader, &one.bytes, usize::MAX);
+        for step in (1..48).chain([100, 333]) {
+            let pieces = frames(&reader, &one.bytes, step);
+            assert_eq!(pieces.iter().flat_map(|frame| frame.raw().to_vec()).collect::<Vec<_>>(), one.bytes);
+            assert!(
+                whole.iter().map(Frame::data).eq(pieces.iter().map(Frame::data)),
+                "{}/{} {step}",
+                one.folder,
+                one.file
+            );
+        }
+    }
+}
+
+/// What is written over an event unchanged reads the same.
+#[test]
+fn a_rewritten_event_reads_the_same() {
+    for one in golden(".stream") {
+        let reader = one.protocol.stream(one.operation);
+        for frame in frames(&reader, &one.bytes, usize::MAX) {
+            let Some(data) = frame.data() else { continue };
+            let again = frames(&reader, &frame.with_data(&data), usize::MAX);
+            assert_eq!((again[0].event(), again[0].data()), (frame.event(), frame.data()));
+        }
+    }
+}
+
+/// Denied calls leave a stream piece by piece, and nothing of them stays.
+#[test]
+fn denied_calls_leave_streams() {
+    let mut out = String::new();
+    for one in golden("calls.stream") {
+        for all in [false, true] {
+            writeln!(out, "== {}/{} {}", one.folder, one.file, if all { "all" } else { "some" }).unwrap();
+            let mut reader = one.protocol.stream(one.operation);
+            let denied = |call: &ToolCall| all || call.name.starts_with("delete");
+            for frame in frames(&reader, &one.bytes, usize::MAX) {
+                let Some(data) = frame.data() else { continue };
+                let Ok(mut json) = Json::parse(&data, DEPTH) else { continue };
+                let parts = reader.read(frame.event(), &json);
+                parts.calls.iter().filter(|call| call.named && denied(call)).for_each(|call| reader.deny(call));
+                if let Some(left) = reader.prune(&mut json, &parts, "[removed]") {
+                    assert!(!left.calls.iter().any(denied));
+                    assert!(!all || !left.texts.iter().any(|one| one.channel.kind == TextKind::ToolArguments));
+                }
+                reader.sent();
+                writeln!(out, "{}", String::from_utf8(json.to_bytes()).unwrap()).unwrap();
+            }
+        }
+    }
+    insta::assert_snapshot!(out);
+}
+
+#[test]
+fn usage_is_asked_for_once() {
+    let ask = |body: &str| {
+        let mut json = Json::parse(body.as_bytes(), DEPTH).unwrap();
+        let asked = Protocol::Openai.ask_usage(Operation::Chat, &mut json);
+        (asked, String::from_utf8(json.to_bytes()).unwrap())
+    };
+    let with = r#"{"stream_options":{"include_usage":true}}"#;
+    assert_eq!(ask("{}"), (true, with.to_owned()));
+    assert_eq!(ask(r#"{"stream_options":null}"#), (true, with.to_owned()));
+    assert_eq!(ask(r#"{"stream_options":{"include_usage":false}}"#), (true, with.to_owned()));
+    assert_eq!(ask(with), (false, with.to_owned()));
+    assert_eq!(ask(r#"{"stream_options":7}"#), (false, r#"{"stream_options":7}"#.to_owned()));
+}
