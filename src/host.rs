@@ -94,6 +94,14 @@ pub trait Host {
     /// The caller has already decided that algorithm, curve and key size fit: Envoy's own check is lax.
     fn verify_signature(&mut self, hash: HashFunction, key: &[u8], signature: &[u8], text: &[u8]) -> Option<bool>;
 
+    /// An attribute of the request or its connection, by the path that Envoy gives it. `None`: it has none.
+    ///
+    /// Texts come as they are, numbers as eight bytes, lists in the ABI's form of a header map.
+    fn property(&mut self, path: &[&str]) -> Option<Vec<u8>> {
+        let _ = path;
+        None
+    }
+
     /// Fills `out` with random bytes that are fit for keys.
     ///
     /// # Errors
@@ -106,6 +114,8 @@ pub trait Host {
 pub struct MemoryHost {
     /// The time that [`Host::now`] gives.
     pub now: Timestamp,
+    /// What [`Host::property`] gives, by the path joined with dots.
+    pub properties: std::collections::BTreeMap<String, Vec<u8>>,
     store: std::collections::BTreeMap<String, Shared>,
     seed: u64,
 }
@@ -143,6 +153,10 @@ impl Host for MemoryHost {
 
     fn verify_signature(&mut self, _: HashFunction, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
         None
+    }
+
+    fn property(&mut self, path: &[&str]) -> Option<Vec<u8>> {
+        self.properties.get(&path.join(".")).cloned()
     }
 
     /// Deterministic: this host is for tests and the command line, where no secret depends on it.

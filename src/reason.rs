@@ -56,6 +56,8 @@ reasons! {
     JwtAmbiguous = "jwt.ambiguous", 400;
     /// No role of the caller may use this operation or path.
     RbacOperation = "rbac.operation", 403;
+    /// The caller's roles are bound to other workloads than the one that sent the request.
+    RbacWorkload = "rbac.workload", 403;
     /// No role of the caller may use this model.
     RbacModel = "rbac.model", 403;
     /// No role of the caller may use one of the tools.

@@ -397,7 +397,20 @@ fn a_broken_section_says_what_is_wrong_and_where() {
         (json!({"audiences": []}), "audiences: empty, so no token of this issuer could be accepted"),
         (json!({"audiences": ["llm", ""]}), "audiences[1]: empty"),
         (json!({"jwks": null}), "jwks: missing, but required"),
-        (json!({"jwks": {}}), "jwks.inline: missing, but required"),
+        (json!({"jwks": {}}), "jwks: neither inline nor cluster, expected one of them"),
+        (
+            json!({"algorithms": ["ES256"], "jwks": {"inline": keys(json!([p256]))["jwks"]["inline"], "refresh": "1m"}}),
+            "jwks.refresh: only with cluster, but the keys stand inline",
+        ),
+        (json!({"jwks": {"cluster": "idp", "authority": "idp"}}), "jwks.path: missing, but required"),
+        (
+            json!({"jwks": {"cluster": "idp", "authority": "idp", "path": "jwks"}}),
+            "jwks.path: not a path such as /.well-known/jwks.json",
+        ),
+        (
+            json!({"jwks": {"cluster": "idp", "authority": "idp", "path": "/jwks", "refresh": "1s"}}),
+            "jwks.refresh: out of bounds, expected 10s to 24h",
+        ),
         (json!({"jwks": {"inline": {}}}), "jwks.inline.keys: missing, but required"),
         (keys(json!([])), "jwks.inline.keys: empty, so no token of this issuer could be accepted"),
         (keys(json!([rsa, p256, rsa])), "jwks.inline.keys[2].kid: the same kid as key 0 of this set"),

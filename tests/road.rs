@@ -485,3 +485,71 @@ fn a_request_waits_for_keys_and_no_longer_than_it_may() {
         assert!(matches!(step, Step::Release(_)), "{step:?}");
     }
 }
+
+#[test]
+fn a_role_may_be_bound_to_workloads() {
+    let mut road = Road::new(|document| {
+        document["roles"]["analyst"]["workloads"] = json!(["spiffe://cluster.local/ns/team-a/sa/*"]);
+    });
+    let body = json!({"model": "small", "messages": [{"role": "user", "content": "hello"}]});
+    let place = "connection.uri_san_peer_certificate".to_owned();
+    for (peer, reason) in [
+        (None, "rbac.workload"),
+        (Some(&b""[..]), "rbac.workload"),
+        (Some(b"\xff"), "rbac.workload"),
+        (Some(b"spiffe://cluster.local/ns/team-b/sa/app"), "rbac.workload"),
+        (Some(b"spiffe://cluster.local/ns/team-a/sa/app"), ""),
+    ] {
+        road.host.properties = peer.map(|id| (place.clone(), id.to_vec())).into_iter().collect();
+        assert_eq!(road.chat(&body).reason(), reason, "{peer:?}");
+    }
+}
+
+#[test]
+fn claims_that_the_mesh_verified_are_taken_where_the_policy_says_so() {
+    let mut road = Road::new(|document| {
+        document["authn"]["fromMesh"] = json!(true);
+        let issuer = document["authn"]["issuers"][0].as_object_mut().unwrap();
+        issuer.remove("jwks");
+        issuer.remove("algorithms");
+        issuer.insert("claims".into(), json!({"roles": "/realm_access/roles"}));
+    });
+    let body = json!({"model": "small", "messages": [{"role": "user", "content": "hello"}]}).to_string();
+    let mut ask = |claims: &[(&str, &[u8])], token: Option<&str>| {
+        let place = "metadata.filter_metadata.envoy.filters.http.jwt_authn.payload";
+        let claims = claims.iter().map(|(name, value)| (format!("{place}.{name}"), value.to_vec()));
+        road.host.properties = claims.collect();
+        let token = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<(&str, &str)> = token.iter().map(|token| ("authorization", token.as_str())).collect();
+        road.post("/v1/chat/completions", &headers, body.as_bytes()).reason().to_owned()
+    };
+    let exp = ((NOW + 60) as f64).to_le_bytes();
+    let late = ((NOW - 120) as f64).to_le_bytes();
+    let list = b"\x02\0\0\0\x05\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0other\0\0analyst\0\0";
+    let good: [(&str, &[u8]); 5] = [
+        ("iss", b"https://idp.example"),
+        ("aud", b"llm"),
+        ("sub", b"alice"),
+        ("exp", &exp),
+        ("realm_access.roles", list),
+    ];
+    let with = |name: &'static str, value: &'static [u8]| {
+        let mut claims = good;
+        claims.iter_mut().filter(|(own, _)| *own == name).for_each(|(_, old)| *old = value);
+        claims
+    };
+    assert_eq!(ask(&good, None), "");
+    assert_eq!(ask(&with("realm_access.roles", b"other analyst"), None), "");
+    assert_eq!(ask(&with("realm_access.roles", b"other"), None), "rbac.operation");
+    assert_eq!(ask(&with("iss", b"https://evil.example"), None), "jwt.issuer");
+    assert_eq!(ask(&with("aud", b"billing"), None), "jwt.audience");
+    assert_eq!(ask(&good[..3], None), "jwt.claims", "no exp");
+    let mut expired = good;
+    expired[3].1 = &late;
+    assert_eq!(ask(&expired, None), "jwt.expired");
+    // Nothing was verified: a token of that issuer alone is nothing.
+    assert_eq!(ask(&[], None), "jwt.missing");
+    let claims = json!({"iss": "https://idp.example", "aud": "llm", "sub": "a", "exp": NOW + 60}).to_string();
+    let forged = format!("{}.{}.{}", base64(br#"{"alg":"none"}"#), base64(claims.as_bytes()), base64(&[0; 64]));
+    assert_ne!(ask(&[], Some(&forged)), "");
+}

@@ -53,6 +53,11 @@ impl Pointer {
         parts.collect::<Option<Vec<_>>>().map(Pointer)
     }
 
+    /// Its parts, unescaped.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|part| &**part)
+    }
+
     /// The value at the pointer's place; null counts as absent.
     fn find<'c>(&self, claims: &'c Object) -> Option<&'c Value> {
         let (first, rest) = self.0.split_first()?;
@@ -75,6 +80,12 @@ fn array_index(part: &str) -> Option<usize> {
 }
 
 impl ClaimRules {
+    /// Where the claims stand that are looked at.
+    pub(super) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
+        let required = self.required.iter().map(|required| &required.pointer);
+        [&self.subject, &self.roles].into_iter().chain(&self.tenant).chain(required)
+    }
+
     /// Checks the claims of a token whose signature, issuer and audience are right.
     ///
     /// # Errors

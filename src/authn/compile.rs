@@ -44,7 +44,11 @@ impl Authenticator {
                 role.map(|role| Arc::new(Principal::anonymous(role)))
             }
         };
+        let from_mesh = section.from_mesh.unwrap_or(false);
         let listed = section.issuers.as_deref();
+        if from_mesh && listed.is_some_and(|all| all.iter().all(|issuer| issuer.jwks.is_some())) {
+            errors.push(&path.key("fromMesh"), "true, but every issuer has jwks of its own");
+        }
         if listed.is_none() && !section.unsafe_anonymous.unwrap_or(false) {
             errors.push(&path.key("issuers"), "missing, but required unless unsafeAnonymous is true");
         }
@@ -55,7 +59,7 @@ impl Authenticator {
         let compiled: Vec<Option<Issuer>> = listed
             .iter()
             .enumerate()
-            .map(|(place, issuer)| compile_issuer(issuer, &path.index(place), roles, skew, errors))
+            .map(|(place, issuer)| compile_issuer(issuer, &path.index(place), roles, skew, from_mesh, errors))
             .collect();
         refuse_twins(listed, &path, errors);
         if errors.len() > before {
@@ -118,6 +122,7 @@ fn compile_issuer(
     path: &KeyPath,
     roles: RoleNames<'_>,
     skew: u64,
+    from_mesh: bool,
     errors: &mut Errors,
 ) -> Option<Issuer> {
     let iss = filled(written.issuer.as_deref(), path, "issuer", errors);
@@ -129,8 +134,12 @@ fn compile_issuer(
     for (place, _) in audiences.iter().enumerate().filter(|(_, audience)| audience.is_empty()) {
         errors.push(&path.key("audiences").index(place), "empty");
     }
-    let algorithms = list(written.algorithms.as_deref(), path, "algorithms", errors);
-    let keys = key_source(written, path, errors);
+    let by_mesh = from_mesh && written.jwks.is_none();
+    let algorithms = match by_mesh {
+        false => list(written.algorithms.as_deref(), path, "algorithms", errors),
+        true => &[],
+    };
+    let keys = if by_mesh { mesh(written, path, errors) } else { key_source(written, path, errors) };
     let claims = claims(written, path, roles, skew, errors);
     Some(Issuer {
         name: Arc::from(name?),
@@ -158,6 +167,22 @@ fn list<'d, T>(written: Option<&'d [T]>, path: &KeyPath, key: &str, errors: &mut
         errors.push(&path.key(key), "empty, so no token of this issuer could be accepted");
     }
     list.unwrap_or_default()
+}
+
+/// An issuer whose tokens the mesh verifies.
+fn mesh(written: &document::Issuer, path: &KeyPath, errors: &mut Errors) -> Option<KeySource> {
+    if written.algorithms.is_some() {
+        errors.push(&path.key("algorithms"), "without jwks the mesh chooses them");
+    }
+    let at = path.key("requiredClaims");
+    for (place, claim) in written.required_claims.iter().flatten().enumerate() {
+        // Envoy's attributes do not tell a number from a text of eight bytes.
+        if claim.one_of.iter().flatten().any(|value| !value.is_string()) {
+            errors
+                .push(&at.index(place).key("oneOf"), "not a text; claims that the mesh has verified are read as texts");
+        }
+    }
+    Some(KeySource::Mesh)
 }
 
 fn key_source(written: &document::Issuer, path: &KeyPath, errors: &mut Errors) -> Option<KeySource> {

@@ -31,6 +31,7 @@ mod credential;
 mod json;
 mod jwk;
 mod jws;
+mod mesh;
 mod principal;
 mod remote;
 mod signature;
@@ -87,6 +88,8 @@ enum KeySource {
     Inline(KeySet),
     /// The issuer publishes them.
     Remote(Remote),
+    /// The mesh has them, and has verified the token.
+    Mesh,
 }
 
 /// What a request's credential came to, short of a refusal.
@@ -119,6 +122,9 @@ impl Authenticator {
         ring: &mut KeyRing,
         host: &mut dyn Host,
     ) -> Result<Authentication, Denial> {
+        if let Some(principal) = self.by_mesh(host)? {
+            return Ok(Authentication::Known(principal));
+        }
         let Some(token) = self.credential(headers)? else {
             let anonymous = self.anonymous.as_ref().ok_or(Reason::JwtMissing)?;
             return Ok(Authentication::Known(Arc::clone(anonymous)));
@@ -139,6 +145,26 @@ impl Authenticator {
                 Ok(Authentication::Known(principal))
             }
         }
+    }
+
+    /// The caller of the token that the mesh has verified, where the policy relies on it.
+    fn by_mesh(&self, host: &mut dyn Host) -> Result<Option<Arc<Principal>>, Denial> {
+        let is_mesh = |issuer: &Issuer| matches!(issuer.keys, KeySource::Mesh);
+        if !self.issuers.iter().any(is_mesh) {
+            return Ok(None);
+        }
+        let Some(iss) = mesh::issuer(host) else { return Ok(None) };
+        let named = || self.issuers.iter().enumerate().filter(|(_, issuer)| is_mesh(issuer) && *issuer.iss == *iss);
+        let mut refused = Reason::JwtIssuer;
+        for (index, issuer) in named() {
+            let claims = mesh::claims(&iss, issuer.claims.pointers(), host);
+            if issuer.accepts_audience(&claims) {
+                let principal = issuer.claims.check(index, issuer, None, &claims, host.now())?;
+                return Ok(Some(Arc::new(principal)));
+            }
+            refused = Reason::JwtAudience;
+        }
+        Err(refused.into())
     }
 
     /// Judges one token, without any cache and with the document's keys alone.
@@ -162,6 +188,8 @@ impl Authenticator {
                 let key = set.choose(jws.key_id(), algorithm)?;
                 issuer.accept(index, key, algorithm, &jws, now, host)
             }
+            // The mesh verified no token of this issuer, or the claims would have been found.
+            KeySource::Mesh => Err(Reason::JwtSignature.into()),
             KeySource::Remote(remote) => {
                 let Some(set) = ring.keys(remote, &issuer.algorithms, now, host) else { return Ok(Judged::NeedKeys) };
                 match set.choose(jws.key_id(), algorithm) {
@@ -177,7 +205,7 @@ impl Authenticator {
     /// The issuers that publish their keys.
     fn remotes(&self) -> impl Iterator<Item = (&Remote, &[Algorithm])> {
         self.issuers.iter().filter_map(|issuer| match &issuer.keys {
-            KeySource::Inline(_) => None,
+            KeySource::Inline(_) | KeySource::Mesh => None,
             KeySource::Remote(remote) => Some((remote, &*issuer.algorithms)),
         })
     }
@@ -211,6 +239,7 @@ impl Authenticator {
         self.issuers.iter().map(|issuer| match &issuer.keys {
             KeySource::Inline(set) => (&*issuer.name, set.ids().collect()),
             KeySource::Remote(remote) => (&*issuer.name, vec![&*remote.cluster]),
+            KeySource::Mesh => (&*issuer.name, vec!["mesh"]),
         })
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::authn::{Principal, RoleIndex};
 use crate::config::document::{Mode, Operation, OverCap, Zone};
 use crate::config::{Policy, RolePolicy};
+use crate::host::Host;
 use crate::protocol::Exchange;
 use crate::quota::Counted;
 use crate::reason::{Denial, Reason};
@@ -77,15 +78,33 @@ impl Authorized {
     }
 }
 
-/// Checks the operation, which the path tells.
+/// The URI in the certificate of the connection's peer: a workload's SPIFFE ID.
+const PEER: [&str; 2] = ["connection", "uri_san_peer_certificate"];
+
+/// Checks the operation, which the path tells, and the workload, which the mesh's mTLS tells.
 ///
 /// # Errors
-/// [`Reason::RbacOperation`].
-pub fn entitle(policy: &Policy, principal: Arc<Principal>, operation: Operation) -> Result<Entitled, Denial> {
+/// [`Reason::RbacOperation`], [`Reason::RbacWorkload`].
+pub fn entitle(
+    policy: &Policy,
+    principal: Arc<Principal>,
+    operation: Operation,
+    host: &mut dyn Host,
+) -> Result<Entitled, Denial> {
     let allows = |role: &RoleIndex| policy.role_at(*role).is_some_and(|role| role.operations.contains(&operation));
-    let roles: Vec<RoleIndex> = principal.roles().iter().copied().filter(allows).collect();
+    let mut roles: Vec<RoleIndex> = principal.roles().iter().copied().filter(allows).collect();
     if roles.is_empty() {
         return Err(Reason::RbacOperation.into());
+    }
+    let workloads = |role: &RoleIndex| policy.role_at(*role).and_then(|role| role.workloads.as_deref());
+    if roles.iter().any(|role| workloads(role).is_some()) {
+        let peer = host.property(&PEER).and_then(|id| String::from_utf8(id).ok()).unwrap_or_default();
+        roles.retain(|role| {
+            workloads(role).is_none_or(|ids| !peer.is_empty() && ids.iter().any(|id| id.matches(&peer)))
+        });
+        if roles.is_empty() {
+            return Err(Reason::RbacWorkload.into());
+        }
     }
     Ok(Entitled { principal, operation, roles })
 }

@@ -87,6 +87,9 @@ section! {
         token_from: Option<Vec<String>>,
         /// Tolerance for `exp`, `nbf` and `iat`. Default 60s, at most 5m.
         clock_skew: Option<Span>,
+        /// Take the claims that Istio's RequestAuthentication (Envoy's `jwt_authn`) has verified, for the issuers without
+        /// `jwks`. Default false.
+        from_mesh: Option<bool>,
         /// Leave the credential headers on the request to the upstream. Default false: all of them are removed.
         forward_token: Option<bool>,
         /// Let callers without any credential in, with the role `anonymous`, which `roles` must define. A bad credential
@@ -104,9 +107,9 @@ section! {
         issuer: Option<String>,
         /// Accepted `aud` values; a token must hold at least one. Required, not empty.
         audiences: Option<Vec<String>>,
-        /// Accepted `alg` values. Required, not empty.
+        /// Accepted `alg` values, not empty. Required unless `fromMesh` verifies this issuer's tokens.
         algorithms: Option<Vec<Algorithm>>,
-        /// The issuer's keys. Required.
+        /// The issuer's keys. Required unless `authn.fromMesh` is true: without them the mesh verifies this issuer's tokens.
         jwks: Option<Jwks>,
         /// Where this issuer puts what the policy needs.
         claims: Option<Claims>,
@@ -206,6 +209,9 @@ section! {
     Role {
         /// Operations, for example `chat`. Required; an empty list allows nothing.
         operations: Option<Vec<Operation>>,
+        /// SPIFFE IDs or globs (`*` matches any text) of the workloads that may use this role, as their mTLS certificate
+        /// says. Absent: any workload, also without mTLS.
+        workloads: Option<Vec<String>>,
         /// Model names or globs (`*` matches any text). Required; an empty list allows nothing.
         models: Option<Vec<String>>,
         /// Tools the caller may offer to the model. Absent: none.

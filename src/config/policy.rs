@@ -61,6 +61,8 @@ pub struct RolePolicy {
     pub name: String,
     /// Operations.
     pub operations: Vec<Operation>,
+    /// The workloads that may use the role, by SPIFFE ID; `None`: any.
+    pub workloads: Option<Vec<Glob>>,
     /// Models.
     pub models: Vec<Glob>,
     /// Tools that may be offered to the model.
@@ -403,6 +405,7 @@ fn role_policy(name: &str, role: &Role, at: &KeyPath, errors: &mut Errors) -> Op
     let operations = errors.require(at, "operations", role.operations.clone());
     let models = errors.require(at, "models", role.models.as_ref());
     let models = models.map(|models| globs(models, &at.key("models"), errors));
+    let workloads = role.workloads.as_ref().map(|ids| globs(ids, &at.key("workloads"), errors));
     let tools = role.tools.as_ref().and_then(|tools| {
         let at = at.key("tools");
         errors.require(&at, "allow", tools.allow.as_ref()).map(|allow| globs(allow, &at.key("allow"), errors))
@@ -423,6 +426,7 @@ fn role_policy(name: &str, role: &Role, at: &KeyPath, errors: &mut Errors) -> Op
     Some(RolePolicy {
         name: name.to_owned(),
         operations: operations?,
+        workloads,
         models: models?,
         tools: tools.unwrap_or_default(),
         may_write: role.may_write.clone().unwrap_or_default(),

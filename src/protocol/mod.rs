@@ -189,6 +189,7 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         | Reason::JwtClaims => "The token is not accepted here.",
         Reason::JwtUnavailable => "The token can't be checked at the moment. Try again later.",
         Reason::RbacOperation => "Your role does not allow this operation.",
+        Reason::RbacWorkload => "Your role does not allow calls from this workload.",
         Reason::RbacModel => "Your role does not allow this model.",
         Reason::RbacTool => "Your role does not allow one of the tools in this request.",
         Reason::RbacParameter => "A parameter is given twice or over the limit of your role.",

@@ -74,6 +74,7 @@ unsafe extern "C" {
         value_size: usize,
     ) -> u32;
     fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
@@ -202,6 +203,13 @@ pub fn remove_header(map: Map, name: &[u8]) -> Result<(), Fault> {
     // SAFETY: the pointer and length are of a live slice.
     let status = unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
     done(status, "remove_header_map_value")
+}
+
+/// Reads a property; `None` when there is none.
+pub fn property(path: &[&str]) -> Option<Vec<u8>> {
+    let path = path.join("\0");
+    // SAFETY: the pointer and length are of a live string, the out-pointers are live.
+    block(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
 }
 
 /// Sets a property of one name; access logs read it as filter state `wasm.<name>`.

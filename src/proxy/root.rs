@@ -315,6 +315,10 @@ impl Host for EnvoyHost {
         Some(answer.starts_with(&[0x08, 0x01]))
     }
 
+    fn property(&mut self, path: &[&str]) -> Option<Vec<u8>> {
+        host::property(path)
+    }
+
     fn random(&mut self, out: &mut [u8]) -> Result<(), Fault> {
         host::random(out)
     }

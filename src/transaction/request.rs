@@ -60,7 +60,7 @@ impl Transaction {
             return Ok(Step::Await(deadline));
         };
         self.note_caller(&policy, &principal, vm);
-        let entitled = authz::entitle(&policy, principal, route.operation)?;
+        let entitled = authz::entitle(&policy, principal, route.operation, host)?;
         if !route.protocol.methods(route.operation).contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
