@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
+use super::eval_data::{self, DataReport, Span};
 use super::output::{Outcome, print, print_json, read_text};
 use super::source;
 use crate::config::document::Zone;
@@ -34,6 +35,9 @@ pub(super) struct Arguments {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    /// In the JSON also figures by zone, a sweep of thresholds, rules and scorer apart, secrets and personal data
+    #[arg(long, requires = "json")]
+    details: bool,
     /// One line a row as well, with score and rule ids: to FILE, or before the result
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     rows: Option<Option<PathBuf>>,
@@ -52,12 +56,18 @@ const SHIPPED: &str = r#"{"version": 1, "name": "eval", "authn": {"unsafeAnonymo
 /// Scores from which the sweep counts, besides the policy's own.
 const SWEEP: [u8; 12] = [5, 10, 20, 30, 40, 45, 50, 55, 60, 70, 80, 90];
 
+/// What a row may be labelled: `harmful-plain` is a harmful question without any technique, no attack on the model.
+const LABELS: [&str; 3] = ["attack", "benign", "harmful-plain"];
+
 #[derive(Debug, Deserialize)]
 struct Row {
+    #[serde(default)]
     id: serde_json::Value,
     text: String,
     label: String,
     zone: Option<String>,
+    #[serde(default)]
+    spans: Vec<Span>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,10 +93,18 @@ struct Judged {
 #[serde(rename_all = "camelCase")]
 struct Evaluation {
     files: Vec<FileReport>,
-    by_zone: BTreeMap<String, BTreeMap<String, Tally>>,
-    sweep: BTreeMap<String, Vec<SweepLine>>,
     thresholds: BTreeMap<String, u8>,
     rules_digest: String,
+    #[serde(flatten)]
+    details: Option<Details>,
+}
+
+/// Beside the form that the command promises.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    by_zone: BTreeMap<String, BTreeMap<String, Tally>>,
+    sweep: BTreeMap<String, Vec<SweepLine>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,6 +113,8 @@ struct FileReport {
     file: String,
     n: usize,
     by_label: BTreeMap<String, Tally>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<DataReport>,
 }
 
 /// Counts, the share that was blocked, and its Wilson interval.
@@ -104,12 +124,14 @@ struct Tally {
     n: usize,
     flagged: usize,
     blocked: usize,
-    /// Rows at or above the threshold by the rules alone.
-    rules: usize,
-    /// Rows at or above the threshold by the scorer alone.
-    scorer: usize,
     rate: f64,
     ci95: [f64; 2],
+    /// Rows at or above the threshold by the rules alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<usize>,
+    /// Rows at or above the threshold by the scorer alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scorer: Option<usize>,
 }
 
 /// Shares at or above a score, over all rows of a label.
@@ -154,8 +176,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut all = Vec::new();
     for path in &arguments.files {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let judged = file(path, &name, &policy, guard, learned.as_ref(), rows.as_deref_mut())?;
-        files.push(FileReport { file: name, n: judged.len(), by_label: tallies(&judged, |row| row.label.clone()) });
+        let (judged, data) = file(path, &name, &policy, guard, learned.as_ref(), rows.as_deref_mut())?;
+        let by_label = tallies(&judged, |row| row.label.clone());
+        files.push(FileReport { file: name, n: judged.len(), by_label, data });
         all.extend(judged);
     }
     drop(rows);
@@ -166,19 +189,32 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             by_zone.insert(zone.as_str().into(), tallies(rows, |row| row.label.clone()));
         }
     }
-    let evaluation = Evaluation {
+    let mut evaluation = Evaluation {
         files,
-        by_zone,
-        sweep: sweep(&all),
         thresholds: Zone::ALL.iter().map(|zone| (zone.as_str().into(), guard.injection.threshold(*zone))).collect(),
         rules_digest: policy.scanner.digest().to_owned(),
+        details: Some(Details { by_zone, sweep: sweep(&all) }),
     };
+    if arguments.json && !arguments.details {
+        evaluation.promised();
+    }
     match (arguments.json, &arguments.rows) {
         (true, Some(None)) => print(&format!("{}\n", serde_json::to_string(&evaluation)?))?,
         (true, _) => print_json(&evaluation)?,
         (false, _) => print(&tables(&evaluation))?,
     }
     Ok(Outcome::Fine)
+}
+
+impl Evaluation {
+    /// Leaves what the command promises and nothing else.
+    fn promised(&mut self) {
+        self.details = None;
+        for file in &mut self.files {
+            file.data = None;
+            file.by_label.values_mut().for_each(|tally| (tally.rules, tally.scorer) = (None, None));
+        }
+    }
 }
 
 fn normalise_lines() -> anyhow::Result<Outcome> {
@@ -220,8 +256,9 @@ fn file(
     guard: &GuardPolicy,
     learned: Option<&BTreeMap<(String, String), f32>>,
     mut rows: Option<&mut (dyn Write + 'static)>,
-) -> anyhow::Result<Vec<Judged>> {
+) -> anyhow::Result<(Vec<Judged>, Option<DataReport>)> {
     let mut out = Vec::new();
+    let mut data_report: Option<DataReport> = None;
     let budget = Budget { scan_bytes: policy.limits.max_scan_bytes, decoded_bytes: policy.limits.max_decoded_bytes };
     for (number, line) in read_text(path)?.lines().enumerate() {
         if line.trim().is_empty() {
@@ -231,8 +268,15 @@ fn file(
         let row: Row = serde_json::from_str(line).with_context(place)?;
         let zone = match row.zone.as_deref() {
             None => Zone::User,
-            Some(name) => Zone::ALL.iter().copied().find(|zone| zone.as_str() == name).with_context(place)?,
+            Some(name) => Zone::ALL.iter().copied().find(|zone| zone.as_str() == name).with_context(|| {
+                let known: Vec<&str> = Zone::ALL.iter().map(|zone| zone.as_str()).collect();
+                format!("{}: unknown zone {name:?}, expected one of {}", place(), known.join(", "))
+            })?,
         };
+        if !LABELS.iter().chain(&eval_data::LABELS).any(|label| *label == row.label) {
+            let known: Vec<&str> = LABELS.iter().chain(&eval_data::LABELS).copied().collect();
+            bail!("{}: unknown label {:?}, expected one of {}", place(), row.label, known.join(", "));
+        }
         let mut report = policy.scanner.scan(&[Text { zone, text: &row.text }], budget);
         if let Some(learned) = learned
             && let Some(text) = report.texts.first_mut()
@@ -246,6 +290,10 @@ fn file(
         let data = report.texts.iter().flat_map(|text| &text.findings).any(|finding| {
             policy.scanner.cards().get(usize::from(finding.rule.0)).is_some_and(|card| card.kind != Kind::Attack)
         });
+        if eval_data::LABELS.contains(&row.label.as_str()) {
+            let all = data_report.get_or_insert_default();
+            all.add(&policy.scanner, &row.text, &row.label, &row.spans, &report);
+        }
         let trusted = zone == Zone::System;
         let position = if matches!(zone, Zone::Tool | Zone::Document) { Position::History } else { Position::Current };
         let places = [Place { zone, position, is_key: false, trusted }];
@@ -277,7 +325,13 @@ fn file(
         }
         out.push(judged);
     }
-    Ok(out)
+    if out.is_empty() {
+        bail!("{}: no rows", path.display());
+    }
+    if let Some(report) = &mut data_report {
+        report.close();
+    }
+    Ok((out, data_report))
 }
 
 fn scores(scanner: &Scanner, report: &Report, zone: Zone) -> [u8; 3] {
@@ -307,8 +361,8 @@ fn tallies<'r>(rows: impl IntoIterator<Item = &'r Judged>, key: impl Fn(&Judged)
         tally.n += 1;
         tally.flagged += usize::from(row.flagged);
         tally.blocked += usize::from(row.blocked);
-        tally.rules += usize::from(row.scores[1] >= row.threshold);
-        tally.scorer += usize::from(row.scores[2] >= row.threshold);
+        *tally.rules.get_or_insert(0) += usize::from(row.scores[1] >= row.threshold);
+        *tally.scorer.get_or_insert(0) += usize::from(row.scores[2] >= row.threshold);
     }
     for tally in out.values_mut() {
         tally.rate = round(tally.blocked as f64 / tally.n as f64);
@@ -335,7 +389,7 @@ fn sweep(rows: &[Judged]) -> BTreeMap<String, Vec<SweepLine>> {
 }
 
 /// Wilson's 95 % interval of a share.
-fn wilson(hits: usize, n: usize) -> [f64; 2] {
+pub(super) fn wilson(hits: usize, n: usize) -> [f64; 2] {
     if n == 0 {
         return [0.0, 1.0];
     }
@@ -369,8 +423,8 @@ fn tables(evaluation: &Evaluation) -> String {
             "{name:<44} {label:<13} {n:>5} {:>8} {:>8} {interval:>15} {:>8} {:>8}\n",
             share(*flagged),
             share(*blocked),
-            share(*rules),
-            share(*scorer),
+            share(rules.unwrap_or(0)),
+            share(scorer.unwrap_or(0)),
         )
     };
     out.push_str(&head("file"));
@@ -379,15 +433,20 @@ fn tables(evaluation: &Evaluation) -> String {
             out.push_str(&line(&file.file, label, tally));
         }
     }
+    for file in &evaluation.files {
+        if let Some(data) = &file.data {
+            out.push_str(&format!("\n{}: {}\n", file.file, data.line()));
+        }
+    }
     out.push('\n');
     out.push_str(&head("zone"));
-    for (zone, labels) in &evaluation.by_zone {
+    for (zone, labels) in evaluation.details.iter().flat_map(|details| &details.by_zone) {
         for (label, tally) in labels {
             out.push_str(&line(zone, label, tally));
         }
     }
     out.push_str("\nshare of rows at or above a score\nlabel          score     both    rules   scorer\n");
-    for (label, lines) in &evaluation.sweep {
+    for (label, lines) in evaluation.details.iter().flat_map(|details| &details.sweep) {
         for SweepLine { score, both, rules, scorer } in lines {
             let percent = |share: &f64| format!("{:.2} %", 100.0 * share);
             out.push_str(&format!(
@@ -434,7 +493,7 @@ mod tests {
         };
         let rows = [row("attack", 90, true), row("attack", 10, false), row("benign", 60, true)];
         let out = tallies(&rows, |row| row.label.clone());
-        assert_eq!((out["attack"].n, out["attack"].blocked, out["attack"].scorer), (2, 1, 1));
+        assert_eq!((out["attack"].n, out["attack"].blocked, out["attack"].scorer), (2, 1, Some(1)));
         assert_eq!(out["benign"].rate, 1.0);
         let lines = &sweep(&rows)["attack"];
         assert!(lines.iter().any(|line| line.score == 50 && line.both == 0.5));

@@ -39,8 +39,6 @@ enum Command {
     Explain(explain::Arguments),
     /// List, test and bundle detection rules
     Rules(rules::Arguments),
-    /// Measure what the packs secrets and pii find in labelled text
-    EvalData(eval_data::Arguments),
     /// Print the JSON Schema of the policy document
     Schema(schema::Arguments),
     /// Keys and tokens for development: never for production
@@ -58,7 +56,6 @@ pub fn run() -> ExitCode {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
-        Command::EvalData(arguments) => eval_data::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     };
