@@ -191,6 +191,15 @@ fn what_stands_around_a_policy_must_fit_it() {
     let open = "note: spec.pluginConfig: FAIL_OPEN: requests pass unguarded while the VM is down";
     assert_eq!((code, lines), (1, vec![missing.to_owned(), open.to_owned()]));
 
+    // Istio's newer form says the same one level deeper.
+    let newer = json!({
+        "apiVersion": "extensions.istio.io/v1alpha1", "kind": "TrafficExtension",
+        "spec": { "wasm": { "failStrategy": "FAIL_OPEN", "pluginConfig": weak } }
+    });
+    let (code, lines) = check_text(&folder, "extension.json", &newer.to_string());
+    let deeper = |line: String| line.replace("spec.pluginConfig", "spec.wasm.pluginConfig");
+    assert_eq!((code, lines), (1, vec![deeper(missing.to_owned()), deeper(open.to_owned())]));
+
     let strong = bootstrap(&wasm_filter(string_value(&policy), false)).to_string();
     let (code, lines) = check_text(&folder, "envoy.json", &strong);
     let expected = format!(
@@ -251,6 +260,7 @@ fn files_without_a_policy_are_findings() {
         ("list.yaml", "[1, 2]", "document: expected an object"),
         ("bad.json", "{\"version\": 1,}", "document: not valid JSON: "),
         ("bad.yaml", "version: [1\n", "version[1]: "),
+        ("lua.yaml", "kind: TrafficExtension\napiVersion: x/v1\nspec: {lua: {}}\n", "document: no Bartizan policy"),
         ("bare.yaml", "kind: WasmPlugin\napiVersion: x/v1\nspec: {}\n", "spec.pluginConfig: missing, but required"),
     ] {
         let (code, lines) = check_text(&folder, name, text);

@@ -1,4 +1,5 @@
-//! Finds the policies in a file: a plain document, a WasmPlugin, an EnvoyFilter, an Envoy or ECDS file.
+//! Finds the policies in a file: a plain document, a WasmPlugin, a TrafficExtension, an EnvoyFilter, an Envoy or
+//! ECDS file.
 //!
 //! What stands around a policy and decides whether it works (`allow_on_headers_stop_iteration`, the
 //! VM's environment, the failure policy) is read here too. Field names may be in snake case or camel
@@ -27,7 +28,7 @@ pub(super) struct Source {
 pub(super) enum Surroundings {
     /// Nothing is known of where it will run.
     Plain,
-    /// `spec.pluginConfig` of a WasmPlugin: headers can't be held.
+    /// `pluginConfig` of a WasmPlugin or a TrafficExtension: headers can't be held.
     WasmPlugin(Vm),
     /// A Wasm filter's configuration in an Envoy file.
     Envoy { plugin: KeyPath, holds_headers: Option<bool>, vm: Vm },
@@ -111,7 +112,13 @@ fn find_in_part(tree: ReadTree, part: Option<usize>, found: &mut Found) {
     };
     let kind = root.get("kind").and_then(Node::as_str).filter(|_| root.get("apiVersion").is_some());
     if kind == Some("WasmPlugin") {
-        wasm_plugin(root, part, &tree.faults, found);
+        wasm_plugin(root, &["spec"], part, &tree.faults, found);
+    } else if kind == Some("TrafficExtension") {
+        // Istio's newer form of the same; one with Lua holds no policy.
+        match root.get("spec").and_then(|spec| spec.get("wasm")) {
+            Some(_) => wasm_plugin(root, &["spec", "wasm"], part, &tree.faults, found),
+            None => found.notes.push("a TrafficExtension without wasm: not looked at".to_owned()),
+        }
     } else if kind == Some("EnvoyFilter") || (kind.is_none() && !looks_like_policy(root) && holds_envoy(root)) {
         let before = found.sources.len();
         search(root, &mut KeyPath::root(), part, &tree.faults, found);
@@ -150,10 +157,11 @@ fn holds_envoy(node: &Node) -> bool {
     }
 }
 
-fn wasm_plugin(root: &Node, part: Option<usize>, faults: &[TreeFault], found: &mut Found) {
-    let spec = KeyPath::root().key("spec");
-    let at = spec.key("pluginConfig");
-    let Some(config) = root.get("spec").and_then(|spec| spec.get("pluginConfig")) else {
+/// A WasmPlugin, or the part of a TrafficExtension that reads like one.
+fn wasm_plugin(root: &Node, spec: &[&str], part: Option<usize>, faults: &[TreeFault], found: &mut Found) {
+    let at = spec.iter().fold(KeyPath::root(), |at, key| at.key(key)).key("pluginConfig");
+    let spec = spec.iter().try_fold(root, |node, key| node.get(key));
+    let Some(config) = spec.and_then(|spec| spec.get("pluginConfig")) else {
         let message = "missing, but required: the policy stands here".to_owned();
         found.errors.push(ConfigError { path: at, message });
         return;
@@ -161,7 +169,6 @@ fn wasm_plugin(root: &Node, part: Option<usize>, faults: &[TreeFault], found: &m
     for fault in faults.iter().filter(|fault| !fault.is_null && !fault.path.is_within(&at)) {
         found.errors.push(ConfigError { path: fault.path.clone(), message: fault.message.clone() });
     }
-    let spec = root.get("spec");
     let fails_open = spec.and_then(|spec| spec.get("failStrategy")).and_then(Node::as_str) == Some("FAIL_OPEN");
     let mut vm = Vm { fails_open, ..Vm::default() };
     if let Some(Node::List(variables)) = spec.and_then(|spec| spec.get("vmConfig")).and_then(|vm| vm.get("env")) {
