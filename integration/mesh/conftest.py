@@ -1,0 +1,16 @@
+"""What the mesh tests share. A part that can't be had skips its tests, with the reason."""
+
+import pytest
+
+from mesh.cluster import Cluster
+from mesh.parts import Missing
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    try:
+        made = Cluster()
+    except Missing as why:
+        pytest.skip(str(why))
+    yield made
+    made.stop()
