@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use bartizan::config::document::Operation;
 use bartizan::protocol::frames::{Frame, Frames};
-use bartizan::protocol::reply::{ReplyParts, Stream, TextKind, ToolCall};
+use bartizan::protocol::reply::{ReplyParts, ReplyText, Stream, TextKind, ToolCall};
 use bartizan::protocol::{Json, Path, Protocol, keys};
 
 const DEPTH: usize = 64;
@@ -24,6 +24,9 @@ struct Golden {
 fn protocol(word: &str) -> Protocol {
     match word {
         "openai" => Protocol::Openai,
+        "anthropic" => Protocol::Anthropic,
+        "ollama" => Protocol::Ollama,
+        "tgi" => Protocol::Tgi,
         _ => panic!("no protocol {word}"),
     }
 }
@@ -88,6 +91,9 @@ fn requests() {
     insta::assert_snapshot!(out);
 }
 
+/// Words of the API, and what the provider alone can read.
+const OPAQUE: [&str; 6] = ["/role", "/type", "/signature", "/encrypted_content", "/content/1/data", "/media_type"];
+
 /// Every string of every golden request is a segment, or a known key, or a parameter that `hidden` names.
 #[test]
 fn requests_hide_nothing() {
@@ -98,7 +104,7 @@ fn requests_hide_nothing() {
             let place = pointer(&json, path);
             let known = text.is_empty()
                 || (is_key && keys::knows(text))
-                || (!is_key && (text == exchange.model || place.ends_with("/role") || place.ends_with("/type")));
+                || (!is_key && (text == exchange.model || OPAQUE.iter().any(|key| place.ends_with(key))));
             let seen = exchange.segments.iter().any(|segment| segment.path == *path && segment.is_key == is_key);
             let unscanned = exchange.unscanned.iter().any(|(_, base)| path.below(base).is_some());
             assert!(known || seen || unscanned, "{}/{}: {place} {text:?} is nowhere", one.folder, one.file);
@@ -189,7 +195,9 @@ fn streams() {
                 let (data, name) = (event.data().unwrap().into_owned(), event.event().map(str::to_owned));
                 let json = Json::parse(&data, DEPTH).unwrap();
                 let again = reader.clone().read(name.as_deref(), &json);
-                let [extra] = &again.texts[..] else { panic!("{again:?}") };
+                let full: Vec<_> =
+                    again.texts.iter().filter(|one| json.at(&one.path) != Some(&Json::String("".into()))).collect();
+                let [extra] = full[..] else { panic!("{again:?}") };
                 assert_eq!((extra.channel, extra.delta), (one.channel, true));
                 assert_eq!(json.at(&extra.path).and_then(Json::as_str), Some("more \"text\""));
                 assert!(again.ends.is_empty());
@@ -249,7 +257,10 @@ fn denied_calls_leave_streams() {
                 parts.calls.iter().filter(|call| call.named && denied(call)).for_each(|call| reader.deny(call));
                 if let Some(left) = reader.prune(&mut json, &parts, "[removed]") {
                     assert!(!left.calls.iter().any(denied));
-                    assert!(!all || !left.texts.iter().any(|one| one.channel.kind == TextKind::ToolArguments));
+                    let arguments = |one: &&ReplyText| one.channel.kind == TextKind::ToolArguments;
+                    assert!(
+                        !all || left.texts.iter().filter(arguments).all(|one| text(&json, &one.path, false).is_empty())
+                    );
                 }
                 reader.sent();
                 writeln!(out, "{}", String::from_utf8(json.to_bytes()).unwrap()).unwrap();
@@ -272,4 +283,33 @@ fn usage_is_asked_for_once() {
     assert_eq!(ask(r#"{"stream_options":{"include_usage":false}}"#), (true, with.to_owned()));
     assert_eq!(ask(with), (false, with.to_owned()));
     assert_eq!(ask(r#"{"stream_options":7}"#), (false, r#"{"stream_options":7}"#.to_owned()));
+}
+
+/// One line of the document covers a provider; what it does not know stays unmatched.
+#[test]
+fn a_prefix_covers_a_provider() {
+    let document = r#"{"version":1,"name":"p","authn":{"unsafeAnonymous":true},
+        "roles":{"anonymous":{"operations":["chat"],"models":["*"]}},
+        "routes":[{"match":{"pathPrefix":"/v1/"},"protocol":"openai"},
+            {"match":{"pathPrefix":"/v1/"},"protocol":"anthropic"},
+            {"match":{"pathPrefix":"/api/"},"protocol":"ollama"},
+            {"match":{"path":"/v1/embeddings"},"protocol":{"generic":{"prompt":["/input"]}}},
+            {"match":{"pathPrefix":"/hf/generate/"},"protocol":"tgi"}]}"#;
+    let policy = bartizan::config::Policy::from_json(document.as_bytes(), &|_| None).unwrap();
+    let seen = |path: &str| {
+        policy.route(path).map(|route| (route.protocol.name(), route.operation.as_str(), route.written.as_str()))
+    };
+    assert_eq!(seen("/v1/chat/completions"), Some(("openai", "chat", "/v1/")));
+    assert_eq!(seen("/v1/completions"), Some(("openai", "completions", "/v1/")));
+    assert_eq!(seen("/v1/responses"), Some(("openai", "responses", "/v1/")));
+    assert_eq!(seen("/v1/models/gpt-4o"), Some(("openai", "models", "/v1/")));
+    assert_eq!(seen("/v1/messages"), Some(("anthropic", "chat", "/v1/")));
+    assert_eq!(seen("/v1/messages/count_tokens"), Some(("anthropic", "countTokens", "/v1/")));
+    assert_eq!(seen("/v1/embeddings"), Some(("generic", "generate", "/v1/embeddings")));
+    assert_eq!(seen("/api/show"), Some(("ollama", "modelCard", "/api/")));
+    assert_eq!(seen("/hf/generate/x"), Some(("tgi", "generate", "/hf/generate/")));
+    for unknown in ["/v1/responses/resp_1", "/v1/files", "/v1/", "/api/pull", "/v1/chat", "/v1/messages/batches"] {
+        assert_eq!(seen(unknown), None, "{unknown}");
+    }
+    assert!(policy.routes.iter().enumerate().all(|(place, route)| usize::from(route.index.0) == place));
 }

@@ -244,12 +244,30 @@ section! {
 choice! {
     /// An operation on a model.
     Operation {
-        /// Chat completions.
+        /// Chat: OpenAI's chat completions, Anthropic's messages, Ollama's chat.
         Chat = "chat",
         /// The list of models, and one model's card.
         Models = "models",
-        /// A prompt through the `generic` protocol.
+        /// A prompt through the `generic` protocol, Ollama's or text-generation-inference's generate.
         Generate = "generate",
+        /// OpenAI's older completions.
+        Completions = "completions",
+        /// OpenAI's responses.
+        Responses = "responses",
+        /// Embeddings.
+        Embeddings = "embeddings",
+        /// OpenAI's moderations.
+        Moderations = "moderations",
+        /// Anthropic's count of a request's tokens.
+        CountTokens = "countTokens",
+        /// Ollama's card of one model.
+        ModelCard = "modelCard",
+        /// OpenAI's batches.
+        Batch = "batch",
+        /// OpenAI's images, made from a prompt.
+        Images = "images",
+        /// OpenAI's speech, made from a text.
+        Audio = "audio",
     }
 }
 
@@ -538,7 +556,8 @@ section! {
         matches: Option<RouteMatch>,
         /// How the bodies read. Required.
         protocol: Option<Protocol>,
-        /// The operation, where the path does not tell it: `/chat/completions` is chat, `/models` is models.
+        /// The operation, where the path does not tell it: `/chat/completions` is chat, `/models` is models. Without it, a
+        /// `pathPrefix` takes every path of the protocol that is known below it, each with its own operation.
         operation: Option<Operation>,
     }
 }
@@ -558,8 +577,14 @@ section! {
 #[cfg_attr(feature = "cli", derive(JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Protocol {
-    /// OpenAI's HTTP API.
+    /// OpenAI's HTTP API. Its paths begin where `chat/completions` does: `pathPrefix: /v1/`.
     Openai,
+    /// Anthropic's HTTP API. Its paths begin where `messages` does: `pathPrefix: /v1/`.
+    Anthropic,
+    /// Ollama's own HTTP API. Its paths begin where `chat` does: `pathPrefix: /api/`.
+    Ollama,
+    /// Hugging Face's text-generation-inference: `generate` and `generate_stream`. Its OpenAI-compatible paths are `openai`.
+    Tgi,
     /// Any JSON body, by JSON Pointers.
     Generic(Generic),
 }
@@ -609,6 +634,8 @@ section! {
         audio: Option<UnscannedAction>,
         /// Attached files.
         file: Option<UnscannedAction>,
+        /// What the provider keeps: stored conversations, responses and prompts.
+        state: Option<UnscannedAction>,
         /// Text over `limits.maxScanBytes` or `limits.maxDecodedBytes`.
         budget: Option<UnscannedAction>,
     }

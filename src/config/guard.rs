@@ -222,14 +222,13 @@ fn exception(
         let at = at.key("routes");
         let mut found = Vec::new();
         for (place, path) in paths.iter().enumerate() {
-            match references.routes.iter().find(|route| route.matches.as_str() == path) {
-                Some(route) => found.push(route.index),
-                None if references.routes_complete => {
-                    let message =
-                        format!("unknown route {:?}, expected a path or pathPrefix of routes", shortened(path));
-                    errors.push(&at.index(place), message);
-                }
-                None => {}
+            let before = found.len();
+            let named =
+                references.routes.iter().filter(|route| route.matches.as_str() == path || route.written == *path);
+            found.extend(named.map(|route| route.index));
+            if found.len() == before && references.routes_complete {
+                let message = format!("unknown route {:?}, expected a path or pathPrefix of routes", shortened(path));
+                errors.push(&at.index(place), message);
             }
         }
         found

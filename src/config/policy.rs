@@ -109,6 +109,8 @@ pub struct UnscannedPolicy {
     pub audio: UnscannedAction,
     /// Attached files.
     pub file: UnscannedAction,
+    /// What the provider keeps from earlier requests.
+    pub state: UnscannedAction,
     /// Text over the scanner's bounds.
     pub budget: UnscannedAction,
 }
@@ -120,6 +122,7 @@ impl UnscannedPolicy {
             UnscannedKind::Image => self.image,
             UnscannedKind::Audio => self.audio,
             UnscannedKind::File => self.file,
+            UnscannedKind::State => self.state,
             UnscannedKind::Budget => self.budget,
             UnscannedKind::Other => self.default,
         }
@@ -252,12 +255,8 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     let hold_headers = document.hold_headers.unwrap_or(false);
     let authn = authn(parsed, &root, errors);
     let (scanner, limits) = (scanner(document, &root, errors), limits(document, &root, errors));
-    let routes = route::compile(document.routes.as_deref(), errors);
-    let references = guard::References {
-        scanner: scanner.as_ref(),
-        routes: &routes,
-        routes_complete: document.routes.as_ref().is_some_and(|raw| raw.len() == routes.len()),
-    };
+    let (routes, routes_complete) = route::compile(document.routes.as_deref(), errors);
+    let references = guard::References { scanner: scanner.as_ref(), routes: &routes, routes_complete };
     let guards = guard::compile(document.guards.as_ref(), &references, errors);
     let roles = roles(parsed, &guards, &root, errors);
     let audit = audit(document, hold_headers, environment, &root, errors);
@@ -473,6 +472,7 @@ fn unscanned(document: &document::Document) -> UnscannedPolicy {
         image: written.image.unwrap_or(default),
         audio: written.audio.unwrap_or(default),
         file: written.file.unwrap_or(default),
+        state: written.state.unwrap_or(default),
         budget: written.budget.unwrap_or(default),
     }
 }

@@ -15,6 +15,8 @@ pub struct RoutePolicy {
     pub index: RouteIndex,
     /// Which requests it takes.
     pub matches: PathMatch,
+    /// The path or prefix as the document has it; one line of it may be several routes.
+    pub written: String,
     /// How the bodies read.
     pub protocol: Protocol,
     /// What the caller needs the permission for.
@@ -47,30 +49,78 @@ impl PathMatch {
     }
 }
 
-/// Compiles all routes.
-pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> Vec<RoutePolicy> {
+/// Compiles all routes; false: one of them is broken, and errors say why.
+pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<RoutePolicy>, bool) {
     let list = KeyPath::root().key("routes");
-    let mut compiled = Vec::new();
-    let mut taken: Vec<(PathMatch, KeyPath)> = Vec::new();
-    let Some(routes) = errors.require(&KeyPath::root(), "routes", routes) else { return compiled };
+    let mut written: Vec<Written> = Vec::new();
+    let Some(routes) = errors.require(&KeyPath::root(), "routes", routes) else { return (Vec::new(), false) };
     if routes.len() > 1000 {
         errors.push(&list, format!("{} routes, expected at most 1000", routes.len()));
-        return compiled;
+        return (Vec::new(), false);
     }
+    let mut complete = true;
+    let mut taken: Vec<(PathMatch, Option<&'static str>, KeyPath)> = Vec::new();
     for (place, route) in routes.iter().enumerate() {
         let at = list.index(place);
         let matches = path_match(route, &at, errors);
+        let protocol = protocol(route, &at, errors);
+        let operation = protocol
+            .as_ref()
+            .and_then(|protocol| operation(route, protocol, matches.as_ref().map(|(matches, _)| matches), &at, errors));
         if let Some((matches, key)) = &matches {
-            match taken.iter().find(|(other, _)| other == matches) {
-                Some((_, first)) => errors.push(key, format!("matches the same requests as {first}")),
-                None => taken.push((matches.clone(), key.clone())),
+            // Two protocols may share a prefix when their paths below it are their own.
+            let shares = match operation {
+                Some(Operations::OfPath) => protocol.as_ref().map(Protocol::name),
+                _ => None,
+            };
+            match taken.iter().find(|(other, protocol, _)| other == matches && *protocol == shares) {
+                Some((_, _, first)) => errors.push(key, format!("matches the same requests as {first}")),
+                None => taken.push((matches.clone(), shares, key.clone())),
             }
         }
-        let path = matches.as_ref().map(|(matches, _)| matches.as_str());
-        let protocol = protocol(route, &at, errors);
-        let operation = protocol.as_ref().and_then(|protocol| operation(route, protocol, path, &at, errors));
-        if let (Some((matches, _)), Some(protocol), Some(operation)) = (matches, protocol, operation) {
-            compiled.push(RoutePolicy { index: RouteIndex(place as u16), matches, protocol, operation });
+        match (matches, protocol, operation) {
+            (Some((matches, _)), Some(protocol), Some(operation)) => written.push((matches, protocol, operation)),
+            _ => complete = false,
+        }
+    }
+    (expand(written), complete)
+}
+
+/// One route of the document.
+type Written = (PathMatch, Protocol, Operations);
+
+/// The operations of one route of the document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operations {
+    /// All its paths are one operation.
+    One(Operation),
+    /// It is a prefix, and every known path below it is an operation of its own.
+    OfPath,
+}
+
+/// One route for each path. A path that the document writes out goes before one that a prefix implies, and
+/// of those the first.
+fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
+    let mut compiled: Vec<RoutePolicy> = Vec::new();
+    let one = |compiled: &mut Vec<RoutePolicy>, matches: PathMatch, written: &str, protocol, operation| {
+        let index = RouteIndex(u16::try_from(compiled.len()).unwrap_or(u16::MAX));
+        compiled.push(RoutePolicy { index, matches, written: written.to_owned(), protocol, operation });
+    };
+    for (matches, protocol, operations) in &written {
+        if let Operations::One(operation) = operations {
+            one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation);
+        }
+    }
+    for (matches, protocol, operations) in &written {
+        if *operations != Operations::OfPath {
+            continue;
+        }
+        for (path, operation) in protocol.paths() {
+            let path = format!("{}{path}", matches.as_str());
+            let below = if path.ends_with('/') { PathMatch::Prefix(path) } else { PathMatch::Exact(path) };
+            if !compiled.iter().any(|route| route.matches == below) {
+                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation);
+            }
         }
     }
     compiled
@@ -122,6 +172,9 @@ fn path_fault(path: &str) -> Option<&'static str> {
 fn protocol(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<Protocol> {
     match errors.require(at, "protocol", route.protocol.as_ref())? {
         document::Protocol::Openai => Some(Protocol::Openai),
+        document::Protocol::Anthropic => Some(Protocol::Anthropic),
+        document::Protocol::Ollama => Some(Protocol::Ollama),
+        document::Protocol::Tgi => Some(Protocol::Tgi),
         document::Protocol::Generic(generic) => {
             let at = at.key("protocol").key("generic");
             Some(Protocol::Generic(compile_generic(generic, &at, errors)))
@@ -164,18 +217,20 @@ fn pointer(text: &str, at: &KeyPath, errors: &mut Errors) -> Option<Pointer> {
 fn operation(
     route: &Route,
     protocol: &Protocol,
-    path: Option<&str>,
+    matches: Option<&PathMatch>,
     at: &KeyPath,
     errors: &mut Errors,
-) -> Option<Operation> {
-    let fitting: &[Operation] = match protocol {
-        Protocol::Openai => &[Operation::Chat, Operation::Models],
-        Protocol::Generic(_) => &[Operation::Generate, Operation::Chat],
+) -> Option<Operations> {
+    let generic = [Operation::Generate, Operation::Chat];
+    let mut fitting: Vec<Operation> = match protocol {
+        Protocol::Generic(_) => generic.to_vec(),
+        _ => protocol.paths().iter().map(|(_, operation)| *operation).collect(),
     };
+    fitting.dedup();
     let words = || fitting.iter().map(|operation| operation.as_str()).collect::<Vec<_>>().join(", ");
     if let Some(operation) = route.operation {
         if fitting.contains(&operation) {
-            return Some(operation);
+            return Some(Operations::One(operation));
         }
         let message =
             format!("{} is no operation of protocol {}, expected {}", operation.as_str(), protocol.name(), words());
@@ -183,14 +238,19 @@ fn operation(
         return None;
     }
     if matches!(protocol, Protocol::Generic(_)) {
-        return Some(Operation::Generate);
+        return Some(Operations::One(Operation::Generate));
     }
-    let path = path?.trim_end_matches('/');
-    if path.ends_with("/chat/completions") {
-        return Some(Operation::Chat);
+    let path = matches?.as_str().trim_end_matches('/');
+    // The longest name that fits: `/chat/completions` is no `/completions`.
+    let named = protocol
+        .paths()
+        .iter()
+        .filter(|(name, _)| path.strip_suffix(name.trim_end_matches('/')).is_some_and(|before| before.ends_with('/')));
+    if let Some((_, operation)) = named.max_by_key(|(name, _)| name.len()) {
+        return Some(Operations::One(*operation));
     }
-    if path.ends_with("/models") {
-        return Some(Operation::Models);
+    if let Some(PathMatch::Prefix(_)) = matches {
+        return Some(Operations::OfPath);
     }
     let message = format!("missing, but required: the path does not tell the operation; expected {}", words());
     errors.push(&at.key("operation"), message);

@@ -5,6 +5,7 @@
 
 use serde_json::json;
 
+use super::reply::{TextKind, Walk};
 use super::{Exchange, Json, Path, Position, Segment, message};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
@@ -114,6 +115,17 @@ impl GenericSpec {
             out.segments.push(Segment { zone, position, path: place.clone(), is_key });
         });
         Ok(out)
+    }
+
+    /// What the pointers of `output` reach is the answer, every other string a text of its own.
+    pub(super) fn read_reply(&self, walk: &mut Walk, reply: &Json<'_>) {
+        let answers: Vec<Path> = self.output.iter().flat_map(|pointer| pointer.places(reply)).collect();
+        walk.others(&Path::default(), reply);
+        for text in &mut walk.parts.texts {
+            if answers.iter().any(|answer| text.path.below(answer).is_some()) {
+                text.channel.kind = TextKind::Text;
+            }
+        }
     }
 
     pub(super) fn knows_key(&self, key: &str) -> bool {

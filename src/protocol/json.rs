@@ -67,6 +67,12 @@ impl<'a> Json<'a> {
             .map_err(|_| fault.get())
     }
 
+    /// An object of strings.
+    pub fn object<const N: usize>(entries: [(&'static str, &str); N]) -> Json<'a> {
+        let entry = |(key, text): (&'static str, &str)| (Cow::Borrowed(key), Json::String(text.to_owned().into()));
+        Json::Object(entries.into_iter().map(entry).collect())
+    }
+
     /// The tree as compact JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Writing to a Vec can't fail, and every key is a string.

@@ -4,12 +4,16 @@
 //! An adapter says where text stands and which zone it claims. It decides nothing, and it leaves
 //! nothing out: every string of a body is a segment, a known parameter, or recorded as unscanned.
 
+mod anthropic;
+mod body;
 pub mod frames;
 mod generic;
 pub mod json;
 pub mod keys;
+mod ollama;
 mod openai;
 pub mod reply;
+mod tgi;
 
 use std::borrow::Cow;
 
@@ -24,6 +28,12 @@ use crate::reason::{Denial, Reason};
 pub enum Protocol {
     /// OpenAI's HTTP API.
     Openai,
+    /// Anthropic's HTTP API.
+    Anthropic,
+    /// Ollama's own HTTP API.
+    Ollama,
+    /// Hugging Face's text-generation-inference.
+    Tgi,
     /// Any JSON body, by JSON Pointers.
     Generic(GenericSpec),
 }
@@ -60,6 +70,8 @@ pub enum UnscannedKind {
     Audio,
     /// An attached file.
     File,
+    /// What the provider keeps from earlier requests: a stored conversation, response or prompt.
+    State,
     /// Text that the scan budget did not reach.
     Budget,
     /// A part of a kind this version does not know.
@@ -73,6 +85,7 @@ impl UnscannedKind {
             UnscannedKind::Image => "image",
             UnscannedKind::Audio => "audio",
             UnscannedKind::File => "file",
+            UnscannedKind::State => "state",
             UnscannedKind::Budget => "budget",
             UnscannedKind::Other => "other",
         }
@@ -101,8 +114,8 @@ pub struct Exchange {
     pub tools: Vec<String>,
     /// The client's own cap on output tokens.
     pub output_cap: Option<OutputCap>,
-    /// The key to inject a cap under when there is none; `None`: the protocol has no cap.
-    pub output_cap_key: Option<&'static str>,
+    /// The keys on the way to the place where a cap is injected when there is none; empty: there is no cap.
+    pub output_cap_key: &'static [&'static str],
     /// How many choices the client asks for.
     pub choices: u64,
     /// What can't be scanned, and where.
@@ -125,7 +138,51 @@ impl Protocol {
     pub const fn name(&self) -> &'static str {
         match self {
             Protocol::Openai => "openai",
+            Protocol::Anthropic => "anthropic",
+            Protocol::Ollama => "ollama",
+            Protocol::Tgi => "tgi",
             Protocol::Generic(_) => "generic",
+        }
+    }
+
+    /// The paths of the protocol that are known, below its prefix, and the operation of each. One that ends
+    /// with `/` takes what is below it. Sorted by operation.
+    pub const fn paths(&self) -> &'static [(&'static str, Operation)] {
+        match self {
+            Protocol::Openai => &[
+                ("chat/completions", Operation::Chat),
+                ("models", Operation::Models),
+                ("models/", Operation::Models),
+                ("completions", Operation::Completions),
+                ("responses", Operation::Responses),
+                ("embeddings", Operation::Embeddings),
+                ("moderations", Operation::Moderations),
+                ("batches", Operation::Batch),
+                ("images/generations", Operation::Images),
+                ("audio/speech", Operation::Audio),
+            ],
+            Protocol::Anthropic => &[
+                ("messages", Operation::Chat),
+                ("messages/count_tokens", Operation::CountTokens),
+                ("models", Operation::Models),
+                ("models/", Operation::Models),
+            ],
+            Protocol::Ollama => &[
+                ("chat", Operation::Chat),
+                ("generate", Operation::Generate),
+                ("embed", Operation::Embeddings),
+                ("embeddings", Operation::Embeddings),
+                ("tags", Operation::Models),
+                ("ps", Operation::Models),
+                ("version", Operation::Models),
+                ("show", Operation::ModelCard),
+            ],
+            Protocol::Tgi => &[
+                ("generate", Operation::Generate),
+                ("generate_stream", Operation::Generate),
+                ("info", Operation::Models),
+            ],
+            Protocol::Generic(_) => &[],
         }
     }
 
@@ -133,7 +190,7 @@ impl Protocol {
     pub fn methods(&self, operation: Operation) -> &'static [&'static str] {
         match operation {
             Operation::Models => &["GET", "HEAD"],
-            Operation::Chat | Operation::Generate => &["POST"],
+            _ => &["POST"],
         }
     }
 
@@ -148,7 +205,10 @@ impl Protocol {
     /// [`Reason::BodyShape`] with the parameter at fault.
     pub fn read(&self, operation: Operation, body: &Json<'_>) -> Result<Exchange, Denial> {
         match (self, operation) {
-            (Protocol::Openai, Operation::Chat) => openai::read_chat(body),
+            (Protocol::Openai, _) => openai::read(operation, body),
+            (Protocol::Anthropic, Operation::Chat | Operation::CountTokens) => anthropic::read(operation, body),
+            (Protocol::Ollama, _) => ollama::read(operation, body),
+            (Protocol::Tgi, _) => tgi::read(body),
             (Protocol::Generic(spec), Operation::Generate | Operation::Chat) => spec.read(body),
             // `config` refuses these pairs; a body for the list of models is refused here.
             _ => Err(Reason::BodyShape.into()),
@@ -158,8 +218,8 @@ impl Protocol {
     /// True for a key that is part of the protocol, and so no text of the caller's.
     pub fn knows_key(&self, key: &str) -> bool {
         match self {
-            Protocol::Openai => keys::knows(key),
             Protocol::Generic(spec) => spec.knows_key(key),
+            _ => keys::knows(key),
         }
     }
 
@@ -167,6 +227,9 @@ impl Protocol {
     pub fn refuse(&self, denial: &Denial) -> Refusal {
         let body = match self {
             Protocol::Openai => openai::error_body(denial),
+            Protocol::Anthropic => anthropic::error_body(denial),
+            Protocol::Ollama => ollama::error_body(denial),
+            Protocol::Tgi => tgi::error_body(denial),
             Protocol::Generic(_) => generic::error_body(denial),
         };
         Refusal { status: denial.status(), content_type: "application/json", body }

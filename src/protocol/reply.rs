@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::frames::Framing;
-use super::{Json, Path, Protocol, UnscannedKind, openai};
+use super::{Json, Path, Protocol, UnscannedKind, anthropic, ollama, openai, tgi};
 use crate::config::document::Operation;
 
 mod usage;
@@ -119,7 +119,10 @@ impl Protocol {
     /// Takes a whole reply apart.
     pub fn read_reply(&self, operation: Operation, reply: &Json<'_>) -> ReplyParts {
         let mut walk = Walk::new(false);
-        walk.read(Wire::of(self, operation), reply);
+        match self {
+            Protocol::Generic(spec) => spec.read_reply(&mut walk, reply),
+            _ => walk.read(Wire::of(self, operation), reply),
+        }
         walk.parts
     }
 
@@ -141,8 +144,8 @@ impl Protocol {
     /// event with [`ReplyParts::usage_only`] is not for it. A stream of any other protocol tells unasked.
     pub fn ask_usage(&self, operation: Operation, request: &mut Json<'_>) -> bool {
         match Wire::of(self, operation) {
-            Wire::Chat => openai::reply::ask_usage(request),
-            Wire::Unknown => false,
+            Wire::Chat | Wire::Completions => openai::reply::ask_usage(request),
+            _ => false,
         }
     }
 
@@ -163,8 +166,20 @@ impl Protocol {
 /// The form of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wire {
-    /// OpenAI's chat and older completions.
+    /// OpenAI's chat completions.
     Chat,
+    /// OpenAI's older completions.
+    Completions,
+    /// OpenAI's responses.
+    Responses,
+    /// Anthropic's messages.
+    Messages,
+    /// Ollama's chat.
+    Ollama,
+    /// Ollama's generate.
+    OllamaGenerate,
+    /// Text-generation-inference.
+    Tgi,
     /// Not known: every string is a text of its own.
     Unknown,
 }
@@ -173,8 +188,24 @@ impl Wire {
     fn of(protocol: &Protocol, operation: Operation) -> Wire {
         match (protocol, operation) {
             (Protocol::Openai, Operation::Chat) => Wire::Chat,
+            (Protocol::Openai, Operation::Completions) => Wire::Completions,
+            (Protocol::Openai, Operation::Responses) => Wire::Responses,
+            (Protocol::Anthropic, Operation::Chat) => Wire::Messages,
+            (Protocol::Ollama, Operation::Chat) => Wire::Ollama,
+            (Protocol::Ollama, Operation::Generate) => Wire::OllamaGenerate,
+            (Protocol::Tgi, _) => Wire::Tgi,
             _ => Wire::Unknown,
         }
+    }
+
+    /// A call comes whole in one event: what an event says of calls is forgotten with the next.
+    fn calls_come_whole(self) -> bool {
+        matches!(self, Wire::Ollama)
+    }
+
+    /// Blocks or items open and close one by one; else choices do.
+    fn counts_items(self) -> bool {
+        matches!(self, Wire::Messages | Wire::Responses)
     }
 }
 
@@ -197,8 +228,13 @@ pub(super) struct Facts {
     pub(super) id: Option<String>,
     pub(super) model: Option<String>,
     pub(super) created: Option<u64>,
+    /// The time in words, where the protocol has it so; of the last event.
+    pub(super) created_at: Option<String>,
     /// The key that this upstream's thoughts stand under.
     pub(super) reasoning: Option<&'static str>,
+    /// The responses API: the last event's number, and the type and item id of each channel's deltas.
+    pub(super) sequence: u64,
+    pub(super) channels: BTreeMap<Channel, (String, String)>,
 }
 
 /// How far a stream is.
@@ -215,23 +251,35 @@ impl Stream {
     /// How the stream is cut into events.
     pub fn framing(&self) -> Framing {
         match self.wire {
-            Wire::Chat | Wire::Unknown => Framing::Sse,
+            Wire::Ollama | Wire::OllamaGenerate => Framing::Lines,
+            _ => Framing::Sse,
         }
     }
 
     /// True for an event's data that is no JSON and ends the stream.
     pub fn is_terminator(&self, data: &[u8]) -> bool {
         // The SDKs look at the beginning alone.
-        self.wire == Wire::Chat && data.starts_with(b"[DONE]")
+        matches!(self.wire, Wire::Chat | Wire::Completions | Wire::Tgi) && data.starts_with(b"[DONE]")
     }
 
     /// Takes one event apart. `event` is its name, where it has one.
     pub fn read(&mut self, _event: Option<&str>, data: &Json<'_>) -> ReplyParts {
         let mut parts = self.walk(data);
+        if self.wire.calls_come_whole() {
+            self.names.clear();
+            self.denied.clear();
+        }
         for call in parts.calls.iter().filter(|call| call.named) {
             let key = (call.choice, call.item);
             if self.names.len() < MAX_CALLS || self.names.contains_key(&key) {
-                self.names.entry(key).or_default().push_str(&call.name);
+                let name = self.names.entry(key).or_default();
+                // Clients of the chat API put the pieces of a name together; the others take the last.
+                if self.wire != Wire::Chat {
+                    name.clear();
+                }
+                if name.len() <= 4096 {
+                    name.push_str(&call.name);
+                }
             }
         }
         self.name_calls(&mut parts);
@@ -275,7 +323,13 @@ impl Stream {
     /// An event that carries more text of a channel.
     pub fn extra(&self, channel: &Channel, text: &str) -> Vec<u8> {
         match self.wire {
-            Wire::Chat => openai::reply::extra(&self.facts, channel, text),
+            Wire::Chat => openai::reply::extra(&self.facts, channel, text, false),
+            Wire::Completions => openai::reply::extra(&self.facts, channel, text, true),
+            Wire::Responses => openai::events::extra(&self.facts, channel, text),
+            Wire::Messages => anthropic::reply::extra(channel, text),
+            Wire::Ollama => ollama::extra(&self.facts, channel, text, true),
+            Wire::OllamaGenerate => ollama::extra(&self.facts, channel, text, false),
+            Wire::Tgi => tgi::extra(text),
             Wire::Unknown => Vec::new(),
         }
     }
@@ -283,7 +337,16 @@ impl Stream {
     /// The events that end a stream early, after the events that were [`Stream::sent`].
     pub fn close(&self) -> Vec<u8> {
         match self.wire {
-            Wire::Chat => openai::reply::close(&self.facts, &self.sent),
+            Wire::Chat => openai::reply::close(&self.facts, &self.sent, false),
+            Wire::Completions => openai::reply::close(&self.facts, &self.sent, true),
+            Wire::Responses => openai::events::close(&self.facts),
+            Wire::Messages => {
+                let output = self.usage.map_or(0, |usage| usage.output);
+                anthropic::reply::close(&self.facts, &self.sent, output)
+            }
+            Wire::Ollama => ollama::close(&self.facts, true),
+            Wire::OllamaGenerate => ollama::close(&self.facts, false),
+            Wire::Tgi => tgi::close(),
             Wire::Unknown => Vec::new(),
         }
     }
@@ -307,45 +370,61 @@ impl Stream {
     }
 
     fn note(&mut self, data: &Json<'_>, parts: &ReplyParts) {
-        let text = |name: &str| data.get(name).and_then(Json::as_str).filter(|text| text.len() <= 256);
+        // The facts stand at the top, or in the object that the first event announces.
+        let holders = [Some(data), data.get("message"), data.get("response")];
+        let field = |name: &str| holders.iter().flatten().find_map(|holder| holder.get(name));
+        let text = |name: &str| field(name).and_then(Json::as_str).filter(|text| text.len() <= 256).map(str::to_owned);
+        let facts = &mut self.facts;
         if !self.seen.started {
-            self.facts.id = text("id").map(str::to_owned);
-            self.facts.model = text("model").map(str::to_owned);
-            self.facts.created = data.get("created").and_then(Json::as_u64);
+            facts.id = text("id");
+            facts.model = text("model");
+            facts.created = field("created").or(field("created_at")).and_then(Json::as_u64);
         }
         self.seen.started = true;
+        facts.created_at = text("created_at").or(facts.created_at.take());
+        facts.sequence = field("sequence_number").and_then(Json::as_u64).unwrap_or(facts.sequence);
         for one in &parts.texts {
             if one.channel.kind == TextKind::Reasoning {
                 let key = data.key_at(&one.path).unwrap_or_default();
-                self.facts.reasoning = openai::reply::REASONING.iter().find(|known| **known == key).copied();
+                let known = openai::reply::REASONING.iter().find(|known| **known == key);
+                facts.reasoning = known.copied().or(facts.reasoning);
+            }
+            if self.wire == Wire::Responses && one.delta && facts.channels.len() < MAX_CALLS {
+                let kind = text("type").unwrap_or_default();
+                facts.channels.entry(one.channel).or_insert_with(|| (kind, text("item_id").unwrap_or_default()));
             }
         }
-        let choices =
-            parts.texts.iter().filter(|one| one.channel.kind != TextKind::Other).map(|one| one.channel.choice);
-        for choice in choices.chain(parts.calls.iter().map(|call| call.choice)) {
-            if choice >= self.seen.next {
-                self.seen.next = choice.saturating_add(1);
-            }
+        let by_item = self.wire.counts_items();
+        let texts = parts.texts.iter().map(|one| one.channel).filter(|channel| channel.kind != TextKind::Other);
+        let units = texts.map(|channel| if by_item { channel.item } else { channel.choice });
+        let calls = parts.calls.iter().map(|call| if by_item { call.item } else { call.choice });
+        for unit in units.chain(calls) {
+            self.seen.next = self.seen.next.max(unit.saturating_add(1));
             if self.seen.open.len() < MAX_CALLS {
-                self.seen.open.insert(choice);
+                self.seen.open.insert(unit);
             }
         }
         for end in &parts.ends {
-            self.seen.open.retain(|choice| end.choice.is_some_and(|ended| ended != *choice));
+            let ended = if by_item { end.item } else { end.choice };
+            self.seen.open.retain(|unit| ended.is_some_and(|ended| ended != *unit));
         }
     }
 }
 
 fn remove_calls(wire: Wire, json: &mut Json<'_>, mut paths: Vec<&Path>, notice: &str) {
-    // From the last to the first: what stands before a place does not move.
     paths.sort_unstable();
     paths.dedup();
-    for path in paths.into_iter().rev() {
-        json.remove(path);
-    }
     match wire {
-        Wire::Chat => openai::reply::without_calls(json, notice),
-        Wire::Unknown => {}
+        Wire::Messages => anthropic::reply::replace_calls(json, &paths, notice),
+        Wire::Responses => openai::events::replace_calls(json, &paths, notice),
+        _ => {
+            // From the last to the first: what stands before a place does not move.
+            paths.into_iter().rev().for_each(|path| json.remove(path));
+            match wire {
+                Wire::Ollama => ollama::without_calls(json, notice),
+                _ => openai::reply::without_calls(json, notice),
+            }
+        }
     }
 }
 
@@ -363,7 +442,11 @@ impl Walk {
 
     fn read(&mut self, wire: Wire, json: &Json<'_>) {
         match wire {
-            Wire::Chat => openai::reply::read(self, json),
+            Wire::Chat | Wire::Completions => openai::reply::read(self, json),
+            Wire::Responses => openai::events::read(self, json),
+            Wire::Messages => anthropic::reply::read(self, json),
+            Wire::Ollama | Wire::OllamaGenerate => ollama::read_reply(self, json),
+            Wire::Tgi => tgi::read_reply(self, json),
             Wire::Unknown => self.others(&Path::default(), json),
         }
     }

@@ -61,23 +61,26 @@ pub(super) fn apply(
 /// Lowers the client's cap, or adds one. False when the protocol has none.
 fn set_cap(json: &mut Json<'_>, exchange: &Exchange, most: u64) -> bool {
     let number = Json::Number(Number::from(most));
-    match (&exchange.output_cap, exchange.output_cap_key) {
-        (Some(asked), _) => match json.at_mut(&asked.path) {
-            Some(place) => {
-                *place = number;
-                true
-            }
-            None => false,
-        },
-        (None, Some(key)) => match json {
-            Json::Object(entries) => {
-                // A null of the same name is an absent field: it must not become a duplicate.
-                entries.retain(|(name, _)| name != key);
-                entries.push((Cow::Borrowed(key), number));
-                true
-            }
-            _ => false,
-        },
-        (None, None) => false,
+    if let Some(asked) = &exchange.output_cap {
+        let Some(place) = json.at_mut(&asked.path) else { return false };
+        *place = number;
+        return true;
     }
+    let Some((key, holders)) = exchange.output_cap_key.split_last() else { return false };
+    let mut holder = json;
+    for name in holders {
+        let Json::Object(entries) = holder else { return false };
+        // A null is an absent field, and both become the object that the cap stands in.
+        entries.retain(|(key, value)| key != name || !matches!(value, Json::Null));
+        if !entries.iter().any(|(key, _)| key == name) {
+            entries.push((Cow::Borrowed(name), Json::Object(Vec::new())));
+        }
+        let Some(inner) = holder.get_mut(name) else { return false };
+        holder = inner;
+    }
+    let Json::Object(entries) = holder else { return false };
+    // A null of the same name is an absent field: it must not become a duplicate.
+    entries.retain(|(name, _)| name != key);
+    entries.push((Cow::Borrowed(key), number));
+    true
 }

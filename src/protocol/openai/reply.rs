@@ -164,7 +164,10 @@ pub(in super::super) fn without_calls(reply: &mut Json<'_>, notice: &str) {
     }
 }
 
-pub(in super::super) fn extra(facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
+pub(in super::super) fn extra(facts: &Facts, channel: &Channel, text: &str, older: bool) -> Vec<u8> {
+    if older {
+        return event(facts, channel.choice, "text", &json!(text), &Value::Null);
+    }
     let delta = match channel.kind {
         TextKind::Text | TextKind::Other => json!({ "content": text }),
         TextKind::Refusal => json!({ "refusal": text }),
@@ -174,26 +177,27 @@ pub(in super::super) fn extra(facts: &Facts, channel: &Channel, text: &str) -> V
             json!({ "tool_calls": [{ "index": channel.item, "function": { "arguments": text } }] })
         }
     };
-    event(facts, channel.choice, &delta, &Value::Null)
+    event(facts, channel.choice, "delta", &delta, &Value::Null)
 }
 
-pub(in super::super) fn close(facts: &Facts, sent: &Progress) -> Vec<u8> {
+pub(in super::super) fn close(facts: &Facts, sent: &Progress, older: bool) -> Vec<u8> {
+    let (key, nothing) = if older { ("text", json!("")) } else { ("delta", json!({})) };
     let mut out = Vec::new();
     let open = if sent.next == 0 { vec![0] } else { sent.open.iter().copied().collect() };
     for choice in open {
-        out.extend(event(facts, choice, &json!({}), &json!("content_filter")));
+        out.extend(event(facts, choice, key, &nothing, &json!("content_filter")));
     }
     out.extend(Frame::of_data(Framing::Sse, None, b"[DONE]"));
     out
 }
 
-fn event(facts: &Facts, choice: u32, delta: &Value, finish: &Value) -> Vec<u8> {
+fn event(facts: &Facts, choice: u32, key: &str, delta: &Value, finish: &Value) -> Vec<u8> {
     let event = json!({
         "id": facts.id.as_deref().unwrap_or("chatcmpl-0"),
-        "object": "chat.completion.chunk",
+        "object": if key == "text" { "text_completion" } else { "chat.completion.chunk" },
         "created": facts.created.unwrap_or(0),
         "model": facts.model.as_deref().unwrap_or_default(),
-        "choices": [{ "index": choice, "delta": delta, "finish_reason": finish }],
+        "choices": [{ "index": choice, key: delta, "finish_reason": finish }],
     });
     Frame::of_data(Framing::Sse, None, event.to_string().as_bytes())
 }

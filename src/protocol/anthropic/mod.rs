@@ -1,0 +1,193 @@
+//! Anthropic's messages API, after its public reference: "Create a message" and "Count tokens".
+
+pub(super) mod reply;
+
+use serde_json::json;
+
+use super::body::{Reader, Spot, newest_turn, spot_of};
+use super::{Exchange, Json, Path, UnscannedKind, message};
+use crate::config::document::{Operation, Zone};
+use crate::reason::{Denial, Reason};
+
+pub(super) fn read(operation: Operation, body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    reader.model()?;
+    reader.stream(false)?;
+    // Counting costs nothing that a cap could bound.
+    reader.caps(&["max_tokens"], if operation == Operation::Chat { &["max_tokens"] } else { &[] })?;
+    if let Some((path, value)) = reader.take("system")? {
+        content(&mut reader, &path, value, Spot::SYSTEM)?;
+    }
+    tools(&mut reader)?;
+    messages(&mut reader)?;
+    if let Some((path, value)) = reader.take("container")? {
+        reader.unscanned(UnscannedKind::State, &path);
+        reader.free_text(&path, value, Spot::USER);
+    }
+    reader.finish()
+}
+
+/// Tools by their own names, those that run at the provider too; the tools of a remote MCP server are
+/// `mcp:` and its name.
+fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    if let Some((path, value)) = reader.take("tools")? {
+        for (position, tool) in reader.items(value)?.iter().enumerate() {
+            // A set of tools of an MCP server is named by the server.
+            let name = match reader.inner(tool, "mcp_server_name")? {
+                Some(_) => format!("mcp:{}", reader.inner_text(tool, "mcp_server_name")?),
+                None => reader.inner_text(tool, "name")?.to_owned(),
+            };
+            reader.tool(&name);
+            reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
+        }
+    }
+    if let Some((path, value)) = reader.take("tool_choice")? {
+        if reader.inner(value, "name")?.is_some() {
+            let name = reader.inner_text(value, "name")?;
+            reader.tool(name);
+        }
+        reader.free_text(&path, value, Spot::DEVELOPER);
+    }
+    if let Some((path, value)) = reader.take("mcp_servers")? {
+        for server in reader.items(value)? {
+            let name = format!("mcp:{}", reader.inner_text(server, "name")?);
+            reader.tool(&name);
+        }
+        reader.free_text(&path, value, Spot::DEVELOPER);
+    }
+    Ok(())
+}
+
+fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let (path, value) = reader.require("messages")?;
+    let messages = reader.items(value)?;
+    let mut zones = Vec::with_capacity(messages.len());
+    for message in messages {
+        zones.push(match reader.inner_text(message, "role")? {
+            "user" => Zone::User,
+            "assistant" => Zone::Assistant,
+            "system" => Zone::System,
+            _ => return Err(reader.shape()),
+        });
+    }
+    let current = newest_turn(&zones);
+    for (index, (message, zone)) in messages.iter().zip(zones).enumerate() {
+        let spot = spot_of(zone, index, current);
+        for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
+            let place = path.child(index).child(at);
+            match key.as_ref() {
+                "role" => {}
+                "content" => content(reader, &place, value, spot)?,
+                _ => reader.free_text(&place, value, spot),
+            }
+            reader.key(&place, key, spot);
+        }
+    }
+    Ok(())
+}
+
+/// A string or a list of blocks.
+fn content<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot: Spot) -> Result<(), Denial> {
+    if let Json::String(_) = value {
+        reader.segment(path, false, spot);
+        return Ok(());
+    }
+    for (index, block) in reader.items(value)?.iter().enumerate() {
+        read_block(reader, &path.child(index), block, spot)?;
+    }
+    Ok(())
+}
+
+/// One block. Blocks nest (a tool's result holds blocks); the parser bounds the depth.
+fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, spot: Spot) -> Result<(), Denial> {
+    if let Json::String(_) = block {
+        reader.segment(path, false, spot);
+        return Ok(());
+    }
+    let kind = reader.inner_text(block, "type")?;
+    let spot = match kind {
+        "tool_result" | "mcp_tool_result" => Spot::TOOL,
+        "document" | "search_result" => Spot::DOCUMENT,
+        kind if kind.ends_with("_tool_result") => Spot::TOOL,
+        "tool_use" | "server_tool_use" | "mcp_tool_use" | "thinking" | "redacted_thinking" => Spot::ASSISTANT,
+        _ => spot,
+    };
+    match kind {
+        "text"
+        | "tool_use"
+        | "tool_result"
+        | "thinking"
+        | "server_tool_use"
+        | "web_search_tool_result"
+        | "web_fetch_tool_result"
+        | "code_execution_tool_result"
+        | "bash_code_execution_tool_result"
+        | "text_editor_code_execution_tool_result"
+        | "mcp_tool_use"
+        | "mcp_tool_result"
+        | "search_result"
+        | "document"
+        | "redacted_thinking" => {}
+        "image" => reader.unscanned(UnscannedKind::Image, path),
+        "container_upload" => reader.unscanned(UnscannedKind::File, path),
+        _ => reader.unscanned(UnscannedKind::Other, path),
+    }
+    for (at, (key, value)) in reader.entries(block, &["text", "content", "source"])?.iter().enumerate() {
+        let place = path.child(at);
+        match (key.as_ref(), value) {
+            ("type", _) => {}
+            ("source", Json::Object(_)) => read_source(reader, &place, value, spot, kind == "document")?,
+            ("content", Json::Array(blocks)) if blocks.iter().all(|block| block.get("type").is_some()) => {
+                content(reader, &place, value, spot)?;
+            }
+            // What only the provider can read: the model's own thoughts, come back as they were.
+            ("signature" | "encrypted_content" | "encrypted_index", Json::String(_)) => {}
+            ("data", Json::String(_)) if kind == "redacted_thinking" => {}
+            _ => reader.free_text(&place, value, spot),
+        }
+        reader.key(&place, key, spot);
+    }
+    Ok(())
+}
+
+/// Where a block's content comes from: text, blocks, bytes, a link or an uploaded file.
+fn read_source<'j>(
+    reader: &mut Reader<'_, 'j>,
+    path: &Path,
+    source: &Json<'j>,
+    spot: Spot,
+    document: bool,
+) -> Result<(), Denial> {
+    let kind = reader.inner_text(source, "type")?;
+    let text = matches!(kind, "text" | "content");
+    if document && !text {
+        reader.unscanned(UnscannedKind::File, path);
+    }
+    for (at, (key, value)) in reader.entries(source, &["data", "content", "url"])?.iter().enumerate() {
+        let place = path.child(at);
+        match key.as_ref() {
+            "data" if !text => {}
+            "content" if matches!(value, Json::Array(_)) => content(reader, &place, value, spot)?,
+            "type" | "media_type" => {}
+            _ => reader.free_text(&place, value, spot),
+        }
+        reader.key(&place, key, spot);
+    }
+    Ok(())
+}
+
+/// `{"type":"error","error":{"type","message"}}` with the types that Anthropic's SDKs know.
+pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+    let kind = match denial.status() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 => "overloaded_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    };
+    let kind = if denial.reason == Reason::RbacModel { "not_found_error" } else { kind };
+    json!({ "type": "error", "error": { "type": kind, "message": message(denial.reason) } }).to_string().into_bytes()
+}

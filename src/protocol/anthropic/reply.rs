@@ -1,0 +1,153 @@
+//! Messages, whole and as a stream of content blocks.
+
+use serde_json::{Value, json};
+
+use super::super::frames::{Frame, Framing};
+use super::super::reply::{Channel, End, Facts, Progress, TextKind, ToolCall, Usage, Walk, index};
+use super::super::{Json, Path, UnscannedKind};
+
+pub(in super::super) fn read(walk: &mut Walk, reply: &Json<'_>) {
+    if walk.stream { read_event(walk, reply) } else { read_message(walk, &Path::default(), reply) }
+}
+
+fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>) {
+    let Json::Object(entries) = message else { return walk.others(path, message) };
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let place = path.child(at);
+        match (key.as_ref(), value) {
+            ("content", Json::Array(blocks)) => {
+                for (position, block) in blocks.iter().enumerate() {
+                    read_block(walk, &place.child(position), block, u32::try_from(position).unwrap_or(u32::MAX));
+                }
+            }
+            ("usage", Json::Object(_)) => walk.parts.usage = Some(usage(value)),
+            _ => walk.rest(&place, key, value),
+        }
+    }
+}
+
+fn read_event(walk: &mut Walk, event: &Json<'_>) {
+    let Json::Object(entries) = event else { return walk.others(&Path::default(), event) };
+    let kind = event.get("type").and_then(Json::as_str).unwrap_or_default();
+    let item = index(event, 0);
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let path = Path::default().child(at);
+        match (key.as_ref(), value) {
+            ("message", Json::Object(_)) => read_message(walk, &path, value),
+            ("content_block", Json::Object(_)) => read_block(walk, &path, value, item),
+            ("delta", Json::Object(_)) if kind == "content_block_delta" => read_delta(walk, &path, value, item),
+            ("usage", Json::Object(_)) => walk.parts.usage = Some(usage(value)),
+            _ => walk.rest(&path, key, value),
+        }
+    }
+    match kind {
+        "content_block_stop" => walk.parts.ends.push(End { choice: Some(0), item: Some(item) }),
+        "message_delta" | "message_stop" => walk.parts.ends.push(End::ALL),
+        _ => {}
+    }
+}
+
+fn read_block(walk: &mut Walk, path: &Path, block: &Json<'_>, item: u32) {
+    let Json::Object(entries) = block else { return walk.others(path, block) };
+    let kind = block.get("type").and_then(Json::as_str).unwrap_or_default();
+    if kind == "tool_use" {
+        let name = block.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
+        walk.parts.calls.push(ToolCall { name, choice: 0, item, path: path.clone(), named: true });
+    }
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let place = path.child(at);
+        match (key.as_ref(), kind) {
+            ("text", _) => walk.text(&place, value, 0, item, TextKind::Text),
+            ("thinking", _) => walk.text(&place, value, 0, item, TextKind::Reasoning),
+            ("input", _) => {
+                walk.strings(&place, value, Channel { choice: 0, item, kind: TextKind::ToolArguments });
+            }
+            // What only the provider can read.
+            ("signature", _) => {}
+            ("data", "redacted_thinking") => walk.parts.unscanned.push((UnscannedKind::Other, place)),
+            _ => walk.rest(&place, key, value),
+        }
+    }
+}
+
+fn read_delta(walk: &mut Walk, path: &Path, delta: &Json<'_>, item: u32) {
+    let Json::Object(entries) = delta else { return };
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let place = path.child(at);
+        match key.as_ref() {
+            "text" => walk.text(&place, value, 0, item, TextKind::Text),
+            "thinking" => walk.text(&place, value, 0, item, TextKind::Reasoning),
+            "partial_json" => {
+                let (name, named) = (String::new(), false);
+                walk.parts.calls.push(ToolCall { name, choice: 0, item, path: path.clone(), named });
+                walk.text(&place, value, 0, item, TextKind::ToolArguments);
+            }
+            "signature" => {}
+            _ => walk.rest(&place, key, value),
+        }
+    }
+}
+
+/// Anthropic counts cached tokens apart.
+fn usage(value: &Json<'_>) -> Usage {
+    let count = |name: &str| value.get(name).and_then(Json::as_u64).unwrap_or(0);
+    let input = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"].map(count);
+    Usage { input: input.iter().fold(0, |sum, one| sum.saturating_add(*one)), output: count("output_tokens") }
+}
+
+/// Puts text in the place of calls: the numbers of the blocks around them stay.
+pub(in super::super) fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
+    for path in paths {
+        let Some(block) = reply.at_mut(path) else { continue };
+        let (kind, text) = if block.get("partial_json").is_some() { ("text_delta", "") } else { ("text", notice) };
+        *block = Json::object([("type", kind), ("text", text)]);
+    }
+    let left = match reply.get("content") {
+        Some(Json::Array(blocks)) => {
+            blocks.iter().any(|block| block.get("type").and_then(Json::as_str) == Some("tool_use"))
+        }
+        _ => false,
+    };
+    let holder = if reply.get("delta").is_some() { reply.get_mut("delta") } else { Some(reply) };
+    if !left
+        && let Some(reason) = holder.and_then(|holder| holder.get_mut("stop_reason"))
+        && reason.as_str() == Some("tool_use")
+    {
+        *reason = Json::String("end_turn".into());
+    }
+}
+
+pub(in super::super) fn extra(channel: &Channel, text: &str) -> Vec<u8> {
+    let delta = match channel.kind {
+        TextKind::Reasoning => json!({ "type": "thinking_delta", "thinking": text }),
+        TextKind::ToolArguments => json!({ "type": "input_json_delta", "partial_json": text }),
+        _ => json!({ "type": "text_delta", "text": text }),
+    };
+    event("content_block_delta", json!({ "index": channel.item, "delta": delta }))
+}
+
+pub(in super::super) fn close(facts: &Facts, sent: &Progress, output: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    if !sent.started {
+        let message = json!({
+            "id": facts.id.as_deref().unwrap_or("msg_0"), "type": "message", "role": "assistant", "content": [],
+            "model": facts.model.as_deref().unwrap_or_default(), "stop_reason": null, "stop_sequence": null,
+            "usage": { "input_tokens": 0, "output_tokens": 0 },
+        });
+        out.extend(event("message_start", json!({ "message": message })));
+    }
+    for block in &sent.open {
+        out.extend(event("content_block_stop", json!({ "index": block })));
+    }
+    let delta = json!({ "stop_reason": "refusal", "stop_sequence": null });
+    out.extend(event("message_delta", json!({ "delta": delta, "usage": { "output_tokens": output } })));
+    out.extend(event("message_stop", json!({})));
+    out
+}
+
+fn event(kind: &str, mut event: Value) -> Vec<u8> {
+    if let Value::Object(fields) = &mut event {
+        fields.insert("type".to_owned(), kind.into());
+    }
+    Frame::of_data(Framing::Sse, Some(kind), event.to_string().as_bytes())
+}

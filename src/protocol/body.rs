@@ -1,0 +1,251 @@
+//! A request's body on its way to an [`Exchange`]: what every adapter does the same way.
+//!
+//! An adapter takes the fields it knows by name; [`Reader::finish`] makes segments of all the others,
+//! so that a new field of an API is scanned before it is understood.
+
+use super::{Exchange, Json, OutputCap, Path, Position, Segment, UnscannedKind, keys};
+use crate::config::document::Zone;
+use crate::reason::{Denial, Reason};
+
+/// More messages, parts or tools than this is no chat.
+const MAX_ITEMS: usize = 10_000;
+
+/// A body that is being taken apart.
+pub(super) struct Reader<'b, 'j> {
+    pub(super) body: &'b Json<'j>,
+    pub(super) out: Exchange,
+    /// The field that a wrong shape is blamed on.
+    param: &'static str,
+    /// Fields of the body that were taken apart already, by position.
+    consumed: Vec<usize>,
+}
+
+/// Where a text stands in the conversation.
+#[derive(Clone, Copy)]
+pub(super) struct Spot {
+    pub(super) zone: Zone,
+    pub(super) position: Position,
+}
+
+impl Spot {
+    pub(super) const fn new(zone: Zone, position: Position) -> Spot {
+        Spot { zone, position }
+    }
+
+    /// The caller's own words and parameters.
+    pub(super) const USER: Spot = Spot::new(Zone::User, Position::Current);
+    /// Definitions that the application writes: tools, schemas.
+    pub(super) const DEVELOPER: Spot = Spot::new(Zone::Developer, Position::Current);
+    /// The application's instructions.
+    pub(super) const SYSTEM: Spot = Spot::new(Zone::System, Position::Current);
+    /// What a tool returned.
+    pub(super) const TOOL: Spot = Spot::new(Zone::Tool, Position::History);
+    /// A document.
+    pub(super) const DOCUMENT: Spot = Spot::new(Zone::Document, Position::History);
+    /// What the model said earlier.
+    pub(super) const ASSISTANT: Spot = Spot::new(Zone::Assistant, Position::History);
+}
+
+impl<'b, 'j> Reader<'b, 'j> {
+    pub(super) fn new(body: &'b Json<'j>) -> Reader<'b, 'j> {
+        Reader { body, out: Exchange { choices: 1, ..Exchange::default() }, param: "", consumed: Vec::new() }
+    }
+
+    /// A wrong shape of the field that is being read.
+    pub(super) fn shape(&self) -> Denial {
+        let denial = Denial::new(Reason::BodyShape);
+        if self.param.is_empty() { denial } else { denial.with_param(self.param) }
+    }
+
+    /// A field of the body that will be read here and nowhere else.
+    pub(super) fn take(&mut self, name: &'static str) -> Result<Option<(Path, &'b Json<'j>)>, Denial> {
+        self.param = name;
+        let found = self.body.field(name).map_err(|reason| Denial::new(reason).with_param(name))?;
+        Ok(found.map(|(position, value)| {
+            self.consumed.push(position);
+            (Path::default().child(position), value)
+        }))
+    }
+
+    /// A field of the body that must be there.
+    pub(super) fn require(&mut self, name: &'static str) -> Result<(Path, &'b Json<'j>), Denial> {
+        self.take(name)?.ok_or(self.shape())
+    }
+
+    /// `model`, which must be there.
+    pub(super) fn model(&mut self) -> Result<(), Denial> {
+        let (_, model) = self.require("model")?;
+        self.out.model = model.as_str().filter(|model| !model.is_empty()).ok_or(self.shape())?.to_owned();
+        Ok(())
+    }
+
+    /// `stream`, and what it is when it is not there.
+    pub(super) fn stream(&mut self, absent: bool) -> Result<(), Denial> {
+        self.out.stream = match self.take("stream")? {
+            Some((_, Json::Bool(stream))) => *stream,
+            Some(_) => return Err(self.shape()),
+            None => absent,
+        };
+        Ok(())
+    }
+
+    /// How many choices the client asks for.
+    pub(super) fn choices(&mut self, name: &'static str) -> Result<(), Denial> {
+        if let Some((_, choices)) = self.take(name)? {
+            self.out.choices = choices.as_u64().ok_or(self.shape())?;
+        }
+        Ok(())
+    }
+
+    /// The cap on output tokens under any of these names, which must not stand there twice. The first is
+    /// the one to inject.
+    pub(super) fn caps(&mut self, names: &[&'static str], inject: &'static [&'static str]) -> Result<(), Denial> {
+        for name in names {
+            let Some((path, value)) = self.take(name)? else { continue };
+            self.cap(path, value)?;
+        }
+        self.out.output_cap_key = inject;
+        Ok(())
+    }
+
+    /// One cap. A negative number asks for no limit, where an API has such.
+    pub(super) fn cap(&mut self, path: Path, value: &Json<'_>) -> Result<(), Denial> {
+        let tokens = value.as_u64().ok_or(self.shape())?;
+        if self.out.output_cap.is_some() {
+            return Err(Denial::new(Reason::RbacParameter).with_param(self.param));
+        }
+        self.out.output_cap = Some(OutputCap { path, tokens });
+        Ok(())
+    }
+
+    /// All strings of a field, when it is there. True when it was.
+    pub(super) fn texts(&mut self, name: &'static str, spot: Spot) -> Result<bool, Denial> {
+        let Some((path, value)) = self.take(name)? else { return Ok(false) };
+        self.free_text(&path, value, spot);
+        Ok(true)
+    }
+
+    /// The elements of a list that is not too long.
+    pub(super) fn items<'v>(&self, value: &'v Json<'j>) -> Result<&'v [Json<'j>], Denial> {
+        match value {
+            Json::Array(items) if items.len() <= MAX_ITEMS => Ok(items),
+            _ => Err(self.shape()),
+        }
+    }
+
+    /// The entries of an object; none of `names` stands there in disguise.
+    pub(super) fn entries<'v>(&self, value: &'v Json<'j>, names: &[&str]) -> Result<&'v Entries<'j>, Denial> {
+        let Json::Object(entries) = value else { return Err(self.shape()) };
+        for name in names {
+            value.field(name).map_err(|_| self.shape())?;
+        }
+        Ok(entries)
+    }
+
+    /// An inner field, by its exact name.
+    pub(super) fn inner<'v>(&self, value: &'v Json<'j>, name: &str) -> Result<Option<&'v Json<'j>>, Denial> {
+        Ok(value.field(name).map_err(|_| self.shape())?.map(|(_, inner)| inner))
+    }
+
+    /// An inner field that is a string and not empty.
+    pub(super) fn inner_text<'v>(&self, value: &'v Json<'j>, name: &str) -> Result<&'v str, Denial> {
+        let text = self.inner(value, name)?.and_then(Json::as_str);
+        text.filter(|text| !text.is_empty()).ok_or(self.shape())
+    }
+
+    /// A tool that the model may call.
+    pub(super) fn tool(&mut self, name: &str) {
+        self.out.tools.push(name.to_owned());
+    }
+
+    /// What can't be scanned.
+    pub(super) fn unscanned(&mut self, kind: UnscannedKind, path: &Path) {
+        self.out.unscanned.push((kind, path.clone()));
+    }
+
+    /// All strings at or below `path`, keys that are not the protocol's among them.
+    pub(super) fn free_text(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
+        self.text_without(path, value, spot, &[]);
+    }
+
+    /// The same, without the bytes of a payload: what stands under one of the keys `bytes`, and data URLs.
+    pub(super) fn text_without(&mut self, path: &Path, value: &Json<'j>, spot: Spot, bytes: &[&str]) {
+        let mut found = Vec::new();
+        value.visit_strings(path, &mut |place, is_key, text| {
+            let known = is_key && keys::knows(text);
+            let payload = !is_key
+                && !bytes.is_empty()
+                && (text.starts_with("data:")
+                    || place.below(path).and_then(|rest| value.key_at(&rest)).is_some_and(|key| bytes.contains(&key)));
+            if !text.is_empty() && !known && !payload {
+                found.push((place.clone(), is_key));
+            }
+        });
+        for (place, is_key) in found {
+            self.segment(&place, is_key, spot);
+        }
+    }
+
+    /// The key of an entry, when it is not the protocol's.
+    pub(super) fn key(&mut self, path: &Path, key: &str, spot: Spot) {
+        if !keys::knows(key) {
+            self.segment(path, true, spot);
+        }
+    }
+
+    pub(super) fn segment(&mut self, path: &Path, is_key: bool, spot: Spot) {
+        self.out.segments.push(Segment { zone: spot.zone, position: spot.position, path: path.clone(), is_key });
+    }
+
+    /// Every field that was not taken by name is text of the caller's, as strict as the caller's words.
+    pub(super) fn finish(mut self) -> Result<Exchange, Denial> {
+        self.param = "";
+        let Json::Object(entries) = self.body else { return Err(self.shape()) };
+        for (position, (key, value)) in entries.iter().enumerate() {
+            if self.consumed.contains(&position) {
+                continue;
+            }
+            let path = Path::default().child(position);
+            self.key(&path, key, Spot::USER);
+            self.free_text(&path, value, Spot::USER);
+        }
+        Ok(self.out)
+    }
+}
+
+/// The entries of an object.
+pub(super) type Entries<'j> = Vec<(std::borrow::Cow<'j, str>, Json<'j>)>;
+
+/// The index of the first message of the caller's newest turn: what follows the last reply of the
+/// model, not counting a reply that stands at the very end (a prefill).
+pub(super) fn newest_turn(zones: &[Zone]) -> usize {
+    let end = zones.iter().rposition(|zone| *zone != Zone::Assistant).map_or(0, |last| last + 1);
+    let turns = zones.get(..end).unwrap_or(zones);
+    turns.iter().rposition(|zone| *zone == Zone::Assistant).map_or(0, |reply| reply + 1)
+}
+
+/// Where a message of this zone stands, when `current` is the first of the newest turn.
+pub(super) fn spot_of(zone: Zone, index: usize, current: usize) -> Spot {
+    let position = match zone {
+        Zone::System | Zone::Developer => Position::Current,
+        Zone::User if index >= current => Position::Current,
+        _ => Position::History,
+    };
+    Spot { zone, position }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_turn_survives_a_prefill() {
+        use Zone::{Assistant, System, Tool, User};
+        assert_eq!(newest_turn(&[System, User]), 0);
+        assert_eq!(newest_turn(&[User, Assistant, User, User]), 2);
+        assert_eq!(newest_turn(&[User, Assistant, User, Assistant]), 2);
+        assert_eq!(newest_turn(&[User, Assistant, Tool]), 2);
+        assert_eq!(newest_turn(&[Assistant]), 0);
+        assert_eq!(newest_turn(&[]), 0);
+    }
+}

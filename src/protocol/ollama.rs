@@ -1,0 +1,206 @@
+//! Ollama's own API, after its public reference: `/api/chat`, `/api/generate`, embeddings, models. Replies
+//! stream as lines of JSON unless the request says otherwise.
+
+use serde_json::{Value, json};
+
+use super::body::{Reader, Spot, newest_turn, spot_of};
+use super::frames::{Frame, Framing};
+use super::reply::{Channel, End, Facts, TextKind, ToolCall, Usage, Walk};
+use super::{Exchange, Json, OutputCap, Path, UnscannedKind, message};
+use crate::config::document::{Operation, Zone};
+use crate::protocol::Position;
+use crate::reason::Denial;
+
+pub(super) fn read(operation: Operation, body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    reader.model()?;
+    match operation {
+        Operation::Chat => {
+            tools(&mut reader)?;
+            messages(&mut reader)?;
+        }
+        Operation::Generate => generate(&mut reader)?,
+        Operation::Embeddings => {
+            for name in ["input", "prompt"] {
+                reader.texts(name, Spot::new(Zone::Document, Position::Current))?;
+            }
+        }
+        _ => return reader.finish(),
+    }
+    if operation != Operation::Embeddings {
+        reader.stream(true)?;
+        options(&mut reader)?;
+    }
+    reader.finish()
+}
+
+fn options(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    reader.out.output_cap_key = &["options", "num_predict"];
+    let Some((path, options)) = reader.take("options")? else { return Ok(()) };
+    for (at, (key, value)) in reader.entries(options, &["num_predict"])?.iter().enumerate() {
+        let place = path.child(at);
+        match (key.as_ref(), value) {
+            ("num_predict", Json::Null) => {}
+            ("num_predict", Json::Number(number)) => {
+                // -1 and -2: no limit.
+                let tokens = if number.as_i64().is_some_and(|n| n < 0) { Some(u64::MAX) } else { number.as_u64() };
+                let tokens = tokens.ok_or(reader.shape())?;
+                reader.out.output_cap = Some(OutputCap { path: place.clone(), tokens });
+            }
+            ("num_predict", _) => return Err(reader.shape()),
+            _ => reader.free_text(&place, value, Spot::USER),
+        }
+        reader.key(&place, key, Spot::USER);
+    }
+    Ok(())
+}
+
+fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let Some((path, value)) = reader.take("tools")? else { return Ok(()) };
+    for (position, tool) in reader.items(value)?.iter().enumerate() {
+        let function = reader.inner(tool, "function")?.ok_or(reader.shape())?;
+        let name = reader.inner_text(function, "name")?;
+        reader.tool(name);
+        reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
+    }
+    Ok(())
+}
+
+fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let Some((path, value)) = reader.take("messages")? else { return Ok(()) };
+    let messages = reader.items(value)?;
+    let mut zones = Vec::with_capacity(messages.len());
+    for message in messages {
+        // A model's template may know roles of its own: they are the caller's words.
+        zones.push(match reader.inner_text(message, "role")? {
+            "system" => Zone::System,
+            "assistant" => Zone::Assistant,
+            "tool" => Zone::Tool,
+            _ => Zone::User,
+        });
+    }
+    let current = newest_turn(&zones);
+    for (index, (message, zone)) in messages.iter().zip(zones).enumerate() {
+        let spot = spot_of(zone, index, current);
+        for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
+            let place = path.child(index).child(at);
+            match (key.as_ref(), value) {
+                ("role", Json::String(_)) if zone != Zone::User => {}
+                ("images", Json::Array(_)) => reader.unscanned(UnscannedKind::Image, &place),
+                _ => reader.free_text(&place, value, spot),
+            }
+            reader.key(&place, key, spot);
+        }
+    }
+    Ok(())
+}
+
+fn generate(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    reader.texts("system", Spot::SYSTEM)?;
+    reader.texts("template", Spot::SYSTEM)?;
+    reader.texts("prompt", Spot::USER)?;
+    if let Some((path, _)) = reader.take("images")? {
+        reader.unscanned(UnscannedKind::Image, &path);
+    }
+    // Token numbers of an earlier conversation.
+    if let Some((path, value)) = reader.take("context")?
+        && !matches!(value, Json::Array(tokens) if tokens.is_empty())
+    {
+        reader.unscanned(UnscannedKind::State, &path);
+        reader.free_text(&path, value, Spot::USER);
+    }
+    Ok(())
+}
+
+/// `{"error":"..."}`.
+pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+    json!({ "error": message(denial.reason) }).to_string().into_bytes()
+}
+
+pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
+    let Json::Object(entries) = reply else { return walk.others(&Path::default(), reply) };
+    let done = matches!(reply.get("done"), Some(Json::Bool(true)));
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let path = Path::default().child(at);
+        match (key.as_ref(), value) {
+            ("message", Json::Object(_)) => read_message(walk, &path, value),
+            ("response", _) => walk.text(&path, value, 0, 0, TextKind::Text),
+            ("thinking", _) => walk.text(&path, value, 0, 0, TextKind::Reasoning),
+            ("context" | "logprobs", Json::Array(_)) => walk.parts.echoes.push(path),
+            _ => walk.rest(&path, key, value),
+        }
+    }
+    if done {
+        walk.parts.ends.push(End::ALL);
+        let count = |name: &str| reply.get(name).and_then(Json::as_u64);
+        if let Some(output) = count("eval_count") {
+            walk.parts.usage = Some(Usage { input: count("prompt_eval_count").unwrap_or(0), output });
+        }
+    }
+}
+
+fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>) {
+    let Json::Object(entries) = message else { return };
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let place = path.child(at);
+        match (key.as_ref(), value) {
+            ("content", _) => walk.text(&place, value, 0, 0, TextKind::Text),
+            ("thinking", _) => walk.text(&place, value, 0, 0, TextKind::Reasoning),
+            ("images", Json::Array(_)) => walk.parts.unscanned.push((UnscannedKind::Image, place)),
+            ("tool_calls", Json::Array(calls)) => {
+                for (position, call) in calls.iter().enumerate() {
+                    let item = u32::try_from(position).unwrap_or(u32::MAX);
+                    let function = call.get("function").unwrap_or(&Json::Null);
+                    let name = function.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
+                    let path = place.child(position);
+                    let channel = Channel { choice: 0, item, kind: TextKind::ToolArguments };
+                    walk.strings(&path, call, channel);
+                    walk.parts.calls.push(ToolCall { name, choice: 0, item, path, named: true });
+                }
+            }
+            _ => walk.rest(&place, key, value),
+        }
+    }
+}
+
+/// Takes away what tells of calls that are gone.
+pub(super) fn without_calls(reply: &mut Json<'_>, notice: &str) {
+    let Some(Json::Object(entries)) = reply.get_mut("message") else { return };
+    let before = entries.len();
+    entries.retain(|(key, value)| key != "tool_calls" || !matches!(value, Json::Array(calls) if calls.is_empty()));
+    if entries.len() < before
+        && let Some((_, content)) = entries.iter_mut().find(|(key, _)| key == "content")
+        && content.as_str() == Some("")
+    {
+        *content = Json::String(notice.to_owned().into());
+    }
+}
+
+pub(super) fn extra(facts: &Facts, channel: &Channel, text: &str, chat: bool) -> Vec<u8> {
+    let thinking = channel.kind == TextKind::Reasoning;
+    let body = match (chat, thinking) {
+        (true, true) => json!({ "message": { "role": "assistant", "content": "", "thinking": text } }),
+        (true, false) => json!({ "message": { "role": "assistant", "content": text } }),
+        (false, true) => json!({ "response": "", "thinking": text }),
+        (false, false) => json!({ "response": text }),
+    };
+    line(facts, body, false)
+}
+
+pub(super) fn close(facts: &Facts, chat: bool) -> Vec<u8> {
+    let body =
+        if chat { json!({ "message": { "role": "assistant", "content": "" } }) } else { json!({ "response": "" }) };
+    line(facts, body, true)
+}
+
+fn line(facts: &Facts, mut body: Value, done: bool) -> Vec<u8> {
+    if let Value::Object(fields) = &mut body {
+        fields.insert("model".to_owned(), facts.model.as_deref().unwrap_or_default().into());
+        fields.insert("created_at".to_owned(), facts.created_at.as_deref().unwrap_or("1970-01-01T00:00:00Z").into());
+        fields.insert("done".to_owned(), done.into());
+        if done {
+            fields.insert("done_reason".to_owned(), "content_filter".into());
+        }
+    }
+    Frame::of_data(Framing::Lines, None, body.to_string().as_bytes())
+}

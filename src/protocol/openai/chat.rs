@@ -1,0 +1,289 @@
+//! "Create chat completion".
+
+use super::super::body::{Reader, Spot, newest_turn, spot_of};
+use super::super::{Exchange, Json, Path, UnscannedKind};
+use super::OUTPUT_CAPS;
+use crate::config::document::Zone;
+use crate::reason::Denial;
+
+pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    reader.model()?;
+    reader.stream(false)?;
+    reader.choices("n")?;
+    reader.caps(&OUTPUT_CAPS, &["max_completion_tokens"])?;
+    tools(&mut reader)?;
+    messages(&mut reader)?;
+    reader.finish()
+}
+
+/// `tools`, the older `functions`, `tool_choice` and `web_search_options`: names for the role's list, and
+/// every string of a definition as text, because the model reads all of it.
+fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    for (list, inner) in [("tools", true), ("functions", false)] {
+        let Some((path, value)) = reader.take(list)? else { continue };
+        for (position, definition) in reader.items(value)?.iter().enumerate() {
+            let name =
+                if inner { tool_name(reader, definition)? } else { reader.inner_text(definition, "name")?.to_owned() };
+            reader.tool(&name);
+            reader.free_text(&path.child(position), definition, Spot::DEVELOPER);
+        }
+    }
+    tool_choice(reader)?;
+    if let Some((path, value)) = reader.take("function_call")? {
+        match value {
+            Json::String(_) => {}
+            _ => {
+                let name = reader.inner_text(value, "name")?;
+                reader.tool(name);
+            }
+        }
+        reader.free_text(&path, value, Spot::DEVELOPER);
+    }
+    if reader.texts("web_search_options", Spot::DEVELOPER)? {
+        reader.tool("web_search");
+    }
+    Ok(())
+}
+
+/// `tool_choice` as an object names one tool, or holds a list of allowed ones.
+pub(super) fn tool_choice(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let Some((path, value)) = reader.take("tool_choice")? else { return Ok(()) };
+    if !matches!(value, Json::String(_)) {
+        let allowed = match reader.inner(value, "allowed_tools")? {
+            Some(allowed) => reader.inner(allowed, "tools")?,
+            None => reader.inner(value, "tools")?,
+        };
+        let chosen = match allowed {
+            Some(list) => reader.items(list)?,
+            None => std::slice::from_ref(value),
+        };
+        for tool in chosen {
+            let name = tool_name(reader, tool)?;
+            reader.tool(&name);
+        }
+    }
+    reader.free_text(&path, value, Spot::DEVELOPER);
+    Ok(())
+}
+
+/// The name of a tool: a function's or custom tool's own, a server-side tool's type; the tools of a remote
+/// MCP server are `mcp:` and its label.
+pub(super) fn tool_name(reader: &Reader<'_, '_>, tool: &Json<'_>) -> Result<String, Denial> {
+    let kind = reader.inner_text(tool, "type")?;
+    let name = match reader.inner(tool, kind)? {
+        Some(inner @ Json::Object(_)) => reader.inner_text(inner, "name")?,
+        _ => match kind {
+            // An allowed-tools list and the responses API name functions flatly.
+            "function" | "custom" => reader.inner_text(tool, "name")?,
+            "mcp" => return Ok(format!("mcp:{}", reader.inner_text(tool, "server_label")?)),
+            _ => kind,
+        },
+    };
+    Ok(name.to_owned())
+}
+
+fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let (path, value) = reader.require("messages")?;
+    let messages = reader.items(value)?;
+    let mut zones = Vec::with_capacity(messages.len());
+    for message in messages {
+        zones.push(zone_of(reader.inner_text(message, "role")?).ok_or(reader.shape())?);
+    }
+    let current = newest_turn(&zones);
+    for (index, (message, zone)) in messages.iter().zip(zones).enumerate() {
+        read_message(reader, &path.child(index), message, spot_of(zone, index, current))?;
+    }
+    Ok(())
+}
+
+fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>, spot: Spot) -> Result<(), Denial> {
+    // Refuses the look-alikes of `content` too, which a lenient upstream would read in its place.
+    for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
+        let place = path.child(at);
+        match (key.as_ref(), value) {
+            (_, Json::Null | Json::Bool(_) | Json::Number(_)) | ("role", _) => {}
+            ("content", Json::Array(_)) => {
+                for (index, part) in reader.items(value)?.iter().enumerate() {
+                    read_part(reader, &place.child(index), part, spot)?;
+                }
+            }
+            ("content", Json::Object(_)) => return Err(reader.shape()),
+            // An assistant message may refer to audio that it produced earlier: an id, no content.
+            _ => reader.free_text(&place, value, spot),
+        }
+        reader.key(&place, key, spot);
+    }
+    Ok(())
+}
+
+/// One part of a message's content.
+pub(super) fn read_part<'j>(
+    reader: &mut Reader<'_, 'j>,
+    path: &Path,
+    part: &Json<'j>,
+    spot: Spot,
+) -> Result<(), Denial> {
+    if let Json::String(_) = part {
+        // Not in the reference, but servers take it.
+        reader.segment(path, false, spot);
+        return Ok(());
+    }
+    let kind = reader.inner(part, "type")?.and_then(Json::as_str).unwrap_or_default();
+    let unscanned = match kind {
+        "text" | "refusal" | "input_text" | "output_text" | "summary_text" | "reasoning_text" => None,
+        "image_url" | "input_image" | "computer_screenshot" => Some(UnscannedKind::Image),
+        "input_audio" => Some(UnscannedKind::Audio),
+        "file" | "input_file" => Some(UnscannedKind::File),
+        _ => Some(UnscannedKind::Other),
+    };
+    // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
+    let bytes: &[&str] = match unscanned {
+        Some(UnscannedKind::Other) | None => &[],
+        Some(_) => &["data", "file_data"],
+    };
+    if let Some(kind) = unscanned {
+        reader.unscanned(kind, path);
+    }
+    for (at, (key, value)) in reader.entries(part, &["text"])?.iter().enumerate() {
+        let place = path.child(at);
+        // The responses API has the bytes of a file right here.
+        if key != "type" && !bytes.contains(&key.as_ref()) {
+            reader.text_without(&place, value, spot, bytes);
+        }
+        reader.key(&place, key, spot);
+    }
+    Ok(())
+}
+
+/// The zone that a message's role claims.
+pub(super) fn zone_of(role: &str) -> Option<Zone> {
+    Some(match role {
+        "system" => Zone::System,
+        "developer" => Zone::Developer,
+        "user" => Zone::User,
+        "assistant" => Zone::Assistant,
+        "tool" | "function" => Zone::Tool,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::OUTPUT_CAPS;
+    use super::*;
+    use crate::protocol::keys;
+    use crate::reason::Reason;
+
+    fn read(body: &str) -> Result<Exchange, Denial> {
+        super::read(&Json::parse(body.as_bytes(), 32).unwrap())
+    }
+
+    /// Every segment as `zone position pointer text`.
+    fn listing(body: &str) -> Vec<String> {
+        let json = Json::parse(body.as_bytes(), 32).unwrap();
+        let exchange = super::read(&json).unwrap();
+        exchange
+            .segments
+            .iter()
+            .map(|segment| {
+                let text = if segment.is_key {
+                    format!("key {}", json.key_at(&segment.path).unwrap())
+                } else {
+                    json.at(&segment.path).and_then(Json::as_str).unwrap().to_owned()
+                };
+                let pointer = json.pointer(&segment.path, &keys::knows);
+                format!("{:?} {:?} {pointer} {text}", segment.zone, segment.position)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_text_of_a_conversation_is_a_segment() {
+        let body = r#"{"model":"m","messages":[
+            {"role":"system","content":"sys"},
+            {"role":"user","content":[{"type":"text","text":"one"},{"type":"text","text":"two"}],"name":"bob"},
+            {"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"q\":1}"}}]},
+            {"role":"tool","tool_call_id":"c1","content":"result"},
+            {"role":"user","content":"now"}],
+            "user":"u-1","x_new":{"note":"hidden"}}"#;
+        assert_eq!(
+            listing(body),
+            [
+                "System Current /messages/0/content sys",
+                "User History /messages/1/content/0/text one",
+                "User History /messages/1/content/1/text two",
+                "User History /messages/1/name bob",
+                "Assistant History /messages/2/tool_calls/0/id c1",
+                "Assistant History /messages/2/tool_calls/0/type function",
+                "Assistant History /messages/2/tool_calls/0/function/name f",
+                "Assistant History /messages/2/tool_calls/0/function/arguments {\"q\":1}",
+                "Tool History /messages/3/tool_call_id c1",
+                "Tool History /messages/3/content result",
+                "User Current /messages/4/content now",
+                "User Current /user u-1",
+                "User Current /* key x_new",
+                "User Current /*/* key note",
+                "User Current /*/* hidden",
+            ]
+        );
+    }
+
+    #[test]
+    fn images_are_recorded_and_their_links_are_text() {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":[
+            {"type":"image_url","image_url":{"url":"https://a.example/x.png"}},
+            {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}},
+            {"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}},
+            {"type":"hologram","hologram":{"text":"hi"}}]}]}"#;
+        let exchange = read(body).unwrap();
+        let kinds: Vec<_> = exchange.unscanned.iter().map(|(kind, _)| kind.name()).collect();
+        assert_eq!(kinds, ["image", "image", "audio", "other"]);
+        let texts = listing(body);
+        assert!(texts.iter().any(|line| line.ends_with("https://a.example/x.png")));
+        assert!(texts.iter().any(|line| line.ends_with(" hi")));
+        assert!(!texts.iter().any(|line| line.contains("AAAA")));
+    }
+
+    #[test]
+    fn tools_are_named_in_every_form() {
+        let body = r#"{"model":"m","messages":[],"tools":[
+            {"type":"function","function":{"name":"f","description":"d"}},
+            {"type":"custom","custom":{"name":"c"}},{"type":"web_search"}],
+            "functions":[{"name":"old"}],"tool_choice":{"type":"function","function":{"name":"g"}},
+            "function_call":{"name":"h"},"web_search_options":{}}"#;
+        assert_eq!(read(body).unwrap().tools, ["f", "c", "web_search", "old", "g", "h", "web_search"]);
+    }
+
+    #[test]
+    fn caps_are_read_under_every_alias_and_never_twice() {
+        for key in OUTPUT_CAPS {
+            let body = format!(r#"{{"model":"m","messages":[],"{key}":7}}"#);
+            assert_eq!(read(&body).unwrap().output_cap.unwrap().tokens, 7);
+        }
+        let both = r#"{"model":"m","messages":[],"max_tokens":7,"max_completion_tokens":9}"#;
+        assert_eq!(read(both).unwrap_err().reason, Reason::RbacParameter);
+    }
+
+    #[test]
+    fn bad_shapes_name_the_parameter() {
+        for (body, param) in [
+            (r#"{"messages":[]}"#, "model"),
+            (r#"{"model":7,"messages":[]}"#, "model"),
+            (r#"{"model":"m"}"#, "messages"),
+            (r#"{"model":"m","messages":"x"}"#, "messages"),
+            (r#"{"model":"m","messages":[{"content":"x"}]}"#, "messages"),
+            (r#"{"model":"m","messages":[{"role":"root","content":"x"}]}"#, "messages"),
+            (r#"{"model":"m","messages":[{"role":"user","Content":"x"}]}"#, "messages"),
+            (r#"{"model":"m","messages":[{"role":"user","content":{"a":1}}]}"#, "messages"),
+            (r#"{"model":"m","messages":[],"stream":"yes"}"#, "stream"),
+            (r#"{"model":"m","messages":[],"max_tokens":-1}"#, "max_tokens"),
+            (r#"{"model":"m","messages":[],"max_tokens":1.5}"#, "max_tokens"),
+            (r#"{"model":"m","messages":[],"n":"2"}"#, "n"),
+            (r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{}}]}"#, "tools"),
+        ] {
+            let denial = read(body).unwrap_err();
+            assert_eq!((denial.reason, denial.param), (Reason::BodyShape, Some(param)), "{body}");
+        }
+    }
+}

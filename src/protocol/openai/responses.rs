@@ -1,0 +1,118 @@
+//! "Create a model response": input items of every kind, instructions, tools that run at the provider.
+
+use super::super::body::{Reader, Spot, newest_turn, spot_of};
+use super::super::{Exchange, Json, Path, UnscannedKind};
+use super::OUTPUT_CAPS;
+use super::chat::{read_part, tool_choice, tool_name, zone_of};
+use crate::config::document::Zone;
+use crate::reason::Denial;
+
+pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    reader.model()?;
+    reader.stream(false)?;
+    reader.caps(&OUTPUT_CAPS, &["max_output_tokens"])?;
+    reader.texts("instructions", Spot::SYSTEM)?;
+    // What the provider keeps was not in this request: it was not scanned by this policy.
+    for name in ["previous_response_id", "conversation", "prompt"] {
+        if let Some((path, value)) = reader.take(name)? {
+            reader.unscanned(UnscannedKind::State, &path);
+            reader.free_text(&path, value, Spot::USER);
+        }
+    }
+    if let Some((path, value)) = reader.take("tools")? {
+        for (position, tool) in reader.items(value)?.iter().enumerate() {
+            let name = tool_name(&reader, tool)?;
+            reader.tool(&name);
+            reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
+        }
+    }
+    tool_choice(&mut reader)?;
+    input(&mut reader)?;
+    reader.finish()
+}
+
+fn input(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    // Absent: the stored prompt or conversation is all there is.
+    let Some((path, value)) = reader.take("input")? else { return Ok(()) };
+    if let Json::String(_) = value {
+        reader.segment(&path, false, Spot::USER);
+        return Ok(());
+    }
+    let items = reader.items(value)?;
+    let mut zones = Vec::with_capacity(items.len());
+    for item in items {
+        zones.push(zone(reader, item)?);
+    }
+    let current = newest_turn(&zones);
+    for (index, (item, zone)) in items.iter().zip(zones).enumerate() {
+        read_item(reader, &path.child(index), item, spot_of(zone, index, current))?;
+    }
+    Ok(())
+}
+
+/// A message has its role's zone, a call is the model's, its output a tool's. What is not known is the caller's.
+fn zone(reader: &Reader<'_, '_>, item: &Json<'_>) -> Result<Zone, Denial> {
+    let role = reader.inner(item, "role")?.and_then(Json::as_str);
+    if let Some(role) = role {
+        return zone_of(role).ok_or(reader.shape());
+    }
+    let kind = reader.inner(item, "type")?.and_then(Json::as_str).ok_or(reader.shape())?;
+    Ok(if kind.ends_with("_output") || kind == "mcp_list_tools" {
+        Zone::Tool
+    } else if kind.ends_with("_call") || kind == "reasoning" || kind == "mcp_approval_request" {
+        Zone::Assistant
+    } else {
+        Zone::User
+    })
+}
+
+fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot: Spot) -> Result<(), Denial> {
+    let kind = reader.inner(item, "type")?.and_then(Json::as_str).unwrap_or("message");
+    match kind {
+        "message"
+        | "reasoning"
+        | "function_call"
+        | "function_call_output"
+        | "custom_tool_call"
+        | "custom_tool_call_output"
+        | "web_search_call"
+        | "file_search_call"
+        | "computer_call"
+        | "code_interpreter_call"
+        | "local_shell_call"
+        | "local_shell_call_output"
+        | "shell_call"
+        | "shell_call_output"
+        | "apply_patch_call"
+        | "apply_patch_call_output"
+        | "mcp_call"
+        | "mcp_list_tools"
+        | "mcp_approval_request"
+        | "mcp_approval_response" => {}
+        "computer_call_output" | "image_generation_call" => reader.unscanned(UnscannedKind::Image, path),
+        "item_reference" => reader.unscanned(UnscannedKind::State, path),
+        _ => reader.unscanned(UnscannedKind::Other, path),
+    }
+    for (at, (key, value)) in reader.entries(item, &["content", "output", "arguments"])?.iter().enumerate() {
+        let place = path.child(at);
+        match (key.as_ref(), value) {
+            ("role" | "type", _) => {}
+            // Thoughts that only the provider can read, and pictures that it made.
+            ("encrypted_content", Json::String(_)) => {}
+            ("result", Json::String(_)) if kind == "image_generation_call" => {}
+            // What was found and what a server's tool returned stands in the call's own item.
+            ("results" | "outputs" | "output", _) if spot.zone == Zone::Assistant => {
+                reader.text_without(&place, value, Spot::TOOL, &["image_url"]);
+            }
+            ("content" | "output" | "summary", Json::Array(_)) => {
+                for (index, part) in reader.items(value)?.iter().enumerate() {
+                    read_part(reader, &place.child(index), part, spot)?;
+                }
+            }
+            _ => reader.text_without(&place, value, spot, &["data", "file_data"]),
+        }
+        reader.key(&place, key, spot);
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! The operations whose bodies are a few fields: older completions, embeddings, moderations, batches, media.
+
+use super::super::body::{Reader, Spot};
+use super::super::{Exchange, Json, UnscannedKind};
+use super::OUTPUT_CAPS;
+use crate::config::document::Zone;
+use crate::protocol::Position;
+use crate::reason::Denial;
+
+/// "Create completion". A prompt of token numbers can't be read without the model's vocabulary.
+pub(super) fn completions(body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    reader.model()?;
+    reader.stream(false)?;
+    reader.choices("n")?;
+    if let Some((_, of)) = reader.take("best_of")? {
+        reader.out.choices = reader.out.choices.max(of.as_u64().ok_or(reader.shape())?);
+    }
+    reader.caps(&OUTPUT_CAPS, &["max_tokens"])?;
+    prompts(&mut reader, "prompt", Spot::USER)?;
+    reader.finish()
+}
+
+/// "Create embeddings". What is embedded is a document that somebody will find.
+pub(super) fn embeddings(body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    reader.model()?;
+    // Current: a vector of another text would be a lie, so a finding refuses.
+    prompts(&mut reader, "input", Spot::new(Zone::Document, Position::Current))?;
+    reader.finish()
+}
+
+/// "Create moderation". `model` may be absent.
+pub(super) fn moderations(body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    reader.out.model = "default".to_owned();
+    if body.field("model")?.is_some() {
+        reader.model()?;
+    }
+    let (path, input) = reader.require("input")?;
+    match input {
+        Json::String(_) => reader.segment(&path, false, Spot::USER),
+        _ => {
+            for (index, part) in reader.items(input)?.iter().enumerate() {
+                super::chat::read_part(&mut reader, &path.child(index), part, Spot::USER)?;
+            }
+        }
+    }
+    reader.finish()
+}
+
+/// "Create batch": the requests stand in a file that was uploaded before.
+pub(super) fn batch(body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    let (path, file) = reader.require("input_file_id")?;
+    reader.unscanned(UnscannedKind::File, &path);
+    reader.free_text(&path, file, Spot::USER);
+    reader.finish()
+}
+
+/// Images and speech made from a prompt: every string is the caller's.
+pub(super) fn media(body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    reader.model()?;
+    reader.choices("n")?;
+    reader.finish()
+}
+
+/// A string, a list of strings, or token numbers.
+fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Result<(), Denial> {
+    let (path, value) = reader.require(name)?;
+    let Json::Array(_) = value else {
+        if value.as_str().is_none() {
+            return Err(reader.shape());
+        }
+        reader.segment(&path, false, spot);
+        return Ok(());
+    };
+    let mut tokens = false;
+    for (index, prompt) in reader.items(value)?.iter().enumerate() {
+        match prompt {
+            Json::String(_) => reader.segment(&path.child(index), false, spot),
+            Json::Number(_) | Json::Array(_) => tokens = true,
+            _ => return Err(reader.shape()),
+        }
+        // Strings that stand among the numbers are still text.
+        if let Json::Array(_) = prompt {
+            reader.free_text(&path.child(index), prompt, spot);
+        }
+    }
+    if tokens {
+        reader.unscanned(UnscannedKind::Other, &path);
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Hugging Face's text-generation-inference: `/generate`, `/generate_stream` and `/`, after its public
+//! reference. Its OpenAI-compatible side is protocol `openai`.
+
+use serde_json::json;
+
+use super::body::{Reader, Spot};
+use super::frames::{Frame, Framing};
+use super::reply::{Channel, End, TextKind, Usage, Walk};
+use super::{Exchange, Json, OutputCap, Path, message};
+use crate::reason::{Denial, Reason};
+
+pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    // A server has one model.
+    reader.out.model = "default".to_owned();
+    reader.stream(false)?;
+    let (path, inputs) = reader.require("inputs")?;
+    reader.free_text(&path, inputs, Spot::USER);
+    reader.out.output_cap_key = &["parameters", "max_new_tokens"];
+    if let Some((path, parameters)) = reader.take("parameters")? {
+        for (at, (key, value)) in reader.entries(parameters, &["max_new_tokens", "best_of"])?.iter().enumerate() {
+            let place = path.child(at);
+            match (key.as_ref(), value) {
+                (_, Json::Null) => {}
+                ("max_new_tokens", _) => {
+                    let tokens = value.as_u64().ok_or(reader.shape())?;
+                    reader.out.output_cap = Some(OutputCap { path: place.clone(), tokens });
+                }
+                ("best_of", _) => reader.out.choices = value.as_u64().ok_or(reader.shape())?,
+                _ => reader.free_text(&place, value, Spot::USER),
+            }
+            reader.key(&place, key, Spot::USER);
+        }
+    }
+    reader.finish()
+}
+
+/// `{"error","error_type"}`.
+pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+    let kind = match denial.reason {
+        Reason::QuotaRequests | Reason::Overloaded | Reason::Internal => "overloaded",
+        _ => "validation",
+    };
+    json!({ "error": message(denial.reason), "error_type": kind }).to_string().into_bytes()
+}
+
+pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
+    match reply {
+        // `/` answers with a list.
+        Json::Array(replies) => {
+            for (position, one) in replies.iter().enumerate() {
+                read_one(walk, &Path::default().child(position), one);
+            }
+        }
+        _ => read_one(walk, &Path::default(), reply),
+    }
+}
+
+fn read_one(walk: &mut Walk, path: &Path, reply: &Json<'_>) {
+    let Json::Object(entries) = reply else { return walk.others(path, reply) };
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let place = path.child(at);
+        match (key.as_ref(), value) {
+            ("token", Json::Object(token)) => {
+                for (at, (key, value)) in token.iter().enumerate() {
+                    match key.as_ref() {
+                        "text" => walk.text(&place.child(at), value, 0, 0, TextKind::Text),
+                        _ => walk.rest(&place.child(at), key, value),
+                    }
+                }
+            }
+            ("generated_text", Json::String(_)) => {
+                // In a stream it repeats all of the text: it is whole, and the last.
+                walk.strings(&place, value, Channel { choice: 0, item: 0, kind: TextKind::Text });
+                walk.parts.ends.push(End::ALL);
+            }
+            ("top_tokens", Json::Array(_)) => walk.parts.echoes.push(place),
+            ("details", Json::Object(details)) => {
+                for (at, (key, value)) in details.iter().enumerate() {
+                    match key.as_ref() {
+                        "tokens" | "prefill" | "top_tokens" => walk.parts.echoes.push(place.child(at)),
+                        _ => walk.rest(&place.child(at), key, value),
+                    }
+                }
+                if let Some(output) = value.get("generated_tokens").and_then(Json::as_u64) {
+                    let input = value.get("input_length").and_then(Json::as_u64);
+                    let input = input.unwrap_or_else(|| match value.get("prefill") {
+                        Some(Json::Array(tokens)) => tokens.len() as u64,
+                        _ => 0,
+                    });
+                    walk.parts.usage = Some(Usage { input, output });
+                }
+            }
+            _ => walk.rest(&place, key, value),
+        }
+    }
+}
+
+pub(super) fn extra(text: &str) -> Vec<u8> {
+    let token = json!({ "id": 0, "text": text, "logprob": 0.0, "special": false });
+    event(&json!({ "index": 0, "token": token, "generated_text": null, "details": null }))
+}
+
+pub(super) fn close() -> Vec<u8> {
+    event(&json!({ "error": "The reply was stopped by the content policy.", "error_type": "incomplete_generation" }))
+}
+
+fn event(value: &serde_json::Value) -> Vec<u8> {
+    Frame::of_data(Framing::Sse, None, value.to_string().as_bytes())
+}
