@@ -9,50 +9,70 @@ use super::{Explanation, RoleCard, TextCard};
 const SHOWN: usize = 20_000;
 
 const STYLE: &str = "
-:root{color-scheme:light dark;--ink:#1d232a;--soft:#5b6670;--line:#dfe3e7;--paper:#fff;--ground:#f4f5f7;--bad:#b3261e;
---warn:#9a6700;--good:#1a7f37;--mark:#ffe3e0;--chip:#eef1f4}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--soft:#9aa5af;--line:#323a42;--paper:#1b2026;--ground:#12161a;
---bad:#ff8a80;--warn:#f0c14b;--good:#6fdd8b;--mark:#5a2320;--chip:#2a3138}}
+:root{color-scheme:light dark;--ink:#1b2128;--soft:#5a6570;--line:#e1e5e9;--paper:#fff;--ground:#f3f5f7;--chip:#edf0f3;
+--bad:#b42318;--bad-soft:#fde8e6;--warn:#8a5a00;--warn-soft:#fdf1d3;--info:#1f5fae;--info-soft:#e2edfb;--good:#1a7a3a;
+--good-soft:#dff5e5}
+@media(prefers-color-scheme:dark){:root{--ink:#e6eaee;--soft:#98a4af;--line:#2d353d;--paper:#191e24;--ground:#101418;
+--chip:#262d35;--bad:#ff8f85;--bad-soft:#4a1f1d;--warn:#f0c35a;--warn-soft:#40330f;--info:#8cbcff;--info-soft:#1b3252;
+--good:#74dd90;--good-soft:#163a22}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
-main{max-width:60rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
-h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.05rem;margin:2rem 0 .75rem}
-p.sub{margin:0;color:var(--soft)}
-section{background:var(--paper);border:1px solid var(--line);border-radius:12px;padding:1.25rem 1.5rem;margin:0 0 1rem}
-header{display:flex;gap:1rem;align-items:center;flex-wrap:wrap;margin-bottom:.9rem}
+main{max-width:62rem;margin:0 auto;padding:2.25rem 1.25rem 4rem}
+h2{font-size:.8rem;letter-spacing:.06em;text-transform:uppercase;color:var(--soft);margin:2rem 0 .6rem;font-weight:600}
+section{background:var(--paper);border:1px solid var(--line);border-radius:14px;padding:1.25rem 1.5rem;margin:0 0 1rem}
+.verdict{border-left:6px solid var(--good);display:flex;gap:1.5rem;align-items:center;flex-wrap:wrap}
+.verdict.deny{border-left-color:var(--bad)}.verdict.some{border-left-color:var(--warn)}
+.verdict h1{font-size:1.45rem;margin:0}.verdict p{margin:.1rem 0 0;color:var(--soft)}
+.verdict strong{margin-left:auto;font-size:2.4rem;line-height:1;font-weight:650;font-variant-numeric:tabular-nums}
+.verdict strong small{display:block;font-size:.75rem;font-weight:400;color:var(--soft);text-align:right;margin-top:.3rem}
+header{display:flex;gap:.75rem;align-items:center;flex-wrap:wrap;margin-bottom:1rem}
 header b{font-weight:600}header span{color:var(--soft)}
 .score{margin-left:auto;display:flex;align-items:center;gap:.6rem;font-variant-numeric:tabular-nums}
-.bar{width:9rem;height:.5rem;border-radius:99px;background:var(--chip);overflow:hidden}
-.bar i{display:block;height:100%;background:var(--good)}.over .bar i{background:var(--bad)}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font:14px/1.7 ui-monospace,SFMono-Regular,Menlo,monospace}
-mark{background:var(--mark);color:inherit;border-bottom:2px solid var(--bad);padding:.1em 0}
-mark sup{font:600 10px/1 system-ui,sans-serif;color:var(--bad);margin-left:.2em}
-dl{display:grid;grid-template-columns:7rem 1fr;gap:.4rem 1rem;margin:1rem 0 0;font-size:.9rem}
-dt{color:var(--soft)}dd{margin:0}
+.bar{position:relative;width:10rem;height:.55rem;border-radius:99px;background:var(--chip)}
+.bar i{display:block;height:100%;border-radius:99px;background:var(--good)}.over .bar i{background:var(--bad)}
+.bar u{position:absolute;top:-.2rem;bottom:-.2rem;width:2px;background:var(--ink)}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;padding:1rem 1.1rem;background:var(--ground);border-radius:10px;
+font:14px/1.9 ui-monospace,SFMono-Regular,Menlo,monospace}
+mark{color:inherit;padding:.12em 0;background:var(--bad-soft);border-bottom:2px solid var(--bad)}
+mark.secret{background:var(--warn-soft);border-color:var(--warn)}mark.pii{background:var(--info-soft);border-color:var(--info)}
+mark sup{font:600 10px/1 system-ui,sans-serif;color:var(--bad);margin:0 .15em 0 .25em}
+mark.secret sup{color:var(--warn)}mark.pii sup{color:var(--info)}
+table{width:100%;border-collapse:collapse;font-size:.92rem}
+th{text-align:left;color:var(--soft);font-weight:500;font-size:.85rem}
+th,td{padding:.5rem .9rem .5rem 0;border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border:0}
+.found{margin:1rem 0 0}.found td:first-child{width:7rem;white-space:nowrap;font-weight:600}
+.found td:last-child{text-align:right;padding-right:0;white-space:nowrap}
+.tag{display:inline-block;border-radius:99px;padding:.05rem .6rem;font-size:.8rem;background:var(--chip);color:var(--soft)}
+.tag.attack,.tag.deny{background:var(--bad-soft);color:var(--bad)}
+.tag.secret,.tag.flag,.tag.mask,.tag.replace,.tag.shadow{background:var(--warn-soft);color:var(--warn)}
+.tag.pii{background:var(--info-soft);color:var(--info)}.tag.allow{background:var(--good-soft);color:var(--good)}
+.step{color:var(--soft);font-size:.85rem}.step b{color:var(--ink);font-weight:500}
+dl{display:grid;grid-template-columns:6rem 1fr;gap:.45rem 1rem;margin:1rem 0 0;font-size:.9rem}
+dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .chip{display:inline-block;background:var(--chip);border-radius:6px;padding:.05rem .5rem;margin:0 .35rem .3rem 0}
 .neg{color:var(--good)}.pos{color:var(--bad)}
-table{width:100%;border-collapse:collapse;font-size:.92rem}
-th{text-align:left;color:var(--soft);font-weight:500}
-th,td{padding:.5rem .75rem .5rem 0;border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border:0}
-.allow{color:var(--good)}.deny{color:var(--bad)}.flag,.mask,.replace,.shadow{color:var(--warn)}
-td:nth-child(2){font-weight:600}
-footer{color:var(--soft);font-size:.85rem;margin-top:1.5rem}
+footer{color:var(--soft);font-size:.82rem;margin-top:1.5rem}
+@media(max-width:40rem){section{padding:1rem}.score{margin-left:0}dl{grid-template-columns:1fr;gap:.1rem}}
 ";
 
 /// The whole page.
 pub(super) fn page(explanation: &Explanation) -> String {
     let mut out = String::new();
     let denied = explanation.roles.iter().filter(|role| role.decision == "deny").count();
-    let verdict = match (denied, explanation.roles.len()) {
-        (0, _) if explanation.roles.iter().all(|role| role.decision == "allow") => "Passes for every role".to_owned(),
-        (0, _) => "Passes, with findings".to_owned(),
-        (denied, all) if denied == all => "Refused for every role".to_owned(),
-        (denied, all) => format!("Refused for {denied} of {all} roles"),
+    let (tone, verdict) = match (denied, explanation.roles.len()) {
+        (0, _) if explanation.roles.iter().all(|role| role.decision == "allow") => {
+            ("allow", "Passes for every role".to_owned())
+        }
+        (0, _) => ("some", "Passes, with findings".to_owned()),
+        (denied, all) if denied == all => ("deny", "Refused for every role".to_owned()),
+        (denied, all) => ("some", format!("Refused for {denied} of {all} roles")),
     };
+    let highest = explanation.texts.iter().map(|text| text.score).max().unwrap_or(0);
     let _infallible = write!(
         out,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>Bartizan: {0}</title><style>{STYLE}</style></head>\n<body><main><h1>{0}</h1>\n<p class=\"sub\">{1}</p>\n",
+         <title>Bartizan: {0}</title><style>{STYLE}</style></head>\n<body><main><section class=\"verdict {tone}\">\
+         <div><h1>{0}</h1><p>{1}</p></div><strong>{highest}<small>highest score</small></strong></section>\n",
         escape(&verdict),
         escape(&summary(explanation))
     );
@@ -85,13 +105,13 @@ pub(super) fn page(explanation: &Explanation) -> String {
 
 fn summary(explanation: &Explanation) -> String {
     let findings: usize = explanation.texts.iter().map(|text| text.findings.len()).sum();
-    let highest = explanation.texts.iter().map(|text| text.score).max().unwrap_or(0);
     let model = explanation.model.as_ref().filter(|model| !model.is_empty());
     let model = model.map(|model| format!(" for model {model}")).unwrap_or_default();
     let texts = explanation.texts.len();
     format!(
-        "{texts} {}{model}, {findings} findings, highest score {highest}",
-        if texts == 1 { "text" } else { "texts" }
+        "{texts} {}{model}, {findings} {}",
+        if texts == 1 { "text" } else { "texts" },
+        if findings == 1 { "finding" } else { "findings" }
     )
 }
 
@@ -107,7 +127,7 @@ fn row(out: &mut String, role: &RoleCard) {
     };
     let _infallible = writeln!(
         out,
-        "<tr><td>{}</td><td class=\"{decision}\">{decision}</td><td>{}</td><td>{}{}</td><td>{rules}</td></tr>",
+        "<tr><td>{}</td><td><span class=\"tag {decision}\">{decision}</span></td><td>{}</td><td>{}{}</td><td>{rules}</td></tr>",
         escape(&role.role),
         escape(&reason),
         escape(&role.guard),
@@ -121,26 +141,25 @@ fn card(out: &mut String, text: &TextCard, threshold: Option<u8>) {
     let _infallible = write!(
         out,
         "<section{}><header><b>{}</b><span>{} turn{}</span><span class=\"score\">{}{}\
-         <span class=\"bar\"><i style=\"width:{}%\"></i></span></span></header>\n<pre>",
+         <span class=\"bar\"><i style=\"width:{}%\"></i>{}</span></span></header>\n<pre>",
         if over { " class=\"over\"" } else { "" },
         text.zone,
         text.position,
         if text.path.is_empty() { String::new() } else { format!(", <code>{}</code>", escape(&text.path)) },
         text.score,
         threshold.map(|threshold| format!(" / {threshold}")).unwrap_or_default(),
-        text.score.min(100)
+        text.score.min(100),
+        threshold
+            .filter(|threshold| *threshold <= 100)
+            .map(|threshold| format!("<u style=\"left:{threshold}%\" title=\"threshold\"></u>"))
+            .unwrap_or_default()
     );
     marked(out, text);
-    out.push_str("</pre>\n<dl>");
+    out.push_str("</pre>\n");
+    found(out, text);
+    out.push_str("<dl>");
     if let Some(normalised) = &text.normalised {
         let _infallible = write!(out, "<dt>seen as</dt><dd><code>{}</code></dd>", escape(&clip(normalised)));
-    }
-    for finding in &text.findings {
-        let through =
-            if finding.chain.is_empty() { String::new() } else { format!(", through {}", finding.chain.join(", ")) };
-        let shadow = if finding.shadow { ", experimental" } else { "" };
-        let told = format!("{} ({}, {}{shadow}){through}", finding.title, finding.pack, finding.level);
-        let _infallible = write!(out, "<dt>{}</dt><dd>{}</dd>", escape(&finding.rule), escape(&told));
     }
     let learned = text.learned.map(|p| format!(", scorer {:.0} %", p * 100.0)).unwrap_or_default();
     let _infallible = write!(out, "<dt>score</dt><dd>{} (rules alone {}{learned})</dd>", text.score, text.rules_score);
@@ -164,6 +183,46 @@ fn card(out: &mut String, text: &TextCard, threshold: Option<u8>) {
     out.push_str("</dl></section>\n");
 }
 
+/// What was found, a row each, with the transforms that it took to read it.
+fn found(out: &mut String, text: &TextCard) {
+    if text.findings.is_empty() {
+        return;
+    }
+    out.push_str("<table class=\"found\">");
+    for finding in &text.findings {
+        let steps: Vec<String> = finding.chain.iter().map(|step| format!("<b>{}</b>", escape(step))).collect();
+        let through = match steps.as_slice() {
+            [] => String::new(),
+            steps => format!("<div class=\"step\">read through {}</div>", steps.join(" &rarr; ")),
+        };
+        let shadow = if finding.shadow { ", experimental" } else { "" };
+        let _infallible = write!(
+            out,
+            "<tr><td>{}</td><td>{}{through}</td><td><span class=\"tag {}\">{}, {}{shadow}</span></td></tr>",
+            escape(&finding.rule),
+            escape(&finding.title),
+            colour(finding.kind),
+            escape(finding.pack),
+            escape(finding.level),
+        );
+    }
+    out.push_str("</table>\n");
+}
+
+/// The class of a finding's colours.
+fn colour(kind: &str) -> &'static str {
+    match kind {
+        "attack" => "attack",
+        "secret" => "secret",
+        _ => "pii",
+    }
+}
+
+/// Where findings overlap, an attack's colour wins over a secret's, and that over personal data's.
+fn graver(one: &'static str, other: &'static str) -> &'static str {
+    ["attack", "secret"].into_iter().find(|kind| [one, other].contains(kind)).unwrap_or(other)
+}
+
 /// The text with its findings marked. Overlapping spans become neighbours, each with all its rules.
 fn marked(out: &mut String, text: &TextCard) {
     let end = (0..=SHOWN.min(text.text.len())).rev().find(|at| text.text.is_char_boundary(*at)).unwrap_or(0);
@@ -176,8 +235,10 @@ fn marked(out: &mut String, text: &TextCard) {
         let piece: String = text.text.get(*from..*to).unwrap_or_default().chars().map(printable).collect();
         let mut rules: Vec<&str> = Vec::new();
         let mut closing: Vec<&str> = Vec::new();
+        let mut kind = "";
         for finding in text.findings.iter().filter(|finding| finding.start < *to && finding.end > *from) {
             rules.push(&finding.rule);
+            kind = graver(kind, colour(finding.kind));
             if finding.end == *to {
                 closing.push(&finding.rule);
             }
@@ -188,7 +249,8 @@ fn marked(out: &mut String, text: &TextCard) {
             out.push_str(&escape(&piece));
             continue;
         }
-        let _infallible = write!(out, "<mark title=\"{}\">{}", escape(&rules.join(", ")), escape(&piece));
+        let _infallible =
+            write!(out, "<mark class=\"{kind}\" title=\"{}\">{}", escape(&rules.join(", ")), escape(&piece));
         if !closing.is_empty() {
             let _infallible = write!(out, "<sup>{}</sup>", escape(&closing.join(" ")));
         }
