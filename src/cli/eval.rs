@@ -2,7 +2,8 @@
 //!
 //! A row is judged as the filter judges a request that holds this text alone: `user` and `system` text as
 //! the newest turn, `system` from a role that may write it; `tool` and `document` text as history, which the
-//! guard replaces. Three figures stand side by side everywhere: rules and scorer, rules alone, scorer alone.
+//! guard replaces. With `--claim` every row claims one zone, from a role that may not write it. Three figures
+//! stand side by side: rules and scorer, rules alone, scorer alone.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -41,6 +42,9 @@ pub(super) struct Arguments {
     /// One line a row as well, with score and rule ids: to FILE, or before the result
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     rows: Option<Option<PathBuf>>,
+    /// Judge every row as if it claimed this zone, from a role that may not write it: what moving a text gains
+    #[arg(long, value_name = "ZONE")]
+    claim: Option<String>,
     /// Probabilities that take the scorer's place, rows {"id", "file", "p"}: for leave-source-out figures
     #[arg(long, value_name = "FILE")]
     learned: Option<PathBuf>,
@@ -167,6 +171,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let guard = policy.guards.iter().find(|guard| guard.name == arguments.guard);
     let guard = guard.with_context(|| format!("the policy has no guard {}", arguments.guard))?;
     let learned = arguments.learned.as_deref().map(learned_rows).transpose()?;
+    let claim = arguments.claim.as_deref().map(|name| zone_named(name).context("--claim")).transpose()?;
+    let job = Job { policy: &policy, guard, learned, claim };
     let mut rows: Option<Box<dyn Write>> = match &arguments.rows {
         None => None,
         Some(None) => Some(Box::new(std::io::stdout().lock())),
@@ -176,7 +182,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut all = Vec::new();
     for path in &arguments.files {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let (judged, data) = file(path, &name, &policy, guard, learned.as_ref(), rows.as_deref_mut())?;
+        let (judged, data) = file(path, &name, &job, rows.as_deref_mut())?;
         let by_label = tallies(&judged, |row| row.label.clone());
         files.push(FileReport { file: name, n: judged.len(), by_label, data });
         all.extend(judged);
@@ -249,14 +255,29 @@ fn learned_rows(path: &Path) -> anyhow::Result<BTreeMap<(String, String), f32>> 
     Ok(out)
 }
 
+/// What every file is judged by.
+struct Job<'j> {
+    policy: &'j Policy,
+    guard: &'j GuardPolicy,
+    /// By file and id.
+    learned: Option<BTreeMap<(String, String), f32>>,
+    claim: Option<Zone>,
+}
+
+fn zone_named(name: &str) -> anyhow::Result<Zone> {
+    Zone::ALL.iter().copied().find(|zone| zone.as_str() == name).with_context(|| {
+        let known: Vec<&str> = Zone::ALL.iter().map(|zone| zone.as_str()).collect();
+        format!("unknown zone {name:?}, expected one of {}", known.join(", "))
+    })
+}
+
 fn file(
     path: &Path,
     name: &str,
-    policy: &Policy,
-    guard: &GuardPolicy,
-    learned: Option<&BTreeMap<(String, String), f32>>,
+    job: &Job<'_>,
     mut rows: Option<&mut (dyn Write + 'static)>,
 ) -> anyhow::Result<(Vec<Judged>, Option<DataReport>)> {
+    let Job { policy, guard, .. } = *job;
     let mut out = Vec::new();
     let mut data_report: Option<DataReport> = None;
     let budget = Budget { scan_bytes: policy.limits.max_scan_bytes, decoded_bytes: policy.limits.max_decoded_bytes };
@@ -266,19 +287,14 @@ fn file(
         }
         let place = || format!("{}: line {}", path.display(), number + 1);
         let row: Row = serde_json::from_str(line).with_context(place)?;
-        let zone = match row.zone.as_deref() {
-            None => Zone::User,
-            Some(name) => Zone::ALL.iter().copied().find(|zone| zone.as_str() == name).with_context(|| {
-                let known: Vec<&str> = Zone::ALL.iter().map(|zone| zone.as_str()).collect();
-                format!("{}: unknown zone {name:?}, expected one of {}", place(), known.join(", "))
-            })?,
-        };
+        let own = row.zone.as_deref().map_or(Ok(Zone::User), zone_named).with_context(place)?;
+        let zone = job.claim.unwrap_or(own);
         if !LABELS.iter().chain(&eval_data::LABELS).any(|label| *label == row.label) {
             let known: Vec<&str> = LABELS.iter().chain(&eval_data::LABELS).copied().collect();
             bail!("{}: unknown label {:?}, expected one of {}", place(), row.label, known.join(", "));
         }
         let mut report = policy.scanner.scan(&[Text { zone, text: &row.text }], budget);
-        if let Some(learned) = learned
+        if let Some(learned) = &job.learned
             && let Some(text) = report.texts.first_mut()
             && let Some(p) = learned.get(&(name.to_owned(), row.id.to_string()))
         {
@@ -294,8 +310,9 @@ fn file(
             let all = data_report.get_or_insert_default();
             all.add(&policy.scanner, &row.text, &row.label, &row.spans, &report);
         }
-        let trusted = zone == Zone::System;
-        let position = if matches!(zone, Zone::Tool | Zone::Document) { Position::History } else { Position::Current };
+        let trusted = zone == Zone::System && job.claim.is_none();
+        let past = matches!(zone, Zone::Tool | Zone::Document) || job.claim == Some(Zone::Assistant);
+        let position = if past { Position::History } else { Position::Current };
         let places = [Place { zone, position, is_key: false, trusted }];
         let judgement = judge(&policy.scanner, &[guard], RouteIndex(0), &places, report, Timestamp(0));
         let own = guard.injection.threshold(zone);
