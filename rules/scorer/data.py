@@ -199,7 +199,7 @@ def windows(n: int) -> list[tuple[int, int]]:
 
 
 class Matrix:
-    """Windows by features, values count / sqrt(max(tokens, 8))."""
+    """Windows by features, each feature that stands in a window once: 1 / sqrt(max(tokens, 8))."""
 
     def __init__(self, docs: list[Doc]):
         self.docs = docs
@@ -211,9 +211,9 @@ class Matrix:
             ids = np.searchsorted(self.vocab, what)
             for a, b in windows(len(d.tok)):
                 lo, hi = np.searchsorted(where, a), np.searchsorted(where, b)
-                unique, count = np.unique(ids[lo:hi], return_counts=True)
+                unique = np.unique(ids[lo:hi])
                 cols.append(unique)
-                vals.append(count / np.sqrt(max(b - a, 8)))
+                vals.append(np.full(len(unique), 1 / np.sqrt(max(b - a, 8))))
                 indptr.append(indptr[-1] + len(unique))
                 self.window_doc.append(i)
                 self.windows.append((a, b))

@@ -1,10 +1,13 @@
-"""Training text of the project's own, from templates: attacks and, above all, what looks like one.
+"""Training text of the project's own: attacks and, above all, what looks like one.
 
-`{a|b}` chooses, `<name>` takes a list of `phrases.yaml`. The choice is seeded: the same rows every time.
+It comes from templates (`phrases*.yaml`) and from the samples of the rules. In a template `{a|b}` chooses and `<name>`
+takes an entry of a list; `wrap` puts the text into one of a list's carriers. The choice is seeded: the same rows every
+time.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import random
 import re
@@ -13,6 +16,7 @@ import yaml
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SEED = 20261122
+BRACES = str.maketrans("⟦⟧", "{}")
 
 # Checked by the crate's tests against the tokens and probabilities in vectors.json.
 VECTORS = [
@@ -45,20 +49,50 @@ def _expand(template: str, lists: dict, rng: random.Random, depth: int = 0) -> s
     return re.sub(r"  +", " ", template.replace("\\n", "\n")).strip()
 
 
+def _files() -> list[dict]:
+    out = []
+    for name in ("phrases.yaml", "phrases-attack.yaml", "phrases-benign.yaml"):
+        with open(os.path.join(HERE, name), encoding="utf-8") as file:
+            out.append(yaml.safe_load(file))
+    return out
+
+
+def _samples() -> list[tuple[str, str, str, str]]:
+    """The samples of the rules: what matches is an attack, what does not is harmless."""
+    out = []
+    for pack in ("exfiltration", "hijack", "injection", "jailbreak", "leakage"):
+        for path in sorted(glob.glob(os.path.join(HERE, "..", pack, "*.yaml"))):
+            with open(path, encoding="utf-8") as file:
+                rule = yaml.safe_load(file)
+            zone = "tool" if pack in ("hijack", "exfiltration") else "user"
+            for key, label in (("match", "attack"), ("no_match", "benign")):
+                out += [(label, zone, "en", str(text)) for text in rule["tests"][key]]
+    return out
+
+
 def rows() -> list[tuple[str, str, str, str]]:
     """(label, zone, language, text), without repeats."""
-    with open(os.path.join(HERE, "phrases.yaml"), encoding="utf-8") as file:
-        phrases = yaml.safe_load(file)
+    files = _files()
     rng = random.Random(SEED)
-    lists = phrases["lists"]
+    lists = {name: values for file in files for name, values in file["lists"].items()}
     out, seen = [], set()
-    for group in phrases["groups"]:
-        for template in group["templates"]:
+
+    def add(label: str, zone: str, lang: str, text: str) -> None:
+        if text not in seen:
+            seen.add(text)
+            out.append((label, zone, lang, text))
+
+    for group in (group for file in files for group in file["groups"]):
+        templates = group["templates"]
+        for template in templates.splitlines() if isinstance(templates, str) else templates:
             for _ in range(group["each"]):
                 text = _expand(str(template), lists, rng)
                 if group.get("case") == "some" and rng.random() < 0.15:
                     text = text.upper()
-                if text not in seen:
-                    seen.add(text)
-                    out.append((group["label"], group.get("zone", "user"), group.get("lang", "en"), text))
+                if "wrap" in group:
+                    text = _expand(rng.choice(lists[group["wrap"]]), lists, rng).replace("CONTENT", text)
+                text = text.translate(BRACES)
+                add(group["label"], group.get("zone", "user"), group.get("lang", "en"), text)
+    for row in _samples():
+        add(*row)
     return out

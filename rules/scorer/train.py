@@ -1,6 +1,6 @@
 """Trains the learned scorer and writes weights, provenance and metrics beside itself.
 
-    python rules/scorer/train.py --corpora DIR [--normaliser 'target/release/bartizan normalise']
+    python rules/scorer/train.py --corpora DIR [--normaliser 'target/release/bartizan eval --normalise']
 
 Deterministic: no random choice is made but the seeded one of the synthetic text. Leave-source-out:
 each fold of data.FOLDS is scored by a model trained on the other folds only, without any row that
@@ -33,8 +33,8 @@ SMOOTH = 0.5
 MIN_DOCS = 2
 ROUNDS = 2
 NEGATIVE_WINDOWS = 3
-SYNTHETIC_WEIGHT = 1.0
-OPERATING_POINT = 0.003      # the share of left-out benign rows at which the probability is one half
+SYNTHETIC_WEIGHT = 8.0       # times the weight of other files of as many rows
+OPERATING_POINT = 0.004      # the share of left-out benign rows at which the probability is one half
 BUCKETS = 1 << 14            # of four slots each
 MAX_GRAMS = 45_000
 
@@ -87,7 +87,7 @@ def fit(m: data.Matrix, mask: np.ndarray, c: float = C):
             iw += [weights[i] / share] * len(chosen)
         labels, iw = np.array(labels), np.array(iw)
         iw[labels == 1] *= iw[labels == 0].sum() / iw[labels == 1].sum()
-        model = LogisticRegression(C=c, solver="liblinear", tol=1e-3, max_iter=300, random_state=1)
+        model = LogisticRegression(C=c, solver="liblinear", dual=True, tol=1e-3, max_iter=1000, random_state=1)
         model.fit(scaled[index], labels, sample_weight=iw / iw.mean())
         coefficients, bias = model.coef_.ravel(), float(model.intercept_[0])
     full = np.zeros(m.x.shape[1], np.float32)
@@ -229,7 +229,7 @@ def vectors(table, m, full, bias, slope, offset, normalise) -> list:
         for a, b in data.windows(len(doc.tok)):
             where, what = doc.grams
             lo, hi = np.searchsorted(where, a), np.searchsorted(where, b)
-            total = sum(float(values[index[int(h)]]) for h in what[lo:hi] if int(h) in index)
+            total = sum(float(values[index[int(h)]]) for h in np.unique(what[lo:hi]) if int(h) in index)
             best = max(best, total / math.sqrt(max(b - a, 8)) + bias)
         out.append({"text": text, "tokens": [int(t) for t in doc.tok],
                     "concepts": [list(c) for c in table.sequence(text, *tokens(text))],
@@ -280,7 +280,8 @@ def main() -> None:
     provenance = {"note": "Written by train.py. Figures in per cent; leave-source-out.",
                   "weights": info, "ideas": ideas, "rows": dict(sorted(counts.items())),
                   "parameters": {"c": C, "smooth": SMOOTH, "minDocs": MIN_DOCS, "rounds": ROUNDS,
-                                 "window": data.WINDOW, "step": data.STEP, "operatingPoint": OPERATING_POINT},
+                                 "window": data.WINDOW, "step": data.STEP, "operatingPoint": OPERATING_POINT,
+                                 "syntheticWeight": SYNTHETIC_WEIGHT, "maxGrams": MAX_GRAMS, "seed": synth.SEED},
                   "calibration": {"slope": slope, "offset": offset, "prior": prior}, "metrics": metrics}
     with open(os.path.join(HERE, "provenance.json"), "w", encoding="utf-8") as out:
         json.dump(provenance, out, ensure_ascii=False, indent=1)

@@ -3,12 +3,14 @@
 //! Tokens, hashes and features are bit for bit those of `rules/scorer/features.py`, which the trainer
 //! uses; `rules/scorer/vectors.json` holds both to it. A text is judged by windows of 96 tokens, step
 //! 32, so that one planted sentence counts the same in a long document; its score is the highest
-//! window's. Linear in the text: at most [`LOOK_BACK`] squared lookups a token, eight bytes of memory a
-//! token. Decides nothing.
+//! window's. A feature counts once in a window, however often it stands there: loops, tables and lists of
+//! macros repeat one harmless word until it would weigh like an attack. Linear in the text: at most
+//! [`LOOK_BACK`] squared lookups a token, some twenty bytes of memory a token. Decides nothing.
 //!
 //! Weakness, stated plainly: the weights stand in a table of 16-bit marks, so one unknown n-gram in
 //! about twenty thousand is taken for a known one.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// What the scorer makes of a text.
@@ -48,10 +50,11 @@ pub fn explain(normalised: &str, limit: usize) -> Vec<Part> {
     let (from, to) = tokens.bounds(block);
     let scale = model.unit / ((to - from).max(8) as f32).sqrt();
     let mut parts = Vec::new();
-    model.features(&tokens, |start, end, idea, weight| {
-        if end >= from && end < to {
+    let mut seen = BTreeSet::new();
+    model.features(&tokens, |start, end, idea, found| {
+        if end >= from && end < to && seen.insert(found.slot) {
             let span = tokens.start(start)..tokens.end(end);
-            parts.push(Part { span, weight: weight as f32 * scale, idea });
+            parts.push(Part { span, weight: found.units as f32 * scale, idea });
         }
     });
     parts.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()).then(a.span.start.cmp(&b.span.start)));
@@ -82,6 +85,36 @@ fn mix(mut h: u32) -> u32 {
 
 fn logistic(z: f32) -> f32 {
     1.0 / (1.0 + (-z).exp())
+}
+
+/// A feature that weighs something.
+#[derive(Clone, Copy)]
+struct Weight {
+    /// q times its own size, so that small weights keep their precision.
+    units: i32,
+    /// Its place in the table, below 2^17.
+    slot: u32,
+}
+
+/// In which block each feature stood last. A newcomer takes the place of another with the same low bits, which
+/// then counts twice should it come back: one repetition in twenty of a full window.
+struct Seen {
+    last: Vec<(u32, u32)>,
+}
+
+impl Seen {
+    fn with_room_for(tokens: usize) -> Seen {
+        Seen { last: vec![(u32::MAX, 0); (tokens * 4).next_power_of_two().clamp(64, 2048)] }
+    }
+
+    /// The first block in which the feature has not stood yet; notes that it stands in this one.
+    fn put(&mut self, slot: u32, block: usize) -> usize {
+        let at = slot as usize & (self.last.len() - 1);
+        let Some(last) = self.last.get_mut(at) else { return 0 };
+        let first = if last.0 == slot { last.1 as usize + 1 } else { 0 };
+        *last = (slot, block as u32);
+        first
+    }
 }
 
 /// A hit of the vocabulary: where its first token stands, which idea it is.
@@ -150,10 +183,10 @@ impl Model {
         })
     }
 
-    /// The weight of a feature in units: q times its own size, so that small weights keep their precision.
-    fn weight(&self, hash: u32) -> i32 {
+    /// The weight of a feature; `None`: it has none.
+    fn weight(&self, hash: u32) -> Option<Weight> {
         let bucket = (hash >> self.bucket_shift) as usize;
-        let Some(marks) = self.marks.get(bucket) else { return 0 };
+        let marks = self.marks.get(bucket)?;
         let mark = match hash & 0xFFFF {
             0 => 1,
             mark => u64::from(mark),
@@ -163,11 +196,11 @@ impl Model {
         let difference = u64::from_le_bytes(*marks) ^ (mark * ONES);
         let zero = difference.wrapping_sub(ONES) & !difference & (ONES << 15);
         if zero == 0 {
-            return 0;
+            return None;
         }
-        let slot = (zero.trailing_zeros() / 16) as usize;
-        let q = self.weights.get(bucket).and_then(|row| row.get(slot)).map_or(0, |&byte| i32::from(byte as i8));
-        q * q.abs()
+        let lane = (zero.trailing_zeros() / 16) as usize;
+        let q = i32::from(*self.weights.get(bucket)?.get(lane)? as i8);
+        Some(Weight { units: q * q.abs(), slot: (bucket * 4 + lane) as u32 })
     }
 
     fn idea(&self, key: u32) -> u16 {
@@ -241,11 +274,11 @@ impl Model {
     }
 
     /// Every feature that has a weight: first token, last token, whether of ideas, weight.
-    fn features(&self, tokens: &Tokens, mut take: impl FnMut(usize, usize, bool, i32)) {
+    fn features(&self, tokens: &Tokens, mut take: impl FnMut(usize, usize, bool, Weight)) {
         let (mut a, mut b) = (0u32, 0u32);
         for (at, &c) in tokens.hashes.iter().enumerate() {
-            let mut word = |first: usize, weight: i32| {
-                if weight != 0 {
+            let mut word = |first: usize, found: Option<Weight>| {
+                if let Some(weight) = found {
                     take(first, at, false, weight);
                 }
             };
@@ -262,9 +295,10 @@ impl Model {
         }
         let ideas = self.ideas(tokens);
         for (i, &(at, c)) in ideas.iter().enumerate() {
-            let mut idea = |first: u32, hash: u32| match self.weight(mix(hash)) {
-                0 => {}
-                weight => take(first as usize, at as usize, true, weight),
+            let mut idea = |first: u32, hash: u32| {
+                if let Some(weight) = self.weight(mix(hash)) {
+                    take(first as usize, at as usize, true, weight);
+                }
             };
             let c = u32::from(c);
             idea(at, 0xC000_0000 ^ c);
@@ -298,16 +332,20 @@ impl Model {
         if n == 0 || self.marks.is_empty() {
             return None;
         }
-        let mut blocks = vec![0i64; n.div_ceil(STEP)];
+        let blocks = n.div_ceil(STEP);
+        let mut sums = vec![0i64; blocks.saturating_sub(BLOCKS) + 1];
+        let mut seen = Seen::with_room_for(n);
         self.features(tokens, |_, end, _, weight| {
-            if let Some(sum) = blocks.get_mut(end / STEP) {
-                *sum += i64::from(weight);
+            let block = end / STEP;
+            // Windows that hold this block and not the one where the feature stood last.
+            let first = (block + 1).saturating_sub(BLOCKS).max(seen.put(weight.slot, block));
+            for sum in sums.get_mut(first..).unwrap_or_default().iter_mut().take((block + 1).saturating_sub(first)) {
+                *sum += i64::from(weight.units);
             }
         });
-        let windows = blocks.len().saturating_sub(BLOCKS) + 1;
-        (0..windows)
-            .map(|block| {
-                let sum: i64 = blocks.iter().skip(block).take(BLOCKS).sum();
+        sums.into_iter()
+            .enumerate()
+            .map(|(block, sum)| {
                 let (from, to) = tokens.bounds(block);
                 (sum as f32 * self.unit / ((to - from).max(8) as f32).sqrt() + self.offset, block)
             })
