@@ -52,6 +52,18 @@ mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, reg
 
 mesh-tools: $(MESH_TOOLS) ## kubectl, helm, etcd, registry and promtool into .cache
 
+# The module of an image names no path of the machine that built it, so that another machine's is the same.
+image: export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS = -C target-feature=+simd128 --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=/crates
+image: build ## the module as an OCI layout, with SBOM and checksums: target/image
+	$(call say,image)
+	@python3 integration/mesh/image.py $(MODULE) target/image
+
+release: ## VERSION=1.2.3 [REPOSITORY=host/path]: build, image, digest into chart and manifests
+	@[ -n "$(VERSION)" ] || { echo "make release VERSION=1.2.3 [REPOSITORY=registry.example.com/llm/bartizan]"; exit 2; }
+	@$(MAKE) --no-print-directory image
+	$(call say,release $(VERSION))
+	@python3 integration/mesh/release.py "$(VERSION)" target/image/digests.json --repository "$(REPOSITORY)"
+
 chart-schema: cli $(VENV_STAMP) ## the chart's values.schema.json, from the policy's schema
 	@PYTHONPATH=integration $(PYTHON) -m mesh.chart_schema
 

@@ -121,7 +121,7 @@ WRONG = {
     "an unknown key of the chart": (lambda v: v.update(imge={}), "imge"),
     "a word that is none": (lambda v: v.update(failStrategy="FAIL_OPEN"), "failStrategy"),
     "a tag for a digest": (lambda v: v["image"].update(digest="latest"), "digest"),
-    "no digest": (lambda v: v["image"].pop("digest"), "image.digest is not set"),
+    "no digest": (lambda v: v["image"].update(digest="sha256:" + "0" * 64), "image.digest is not set"),
     "no issuers": (lambda v: v["policy"].pop("authn"), "authn is empty"),
     "no ports at a sidecar": (lambda v: v["guards"]["llm"].pop("ports"), "ports"),
     "ports at a waypoint": (lambda v: v["guards"]["llm"].update(place="waypoint"), "ports"),
