@@ -57,10 +57,11 @@ def private_jwk(key: Key) -> dict:
 
 
 class Provider:
-    """The real OpenID provider. The first key signs; all are published. Keeps its port over restarts."""
+    """The real OpenID provider. The first key signs; all are published. Keeps its port over restarts. `clients`
+    are further clients by name, with the claims of their tokens."""
 
-    def __init__(self, keys: list[Key]):
-        self.port, self.folder = free_port(), run_folder("oidc")
+    def __init__(self, keys: list[Key], clients: dict[str, dict] | None = None):
+        self.port, self.folder, self.clients = free_port(), run_folder("oidc"), clients or {}
         self.start(keys)
 
     @property
@@ -72,20 +73,20 @@ class Provider:
         keyfile.write_text(json.dumps({"keys": [private_jwk(key) for key in keys]}))
         shutil.copy(Path(__file__).with_name("oidc.mjs"), _folder() / "oidc.mjs")
         log = self.folder / "oidc.log"
-        self.child = Child(["node", str(_folder() / "oidc.mjs"), str(self.port), str(keyfile)], log=log)
+        self.child = Child(["node", str(_folder() / "oidc.mjs"), str(self.port), str(keyfile), json.dumps(self.clients)], log=log)
         self.child.wait_until(lambda: b"listening" in log.read_bytes(), "the OpenID provider")
 
     def rotate(self, keys: list[Key]) -> None:
         self.stop()
         self.start(keys)
 
-    def token(self, resource: str = "urn:llm") -> str:
+    def token(self, resource: str = "urn:llm", client: str = CLIENT[0]) -> str:
         """A token by the client credentials grant (RFC 6749 section 4.4, RFC 8707)."""
         form = {"grant_type": "client_credentials", "scope": "llm", "resource": resource}
-        return self.post("/token", form)["access_token"]
+        return self.post("/token", form, client)["access_token"]
 
-    def post(self, path: str, form: dict) -> dict:
-        user, secret = (urllib.parse.quote_plus(part) for part in CLIENT)
+    def post(self, path: str, form: dict, client: str = CLIENT[0]) -> dict:
+        user, secret = (urllib.parse.quote_plus(part) for part in (client, CLIENT[1]))
         request = urllib.request.Request(self.issuer + path, urllib.parse.urlencode(form).encode())
         request.add_header("authorization", "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode())
         with urllib.request.urlopen(request, timeout=10) as reply:

@@ -28,8 +28,9 @@ def resource_name(plugin: dict) -> str:
     return f"extensions.istio.io/trafficextension/{meta['namespace']}.{meta['name']}~istio-translated-wasmplugin"
 
 
-def ecds(plugin: dict, document, version: str) -> str:
-    """The discovery response for a WasmPlugin whose `pluginConfig` is `document` (an object, or text as it is)."""
+def ecds(plugin: dict, document, version: str, module: Path = MODULE) -> str:
+    """The discovery response for a WasmPlugin whose `pluginConfig` is `document` (an object, or text as it is); the
+    agent has pulled the image to `module`."""
     spec = plugin["spec"]
     text = document if isinstance(document, str) else json.dumps(document, separators=(",", ":"))
     config = {
@@ -37,12 +38,22 @@ def ecds(plugin: dict, document, version: str) -> str:
         "root_id": spec["pluginName"],
         "failure_policy": FAILURE[spec["failStrategy"]],
         "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text},
-        "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": str(MODULE)}}},
+        "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": str(module)}}},
     }
     resource = {
         "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
         "name": resource_name(plugin),
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": config},
+    }
+    return json.dumps({"version_info": version, "resources": [resource]})
+
+
+def deny_all(plugin: dict, version: str) -> str:
+    """What the agent sends instead of a filter whose image it could not pull: an RBAC filter without a rule."""
+    resource = {
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": resource_name(plugin),
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC", "rules": {}},
     }
     return json.dumps({"version_info": version, "resources": [resource]})
 
