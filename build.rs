@@ -3,10 +3,28 @@
 //! A fault in a rule is a build error that names the file. The form and its checks are the crate's own
 //! (`src/scan/rulefile.rs`); patterns and samples are judged by the crate's tests and `bartizan rules test`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use sha2::{Digest, Sha256};
+
+#[allow(dead_code, missing_docs)]
+#[path = "src/scan/beginnings.rs"]
+mod beginnings;
+#[allow(dead_code, missing_docs)]
+#[path = "src/scan/compile.rs"]
+mod compile;
+#[allow(dead_code, missing_docs)]
+#[path = "src/scan/layout.rs"]
+mod layout;
+#[allow(dead_code, missing_docs)]
+#[path = "src/scan/lexicon.rs"]
+mod lexicon;
+#[allow(dead_code, missing_docs)]
+#[path = "src/scan/literals.rs"]
+mod literals;
 #[allow(dead_code, missing_docs)]
 #[path = "src/scan/normalise/mod.rs"]
 mod normalise;
@@ -19,13 +37,18 @@ mod rulefile;
 
 fn main() {
     println!("cargo:rerun-if-changed=rules");
+    println!("cargo:rerun-if-changed=src/scan/beginnings.rs");
+    println!("cargo:rerun-if-changed=src/scan/compile.rs");
+    println!("cargo:rerun-if-changed=src/scan/layout.rs");
+    println!("cargo:rerun-if-changed=src/scan/lexicon.rs");
+    println!("cargo:rerun-if-changed=src/scan/literals.rs");
     println!("cargo:rerun-if-changed=src/scan/normalise");
     println!("cargo:rerun-if-changed=src/scan/patterns.rs");
     println!("cargo:rerun-if-changed=src/scan/rulefile.rs");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("rules");
-    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("rules.json");
-    match bundle(&root) {
-        Ok(json) => fs::write(&out, json).unwrap_or_else(|error| fail(&[error.to_string()])),
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("rules.rs");
+    match bundle(&root).and_then(|bundle| source(&bundle)) {
+        Ok(source) => fs::write(&out, source).unwrap_or_else(|error| fail(&[error.to_string()])),
         Err(faults) => fail(&faults),
     }
 }
@@ -37,7 +60,7 @@ fn fail(faults: &[String]) {
     std::process::exit(1);
 }
 
-fn bundle(root: &Path) -> Result<String, Vec<String>> {
+fn bundle(root: &Path) -> Result<rulefile::Bundle, Vec<String>> {
     let tags: BTreeSet<String> = read(&root.join("TAGS"))?
         .lines()
         .map(|line| line.split('#').next().unwrap_or_default().trim())
@@ -57,7 +80,7 @@ fn bundle(root: &Path) -> Result<String, Vec<String>> {
         }
     }
     let bundle = bundler.finish().map_err(|more| faults.iter().cloned().chain(more).collect::<Vec<_>>())?;
-    if faults.is_empty() { serde_json::to_string(&bundle).map_err(|e| vec![e.to_string()]) } else { Err(faults) }
+    if faults.is_empty() { Ok(bundle) } else { Err(faults) }
 }
 
 /// `vocabulary.yaml` and every file of `vocabulary/`, in one.
@@ -89,4 +112,246 @@ fn rule_files(folder: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// The bundle as Rust: `src/scan/shipped.rs` takes it in.
+fn source(bundle: &rulefile::Bundle) -> Result<String, Vec<String>> {
+    let mut out = String::from("// Generated from rules/ by build.rs. Do not edit.\n\n");
+    let json = serde_json::to_string(bundle).map_err(|error| vec![error.to_string()])?;
+    let digest: String = Sha256::digest(json.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let _ = writeln!(out, "/// SHA-256 of the bundle.\npub(super) const DIGEST: &str = \"{digest}\";\n");
+    let mut words = Words::default();
+    let (mut rules, mut nears, mut patterns) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut owners, mut compiler) = (Vec::new(), compile::Compiler::default());
+    let mut base = 0;
+    for (at, rule) in bundle.rules.iter().enumerate() {
+        let group = |index: &u32| bundle.groups.get(*index as usize).map(Vec::as_slice).unwrap_or_default();
+        for word in rule.keywords.iter().flat_map(group) {
+            words.add(rule.raw, word, format!("Use::Keyword({at})"));
+        }
+        for near in &rule.near {
+            let place = nears.len();
+            nears.push(format!(
+                "ShippedNear {{ rule: {at}, within: {}, ordered: {}, groups: {}, base: {base} }}",
+                near.within,
+                near.ordered,
+                near.all.len()
+            ));
+            base += near.all.len();
+            for (slot, index) in near.all.iter().enumerate() {
+                group(index).iter().for_each(|word| words.add(false, word, format!("Use::Slot({place}, {slot})")));
+            }
+            for word in near.unless.iter().flat_map(group) {
+                words.add(false, word, format!("Use::Unless({place})"));
+            }
+        }
+        let first = patterns.len();
+        for pattern in &rule.patterns {
+            patterns.push(pattern.clone());
+            owners.push(at);
+            compiler
+                .add(pattern, rule.digits.is_some())
+                .map_err(|fault| vec![format!("{}: pattern '{pattern}': {fault}", rule.id)])?;
+        }
+        rules.push(shipped_rule(rule, first..patterns.len()));
+    }
+    words.disguised(&bundle.disguise);
+    table(&mut out, "Every rule, ordered by id", "RULES", "ShippedRule", &rules);
+    table(&mut out, "Every co-occurrence", "NEARS", "ShippedNear", &nears);
+    let _ = writeln!(out, "/// Places of all co-occurrences.\npub(super) const PLACES: usize = {base};\n");
+    numbers(&mut out, "By pattern: its rule", "OWNERS", "u16", owners);
+    programs(&mut out, compiler);
+    words.write(&mut out)?;
+    Ok(out)
+}
+
+fn shipped_rule(rule: &rulefile::BundledRule, patterns: std::ops::Range<usize>) -> String {
+    let variant = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
+    };
+    let kind = match (&*rule.pack, &rule.kind) {
+        ("pii", Some(kind)) => format!("Kind::Pii(PiiType::{})", variant(kind)),
+        ("secrets", _) => "Kind::Secret".into(),
+        _ => "Kind::Attack".into(),
+    };
+    let zones: Vec<String> = rule.scope.iter().map(|zone| format!("1 << Zone::{} as u8", variant(zone))).collect();
+    format!(
+        "ShippedRule {{ id: {:?}, title: {:?}, pack: Pack::{}, level: Level::{}, kind: {kind}, shadow: {}, raw: {}, \
+         zones: {}, digits: {}, patterns: {}..{}, window: {}, validate: {:?} }}",
+        rule.id,
+        rule.title,
+        variant(&rule.pack),
+        variant(&rule.level),
+        rule.shadow,
+        rule.raw,
+        if zones.is_empty() { "255".into() } else { zones.join(" | ") },
+        rule.digits.unwrap_or(0),
+        patterns.start,
+        patterns.end,
+        rule.window,
+        rule.validate.as_deref().unwrap_or_default(),
+    )
+}
+
+/// The patterns' programs, and the automaton of how they begin.
+fn programs(out: &mut String, mut compiler: compile::Compiler) {
+    use compile::Step;
+    let mut programs = Vec::new();
+    let mut firsts = Vec::new();
+    for program in 0..compiler.programs.len() {
+        firsts.push(compiler.first(program, 0));
+        let steps = compiler.programs.get(program).cloned().unwrap_or_default();
+        let ops = steps.iter().enumerate().map(|(pc, step)| match step {
+            Step::Literal(bytes) => format!("Op::Literal(&{bytes:?})"),
+            Step::Set(set) => format!("Op::Set({set})"),
+            Step::Span(set, min, max, greedy) => format!(
+                "Op::Span(Span {{ set: {set}, min: {min}, max: {max}, greedy: {greedy}, keeps: {}, next: {} }})",
+                compiler.keeps(program, pc),
+                compiler.first(program, pc + 1)
+            ),
+            Step::Split(first, second) => format!(
+                "Op::Split {{ first: {first}, second: {second}, firsts: [{}, {}] }}",
+                compiler.first(program, usize::from(*first)),
+                compiler.first(program, usize::from(*second))
+            ),
+            Step::Jump(to) => format!("Op::Jump({to})"),
+            Step::Look(look) => format!("Op::Look(Look::{look})"),
+            Step::Open => "Op::Open".into(),
+            Step::Close => "Op::Close".into(),
+            Step::Match => "Op::Match".into(),
+        });
+        programs.push(format!("&[{}]", ops.collect::<Vec<_>>().join(", ")));
+    }
+    let beginnings = compiler.beginnings();
+    table(out, "Every pattern", "PROGRAMS", "&[Op]", &programs);
+    numbers(out, "What each may begin with", "PROGRAM_FIRSTS", "u16", firsts);
+    let sets: Vec<String> = compiler
+        .sets
+        .iter()
+        .map(|(ascii, ranges)| format!("Set {{ ascii: {ascii:?}, ranges: &{ranges:?} }}"))
+        .collect();
+    table(out, "Sets of characters", "SETS", "Set", &sets);
+    let firsts: Vec<String> =
+        compiler.firsts.iter().map(|(bytes, end)| format!("First {{ bytes: {bytes:?}, end: {end} }}")).collect();
+    table(out, "What may come first", "FIRSTS", "First", &firsts);
+    numbers(out, "Classes of bytes", "BEGIN_CLASSES", "u8", beginnings.classes);
+    numbers(out, "Units of the automaton", "BEGIN_UNITS", "u32", beginnings.units);
+    numbers(out, "Where each list of patterns begins", "BEGIN_LISTS", "u16", beginnings.lists);
+    numbers(out, "Lists of patterns", "BEGIN_PATTERNS", "u16", beginnings.patterns);
+    numbers(out, "Lists by groups of digits", "BEGIN_GROUPS", "u16", beginnings.groups);
+    numbers(out, "Patterns that are looked for by themselves", "BROAD", "u16", beginnings.broad);
+    let _ = writeln!(
+        out,
+        "/// How patterns begin.\npub(super) static BEGINNINGS: Beginnings = Beginnings {{\n    classes: &BEGIN_CLASSES, \
+         units: &BEGIN_UNITS, roots: {:?}, lists: &BEGIN_LISTS, patterns: &BEGIN_PATTERNS, groups: &BEGIN_GROUPS,\n}};\n\
+         /// Sets and firsts.\npub(super) static TABLES: Tables = Tables {{ sets: &SETS, firsts: &FIRSTS }};\n",
+        beginnings.roots
+    );
+}
+
+fn table(out: &mut String, doc: &str, name: &str, of: &str, rows: &[String]) {
+    let _ = writeln!(out, "/// {doc}.\npub(super) static {name}: [{of}; {}] = [", rows.len());
+    for row in rows.chunks(if of.len() < 6 { 16 } else { 1 }) {
+        let _ = writeln!(out, "    {},", row.join(", "));
+    }
+    out.push_str("];\n\n");
+}
+
+fn numbers<N: ToString>(out: &mut String, doc: &str, name: &str, of: &str, rows: impl IntoIterator<Item = N>) {
+    let rows: Vec<String> = rows.into_iter().map(|number| number.to_string()).collect();
+    table(out, doc, name, of, &rows);
+}
+
+/// The words of both views, each with what it speaks for.
+#[derive(Default)]
+struct Words {
+    normalised: BTreeMap<String, Vec<String>>,
+    raw: BTreeMap<String, Vec<String>>,
+}
+
+impl Words {
+    fn add(&mut self, raw: bool, word: &str, purpose: String) {
+        let uses = if raw { &mut self.raw } else { &mut self.normalised }.entry(word.into()).or_default();
+        if !uses.contains(&purpose) {
+            uses.push(purpose);
+        }
+    }
+
+    /// Common words rotated, mirrored and reversed, where that is no word itself.
+    fn disguised(&mut self, disguise: &[String]) {
+        let common: BTreeSet<String> = disguise.iter().map(|word| normalise::to_string(word)).collect();
+        let spelled = |word: &str, letter: fn(u8) -> u8| word.bytes().map(|b| char::from(letter(b))).collect();
+        for word in common.iter().filter(|word| word.bytes().all(|b| b.is_ascii_lowercase())) {
+            let forms: [(String, &str); 3] = [
+                (spelled(word, |b| (b - b'a' + 13) % 26 + b'a'), "Use::Rotated"),
+                (spelled(word, |b| b'z' - (b - b'a')), "Use::Mirrored"),
+                (word.bytes().rev().map(char::from).collect(), "Use::Reversed"),
+            ];
+            for (form, purpose) in forms {
+                if !common.contains(&form) && !self.normalised.contains_key(&form) {
+                    self.add(false, &form, purpose.into());
+                }
+            }
+        }
+    }
+
+    fn write(&self, out: &mut String) -> Result<(), Vec<String>> {
+        let mut lists: BTreeMap<&Vec<String>, u16> = BTreeMap::new();
+        let (mut uses, mut ends) = (Vec::new(), vec![0usize]);
+        let mut list = |of| {
+            *lists.entry(of).or_insert_with(|| {
+                uses.extend(of.iter().cloned());
+                ends.push(uses.len());
+                (ends.len() - 2) as u16
+            })
+        };
+        let mut packed = Vec::new();
+        for (word, of) in &self.normalised {
+            if word.starts_with('*') {
+                return Err(vec![format!("keyword '{word}': an open start is not built")]);
+            }
+            let open_end = word.len() > 1 && word.ends_with('*');
+            let text = word.strip_suffix('*').filter(|_| open_end).unwrap_or(word);
+            let known = lexicon::Word {
+                uses: list(of),
+                bound_end: !open_end && text.chars().next_back().is_some_and(lexicon::is_bounded),
+                wide: text.chars().any(|c| matches!(c, '\u{80}'..='\u{dff}')),
+                phrase: text.contains(' '),
+                open_end,
+            };
+            packed.push((text, layout::packed(known)));
+        }
+        packed.sort_unstable();
+        // A word with and one without an open end may be spelled alike: they stand one after the other.
+        let texts: Vec<&str> = packed.iter().map(|(text, _)| *text).collect();
+        for (at, (text, bits)) in packed.iter_mut().enumerate() {
+            *bits |= if texts.get(at + 1) == Some(text) { lexicon::MORE } else { 0 };
+        }
+        let first = texts.iter().enumerate().filter(|(at, text)| *at == 0 || texts.get(at - 1) != Some(text));
+        let units = layout::words(first.map(|(at, word)| (word.as_bytes(), at as u32)));
+        let literals: Vec<(Vec<u8>, u16)> = self.raw.iter().map(|(w, of)| (w.clone().into_bytes(), list(of))).collect();
+        let layout = layout::literals(&literals);
+        numbers(out, "The table of normalised words", "UNITS", "u32", units);
+        numbers(out, "What is known of each", "WORDS", "u32", packed.iter().map(|(_, bits)| bits));
+        table(out, "What words speak for, list after list", "USES", "Use", &uses);
+        numbers(out, "Where each list begins", "USE_LISTS", "u16", ends);
+        numbers(out, "Filter of two bytes", "PAIRS", "u64", layout.pairs);
+        numbers(out, "Filter of three bytes", "TRIPLES", "u64", layout.triples);
+        numbers(out, "Buckets of raw keywords", "BUCKETS", "u16", layout.buckets);
+        let literal = |text: &[u8], triple: u32, offset: u8, uses: u16| {
+            format!("Literal {{ text: &{text:?}, triple: {triple}, offset: {offset}, uses: {uses} }}")
+        };
+        let list: Vec<String> = layout.list.iter().map(|(w, t, o, u)| literal(w, *t, *o, *u)).collect();
+        let short: Vec<String> = layout.short.iter().map(|(w, u)| literal(w, 0, 0, *u)).collect();
+        table(out, "Raw keywords", "LITERAL_LIST", "Literal", &list);
+        table(out, "Raw keywords of one or two bytes", "SHORT_LITERALS", "Literal", &short);
+        out.push_str(
+            "/// The words of the normalised view.\npub(super) static LEXICON: Lexicon = \
+             Lexicon { units: &UNITS, words: &WORDS };\n\
+             /// The keywords of the raw view.\npub(super) static LITERALS: Literals = Literals {\n    \
+             pairs: &PAIRS, triples: &TRIPLES, buckets: &BUCKETS, list: &LITERAL_LIST, short: &SHORT_LITERALS,\n};\n",
+        );
+        Ok(())
+    }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::config::document::{CustomRule, Level, Pack, PiiType, Zone};
+use crate::config::document::{CustomRule, Level, Pack, Zone};
 use crate::redact::validate::{Validator, validator};
 
 use super::near::{Near, Places};
 use super::patterns::{self, Pattern};
-use super::rulefile::{self, Bundle, BundledRule};
-use super::signatures::{Signatures, Use, Vocabulary};
+use super::program::Machine;
+use super::rulefile;
+use super::shipped::{self, LEXICON, LITERALS, NEARS, RULES, ShippedRule, Use};
+use super::signatures::{Signatures, Vocabulary};
 use super::{FaultAt, Kind, RuleCard, RuleFault, Selection, normalise};
 
 /// Findings of one rule in one pass over a text, for rules that only count once in a window.
@@ -18,28 +20,40 @@ const REPEATS: usize = 16;
 const MOST: usize = 8192;
 /// Weight of disguised words from which a reading of the whole text is worth its cost.
 const DISGUISED: usize = 3;
+/// Steps of patterns that a byte of text may cost; what is left is not searched, and the text reported as not complete.
+const WORK: usize = 256;
+/// Steps that any text may cost.
+const WORK_AT_LEAST: usize = 1 << 20;
+/// Bytes that are looked at together for digits.
+const BLOCK: usize = 32;
 
 /// A rule as the engine holds it.
 #[derive(Debug)]
 struct Rule {
     zones: u8,
     raw: bool,
-    patterns: Vec<Pattern>,
+    /// Shipped patterns, in `shipped::PROGRAMS`.
+    programs: Range<u16>,
+    /// The policy's own pattern.
+    own: Option<Pattern>,
     window: usize,
     digits: Option<usize>,
     validate: Option<Validator>,
 }
 
+/// In [`Engine::places`]: the rule is not in force.
+const OFF: u16 = u16::MAX;
+
 /// All rules in force.
 #[derive(Debug)]
 pub struct Engine {
     rules: Vec<Rule>,
-    nears: Vec<Near>,
-    places: usize,
-    normalised: Option<Signatures>,
-    raw: Option<Signatures>,
-    /// The fewest digits that any rule asks for.
-    digits: Option<usize>,
+    /// By shipped rule: its place in `rules`, or [`OFF`].
+    places: Vec<u16>,
+    /// The policy's own keywords.
+    own: Option<Signatures>,
+    /// Rules that runs of digits wake, by the fewest that do.
+    digits: Vec<(usize, u16)>,
 }
 
 /// A match in the text that was given.
@@ -64,6 +78,8 @@ pub struct Pass {
     pub reversed: bool,
     /// More was found than is listed.
     pub overrun: bool,
+    /// Steps that were taken, whatever the clock says.
+    pub work: usize,
 }
 
 /// Memory that passes share.
@@ -74,6 +90,29 @@ pub struct Scratch {
     /// By rule: 1 + the index of its last window.
     last: Vec<u32>,
     counts: Vec<u16>,
+    /// By program: where it may match.
+    candidates: Vec<Vec<u32>>,
+    machine: Machine,
+}
+
+/// The state of one text's trials.
+struct Trial<'t, 's> {
+    text: &'t str,
+    /// Steps that may be taken.
+    most: usize,
+    /// Where the next match may begin.
+    next: usize,
+    pass: &'s mut Pass,
+    scratch: &'s mut Scratch,
+}
+
+impl Scratch {
+    fn begin(&mut self) {
+        self.windows.clear();
+        self.places.begin();
+        self.last.fill(0);
+        self.counts.fill(0);
+    }
 }
 
 impl Engine {
@@ -81,166 +120,296 @@ impl Engine {
     ///
     /// # Errors
     /// Every fault of the selection.
-    pub fn compile(bundle: &Bundle, selection: &Selection<'_>) -> Result<(Engine, Vec<RuleCard>), Vec<RuleFault>> {
+    pub fn compile(selection: &Selection<'_>) -> Result<(Engine, Vec<RuleCard>), Vec<RuleFault>> {
         let mut faults = Vec::new();
-        let known: BTreeSet<&str> = bundle.rules.iter().map(|rule| rule.id.as_str()).collect();
+        let shipped = |id: &str| RULES.iter().any(|rule| rule.id == id);
         let custom_ids: BTreeSet<&str> = selection.custom.iter().filter_map(|rule| rule.id.as_deref()).collect();
         for (at, id) in selection.disable.iter().enumerate() {
-            if !known.contains(id.as_str()) && !custom_ids.contains(id.as_str()) {
+            if !shipped(id) && !custom_ids.contains(id.as_str()) {
                 faults.push(RuleFault { at: FaultAt::Disable(at), message: format!("no rule has the id {id}") });
             }
         }
         let mut building = Building::default();
-        let wanted = |rule: &&BundledRule| {
-            pack(&rule.pack).is_some_and(|pack| selection.packs.contains(&pack))
-                && !selection.disable.contains(&rule.id)
-        };
-        for rule in bundle.rules.iter().filter(wanted) {
-            building.shipped(rule, bundle);
+        for rule in &RULES {
+            let wanted = selection.packs.contains(&rule.pack) && !selection.disable.iter().any(|id| id == rule.id);
+            building.shipped(rule, wanted);
         }
         for (at, rule) in selection.custom.iter().enumerate() {
             let off = rule.id.as_ref().is_some_and(|id| selection.disable.contains(id));
-            building.custom(at, rule, off, &known, &mut faults);
+            building.custom(at, rule, off, &mut faults);
         }
-        if building.cards.len() > usize::from(u16::MAX) {
-            faults.push(RuleFault { at: FaultAt::Custom(0, "id"), message: "over 65535 rules".into() });
+        if building.cards.len() >= usize::from(OFF) {
+            faults.push(RuleFault { at: FaultAt::Custom(0, "id"), message: "over 65534 rules".into() });
         }
-        if faults.is_empty() { Ok(building.finish(&bundle.disguise)) } else { Err(faults) }
+        if faults.is_empty() { Ok(building.finish()) } else { Err(faults) }
     }
 
     /// Memory for passes.
     pub fn scratch(&self) -> Scratch {
         Scratch {
-            places: Places::new(self.places, self.nears.len()),
+            places: Places::new(shipped::PLACES, NEARS.len()),
             windows: Vec::new(),
             last: vec![0; self.rules.len()],
             counts: vec![0; self.rules.len()],
+            candidates: Vec::new(),
+            machine: Machine::default(),
         }
     }
 
     /// Passes the rules of the normalised view over normalised text.
     pub fn normalised(&self, text: &str, zone: Zone, scratch: &mut Scratch) -> Pass {
-        self.pass(self.normalised.as_ref(), None, text, zone, scratch)
+        let mut pass = Pass::default();
+        scratch.begin();
+        let mut disguised = [0usize; 3];
+        pass.work += LEXICON.each(text, |hit| {
+            let weight = if hit.end - hit.start >= 6 { 2 } else { 1 };
+            let word = hit.start..hit.end;
+            for purpose in shipped::uses(hit.uses) {
+                match *purpose {
+                    Use::Slot(at, group) => {
+                        let Some(near) = NEARS.get(usize::from(at)) else { continue };
+                        let rule = self.place(near.rule);
+                        if rule == OFF {
+                            continue;
+                        }
+                        let near = Near {
+                            within: usize::from(near.within),
+                            ordered: near.ordered,
+                            groups: near.groups,
+                            base: usize::from(near.base),
+                        };
+                        if let Some(span) = scratch.places.step(&near, usize::from(at), group, word.clone(), hit.wide)
+                            && self.looks_at(rule, zone)
+                        {
+                            take(rule, span, &mut scratch.counts, &mut pass);
+                        }
+                    }
+                    Use::Unless(at) => scratch.places.forbid(usize::from(at), word.clone()),
+                    Use::Keyword(rule) => self.keyword(self.place(rule), word.clone(), text, zone, scratch, &mut pass),
+                    Use::Rotated => disguised[0] += weight,
+                    Use::Mirrored => disguised[1] += weight,
+                    Use::Reversed => disguised[2] += weight,
+                }
+            }
+        });
+        if let Some(own) = &self.own {
+            own.each(text, |hit| {
+                for rule in hit.rules {
+                    self.keyword(*rule, hit.start..hit.end, text, zone, scratch, &mut pass);
+                }
+            });
+        }
+        [pass.rotated, pass.mirrored, pass.reversed] = disguised.map(|weight| weight >= DISGUISED);
+        self.windows(text, scratch, &mut pass);
+        pass
     }
 
     /// Passes the rules of the raw view over text as it came.
     pub fn raw(&self, text: &str, zone: Zone, scratch: &mut Scratch) -> Pass {
-        self.pass(self.raw.as_ref(), self.digits, text, zone, scratch)
+        let mut pass = Pass::default();
+        scratch.begin();
+        pass.work += LITERALS.each(text, |found| {
+            for purpose in shipped::uses(found.uses) {
+                if let Use::Keyword(rule) = *purpose {
+                    self.keyword(self.place(rule), found.start..found.end, text, zone, scratch, &mut pass);
+                }
+            }
+        });
+        self.digit_runs(text, zone, scratch, &mut pass);
+        self.windows(text, scratch, &mut pass);
+        pass
     }
 
-    fn pass(
-        &self,
-        signatures: Option<&Signatures>,
-        digits: Option<usize>,
-        text: &str,
-        zone: Zone,
-        scratch: &mut Scratch,
-    ) -> Pass {
-        let mut pass = Pass::default();
-        scratch.windows.clear();
-        scratch.places.begin();
-        scratch.last.fill(0);
-        scratch.counts.fill(0);
-        let mut disguised = [0usize; 3];
-        if let Some(signatures) = signatures {
-            signatures.each(text, |hit| {
-                let weight = if hit.end - hit.start >= 6 { 2 } else { 1 };
-                for purpose in hit.uses {
-                    match *purpose {
-                        Use::Slot(at, group) => {
-                            let Some(near) = self.nears.get(usize::from(at)) else { continue };
-                            let word = hit.start..hit.end;
-                            if let Some(span) = scratch.places.step(near, usize::from(at), group, word, hit.wide)
-                                && self.looks_at(near.rule, zone)
-                            {
-                                take(near.rule, span, &mut scratch.counts, &mut pass);
+    fn place(&self, shipped: u16) -> u16 {
+        self.places.get(usize::from(shipped)).copied().unwrap_or(OFF)
+    }
+
+    /// Tries the patterns in the windows that were opened.
+    fn windows(&self, text: &str, scratch: &mut Scratch, pass: &mut Pass) {
+        if scratch.windows.is_empty() {
+            return;
+        }
+        let mut windows = std::mem::take(&mut scratch.windows);
+        for (_, window) in &mut windows {
+            *window = floor(text, window.start)..floor(text, window.end.max(window.start));
+        }
+        windows.sort_unstable_by_key(|(rule, window)| (*rule, window.start));
+        windows.dedup_by(|(rule, window), (before, earlier)| {
+            let joins = rule == before && window.start <= earlier.end;
+            if joins {
+                earlier.end = earlier.end.max(window.end);
+            }
+            joins
+        });
+        for (at, window) in &windows {
+            if let Some(own) = self.rules.get(usize::from(*at)).and_then(|rule| rule.own.as_ref()) {
+                own.each(text, window.clone(), &mut |span| take(*at, span, &mut scratch.counts, pass));
+            }
+        }
+        self.candidates(text, &windows, scratch);
+        let mut trial = Trial { text, most: WORK * text.len() + WORK_AT_LEAST, next: 0, pass, scratch };
+        let mut candidates = std::mem::take(&mut trial.scratch.candidates);
+        for (program, starts) in (0..).zip(&mut candidates).filter(|(_, starts)| !starts.is_empty()) {
+            self.program(program, &windows, starts.iter().map(|start| *start as usize), &mut trial);
+            starts.clear();
+        }
+        trial.scratch.candidates = candidates;
+        for program in &shipped::BROAD {
+            let begins = shipped::PROGRAM_FIRSTS.get(usize::from(*program));
+            let Some(first) = begins.and_then(|at| shipped::FIRSTS.get(usize::from(*at))) else { continue };
+            let bytes = text.as_bytes();
+            for (_, window) in self.of(*program, &windows) {
+                trial.next = window.start;
+                let starts =
+                    window.clone().filter(|at| first.takes(bytes.get(*at).copied()) && text.is_char_boundary(*at));
+                self.program(*program, &[(self.owner(*program), window.clone())], starts, &mut trial);
+            }
+        }
+        pass.overrun |= scratch.machine.steps > WORK * text.len() + WORK_AT_LEAST;
+        pass.work += std::mem::take(&mut scratch.machine.steps);
+        scratch.windows = windows;
+    }
+
+    /// The rule of a program, or [`OFF`].
+    fn owner(&self, program: u16) -> u16 {
+        shipped::OWNERS.get(usize::from(program)).map_or(OFF, |rule| self.place(*rule))
+    }
+
+    /// The windows of a program's rule.
+    fn of<'w>(&self, program: u16, windows: &'w [(u16, Range<usize>)]) -> &'w [(u16, Range<usize>)] {
+        let rule = self.owner(program);
+        let from = windows.partition_point(|(of, _)| *of < rule);
+        let to = windows.partition_point(|(of, _)| *of <= rule);
+        windows.get(from..to).unwrap_or_default()
+    }
+
+    /// Where patterns may begin, for all windows in one walk.
+    fn candidates(&self, text: &str, windows: &[(u16, Range<usize>)], scratch: &mut Scratch) {
+        scratch.candidates.resize(shipped::PROGRAMS.len(), Vec::new());
+        let mut spans: Vec<Range<usize>> = windows
+            .iter()
+            .filter(|(rule, _)| self.rules.get(usize::from(*rule)).is_some_and(|rule| rule.digits.is_some()))
+            .map(|(_, window)| window.clone())
+            .collect();
+        spans.sort_unstable_by_key(|span| span.start);
+        // By rule: the window that was reached.
+        scratch.last.fill(u32::MAX);
+        for (at, (rule, _)) in windows.iter().enumerate().rev() {
+            if let Some(last) = scratch.last.get_mut(usize::from(*rule)) {
+                *last = at as u32;
+            }
+        }
+        let mut from = 0;
+        for span in spans {
+            for start in from.max(span.start)..span.end {
+                for program in shipped::BEGINNINGS.at(text.as_bytes(), start) {
+                    let rule = self.owner(*program);
+                    let Some(reached) = scratch.last.get_mut(usize::from(rule)) else { continue };
+                    while let Some((_, window)) = windows.get(*reached as usize).filter(|(of, _)| *of == rule) {
+                        if start < window.end {
+                            if window.start <= start {
+                                if let Some(starts) = scratch.candidates.get_mut(usize::from(*program)) {
+                                    starts.push(start as u32);
+                                }
                             }
+                            break;
                         }
-                        Use::Unless(at) => scratch.places.forbid(usize::from(at), hit.start..hit.end),
-                        Use::Keyword(rule) => {
-                            if self.looks_at(rule, zone) {
-                                self.keyword(rule, hit.start..hit.end, text, scratch, &mut pass);
-                            }
-                        }
-                        Use::Rotated => disguised[0] += weight,
-                        Use::Mirrored => disguised[1] += weight,
-                        Use::Reversed => disguised[2] += weight,
+                        *reached += 1;
                     }
                 }
-            });
+            }
+            from = from.max(span.end);
         }
-        if let Some(fewest) = digits {
-            self.digit_runs(text, fewest, zone, scratch, &mut pass);
+    }
+
+    /// Runs a program at these places, in order, those within a match before them left out.
+    fn program(
+        &self,
+        program: u16,
+        windows: &[(u16, Range<usize>)],
+        starts: impl Iterator<Item = usize>,
+        trial: &mut Trial<'_, '_>,
+    ) {
+        let at = self.owner(program);
+        let (Some(rule), Some(ops)) = (self.rules.get(usize::from(at)), shipped::PROGRAMS.get(usize::from(program)))
+        else {
+            return;
+        };
+        let mut windows = self.of(program, windows).iter();
+        let mut window = 0..0;
+        trial.next = 0;
+        for start in starts {
+            while start >= window.end {
+                let Some((_, next)) = windows.next() else { return };
+                window = next.clone();
+                trial.scratch.machine.enter(window.clone());
+                trial.next = window.start;
+            }
+            if start < trial.next || !trial.text.is_char_boundary(start) {
+                continue;
+            }
+            if trial.scratch.machine.steps > trial.most {
+                return;
+            }
+            let Some(found) = trial.scratch.machine.run(ops, &shipped::TABLES, trial.text, start) else { continue };
+            // A group may leave a border that the next match needs for itself.
+            trial.next = found.value.end.max(found.whole.start + 1);
+            let valid = |check: Validator| trial.text.get(found.value.clone()).is_some_and(check);
+            if !found.value.is_empty() && rule.validate.is_none_or(valid) {
+                if rule.raw {
+                    push(at, found.value, trial.pass);
+                } else {
+                    take(at, found.value, &mut trial.scratch.counts, trial.pass);
+                }
+            }
         }
-        [pass.rotated, pass.mirrored, pass.reversed] = disguised.map(|weight| weight >= DISGUISED);
-        let windows = std::mem::take(&mut scratch.windows);
-        for (rule, window) in &windows {
-            self.patterns(*rule, window.clone(), text, &mut scratch.counts, &mut pass);
-        }
-        scratch.windows = windows;
-        pass
     }
 
     fn looks_at(&self, rule: u16, zone: Zone) -> bool {
         self.rules.get(usize::from(rule)).is_some_and(|rule| rule.zones & bit(zone) != 0)
     }
 
-    fn keyword(&self, at: u16, word: Range<usize>, text: &str, scratch: &mut Scratch, pass: &mut Pass) {
-        let Some(rule) = self.rules.get(usize::from(at)) else { return };
-        if rule.patterns.is_empty() {
+    fn keyword(&self, at: u16, word: Range<usize>, text: &str, zone: Zone, scratch: &mut Scratch, pass: &mut Pass) {
+        let Some(rule) = self.rules.get(usize::from(at)).filter(|rule| rule.zones & bit(zone) != 0) else { return };
+        if rule.programs.is_empty() && rule.own.is_none() {
             return take(at, word, &mut scratch.counts, pass);
         }
         let window = word.start.saturating_sub(rule.window)..(word.end + rule.window).min(text.len());
         let Some(last) = scratch.last.get_mut(usize::from(at)) else { return };
         if let Some((_, open)) = (*last as usize).checked_sub(1).and_then(|i| scratch.windows.get_mut(i))
             && window.start <= open.end
+            && open.start <= window.end
         {
-            open.end = open.end.max(window.end);
+            *open = open.start.min(window.start)..open.end.max(window.end);
             return;
         }
         scratch.windows.push((at, window));
         *last = scratch.windows.len() as u32;
     }
 
-    fn patterns(&self, at: u16, window: Range<usize>, text: &str, counts: &mut [u16], pass: &mut Pass) {
-        let Some(rule) = self.rules.get(usize::from(at)) else { return };
-        let window = floor(text, window.start)..floor(text, window.end.max(window.start));
-        for pattern in &rule.patterns {
-            pattern.each(text, window.clone(), &mut |span| {
-                let valid = |check: Validator| text.get(span.clone()).is_some_and(check);
-                if rule.validate.is_none_or(valid) {
-                    if rule.raw {
-                        push(at, span, pass);
-                    } else {
-                        take(at, span, counts, pass);
-                    }
-                }
-            });
-        }
-    }
-
     /// Runs of digits with at most two other characters between each two.
-    fn digit_runs(&self, text: &str, fewest: usize, zone: Zone, scratch: &mut Scratch, pass: &mut Pass) {
+    fn digit_runs(&self, text: &str, zone: Zone, scratch: &mut Scratch, pass: &mut Pass) {
+        let Some(&(fewest, _)) = self.digits.first() else { return };
         let (mut start, mut last, mut count) = (0, 0, 0);
         let mut close = |start: usize, end: usize, count: usize| {
-            for (at, rule) in self.rules.iter().enumerate() {
-                if rule.digits.is_some_and(|least| count >= least) && rule.zones & bit(zone) != 0 {
-                    self.keyword(at as u16, start..end, text, scratch, pass);
-                }
+            for (_, rule) in self.digits.iter().take_while(|(least, _)| count >= *least) {
+                self.keyword(*rule, start..end, text, zone, scratch, pass);
             }
         };
-        for (at, byte) in text.bytes().enumerate() {
-            if !byte.is_ascii_digit() {
+        for (block, bytes) in text.as_bytes().chunks(BLOCK).enumerate() {
+            if !bytes.iter().fold(false, |any, byte| any | byte.is_ascii_digit()) {
                 continue;
             }
-            if count == 0 || at - last > 3 {
-                if count >= fewest {
-                    close(start, last + 1, count);
+            for at in bytes.iter().enumerate().filter(|(_, b)| b.is_ascii_digit()).map(|(at, _)| block * BLOCK + at) {
+                if count == 0 || at - last > 3 {
+                    if count >= fewest {
+                        close(start, last + 1, count);
+                    }
+                    (start, count) = (at, 0);
                 }
-                (start, count) = (at, 0);
+                count += 1;
+                last = at;
             }
-            count += 1;
-            last = at;
         }
         if count >= fewest {
             close(start, last + 1, count);
@@ -249,7 +418,7 @@ impl Engine {
 
     /// Memory of the automata, in bytes.
     pub fn memory(&self) -> usize {
-        self.normalised.iter().chain(&self.raw).map(Signatures::memory).sum()
+        self.own.as_ref().map_or(0, Signatures::memory)
     }
 }
 
@@ -286,63 +455,36 @@ const fn bit(zone: Zone) -> u8 {
 struct Building {
     rules: Vec<Rule>,
     cards: Vec<RuleCard>,
-    nears: Vec<Near>,
-    places: usize,
-    normalised: Vocabulary,
-    raw: Vocabulary,
+    places: Vec<u16>,
+    own: Vocabulary,
 }
 
 impl Building {
-    fn shipped(&mut self, rule: &BundledRule, bundle: &Bundle) {
-        let (Some(pack), Some(level)) = (pack(&rule.pack), level(&rule.level)) else { return };
-        let at = self.rules.len() as u16;
-        let group = |index: u32| bundle.groups.get(index as usize).map(Vec::as_slice).unwrap_or_default();
-        for word in rule.keywords.map(group).unwrap_or_default() {
-            self.word(rule.raw, word, Use::Keyword(at));
+    fn shipped(&mut self, rule: &ShippedRule, wanted: bool) {
+        self.places.push(if wanted { self.rules.len() as u16 } else { OFF });
+        if !wanted {
+            return;
         }
-        for near in &rule.near {
-            let place = self.nears.len() as u16;
-            self.nears.push(Near {
-                rule: at,
-                within: near.within as usize,
-                ordered: near.ordered,
-                groups: near.all.len() as u8,
-                base: self.places,
-            });
-            self.places += near.all.len();
-            for (slot, index) in near.all.iter().enumerate() {
-                for word in group(*index) {
-                    self.word(false, word, Use::Slot(place, slot as u8));
-                }
-            }
-            for word in near.unless.map(group).unwrap_or_default() {
-                self.word(false, word, Use::Unless(place));
-            }
-        }
-        let kind = match (pack, rule.kind.as_deref().and_then(pii_type)) {
-            (Pack::Pii, Some(kind)) => Kind::Pii(kind),
-            (Pack::Secrets, _) => Kind::Secret,
-            _ => Kind::Attack,
-        };
         self.rules.push(Rule {
-            zones: zones(rule.scope.iter().filter_map(|name| zone(name))),
+            zones: rule.zones,
             raw: rule.raw,
-            patterns: rule.patterns.iter().map(|pattern| Pattern::new(pattern)).collect(),
-            window: rule.window as usize,
-            digits: rule.digits.map(|digits| digits as usize),
-            validate: rule.validate.as_deref().and_then(validator),
+            programs: rule.patterns.clone(),
+            own: None,
+            window: usize::from(rule.window),
+            digits: Some(usize::from(rule.digits)).filter(|digits| *digits > 0),
+            validate: validator(rule.validate),
         });
         self.cards.push(RuleCard {
-            id: rule.id.clone(),
-            title: rule.title.clone(),
-            level,
-            pack,
-            kind,
+            id: rule.id.into(),
+            title: rule.title.into(),
+            level: rule.level,
+            pack: rule.pack,
+            kind: rule.kind,
             shadow: rule.shadow,
         });
     }
 
-    fn custom(&mut self, at: usize, rule: &CustomRule, off: bool, known: &BTreeSet<&str>, faults: &mut Vec<RuleFault>) {
+    fn custom(&mut self, at: usize, rule: &CustomRule, off: bool, faults: &mut Vec<RuleFault>) {
         let before = faults.len();
         let mut fault =
             |key: &'static str, message: String| faults.push(RuleFault { at: FaultAt::Custom(at, key), message });
@@ -350,7 +492,7 @@ impl Building {
         let number = id.strip_prefix("X-").unwrap_or_default();
         if number.is_empty() || number.len() > 9 || !number.bytes().all(|b| b.is_ascii_digit()) {
             fault("id", "expected X- and a number, for example X-1".into());
-        } else if known.contains(id) || self.cards.iter().any(|card| card.id == id) {
+        } else if RULES.iter().any(|rule| rule.id == id) || self.cards.iter().any(|card| card.id == id) {
             fault("id", format!("the id {id} is taken"));
         }
         if rule.title.as_deref().unwrap_or_default().trim().is_empty() {
@@ -380,12 +522,13 @@ impl Building {
         let pack = rule.pack.unwrap_or(Pack::Injection);
         let place = self.rules.len() as u16;
         for word in words {
-            self.word(false, &word, Use::Keyword(place));
+            self.own.add(&word, place);
         }
         self.rules.push(Rule {
             zones: zones(rule.scope.iter().flatten().copied()),
             raw: false,
-            patterns: rule.pattern.iter().map(|pattern| Pattern::new(pattern)).collect(),
+            programs: 0..0,
+            own: rule.pattern.as_deref().map(Pattern::new),
             window: rulefile::WINDOW as usize,
             digits: None,
             validate: None,
@@ -400,36 +543,11 @@ impl Building {
         });
     }
 
-    fn word(&mut self, raw: bool, word: &str, purpose: Use) {
-        if raw { self.raw.add(word, false, purpose) } else { self.normalised.add(word, true, purpose) }
-    }
-
-    fn finish(mut self, disguise: &[String]) -> (Engine, Vec<RuleCard>) {
-        let common: BTreeSet<String> = disguise.iter().map(|word| normalise::to_string(word)).collect();
-        let spelled =
-            |word: &str, letter: fn(u8) -> u8| -> String { word.bytes().map(|b| char::from(letter(b))).collect() };
-        for word in common.iter().filter(|word| word.bytes().all(|b| b.is_ascii_lowercase())) {
-            let forms = [
-                (spelled(word, rot13), Use::Rotated),
-                (spelled(word, atbash), Use::Mirrored),
-                (word.bytes().rev().map(char::from).collect(), Use::Reversed),
-            ];
-            for (form, purpose) in forms {
-                if !common.contains(&form) && !self.normalised.holds(&form) {
-                    self.normalised.add(&form, true, purpose);
-                }
-            }
-        }
-        let digits = self.rules.iter().filter_map(|rule| rule.digits).min();
-        let engine = Engine {
-            rules: self.rules,
-            nears: self.nears,
-            places: self.places,
-            normalised: self.normalised.build(false),
-            raw: self.raw.build(true),
-            digits,
-        };
-        (engine, self.cards)
+    fn finish(self) -> (Engine, Vec<RuleCard>) {
+        let with_digits = self.rules.iter().enumerate().filter_map(|(at, rule)| Some((rule.digits?, at as u16)));
+        let mut digits: Vec<(usize, u16)> = with_digits.collect();
+        digits.sort_unstable();
+        (Engine { rules: self.rules, places: self.places, own: self.own.build(), digits }, self.cards)
     }
 }
 
@@ -448,58 +566,4 @@ fn zones(named: impl Iterator<Item = Zone>) -> u8 {
         0 => u8::MAX,
         bits => bits,
     }
-}
-
-fn zone(name: &str) -> Option<Zone> {
-    Some(match name {
-        "system" => Zone::System,
-        "developer" => Zone::Developer,
-        "user" => Zone::User,
-        "assistant" => Zone::Assistant,
-        "tool" => Zone::Tool,
-        "document" => Zone::Document,
-        _ => return None,
-    })
-}
-
-fn pack(name: &str) -> Option<Pack> {
-    Some(match name {
-        "injection" => Pack::Injection,
-        "jailbreak" => Pack::Jailbreak,
-        "leakage" => Pack::Leakage,
-        "exfiltration" => Pack::Exfiltration,
-        "hijack" => Pack::Hijack,
-        "obfuscation" => Pack::Obfuscation,
-        "secrets" => Pack::Secrets,
-        "pii" => Pack::Pii,
-        _ => return None,
-    })
-}
-
-fn level(name: &str) -> Option<Level> {
-    Some(match name {
-        "informational" => Level::Informational,
-        "low" => Level::Low,
-        "medium" => Level::Medium,
-        "high" => Level::High,
-        "critical" => Level::Critical,
-        _ => return None,
-    })
-}
-
-fn pii_type(name: &str) -> Option<PiiType> {
-    Some(match name {
-        "email" => PiiType::Email,
-        "phone" => PiiType::Phone,
-        "creditCard" => PiiType::CreditCard,
-        "iban" => PiiType::Iban,
-        "usSsn" => PiiType::UsSsn,
-        "nationalId" => PiiType::NationalId,
-        "passport" => PiiType::Passport,
-        "ipAddress" => PiiType::IpAddress,
-        "macAddress" => PiiType::MacAddress,
-        "cryptoWallet" => PiiType::CryptoWallet,
-        "birthDate" => PiiType::BirthDate,
-        _ => return None,
-    })
 }

@@ -3,28 +3,34 @@
 //! A [`Scanner`] is compiled once per policy and is immutable. It decides nothing: the guard of the
 //! policy turns scores and findings into a verdict (`transaction`).
 
+mod beginnings;
+#[cfg(test)]
+mod compile;
 mod conversation;
 pub mod decode;
 mod engine;
+#[cfg(test)]
+mod layout;
+mod lexicon;
+mod literals;
 mod near;
 pub mod normalise;
 mod patterns;
+mod program;
 pub mod rulefile;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod samples;
 mod score;
 pub mod scorer;
+mod shipped;
 mod signatures;
 mod text;
 pub mod verdict;
 
 use std::ops::Range;
 
-use sha2::{Digest, Sha256};
-
 pub use conversation::VerdictMemory;
 use engine::Engine;
-use rulefile::Bundle;
 use text::Scan;
 
 use crate::config::document::{CustomRule, Level, Pack, PiiType, Zone};
@@ -142,15 +148,11 @@ pub struct Report {
     pub joints: Vec<(usize, Finding)>,
 }
 
-/// All shipped rules, as `build.rs` made them.
-static BUNDLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rules.json"));
-
 /// The compiled rules and the scorer.
 #[derive(Debug)]
 pub struct Scanner {
     cards: Vec<RuleCard>,
     engine: Engine,
-    digest: String,
     scorer: bool,
 }
 
@@ -161,16 +163,13 @@ impl Scanner {
     /// Every fault of the selection: an id that does not exist, a pattern that does not compile,
     /// matches the empty text or is over the size limit, a custom rule without keywords.
     pub fn compile(selection: &Selection<'_>) -> Result<Scanner, Vec<RuleFault>> {
-        // The bundle was written by the same code at build time; a test reads it.
-        let bundle: Bundle = serde_json::from_slice(BUNDLE).unwrap_or_default();
-        let (engine, cards) = Engine::compile(&bundle, selection)?;
-        let digest = Sha256::digest(BUNDLE).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Scanner { cards, engine, digest, scorer: selection.scorer })
+        let (engine, cards) = Engine::compile(selection)?;
+        Ok(Scanner { cards, engine, scorer: selection.scorer })
     }
 
     /// SHA-256 of the shipped bundle, in hex: the ruleset's version.
     pub fn digest(&self) -> &str {
-        &self.digest
+        shipped::DIGEST
     }
 
     /// The rules in force; [`RuleIndex`] counts into them.

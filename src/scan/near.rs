@@ -6,10 +6,8 @@ use std::ops::Range;
 const UNLESS: usize = 24;
 
 /// A co-occurrence as the engine holds it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Near {
-    /// The rule that it speaks for.
-    pub rule: u16,
     /// Largest extent in bytes.
     pub within: usize,
     /// Groups in order.

@@ -1,37 +1,12 @@
-//! One automaton over every word of every rule, and which rules a word speaks for.
+//! One automaton over the keywords of the policy's own rules, and which rules a word speaks for.
 //!
-//! Whole words: `word` stands between boundaries, `word*` and `*word` have an open end. Scripts that write no
-//! boundaries (Chinese, Japanese, Korean, Thai and neighbours) have none, and neither has a run of twenty and more
-//! letters, which is no word but a sentence without spaces.
+//! Words are what they are for the shipped rules (`lexicon`); here `*word`, with an open start, is one, too.
 
 use std::collections::HashMap;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-/// Letters in a row that are taken for a sentence without spaces.
-const GLUED: usize = 20;
-/// Shortest word that is looked for in such a run.
-const GLUED_WORD: usize = 3;
-
-/// Letters that a found word with an open end is prolonged by.
-const LONGEST_ENDING: usize = 24;
-
-/// What a word speaks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// Keyword of the rule with this index.
-    Keyword(u16),
-    /// A place in a co-occurrence: its index and the group's.
-    Slot(u16, u8),
-    /// Forbids the co-occurrence with this index.
-    Unless(u16),
-    /// A rotated word: text in rot13.
-    Rotated,
-    /// A mirrored word: text in atbash.
-    Mirrored,
-    /// A reversed word.
-    Reversed,
-}
+use super::lexicon::{GLUED, GLUED_WORD, is_bounded};
 
 /// A word found, with what it speaks for.
 #[derive(Clone, Copy, Debug)]
@@ -40,21 +15,17 @@ pub struct Hit<'w> {
     pub start: usize,
     /// Byte after the last one.
     pub end: usize,
-    /// What it speaks for.
-    pub uses: &'w [Use],
-    /// The word is in a script of two bytes a letter, or an Indic one: distances count half.
-    pub wide: bool,
+    /// The rules that it speaks for.
+    pub rules: &'w [u16],
 }
 
 #[derive(Debug)]
 struct Word {
-    uses: Vec<Use>,
+    rules: Vec<u16>,
     bound_start: bool,
     bound_end: bool,
     length: usize,
-    wide: bool,
     phrase: bool,
-    open_end: bool,
 }
 
 /// Collects words for an automaton.
@@ -66,23 +37,21 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Adds a word (`*` at an end: open) of a normalised rule; `bounded`: it stands between boundaries.
-    pub fn add(&mut self, word: &str, bounded: bool, purpose: Use) {
+    /// Adds a normalised word (`*` at an end: open) that speaks for a rule.
+    pub fn add(&mut self, word: &str, rule: u16) {
         let at = match self.known.get(word) {
             Some(at) => *at,
             None => {
                 let open_start = word.len() > 1 && word.starts_with('*');
                 let open_end = word.len() > 1 && word.ends_with('*');
                 let text = word.get(usize::from(open_start)..word.len() - usize::from(open_end)).unwrap_or(word);
-                let bound = |c: Option<char>, open: bool| bounded && !open && c.is_some_and(is_bounded);
+                let bound = |c: Option<char>, open: bool| !open && c.is_some_and(is_bounded);
                 self.words.push(Word {
-                    uses: Vec::new(),
+                    rules: Vec::new(),
                     bound_start: bound(text.chars().next(), open_start),
                     bound_end: bound(text.chars().next_back(), open_end),
                     length: text.len(),
-                    wide: text.chars().any(|c| matches!(c, '\u{80}'..='\u{dff}')),
                     phrase: text.contains(' '),
-                    open_end: open_end && bounded,
                 });
                 self.texts.push(text.into());
                 self.known.insert(word.into(), self.texts.len() - 1);
@@ -90,29 +59,21 @@ impl Vocabulary {
             }
         };
         if let Some(word) = self.words.get_mut(at)
-            && !word.uses.contains(&purpose)
+            && !word.rules.contains(&rule)
         {
-            word.uses.push(purpose);
+            word.rules.push(rule);
         }
     }
 
-    /// True for a word that was added, as it was spelled.
-    pub fn holds(&self, word: &str) -> bool {
-        self.known.contains_key(word)
-    }
-
-    /// Builds the automaton. `None` without words. The few words of the raw view (`any_case`) get a table of all
-    /// transitions, the many of the normalised view one that is a tenth as large and half as fast.
-    pub fn build(self, any_case: bool) -> Option<Signatures> {
+    /// Builds the automaton. `None` without words.
+    pub fn build(self) -> Option<Signatures> {
         if self.texts.is_empty() {
             return None;
         }
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
-            .kind(Some(if any_case { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA }))
-            .ascii_case_insensitive(any_case)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .prefilter(false)
-            .dense_depth(3)
             .build(&self.texts)
             .ok()?;
         Some(Signatures { automaton, words: self.words })
@@ -147,8 +108,7 @@ impl Signatures {
                     continue;
                 }
             }
-            let end = if word.open_end { word_end(text, end) } else { end };
-            take(Hit { start, end, uses: &word.uses, wide: word.wide });
+            take(Hit { start, end, rules: &word.rules });
         }
     }
 
@@ -173,25 +133,8 @@ fn after(text: &str, at: usize) -> Option<char> {
     }
 }
 
-/// The end of the word that goes on at `at`.
-fn word_end(text: &str, at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default().chars();
-    at + rest.take(LONGEST_ENDING).take_while(|c| is_bounded(*c)).map(char::len_utf8).sum::<usize>()
-}
-
 fn joins(c: Option<char>) -> bool {
     c.is_some_and(is_bounded)
-}
-
-/// A letter or digit of a script that writes word boundaries.
-fn is_bounded(c: char) -> bool {
-    if c.is_ascii() {
-        return c.is_ascii_alphanumeric();
-    }
-    let unbounded = matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1100}'..='\u{11ff}'
-        | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}');
-    // Indic vowel signs belong to the word.
-    !unbounded && (c.is_alphanumeric() || matches!(c, '\u{900}'..='\u{dff}'))
 }
 
 /// The run of ASCII letters around a place, looked at no further than is needed to call it glued.

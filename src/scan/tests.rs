@@ -13,12 +13,9 @@ fn scan(scanner: &Scanner, text: &str) -> TextReport {
 
 #[test]
 fn every_validator_that_a_rule_names_exists() {
-    let bundle: Bundle = serde_json::from_slice(BUNDLE).unwrap();
-    assert!(!bundle.rules.is_empty());
-    for rule in bundle.rules {
-        if let Some(name) = rule.validate {
-            assert!(crate::redact::validate::validator(&name).is_some(), "{}: {name}", rule.id);
-        }
+    assert!(!shipped::RULES.is_empty());
+    for rule in shipped::RULES.iter().filter(|rule| !rule.validate.is_empty()) {
+        assert!(crate::redact::validate::validator(rule.validate).is_some(), "{}: {}", rule.id, rule.validate);
     }
 }
 

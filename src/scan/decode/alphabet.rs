@@ -39,33 +39,45 @@ fn value(byte: u8) -> u8 {
 /// Finds the runs and decodes them.
 pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     let bytes = text.as_bytes();
-    let mut start = 0;
-    let mut line = 0;
-    for (at, byte) in bytes.iter().enumerate() {
+    let mut from = 0;
+    while let Some(start) = next_run(bytes, from) {
+        let end = run_end(bytes, start);
+        run(text, start..end, sink);
+        from = end + 1;
+    }
+    if let Some(open) = memchr::memmem::find(bytes, b"<~") {
+        ascii85(text, open, sink);
+    }
+}
+
+/// Where the next run of at least [`SHORTEST`] letters starts. Looks at the last letter of a window first, so that
+/// most bytes of ordinary text are never looked at.
+fn next_run(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut start = from;
+    loop {
+        let window = bytes.get(start..start + SHORTEST)?;
+        match window.iter().rposition(|byte| value(*byte) >= OTHER) {
+            Some(other) => start += other + 1,
+            None => return Some(start),
+        }
+    }
+}
+
+/// Where the run ends that starts here. A line break inside a long run is wrapping.
+fn run_end(bytes: &[u8], start: usize) -> usize {
+    let mut line = start;
+    for (at, byte) in bytes.iter().enumerate().skip(start) {
         let value = value(*byte);
         if value < OTHER {
             continue;
         }
-        if value == BREAK {
-            // A line break inside a long run is wrapping.
-            let wrapped = at - line >= WRAPPED || (at == line && at > start + WRAPPED);
-            line = at + 1;
-            if wrapped {
-                continue;
-            }
+        let wrapped = at - line >= WRAPPED || (at == line && at > start + WRAPPED);
+        if value != BREAK || !wrapped {
+            return at;
         }
-        if at - start >= SHORTEST {
-            run(text, start..at, sink);
-        }
-        start = at + 1;
-        line = start;
+        line = at + 1;
     }
-    if bytes.len() - start >= SHORTEST {
-        run(text, start..bytes.len(), sink);
-    }
-    if let Some(open) = text.find("<~") {
-        ascii85(text, open, sink);
-    }
+    bytes.len()
 }
 
 fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {

@@ -21,8 +21,46 @@ enum Family {
 pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     quoted_printable(text, sink);
     let bytes = text.as_bytes();
+    let mut from = 0;
+    while let Some(stretch) = next_stretch(bytes, from) {
+        from = stretch.end;
+        sequences(bytes, stretch, sink);
+    }
+    selectors(text, sink);
+}
+
+/// The shortest sequence: eight dots or dashes of Morse, each a code, and what parts them.
+const SHORTEST: usize = ENOUGH * 2 - 1;
+
+/// The next stretch of whole tokens in which nearly no letter stands that no code has. Looks at the end of a window
+/// first, so that most bytes of ordinary text are never looked at.
+fn next_stretch(bytes: &[u8], from: usize) -> Option<Range<usize>> {
+    let mut start = from;
+    loop {
+        let window = bytes.get(start..start + SHORTEST)?;
+        match window.iter().rposition(is_plain_letter) {
+            Some(letter) => start += letter + 1,
+            None => break,
+        }
+    }
+    let rest = bytes.get(start..).unwrap_or_default();
+    let end = start + rest.iter().position(is_plain_letter).unwrap_or(rest.len());
+    let tail = bytes.get(end..).unwrap_or_default();
+    let head = bytes.get(from..start).unwrap_or_default();
+    let left = head.iter().rev().take_while(|byte| is_code_byte(byte)).count();
+    Some(start - left..end + tail.iter().take_while(|byte| is_code_byte(byte)).count())
+}
+
+/// A letter that stands in no code: not of hex, nor the `x` before it.
+fn is_plain_letter(byte: &u8) -> bool {
+    byte.is_ascii_alphabetic() && !matches!(byte.to_ascii_lowercase(), b'a'..=b'f' | b'x')
+}
+
+/// The sequences of a stretch that begins and ends with whole tokens.
+fn sequences(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
+    let bytes = bytes.get(..stretch.end).unwrap_or_default();
     let mut open: Option<(Family, Range<usize>, Vec<u8>, usize)> = None;
-    let mut at = 0;
+    let mut at = stretch.start;
     while at < bytes.len() {
         let Some(start) = bytes.get(at..).and_then(|rest| rest.iter().position(is_code_byte)).map(|skip| at + skip)
         else {
@@ -57,7 +95,6 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
         }
     }
     close(open.take(), sink);
-    selectors(text, sink);
 }
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
@@ -209,7 +246,7 @@ fn quoted_printable(text: &str, sink: &mut Sink<'_>) {
         sink.bytes(start..end, "quotedPrintable", &out);
     };
     let mut at = 0;
-    while let Some(skip) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'=')) {
+    while let Some(skip) = bytes.get(at..).and_then(|rest| memchr::memchr(b'=', rest)) {
         at += skip;
         if escape(at).is_some() {
             if count > 0 && at - last > LINE {

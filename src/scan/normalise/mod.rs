@@ -14,6 +14,7 @@
 
 mod escapes;
 mod offsets;
+mod plain;
 mod separated;
 mod tables;
 
@@ -98,7 +99,9 @@ fn rounds(text: &str, lower: bool) -> Normalised {
         if !fold.offsets.is_identity(input.len()) {
             out.tables.push(fold.offsets);
         }
-        out.text = fold.out;
+        // Only whole characters were written.
+        out.text =
+            String::from_utf8(fold.out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         if !again {
             return out;
         }
@@ -149,14 +152,27 @@ pub fn leet(normalised: &str) -> Option<String> {
 /// Two signs of leetspeak that touch a letter.
 fn worth_a_look(text: &[u8]) -> bool {
     let letter = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_lowercase);
-    let signs = text.iter().enumerate().filter(|(_, b)| matches!(b, b'0'..=b'9' | b'@' | b'$'));
-    signs.filter(|(at, _)| letter(at.checked_sub(1)) || letter(Some(at + 1))).take(2).count() == 2
+    let sign = |byte: u8| byte.is_ascii_digit() | (byte == b'@') | (byte == b'$');
+    let mut found = 0;
+    for (block, bytes) in text.chunks(plain::BLOCK).enumerate() {
+        if !bytes.iter().fold(false, |any, byte| any | sign(*byte)) {
+            continue;
+        }
+        for at in bytes.iter().enumerate().filter(|(_, b)| sign(**b)).map(|(at, _)| block * plain::BLOCK + at) {
+            found += usize::from(letter(at.checked_sub(1)) || letter(Some(at + 1)));
+            if found == 2 {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// One round over a text.
 struct Fold<'t> {
     text: &'t str,
-    out: String,
+    /// UTF-8, a whole character at a time.
+    out: Vec<u8>,
     offsets: Offsets,
     seen: Marks,
     /// Lower-case foreign letters of the word that is being read.
@@ -174,7 +190,7 @@ impl<'t> Fold<'t> {
     fn run(text: &'t str, lower: bool) -> Self {
         let mut fold = Fold {
             text,
-            out: String::with_capacity(text.len() + text.len() / 16),
+            out: Vec::with_capacity(text.len() + text.len() / 16),
             offsets: Offsets::default(),
             seen: Marks::NONE,
             word: Vec::new(),
@@ -182,7 +198,7 @@ impl<'t> Fold<'t> {
             in_tags: false,
             again: false,
             lower,
-            fertile: text.bytes().any(|b| matches!(b, b'&' | b'\\' | b'%' | b'<')),
+            fertile: plain::is_fertile(text.as_bytes()),
         };
         let mut at = 0;
         for gap in separated::gaps(text) {
@@ -212,25 +228,17 @@ impl<'t> Fold<'t> {
     /// The fast loop: ASCII that only needs lower case and single spaces.
     fn plain(&mut self, at: usize, end: usize) -> usize {
         let bytes = self.text.as_bytes().get(at..end).unwrap_or_default();
-        let mut spaced = self.out.is_empty() || self.out.as_bytes().last() == Some(&b' ');
-        let length = bytes
-            .iter()
-            .take_while(|byte| {
-                let class = tables::CLASS.get(usize::from(**byte)).copied().unwrap_or(tables::SPECIAL);
-                let space = class == tables::SPACE;
-                let goes = class != tables::SPECIAL && !(space && spaced);
-                spaced = space;
-                goes
-            })
-            .count();
+        let spaced = self.out.last().is_none_or(|last| *last == b' ');
+        let length = plain::length(bytes, spaced);
         let Some(run) = bytes.get(..length).filter(|run| !run.is_empty()) else { return at };
         self.flush(run.first().is_some_and(u8::is_ascii_alphabetic));
         self.leave_tags(at);
         let start = self.out.len();
         let marks = std::mem::take(&mut self.pending);
-        let table = if self.lower { &tables::LOWER } else { &tables::KEPT };
-        let folded = |byte: &u8| char::from(table.get(usize::from(*byte)).copied().unwrap_or(b' '));
-        self.out.extend(run.iter().map(folded));
+        self.out.extend_from_slice(run);
+        if self.lower {
+            plain::fold(self.out.get_mut(start..).unwrap_or_default());
+        }
         if marks != Marks::NONE {
             self.offsets.note(at..at + 1, start, 1, true, marks);
             self.offsets.note(at + 1..at + length, start + 1, length - 1, true, Marks::NONE);
@@ -244,7 +252,7 @@ impl<'t> Fold<'t> {
     fn special(&mut self, at: usize) -> usize {
         let Some(c) = self.text.get(at..).and_then(|rest| rest.chars().next()) else { return self.text.len() };
         if c.is_ascii() {
-            let joins = !self.word.is_empty() || self.out.chars().next_back().is_some_and(char::is_alphanumeric);
+            let joins = !self.word.is_empty() || self.last().is_some_and(char::is_alphanumeric);
             return match escapes::read(self.text, at, joins) {
                 Some(escapes::Read::Char(c, used, marks)) => {
                     self.again = true;
@@ -317,9 +325,15 @@ impl<'t> Fold<'t> {
                 self.put(first.encode_utf8(&mut buffer), at..from, Marks::NONE);
             }
             self.offsets.note(from..end, self.out.len(), end - from, true, Marks::NONE);
-            self.out.push_str(self.text.get(from..end).unwrap_or_default());
+            self.out.extend_from_slice(self.text.as_bytes().get(from..end).unwrap_or_default());
         }
         end
+    }
+
+    /// The last character written.
+    fn last(&self) -> Option<char> {
+        let start = self.out.iter().rposition(|byte| byte & 0xc0 != 0x80)?;
+        std::str::from_utf8(self.out.get(start..)?).ok()?.chars().next()
     }
 
     fn left_out(&mut self, marks: Marks) {
@@ -381,8 +395,7 @@ impl<'t> Fold<'t> {
             return self.ascii(c, source, marks);
         }
         if is_noise(c) {
-            let on_latin =
-                self.out.as_bytes().last().is_some_and(u8::is_ascii_alphabetic) && source.len() == c.len_utf8();
+            let on_latin = self.out.last().is_some_and(u8::is_ascii_alphabetic) && source.len() == c.len_utf8();
             if on_latin {
                 self.left_out(Marks::COMBINING);
             }
@@ -453,7 +466,7 @@ impl<'t> Fold<'t> {
     }
 
     fn space(&mut self, source: Range<usize>, marks: Marks) {
-        if !self.out.is_empty() && self.out.as_bytes().last() != Some(&b' ') {
+        if !self.out.is_empty() && self.out.last() != Some(&b' ') {
             self.put(" ", source, marks);
         }
     }
@@ -463,7 +476,7 @@ impl<'t> Fold<'t> {
         self.seen = self.seen.with(marks);
         let single = text.chars().nth(1).is_none();
         self.offsets.note(source, self.out.len(), text.len(), single, marks);
-        self.out.push_str(text);
+        self.out.extend_from_slice(text.as_bytes());
     }
 
     /// Writes the foreign letters that were held back, folded when the word mixes scripts or could be Latin throughout.
@@ -473,7 +486,7 @@ impl<'t> Fold<'t> {
         }
         let mut word = std::mem::take(&mut self.word);
         let after = std::mem::take(&mut self.pending);
-        let mixed = latin_follows || self.out.as_bytes().last().is_some_and(u8::is_ascii_alphabetic);
+        let mixed = latin_follows || self.out.last().is_some_and(u8::is_ascii_alphabetic);
         let reading: fn(char) -> Option<char> = if mixed { tables::stand_in } else { tables::twin };
         let folds = word.iter().all(|(c, ..)| reading(*c).is_some());
         self.again |= folds && self.fertile;

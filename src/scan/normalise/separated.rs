@@ -19,15 +19,13 @@ const SHAPES: usize = 6;
 /// The gaps to leave out, in order; empty for almost any text.
 pub(super) fn gaps(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    if text.is_ascii() && !worth_it(text.as_bytes()) {
+    if !worth_it(text) {
         return found;
     }
     let mut sequence = Sequence::default();
     let mut token: Option<(usize, usize)> = None;
     for (at, c) in text.char_indices() {
-        let simple = c.is_ascii_alphabetic() || tables::is_steady(c) || tables::cyrillic(c).is_some();
-        if simple || c.is_alphanumeric() || is_mark(c) {
-            let letters = if simple { 1 } else { usize::from(!is_mark(c)) + usize::from(c.is_numeric()) };
+        if let Some(letters) = token_letters(c) {
             token = token.map_or(Some((at, letters)), |(start, count)| Some((start, count + letters)));
         } else if let Some((start, letters)) = token.take() {
             sequence.take(text, start..at, letters, &mut found);
@@ -44,21 +42,74 @@ fn is_mark(c: char) -> bool {
     !c.is_ascii() && is_combining_mark(c)
 }
 
-/// A quick look at ASCII text: five single letters in a row.
-fn worth_it(text: &[u8]) -> bool {
-    let (mut run, mut singles) = (0u32, 0u32);
-    for byte in text {
-        if byte.is_ascii_alphanumeric() {
-            run += 1;
-        } else if run > 0 {
-            singles = if run == 1 { singles + 1 } else { 0 };
-            if singles as usize >= ENOUGH {
-                return true;
+/// A quick look: five single letters in a row. Where two letters touch, no sequence goes on, so that ordinary text is
+/// looked at in a few places only.
+fn worth_it(text: &str) -> bool {
+    // Five letters with a byte between each two.
+    const LEAST: usize = ENOUGH * 2 - 1;
+    let bytes = text.as_bytes();
+    let letter = |byte: &u8| byte.is_ascii_alphanumeric();
+    let mut at = 0;
+    while let Some(window) = bytes.get(at..at + LEAST) {
+        // The last place in the window where two ASCII letters touch: no sequence reaches over it.
+        let pairs = window.iter().zip(window.iter().skip(1));
+        match pairs.rev().position(|(a, b)| letter(a) && letter(b)) {
+            Some(back) => at += LEAST - 1 - back,
+            None => {
+                let end = singles_end(bytes, at);
+                if is_sequence(text, at, end) {
+                    return true;
+                }
+                at = end;
             }
-            run = 0;
         }
     }
-    run == 1 && singles as usize + 1 >= ENOUGH
+    false
+}
+
+/// Where the next two ASCII letters touch: the first of them.
+fn singles_end(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    let pairs = rest.iter().zip(rest.iter().skip(1));
+    let pair = pairs.take_while(|(a, b)| !(a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric())).count();
+    if pair + 1 >= rest.len() { bytes.len() } else { from + pair + 1 }
+}
+
+/// Five tokens of one letter in a row somewhere in the stretch.
+fn is_sequence(text: &str, from: usize, to: usize) -> bool {
+    // The stretch may begin or end within a character's or a word's bytes.
+    let start = (0..=from).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let (mut letters, mut singles) = (0usize, 0usize);
+    for (at, c) in text.get(start..).unwrap_or_default().char_indices() {
+        if start + at >= to {
+            break;
+        }
+        let more = token_letters(c);
+        match more {
+            Some(more) => letters += more,
+            None if letters > 0 => {
+                singles = if letters == 1 { singles + 1 } else { 0 };
+                letters = 0;
+            }
+            None => {}
+        }
+        if singles + usize::from(letters == 1) >= ENOUGH {
+            return true;
+        }
+    }
+    false
+}
+
+/// How many letters of a token a character counts as; `None`: it parts tokens.
+fn token_letters(c: char) -> Option<usize> {
+    let simple = c.is_ascii_alphabetic() || tables::is_steady(c) || tables::cyrillic(c).is_some();
+    if simple {
+        Some(1)
+    } else if c.is_alphanumeric() || is_mark(c) {
+        Some(usize::from(!is_mark(c)) + usize::from(c.is_numeric()))
+    } else {
+        None
+    }
 }
 
 #[derive(Default)]

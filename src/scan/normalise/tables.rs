@@ -25,30 +25,6 @@ pub(super) static CLASS: [u8; 256] = {
     table
 };
 
-/// What each plain or space byte becomes.
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
-pub(super) static LOWER: [u8; 256] = {
-    let mut table = [0u8; 256];
-    let mut i = 0;
-    while i < 256 {
-        table[i] = if CLASS[i] == SPACE { b' ' } else { (i as u8).to_ascii_lowercase() };
-        i += 1;
-    }
-    table
-};
-
-/// The same with case, white space and `_` kept, since they mean something in what is encoded.
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
-pub(super) static KEPT: [u8; 256] = {
-    let mut table = [0u8; 256];
-    let mut i = 0;
-    while i < 256 {
-        table[i] = i as u8;
-        i += 1;
-    }
-    table
-};
-
 /// Characters without a glyph of their own: format controls, fillers, selectors.
 pub(super) fn is_invisible(c: char) -> bool {
     matches!(c,

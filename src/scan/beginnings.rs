@@ -1,0 +1,90 @@
+//! Which patterns are worth a try at a place of the text: one automaton over how they begin.
+//!
+//! Laid out at build time. At most ten bytes are looked at; with hundreds of patterns, few are left after three.
+
+/// Longest first group of digits that is told apart; longer ones count as this long.
+pub const FIRST_GROUP: u8 = 20;
+/// The same of the second.
+pub const SECOND_GROUP: u8 = 11;
+/// Kinds of bytes around groups of digits.
+pub const PARTS: u8 = 5;
+
+/// The kind of a byte around groups of digits.
+pub const fn parts(byte: u8) -> u8 {
+    match byte {
+        b' ' => 1,
+        b'-' => 2,
+        b'.' => 3,
+        b'/' => 4,
+        _ => 0,
+    }
+}
+
+/// The automaton: a double array over classes of bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginnings {
+    /// The class of each byte; 0: no pattern begins so.
+    pub classes: &'static [u8; 256],
+    /// Units: class in bits 0 to 7, 8: the end is reached, and above the base, or the list at the end.
+    pub units: &'static [u32],
+    /// The base at the start of the text, of a line, and elsewhere.
+    pub roots: [u32; 3],
+    /// Where each list begins.
+    pub lists: &'static [u16],
+    /// Patterns.
+    pub patterns: &'static [u16],
+    /// Lists of numbers: by what stands before, the first group's length, what follows it, the second group's length.
+    pub groups: &'static [u16],
+}
+
+impl Beginnings {
+    /// The patterns that may match here.
+    pub fn at(&self, bytes: &[u8], start: usize) -> &'static [u16] {
+        let [text, line, elsewhere] = self.roots;
+        let mut base = match start.checked_sub(1).map(|before| bytes.get(before)) {
+            None => text,
+            Some(Some(b'\n')) => line,
+            _ => elsewhere,
+        };
+        if base == elsewhere
+            && let Some(&[before, digit]) = bytes.get(start..).and_then(|rest| rest.first_chunk::<2>())
+            && digit.is_ascii_digit()
+            && !before.is_ascii_alphanumeric()
+        {
+            return self.number(bytes, start, before);
+        }
+        for &byte in bytes.get(start..).unwrap_or_default() {
+            let class = self.classes.get(usize::from(byte)).copied().unwrap_or(0);
+            let unit = self.units.get((base ^ u32::from(class)) as usize).copied().unwrap_or(0);
+            if class == 0 || unit & 0xff != u32::from(class) {
+                return &[];
+            }
+            base = unit >> 9;
+            if unit & 0x100 != 0 {
+                return self.list(base as usize);
+            }
+        }
+        &[]
+    }
+
+    /// The patterns for a number that a byte parts from what is before.
+    fn number(&self, bytes: &[u8], start: usize, before: u8) -> &'static [u16] {
+        let group = |from: usize, most: u8| {
+            let rest = bytes.get(from..).unwrap_or_default().iter();
+            rest.take(usize::from(most)).take_while(|byte| byte.is_ascii_digit()).count()
+        };
+        let first = group(start + 1, FIRST_GROUP);
+        let between = bytes.get(start + 1 + first).copied();
+        let second = group(start + 2 + first, SECOND_GROUP);
+        let kind = |byte: u8| usize::from(parts(byte));
+        let mut at = kind(before) * usize::from(FIRST_GROUP) + (first - 1);
+        at = at * usize::from(PARTS) + between.map_or(0, |byte| if byte.is_ascii_digit() { 0 } else { kind(byte) });
+        at = at * (usize::from(SECOND_GROUP) + 1) + second;
+        self.groups.get(at).map_or(&[], |list| self.list(usize::from(*list)))
+    }
+
+    fn list(&self, list: usize) -> &'static [u16] {
+        let (Some(&from), Some(&to)) = (self.lists.get(list), self.lists.get(list + 1)) else { return &[] };
+        self.patterns.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    }
+}

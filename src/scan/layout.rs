@@ -1,0 +1,171 @@
+//! How `build.rs` lays out the tables that the scanner reads. Never part of the module.
+
+use super::lexicon::{BASE, WHOLE, Word};
+use super::literals::{BUCKETS, FILTER, fold, hash};
+
+/// A word of the lexicon in 32 bits.
+pub fn packed(word: Word) -> u32 {
+    let flag = |on: bool, at: u32| u32::from(on) << at;
+    u32::from(word.uses)
+        | flag(word.bound_end, 16)
+        | flag(word.wide, 17)
+        | flag(word.phrase, 18)
+        | flag(word.open_end, 19)
+}
+
+/// Lays out a table of words, each with its number (below 2^24). No word is empty or has a zero byte.
+pub fn words<'w>(words: impl Iterator<Item = (&'w [u8], u32)>) -> Vec<u32> {
+    use std::collections::BTreeMap;
+
+    #[derive(Default)]
+    struct Node {
+        children: BTreeMap<u8, usize>,
+        number: Option<u32>,
+    }
+    let mut nodes = vec![Node::default()];
+    for (word, number) in words {
+        let mut at = 0;
+        for &byte in word {
+            let next = nodes.len();
+            let Some(node) = nodes.get_mut(at) else { return Vec::new() };
+            let known = *node.children.entry(byte).or_insert(next);
+            if known == next {
+                nodes.push(Node::default());
+            }
+            at = known;
+        }
+        if let Some(node) = nodes.get_mut(at) {
+            node.number = Some(number);
+        }
+    }
+    let mut units: Vec<u32> = vec![0];
+    let mut taken = vec![true];
+    let mut bases = std::collections::HashSet::new();
+    let mut lowest = 1usize;
+    let mut work = vec![(0usize, 0usize)];
+    while let Some((node, place)) = work.pop() {
+        let Some(node) = nodes.get(node) else { continue };
+        let mut labels: Vec<u8> = node.number.map(|_| 0).into_iter().chain(node.children.keys().copied()).collect();
+        labels.sort_unstable();
+        let Some(&first) = labels.first() else { continue };
+        while taken.get(lowest) == Some(&true) {
+            lowest += 1;
+        }
+        let free = |at: usize, taken: &[bool]| at != 0 && !taken.get(at).copied().unwrap_or(false);
+        let base = (lowest..)
+            .filter(|at| free(*at, &taken))
+            .map(|at| at ^ usize::from(first))
+            .find(|base| {
+                // A label alone says whose child a unit is, so that no two units may share a base.
+                !bases.contains(base) && labels.iter().all(|label| free(base ^ usize::from(*label), &taken))
+            })
+            .unwrap_or(0);
+        bases.insert(base);
+        for &label in &labels {
+            let at = base ^ usize::from(label);
+            if at >= units.len() {
+                units.resize(at + 1, 0);
+                taken.resize(at + 1, false);
+            }
+            if let (Some(slot), Some(unit)) = (taken.get_mut(at), units.get_mut(at)) {
+                *slot = true;
+                *unit = u32::from(label);
+            }
+            if label == 0 {
+                if let (Some(unit), Some(number)) = (units.get_mut(at), node.number) {
+                    *unit = number << 8;
+                }
+            } else if let Some(&child) = node.children.get(&label) {
+                work.push((child, at));
+            }
+        }
+        if let Some(unit) = units.get_mut(place) {
+            *unit |= (base as u32) << BASE | if node.number.is_some() { WHOLE } else { 0 };
+        }
+    }
+    units
+}
+
+/// The tables as `build.rs` writes them.
+#[derive(Debug)]
+pub struct LiteralTables {
+    /// See [`super::literals::Literals::pairs`].
+    pub pairs: Vec<u64>,
+    /// See [`super::literals::Literals::triples`].
+    pub triples: Vec<u64>,
+    /// See [`super::literals::Literals::buckets`].
+    pub buckets: Vec<u16>,
+    /// Word, three letters, their place, uses.
+    pub list: Vec<(Vec<u8>, u32, u8, u16)>,
+    /// Word, uses.
+    pub short: Vec<(Vec<u8>, u16)>,
+}
+
+/// Lays out the tables for words in lower case, each with its list of uses.
+pub fn literals(words: &[(Vec<u8>, u16)]) -> LiteralTables {
+    let mut pairs = vec![0u64; 1024];
+    let mut triples = vec![0u64; 128];
+    let mut pair = |first: u8, second: u8| {
+        let pair = u16::from_le_bytes([first, second]) | 0x2020;
+        if let Some(bits) = pairs.get_mut(usize::from(pair >> 6)) {
+            *bits |= 1 << (pair & 63);
+        }
+    };
+    let mut short = Vec::new();
+    let mut list = Vec::new();
+    for (word, uses) in words {
+        match word.as_slice() {
+            [] => {}
+            [only] => {
+                (0..=255).for_each(|next| pair(*only, next));
+                short.push((word.clone(), *uses));
+            }
+            [first, second] => {
+                pair(*first, *second);
+                short.push((word.clone(), *uses));
+            }
+            _ => {
+                let windows = word.windows(3).enumerate();
+                let Some((offset, &[a, b, c])) = windows
+                    .map(|(at, w)| (at, w.first_chunk::<3>()))
+                    .filter_map(|(at, w)| Some((at, w?)))
+                    .min_by_key(|(_, [a, b, c])| (frequency(*a) * frequency(*b), frequency(*c)))
+                else {
+                    continue;
+                };
+                pair(a, b);
+                let triple = fold(a, b, c);
+                let bit = hash(triple, FILTER);
+                if let Some(bits) = triples.get_mut((bit >> 6) as usize) {
+                    *bits |= 1 << (bit & 63);
+                }
+                list.push((word.clone(), triple, u8::try_from(offset).unwrap_or(0), *uses));
+            }
+        }
+    }
+    list.sort_by_key(|(_, triple, ..)| hash(*triple, BUCKETS));
+    let buckets = (0..=1u32 << BUCKETS)
+        .map(|bucket| list.iter().filter(|(_, triple, ..)| hash(*triple, BUCKETS) < bucket).count() as u16)
+        .collect();
+    LiteralTables { pairs, triples, buckets, list, short }
+}
+
+/// How common a byte is in ordinary text, roughly, in thousandths.
+pub fn frequency(byte: u8) -> u32 {
+    match byte.to_ascii_lowercase() {
+        b' ' => 180,
+        b'e' => 100,
+        b't' => 75,
+        b'a' | b'o' => 65,
+        b'i' | b'n' | b's' | b'r' | b'h' => 55,
+        b'l' | b'd' => 35,
+        b'c' | b'u' | b'm' => 25,
+        b'f' | b'g' | b'p' | b'w' | b'y' | b'b' => 17,
+        b'v' => 8,
+        b'k' => 6,
+        b'.' | b',' => 10,
+        b'0'..=b'9' => 10,
+        b'-' | b':' | b'/' => 6,
+        _ => 2,
+    }
+}
