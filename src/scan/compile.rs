@@ -503,15 +503,20 @@ impl Compiler {
 
     /// The lists of patterns for numbers, by their first groups of digits.
     fn numbers(&self, root: &State, lists: &mut BTreeMap<Vec<u16>, u32>, out: &mut Beginnings) {
-        let mut targets = Targets::new();
+        let (mut targets, mut going) = (Targets::new(), BTreeMap::new());
+        let alike: Vec<u8> = self.alike().iter().filter_map(|bytes| bytes.first().copied()).collect();
+        let others: Vec<u8> = alike.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect();
         let mut any = |state: &State, bytes: &mut dyn Iterator<Item = u8>| {
             let mut next: State = bytes.flat_map(|byte| self.advance(state, byte, &mut targets)).collect();
             next.sort_unstable();
             next.dedup();
             next
         };
-        let of = |kind: u8| (0..=255u8).filter(move |byte| !byte.is_ascii_alphanumeric() && parts(*byte) == kind);
-        let mut digits =
+        // The bytes that are told apart here need not be alike elsewhere.
+        let kinds: BTreeSet<u8> = alike.iter().copied().chain(*b" -./").collect();
+        let of =
+            |kind: u8| kinds.iter().copied().filter(move |byte| !byte.is_ascii_alphanumeric() && parts(*byte) == kind);
+        let digits =
             |mut state: State, count: u8, any: &mut dyn FnMut(&State, &mut dyn Iterator<Item = u8>) -> State| {
                 for _ in 0..count {
                     state = any(&state, &mut (b'0'..=b'9'));
@@ -524,16 +529,23 @@ impl Compiler {
                 let state = digits(parted.clone(), first, &mut any);
                 for between in 0..PARTS {
                     // Letters part groups, too, as any other byte.
-                    let mut bytes = (0..=255u8).filter(|byte| !byte.is_ascii_digit() && parts(*byte) == between);
+                    let mut bytes =
+                        kinds.iter().copied().filter(|byte| !byte.is_ascii_digit() && parts(*byte) == between);
                     let state = any(&state, &mut bytes);
                     for second in 0..=SECOND_GROUP {
                         let state = digits(state.clone(), second, &mut any);
-                        let ends = second < SECOND_GROUP;
-                        let mut bytes = (0..=255u8).filter(|byte| !byte.is_ascii_digit());
-                        let after = if ends { any(&state, &mut bytes) } else { state.clone() };
-                        // The text, too, may end here.
-                        let open = state.iter().filter(|(_, place)| *place == Place::Open);
-                        let mut patterns: Vec<u16> = after.iter().chain(open).map(|(program, _)| *program).collect();
+                        // Another digit would make the group longer.
+                        let goes_on = |(program, place): &(u16, Place)| {
+                            *place == Place::Open
+                                || second == SECOND_GROUP
+                                || others.iter().any(|byte| self.accepts(*program, *place, *byte).is_some())
+                        };
+                        let mut patterns: Vec<u16> = Vec::new();
+                        for place in state {
+                            if *going.entry((second == SECOND_GROUP, place)).or_insert_with(|| goes_on(&place)) {
+                                patterns.push(place.0);
+                            }
+                        }
                         patterns.sort_unstable();
                         patterns.dedup();
                         let next = out.lists.len() as u32 - 1;

@@ -307,10 +307,10 @@ impl Engine {
                     let Some(reached) = scratch.last.get_mut(usize::from(rule)) else { continue };
                     while let Some((_, window)) = windows.get(*reached as usize).filter(|(of, _)| *of == rule) {
                         if start < window.end {
-                            if window.start <= start {
-                                if let Some(starts) = scratch.candidates.get_mut(usize::from(*program)) {
-                                    starts.push(start as u32);
-                                }
+                            if window.start <= start
+                                && let Some(starts) = scratch.candidates.get_mut(usize::from(*program))
+                            {
+                                starts.push(start as u32);
                             }
                             break;
                         }

@@ -52,7 +52,8 @@ pub fn words<'w>(words: impl Iterator<Item = (&'w [u8], u32)>) -> Vec<u32> {
             lowest += 1;
         }
         let free = |at: usize, taken: &[bool]| at != 0 && !taken.get(at).copied().unwrap_or(false);
-        let base = (lowest..)
+        // Holes further back are rare, and dear to find.
+        let base = (lowest.max(taken.len().saturating_sub(1024))..)
             .filter(|at| free(*at, &taken))
             .map(|at| at ^ usize::from(first))
             .find(|base| {

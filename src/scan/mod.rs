@@ -15,6 +15,8 @@ mod lexicon;
 mod literals;
 mod near;
 pub mod normalise;
+#[cfg(test)]
+mod oracles;
 mod patterns;
 mod program;
 pub mod rulefile;
