@@ -84,6 +84,12 @@ reasons! {
     BodyDepth = "body.depth", 400;
     /// The body lacks a field the protocol requires, or one has the wrong type.
     BodyShape = "body.shape", 400;
+    /// A header of the Model Context Protocol stands there twice or does not say what the body says.
+    McpHeader = "mcp.header", 400;
+    /// A revision of the Model Context Protocol that is not known.
+    McpRevision = "mcp.revision", 400;
+    /// A session of the Model Context Protocol that is not this caller's. 404: clients then start a new one.
+    McpSession = "mcp.session", 404;
     /// The content type is not one the protocol reads.
     BodyContentType = "body.contentType", 415;
     /// The body is compressed.

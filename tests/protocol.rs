@@ -27,6 +27,7 @@ fn protocol(word: &str) -> Protocol {
         "anthropic" => Protocol::Anthropic,
         "ollama" => Protocol::Ollama,
         "tgi" => Protocol::Tgi,
+        "mcp" => Protocol::Mcp,
         _ => panic!("no protocol {word}"),
     }
 }
@@ -92,7 +93,17 @@ fn requests() {
 }
 
 /// Words of the API, and what the provider alone can read.
-const OPAQUE: [&str; 6] = ["/role", "/type", "/signature", "/encrypted_content", "/content/1/data", "/media_type"];
+const OPAQUE: [&str; 9] = [
+    "/jsonrpc",
+    "/method",
+    "/content/data",
+    "/role",
+    "/type",
+    "/signature",
+    "/encrypted_content",
+    "/content/1/data",
+    "/media_type",
+];
 
 /// Every string of every golden request is a segment, or a known key, or a parameter that `hidden` names.
 #[test]

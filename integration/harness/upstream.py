@@ -16,6 +16,8 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
+from . import providers
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -85,11 +87,14 @@ SSE_HEAD = ("head", 200, [(b"content-type", b"text/event-stream")])
 
 
 def default(seen: Seen) -> Iterator[tuple]:
-    """What an OpenAI-compatible server answers: a completion, or a stream of it."""
+    """What the provider whose path it is answers; else a chat completion, or a stream of it."""
     try:
         body = seen.json() if seen.body else {}
     except ValueError:
         body = {}
+    provider = providers.PATHS.get(seen.path.split(b"?")[0].decode("latin-1"))
+    if provider and isinstance(body, dict):
+        return provider(body)
     if seen.path.split(b"?")[0].endswith(b"/models"):
         return whole({"object": "list", "data": [{"id": "smollm2", "object": "model", "owned_by": "scripted"}]})
     if not isinstance(body, dict):

@@ -268,6 +268,8 @@ choice! {
         Images = "images",
         /// OpenAI's speech, made from a text.
         Audio = "audio",
+        /// Everything of a Model Context Protocol server; `tools` says which of its tools, prompts and resources.
+        Mcp = "mcp",
     }
 }
 
@@ -585,6 +587,9 @@ pub enum Protocol {
     Ollama,
     /// Hugging Face's text-generation-inference: `generate` and `generate_stream`. Its OpenAI-compatible paths are `openai`.
     Tgi,
+    /// The Model Context Protocol over Streamable HTTP. `tools.allow` names tools, prompts (`prompt:NAME`) and resources
+    /// (`resource:URI`); the model is `default`.
+    Mcp,
     /// Any JSON body, by JSON Pointers.
     Generic(Generic),
 }

@@ -175,6 +175,7 @@ fn protocol(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<Protocol
         document::Protocol::Anthropic => Some(Protocol::Anthropic),
         document::Protocol::Ollama => Some(Protocol::Ollama),
         document::Protocol::Tgi => Some(Protocol::Tgi),
+        document::Protocol::Mcp => Some(Protocol::Mcp),
         document::Protocol::Generic(generic) => {
             let at = at.key("protocol").key("generic");
             Some(Protocol::Generic(compile_generic(generic, &at, errors)))
@@ -237,8 +238,10 @@ fn operation(
         errors.push(&at.key("operation"), message);
         return None;
     }
-    if matches!(protocol, Protocol::Generic(_)) {
-        return Some(Operations::One(Operation::Generate));
+    match protocol {
+        Protocol::Generic(_) => return Some(Operations::One(Operation::Generate)),
+        Protocol::Mcp => return Some(Operations::One(Operation::Mcp)),
+        _ => {}
     }
     let path = matches?.as_str().trim_end_matches('/');
     // The longest name that fits: `/chat/completions` is no `/completions`.

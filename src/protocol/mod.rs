@@ -10,6 +10,7 @@ pub mod frames;
 mod generic;
 pub mod json;
 pub mod keys;
+pub mod mcp;
 mod ollama;
 mod openai;
 pub mod reply;
@@ -34,6 +35,8 @@ pub enum Protocol {
     Ollama,
     /// Hugging Face's text-generation-inference.
     Tgi,
+    /// The Model Context Protocol over Streamable HTTP.
+    Mcp,
     /// Any JSON body, by JSON Pointers.
     Generic(GenericSpec),
 }
@@ -141,6 +144,7 @@ impl Protocol {
             Protocol::Anthropic => "anthropic",
             Protocol::Ollama => "ollama",
             Protocol::Tgi => "tgi",
+            Protocol::Mcp => "mcp",
             Protocol::Generic(_) => "generic",
         }
     }
@@ -182,6 +186,7 @@ impl Protocol {
                 ("generate_stream", Operation::Generate),
                 ("info", Operation::Models),
             ],
+            Protocol::Mcp => &[("mcp", Operation::Mcp)],
             Protocol::Generic(_) => &[],
         }
     }
@@ -190,13 +195,41 @@ impl Protocol {
     pub fn methods(&self, operation: Operation) -> &'static [&'static str] {
         match operation {
             Operation::Models => &["GET", "HEAD"],
+            // GET opens the server's own stream, DELETE ends a session.
+            Operation::Mcp => &["POST", "GET", "DELETE"],
             _ => &["POST"],
         }
     }
 
     /// True when a request of this operation has a body that is read.
-    pub const fn reads_body(&self, operation: Operation) -> bool {
-        !matches!(operation, Operation::Models)
+    pub fn reads_body(&self, operation: Operation, method: &str) -> bool {
+        match operation {
+            Operation::Models => false,
+            Operation::Mcp => method == "POST",
+            _ => true,
+        }
+    }
+
+    /// What the headers say of the body, where the protocol has such headers.
+    ///
+    /// # Errors
+    /// [`Reason::McpHeader`] or [`Reason::McpRevision`].
+    pub fn claims<'h>(
+        &self,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+    ) -> Result<Option<mcp::Claims>, Denial> {
+        match self {
+            Protocol::Mcp => mcp::Claims::read(headers).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The id that an answer to this request must carry, as JSON.
+    pub fn request_id(&self, body: &Json<'_>) -> Option<String> {
+        match self {
+            Protocol::Mcp => mcp::id(body),
+            _ => None,
+        }
     }
 
     /// Takes a body apart.
@@ -209,6 +242,7 @@ impl Protocol {
             (Protocol::Anthropic, Operation::Chat | Operation::CountTokens) => anthropic::read(operation, body),
             (Protocol::Ollama, _) => ollama::read(operation, body),
             (Protocol::Tgi, _) => tgi::read(body),
+            (Protocol::Mcp, _) => mcp::read(body),
             (Protocol::Generic(spec), Operation::Generate | Operation::Chat) => spec.read(body),
             // `config` refuses these pairs; a body for the list of models is refused here.
             _ => Err(Reason::BodyShape.into()),
@@ -223,13 +257,14 @@ impl Protocol {
         }
     }
 
-    /// A refusal in the protocol's own words.
-    pub fn refuse(&self, denial: &Denial) -> Refusal {
+    /// A refusal in the protocol's own words. `id` is the request's, where it had one.
+    pub fn refuse(&self, denial: &Denial, id: Option<&str>) -> Refusal {
         let body = match self {
             Protocol::Openai => openai::error_body(denial),
             Protocol::Anthropic => anthropic::error_body(denial),
             Protocol::Ollama => ollama::error_body(denial),
             Protocol::Tgi => tgi::error_body(denial),
+            Protocol::Mcp => mcp::error_body(denial, id),
             Protocol::Generic(_) => generic::error_body(denial),
         };
         Refusal { status: denial.status(), content_type: "application/json", body }
@@ -266,6 +301,9 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         Reason::BodyDuplicateKey => "A JSON object in the request body holds the same key twice.",
         Reason::BodyDepth => "The request body is nested too deep.",
         Reason::BodyShape => "The request body does not have the form this API takes.",
+        Reason::McpHeader => "A header of the request does not say what its body says.",
+        Reason::McpRevision => "This revision of the Model Context Protocol is not known here.",
+        Reason::McpSession => "This session is not known here. Start a new one.",
         Reason::BodyContentType => "This API takes application/json in UTF-8.",
         Reason::BodyEncoding => "This API takes no compressed request bodies.",
         Reason::BodyUnscanned => "The request holds content of a kind that is not allowed here.",

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::frames::Framing;
-use super::{Json, Path, Protocol, UnscannedKind, anthropic, ollama, openai, tgi};
+use super::{Json, Path, Protocol, UnscannedKind, anthropic, mcp, ollama, openai, tgi};
 use crate::config::document::Operation;
 
 mod usage;
@@ -180,6 +180,8 @@ enum Wire {
     OllamaGenerate,
     /// Text-generation-inference.
     Tgi,
+    /// A Model Context Protocol server's messages.
+    Mcp,
     /// Not known: every string is a text of its own.
     Unknown,
 }
@@ -194,13 +196,14 @@ impl Wire {
             (Protocol::Ollama, Operation::Chat) => Wire::Ollama,
             (Protocol::Ollama, Operation::Generate) => Wire::OllamaGenerate,
             (Protocol::Tgi, _) => Wire::Tgi,
+            (Protocol::Mcp, _) => Wire::Mcp,
             _ => Wire::Unknown,
         }
     }
 
     /// A call comes whole in one event: what an event says of calls is forgotten with the next.
     fn calls_come_whole(self) -> bool {
-        matches!(self, Wire::Ollama)
+        matches!(self, Wire::Ollama | Wire::Mcp)
     }
 
     /// Blocks or items open and close one by one; else choices do.
@@ -234,6 +237,8 @@ pub(super) struct Facts {
     pub(super) reasoning: Option<&'static str>,
     /// The responses API: the last event's number, and the type and item id of each channel's deltas.
     pub(super) sequence: u64,
+    /// JSON-RPC: the id of the message read last, as JSON.
+    pub(super) rpc_id: Option<String>,
     pub(super) channels: BTreeMap<Channel, (String, String)>,
 }
 
@@ -330,7 +335,7 @@ impl Stream {
             Wire::Ollama => ollama::extra(&self.facts, channel, text, true),
             Wire::OllamaGenerate => ollama::extra(&self.facts, channel, text, false),
             Wire::Tgi => tgi::extra(text),
-            Wire::Unknown => Vec::new(),
+            Wire::Mcp | Wire::Unknown => Vec::new(),
         }
     }
 
@@ -347,6 +352,7 @@ impl Stream {
             Wire::Ollama => ollama::close(&self.facts, true),
             Wire::OllamaGenerate => ollama::close(&self.facts, false),
             Wire::Tgi => tgi::close(),
+            Wire::Mcp => mcp::close(&self.facts),
             Wire::Unknown => Vec::new(),
         }
     }
@@ -382,6 +388,9 @@ impl Stream {
         }
         self.seen.started = true;
         facts.created_at = text("created_at").or(facts.created_at.take());
+        if self.wire == Wire::Mcp {
+            facts.rpc_id = mcp::id(data);
+        }
         facts.sequence = field("sequence_number").and_then(Json::as_u64).unwrap_or(facts.sequence);
         for one in &parts.texts {
             if one.channel.kind == TextKind::Reasoning {
@@ -447,6 +456,7 @@ impl Walk {
             Wire::Messages => anthropic::reply::read(self, json),
             Wire::Ollama | Wire::OllamaGenerate => ollama::read_reply(self, json),
             Wire::Tgi => tgi::read_reply(self, json),
+            Wire::Mcp => mcp::read_reply(self, json),
             Wire::Unknown => self.others(&Path::default(), json),
         }
     }

@@ -7,7 +7,7 @@ use super::body::{Reader, Spot};
 use super::frames::{Frame, Framing};
 use super::reply::{Channel, End, TextKind, Usage, Walk};
 use super::{Exchange, Json, OutputCap, Path, message};
-use crate::reason::{Denial, Reason};
+use crate::reason::Denial;
 
 pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
     let mut reader = Reader::new(body);
@@ -35,13 +35,16 @@ pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
     reader.finish()
 }
 
-/// `{"error","error_type"}`.
+/// `{"error","error_type"}`. The types are the server's own; for what only a proxy refuses it has none, and
+/// its SDK then raises by the status.
 pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
-    let kind = match denial.reason {
-        Reason::QuotaRequests | Reason::Overloaded | Reason::Internal => "overloaded",
+    let message = message(denial.reason);
+    let kind = match denial.status() {
+        401..=405 => return json!({ "error": message }).to_string().into_bytes(),
+        429 | 503 => "overloaded",
         _ => "validation",
     };
-    json!({ "error": message(denial.reason), "error_type": kind }).to_string().into_bytes()
+    json!({ "error": message, "error_type": kind }).to_string().into_bytes()
 }
 
 pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {

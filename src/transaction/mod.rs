@@ -26,6 +26,7 @@ pub use vm::Vm;
 use crate::audit::{Record, metrics};
 use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
+use crate::protocol::mcp::Claims;
 use crate::protocol::reply::UsageReader;
 use crate::quota::{Admitted, Counted};
 use crate::reason::{Denial, Reason};
@@ -97,6 +98,8 @@ pub struct Transaction {
     policy: Arc<Policy>,
     state: State,
     record: Record,
+    /// The request's own id, where the protocol's answers repeat it.
+    rpc_id: Option<String>,
     /// Bytes of this request that count towards the worker's limit.
     buffered: usize,
     spent_nanos: u64,
@@ -131,6 +134,8 @@ struct AwaitingKeys {
 struct Pending {
     counted: Counted,
     route: RouteIndex,
+    /// What the headers say of the body.
+    claims: Option<Claims>,
     content_length: Option<usize>,
     /// Header changes that wait for the release (strong mode), or nothing (weak mode).
     edit: Edit,
@@ -152,7 +157,7 @@ impl Transaction {
     pub fn new(policy: Arc<Policy>) -> Transaction {
         let rules = policy.scanner.digest();
         let record = Record::new(&policy.name, policy.digest_short(), rules.get(..12).unwrap_or(rules));
-        Transaction { policy, state: State::Start, record, buffered: 0, spent_nanos: 0 }
+        Transaction { policy, state: State::Start, record, rpc_id: None, buffered: 0, spent_nanos: 0 }
     }
 
     /// Takes one event.

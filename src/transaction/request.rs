@@ -64,6 +64,7 @@ impl Transaction {
         if !route.protocol.methods(route.operation).contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
+        let claims = route.protocol.claims(headers.iter())?;
         let content_length = content_length(headers)?;
         if content_length.is_some_and(|length| length > policy.limits.max_body_bytes) {
             return Err(Reason::BodyTooLarge.into());
@@ -74,7 +75,7 @@ impl Transaction {
         }
         self.upstream_headers(&policy, &counted, &mut edit);
 
-        if route.protocol.reads_body(route.operation) {
+        if route.protocol.reads_body(route.operation, method) {
             if end {
                 return Err(Reason::BodyMalformed.into());
             }
@@ -85,7 +86,7 @@ impl Transaction {
             }
             // In weak mode the header map is gone once the body comes.
             let early = if policy.hold_headers { None } else { Some(std::mem::take(&mut edit)) };
-            self.state = State::Body(Box::new(Pending { counted, route: route.index, content_length, edit }));
+            self.state = State::Body(Box::new(Pending { counted, route: route.index, claims, content_length, edit }));
             return Ok(early.map_or(Step::NeedMore, Step::Release));
         }
         if !end || content_length.is_some_and(|length| length > 0) {
@@ -127,7 +128,7 @@ impl Transaction {
 
     pub(super) fn request_body(&mut self, body: Vec<u8>, vm: &mut Vm, host: &mut dyn Host) -> Result<Edit, Refused> {
         let State::Body(pending) = std::mem::take(&mut self.state) else { return Err(Reason::Internal.into()) };
-        let Pending { counted, route, content_length, edit } = *pending;
+        let Pending { counted, route, claims, content_length, edit } = *pending;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm)?;
         self.record.body_bytes = Some(body.len() as u64);
@@ -138,6 +139,10 @@ impl Transaction {
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
 
         let mut json = Json::parse(&body, policy.limits.max_json_depth)?;
+        self.rpc_id = route.protocol.request_id(&json);
+        if let Some(claims) = claims {
+            claims.check(&json)?;
+        }
         let exchange = route.protocol.read(route.operation, &json)?;
         self.note_model(&policy, &exchange.model, vm);
         let authorized = authz::authorize(&policy, counted, &exchange)?;
@@ -180,8 +185,7 @@ impl Transaction {
         let Refused { denial, mut headers } = refused.into();
         self.state = State::Refused;
         self.record.refused(denial.reason);
-        let refusal =
-            self.protocol().map_or_else(|| Protocol::Openai.refuse(&denial), |protocol| protocol.refuse(&denial));
+        let refusal = self.protocol().unwrap_or(&Protocol::Openai).refuse(&denial, self.rpc_id.as_deref());
         if self.policy.audit.response_headers == ResponseHeaders::Denials {
             headers.push((REASON_HEADER, denial.reason.code().to_owned()));
         }

@@ -1,0 +1,156 @@
+"""What each provider's server answers, by path: shapes of the public API references, texts of our own."""
+
+import json
+from collections.abc import Iterator
+
+TEXT = "A bartizan is a small turret on a castle wall."
+WORDS = [word + " " for word in TEXT.split(" ")]
+JSON = [(b"content-type", b"application/json")]
+SSE = [(b"content-type", b"text/event-stream")]
+
+
+def _whole(value) -> Iterator[tuple]:
+    body = json.dumps(value).encode()
+    yield "head", 200, [*JSON, (b"content-length", b"%d" % len(body))]
+    yield "data", body
+
+
+def _events(events: list[dict], named: bool = False) -> Iterator[tuple]:
+    yield "head", 200, SSE
+    for event in events:
+        name = b"event: %s\n" % event["type"].encode() if named else b""
+        yield "data", name + b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+def anthropic(body: dict) -> Iterator[tuple]:
+    usage = {"input_tokens": 11, "cache_read_input_tokens": 4, "output_tokens": 13}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": body.get("model"), "stop_sequence": None}
+    if not body.get("stream"):
+        return _whole({**message, "content": [{"type": "text", "text": TEXT}], "stop_reason": "end_turn", "usage": usage})
+    start = {**message, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
+    return _events([
+        {"type": "message_start", "message": start},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "ping"},
+        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}} for word in WORDS),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 13}},
+        {"type": "message_stop"},
+    ], named=True)  # fmt: skip
+
+
+def count_tokens(_: dict) -> Iterator[tuple]:
+    return _whole({"input_tokens": 7})
+
+
+def responses(body: dict) -> Iterator[tuple]:
+    part = {"type": "output_text", "text": TEXT, "annotations": [], "logprobs": []}
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
+    usage = {
+        "input_tokens": 11, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}, "output_tokens": 13,
+        "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 24,
+    }  # fmt: skip
+    response = {
+        "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": body.get("model"),
+        "output": [item], "usage": usage, "error": None, "incomplete_details": None, "instructions": None,
+        "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {}, "temperature": 1, "top_p": 1,
+    }  # fmt: skip
+    if not body.get("stream"):
+        return _whole(response)
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    events = [
+        {"type": "response.created", "response": {**response, "status": "in_progress", "output": [], "usage": None}},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "status": "in_progress", "content": []}},
+        {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
+        *({"type": "response.output_text.delta", **at, "delta": word, "logprobs": []} for word in WORDS),
+        {"type": "response.output_text.done", **at, "text": TEXT, "logprobs": []},
+        {"type": "response.content_part.done", **at, "part": part},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": response},
+    ]
+    return _events([{**event, "sequence_number": number} for number, event in enumerate(events)], named=True)
+
+
+def completions(body: dict) -> Iterator[tuple]:
+    head = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": body.get("model")}
+    usage = {"prompt_tokens": 11, "completion_tokens": 13, "total_tokens": 24}
+
+    def choice(text: str, finish: str | None) -> dict:
+        return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+
+    if not body.get("stream"):
+        return _whole({**head, "choices": [choice(TEXT, "stop")], "usage": usage})
+    return _done([*({**head, "choices": [choice(word, None)]} for word in WORDS), {**head, "choices": [choice("", "stop")]}])
+
+
+def _done(events: list[dict]) -> Iterator[tuple]:
+    yield from _events(events)
+    yield "data", b"data: [DONE]\n\n"
+
+
+def embeddings(body: dict) -> Iterator[tuple]:
+    data = [{"object": "embedding", "index": 0, "embedding": [0.25, 0.5]}]
+    return _whole({"object": "list", "data": data, "model": body.get("model"), "usage": {"prompt_tokens": 3, "total_tokens": 3}})
+
+
+def moderations(_: dict) -> Iterator[tuple]:
+    return _whole({"id": "modr-1", "model": "m", "results": [{"flagged": False, "categories": {}, "category_scores": {}}]})
+
+
+def ollama(body: dict) -> Iterator[tuple]:
+    chat = "messages" in body
+    head = {"model": body.get("model"), "created_at": "2026-11-22T10:00:00Z"}
+    counts = {"total_duration": 5, "prompt_eval_count": 11, "eval_count": 13}
+
+    def part(text: str) -> dict:
+        return {"message": {"role": "assistant", "content": text}} if chat else {"response": text}
+
+    if body.get("stream") is False:
+        return _whole({**head, **part(TEXT), "done": True, "done_reason": "stop", **counts})
+
+    def lines() -> Iterator[tuple]:
+        yield "head", 200, [(b"content-type", b"application/x-ndjson")]
+        for word in WORDS:
+            yield "data", json.dumps({**head, **part(word), "done": False}).encode() + b"\n"
+        yield "data", json.dumps({**head, **part(""), "done": True, "done_reason": "stop", **counts}).encode() + b"\n"
+
+    return lines()
+
+
+def ollama_tags(_: dict) -> Iterator[tuple]:
+    return _whole({"models": [{"model": "smollm2", "name": "smollm2"}]})
+
+
+def ollama_show(_: dict) -> Iterator[tuple]:
+    return _whole({"details": {"family": "llama"}, "model_info": {}})
+
+
+def tgi(body: dict) -> Iterator[tuple]:
+    details = {"finish_reason": "length", "generated_tokens": 13, "input_length": 11, "prefill": [], "tokens": [], "seed": None}
+    if not body.get("stream"):
+        return _whole([{"generated_text": TEXT, "details": details}])
+    events = []
+    for number, word in enumerate(WORDS):
+        last = number + 1 == len(WORDS)
+        token = {"id": number, "text": word, "logprob": -0.1, "special": False}
+        ending = {"finish_reason": "length", "generated_tokens": 13, "input_length": 11, "seed": None}
+        events.append({
+            "index": number, "token": token, "generated_text": TEXT if last else None, "details": ending if last else None,
+        })  # fmt: skip
+    return _events(events)
+
+
+PATHS = {
+    "/v1/messages": anthropic,
+    "/v1/messages/count_tokens": count_tokens,
+    "/v1/responses": responses,
+    "/v1/completions": completions,
+    "/v1/embeddings": embeddings,
+    "/v1/moderations": moderations,
+    "/api/chat": ollama,
+    "/api/generate": ollama,
+    "/api/tags": ollama_tags,
+    "/api/show": ollama_show,
+    "/hf": tgi,
+    "/generate": tgi,
+}

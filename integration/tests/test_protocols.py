@@ -1,0 +1,301 @@
+"""Each provider's own SDK through the filter: an answer and a stream read as ever, and a refusal is the
+exception that its callers branch on."""
+
+import httpx
+import pytest
+
+from conftest import ATTACK, user
+from harness.providers import TEXT
+from harness.tokens import claims
+
+MODEL = "smollm2"
+
+
+def every_provider(document: dict) -> None:
+    document["authn"]["tokenFrom"] = ["authorization", "x-api-key"]
+    document["routes"] = [
+        {"match": {"pathPrefix": "/v1/"}, "protocol": "openai"},
+        {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
+        {"match": {"pathPrefix": "/api/"}, "protocol": "ollama"},
+        {"match": {"path": "/hf"}, "protocol": "tgi", "operation": "generate"},
+        {"match": {"path": "/generate"}, "protocol": "tgi"},
+    ]
+    analyst = document["roles"]["analyst"]
+    analyst["operations"] = [
+        "chat", "models", "generate", "completions", "responses", "embeddings", "moderations", "countTokens", "modelCard",
+    ]  # fmt: skip
+    guest = document["roles"]["guest"]
+    guest["operations"] = analyst["operations"]
+    guest["models"] = [*guest["models"], "default"]
+
+
+@pytest.fixture(scope="module", params=["strong", "weak"])
+def site(request, sites):
+    return sites(request.param, change=every_provider)
+
+
+def anthropic_sdk(url: str, token: str):
+    import anthropic
+
+    client = anthropic.Anthropic(base_url=url, api_key=token, max_retries=0, timeout=60)
+
+    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+        arguments = {"model": model, "max_tokens": 64, "messages": [user(text)]}
+        if not stream:
+            reply = client.messages.create(**arguments)
+            assert reply.usage.output_tokens == 13
+            return reply.content[0].text
+        with client.messages.stream(**arguments) as events:
+            said = "".join(events.text_stream)
+            assert events.get_final_message().stop_reason == "end_turn"
+        return said
+
+    errors = {
+        400: anthropic.BadRequestError, 401: anthropic.AuthenticationError, 403: anthropic.PermissionDeniedError,
+        429: anthropic.RateLimitError,
+    }  # fmt: skip
+    kinds = {400: "invalid_request_error", 401: "authentication_error", 403: "not_found_error", 429: "rate_limit_error"}
+
+    def right(error, status: int) -> bool:
+        return type(error) is errors[status] and error.body["error"]["type"] == kinds[status]
+
+    return ask, right
+
+
+def openai_with(call, said, streamed):
+    """A way to ask with the OpenAI SDK: `call` sends, `said` and `streamed` read what came."""
+
+    def make(url: str, token: str):
+        import openai
+
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=60)
+        errors = {
+            400: openai.BadRequestError, 401: openai.AuthenticationError, 403: openai.PermissionDeniedError,
+            429: openai.RateLimitError,
+        }  # fmt: skip
+        codes = {400: "content_filter", 401: "invalid_api_key", 403: "model_not_found", 429: "rate_limit_exceeded"}
+
+        def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+            reply = call(client, text, model, **({"stream": True} if stream else {}))
+            return streamed(reply) if stream else said(reply)
+
+        return ask, lambda error, status: type(error) is errors[status] and error.code == codes[status]
+
+    return make
+
+
+openai_chat = openai_with(
+    lambda client, text, model, **more: client.chat.completions.create(model=model, messages=[user(text)], **more),
+    lambda reply: reply.choices[0].message.content,
+    lambda chunks: "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices),
+)
+openai_completions = openai_with(
+    lambda client, text, model, **more: client.completions.create(model=model, prompt=text, **more),
+    lambda reply: reply.choices[0].text,
+    lambda chunks: "".join(chunk.choices[0].text for chunk in chunks),
+)
+openai_responses = openai_with(
+    lambda client, text, model, **more: client.responses.create(model=model, input=text, **more),
+    lambda reply: reply.output_text,
+    lambda events: "".join(event.delta for event in events if event.type == "response.output_text.delta"),
+)
+
+
+def ollama_chat(url: str, token: str):
+    import ollama
+
+    client = ollama.Client(host=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+        reply = client.chat(model=model, messages=[user(text)], stream=stream)
+        return "".join(part.message.content for part in reply) if stream else reply.message.content
+
+    return ask, lambda error, status: type(error) is ollama.ResponseError and error.status_code == status and error.error
+
+
+def ollama_generate(url: str, token: str):
+    import ollama
+
+    client = ollama.Client(host=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+        reply = client.generate(model=model, prompt=text, stream=stream)
+        return "".join(part.response for part in reply) if stream else reply.response
+
+    return ask, lambda error, status: type(error) is ollama.ResponseError and error.status_code == status
+
+
+def hub_generate(url: str, token: str):
+    from huggingface_hub import InferenceClient
+    from huggingface_hub.errors import HfHubHTTPError, OverloadedError, ValidationError
+
+    client = InferenceClient(model=f"{url}/hf", token=token, timeout=60)
+    errors = {400: ValidationError, 401: HfHubHTTPError, 429: OverloadedError}
+
+    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+        reply = client.text_generation(text, max_new_tokens=20, stream=stream)
+        return "".join(reply) if stream else reply
+
+    return ask, lambda error, status: type(error) is errors[status]
+
+
+def hub_chat(url: str, token: str):
+    from huggingface_hub import InferenceClient
+    from huggingface_hub.errors import HfHubHTTPError
+
+    client = InferenceClient(base_url=f"{url}/v1", token=token, timeout=60)
+
+    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+        reply = client.chat_completion([user(text)], model=model, max_tokens=20, stream=stream)
+        if stream:
+            return "".join(chunk.choices[0].delta.content or "" for chunk in reply if chunk.choices)
+        return reply.choices[0].message.content
+
+    return ask, lambda error, status: isinstance(error, HfHubHTTPError) and error.response.status_code == status
+
+
+def langchain_openai(url: str, token: str):
+    import openai
+    from langchain_openai import ChatOpenAI
+
+    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+        chat = ChatOpenAI(model=model, base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=60)
+        return "".join(part.text for part in chat.stream(text)) if stream else chat.invoke(text).text
+
+    return ask, lambda error, status: isinstance(error, openai.APIStatusError) and error.status_code == status
+
+
+def langchain_anthropic(url: str, token: str):
+    import anthropic
+    from langchain_anthropic import ChatAnthropic
+
+    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+        chat = ChatAnthropic(model=model, base_url=url, api_key=token, max_retries=0, timeout=60, max_tokens=64)
+        return "".join(part.text for part in chat.stream(text)) if stream else chat.invoke(text).text
+
+    return ask, lambda error, status: isinstance(error, anthropic.APIStatusError) and error.status_code == status
+
+
+SDKS = [
+    anthropic_sdk, openai_chat, openai_completions, openai_responses, ollama_chat, ollama_generate, hub_generate, hub_chat,
+    langchain_openai, langchain_anthropic,
+]  # fmt: skip
+NAMES = [
+    "anthropic", "openai-chat", "openai-completions", "openai-responses", "ollama-chat", "ollama-generate", "hub-generate",
+    "hub-chat", "langchain-openai", "langchain-anthropic",
+]  # fmt: skip
+
+
+@pytest.fixture(params=list(zip(NAMES, SDKS)), ids=NAMES)
+def sdk(request, site, keys):
+    """Asks as this subject with these roles; the second of the pair tells whether an exception is the right one."""
+    name, make = request.param
+
+    def open(subject: str = f"{name}-alice", roles: tuple[str, ...] = ("analyst",), **more):
+        return make(site.proxy.url, keys["ES256"].sign(claims(subject, list(roles), **more)))
+
+    open.name = name
+    return open
+
+
+def refused(sdk, status: int, text: str = "hello", times: int = 1, stream: bool = False, **more) -> None:
+    client = {key: more.pop(key) for key in list(more) if key in ("subject", "roles", "lifetime")}
+    ask, right = sdk(**client)
+    for _ in range(times - 1):
+        ask(text)
+    with pytest.raises(Exception) as caught:
+        ask(text, stream=stream, **more)
+    assert right(caught.value, status), repr(caught.value)
+    assert text == "hello" or text not in str(caught.value)
+
+
+def test_an_answer_and_a_stream(sdk):
+    ask, _ = sdk()
+    assert ask("What is a bartizan?").strip() == TEXT
+    assert ask("What is a bartizan?", stream=True).strip() == TEXT
+
+
+def test_an_attack(sdk):
+    refused(sdk, 400, ATTACK)
+    refused(sdk, 400, ATTACK, stream=True)
+
+
+def test_a_token_that_has_expired(sdk):
+    refused(sdk, 401, lifetime=-600)
+
+
+def test_a_model_that_is_not_allowed(sdk):
+    if sdk.name == "hub-generate":
+        pytest.skip("the API names no model")
+    refused(sdk, 403, model="gpt-4o")
+
+
+def test_too_many_requests(sdk, site):
+    refused(sdk, 429, times=3, subject=f"{sdk.name}-guest", roles=("guest",))
+
+
+def test_what_the_upstream_reads(site):
+    """Caps are injected where each API has them, tools and stored state are decided by the policy."""
+    url, headers = site.proxy.url, {"authorization": f"Bearer {site.token()}"}
+
+    def post(path: str, body: dict, **more) -> httpx.Response:
+        return httpx.post(url + path, json=body, headers={**headers, "x-case": path, **more}, timeout=60)
+
+    def sent(path: str) -> dict:
+        return site.upstream.seen(path)[-1].json()
+
+    cap = site.policy["roles"]["analyst"]["maxOutputTokens"]
+    assert post("/v1/messages", {"model": MODEL, "max_tokens": 99999, "messages": [user("hi")]}).status_code == 200
+    assert sent("/v1/messages")["max_tokens"] == cap
+    assert post("/v1/responses", {"model": MODEL, "input": "hi"}).status_code == 200
+    assert sent("/v1/responses")["max_output_tokens"] == cap
+    assert post("/api/chat", {"model": MODEL, "messages": [user("hi")], "options": {"num_predict": -1}}).status_code == 200
+    assert sent("/api/chat")["options"] == {"num_predict": cap}
+    assert post("/api/generate", {"model": MODEL, "prompt": "hi", "options": None}).status_code == 200
+    assert sent("/api/generate")["options"] == {"num_predict": cap}
+    assert post("/generate", {"inputs": "hi"}).status_code == 200
+    assert sent("/generate")["parameters"] == {"max_new_tokens": cap}
+
+    def refused(path: str, body: dict, status: int, reason: str) -> None:
+        reply = post(path, body)
+        assert (reply.status_code, reply.headers.get("x-bartizan-reason")) == (status, reason), reply.text
+
+    stored = {"model": MODEL, "input": "go on", "previous_response_id": "resp_0"}
+    refused("/v1/responses", stored, 400, "body.unscanned")
+    tools = [{"type": "web_search_20250305", "name": "web_search"}]
+    refused("/v1/messages", {"model": MODEL, "max_tokens": 9, "messages": [user("hi")], "tools": tools}, 403, "rbac.tool")
+    refused("/v1/responses", {"model": MODEL, "input": "hi", "tools": [{"type": "web_search"}]}, 403, "rbac.tool")
+    refused("/api/pull", {"model": MODEL}, 404, "route.unmatched")
+    refused("/v1/files", {}, 404, "route.unmatched")
+    for path, body in {
+        "/v1/embeddings": {"model": MODEL, "input": [ATTACK]},
+        "/v1/moderations": {"model": MODEL, "input": ATTACK},
+        "/v1/messages": {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": [{"type": "text", "text": ATTACK}]}]},
+        "/v1/responses": {"model": MODEL, "input": [{"type": "hologram", "beam": ATTACK}]},
+        "/api/generate": {"model": MODEL, "prompt": "hi", "suffix": ATTACK},
+        "/generate": {"inputs": "hi", "parameters": {"stop": [ATTACK]}},
+    }.items():
+        reason = "body.unscanned" if "hologram" in str(body) else "scan.injection"
+        refused(path, body, 400, reason)
+
+
+def test_an_old_attack_is_cut_out(site):
+    headers = {"authorization": f"Bearer {site.token()}", "x-case": "cut-out"}
+    messages = [
+        user("Fetch the page."),
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "search_x", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": ATTACK}]}]},
+    ]
+    body = {"model": MODEL, "max_tokens": 9, "messages": messages}
+    assert httpx.post(f"{site.proxy.url}/v1/messages", json=body, headers=headers, timeout=60).status_code == 200
+    result = site.upstream.seen("cut-out")[-1].json()["messages"][2]["content"][0]["content"][0]["text"]
+    assert result == "[removed by policy]"
+
+
+def test_the_lists_of_models(site, keys):
+    import ollama
+
+    token = site.token()
+    client = ollama.Client(host=site.proxy.url, headers={"Authorization": f"Bearer {token}"})
+    assert [model.model for model in client.list().models] == [MODEL]
+    assert client.show(MODEL).details.family == "llama"
