@@ -5,6 +5,7 @@ model's pod: STRICT mTLS, the filter by ECDS under istiod's name, the Authorizat
 provider as a cluster.
 """
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness import envoy, istio
 from harness.envoy import EXTENSIONS, Envoy
 
 from .pki import Authority, spiffe
+from .registry import PullFailed, Registry, pull
 
 IDP = "outbound|443||idp.example.com"
 
@@ -54,6 +56,7 @@ class Model:
         (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
         chain["transport_socket"] = _tls("DownstreamTlsContext", certificate, key, authority, require_client_certificate=True)
         filters = envoy.manager(config)["http_filters"]
+        filters[0]["name"] = json.loads(first)["resources"][0]["name"]
         if principals is not None:
             filters.insert(len(filters) - 1, _only(principals))
         if idp is not None:
@@ -61,26 +64,53 @@ class Model:
         self.proxy = Envoy(config, "model", extra={"ecds.json": first})
         self.port = self.proxy.port
 
-    def count(self, name: str) -> int:
-        found = [value for key, value in self.proxy.stats("extension_config_discovery").items() if key.endswith(f".{name}")]
-        return sum(found)
+    def discovery(self) -> dict:
+        """The counters of the filter's discovery. The main thread may be compiling the next module; it answers then."""
+        for _ in range(6):
+            try:
+                stats = self.proxy.stats("extension_config_discovery")
+                return {key.rpartition(".")[2]: value for key, value in stats.items()}
+            except TimeoutError:
+                continue
+        raise AssertionError("Envoy's admin interface does not answer")
 
-    def push(self, response: str, taken: bool = True, seconds: float = 60) -> None:
-        """`taken`: it takes over; else it is refused."""
-        counters = ("config_reload",) if taken else ("config_fail", "update_rejected", "config_conflict")
-
-        def state() -> list[int]:
-            return [self.count(name) for name in counters]
-
-        before = state()
+    def push(self, response: str, taken: bool = True, seconds: float = 90) -> None:
+        """`taken`: it is in force; else it is refused, and what was in force stays so."""
+        before = self.discovery()
         istio.push(self.proxy.folder, response)
+        version = json.loads(response)["version_info"]
         end = time.monotonic() + seconds
-        while state() == before:
-            assert time.monotonic() < end, f"Envoy's {counters} did not move: {self.proxy.child.tail()}"
+        while True:
+            now = self.discovery()
+            refused = now["config_fail"] > before["config_fail"] or now["update_rejected"] > before["update_rejected"]
+            if now["version_text"] == version or refused:
+                break
+            assert time.monotonic() < end, f"Envoy has not looked at it: {self.proxy.child.tail(3)}"
             time.sleep(0.05)
+        assert taken != refused, f"refused: {refused}, {self.proxy.child.tail(3)}"
 
     def stop(self) -> None:
         self.proxy.stop()
+
+
+class Agent:
+    """istiod and the agent of one proxy: a WasmPlugin becomes a discovery response, with the image pulled to a file,
+    or with a deny-all in its place when that fails."""
+
+    def __init__(self, registry: Registry, folder: Path):
+        self.registry, self.folder, self.version = registry, folder, 0
+
+    def response(self, plugin: dict) -> str:
+        self.version += 1
+        spec = plugin["spec"]
+        try:
+            module = pull(self.registry, spec["url"], spec.get("sha256"))
+        except PullFailed:
+            return istio.deny_all(plugin, str(self.version))
+        file = self.folder / f"{hashlib.sha256(module).hexdigest()}.wasm"
+        if not file.exists():
+            file.write_bytes(module)
+        return istio.ecds(plugin, spec["pluginConfig"], str(self.version), file)
 
 
 class Callers:
