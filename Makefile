@@ -47,7 +47,7 @@ test-envoy: build cli $(VENV_STAMP) $(MESH_TOOLS) ## the built module on real En
 
 mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, registry, two Envoys with mTLS, IdP: rollout, upgrade, rollback, as a table
 	$(call say,the mesh)
-	$(PYTHON) -m pytest integration/mesh -q $(PYTEST)
+	MESH_TEST=1 $(PYTHON) -m pytest integration/mesh -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m mesh
 
 mesh-tools: $(MESH_TOOLS) ## kubectl, helm, etcd, registry and promtool into .cache

@@ -1,5 +1,7 @@
 """What the mesh tests share. A part that can't be had skips its tests, with the reason."""
 
+import os
+
 import pytest
 
 from mesh.cluster import Cluster
@@ -8,7 +10,14 @@ from mesh.registry import Registry
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def thorough():
+    """For tests that take too long for every `make test`."""
+    if not os.environ.get("MESH_TEST"):
+        pytest.skip("left to make mesh-test")
+
+
+@pytest.fixture(scope="session")
+def cluster(thorough):
     try:
         made = Cluster()
     except Missing as why:
