@@ -125,6 +125,7 @@ WRONG = {
     "no issuers": (lambda v: v["policy"].pop("authn"), "authn is empty"),
     "no ports at a sidecar": (lambda v: v["guards"]["llm"].pop("ports"), "ports"),
     "ports at a waypoint": (lambda v: v["guards"]["llm"].update(place="waypoint"), "ports"),
+    "a pull secret that nobody would use": (lambda v: (v.update(mode="EnvoyFilter"), v["image"].update(pullSecret="x")), "no pull secret"),
     "no workloads": (lambda v: v["guards"]["llm"].pop("selector"), "selector"),
 }
 
