@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-native test-envoy mesh-test mesh-tools oracle bench build cli image release chart-schema lint fmt eval clean distclean rust-target
+.PHONY: help demo test test-native test-envoy mesh-test mesh-tools oracle bench bench-scan build cli image release chart-schema lint fmt eval clean distclean rust-target
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -72,6 +72,12 @@ oracle: build cli $(VENV_STAMP) ## the seeded request mix alone; REQUESTS=, SEED
 
 bench: build cli $(VENV_STAMP) ## requests per second beside no filter, module size, memory
 	@PYTHONPATH=integration $(PYTHON) -m bench
+
+bench-scan: rust-target ## the scanner alone, natively and on V8: MB/s by kind of text, memory (needs Node.js)
+	$(call say,scanner)
+	cargo build --release --example speed --no-default-features
+	cargo build --release --example speed --no-default-features --target wasm32-wasip1
+	@node --no-warnings tests/bench/scan.mjs target/release/examples/speed target/wasm32-wasip1/release/examples/speed.wasm
 
 build: rust-target $(if $(shell command -v npm),$(WASM_OPT)) ## the module: target/bartizan.wasm
 	$(call say,module)

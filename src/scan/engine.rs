@@ -511,11 +511,14 @@ impl Building {
         if rule.keywords.as_ref().is_some_and(|words| words.len() > 1000) {
             fault("keywords", "over 1000 keywords".into());
         }
-        if let Some(pattern) = &rule.pattern
-            && let Err(message) = patterns::compile(pattern)
-        {
-            fault("pattern", message);
-        }
+        let own = match rule.pattern.as_deref().map(patterns::compile) {
+            Some(Err(message)) => {
+                fault("pattern", message);
+                None
+            }
+            Some(Ok(vm)) => Some(Pattern::new(vm)),
+            None => None,
+        };
         if faults.len() > before || off {
             return;
         }
@@ -528,7 +531,7 @@ impl Building {
             zones: zones(rule.scope.iter().flatten().copied()),
             raw: false,
             programs: 0..0,
-            own: rule.pattern.as_deref().map(Pattern::new),
+            own,
             window: rulefile::WINDOW as usize,
             digits: None,
             validate: None,

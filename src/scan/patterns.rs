@@ -1,16 +1,14 @@
-//! Linear-time patterns: compiled at first use, run in a window around a keyword.
+//! The policy's own patterns: linear in time whatever they are, run in a window around a keyword.
+//!
+//! The shipped ones are programs that were compiled at build time (`program`).
 
-use std::sync::OnceLock;
-
-use regex_automata::meta::{Config, Regex};
+use regex_automata::nfa::thompson::{self, pikevm::PikeVM};
+use regex_automata::util::captures::Captures;
 use regex_automata::util::syntax;
-use regex_automata::{Input, MatchKind};
+use regex_automata::{Input, PatternID};
 
 /// Largest compiled automaton of one pattern, in bytes.
 const SIZE_LIMIT: usize = 512 * 1024;
-/// Most memory of one pattern's lazy automaton, in bytes; it grows with what the text makes of the pattern. With a
-/// quarter of it, digit patterns thrash and fall back to an engine that is thirty times slower.
-const CACHE: usize = 384 * 1024;
 /// Longest pattern, in bytes.
 const LONGEST: usize = 2048;
 
@@ -18,27 +16,22 @@ const LONGEST: usize = 2048;
 ///
 /// # Errors
 /// What is wrong with it, in lower case: too long, too big, not a pattern, matches the empty text.
-pub fn compile(pattern: &str) -> Result<Regex, String> {
+pub fn compile(pattern: &str) -> Result<PikeVM, String> {
     if pattern.len() > LONGEST {
         return Err(format!("the pattern is longer than {LONGEST} bytes"));
     }
-    let config = Config::new()
-        .match_kind(MatchKind::LeftmostFirst)
-        .nfa_size_limit(Some(SIZE_LIMIT))
-        .onepass(false)
-        .dfa(false)
-        .hybrid_cache_capacity(CACHE);
-    let regex =
-        Regex::builder().configure(config).syntax(syntax::Config::new().nest_limit(48)).build(pattern).map_err(
-            |error| match error.size_limit() {
-                Some(limit) => format!("the compiled pattern is over {limit} bytes"),
-                None => format!("not a pattern: {}", last_line(&error)),
-            },
-        )?;
-    if regex.is_match("") {
+    let vm = PikeVM::builder()
+        .thompson(thompson::Config::new().nfa_size_limit(Some(SIZE_LIMIT)))
+        .syntax(syntax::Config::new().nest_limit(48))
+        .build(pattern)
+        .map_err(|error| match std::error::Error::source(&error) {
+            Some(_) => format!("not a pattern: {}", last_line(&error)),
+            None => format!("the compiled pattern is over {SIZE_LIMIT} bytes"),
+        })?;
+    if vm.is_match(&mut vm.create_cache(), "") {
         return Err("the pattern matches the empty text".into());
     }
-    Ok(regex)
+    Ok(vm)
 }
 
 fn last_line(error: &dyn std::error::Error) -> String {
@@ -50,45 +43,39 @@ fn last_line(error: &dyn std::error::Error) -> String {
     text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_lowercase()
 }
 
-/// A pattern and, after its first use, its automaton.
+/// A compiled pattern.
 #[derive(Debug)]
 pub struct Pattern {
-    source: String,
-    compiled: OnceLock<Option<Regex>>,
+    vm: PikeVM,
     /// The number of the group `value`.
-    value: OnceLock<Option<usize>>,
+    value: Option<usize>,
 }
 
 impl Pattern {
-    /// A pattern that will be compiled when it is needed.
-    pub fn new(source: &str) -> Self {
-        Pattern { source: source.into(), compiled: OnceLock::new(), value: OnceLock::new() }
+    /// A pattern that [`compile`] made.
+    pub fn new(vm: PikeVM) -> Self {
+        let value = vm.get_nfa().group_info().to_index(PatternID::ZERO, "value");
+        Pattern { vm, value }
     }
 
     /// Calls `take` with the span of each match within a range of the text, in order. Linear in the range.
-    /// A pattern that does not compile, which no test lets pass, matches the whole range: it fails closed.
     pub fn each(&self, text: &str, range: std::ops::Range<usize>, take: &mut dyn FnMut(std::ops::Range<usize>)) {
-        let Some(regex) = self.compiled.get_or_init(|| compile(&self.source).ok()) else { return take(range) };
-        let value = *self.value.get_or_init(|| regex.group_info().to_index(regex_automata::PatternID::ZERO, "value"));
         let mut input = Input::new(text).range(range);
-        let mut groups = value.map(|_| regex.create_captures());
+        let mut cache = self.vm.create_cache();
+        let mut groups = match self.value {
+            Some(_) => self.vm.create_captures(),
+            None => Captures::matches(self.vm.get_nfa().group_info().clone()),
+        };
         while input.start() < input.end() {
-            let found = match groups.as_mut() {
-                Some(groups) => {
-                    regex.search_captures(&input, groups);
-                    groups.get_match()
-                }
-                None => regex.search(&input),
-            };
-            let Some(found) = found else { return };
-            let inner = groups.as_ref().zip(value).and_then(|(groups, at)| groups.get_group(at));
-            let span = inner.map_or(found.range(), |span| span.range());
+            self.vm.search(&mut cache, &input, &mut groups);
+            let Some(found) = groups.get_match() else { return };
+            let span = self.value.and_then(|at| groups.get_group(at)).map_or(found.range(), |span| span.range());
             // A group may leave a border that the next match needs for itself.
             let next = span.end.max(found.start() + 1);
             if !span.is_empty() {
                 take(span);
             }
-            input.set_start(ceil(text, next));
+            input.set_start(ceil(text, next).min(input.end()));
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 /// Steps in one window from which failures are noted.
-const PATIENCE: usize = 2048;
+const PATIENCE: usize = 256;
 
 /// One instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

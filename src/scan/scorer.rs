@@ -138,8 +138,22 @@ struct Model {
 
 static WEIGHTS: &[u8] = include_bytes!("../../rules/scorer/weights.bin");
 
+const _: () = assert!(is_whole(WEIGHTS), "rules/scorer/weights.bin is not a file of weights, or not whole");
+
+/// What [`Model::read`] asks for, when the crate is compiled.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
+const fn is_whole(file: &[u8]) -> bool {
+    if file.len() < 20 || file[0] != b'B' || file[1] != b'Z' || file[2] != b'S' || file[3] != b'1' {
+        return false;
+    }
+    let buckets = u32::from_le_bytes([file[4], file[5], file[6], file[7]]);
+    let size = u32::from_le_bytes([file[8], file[9], file[10], file[11]]);
+    let powers = buckets.is_power_of_two() && size.is_power_of_two() && buckets >= 2 && size >= 2;
+    powers && file.len() as u64 >= 20 + buckets as u64 * 12 + size as u64 * 6 + FILTER as u64
+}
+
 impl Model {
-    /// The model in the module; one of no weights, which scores nothing, should the file ever be cut short.
+    /// The model in the module. The one of no weights is never it: a module with a broken file does not build.
     fn shipped() -> Model {
         Model::read(WEIGHTS).unwrap_or(Model {
             marks: &[],
@@ -608,6 +622,17 @@ mod tests {
             // The trainer counts features that found no place in the table, too.
             assert!((probability - wanted).abs() < 0.05, "{text}: {probability}, trainer {wanted}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_not_whole_is_known_when_it_is_built_in() {
+        assert!(is_whole(WEIGHTS) && Model::read(WEIGHTS).is_some());
+        let needed = WEIGHTS.len();
+        for cut in [0, 3, 19, 20, needed / 2, needed - 1] {
+            let cut = WEIGHTS.get(..cut).unwrap();
+            assert_eq!(is_whole(cut), Model::read(cut).is_some(), "{}", cut.len());
+        }
+        assert!(!is_whole(b"BZS2aaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
     }
 
     #[test]

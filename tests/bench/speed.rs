@@ -1,94 +1,109 @@
-//! Prints what scanning costs, by kind of text: `cargo run --release --example speed [FILE.jsonl...]`.
-//!
-//! Built for wasm32-wasip1 and run under Node's WASI it gives V8's figures.
+//! Measures what scanning costs, by kind of text: one JSON line a kind. `make bench-scan` runs it natively and, built
+//! for wasm32-wasip1, on V8, and prints both beside each other.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use bartizan::config::document::{Pack, Zone};
-use bartizan::scan::{Budget, Scanner, Selection, Text, normalise};
+use bartizan::scan::{Budget, Scanner, Selection, Text};
 
 const PROSE: &str = "The harbour was quiet when the ferry came in. A few people waited on the pier, among them a man \
 with a brown suitcase and a girl who counted the gulls. Please summarise this paragraph in two sentences, then list the \
 three most important facts about the timetable (departure at 9:15, arrival at 10:40). Our customers asked for a table \
 that shows how many tickets were sold in each of the last four quarters, and what we could change next year. ";
 
+const CHAT: &str = "Hi! Could you help me with my CV? I've worked as a baker since 2019, and now I'd like to apply for \
+an office job. What should I write first?\n\nSure - start with three lines on who you are:\n\n1. **Your trade**, in one \
+sentence.\n2. *What you did*, with figures where you have them (e.g. \"200 loaves a day\").\n3. What you look for.\n\n\
+Thanks. And how long may it be? My sister's has 3 pages... ";
+
+const CODE: &str = "def read_rows(path, limit=100):\n    \"\"\"Rows of a table, at most `limit`.\"\"\"\n    rows = []\n    \
+with open(path, encoding='utf-8') as file:\n        for number, line in enumerate(file):\n            if number >= limit:\n\
+                break\n            key, _, value = line.partition('=')\n            rows.append({'key': key.strip(), \
+'value': value.strip() or None})\n    return sorted(rows, key=lambda row: row['key'])\n\n\nclass Store:\n    TOKEN_SIZE = \
+16\n\n    def __init__(self, url=\"https://store.example/api/v2\"):\n        self.url = url\n\n";
+
+const DIGITS: &str = "4111 1111 1111 1112, 12-34-5678, 90.123.456/0001 555-1234 2024-01-02 13:45:01, 1,234.50; ";
+
 fn main() {
-    let ample = Budget { scan_bytes: 1 << 26, decoded_bytes: 1 << 22 };
-    for scorer in [false, true] {
+    let json = std::env::args().any(|argument| argument == "--json");
+    let only = std::env::args().nth(1).filter(|argument| !argument.starts_with("--")).unwrap_or_default();
+    let began = Instant::now();
+    let scanners = [false, true]
+        .map(|scorer| Scanner::compile(&Selection { packs: Pack::ALL, disable: &[], custom: &[], scorer }));
+    let ready = began.elapsed().as_secs_f64() * 1e3;
+    let [Ok(rules), Ok(both)] = &scanners else { return };
+    let rest = memory();
+    for (name, unit) in kinds().iter().filter(|(name, _)| name.contains(&only)) {
+        let text = filled(unit, 256 * 1024);
+        let speed = |scanner: &Scanner| text.len() as f64 / 1e6 / fastest(|| scan(scanner, &text));
+        let (alone, scored) = (speed(rules), speed(both));
+        let large = filled(unit, 4 << 20);
         let began = Instant::now();
-        let selection = Selection { packs: Pack::ALL, disable: &[], custom: &[], scorer };
-        let Ok(scanner) = Scanner::compile(&selection) else { return };
-        println!(
-            "compile: {:.1} ms, {} rules, automata {} KiB, scorer {}",
-            began.elapsed().as_secs_f64() * 1e3,
-            scanner.cards().len(),
-            scanner.memory() / 1024,
-            scorer
-        );
-        let mut texts: Vec<(String, String)> = vec![
-            ("prose 1 KiB".into(), PROSE.repeat(3).chars().take(1024).collect()),
-            ("prose 64 KiB".into(), PROSE.repeat(170).chars().take(65536).collect()),
-            ("russian 64 KiB".into(), "Паром пришёл вовремя, и люди на пирсе ждали своей очереди. ".repeat(620)),
-            ("chinese 64 KiB".into(), "请总结以下段落，并列出时间表中最重要的三个事实。".repeat(900)),
-            ("one letter 1 MiB".into(), "a".repeat(1 << 20)),
-            ("zero-width 100k".into(), "\u{200b}".repeat(100_000)),
-            ("near misses 256 KiB".into(), "ignore all previou instruction ".repeat(8456)),
-            ("nested base64".into(), nested()),
-            ("separated 256 KiB".into(), "i g n o r e ".repeat(21845)),
-            ("digits 256 KiB".into(), "4111 1111 1111 1112 ".repeat(13107)),
-            ("at signs 256 KiB".into(), "a@b.c@d.e@".repeat(26214)),
-            ("percent 256 KiB".into(), "%41%20".repeat(43690)),
-            ("deep entities".into(), "&amp;".repeat(52428)),
-        ];
-        for path in std::env::args().skip(1) {
-            let rows = std::fs::read_to_string(&path).unwrap_or_default();
-            let all: Vec<String> = rows
-                .lines()
-                .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-                .filter_map(|row| row.get("text").and_then(|text| text.as_str()).map(String::from))
-                .collect();
-            texts.push((path.rsplit('/').next().unwrap_or(&path).into(), all.join("\n")));
-        }
-        let only = std::env::var("ONLY").unwrap_or_default();
-        for (name, text) in texts.iter().filter(|(name, _)| name.contains(&only)) {
-            let cost = per_byte(text, |text| {
-                black_box(scanner.scan(&[Text { zone: Zone::User, text }], ample));
-            });
-            let fold = if only.is_empty() {
-                per_byte(text, |text| {
-                    black_box(normalise::normalise(text));
-                })
-            } else {
-                0.0
-            };
+        scan(both, &large);
+        let longest = began.elapsed().as_secs_f64() * 1e3;
+        if json {
             println!(
-                "{name:32} {:8} bytes  scan {:7.1} MB/s  normalise {:7.1} MB/s",
-                text.len(),
-                1e3 / cost,
-                1e3 / fold
+                "{{\"kind\":\"{name}\",\"rules\":{alone:.1},\"scored\":{scored:.1},\"callback\":{longest:.0},\
+                 \"ready\":{ready:.2},\"rest\":{rest},\"peak\":{}}}",
+                memory()
+            );
+        } else {
+            println!(
+                "{name:14} rules {alone:7.1} MB/s   with scorer {scored:7.1} MB/s   4 MiB at once {longest:6.0} ms"
             );
         }
     }
 }
 
-/// Nanoseconds a byte, the best of a few runs.
-fn per_byte(text: &str, run: impl Fn(&str)) -> f64 {
-    let mut best = f64::MAX;
-    let began = Instant::now();
-    while began.elapsed().as_millis() < 300 {
-        let start = Instant::now();
-        run(text);
-        best = best.min(start.elapsed().as_nanos() as f64);
-    }
-    best / text.len().max(1) as f64
+fn scan(scanner: &Scanner, text: &str) {
+    let ample = Budget { scan_bytes: 1 << 26, decoded_bytes: 1 << 20 };
+    black_box(scanner.scan(&[Text { zone: Zone::User, text }], ample));
 }
 
-fn nested() -> String {
-    use base64::Engine as _;
-    let mut text = PROSE.repeat(20);
-    for _ in 0..5 {
-        text = base64::engine::general_purpose::STANDARD.encode(text);
+/// Linear memory, in bytes; natively not known.
+fn memory() -> usize {
+    #[cfg(target_arch = "wasm32")]
+    return core::arch::wasm32::memory_size(0) * 65536;
+    #[cfg(not(target_arch = "wasm32"))]
+    0
+}
+
+/// Seconds of the fastest of a few runs.
+fn fastest(run: impl Fn()) -> f64 {
+    let mut best = f64::MAX;
+    let began = Instant::now();
+    while began.elapsed().as_millis() < 400 {
+        let start = Instant::now();
+        run();
+        best = best.min(start.elapsed().as_secs_f64());
     }
-    text
+    best
+}
+
+fn filled(unit: &str, length: usize) -> String {
+    unit.repeat(length / unit.len() + 1).char_indices().take_while(|(at, _)| *at < length).map(|(_, c)| c).collect()
+}
+
+fn kinds() -> Vec<(&'static str, String)> {
+    use base64::Engine as _;
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    vec![
+        ("prose", PROSE.into()),
+        ("chat", CHAT.into()),
+        ("code", CODE.into()),
+        ("russian", "Паром пришёл вовремя, и люди на пирсе ждали своей очереди. ".into()),
+        ("chinese", "请总结以下段落，并列出时间表中最重要的三个事实。".into()),
+        ("digits", DIGITS.into()),
+        ("percent", "%41%20".into()),
+        ("base64", encode(&PROSE.repeat(40)) + "\n"),
+        ("nested base64", encode(&encode(&encode(&PROSE.repeat(20)))) + " "),
+        ("one letter", "a".into()),
+        ("zero-width", "\u{200b}".into()),
+        ("near misses", "ignore all previou instruction, api_key token secret: sk- AKIA ".into()),
+        ("separated", "i g n o r e ".into()),
+        ("at signs", "a@b.c@d.e@".into()),
+        ("entities", "&amp;".into()),
+        ("json", "{\"a\":[{\"b\":\"".into()),
+    ]
 }
