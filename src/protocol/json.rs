@@ -283,6 +283,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
         if value.abs() >= 9_223_372_036_854_775_808.0 {
             return Err(E::custom("number out of range"));
         }
+        if value == 0.0 {
+            // `-0` comes as -0.0: written so again, it would no longer be a whole number to its reader.
+            return Ok(Json::Number(0.into()));
+        }
         Number::from_f64(value).map(Json::Number).ok_or_else(|| E::custom("not a number"))
     }
 

@@ -7,11 +7,13 @@
 use base64::Engine as _;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use super::body::{Reader, Spot};
 use super::frames::{Frame, Framing};
 use super::reply::{Channel, Facts, TextKind, ToolCall, Walk};
 use super::{Exchange, Json, Path, UnscannedKind, message};
+use crate::audit::HashKey;
 use crate::reason::{Denial, Reason};
 
 /// The revisions of the specification that are known here, oldest first.
@@ -127,6 +129,34 @@ impl Claims {
             && (version.is_none() || version == self.version)
             && self.params.iter().all(|said| params.is_some_and(|params| holds(params.get("arguments"), said)));
         if agree { Ok(()) } else { Err(Reason::McpHeader.into()) }
+    }
+}
+
+/// Binds a server's sessions to one caller: the id that a client sees is the server's own and a keyed hash of it
+/// and of the caller, so that an id that leaked is worth nothing to another. Nothing is stored.
+#[derive(Clone, Debug)]
+pub struct Session(HashKey);
+
+impl Session {
+    /// For the caller of this identity. `key` is shared by all workers; by several proxies only when
+    /// `audit.hashKey` is set.
+    pub fn new(key: &HashKey, identity: &[u8]) -> Session {
+        Session(HashKey::new(&key.hash(&[b"mcp-session", identity])))
+    }
+
+    /// The id that the client gets in the place of the server's.
+    pub fn seal(&self, id: &str) -> String {
+        format!("{id}.{}", self.0.hex(&[id.as_bytes()]))
+    }
+
+    /// The server's id, when this caller got it from here.
+    ///
+    /// # Errors
+    /// [`Reason::McpSession`].
+    pub fn open<'s>(&self, sealed: &'s str) -> Result<&'s str, Denial> {
+        let (id, tag) = sealed.rsplit_once('.').ok_or(Reason::McpSession)?;
+        let right = self.0.hex(&[id.as_bytes()]);
+        if bool::from(right.as_bytes().ct_eq(tag.as_bytes())) { Ok(id) } else { Err(Reason::McpSession.into()) }
     }
 }
 
@@ -412,6 +442,19 @@ mod tests {
         assert_eq!(read(r#"{"jsonrpc":"2.0","id":3,"result":{"action":"accept"}}"#).as_deref(), Ok(""));
         for bad in ["[]", "7", r#"{"id":1,"method":"ping"}"#, r#"{"jsonrpc":"2.0","id":1}"#] {
             assert_eq!(read(bad), Err(Reason::BodyShape), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_its_callers_alone() {
+        let key = HashKey::new(b"k");
+        let (alice, bob) = (Session::new(&key, b"alice"), Session::new(&key, b"bob"));
+        let sealed = alice.seal("a.b-1");
+        assert_eq!(alice.open(&sealed), Ok("a.b-1"));
+        for (session, text) in
+            [(&bob, sealed.as_str()), (&alice, "a.b-1"), (&alice, "plain"), (&alice, ""), (&alice, ".")]
+        {
+            assert_eq!(session.open(text).map_err(|denial| denial.reason), Err(Reason::McpSession), "{text}");
         }
     }
 
