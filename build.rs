@@ -204,6 +204,7 @@ fn programs(out: &mut String, mut compiler: compile::Compiler) {
         let steps = compiler.programs.get(program).cloned().unwrap_or_default();
         let ops = steps.iter().enumerate().map(|(pc, step)| match step {
             Step::Literal(bytes) => format!("Op::Literal(&{bytes:?})"),
+            Step::Fold(word) => format!("Op::Fold(&{word:?})"),
             Step::Set(set) => format!("Op::Set({set})"),
             Step::Span(set, min, max, greedy) => format!(
                 "Op::Span(Span {{ set: {set}, min: {min}, max: {max}, greedy: {greedy}, keeps: {}, next: {} }})",

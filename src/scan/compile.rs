@@ -12,6 +12,8 @@ use super::beginnings::{FIRST_GROUP, PARTS, SECOND_GROUP, parts};
 pub enum Step {
     /// Bytes.
     Literal(Vec<u8>),
+    /// Small letters, in any case.
+    Fold(Vec<u8>),
     /// A set.
     Set(u16),
     /// Set, min, max, greedy.
@@ -97,8 +99,16 @@ impl Compiler {
                 }
             }
             HirKind::Concat(parts) => {
-                for part in parts {
-                    self.step(part, out)?;
+                let mut rest = parts.as_slice();
+                while let Some((part, after)) = rest.split_first() {
+                    let word: Vec<u8> = rest.iter().map_while(any_case).collect();
+                    if word.len() > 1 {
+                        rest = rest.get(word.len()..).unwrap_or_default();
+                        out.push(Step::Fold(word));
+                    } else {
+                        rest = after;
+                        self.step(part, out)?;
+                    }
                 }
             }
             HirKind::Alternation(branches) => {
@@ -250,6 +260,10 @@ impl Compiler {
         match self.programs.get(program).and_then(|steps| steps.get(pc)) {
             None | Some(Step::Match) => *out = ([u64::MAX; 4], true),
             Some(Step::Literal(literal)) => literal.first().into_iter().for_each(|first| byte(*first)),
+            Some(Step::Fold(word)) => {
+                let first = word.first().copied().unwrap_or(0);
+                (0..=255).filter(|b| folds(first, *b).is_some()).for_each(byte);
+            }
             Some(Step::Set(set)) => (0..=255).filter(|b| self.leads(*set, *b)).for_each(byte),
             Some(Step::Span(set, min, ..)) => {
                 (0..=255).filter(|b| self.leads(*set, *b)).for_each(byte);
@@ -280,6 +294,25 @@ impl Compiler {
         let Some((bytes, _)) = self.firsts.get(usize::from(next)).copied() else { return false };
         let begins = |b: u8| bytes.get(usize::from(b >> 6)).is_none_or(|bits| bits >> (b & 63) & 1 == 1);
         (0..=255).all(|b| !self.leads(set, b) || !begins(b))
+    }
+}
+
+/// The small letter of which a set holds both cases and nothing else but their Unicode twins.
+fn any_case(hir: &Hir) -> Option<u8> {
+    let HirKind::Class(Class::Unicode(class)) = hir.kind() else { return None };
+    let members: Vec<char> = class.iter().flat_map(|range| range.start()..=range.end()).take(4).collect();
+    let small = *members.iter().find(|c| c.is_ascii_lowercase())?;
+    let twin = |c: &char| c.eq_ignore_ascii_case(&small) || matches!((small, *c), ('k', '\u{212a}') | ('s', 'ſ'));
+    let whole = members.len() == if matches!(small, 'k' | 's') { 3 } else { 2 };
+    (whole && members.iter().all(twin)).then_some(small as u8)
+}
+
+/// How many bytes follow when this one begins a letter in any case.
+fn folds(small: u8, byte: u8) -> Option<u8> {
+    match (small, byte) {
+        (b'k', 0xe2) => Some(2),
+        (b's', 0xc5) => Some(1),
+        _ => (byte.to_ascii_lowercase() == small).then_some(0),
     }
 }
 
@@ -424,6 +457,9 @@ impl Compiler {
             }
             if let Step::Literal(bytes) = step {
                 literal.extend(bytes.iter().copied());
+            }
+            if let Step::Fold(word) = step {
+                literal.extend(word.iter().flat_map(|b| [*b, b.to_ascii_uppercase(), 0xe2, 0xc5]));
             }
         }
         let mut groups: BTreeMap<(Option<u8>, u8, Vec<bool>), Vec<u8>> = BTreeMap::new();
@@ -583,7 +619,7 @@ impl Compiler {
             None | Some(Step::Match | Step::Look("End" | "LineEnd")) => {
                 out.push((program, Place::Open));
             }
-            Some(Step::Literal(_) | Step::Set(_)) => {
+            Some(Step::Literal(_) | Step::Fold(_) | Step::Set(_)) => {
                 out.push((program, Place::Inside(pc as u16, inside)));
             }
             Some(Step::Span(_, min, max, _)) => {
@@ -636,6 +672,7 @@ impl Compiler {
         };
         match self.programs.get(usize::from(program))?.get(usize::from(pc))? {
             Step::Literal(literal) => (literal.get(usize::from(inside)) == Some(&byte)).then_some(0),
+            Step::Fold(word) => folds(*word.get(usize::from(inside))?, byte),
             Step::Set(set) | Step::Span(set, ..) => self.leads(*set, byte).then_some(left),
             _ => None,
         }
@@ -650,8 +687,9 @@ impl Compiler {
             Place::Rest(pc, inside, _) => (pc, inside),
             Place::Inside(pc, inside) => {
                 match self.programs.get(usize::from(program)).and_then(|steps| steps.get(usize::from(pc))) {
-                    Some(Step::Literal(literal)) if usize::from(inside) + 1 < literal.len() => {
-                        return vec![(program, Place::Inside(pc, inside + 1))];
+                    Some(Step::Literal(word) | Step::Fold(word)) if usize::from(inside) + 1 < word.len() => {
+                        let place = Place::Inside(pc, inside + 1);
+                        return vec![(program, if left > 0 { Place::Rest(pc, inside + 1, left) } else { place })];
                     }
                     Some(Step::Span(..)) => (pc, inside + 1),
                     _ => (pc + 1, 0),

@@ -141,7 +141,7 @@ impl Engine {
         if building.cards.len() >= usize::from(OFF) {
             faults.push(RuleFault { at: FaultAt::Custom(0, "id"), message: "over 65534 rules".into() });
         }
-        if faults.is_empty() { Ok(building.finish()) } else { Err(faults) }
+        if faults.is_empty() { building.finish() } else { Err(faults) }
     }
 
     /// Memory for passes.
@@ -546,11 +546,13 @@ impl Building {
         });
     }
 
-    fn finish(self) -> (Engine, Vec<RuleCard>) {
+    fn finish(self) -> Result<(Engine, Vec<RuleCard>), Vec<RuleFault>> {
         let with_digits = self.rules.iter().enumerate().filter_map(|(at, rule)| Some((rule.digits?, at as u16)));
         let mut digits: Vec<(usize, u16)> = with_digits.collect();
         digits.sort_unstable();
-        (Engine { rules: self.rules, places: self.places, own: self.own.build(), digits }, self.cards)
+        let own = self.own.build();
+        let own = own.map_err(|message| vec![RuleFault { at: FaultAt::Custom(0, "keywords"), message }])?;
+        Ok((Engine { rules: self.rules, places: self.places, own, digits }, self.cards))
     }
 }
 

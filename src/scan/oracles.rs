@@ -29,6 +29,7 @@ fn programs(patterns: &[String]) -> (Vec<&'static [Op]>, Tables, Beginnings, Vec
         let steps = compiler.programs[program].clone();
         let op = |(pc, step): (usize, Step)| match step {
             Step::Literal(bytes) => Op::Literal(leak(bytes)),
+            Step::Fold(word) => Op::Fold(leak(word)),
             Step::Set(set) => Op::Set(set),
             Step::Span(set, min, max, greedy) => {
                 let (keeps, next) = (compiler.keeps(program, pc), compiler.first(program, pc + 1));

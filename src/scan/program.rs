@@ -16,6 +16,8 @@ const PATIENCE: usize = 256;
 pub enum Op {
     /// These bytes.
     Literal(&'static [u8]),
+    /// These small letters, in any case; the Kelvin sign and the long s are letters, too.
+    Fold(&'static [u8]),
     /// One character of a set.
     Set(u16),
     /// So many characters of a set.
@@ -201,6 +203,7 @@ impl Machine {
                     .get(at..at + literal.len())
                     .filter(|there| *there == literal)
                     .map(|_| (pc + 1, at + literal.len())),
+                Op::Fold(word) => fold(word, bytes.get(at..).unwrap_or_default()).map(|length| (pc + 1, at + length)),
                 Op::Set(set) => {
                     let set = tables.sets.get(usize::from(set))?;
                     set.takes(bytes.get(at..).unwrap_or_default()).map(|length| (pc + 1, at + length))
@@ -374,6 +377,21 @@ impl Machine {
         }
         None
     }
+}
+
+/// The length of a word in any case at the head of these bytes.
+fn fold(word: &[u8], rest: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    for &letter in word {
+        let there = rest.get(length..)?;
+        length += match (letter, there) {
+            (_, [byte, ..]) if byte.to_ascii_lowercase() == letter => 1,
+            (b'k', [0xe2, 0x84, 0xaa, ..]) => 3,
+            (b's', [0xc5, 0xbf, ..]) => 2,
+            _ => return None,
+        };
+    }
+    Some(length)
 }
 
 fn holds(look: Look, text: &[u8], at: usize) -> bool {

@@ -4,7 +4,10 @@
 
 use std::collections::HashMap;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::Input;
+use aho_corasick::MatchKind;
+use aho_corasick::automaton::{Automaton, OverlappingState};
+use aho_corasick::nfa::noncontiguous::NFA;
 
 use super::lexicon::{GLUED, GLUED_WORD, is_bounded};
 
@@ -66,24 +69,23 @@ impl Vocabulary {
     }
 
     /// Builds the automaton. `None` without words.
-    pub fn build(self) -> Option<Signatures> {
+    ///
+    /// # Errors
+    /// More words than an automaton can hold.
+    pub fn build(self) -> Result<Option<Signatures>, String> {
         if self.texts.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .prefilter(false)
-            .build(&self.texts)
-            .ok()?;
-        Some(Signatures { automaton, words: self.words })
+        let automaton = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(&self.texts);
+        let automaton = automaton.map_err(|error| error.to_string())?;
+        Ok(Some(Signatures { automaton, words: self.words }))
     }
 }
 
 /// The automaton.
 #[derive(Debug)]
 pub struct Signatures {
-    automaton: AhoCorasick,
+    automaton: NFA,
     words: Vec<Word>,
 }
 
@@ -92,7 +94,10 @@ impl Signatures {
     /// as the longest has suffixes that are words.
     pub fn each<'w>(&'w self, text: &str, mut take: impl FnMut(Hit<'w>)) {
         let mut glued = 0..0;
-        for found in self.automaton.find_overlapping_iter(text) {
+        let (input, mut state) = (Input::new(text), OverlappingState::start());
+        while let Ok(()) = self.automaton.try_find_overlapping(&input, &mut state)
+            && let Some(found) = state.get_match()
+        {
             let Some(word) = self.words.get(found.pattern().as_usize()) else { continue };
             let (start, end) = (found.start(), found.end());
             let whole =
