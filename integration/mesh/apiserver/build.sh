@@ -10,7 +10,7 @@
 # sid moves, so a build may fail one day: the tests then skip with the reason that this script gave.
 set -euo pipefail
 TARGET=$(realpath -m "$1"); HERE=$(cd "$(dirname "$0")" && pwd)
-WORK=${TARGET%/*}/work; rm -rf "$WORK"; mkdir -p "$WORK"/{lists/partial,cache/archives/partial,debs,root}
+WORK=${TARGET%/*}/work; rm -rf "$WORK"; mkdir -p "$WORK"/{lists/partial,cache/archives/partial,debs,tree}
 trap 'rm -rf "$WORK"' EXIT
 command -v apt-get >/dev/null && command -v dpkg >/dev/null || { echo "no apt-get: this is built from Debian's packages" >&2; exit 3; }
 
@@ -43,16 +43,16 @@ fi
 apt_for sid "$KEYRING" -s install golang-k8s-apiextensions-apiserver-dev golang-go \
   | awk '/^Inst/{print $2}' | grep -E '^(golang|gogoproto)' > "$WORK/names"
 (cd "$WORK/debs" && xargs -a "$WORK/names" apt-get "${OPTIONS[@]}" download -qq)
-for deb in "$WORK"/debs/*.deb; do dpkg -x "$deb" "$WORK/root"; done
+for deb in "$WORK"/debs/*.deb; do dpkg -x "$deb" "$WORK/tree"; done
 
-GO=$(ls -d "$WORK"/root/usr/lib/go-*/bin/go | sort -V | tail -1)
-ROOM=$WORK/root/usr/share/gocode/src/bartizan/apiserver
+GO=$(ls -d "$WORK"/tree/usr/lib/go-*/bin/go | sort -V | tail -1)
+ROOM=$WORK/tree/usr/share/gocode/src/bartizan/apiserver
 mkdir -p "$ROOM"; cp "$HERE/main.go" "$ROOM/"
 PACKAGE=$(basename "$WORK"/debs/golang-k8s-apiextensions-apiserver-dev_*.deb .deb)
 VERSION=$(sed -E 's/.*_0\.([0-9]+)\.([0-9]+).*/1.\1.\2/' <<< "$PACKAGE")
 FIELD=k8s.io/component-base/version
 cd "$ROOM"
-GOROOT=${GO%/bin/go} GOPATH=$WORK/root/usr/share/gocode GO111MODULE=off CGO_ENABLED=0 GOTOOLCHAIN=local \
+GOROOT=${GO%/bin/go} GOPATH=$WORK/tree/usr/share/gocode GO111MODULE=off CGO_ENABLED=0 GOTOOLCHAIN=local \
   GOFLAGS=-buildvcs=false GOCACHE=$WORK/gocache "$GO" build -p 2 \
   -ldflags "-s -w -X $FIELD.gitVersion=v$VERSION -X $FIELD.gitMajor=1 -X $FIELD.gitMinor=$(cut -d. -f2 <<< "$VERSION")" \
   -o "$TARGET.new" .
