@@ -64,6 +64,14 @@ class Cluster:
             "ValidatingAdmissionPolicy,ValidatingAdmissionWebhook",
             "--enable-priority-and-fairness=false",
         ], log=self.folder / "apiserver.log", cwd=self.folder)  # fmt: skip
+        try:
+            self._fill(crds)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _fill(self, crds: Path) -> None:
+        """Waits for the server and gives it Istio's kinds."""
         # /readyz waits for Services, which this server does not have.
         self.server.wait_until(lambda: self.kubectl("get", "crd")[0] == 0, "the API server", 120)
         code, said = self.kubectl("apply", "--server-side", "-f", str(crds))
