@@ -19,7 +19,7 @@ from features import Concepts, concept_grams, tokens
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WINDOW, STEP = 96, 32
-LANGUAGES = ("en es fr de pt it ro nl pl ru uk zh ja ko ar fa hi hinglish tr id vi").split()
+LANGUAGES = ("en es fr de pt it ro nl pl ru uk zh ja ko ar fa hi hinglish tr id vi th").split()
 
 # Files of one source stand in one fold. A fold is left out whole.
 FOLDS = [

@@ -380,9 +380,9 @@ section! {
         user: Option<u64>,
         /// Default 50.
         assistant: Option<u64>,
-        /// Default 45.
+        /// Default 50.
         tool: Option<u64>,
-        /// Default 45.
+        /// Default 50.
         document: Option<u64>,
     }
 }
