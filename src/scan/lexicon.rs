@@ -11,7 +11,7 @@
 /// Letters in a row that are taken for a sentence without spaces.
 pub const GLUED: usize = 20;
 /// Shortest word that is looked for in such a run.
-pub const GLUED_WORD: usize = 3;
+pub const GLUED_WORD: usize = 4;
 /// Letters that a found word with an open end is prolonged by.
 const LONGEST_ENDING: usize = 24;
 

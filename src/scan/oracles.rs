@@ -239,7 +239,7 @@ fn slow(text: &str, words: &[(String, Word)]) -> Vec<(usize, usize, u16)> {
             let left = text.as_bytes()[..start].iter().rev().take_while(|b| letter(b)).count();
             let right = text.as_bytes()[end..].iter().take_while(|b| letter(b)).count();
             let glued =
-                word.bytes().all(|b| b.is_ascii_lowercase()) && left + word.len() + right >= 20 && word.len() >= 3;
+                word.bytes().all(|b| b.is_ascii_lowercase()) && left + word.len() + right >= 20 && word.len() >= 4;
             if !cut || glued {
                 let more = if known.open_end {
                     text[end..].chars().take(24).take_while(|c| is_bounded(*c)).map(char::len_utf8).sum()
