@@ -199,8 +199,14 @@ fn programs(out: &mut String, mut compiler: compile::Compiler) {
     use compile::Step;
     let mut programs = Vec::new();
     let mut firsts = Vec::new();
+    let (mut places, mut kinds): (Vec<usize>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
     for program in 0..compiler.programs.len() {
         firsts.push(compiler.first(program, 0));
+        let of = compiler.places(program);
+        places.push(kinds.iter().position(|known| *known == of).unwrap_or(kinds.len()));
+        if places.last() == Some(&kinds.len()) {
+            kinds.push(of);
+        }
         let steps = compiler.programs.get(program).cloned().unwrap_or_default();
         let ops = steps.iter().enumerate().map(|(pc, step)| match step {
             Step::Literal(bytes) => format!("Op::Literal(&{bytes:?})"),
@@ -227,6 +233,9 @@ fn programs(out: &mut String, mut compiler: compile::Compiler) {
     let beginnings = compiler.beginnings();
     table(out, "Every pattern", "PROGRAMS", "&[Op]", &programs);
     numbers(out, "What each may begin with", "PROGRAM_FIRSTS", "u16", firsts);
+    numbers(out, "Which table of places each has", "PROGRAM_PLACES", "u8", places);
+    let kinds: Vec<String> = kinds.iter().map(|table| format!("{table:?}")).collect();
+    table(out, "Tables of places", "PLACE_TABLES", "[u8; 256]", &kinds);
     let sets: Vec<String> = compiler
         .sets
         .iter()

@@ -413,7 +413,7 @@ impl Compiler {
             states.push(state);
             open.push((u64::MAX - at as u64, at));
         }
-        let (alike, mut targets) = (self.alike(), Targets::new());
+        let (alike, mut targets) = (self.alike(false), Targets::new());
         while let Some((likely, at)) = open.pop() {
             if table.len() >= ENOUGH {
                 break;
@@ -446,10 +446,10 @@ impl Compiler {
         out
     }
 
-    /// Bytes that no instruction tells apart.
-    fn alike(&self) -> Vec<Vec<u8>> {
+    /// Bytes that no instruction tells apart: of any program, or of those that are looked for together.
+    fn alike(&self, any: bool) -> Vec<Vec<u8>> {
         let mut literal = BTreeSet::new();
-        let shared = self.programs.iter().zip(&self.shared).filter(|(_, shared)| **shared);
+        let shared = self.programs.iter().zip(&self.shared).filter(|(_, shared)| any || **shared);
         let mut sets_used = BTreeSet::new();
         for step in shared.flat_map(|(steps, _)| steps) {
             if let Step::Set(set) | Step::Span(set, ..) = step {
@@ -537,10 +537,35 @@ impl Compiler {
         self.numbers(&root, &mut lists, out);
     }
 
+    /// By byte: at which of the first eight places of a match it may stand, a bit each.
+    pub fn places(&self, program: usize) -> Vec<u8> {
+        let (program, mut targets) = (program as u16, Targets::new());
+        let mut state = State::new();
+        self.close(program, 0, 0, Edge::Text, &mut state, &mut BTreeSet::new());
+        let mut out = vec![0u8; 256];
+        let alike = self.alike(true);
+        for place in 0..8 {
+            let mut next = State::new();
+            for bytes in &alike {
+                let after = self.advance(&state, bytes.first().copied().unwrap_or(0), &mut targets);
+                for byte in bytes.iter().filter(|_| !after.is_empty()) {
+                    if let Some(bits) = out.get_mut(usize::from(*byte)) {
+                        *bits |= 1 << place;
+                    }
+                }
+                next.extend(after);
+            }
+            next.sort_unstable();
+            next.dedup();
+            state = next;
+        }
+        out
+    }
+
     /// The lists of patterns for numbers, by their first groups of digits.
     fn numbers(&self, root: &State, lists: &mut BTreeMap<Vec<u16>, u32>, out: &mut Beginnings) {
         let (mut targets, mut going) = (Targets::new(), BTreeMap::new());
-        let alike: Vec<u8> = self.alike().iter().filter_map(|bytes| bytes.first().copied()).collect();
+        let alike: Vec<u8> = self.alike(false).iter().filter_map(|bytes| bytes.first().copied()).collect();
         let others: Vec<u8> = alike.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect();
         let mut any = |state: &State, bytes: &mut dyn Iterator<Item = u8>| {
             let mut next: State = bytes.flat_map(|byte| self.advance(state, byte, &mut targets)).collect();

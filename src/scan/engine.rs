@@ -8,7 +8,7 @@ use crate::redact::validate::{Validator, validator};
 
 use super::near::{Near, Places};
 use super::patterns::{self, Pattern};
-use super::program::Machine;
+use super::program::{Machine, may_begin};
 use super::rulefile;
 use super::shipped::{self, LEXICON, LITERALS, NEARS, RULES, ShippedRule, Use};
 use super::signatures::{Signatures, Vocabulary};
@@ -335,6 +335,8 @@ impl Engine {
         else {
             return;
         };
+        let places = shipped::PROGRAM_PLACES.get(usize::from(program));
+        let Some(places) = places.and_then(|at| shipped::PLACE_TABLES.get(usize::from(*at))) else { return };
         let mut windows = self.of(program, windows).iter();
         let mut window = 0..0;
         trial.next = 0;
@@ -345,7 +347,10 @@ impl Engine {
                 trial.scratch.machine.enter(window.clone());
                 trial.next = window.start;
             }
-            if start < trial.next || !trial.text.is_char_boundary(start) {
+            if start < trial.next || !may_begin(places, trial.text.as_bytes(), start) {
+                continue;
+            }
+            if !trial.text.is_char_boundary(start) {
                 continue;
             }
             if trial.scratch.machine.steps > trial.most {

@@ -11,7 +11,7 @@ use super::beginnings::Beginnings;
 use super::compile::{Compiler, Step};
 use super::lexicon::{Hit, Lexicon, Word, is_bounded};
 use super::literals::{Found as Keyword, Literal, Literals};
-use super::program::{First, Look, Machine, Op, Set, Span, Tables};
+use super::program::{First, Look, Machine, Op, Places, Set, Span, Tables, may_begin};
 use super::{layout, rulefile, shipped};
 
 fn leak<T>(rows: Vec<T>) -> &'static [T] {
@@ -19,7 +19,7 @@ fn leak<T>(rows: Vec<T>) -> &'static [T] {
 }
 
 /// A compiled pattern as the module would hold it.
-fn programs(patterns: &[String]) -> (Vec<&'static [Op]>, Tables, Beginnings, Vec<u16>) {
+fn programs(patterns: &[String]) -> (Vec<&'static [Op]>, Tables, Beginnings, Vec<u16>, Vec<Places>) {
     let mut compiler = Compiler::default();
     for pattern in patterns {
         compiler.add(pattern, true).unwrap();
@@ -63,7 +63,8 @@ fn programs(patterns: &[String]) -> (Vec<&'static [Op]>, Tables, Beginnings, Vec
         patterns: leak(begin.patterns),
         groups: leak(begin.groups),
     };
-    (programs, tables, beginnings, begin.broad)
+    let places = (0..programs.len()).map(|program| compiler.places(program).try_into().unwrap()).collect();
+    (programs, tables, beginnings, begin.broad, places)
 }
 
 /// Every pattern of a shipped rule, and its samples.
@@ -127,14 +128,14 @@ fn actual(
 }
 
 fn compare(patterns: &[String], texts: &[String]) {
-    let (programs, tables, beginnings, broad) = programs(patterns);
+    let (programs, tables, beginnings, broad, places) = programs(patterns);
     for (at, pattern) in patterns.iter().enumerate() {
         let regex = Regex::new(pattern).unwrap();
         let number = at as u16;
         for text in texts {
             for window in [0..text.len(), ceil(text, text.len() / 4)..ceil(text, text.len() / 4 * 3)] {
-                let begins =
-                    |at: usize| broad.contains(&number) || beginnings.at(text.as_bytes(), at).contains(&number);
+                let listed = |start| broad.contains(&number) || beginnings.at(text.as_bytes(), start).contains(&number);
+                let begins = |start| may_begin(&places[at], text.as_bytes(), start) && listed(start);
                 let found = actual(programs[at], &tables, text, window.clone(), begins);
                 assert_eq!(found, expected(&regex, text, window.clone()), "{pattern}\n{text:?} {window:?}");
             }

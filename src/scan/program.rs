@@ -172,6 +172,15 @@ pub struct Machine {
     pub steps: usize,
 }
 
+/// A byte's places: at which of the first eight of a match it may stand.
+pub type Places = [u8; 256];
+
+/// False when a byte stands where none of a match does: a run would fail.
+pub fn may_begin(places: &Places, bytes: &[u8], start: usize) -> bool {
+    let mut head = bytes.get(start..).unwrap_or_default().iter().take(8).enumerate();
+    head.all(|(at, byte)| places.get(usize::from(*byte)).is_none_or(|bits| bits >> at & 1 == 1))
+}
+
 /// A match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
