@@ -103,6 +103,12 @@ reasons! {
     ScanSecret = "scan.secret", 400;
     /// Personal data in the request.
     ScanPii = "scan.pii", 400;
+    /// The model's answer points to a place that carries data away, or holds HTML that runs code.
+    ScanOutput = "scan.output", 400;
+    /// The upstream's reply can't be read, and so not guarded.
+    ReplyUnreadable = "reply.unreadable", 502;
+    /// The upstream's reply, or an event of it, is over `limits.maxResponseBytes`.
+    ReplyTooLarge = "reply.tooLarge", 502;
     /// The policy could not be applied: a fault inside the filter or its host. Fails closed.
     Internal = "internal", 503;
     /// Too much is buffered on this worker (`limits.maxBufferedBytesPerWorker`).

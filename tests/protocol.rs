@@ -195,7 +195,7 @@ fn streams() {
             writeln!(out, "-- {}", frame.event().unwrap_or_default()).unwrap();
             let parts = reader.read(frame.event(), &json);
             list(&mut out, &json, &parts);
-            reader.sent();
+            reader.sent(reader.progress());
             let close = String::from_utf8(reader.close()).unwrap();
             if early.last() != Some(&close) {
                 early.push(close);
@@ -273,7 +273,7 @@ fn denied_calls_leave_streams() {
                         !all || left.texts.iter().filter(arguments).all(|one| text(&json, &one.path, false).is_empty())
                     );
                 }
-                reader.sent();
+                reader.sent(reader.progress());
                 writeln!(out, "{}", String::from_utf8(json.to_bytes()).unwrap()).unwrap();
             }
         }

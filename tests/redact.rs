@@ -67,8 +67,9 @@ fn a_reversible_mask_brings_every_sample_back_where_no_address_is_near() {
         {
             continue;
         }
-        let mut vault = Vault::new(MaskKey::new("k").for_tenant("acme"), 1 << 20);
-        let masked = vault.mask(&text, &targets(&scanner, &text, DataAction::Mask));
+        let mut vault = Vault::new(MaskKey::new("k").for_tenant(b"acme"), 1 << 20);
+        let masked =
+            vault.mask(&text, &targets(&scanner, &text, DataAction::Restore), &mut Masker::new(MaskKey::new("k")));
         assert_ne!(masked.text, text, "{id}");
         assert_eq!(vault.restore(&masked.text, Destination::Reply), text, "{id}");
     }

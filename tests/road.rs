@@ -2,139 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod common;
+
 use std::sync::Arc;
 
-use bartizan::config::Policy;
-use bartizan::host::{MemoryHost, Timestamp};
-use bartizan::transaction::{Edit, Event, Finished, Header, Reply, Step, Transaction, Vm};
+use bartizan::host::Timestamp;
+use bartizan::transaction::{Event, Header, Step, Transaction};
+use common::road::{NOW, Road, ask, base64};
 use jwt_simple::prelude::*;
 use serde_json::{Value, json};
-
-const NOW: u64 = 1_800_000_000;
-
-struct Road {
-    policy: Arc<Policy>,
-    vm: Vm,
-    host: MemoryHost,
-    key: Ed25519KeyPair,
-}
-
-/// What became of one request.
-struct Run {
-    outcome: Result<Edit, Reply>,
-    finished: Finished,
-}
-
-impl Run {
-    fn reason(&self) -> &str {
-        self.outcome.as_ref().err().map_or("", |reply| reply.reason)
-    }
-
-    fn record(&self) -> Value {
-        serde_json::from_str(&self.finished.record).unwrap()
-    }
-
-    fn body(&self) -> Value {
-        serde_json::from_slice(self.outcome.as_ref().unwrap().body.as_ref().expect("a changed body")).unwrap()
-    }
-}
-
-impl Road {
-    fn new(change: impl FnOnce(&mut Value)) -> Road {
-        let key = Ed25519KeyPair::generate().with_key_id("k1");
-        let public = base64(&key.public_key().to_bytes());
-        let mut document = json!({
-            "version": 1, "name": "road", "holdHeaders": true,
-            "authn": { "tokenFrom": ["authorization", "x-api-key"], "issuers": [{
-                "name": "corp", "issuer": "https://idp.example", "audiences": ["llm"], "algorithms": ["EdDSA"],
-                "jwks": { "inline": { "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": public }] } } }] },
-            "roles": {
-                "analyst": { "operations": ["chat", "models", "generate"], "models": ["small", "default"],
-                    "tools": { "allow": ["search_*"] }, "maxOutputTokens": 100,
-                    "quotas": [{ "per": "subject", "requests": 1000, "window": "1m" }] },
-                "reader": { "operations": ["models"], "models": [] } },
-            "routes": [
-                { "match": { "path": "/v1/chat/completions" }, "protocol": "openai" },
-                { "match": { "path": "/v1/models" }, "protocol": "openai" },
-                { "match": { "path": "/llm" }, "protocol": { "generic": { "prompt": ["/prompt"] } } }],
-            "guards": { "standard": { "pii": { "action": "mask" } } },
-            "audit": { "upstreamHeaders": ["subject", "decision"] }
-        });
-        change(&mut document);
-        let policy = Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap();
-        let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
-        Vm::prepare(&policy, &mut host).unwrap();
-        let vm = Vm::new(&policy, &mut host).unwrap();
-        Road { policy: Arc::new(policy), vm, host, key }
-    }
-
-    fn token(&self, roles: &[&str], ttl: i64) -> String {
-        let claims = json!({ "iss": "https://idp.example", "aud": "llm", "sub": "alice", "roles": roles,
-            "exp": NOW as i64 + ttl });
-        let head = base64(br#"{"alg":"EdDSA","kid":"k1"}"#);
-        let text = format!("{head}.{}", base64(claims.to_string().as_bytes()));
-        // jwt-simple signs whole tokens only; its own claims are not these.
-        let signer = jwt_simple::algorithms::EdDSAKeyPairLike::key_pair(&self.key);
-        format!("{text}.{}", base64(signer.as_ref().sk.sign(text.as_bytes(), None).as_ref()))
-    }
-
-    fn chat(&mut self, body: &Value) -> Run {
-        let token = self.token(&["analyst"], 600);
-        self.post("/v1/chat/completions", &[("authorization", &format!("Bearer {token}"))], body.to_string().as_bytes())
-    }
-
-    fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Run {
-        let mut all = vec![(":method", "POST"), (":path", path), ("content-type", "application/json")];
-        all.extend(headers);
-        self.send(&all, Some(body))
-    }
-
-    fn send(&mut self, headers: &[(&str, &str)], body: Option<&[u8]>) -> Run {
-        let headers: Vec<Header> =
-            headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect();
-        let mut exchange = Transaction::new(Arc::clone(&self.policy));
-        let first = Event::RequestHeaders { headers: &headers, end: body.is_none() };
-        let mut step = exchange.step(first, &mut self.vm, &mut self.host);
-        let mut merged = Edit::default();
-        if let Step::Release(early) = &step
-            && exchange.awaits_body()
-        {
-            merged = early.clone();
-            step = Step::NeedMore;
-        }
-        if let (Step::NeedMore, Some(body)) = (&step, body) {
-            for buffered in (0..=body.len()).step_by(7) {
-                step = exchange.step(Event::RequestBuffered(buffered), &mut self.vm, &mut self.host);
-                if step != Step::NeedMore {
-                    break;
-                }
-            }
-            if step == Step::NeedMore {
-                step = exchange.step(Event::RequestBody(body.to_vec()), &mut self.vm, &mut self.host);
-            }
-        }
-        let outcome = match step {
-            Step::Release(edit) => {
-                merged.remove.extend(edit.remove);
-                merged.set.extend(edit.set);
-                merged.body = edit.body;
-                Ok(merged)
-            }
-            Step::Deny(reply) => Err(reply),
-            Step::NeedMore | Step::Await(_) => panic!("a whole request must be decided"),
-        };
-        Run { outcome, finished: exchange.finish(&mut self.vm, Timestamp::from_secs(NOW)) }
-    }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn ask(text: &str) -> Value {
-    json!({ "model": "small", "messages": [{ "role": "user", "content": text }] })
-}
 
 #[test]
 fn a_good_request_goes_on_with_its_cap_and_without_its_token() {
@@ -341,10 +217,11 @@ fn usage_is_read_from_the_reply() {
     let body = ask("hi").to_string().into_bytes();
     assert!(matches!(exchange.step(Event::RequestBody(body), vm, host), Step::Release(_)));
     let reply = [(b":status".to_vec(), b"200".to_vec()), (b"content-type".to_vec(), b"application/json".to_vec())];
-    let Step::Release(edit) = exchange.step(Event::ResponseHeaders(&reply), vm, host) else { panic!() };
+    assert_eq!(exchange.step(Event::ResponseHeaders { headers: &reply, end: false }, vm, host), Step::NeedMore);
+    let body = br#"{"usage":{"prompt_tokens":11,"completion_tokens":22}}"#.to_vec();
+    let Step::Release(edit) = exchange.step(Event::ResponseBody(body), vm, host) else { panic!() };
     assert!(edit.set.iter().any(|(name, value)| *name == "x-ratelimit-remaining-requests" && value == "999"));
-    exchange.step(Event::ResponseChunk(br#"{"usage":{"prompt_tokens":11,"#), vm, host);
-    exchange.step(Event::ResponseChunk(br#""completion_tokens":22}}"#), vm, host);
+    assert_eq!(edit.body, None);
     let finished = exchange.finish(vm, Timestamp::from_secs(NOW));
     let record: Value = serde_json::from_str(&finished.record).unwrap();
     assert_eq!((&record["gen_ai.usage.input_tokens"], &record["gen_ai.usage.output_tokens"]), (&json!(11), &json!(22)));

@@ -352,6 +352,8 @@ section! {
         pii: Option<Pii>,
         /// Credentials.
         secrets: Option<Secrets>,
+        /// What the model answers.
+        output: Option<Output>,
         /// Findings that are known and accepted.
         exceptions: Option<Vec<Exception>>,
     }
@@ -408,6 +410,9 @@ choice! {
         Mask = "mask",
         /// A keyed hash takes its place: equal values stay equal.
         Hash = "hash",
+        /// A placeholder keyed by the tenant takes its place in the request, and the reply gets the value back; never in an
+        /// address, and never in a tool's arguments.
+        Restore = "restore",
         /// The request is refused.
         Block = "block",
     }
@@ -451,6 +456,35 @@ choice! {
         CryptoWallet = "cryptoWallet",
         /// Date of birth in context.
         BirthDate = "birthDate",
+    }
+}
+
+section! {
+    /// What the model answers, whole or as a stream.
+    Output {
+        /// Credentials. Default mask; `restore` is for requests alone.
+        secrets: Option<DataAction>,
+        /// Personal data of the types that `pii` names. Default flag; `restore` is for requests alone.
+        pii: Option<DataAction>,
+        /// Images that a reader's program fetches by itself, and links that carry data, to hosts other than `allowHosts`.
+        /// Default flag.
+        exfiltration: Option<OutputAction>,
+        /// HTML and addresses that run code. Default flag.
+        script: Option<OutputAction>,
+        /// Host names or globs (`*` matches any text) that answers may point to.
+        allow_hosts: Option<Vec<String>>,
+    }
+}
+
+choice! {
+    /// What follows from a finding in an answer.
+    OutputAction {
+        /// It is recorded.
+        Flag = "flag",
+        /// It is cut out.
+        Remove = "remove",
+        /// The answer is refused, or ended where it is a stream.
+        Block = "block",
     }
 }
 
@@ -657,6 +691,8 @@ section! {
         max_decoded_bytes: Option<u64>,
         /// Scanned text of one request, bytes. Default 4194304.
         max_scan_bytes: Option<u64>,
+        /// A whole reply, or one event of a stream, bytes. Default 4194304, at most 16777216.
+        max_response_bytes: Option<u64>,
         /// Bodies held by one worker at a time, bytes. Default 67108864.
         max_buffered_bytes_per_worker: Option<u64>,
     }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{Action, DataAction, Exception, Guard, Injection, Mode, Pii, PiiType, Thresholds, Zone};
+use super::document::{
+    Action, DataAction, Exception, Guard, Injection, Mode, Output, OutputAction, Pii, PiiType, Thresholds, Zone,
+};
 use super::errors::{Errors, KeyPath, shortened};
 use super::route::{RouteIndex, RoutePolicy};
+use crate::glob::Glob;
 use crate::host::Timestamp;
 use crate::scan::{RuleIndex, Scanner};
 
@@ -24,6 +27,8 @@ pub struct GuardPolicy {
     pub pii: PiiPolicy,
     /// Credentials.
     pub secrets: DataAction,
+    /// What the model answers.
+    pub output: OutputPolicy,
     /// Findings that are known and accepted.
     pub exceptions: Vec<ExceptionPolicy>,
 }
@@ -76,6 +81,21 @@ impl PiiPolicy {
     pub fn action(&self, of: PiiType) -> Option<DataAction> {
         self.actions.get(of as usize).copied().flatten()
     }
+}
+
+/// What the model answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputPolicy {
+    /// Credentials.
+    pub secrets: DataAction,
+    /// Personal data of the types that the guard looks for.
+    pub pii: DataAction,
+    /// Images and links that carry data away.
+    pub exfiltration: OutputAction,
+    /// HTML and addresses that run code.
+    pub script: OutputAction,
+    /// Hosts that answers may point to.
+    pub allow_hosts: Vec<Glob>,
 }
 
 /// Findings that are known and accepted until a day.
@@ -144,11 +164,35 @@ fn compile_guard(
         injection: injection(guard.injection.as_ref(), &at.key("injection"), errors),
         pii: pii(guard.pii.as_ref(), &at.key("pii"), errors),
         secrets: guard.secrets.as_ref().and_then(|secrets| secrets.action).unwrap_or(DataAction::Block),
+        output: output(guard.output.as_ref(), &at.key("output"), errors),
         exceptions: exceptions
             .iter()
             .enumerate()
             .filter_map(|(place, entry)| exception(entry, &at_exceptions.index(place), references, errors))
             .collect(),
+    }
+}
+
+fn output(output: Option<&Output>, at: &KeyPath, errors: &mut Errors) -> OutputPolicy {
+    let absent = Output::default();
+    let written = output.unwrap_or(&absent);
+    for (key, action) in [("secrets", written.secrets), ("pii", written.pii)] {
+        if action == Some(DataAction::Restore) {
+            errors.push(&at.key(key), "restore is for requests; in a reply there is nothing to give back");
+        }
+    }
+    for (place, host) in written.allow_hosts.iter().flatten().enumerate() {
+        if host.is_empty() || host.len() > 253 || host.contains(['/', ':', ' ']) {
+            let message = format!("{:?} is not a host name or a glob of them", shortened(host));
+            errors.push(&at.key("allowHosts").index(place), message);
+        }
+    }
+    OutputPolicy {
+        secrets: written.secrets.unwrap_or(DataAction::Mask),
+        pii: written.pii.unwrap_or(DataAction::Flag),
+        exfiltration: written.exfiltration.unwrap_or(OutputAction::Flag),
+        script: written.script.unwrap_or(OutputAction::Flag),
+        allow_hosts: written.allow_hosts.iter().flatten().map(|host| Glob::new(&host.to_lowercase())).collect(),
     }
 }
 

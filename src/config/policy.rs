@@ -140,6 +140,8 @@ pub struct LimitsPolicy {
     pub max_decoded_bytes: usize,
     /// Scanned text of one request, bytes.
     pub max_scan_bytes: usize,
+    /// A whole reply, or one event of a stream, bytes.
+    pub max_response_bytes: usize,
     /// Bodies held by one worker at a time, bytes.
     pub max_buffered_bytes_per_worker: usize,
 }
@@ -486,6 +488,7 @@ fn limits(document: &document::Document, root: &KeyPath, errors: &mut Errors) ->
     let depth = errors.range(&at, "maxJsonDepth", written.max_json_depth, 64, 1..=100);
     let decoded = errors.range(&at, "maxDecodedBytes", written.max_decoded_bytes, MIB, 0..=16 * MIB);
     let scanned = errors.range(&at, "maxScanBytes", written.max_scan_bytes, 4 * MIB, 1..=64 * MIB);
+    let response = errors.range(&at, "maxResponseBytes", written.max_response_bytes, 4 * MIB, 1..=16 * MIB);
     let key = "maxBufferedBytesPerWorker";
     let buffered = errors.range(&at, key, written.max_buffered_bytes_per_worker, 64 * MIB, 1..=512 * MIB);
     if buffered < max_body {
@@ -497,6 +500,7 @@ fn limits(document: &document::Document, root: &KeyPath, errors: &mut Errors) ->
         max_json_depth: depth as usize,
         max_decoded_bytes: decoded as usize,
         max_scan_bytes: scanned as usize,
+        max_response_bytes: response as usize,
         max_buffered_bytes_per_worker: buffered as usize,
     }
 }

@@ -310,6 +310,9 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         Reason::ScanInjection => "The request was refused by the content policy.",
         Reason::ScanSecret => "The request was refused by the content policy: it holds a credential.",
         Reason::ScanPii => "The request was refused by the content policy: it holds personal data.",
+        Reason::ScanOutput => "The answer was withheld by the content policy.",
+        Reason::ReplyUnreadable => "The upstream sent a reply that can't be checked.",
+        Reason::ReplyTooLarge => "The upstream sent a reply that is too large.",
         Reason::Internal => "The request could not be checked. Try again later.",
         Reason::Overloaded => "Too many requests are being checked. Try again later.",
     })

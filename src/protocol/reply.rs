@@ -244,7 +244,7 @@ pub(super) struct Facts {
 
 /// How far a stream is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress {
+pub struct Progress {
     pub(super) started: bool,
     /// Choices or blocks that have begun and not ended.
     pub(super) open: BTreeSet<u32>,
@@ -297,9 +297,14 @@ impl Stream {
         parts
     }
 
-    /// Notes that the event read last has left, changed or not. An event that was refused has not.
-    pub fn sent(&mut self) {
-        self.sent = self.seen.clone();
+    /// How far the stream is with the event read last; goes to [`Stream::sent`] when that event leaves.
+    pub fn progress(&self) -> Progress {
+        self.seen.clone()
+    }
+
+    /// Notes that an event has left, changed or not. An event that was refused has not.
+    pub fn sent(&mut self, progress: Progress) {
+        self.sent = progress;
     }
 
     /// From now on, every piece of this call is cut out by [`Stream::prune`].

@@ -36,7 +36,7 @@ pub enum Buffer {
 }
 
 /// A header map of the stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Map {
     /// Request headers.

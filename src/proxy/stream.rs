@@ -15,7 +15,7 @@ use super::root::{EnvoyHost, Held, Worker};
 use crate::audit::{RECORD_PROPERTY, is_ours};
 use crate::config::Policy;
 use crate::host::{Fault, Timestamp};
-use crate::transaction::{Edit, Event, Reply, Step, Transaction};
+use crate::transaction::{Edit, Event, Reads, Reply, Step, Transaction};
 
 /// One HTTP stream. The worker's tick reaches it too, while it waits.
 pub struct Stream(Rc<RefCell<Exchange>>);
@@ -200,26 +200,77 @@ impl Exchange {
         if self.awaits_body() { self.judge_body() } else { Action::Continue }
     }
 
-    fn response_headers(&mut self) -> Action {
+    fn response_headers(&mut self, end: bool) -> Action {
         let Ok(headers) = host::headers(Map::ResponseHeaders) else { return Action::Continue };
-        match self.step(Event::ResponseHeaders(&headers)) {
-            Step::Release(edit) => {
-                if let Err(fault) = release(&edit, Map::ResponseHeaders) {
-                    host::log(Level::Warn, &format!("bartizan: response headers: {fault}"));
-                }
-            }
-            Step::NeedMore | Step::Await(_) | Step::Deny(_) => {}
-        }
-        Action::Continue
+        let step = self.step(Event::ResponseHeaders { headers: &headers, end });
+        self.apply_response(step)
     }
 
-    fn response_body(&mut self, size: usize) -> Action {
-        if self.exchange.as_ref().is_some_and(Transaction::reads_response)
-            && let Ok(chunk) = host::buffer(Buffer::ResponseBody, 0, size)
-        {
-            self.step(Event::ResponseChunk(&chunk));
+    /// `size` counts all that is buffered while a reply is held, and the chunk alone otherwise.
+    fn response_body(&mut self, size: usize, end: bool) -> Action {
+        if self.answered {
+            return Action::Continue;
         }
-        Action::Continue
+        match self.exchange.as_ref().map(Transaction::reads_response) {
+            Some(Reads::Whole) if end => self.judge_reply(),
+            Some(Reads::Whole) => {
+                let step = self.step(Event::ResponseBuffered(size));
+                self.apply_response(step)
+            }
+            Some(Reads::Stream) => match host::buffer(Buffer::ResponseBody, 0, size) {
+                Ok(chunk) => {
+                    let step = self.step(Event::ResponseChunk { chunk: &chunk, end });
+                    self.apply_response(step)
+                }
+                Err(fault) => self.end_reply(&fault),
+            },
+            Some(Reads::Nothing) | None => Action::Continue,
+        }
+    }
+
+    fn response_trailers(&mut self) -> Action {
+        let Some(exchange) = self.exchange.as_ref().filter(|_| !self.answered) else { return Action::Continue };
+        match exchange.reads_response() {
+            Reads::Whole => self.judge_reply(),
+            Reads::Stream if exchange.holds_response() => {
+                // Trailers leave no way to write what waits: cut off is better than unseen.
+                self.end_reply(&Fault("a stream with trailers ended in the middle of an event"))
+            }
+            Reads::Stream | Reads::Nothing => Action::Continue,
+        }
+    }
+
+    /// The reply is whole: read it once and let the core judge it.
+    fn judge_reply(&mut self) -> Action {
+        match host::buffer(Buffer::ResponseBody, 0, usize::MAX >> 1) {
+            Ok(body) => {
+                let step = self.step(Event::ResponseBody(body));
+                self.apply_response(step)
+            }
+            Err(fault) => self.end_reply(&fault),
+        }
+    }
+
+    fn apply_response(&mut self, step: Step) -> Action {
+        match step {
+            Step::Release(edit) => match release(&edit, Map::ResponseHeaders) {
+                Ok(()) => Action::Continue,
+                Err(fault) => self.end_reply(&fault),
+            },
+            Step::NeedMore => Action::Pause,
+            Step::Await(_) | Step::Deny(_) => self.end_reply(&Fault("a reply can't wait for this")),
+        }
+    }
+
+    /// What can't be guarded does not go on.
+    fn end_reply(&mut self, fault: &Fault) -> Action {
+        host::log(Level::Error, &format!("bartizan: reply: {fault}"));
+        if let Some(exchange) = &mut self.exchange {
+            exchange.fault();
+        }
+        self.answered = true;
+        host::reset_stream();
+        Action::Pause
     }
 
     fn log(&mut self) {
@@ -260,12 +311,16 @@ impl HttpContext for Stream {
         self.0.borrow_mut().request_trailers()
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        self.0.borrow_mut().response_headers()
+    fn on_http_response_headers(&mut self, _: usize, end: bool) -> Action {
+        self.0.borrow_mut().response_headers(end)
     }
 
-    fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
-        self.0.borrow_mut().response_body(size)
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        self.0.borrow_mut().response_body(size, end)
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.0.borrow_mut().response_trailers()
     }
 
     fn on_log(&mut self) {
@@ -282,7 +337,10 @@ fn release(edit: &Edit, map: Map) -> Result<(), Fault> {
         host::set_header(map, name.as_bytes(), value.as_bytes())?;
     }
     match &edit.body {
-        Some(body) => host::replace_buffer(Buffer::RequestBody, body),
+        Some(body) => {
+            let buffer = if map == Map::ResponseHeaders { Buffer::ResponseBody } else { Buffer::RequestBody };
+            host::replace_buffer(buffer, body)
+        }
         None => Ok(()),
     }
 }

@@ -131,8 +131,8 @@ impl MaskKey {
 
     /// The key of one tenant, derived from this one, so that no tenant's placeholders mean anything to another.
     #[must_use]
-    pub fn for_tenant(&self, tenant: &str) -> MaskKey {
-        MaskKey(self.digest(&[b"tenant", tenant.as_bytes()]).to_vec())
+    pub fn for_tenant(&self, tenant: &[u8]) -> MaskKey {
+        MaskKey(self.digest(&[b"tenant", tenant]).to_vec())
     }
 
     fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
@@ -199,7 +199,7 @@ impl Masker {
         self.next.iter().map(|(label, count)| (*label, *count))
     }
 
-    fn placeholder(&mut self, label: Label, action: DataAction, value: &str, out: &mut String) {
+    pub(super) fn placeholder(&mut self, label: Label, action: DataAction, value: &str, out: &mut String) {
         out.push('[');
         out.push_str(label.word());
         out.push('_');
@@ -216,6 +216,11 @@ impl Masker {
         }
         out.push(']');
     }
+}
+
+/// True for the actions that put a placeholder in a value's place.
+pub(super) fn changes(action: DataAction) -> bool {
+    matches!(action, DataAction::Mask | DataAction::Hash | DataAction::Restore)
 }
 
 /// Where a placeholder begins and ends, if one begins at `start`: `[WORD_` and digits, or a mark (`h`, `r`)
@@ -254,7 +259,7 @@ fn merge(text: &str, targets: &[Target]) -> Vec<(Range<usize>, Label, DataAction
 pub(super) fn labelled(text: &str, targets: &[Target]) -> Vec<(Range<usize>, Label, DataAction)> {
     targets
         .iter()
-        .filter(|target| matches!(target.action, DataAction::Mask | DataAction::Hash))
+        .filter(|target| changes(target.action))
         .filter_map(|target| Some((outward(text, &target.span)?, Label::of(target.kind)?, target.action)))
         .collect()
 }

@@ -8,13 +8,12 @@
 //! carry the value to a stranger), and into a tool's arguments only when the policy names the tool.
 //! What it can't see: an address that the reader's program makes out of plain words.
 //!
-//! This is the core alone; no response path of the filter calls it yet.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use super::mask::{
-    Edit, Label, MAX_PLACEHOLDER, MaskKey, Masked, Target, apart, labelled, placeholder_at, placeholders,
+    Edit, Label, MAX_PLACEHOLDER, MaskKey, Masked, Masker, Target, apart, labelled, placeholder_at, placeholders,
 };
 use crate::config::document::DataAction;
 
@@ -45,21 +44,32 @@ impl Vault {
         Vault { key, values: HashMap::new(), free: limit }
     }
 
-    /// Replaces the targets whose action is `mask` or `hash`, and every look-alike, by reversible placeholders.
-    pub fn mask(&mut self, text: &str, targets: &[Target]) -> Masked {
+    /// True if nothing can be restored.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Replaces the targets whose action is `restore`, and every look-alike, by reversible placeholders; those whose
+    /// action is `mask` or `hash` for good, by the masker's.
+    pub fn mask(&mut self, text: &str, targets: &[Target], masker: &mut Masker) -> Masked {
         let mut spans = labelled(text, targets);
         spans.extend(
-            placeholders(text).filter(|span| is_keyed(text, span)).map(|span| (span, Label::Literal, DataAction::Mask)),
+            placeholders(text)
+                .filter(|span| is_keyed(text, span))
+                .map(|span| (span, Label::Literal, DataAction::Restore)),
         );
         let mut out = Masked { text: String::with_capacity(text.len()), edits: Vec::new() };
         let mut done = 0;
-        for (before, label, _) in apart(spans) {
+        for (before, label, action) in apart(spans) {
             let (Some(between), Some(value)) = (text.get(done..before.start), text.get(before.clone())) else {
                 continue;
             };
             out.text.push_str(between);
             let start = out.text.len();
-            out.text.push_str(&self.keep(label, value));
+            match action {
+                DataAction::Restore => out.text.push_str(&self.keep(label, value)),
+                _ => masker.placeholder(label, action, value, &mut out.text),
+            }
             out.edits.push(Edit { before: before.clone(), after: start..out.text.len(), label });
             done = before.end;
         }
@@ -146,6 +156,25 @@ impl Restorer {
             self.pass(rest, &mut out);
         }
         out
+    }
+
+    /// The next piece of a text, cut where no placeholder is cut: what must stand in the place of which bytes.
+    pub fn edits(&mut self, vault: &Vault, piece: &str) -> Vec<(Range<usize>, String)> {
+        let (mut edits, mut done) = (Vec::new(), 0);
+        for span in placeholders(piece) {
+            piece.get(done..span.start).unwrap_or_default().chars().for_each(|c| self.sense.feed(c));
+            let placeholder = piece.get(span.clone()).unwrap_or_default();
+            if let Some(value) = self.value(vault, placeholder) {
+                let value = value.to_owned();
+                value.chars().for_each(|c| self.sense.feed(c));
+                edits.push((span.clone(), value));
+            } else {
+                placeholder.chars().for_each(|c| self.sense.feed(c));
+            }
+            done = span.end;
+        }
+        piece.get(done..).unwrap_or_default().chars().for_each(|c| self.sense.feed(c));
+        edits
     }
 
     /// The text has ended: gives what was held back.
@@ -238,16 +267,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn target(span: Range<usize>) -> Target {
-        Target { span, kind: Kind::Pii(PiiType::Email), action: DataAction::Mask }
+        Target { span, kind: Kind::Pii(PiiType::Email), action: DataAction::Restore }
+    }
+
+    fn masker() -> Masker {
+        Masker::new(MaskKey::new("k"))
     }
 
     fn vault() -> Vault {
-        Vault::new(MaskKey::new("a key").for_tenant("acme"), 1 << 16)
+        Vault::new(MaskKey::new("a key").for_tenant(b"acme"), 1 << 16)
     }
 
     fn masked() -> (Vault, String) {
         let mut vault = vault();
-        let text = vault.mask("a@b.example", &[target(0..11)]).text;
+        let text = vault.mask("a@b.example", &[target(0..11)], &mut masker()).text;
         (vault, text)
     }
 
@@ -260,8 +293,9 @@ mod tests {
 
     #[test]
     fn placeholders_are_the_tenants_own() {
-        let other =
-            Vault::new(MaskKey::new("a key").for_tenant("other"), 1 << 16).mask("a@b.example", &[target(0..11)]).text;
+        let other = Vault::new(MaskKey::new("a key").for_tenant(b"other"), 1 << 16)
+            .mask("a@b.example", &[target(0..11)], &mut masker())
+            .text;
         let (vault, own) = masked();
         assert_ne!(own, other);
         assert_eq!(vault.restore(&other, Destination::Reply), other);
@@ -271,7 +305,7 @@ mod tests {
     fn a_look_alike_of_the_client_comes_back_as_it_came() {
         let (mut vault, placeholder) = masked();
         let sent = format!("What is {placeholder}?");
-        let masked = vault.mask(&sent, &[]).text;
+        let masked = vault.mask(&sent, &[], &mut masker()).text;
         assert!(masked.contains("[LITERAL_r"));
         assert!(!masked.contains(&placeholder));
         assert_eq!(vault.restore(&masked, Destination::Reply), sent);
@@ -323,7 +357,7 @@ mod tests {
     #[test]
     fn over_the_limit_values_are_masked_for_good() {
         let mut vault = Vault::new(MaskKey::new("k"), 10);
-        let masked = vault.mask("a@b.example", &[target(0..11)]).text;
+        let masked = vault.mask("a@b.example", &[target(0..11)], &mut masker()).text;
         assert!(!masked.contains('@'));
         assert_eq!(vault.restore(&masked, Destination::Reply), masked);
     }
@@ -343,7 +377,7 @@ mod tests {
             let (mut vault, placeholder) = masked();
             let text = format!("{text}{placeholder}[EMAIL_1]");
             let targets: Vec<Target> = spans.into_iter().map(|(at, length)| target(at..at + length)).collect();
-            let masked = vault.mask(&text, &targets).text;
+            let masked = vault.mask(&text, &targets, &mut masker()).text;
             prop_assert_eq!(vault.restore(&masked, Destination::Reply), text);
         }
 

@@ -1,125 +1,290 @@
-//! Masking of a text that comes in pieces, with a bounded hold-back.
+//! A text that comes in pieces, and what must change in it before it goes on.
 //!
-//! Detection runs at fixed places of the text and not at the ends of pieces, so that any cutting of a
-//! text gives the same result. A value that is still open at such a place moves the cut in front of it.
-//! Against the whole text at once only this is lost: a value over [`MAX_HELD`] bytes, and a word over
-//! [`CONTEXT`] bytes in front of its value.
-//!
-//! This is the core alone; no response path of the filter calls it yet.
+//! Nothing is moved: a [`TextStream`] says up to where the text is certain, and which bytes get another text.
+//! A value may go on in the next piece, so that the end of the text waits: its last word, a run of words
+//! with digits or capitals (numbers are written in groups), an address that is not closed, and whatever the
+//! detection takes for a value that is still open. In prose that is one word. Against the whole text at once
+//! only this is lost: a value over [`MAX_HELD`] bytes, and a word over [`CONTEXT`] bytes in front of its value.
 
-use super::mask::{Masker, Target};
-use crate::config::document::DataAction;
+use std::ops::Range;
 
-/// Bytes of text behind a value that are seen before it is released.
+use super::mask::{Masker, Target, changes};
+use super::restore::{Restorer, Vault};
+
+/// How far back a run of words with digits may reach, in bytes.
 pub const HOLD: usize = 512;
-/// Bytes of released text that detection still sees.
+/// Bytes of certain text that detection still sees.
 pub const CONTEXT: usize = 256;
-/// The most that is ever held back, in bytes, but for one character.
+/// The most that ever waits, in bytes, but for one piece.
 pub const MAX_HELD: usize = 16 * 1024;
 
-/// Bytes that are pending when detection runs.
-const WINDOW: usize = 2 * HOLD;
+/// A word longer than this is no value that its beginning could give away.
+const LONGEST_WORD: usize = 4096;
 
-/// Masks one text piece by piece.
-#[derive(Debug)]
-pub struct StreamMasker {
-    /// Released text as it was before masking, then pending text from `pending` on.
-    text: String,
-    pending: usize,
-    /// Pending bytes at which detection runs next.
-    next: usize,
+/// What was found in a text.
+#[derive(Clone, Debug, Default)]
+pub struct Detected {
+    /// Values and what happens to them.
+    pub targets: Vec<Target>,
+    /// Places that get another text.
+    pub replaced: Vec<(Range<usize>, &'static str)>,
 }
 
-impl Default for StreamMasker {
-    fn default() -> Self {
-        StreamMasker::new()
+/// Gives values back in a text whose model saw placeholders.
+#[derive(Debug)]
+pub struct Restoring<'v> {
+    /// The values of the request.
+    pub vault: &'v Vault,
+    /// The text's own restorer.
+    pub restorer: &'v mut Restorer,
+}
+
+/// One text that comes in pieces. Places are bytes from its beginning.
+#[derive(Debug, Default)]
+pub struct TextStream {
+    /// The text from `base` on.
+    text: String,
+    base: usize,
+    certain: usize,
+    /// In order, never overlapping.
+    edits: Vec<(Range<usize>, String)>,
+}
+
+impl TextStream {
+    /// Appends a piece and says where it stands.
+    pub fn push(&mut self, piece: &str) -> Range<usize> {
+        let start = self.base + self.text.len();
+        self.text.push_str(piece);
+        start..start + piece.len()
     }
+
+    /// Up to where the text will not change any more.
+    pub fn certain(&self) -> usize {
+        self.certain
+    }
+
+    /// Bytes that wait.
+    pub fn held(&self) -> usize {
+        self.base + self.text.len() - self.certain
+    }
+
+    /// Looks at what is new. `detect` sees the text from somewhat before what is certain, and the place of what it
+    /// sees. The number of edits that this made is returned.
+    pub fn settle(
+        &mut self,
+        ended: bool,
+        masker: &mut Masker,
+        restoring: Option<Restoring<'_>>,
+        detect: &mut dyn FnMut(&str, usize) -> Detected,
+    ) -> usize {
+        let pending = self.certain - self.base;
+        let from = self.text.floor_char_boundary(pending.saturating_sub(CONTEXT));
+        let seen = self.text.get(from..).unwrap_or_default();
+        let pending = pending - from;
+        let forced = ended || seen.len() - pending > MAX_HELD;
+        let mut cut = if forced { seen.len() } else { pending + safe_cut(seen.get(pending..).unwrap_or_default()) };
+        if cut <= pending {
+            return 0;
+        }
+        let found = detect(seen, self.base + from);
+        let spans = || {
+            let targets = found.targets.iter().filter(|target| changes(target.action)).map(|target| &target.span);
+            targets.chain(found.replaced.iter().map(|(span, _)| span))
+        };
+        if !forced {
+            // A span that is moved in front of may itself be entered by another one.
+            while let Some(open) = spans().filter(|s| s.start < cut && cut < s.end).map(|s| s.start).min() {
+                cut = seen.floor_char_boundary(open);
+            }
+        }
+        if cut <= pending {
+            return 0;
+        }
+        let fresh = seen.get(pending..cut).unwrap_or_default();
+        // What of a span is gone already can't be taken back; the rest of it changes all the same.
+        let within = |span: &Range<usize>| {
+            (span.end > pending && span.start < cut)
+                .then(|| span.start.saturating_sub(pending)..span.end.min(cut) - pending)
+        };
+        let due: Vec<Target> = (found.targets.iter())
+            .filter_map(|target| within(&target.span).map(|span| Target { span, ..target.clone() }))
+            .collect();
+        let masked = masker.mask(fresh, &due);
+        let mut edits: Vec<(Range<usize>, String)> = (masked.edits.iter())
+            .map(|edit| (edit.before.clone(), masked.text.get(edit.after.clone()).unwrap_or_default().to_owned()))
+            .collect();
+        for (span, text) in &found.replaced {
+            if let Some(span) = within(span) {
+                add(&mut edits, outward(fresh, span), (*text).to_owned());
+            }
+        }
+        if let Some(Restoring { vault, restorer }) = restoring {
+            for (span, value) in restorer.edits(vault, fresh) {
+                add(&mut edits, span, value);
+            }
+        }
+        let count = edits.len();
+        let start = self.certain;
+        self.edits.extend(edits.into_iter().map(|(span, text)| (span.start + start..span.end + start, text)));
+        self.certain = start + (cut - pending);
+        count
+    }
+
+    /// The text of a range with its changes; `None`: it stays as it came. A change stands whole where it begins.
+    pub fn render(&self, range: &Range<usize>) -> Option<String> {
+        let touched = || self.edits.iter().filter(|(span, _)| span.start < range.end && range.start < span.end);
+        touched().next()?;
+        let text = |from: usize, to: usize| {
+            let relative = from.saturating_sub(self.base)..to.saturating_sub(self.base);
+            self.text.get(relative).unwrap_or_default()
+        };
+        let (mut out, mut done) = (String::new(), range.start);
+        for (span, new) in touched() {
+            out.push_str(text(done, span.start.max(done)));
+            if span.start >= range.start {
+                out.push_str(new);
+            }
+            done = span.end.min(range.end);
+        }
+        out.push_str(text(done, range.end));
+        Some(out)
+    }
+
+    /// What stands before this place has gone on and is not asked for again.
+    pub fn forget(&mut self, before: usize) {
+        let keep = before.min(self.certain.saturating_sub(CONTEXT)).saturating_sub(self.base);
+        let keep = self.text.floor_char_boundary(keep);
+        // Moving the rest for every word would be quadratic.
+        if keep >= HOLD {
+            self.text.drain(..keep);
+            self.base += keep;
+            let base = self.base;
+            self.edits.retain(|(span, _)| span.end > base);
+        }
+    }
+}
+
+/// Adds an edit where none stands; they stay in order.
+fn add(edits: &mut Vec<(Range<usize>, String)>, span: Range<usize>, text: String) {
+    let at = edits.partition_point(|(known, _)| known.end <= span.start);
+    if edits.get(at).is_none_or(|(next, _)| span.end <= next.start) {
+        edits.insert(at, (span, text));
+    }
+}
+
+fn outward(text: &str, span: Range<usize>) -> Range<usize> {
+    text.floor_char_boundary(span.start)..text.ceil_char_boundary(span.end)
+}
+
+/// Bytes of a text whose end is not known that can't be the beginning of anything.
+fn safe_cut(text: &str) -> usize {
+    let mut cut = word_start(text, text.len());
+    if text.len() - cut > LONGEST_WORD {
+        cut = text.floor_char_boundary(text.len() - LONGEST_WORD);
+    }
+    let earliest = text.floor_char_boundary(cut.saturating_sub(HOLD));
+    // Two plain words behind a number end it: `12 March 1985` is one date.
+    let (mut at, mut plain) = (cut, 0);
+    while plain < 3 && at > earliest {
+        let end = text.get(..at).unwrap_or_default().trim_end().len();
+        let start = match word_start(text, end) {
+            0 if end == 0 => break,
+            // A sign of a script without spaces is a word.
+            start if start == end => text.floor_char_boundary(end - 1),
+            start => start,
+        };
+        if is_number_like(text.get(start..end).unwrap_or_default()) {
+            (cut, plain) = (start, 0);
+        } else {
+            plain += 1;
+        }
+        at = start;
+    }
+    // `![words in it](https://...)` and `<img src=... >`.
+    let tail = text.floor_char_boundary(text.len().saturating_sub(HOLD));
+    open_bracket(text.get(tail..).unwrap_or_default()).map_or(cut, |open| cut.min(tail + open))
+}
+
+/// Where the word that ends here begins: behind white space, or behind a sign of a script without spaces.
+fn word_start(text: &str, end: usize) -> usize {
+    let parts = |c: char| c.is_whitespace() || c >= '\u{2e80}';
+    let before = text.get(..end).unwrap_or_default();
+    before.char_indices().rev().find(|(_, c)| parts(*c)).map_or(0, |(at, c)| at + c.len_utf8())
+}
+
+/// Words that numbers, codes and key blocks are written in.
+fn is_number_like(word: &str) -> bool {
+    let has = |test: fn(&u8) -> bool| word.bytes().any(|byte| test(&byte));
+    has(u8::is_ascii_digit) || word.contains("--") || !has(|byte| !byte.is_ascii() || byte.is_ascii_lowercase())
+}
+
+/// Where a link, an image or a tag begins that has not ended.
+fn open_bracket(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let tag = bytes.windows(2).rposition(|pair| matches!(pair, [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!']));
+    let tag = tag.filter(|at| !bytes.get(*at..).unwrap_or_default().contains(&b'>'));
+    let link = bytes.iter().rposition(|byte| *byte == b'[').filter(|at| {
+        let rest = bytes.get(*at..).unwrap_or_default();
+        match rest.iter().position(|byte| *byte == b']') {
+            None => true,
+            Some(close) => match rest.get(close + 1) {
+                None => true,
+                Some(b'(') => !rest.get(close..).unwrap_or_default().contains(&b')'),
+                Some(_) => false,
+            },
+        }
+    });
+    let link = link.map(|at| if at > 0 && bytes.get(at - 1) == Some(&b'!') { at - 1 } else { at });
+    [tag, link].into_iter().flatten().min()
+}
+
+/// Masks one text piece by piece: [`TextStream`] for callers that take text and give text.
+#[derive(Debug, Default)]
+pub struct StreamMasker {
+    stream: TextStream,
+    released: usize,
 }
 
 impl StreamMasker {
     /// At the beginning of a text.
     pub fn new() -> Self {
-        StreamMasker { text: String::new(), pending: 0, next: WINDOW }
+        StreamMasker::default()
     }
 
-    /// Takes the next piece; gives the masked text that is certain. `detect` finds the targets of a text; it
-    /// is called once for every 512 bytes or so.
+    /// Takes the next piece; gives the masked text that is certain.
     pub fn feed(&mut self, piece: &str, masker: &mut Masker, detect: &mut dyn FnMut(&str) -> Vec<Target>) -> String {
-        let mut out = String::new();
-        let mut rest = piece;
-        while !rest.is_empty() {
-            let room = (self.pending + self.next).saturating_sub(self.text.len()).max(1);
-            let (now, later) =
-                rest.split_at_checked(rest.ceil_char_boundary(room.min(rest.len()))).unwrap_or((rest, ""));
-            self.text.push_str(now);
-            rest = later;
-            if self.held() >= self.next {
-                self.release(masker, detect, &mut out);
-            }
-        }
-        out
+        self.stream.push(piece);
+        self.go(false, masker, detect)
     }
 
     /// The text has ended: gives the rest.
     pub fn finish(mut self, masker: &mut Masker, detect: &mut dyn FnMut(&str) -> Vec<Target>) -> String {
-        let targets = detect(&self.text);
-        let mut out = String::new();
-        self.emit(self.text.len(), &targets, masker, &mut out);
-        out
+        self.go(true, masker, detect)
     }
 
     /// Bytes that wait.
     pub fn held(&self) -> usize {
-        self.text.len() - self.pending
+        self.stream.held()
     }
 
-    fn release(&mut self, masker: &mut Masker, detect: &mut dyn FnMut(&str) -> Vec<Target>, out: &mut String) {
-        let targets = detect(&self.text);
-        let wished = self.text.floor_char_boundary(self.text.len() - HOLD);
-        let mut cut = wished;
-        // A span that is moved in front of may itself be entered by another one.
-        while let Some(open) =
-            targets.iter().filter(|t| changes(t) && t.span.start < cut && cut < t.span.end).map(|t| t.span.start).min()
-        {
-            cut = self.text.floor_char_boundary(open);
-        }
-        if cut > self.pending {
-            self.emit(cut, &targets, masker, out);
-            self.next = WINDOW;
-        } else if self.held() < MAX_HELD {
-            self.next = self.held() + HOLD;
-        } else {
-            self.emit(self.text.len(), &targets, masker, out);
-            self.next = WINDOW;
-        }
+    fn go(&mut self, ended: bool, masker: &mut Masker, detect: &mut dyn FnMut(&str) -> Vec<Target>) -> String {
+        self.stream
+            .settle(ended, masker, None, &mut |text, _| Detected { targets: detect(text), replaced: Vec::new() });
+        let range = self.released..self.stream.certain();
+        let out = self.stream.render(&range).unwrap_or_else(|| {
+            let (from, to) = (range.start - self.stream.base, range.end - self.stream.base);
+            self.stream.text.get(from..to).unwrap_or_default().to_owned()
+        });
+        self.released = range.end;
+        self.stream.forget(range.end);
+        out
     }
-
-    fn emit(&mut self, cut: usize, targets: &[Target], masker: &mut Masker, out: &mut String) {
-        let fresh = self.text.get(self.pending..cut).unwrap_or_default();
-        // What of a span is released already can't be taken back; the rest of it is masked all the same.
-        let due: Vec<Target> = targets
-            .iter()
-            .filter(|target| target.span.end > self.pending && target.span.start < cut)
-            .map(|target| Target {
-                span: target.span.start.saturating_sub(self.pending)..target.span.end.min(cut) - self.pending,
-                ..target.clone()
-            })
-            .collect();
-        out.push_str(&masker.mask(fresh, &due).text);
-        let kept = self.text.floor_char_boundary(cut.saturating_sub(CONTEXT));
-        self.text.drain(..kept);
-        self.pending = cut - kept;
-    }
-}
-
-fn changes(target: &Target) -> bool {
-    matches!(target.action, DataAction::Mask | DataAction::Hash)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::document::PiiType;
+    use crate::config::document::{DataAction, PiiType};
     use crate::redact::MaskKey;
     use crate::scan::Kind;
     use proptest::prelude::*;
@@ -173,7 +338,7 @@ mod tests {
         let text = format!("#{}", "b".repeat(5 * MAX_HELD));
         let pieces: Vec<&str> = text.as_bytes().chunks(777).map(|chunk| std::str::from_utf8(chunk).unwrap()).collect();
         let (out, most) = stream(&pieces);
-        assert!(most <= MAX_HELD + WINDOW);
+        assert!(most <= MAX_HELD + 777);
         // What the detector no longer sees the beginning of is beyond it: the bound is stated, not hidden.
         assert!(out.starts_with("[SECRET_1]"));
     }

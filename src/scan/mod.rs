@@ -190,6 +190,11 @@ impl Scanner {
         conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), texts, None)
     }
 
+    /// The same without the learned scorer: for replies, in which attacks are not looked for.
+    pub fn scan_data(&self, texts: &[Text<'_>], budget: Budget) -> Report {
+        conversation::scan(&mut Scan::new(&self.engine, false, budget), texts, None)
+    }
+
     /// The same, where texts that an earlier request brought are not scanned again and cost no budget.
     /// The memory must have been used with this scanner alone.
     pub fn scan_with(&self, memory: &mut VerdictMemory, texts: &[Text<'_>], budget: Budget) -> Report {

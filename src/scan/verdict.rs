@@ -106,6 +106,7 @@ enum Act {
     Except,
     Shadow,
     Flag,
+    Restore,
     Mask,
     Hash,
     Replace,
@@ -118,11 +119,32 @@ impl Act {
             Act::Except => "exception",
             Act::Shadow => "shadow",
             Act::Flag => "flag",
+            Act::Restore => "restore",
             Act::Mask => "mask",
             Act::Hash => "hash",
             Act::Replace => "replace",
             Act::Block => "block",
         }
+    }
+}
+
+/// Judges one text of a reply: what is masked in it, and in [`Judgement::denial`] why it can't go on. Attacks
+/// are no matter of replies.
+pub fn judge_reply(
+    scanner: &Scanner,
+    guards: &[&GuardPolicy],
+    route: RouteIndex,
+    report: TextReport,
+    is_key: bool,
+    now: Timestamp,
+) -> (Vec<Target>, Judgement) {
+    let place = Place { zone: Zone::Assistant, position: Position::Current, is_key, trusted: true };
+    let mut judgement = Judgement { incomplete: !report.complete, ..Judgement::default() };
+    let mut judge = Judge { scanner, guards, route, place, now, is_reply: true, out: &mut judgement };
+    let report = TextReport { learned: None, ..report };
+    match judge.text(0, report) {
+        Outcome::Mask(targets) => (targets, judgement),
+        _ => (Vec::new(), judgement),
     }
 }
 
@@ -143,7 +165,8 @@ pub fn judge(
     let mut judgement =
         Judgement { incomplete: report.texts.iter().any(|text| !text.complete), ..Judgement::default() };
     for (index, (place, text)) in places.iter().zip(report.texts).enumerate() {
-        let outcome = Judge { scanner, guards, route, place: *place, now, out: &mut judgement }.text(index, text);
+        let outcome = Judge { scanner, guards, route, place: *place, now, is_reply: false, out: &mut judgement }
+            .text(index, text);
         judgement.outcomes.push(outcome);
     }
     judgement
@@ -155,12 +178,13 @@ struct Judge<'a> {
     route: RouteIndex,
     place: Place,
     now: Timestamp,
+    is_reply: bool,
     out: &'a mut Judgement,
 }
 
 impl Judge<'_> {
     fn text(&mut self, index: usize, report: TextReport) -> Outcome {
-        let attack = self.attack(&report);
+        let attack = if self.is_reply { None } else { self.attack(&report) };
         if attack == Some(Act::Block) {
             self.refuse(Reason::ScanInjection);
         }
@@ -168,6 +192,7 @@ impl Judge<'_> {
         for finding in report.findings {
             let kind = self.scanner.cards().get(usize::from(finding.rule.0)).map_or(Kind::Attack, |card| card.kind);
             let act = match kind {
+                Kind::Attack if self.is_reply => continue,
                 Kind::Attack if self.excepted_everywhere(finding.rule) => Act::Except,
                 Kind::Attack => attack.unwrap_or(Act::Flag),
                 Kind::Secret | Kind::Pii(_) => match self.data(finding.rule, kind) {
@@ -179,6 +204,9 @@ impl Judge<'_> {
             match (kind, act) {
                 (Kind::Secret, Act::Block) => self.refuse(Reason::ScanSecret),
                 (Kind::Pii(_), Act::Block) => self.refuse(Reason::ScanPii),
+                (_, Act::Restore) => {
+                    masks.push(Target { span: finding.span.clone(), kind, action: DataAction::Restore });
+                }
                 (_, Act::Mask) => masks.push(Target { span: finding.span.clone(), kind, action: DataAction::Mask }),
                 (_, Act::Hash) => masks.push(Target { span: finding.span.clone(), kind, action: DataAction::Hash }),
                 _ => {}
@@ -222,8 +250,13 @@ impl Judge<'_> {
         let mut strictest = None;
         for guard in self.guards {
             let (action, reason) = match kind {
-                Kind::Pii(kind) => (guard.pii.action(kind), Reason::ScanPii),
-                Kind::Secret | Kind::Attack => (Some(guard.secrets), Reason::ScanSecret),
+                Kind::Pii(kind) => {
+                    let action = guard.pii.action(kind);
+                    (if self.is_reply { action.map(|_| guard.output.pii) } else { action }, Reason::ScanPii)
+                }
+                Kind::Secret | Kind::Attack => {
+                    (Some(if self.is_reply { guard.output.secrets } else { guard.secrets }), Reason::ScanSecret)
+                }
             };
             let Some(action) = action else { continue };
             let act = match action {
@@ -235,6 +268,7 @@ impl Judge<'_> {
                 _ if is_key => Act::Block,
                 DataAction::Mask => Act::Mask,
                 DataAction::Hash => Act::Hash,
+                DataAction::Restore => Act::Restore,
                 // What the caller can't take back must not lock the conversation.
                 DataAction::Block if position == Position::History => Act::Mask,
                 DataAction::Block => Act::Block,

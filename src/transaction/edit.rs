@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Number;
 
 use crate::protocol::{Exchange, Json};
-use crate::redact::{MaskKey, Masker};
+use crate::redact::{Masker, Vault};
 use crate::scan::verdict::{NOTICE, Outcome};
 
 /// What was changed.
@@ -21,26 +21,37 @@ pub(super) struct Applied {
     pub(super) output_cap: Option<u64>,
 }
 
-/// Applies one outcome a segment, and the cap. `outcomes` and the exchange's segments stand side by side.
+/// Applies one outcome a segment, and the cap. `outcomes` and the exchange's segments stand side by side;
+/// `restores`: a guard gives values back in the reply.
 pub(super) fn apply(
     json: &mut Json<'_>,
     exchange: &Exchange,
     outcomes: Vec<Outcome>,
     cap: Option<u64>,
-    key: MaskKey,
+    masker: &mut Masker,
+    vault: &mut Vault,
+    restores: bool,
 ) -> Applied {
     let mut applied = Applied::default();
-    let mut masker = Masker::new(key);
     for (segment, outcome) in exchange.segments.iter().zip(outcomes) {
         let Some(Json::String(text)) = json.at_mut(&segment.path) else { continue };
         match outcome {
-            Outcome::Keep => {}
+            Outcome::Keep => {
+                // A look-alike of a placeholder must not come back as somebody's value.
+                if restores {
+                    let masked = vault.mask(text, &[], masker);
+                    if !masked.edits.is_empty() {
+                        applied.masked += masked.edits.len() as u64;
+                        *text = Cow::Owned(masked.text);
+                    }
+                }
+            }
             Outcome::Replace => {
                 *text = Cow::Borrowed(NOTICE);
                 applied.replaced += 1;
             }
             Outcome::Mask(targets) => {
-                let masked = masker.mask(text, &targets);
+                let masked = if restores { vault.mask(text, &targets, masker) } else { masker.mask(text, &targets) };
                 applied.masked += masked.edits.len() as u64;
                 *text = Cow::Owned(masked.text);
             }

@@ -14,6 +14,7 @@
 mod edit;
 mod headers;
 mod path;
+mod reply;
 mod request;
 mod response;
 mod vm;
@@ -21,15 +22,16 @@ mod vm;
 use std::sync::Arc;
 
 pub use headers::{Header, Headers};
+pub use response::Reads;
 pub use vm::Vm;
 
 use crate::audit::{Record, metrics};
 use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
 use crate::protocol::mcp::Claims;
-use crate::protocol::reply::UsageReader;
 use crate::quota::{Admitted, Counted};
 use crate::reason::{Denial, Reason};
+use response::Reading;
 
 /// What happened on the wire.
 #[derive(Debug)]
@@ -45,14 +47,28 @@ pub enum Event<'a> {
     RequestBuffered(usize),
     /// The request's body is whole.
     RequestBody(Vec<u8>),
-    /// The upstream's (or the proxy's own) response headers came.
-    ResponseHeaders(&'a [Header]),
+    /// The upstream's (or the proxy's own) response headers came. `end`: there is no body.
+    ResponseHeaders {
+        /// All of them.
+        headers: &'a [Header],
+        /// No body follows.
+        end: bool,
+    },
+    /// So many bytes of a reply that is read whole are buffered, and more will come.
+    ResponseBuffered(usize),
+    /// A reply that is read whole has come.
+    ResponseBody(Vec<u8>),
     /// What the exchange awaits may have come.
     Resumed,
     /// What the exchange awaits did not come in time.
     Expired,
-    /// Bytes of the response's body.
-    ResponseChunk(&'a [u8]),
+    /// Bytes of a reply that is read as a stream. `end`: nothing follows.
+    ResponseChunk {
+        /// The bytes.
+        chunk: &'a [u8],
+        /// Nothing follows.
+        end: bool,
+    },
 }
 
 /// What the proxy does next.
@@ -100,6 +116,8 @@ pub struct Transaction {
     record: Record,
     /// The request's own id, where the protocol's answers repeat it.
     rpc_id: Option<String>,
+    /// What was seen of a reply that is read as a stream.
+    noted: reply::Noted,
     /// Bytes of this request that count towards the worker's limit.
     buffered: usize,
     spent_nanos: u64,
@@ -116,7 +134,7 @@ enum State {
     /// The headers are judged, the body is on its way.
     Body(Box<Pending>),
     /// It went to the upstream. `None`: unmatched and passed without any check.
-    Forwarded { admitted: Option<Box<Admitted>>, usage: Option<UsageReader> },
+    Forwarded { admitted: Option<Box<Admitted>>, reply: Reading },
     /// It was refused; what comes now is our own reply.
     Refused,
 }
@@ -157,7 +175,8 @@ impl Transaction {
     pub fn new(policy: Arc<Policy>) -> Transaction {
         let rules = policy.scanner.digest();
         let record = Record::new(&policy.name, policy.digest_short(), rules.get(..12).unwrap_or(rules));
-        Transaction { policy, state: State::Start, record, rpc_id: None, buffered: 0, spent_nanos: 0 }
+        let noted = reply::Noted::default();
+        Transaction { policy, state: State::Start, record, rpc_id: None, noted, buffered: 0, spent_nanos: 0 }
     }
 
     /// Takes one event.
@@ -183,11 +202,14 @@ impl Transaction {
                     Err(refused) => self.refuse(refused),
                 }
             }
-            Event::ResponseHeaders(headers) => Step::Release(self.response_headers(Headers(headers))),
-            Event::ResponseChunk(chunk) => {
-                self.response_chunk(chunk);
-                Step::Release(Edit::default())
+            Event::ResponseHeaders { headers, end } => self.response_headers(Headers(headers), end),
+            Event::ResponseBuffered(bytes) => self.response_buffered(bytes, vm),
+            Event::ResponseBody(body) => {
+                let step = self.response_body(&body, host.now());
+                self.free(vm);
+                step
             }
+            Event::ResponseChunk { chunk, end } => self.response_chunk(chunk, end, host.now()),
         }
     }
 
@@ -216,9 +238,12 @@ impl Transaction {
         matches!(self.state, State::Refused)
     }
 
-    /// True when the reply is read.
-    pub fn reads_response(&self) -> bool {
-        matches!(self.state, State::Forwarded { usage: Some(_), .. })
+    /// How the reply is read.
+    pub fn reads_response(&self) -> Reads {
+        match &self.state {
+            State::Forwarded { reply, .. } => reply.reads(),
+            _ => Reads::Nothing,
+        }
     }
 
     /// Adds time spent in the filter.

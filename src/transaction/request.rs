@@ -2,16 +2,21 @@
 
 use super::edit::apply;
 use super::path::forgiving;
+use super::reply::ReplyGuard;
+use super::response::Reading;
 use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm};
 use crate::audit::{self, FindingEntry, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
 use crate::authz::{self, Authorized};
-use crate::config::document::{ResponseHeaders, SubjectForm, Unmatched, UnscannedAction, UpstreamHeader, Zone};
+use crate::config::document::{
+    DataAction, PiiType, ResponseHeaders, SubjectForm, Unmatched, UnscannedAction, UpstreamHeader, Zone,
+};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::{Host, Timestamp};
-use crate::protocol::{Exchange, Json, Protocol, UnscannedKind};
+use crate::protocol::{Exchange, Json, Protocol, Refusal, UnscannedKind};
 use crate::quota::{self, Admitted, Charged, Counted};
-use crate::reason::Reason;
+use crate::reason::{Denial, Reason};
+use crate::redact::{Masker, Vault};
 use crate::scan::verdict::{Inspected, Judgement, Place, judge};
 use crate::scan::{Budget, Text};
 
@@ -42,7 +47,7 @@ impl Transaction {
             }
             self.record.verdict = Verdict::Pass;
             self.record.coverage = Some("none");
-            self.state = State::Forwarded { admitted: None, usage: None };
+            self.state = State::Forwarded { admitted: None, reply: Reading::Open };
             return Ok(Step::Release(edit));
         };
         self.record.route = Some(route.matches.as_str().to_owned());
@@ -81,6 +86,8 @@ impl Transaction {
             }
             content_type(headers)?;
             edit.remove.extend(present(headers, "content-length"));
+            // With trailers the end of a reply could no longer be changed.
+            edit.remove.extend(present(headers, "te"));
             if headers.has("accept-encoding") {
                 edit.set.push(("accept-encoding", "identity".to_owned()));
             }
@@ -158,7 +165,14 @@ impl Transaction {
         let inspected = Inspected::judged(charged, &judgement)?;
         let admitted = quota::admit(inspected);
 
-        let applied = apply(&mut json, &exchange, judgement.outcomes, cap, vm.mask_key());
+        let authorized = admitted.inspected().charged().authorized();
+        let tenant = authorized.counted().entitled().principal().tenancy();
+        let key = vm.mask_key();
+        let mut vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
+        let mut masker = Masker::new(key);
+        let restores = restores(&policy, authorized.roles());
+        let applied = apply(&mut json, &exchange, judgement.outcomes, cap, &mut masker, &mut vault, restores);
+        let guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault);
         self.record.masked = applied.masked;
         self.record.max_tokens = applied.output_cap;
         self.record.verdict = match applied {
@@ -173,19 +187,19 @@ impl Transaction {
             edit.set.push(("content-length", length.to_string()));
             self.late_headers(&policy, &mut edit);
         }
-        self.admitted(admitted);
+        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply: Reading::Guarded(Box::new(guard)) };
         Ok(edit)
     }
 
     fn admitted(&mut self, admitted: Admitted) {
-        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), usage: None };
+        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply: Reading::Open };
     }
 
     pub(super) fn refuse(&mut self, refused: impl Into<Refused>) -> Step {
         let Refused { denial, mut headers } = refused.into();
         self.state = State::Refused;
         self.record.refused(denial.reason);
-        let refusal = self.protocol().unwrap_or(&Protocol::Openai).refuse(&denial, self.rpc_id.as_deref());
+        let refusal = self.refusal(&denial);
         if self.policy.audit.response_headers == ResponseHeaders::Denials {
             headers.push((REASON_HEADER, denial.reason.code().to_owned()));
         }
@@ -197,6 +211,11 @@ impl Transaction {
         }
         headers.push(("content-type", refusal.content_type.to_owned()));
         Step::Deny(Reply { status: refusal.status, headers, body: refusal.body, reason: denial.reason.code() })
+    }
+
+    /// A refusal in the words of the caller's protocol.
+    pub(super) fn refusal(&self, denial: &Denial) -> Refusal {
+        self.protocol().unwrap_or(&Protocol::Openai).refuse(denial, self.rpc_id.as_deref())
     }
 
     fn protocol(&self) -> Option<&Protocol> {
@@ -378,6 +397,18 @@ impl Scan<'_, '_> {
         indexes.dedup();
         indexes.into_iter().filter_map(|index| self.policy.guard(index)).collect()
     }
+}
+
+/// The most that values to be restored may take in one request, in bytes.
+const MAX_VAULT: usize = 1 << 20;
+
+/// True when a guard of these roles gives values back.
+fn restores(policy: &Policy, roles: &[crate::authn::RoleIndex]) -> bool {
+    let guards = roles.iter().filter_map(|role| policy.role_at(*role)).filter_map(|role| policy.guard(role.guard));
+    let restore = Some(DataAction::Restore);
+    guards.into_iter().any(|guard| {
+        guard.secrets == DataAction::Restore || PiiType::ALL.iter().any(|kind| guard.pii.action(*kind) == restore)
+    })
 }
 
 /// The names of ours that somebody else sent.

@@ -1,37 +1,235 @@
-//! The response: read for its usage, changed in nothing but the limit headers.
+//! The response: read whole or as a stream, guarded, and let go.
+//!
+//! In strong mode the headers of a reply that is read whole wait for its verdict, so that a refusal has its
+//! own status. In weak mode they have left by then: the refusal is a body under the upstream's status.
 
+use super::reply::{Noted, ReplyGuard, StreamGuard};
 use super::request::ours;
-use super::{Edit, Headers, State, Transaction};
-use crate::protocol::reply::UsageReader;
+use super::{Edit, Headers, State, Step, Transaction, Vm};
+use crate::audit::{REASON_HEADER, Verdict};
+use crate::config::document::{ResponseHeaders, UnscannedAction};
+use crate::host::Timestamp;
+use crate::protocol::UnscannedKind;
+use crate::reason::{Denial, Reason};
+
+/// What is done with a reply.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// Nothing: it passes as it comes.
+    Open,
+    /// It will be guarded; its headers have not come.
+    Guarded(Box<ReplyGuard>),
+    /// It is read whole; its headers have been released (weak mode), or wait with these changes.
+    Whole(Box<ReplyGuard>, Option<Edit>),
+    /// It can't be read: its body will be the refusal.
+    Refused(Reason, Option<Edit>),
+    /// It is read event by event.
+    Stream(Box<StreamGuard>),
+    /// It was ended: what still comes is dropped.
+    Over,
+}
+
+/// How the proxy delivers a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Not at all.
+    Nothing,
+    /// Held until it is whole.
+    Whole,
+    /// As it comes.
+    Stream,
+}
+
+impl Reading {
+    pub(super) fn reads(&self) -> Reads {
+        match self {
+            Reading::Open | Reading::Guarded(_) => Reads::Nothing,
+            Reading::Whole(..) | Reading::Refused(..) => Reads::Whole,
+            Reading::Stream(_) | Reading::Over => Reads::Stream,
+        }
+    }
+}
 
 impl Transaction {
-    pub(super) fn response_headers(&mut self, headers: Headers<'_>) -> Edit {
+    pub(super) fn response_headers(&mut self, headers: Headers<'_>, end: bool) -> Step {
         self.record.status = headers.text(":status").and_then(|status| status.parse().ok());
-        let mut edit = Edit::default();
-        if let State::Forwarded { admitted: Some(admitted), usage } = &mut self.state {
-            if !headers.has("content-encoding") {
-                *usage = headers.value("content-type").and_then(UsageReader::for_content_type);
+        let State::Forwarded { admitted: Some(admitted), reply } = &mut self.state else {
+            return Step::Release(Edit::default());
+        };
+        // A verdict that the upstream writes is not ours.
+        let mut edit = Edit { remove: ours(headers), set: admitted.limit_headers(), body: None };
+        let Reading::Guarded(guard) = std::mem::replace(reply, Reading::Open) else { return Step::Release(edit) };
+        if end || headers.text("content-length") == Some("0") {
+            return Step::Release(edit);
+        }
+        let form = Form::of(headers);
+        let is_good = self.record.status.is_some_and(|status| (200..300).contains(&status));
+        *reply = match form {
+            Form::Stream => match StreamGuard::new(*guard) {
+                Some(guard) => Reading::Stream(Box::new(guard)),
+                None => Reading::Refused(Reason::Internal, None),
+            },
+            Form::Json => Reading::Whole(guard, None),
+            Form::Other => {
+                // A proxy's or a server's own page about an error is no answer of a model.
+                let denied = is_good && self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Deny;
+                self.record.coverage = Some("partial");
+                self.record.unscanned.push(UnscannedKind::Other.name());
+                if !denied {
+                    return Step::Release(edit);
+                }
+                Reading::Refused(Reason::ReplyUnreadable, None)
             }
-            edit.set = admitted.limit_headers();
-            // A verdict that the upstream writes is not ours.
-            edit.remove = ours(headers);
+        };
+        if headers.has("content-length") {
+            edit.remove.push(b"content-length".to_vec());
         }
-        edit
+        let waits = self.policy.hold_headers && reply.reads() == Reads::Whole;
+        if let (true, Reading::Whole(_, held) | Reading::Refused(_, held)) = (waits, &mut *reply) {
+            *held = Some(edit);
+            return Step::NeedMore;
+        }
+        Step::Release(edit)
     }
 
-    pub(super) fn response_chunk(&mut self, chunk: &[u8]) {
-        if let State::Forwarded { usage: Some(reader), .. } = &mut self.state {
-            reader.push(chunk);
-        }
+    /// So many bytes of a reply that is read whole are buffered.
+    pub(super) fn response_buffered(&mut self, bytes: usize, vm: &mut Vm) -> Step {
+        let limits = &self.policy.limits;
+        let more = bytes.saturating_sub(self.buffered);
+        let reason = if bytes > limits.max_response_bytes {
+            Reason::ReplyTooLarge
+        } else if !vm.hold_bytes(more, limits.max_buffered_bytes_per_worker) {
+            Reason::Overloaded
+        } else {
+            self.buffered = self.buffered.max(bytes);
+            return Step::NeedMore;
+        };
+        self.refuse_reply(reason)
     }
 
-    /// Takes the real usage over into the record.
+    /// A reply that is read whole has come.
+    pub(super) fn response_body(&mut self, body: &[u8], now: Timestamp) -> Step {
+        let State::Forwarded { reply, .. } = &mut self.state else { return Step::Release(Edit::default()) };
+        let reason = match reply {
+            Reading::Whole(guard, held) => {
+                let mut noted = Noted::default();
+                let judged = if body.len() > self.policy.limits.max_response_bytes {
+                    Err(Reason::ReplyTooLarge)
+                } else {
+                    guard.whole(body, now, &mut noted)
+                };
+                noted.write(&mut self.record);
+                match judged {
+                    Ok(new) => {
+                        let mut edit = held.take().unwrap_or_default();
+                        if self.policy.hold_headers {
+                            let length = new.as_ref().map_or(body.len(), Vec::len);
+                            edit.set.push(("content-length", length.to_string()));
+                        }
+                        self.note_change(new.is_some());
+                        edit.body = new;
+                        self.set_reply(Reading::Open);
+                        return Step::Release(edit);
+                    }
+                    Err(reason) => reason,
+                }
+            }
+            Reading::Refused(reason, _) => *reason,
+            _ => return Step::Release(Edit::default()),
+        };
+        self.refuse_reply(reason)
+    }
+
+    /// Bytes of a reply that is read as a stream.
+    pub(super) fn response_chunk(&mut self, chunk: &[u8], end: bool, now: Timestamp) -> Step {
+        let State::Forwarded { reply, .. } = &mut self.state else { return Step::Release(Edit::default()) };
+        let (mut out, mut over) = (Vec::with_capacity(chunk.len()), None);
+        if let Reading::Stream(guard) = reply {
+            let mut noted = std::mem::take(&mut self.noted);
+            let before = noted.masked();
+            let done = guard.push(chunk, end, now, &mut noted, &mut out);
+            let changed = noted.masked() > before;
+            self.noted = noted;
+            over = done.err();
+            self.note_change(changed);
+        }
+        if let Some(reason) = over {
+            self.record.refused(reason);
+            self.set_reply(Reading::Over);
+        }
+        let body = (out != chunk).then_some(out);
+        Step::Release(Edit { body, ..Edit::default() })
+    }
+
+    /// Bytes of a stream that wait, and can't be written any more when trailers have come.
+    pub fn holds_response(&self) -> bool {
+        matches!(&self.state, State::Forwarded { reply: Reading::Stream(guard), .. } if guard.held() > 0)
+    }
+
+    /// Takes what was seen of a stream over into the record.
     pub(super) fn settle(&mut self) {
-        if let State::Forwarded { usage, .. } = &mut self.state
-            && let Some(read) = usage.take().and_then(UsageReader::finish)
-        {
-            self.record.input_tokens = Some(read.input);
-            self.record.output_tokens = Some(read.output);
+        std::mem::take(&mut self.noted).write(&mut self.record);
+    }
+
+    /// The refusal takes the reply's place.
+    fn refuse_reply(&mut self, reason: Reason) -> Step {
+        let State::Forwarded { reply, .. } = &mut self.state else { return Step::Release(Edit::default()) };
+        let held = match std::mem::replace(reply, Reading::Over) {
+            Reading::Whole(_, held) | Reading::Refused(_, held) => held,
+            _ => None,
+        };
+        self.record.refused(reason);
+        let denial = Denial::new(reason);
+        let refusal = self.refusal(&denial);
+        let mut edit = held.unwrap_or_default();
+        if self.policy.hold_headers {
+            edit.remove.extend([b"content-encoding".to_vec(), b"etag".to_vec()]);
+            edit.set.push((":status", refusal.status.to_string()));
+            edit.set.push(("content-type", refusal.content_type.to_owned()));
+            edit.set.push(("content-length", refusal.body.len().to_string()));
+            if self.policy.audit.response_headers == ResponseHeaders::Denials {
+                edit.set.push((REASON_HEADER, reason.code().to_owned()));
+            }
+        }
+        edit.body = Some(refusal.body);
+        Step::Release(edit)
+    }
+
+    fn set_reply(&mut self, to: Reading) {
+        if let State::Forwarded { reply, .. } = &mut self.state {
+            *reply = to;
+        }
+    }
+
+    fn note_change(&mut self, changed: bool) {
+        if changed && self.record.verdict == Verdict::Allow {
+            self.record.verdict = Verdict::Mask;
+        }
+    }
+}
+
+/// The form of a reply.
+enum Form {
+    Json,
+    Stream,
+    Other,
+}
+
+impl Form {
+    fn of(headers: Headers<'_>) -> Form {
+        let is_encoded =
+            headers.all("content-encoding").any(|value| !value.trim_ascii().eq_ignore_ascii_case(b"identity"));
+        let content_type = headers.value("content-type").unwrap_or_default();
+        let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
+        if is_encoded {
+            Form::Other
+        } else if is("text/event-stream") || is("application/x-ndjson") || is("application/jsonl") {
+            Form::Stream
+        } else if is("application/json") || essence.to_ascii_lowercase().ends_with(b"+json") {
+            Form::Json
+        } else {
+            Form::Other
         }
     }
 }

@@ -1,6 +1,8 @@
-//! The configuration tables: `tests/data/config/`.
+//! What several test files use: the configuration tables of `tests/data/config/`, and a proxy of one worker.
 
 #![allow(dead_code)] // every test file uses a part of it
+
+pub mod road;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,215 @@
+//! A proxy of one worker around the state machine: requests go in, what became of them comes out.
+
+use std::sync::Arc;
+
+use bartizan::config::Policy;
+use bartizan::host::{MemoryHost, Timestamp};
+use bartizan::transaction::{Edit, Event, Finished, Header, Reads, Reply, Step, Transaction, Vm};
+use jwt_simple::prelude::*;
+use serde_json::{Value, json};
+
+pub const NOW: u64 = 1_800_000_000;
+
+pub struct Road {
+    pub policy: Arc<Policy>,
+    pub vm: Vm,
+    pub host: MemoryHost,
+    pub key: Ed25519KeyPair,
+}
+
+/// What became of one request.
+pub struct Run {
+    pub outcome: Result<Edit, Reply>,
+    pub finished: Finished,
+}
+
+impl Run {
+    pub fn reason(&self) -> &str {
+        self.outcome.as_ref().err().map_or("", |reply| reply.reason)
+    }
+
+    pub fn record(&self) -> Value {
+        serde_json::from_str(&self.finished.record).unwrap()
+    }
+
+    pub fn body(&self) -> Value {
+        serde_json::from_slice(self.outcome.as_ref().unwrap().body.as_ref().expect("a changed body")).unwrap()
+    }
+}
+
+impl Road {
+    pub fn new(change: impl FnOnce(&mut Value)) -> Road {
+        let key = Ed25519KeyPair::generate().with_key_id("k1");
+        let public = base64(&key.public_key().to_bytes());
+        let mut document = json!({
+            "version": 1, "name": "road", "holdHeaders": true,
+            "authn": { "tokenFrom": ["authorization", "x-api-key"], "issuers": [{
+                "name": "corp", "issuer": "https://idp.example", "audiences": ["llm"], "algorithms": ["EdDSA"],
+                "jwks": { "inline": { "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": public }] } } }] },
+            "roles": {
+                "analyst": { "operations": ["chat", "models", "generate"], "models": ["small", "default"],
+                    "tools": { "allow": ["search_*"] }, "maxOutputTokens": 100,
+                    "quotas": [{ "per": "subject", "requests": 1000, "window": "1m" }] },
+                "reader": { "operations": ["models"], "models": [] } },
+            "routes": [
+                { "match": { "path": "/v1/chat/completions" }, "protocol": "openai" },
+                { "match": { "path": "/v1/models" }, "protocol": "openai" },
+                { "match": { "path": "/llm" }, "protocol": { "generic": { "prompt": ["/prompt"] } } }],
+            "guards": { "standard": { "pii": { "action": "mask" } } },
+            "audit": { "upstreamHeaders": ["subject", "decision"] }
+        });
+        change(&mut document);
+        let policy = Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap();
+        let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
+        Vm::prepare(&policy, &mut host).unwrap();
+        let vm = Vm::new(&policy, &mut host).unwrap();
+        Road { policy: Arc::new(policy), vm, host, key }
+    }
+
+    pub fn token(&self, roles: &[&str], ttl: i64) -> String {
+        let claims = json!({ "iss": "https://idp.example", "aud": "llm", "sub": "alice", "roles": roles,
+            "exp": NOW as i64 + ttl });
+        let head = base64(br#"{"alg":"EdDSA","kid":"k1"}"#);
+        let text = format!("{head}.{}", base64(claims.to_string().as_bytes()));
+        // jwt-simple signs whole tokens only; its own claims are not these.
+        let signer = jwt_simple::algorithms::EdDSAKeyPairLike::key_pair(&self.key);
+        format!("{text}.{}", base64(signer.as_ref().sk.sign(text.as_bytes(), None).as_ref()))
+    }
+
+    pub fn chat(&mut self, body: &Value) -> Run {
+        let token = self.token(&["analyst"], 600);
+        self.post("/v1/chat/completions", &[("authorization", &format!("Bearer {token}"))], body.to_string().as_bytes())
+    }
+
+    pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Run {
+        let mut all = vec![(":method", "POST"), (":path", path), ("content-type", "application/json")];
+        all.extend(headers);
+        self.send(&all, Some(body))
+    }
+
+    pub fn send(&mut self, headers: &[(&str, &str)], body: Option<&[u8]>) -> Run {
+        let headers: Vec<Header> =
+            headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect();
+        let mut exchange = Transaction::new(Arc::clone(&self.policy));
+        let first = Event::RequestHeaders { headers: &headers, end: body.is_none() };
+        let mut step = exchange.step(first, &mut self.vm, &mut self.host);
+        let mut merged = Edit::default();
+        if let Step::Release(early) = &step
+            && exchange.awaits_body()
+        {
+            merged = early.clone();
+            step = Step::NeedMore;
+        }
+        if let (Step::NeedMore, Some(body)) = (&step, body) {
+            for buffered in (0..=body.len()).step_by(7) {
+                step = exchange.step(Event::RequestBuffered(buffered), &mut self.vm, &mut self.host);
+                if step != Step::NeedMore {
+                    break;
+                }
+            }
+            if step == Step::NeedMore {
+                step = exchange.step(Event::RequestBody(body.to_vec()), &mut self.vm, &mut self.host);
+            }
+        }
+        let outcome = match step {
+            Step::Release(edit) => {
+                merged.remove.extend(edit.remove);
+                merged.set.extend(edit.set);
+                merged.body = edit.body;
+                Ok(merged)
+            }
+            Step::Deny(reply) => Err(reply),
+            Step::NeedMore | Step::Await(_) => panic!("a whole request must be decided"),
+        };
+        Run { outcome, finished: exchange.finish(&mut self.vm, Timestamp::from_secs(NOW)) }
+    }
+}
+
+/// Base64url without padding.
+pub fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A chat of one message.
+pub fn ask(text: &str) -> Value {
+    json!({ "model": "small", "messages": [{ "role": "user", "content": text }] })
+}
+
+/// What came of a reply.
+pub struct Answer {
+    pub headers: Edit,
+    pub body: Vec<u8>,
+    pub record: Value,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub fn status(&self) -> &str {
+        self.headers.set.iter().find(|(name, _)| *name == ":status").map_or("200", |(_, value)| value)
+    }
+}
+
+impl Road {
+    /// Sends a chat and lets the upstream answer it in these pieces. The request as it went on is given too.
+    pub fn answered(&mut self, ask: &Value, content_type: &str, pieces: &[&[u8]]) -> (Vec<u8>, Answer) {
+        let token = format!("Bearer {}", self.token(&["analyst"], 600));
+        let headers = |all: &[(&str, &str)]| -> Vec<Header> {
+            all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
+        };
+        let request = headers(&[
+            (":method", "POST"),
+            (":path", "/v1/chat/completions"),
+            ("content-type", "application/json"),
+            ("authorization", &token),
+        ]);
+        let (vm, host) = (&mut self.vm, &mut self.host);
+        let mut exchange = Transaction::new(Arc::clone(&self.policy));
+        exchange.step(Event::RequestHeaders { headers: &request, end: false }, vm, host);
+        let body = ask.to_string().into_bytes();
+        let Step::Release(edit) = exchange.step(Event::RequestBody(body.clone()), vm, host) else { panic!("refused") };
+        let sent = edit.body.unwrap_or(body);
+        let answer = headers(&[(":status", "200"), ("content-type", content_type), ("content-length", "999")]);
+        let mut merged = Edit::default();
+        let mut take = |step: Step, chunk: Option<&[u8]>, out: &mut Vec<u8>| match step {
+            Step::Release(edit) => {
+                out.extend_from_slice(edit.body.as_deref().or(chunk).unwrap_or_default());
+                merged.remove.extend(edit.remove);
+                merged.set.extend(edit.set);
+            }
+            Step::NeedMore => {}
+            other => panic!("{other:?}"),
+        };
+        let mut out = Vec::new();
+        let step = exchange.step(Event::ResponseHeaders { headers: &answer, end: false }, vm, host);
+        take(step, None, &mut out);
+        match exchange.reads_response() {
+            Reads::Whole => {
+                let whole = pieces.concat();
+                for buffered in (0..whole.len()).step_by(16) {
+                    let step = exchange.step(Event::ResponseBuffered(buffered), vm, host);
+                    take(step, None, &mut out);
+                }
+                if out.is_empty() {
+                    let step = exchange.step(Event::ResponseBody(whole.clone()), vm, host);
+                    take(step, Some(&whole), &mut out);
+                }
+            }
+            Reads::Stream => {
+                for chunk in pieces {
+                    let step = exchange.step(Event::ResponseChunk { chunk, end: false }, vm, host);
+                    take(step, Some(chunk), &mut out);
+                }
+                let step = exchange.step(Event::ResponseChunk { chunk: b"", end: true }, vm, host);
+                take(step, Some(b""), &mut out);
+            }
+            Reads::Nothing => out = pieces.concat(),
+        }
+        let finished = exchange.finish(vm, Timestamp::from_secs(NOW));
+        let record = serde_json::from_str(&finished.record).unwrap();
+        (sent, Answer { headers: merged, body: out, record })
+    }
+}

