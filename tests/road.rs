@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bartizan::host::Timestamp;
 use bartizan::transaction::{Event, Header, Step, Transaction};
 use common::road::{NOW, Road, ask, base64};
-use jwt_simple::prelude::*;
 use serde_json::{Value, json};
 
 #[test]

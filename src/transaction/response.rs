@@ -20,13 +20,22 @@ pub(super) enum Reading {
     /// It will be guarded; its headers have not come.
     Guarded(Box<ReplyGuard>),
     /// It is read whole; its headers have been released (weak mode), or wait with these changes.
-    Whole(Box<ReplyGuard>, Option<Edit>),
+    Whole(Box<ReplyGuard>, Option<Held>),
     /// It can't be read: its body will be the refusal.
-    Refused(Reason, Option<Edit>),
+    Refused(Reason, Option<Held>),
     /// It is read event by event.
     Stream(Box<StreamGuard>),
     /// It was ended: what still comes is dropped.
     Over,
+}
+
+/// Headers that wait for the verdict.
+#[derive(Debug)]
+pub(super) struct Held {
+    edit: Edit,
+    /// The upstream said how long its body is. Where it did not, trailers may follow, which HTTP/1.1 has no place for
+    /// behind a body of known length.
+    has_length: bool,
 }
 
 /// How the proxy delivers a reply.
@@ -81,13 +90,14 @@ impl Transaction {
                 Reading::Refused(Reason::ReplyUnreadable, None)
             }
         };
-        if headers.has("content-length") {
-            edit.remove.push(b"content-length".to_vec());
-        }
+        let has_length = headers.has("content-length");
         let waits = self.policy.hold_headers && reply.reads() == Reads::Whole;
         if let (true, Reading::Whole(_, held) | Reading::Refused(_, held)) = (waits, &mut *reply) {
-            *held = Some(edit);
+            *held = Some(Held { edit, has_length });
             return Step::NeedMore;
+        }
+        if has_length {
+            edit.remove.push(b"content-length".to_vec());
         }
         Step::Release(edit)
     }
@@ -121,10 +131,10 @@ impl Transaction {
                 noted.write(&mut self.record);
                 match judged {
                     Ok(new) => {
-                        let mut edit = held.take().unwrap_or_default();
-                        if self.policy.hold_headers {
-                            let length = new.as_ref().map_or(body.len(), Vec::len);
-                            edit.set.push(("content-length", length.to_string()));
+                        let (mut edit, has_length) =
+                            held.take().map_or_else(Default::default, |held| (held.edit, held.has_length));
+                        if let (Some(new), true) = (&new, has_length) {
+                            edit.set.push(("content-length", new.len().to_string()));
                         }
                         self.note_change(new.is_some());
                         edit.body = new;
@@ -181,7 +191,7 @@ impl Transaction {
         self.record.refused(reason);
         let denial = Denial::new(reason);
         let refusal = self.refusal(&denial);
-        let mut edit = held.unwrap_or_default();
+        let mut edit = held.map(|held| held.edit).unwrap_or_default();
         if self.policy.hold_headers {
             edit.remove.extend([b"content-encoding".to_vec(), b"etag".to_vec()]);
             edit.set.push((":status", refusal.status.to_string()));
