@@ -119,6 +119,17 @@ def sse_bytes(_: Seen) -> Iterator[tuple]:
         yield "data", bytes([byte])
 
 
+# Content type, body and chunk size of the script `canned`; a test sets them.
+CANNED: list = [b"application/json", b"{}", 2]
+
+
+def canned(_: Seen) -> Iterator[tuple]:
+    content_type, body, size = CANNED
+    yield "head", 200, [(b"content-type", content_type)]
+    for start in range(0, len(body), size):
+        yield "data", body[start : start + size]
+
+
 def sse_trailers(seen: Seen) -> Iterator[tuple]:
     yield from sse(seen)
     yield "trailers", [(b"x-checksum", b"42")]
@@ -180,7 +191,7 @@ def empty(_: Seen) -> Iterator[tuple]:
 SCRIPTS = {
     name.__name__: name
     for name in (
-        default, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, reset, reset_mid, huge, error,
+        canned, default, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, reset, reset_mid, huge, error,
         not_json, empty,
     )
 }  # fmt: skip

@@ -1,0 +1,108 @@
+"""Replies on real Envoy: masked, cut off, restored; streams whose chunks end anywhere; ordinary ones untouched."""
+
+import json
+
+import pytest
+
+from conftest import Site, chat, user
+from harness.client import H1
+from harness.upstream import CANNED
+
+KEY = "AKIAQ7EXAMPL3TE5TKXQ"
+
+
+def event(delta: dict, finish=None) -> bytes:
+    data = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "smollm2",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}  # fmt: skip
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+def stream(*pieces: str) -> bytes:
+    parts = [event({"role": "assistant", "content": ""}), *(event({"content": piece}) for piece in pieces)]
+    return b"".join([*parts, event({}, "stop"), b"data: [DONE]\n\n"])
+
+
+def whole(text: str) -> bytes:
+    message = {"role": "assistant", "content": text}
+    return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+
+
+def read(body: bytes) -> tuple[str, str | None, bool]:
+    """Text, finish reason, and whether the stream was ended."""
+    text, finish, done = "", None, False
+    for line in body.decode().splitlines():
+        if line == "data: [DONE]":
+            done = True
+        elif line.startswith("data: "):
+            choice = json.loads(line[6:])["choices"][0]
+            text += choice["delta"].get("content") or ""
+            finish = choice["finish_reason"] or finish
+    return text, finish, done
+
+
+def blocking(document: dict) -> None:
+    document["guards"]["standard"]["output"] = {"secrets": "block", "exfiltration": "block"}
+
+
+def restoring(document: dict) -> None:
+    document["guards"]["standard"]["pii"] = {"action": "restore"}
+
+
+@pytest.fixture
+def answered():
+    """Sends a chat that the upstream answers with these bytes, in chunks of this size."""
+
+    def send(site: Site, protocol: str, body: bytes, size: int = 0, text: str = "hello", sse: bool = True):
+        CANNED[:] = b"text/event-stream" if sse else b"application/json", body, size or len(body)
+        return site.send(protocol, chat(user(text), stream=sse), headers=[("x-script", "canned")])
+
+    return send
+
+
+def test_a_secret_does_not_leave_in_a_stream(site, protocol, answered):
+    body = stream("The key is ", KEY[:7], KEY[7:], " and that is all.")
+    for size in (0, 1, 7, 64, 1000):
+        got = answered(site, protocol, body, size)
+        assert read(got.reply.body) == ("The key is [SECRET_1] and that is all.", "stop", True), (size, got)
+        assert got.audit["bartizan.verdict"] == "mask" and got.audit["bartizan.masked"] == 1
+
+
+def test_a_stream_without_findings_is_untouched(site, protocol, answered):
+    body = b": hello\r\n\r\n" + stream("A bartizan ", "is a ", "turret, caf\u00e9.").replace(b"\n", b"\r\n")
+    for size in (0, 1, 13):
+        got = answered(site, protocol, body, size)
+        assert got.reply.body == body and got.reply.complete
+        assert got.audit["bartizan.verdict"] == "allow"
+
+
+def test_a_whole_reply_is_masked(site, protocol, answered):
+    got = answered(site, protocol, whole(f"Use {KEY}."), sse=False)
+    assert json.loads(got.reply.body)["choices"][0]["message"]["content"] == "Use [SECRET_1]."
+    length = dict(got.reply.headers).get("content-length")
+    assert length is None or int(length) == len(got.reply.body)
+
+
+def test_a_blocked_reply_ends_in_the_protocols_words(sites, mode, protocol, answered):
+    site = sites(mode, change=blocking)
+    got = answered(site, protocol, stream("One two three ", KEY, " four"), 5)
+    assert read(got.reply.body) == ("One two three ", "content_filter", True)
+    assert got.audit["bartizan.reason"] == "scan.secret" and got.audit["bartizan.verdict"] == "block"
+    got = answered(site, protocol, whole(f"Use {KEY}."), sse=False)
+    assert got.reply.status == (400 if site.strong else 200) and KEY.encode() not in got.reply.body
+    assert json.loads(got.reply.body)["error"]["code"] == "content_filter"
+    got = answered(site, protocol, whole("![x](https://evil.test/a.png)"), sse=False)
+    assert json.loads(got.reply.body)["error"]["code"] == "content_filter"
+    assert got.audit["bartizan.reason"] == "scan.output"
+
+
+def test_masked_values_come_back(sites, mode, answered):
+    site = sites(mode, change=restoring)
+    text = "Write to jane@example.org today."
+    got = answered(site, H1, whole("ok"), text=text, sse=False)
+    asked = json.loads(got.one.body)["messages"][0]["content"]
+    assert "jane@" not in asked
+    placeholder = asked[asked.index("[") : asked.index("]") + 1]
+    got = answered(site, H1, stream("Dear ", placeholder[:9], placeholder[9:], "!"), 3, text=text)
+    assert read(got.reply.body)[0] == "Dear jane@example.org!"
+    got = answered(site, H1, stream("Dear ", placeholder, "!"), 3)
+    assert read(got.reply.body)[0] == f"Dear {placeholder}!", "another request knows nothing of it"
