@@ -174,7 +174,9 @@ class Envoy:
         return self.child.log.read_text(errors="replace")
 
     def access_lines(self) -> list[str]:
-        return self.access_log.read_text(errors="replace").splitlines() if self.access_log.exists() else []
+        text = self.access_log.read_text(errors="replace") if self.access_log.exists() else ""
+        # A line that is being written is not there yet.
+        return text[: text.rfind("\n") + 1].splitlines()
 
     def entry(self, case: str, seconds: float = 5.0) -> "LogEntry":
         """The access log's entry of the request with this `x-case`; waits for it to be written."""
