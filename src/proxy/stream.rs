@@ -201,7 +201,12 @@ impl Exchange {
     }
 
     fn response_headers(&mut self, end: bool) -> Action {
-        let Ok(headers) = host::headers(Map::ResponseHeaders) else { return Action::Continue };
+        let headers = match host::headers(Map::ResponseHeaders) {
+            Ok(headers) => headers,
+            // Our own reply: nothing in it needs a guard.
+            Err(_) if self.answered => return Action::Continue,
+            Err(fault) => return self.end_reply(&fault),
+        };
         let step = self.step(Event::ResponseHeaders { headers: &headers, end });
         self.apply_response(step)
     }
