@@ -100,7 +100,8 @@ fn hex(rest: &[u8], start: usize, length: usize) -> Option<u32> {
 
 fn backslash(rest: &[u8]) -> Option<(char, usize)> {
     match rest.get(1)? {
-        b'n' | b'r' | b't' => Some((' ', 2)),
+        // Either case: `\N` would be an escape once it is folded.
+        b'n' | b'N' | b'r' | b'R' | b't' | b'T' => Some((' ', 2)),
         b'"' | b'\'' | b'/' => Some((char::from(*rest.get(1)?), 2)),
         b'x' | b'X' => Some((char::from_u32(hex(rest, 2, 2)?)?, 4)),
         b'u' | b'U' if rest.get(2) == Some(&b'{') => {

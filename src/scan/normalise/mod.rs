@@ -383,6 +383,7 @@ impl<'t> Fold<'t> {
             let changed = parts.first() != Some(&Some(c)) && !is_accented(c);
             let marks = if changed { marks.with(Marks::COMPATIBILITY) } else { marks };
             for part in parts.into_iter().flatten() {
+                self.again |= joining(part).is_some();
                 self.base(part, source.clone(), marks);
             }
         }
@@ -393,6 +394,10 @@ impl<'t> Fold<'t> {
         if c.is_ascii() {
             self.again |= self.fertile || !c.is_ascii_alphanumeric();
             return self.ascii(c, source, marks);
+        }
+        if tables::is_invisible(c) {
+            // Part of a ligature: Arabic's joining stroke under a vowel sign.
+            return self.left_out(marks);
         }
         if is_noise(c) {
             let on_latin = self.out.last().is_some_and(u8::is_ascii_alphabetic) && source.len() == c.len_utf8();
@@ -407,7 +412,7 @@ impl<'t> Fold<'t> {
         }
         if let Some(folded) = tables::punctuation(c) {
             self.flush(false);
-            self.again |= folded == "<";
+            self.again |= self.fertile || folded == "<";
             return self.put(folded, source, marks);
         }
         if let Some(folded) = tables::latin(c) {
