@@ -149,7 +149,8 @@ fn list(out: &mut String, json: &Json<'_>, parts: &ReplyParts) {
         writeln!(out, "usage only").unwrap();
     }
     if let Some(usage) = parts.usage {
-        writeln!(out, "usage {} + {}", usage.input, usage.output).unwrap();
+        let count = |number: Option<u64>| number.map_or("?".to_owned(), |number| number.to_string());
+        writeln!(out, "usage {} + {}", count(usage.input), count(usage.output)).unwrap();
     }
 }
 

@@ -191,6 +191,45 @@ fn a_secret_is_masked_across_every_boundary() {
 }
 
 #[test]
+fn a_stream_is_asked_for_its_counts_and_the_client_sees_none_it_did_not_ask_for() {
+    let counts = json!({ "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "small", "choices": [],
+        "usage": { "prompt_tokens": 30, "completion_tokens": 5, "total_tokens": 35,
+            "prompt_tokens_details": { "cached_tokens": 20 } } });
+    let without = stream(&["Two ", "towers."]);
+    let at = without.len() - "data: [DONE]\n\n".len();
+    let mut with = without.clone();
+    with.splice(at..at, format!("data: {counts}\n\n").into_bytes());
+    let asking = |options: Value| {
+        let mut ask = ask("hi");
+        ask["stream"] = json!(true);
+        if !options.is_null() {
+            ask["stream_options"] = options;
+        }
+        ask
+    };
+    let mut asked = Road::new(|document| document["audit"]["usage"] = json!(true));
+    for (options, sees) in
+        [(Value::Null, false), (json!({ "include_usage": false }), false), (json!({ "include_usage": true }), true)]
+    {
+        let (sent, answer) = asked.answered(&asking(options), SSE, &[&with]);
+        let sent: Value = serde_json::from_slice(&sent).unwrap();
+        assert_eq!(sent["stream_options"]["include_usage"], true);
+        assert_eq!(answer.body, if sees { &with } else { &without }.as_slice());
+        assert_eq!(answer.record["gen_ai.usage.input_tokens"], 30);
+        assert_eq!(answer.record["gen_ai.usage.output_tokens"], 5);
+        assert_eq!(answer.record["gen_ai.usage.cache_read.input_tokens"], 20);
+        assert_eq!(answer.record["bartizan.verdict"], "allow");
+    }
+    // Without the switch nothing is asked, and what comes is passed on.
+    let (sent, answer) = road(json!({})).answered(&asking(Value::Null), SSE, &[&with]);
+    assert!(!String::from_utf8(sent).unwrap().contains("stream_options"));
+    assert_eq!(answer.body, with);
+    // A reply that is no stream is not asked for.
+    let (sent, _) = asked.answered(&ask("hi"), JSON, &[&whole("ok")]);
+    assert!(!String::from_utf8(sent).unwrap().contains("stream_options"));
+}
+
+#[test]
 fn ordinary_words_do_not_wait_for_each_other() {
     let mut road = road(json!({}));
     let events = stream(&["The ", "castle ", "has ", "two ", "towers."]);

@@ -80,7 +80,10 @@ def completions(body: dict) -> Iterator[tuple]:
 
     if not body.get("stream"):
         return _whole({**head, "choices": [choice(TEXT, "stop")], "usage": usage})
-    return _done([*({**head, "choices": [choice(word, None)]} for word in WORDS), {**head, "choices": [choice("", "stop")]}])
+    events = [*({**head, "choices": [choice(word, None)]} for word in WORDS), {**head, "choices": [choice("", "stop")]}]
+    if (body.get("stream_options") or {}).get("include_usage"):
+        events.append({**head, "choices": [], "usage": usage})
+    return _done(events)
 
 
 def _done(events: list[dict]) -> Iterator[tuple]:

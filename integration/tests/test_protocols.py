@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from conftest import ATTACK, user
+from harness.client import H1
 from harness.providers import TEXT
 from harness.tokens import claims
 
@@ -24,6 +25,7 @@ def every_provider(document: dict) -> None:
     analyst["operations"] = [
         "chat", "models", "generate", "completions", "responses", "embeddings", "moderations", "countTokens", "modelCard",
     ]  # fmt: skip
+    document.setdefault("audit", {})["usage"] = True
     guest = document["roles"]["guest"]
     guest["operations"] = analyst["operations"]
     guest["models"] = [*guest["models"], "default"]
@@ -277,6 +279,35 @@ def test_what_the_upstream_reads(site):
     }.items():
         reason = "body.unscanned" if "hologram" in str(body) else "scan.injection"
         refused(path, body, 400, reason)
+
+
+USAGE = {
+    "chat": ("/v1/chat/completions", {"messages": [user("hi")]}, (11, 13)),
+    "completions": ("/v1/completions", {"prompt": "hi"}, (11, 13)),
+    "responses": ("/v1/responses", {"input": "hi"}, (11, 13)),
+    "embeddings": ("/v1/embeddings", {"input": "hi"}, (3, 0)),
+    "messages": ("/v1/messages", {"max_tokens": 9, "messages": [user("hi")]}, (15, 13)),
+    "ollama-chat": ("/api/chat", {"messages": [user("hi")]}, (11, 13)),
+    "ollama-generate": ("/api/generate", {"prompt": "hi"}, (11, 13)),
+    "tgi": ("/hf", {"inputs": "hi"}, (11, 13)),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("path,body,counts", USAGE.values(), ids=USAGE.keys())
+def test_what_a_reply_cost(site, path, body, counts, stream):
+    if stream and "embeddings" in path:
+        pytest.skip("the API has no stream")
+    named = {} if path == "/hf" else {"model": MODEL}
+    got = site.send(H1, {**named, **body, "stream": stream}, path=path)
+    assert got.reply.status == 200, got
+    assert (got.audit["gen_ai.usage.input_tokens"], got.audit["gen_ai.usage.output_tokens"]) == counts
+    assert b'"choices": []' not in got.reply.body, "the client did not ask for it"
+    asks = stream and path.endswith("completions")
+    assert got.one.json().get("stream_options") == ({"include_usage": True} if asks else None)
+    if asks:
+        wanted = {**named, **body, "stream": True, "stream_options": {"include_usage": True}}
+        assert b'"choices": []' in site.send(H1, wanted, path=path).reply.body
 
 
 def test_an_old_attack_is_cut_out(site):

@@ -112,6 +112,9 @@ pub struct Record {
     /// Output tokens as the upstream counted them.
     #[serde(rename = "gen_ai.usage.output_tokens", skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
+    /// Input tokens that came from the upstream's cache.
+    #[serde(rename = "gen_ai.usage.cache_read.input_tokens", skip_serializing_if = "Option::is_none")]
+    pub cached_tokens: Option<u64>,
     /// What became of the request.
     #[serde(rename = "bartizan.verdict")]
     pub verdict: Verdict,

@@ -707,6 +707,9 @@ section! {
         hash_key: Option<FromEnv>,
         /// `x-bartizan-*` headers for the upstream. Default: none.
         upstream_headers: Option<Vec<UpstreamHeader>>,
+        /// Ask for the token counts of streams that tell them only when asked (OpenAI's `stream_options.include_usage`);
+        /// a client that did not ask does not see them. Default false.
+        usage: Option<bool>,
         /// Which replies carry `x-bartizan-reason`. Default denials.
         response_headers: Option<ResponseHeaders>,
     }

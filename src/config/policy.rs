@@ -155,6 +155,8 @@ pub struct AuditPolicy {
     pub hash_key: Option<Vec<u8>>,
     /// Headers for the upstream.
     pub upstream_headers: Vec<UpstreamHeader>,
+    /// Ask for the token counts of streams that tell them only when asked.
+    pub usage: bool,
     /// Which replies carry `x-bartizan-reason`.
     pub response_headers: ResponseHeaders,
 }
@@ -166,6 +168,7 @@ impl std::fmt::Debug for AuditPolicy {
             .field("subject", &self.subject)
             .field("hash_key", &self.hash_key.as_ref().map(|_| "..."))
             .field("upstream_headers", &self.upstream_headers)
+            .field("usage", &self.usage)
             .field("response_headers", &self.response_headers)
             .finish()
     }
@@ -231,6 +234,11 @@ impl Policy {
         let rank =
             |route: &&RoutePolicy| (matches!(route.matches, route::PathMatch::Exact(_)), route.matches.as_str().len());
         self.routes.iter().filter(|route| route.matches.matches(path)).max_by_key(rank)
+    }
+
+    /// True when the token counts of streams that tell them only when asked are asked for.
+    pub fn asks_usage(&self) -> bool {
+        self.audit.usage
     }
 
     /// The route at this place.
@@ -528,6 +536,7 @@ fn audit(
         subject: written.subject.unwrap_or(SubjectForm::Hashed),
         hash_key,
         upstream_headers,
+        usage: written.usage.unwrap_or(false),
         response_headers: written.response_headers.unwrap_or(ResponseHeaders::Denials),
     }
 }

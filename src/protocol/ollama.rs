@@ -132,11 +132,18 @@ pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
     }
     if done {
         walk.parts.ends.push(End::ALL);
-        let count = |name: &str| reply.get(name).and_then(Json::as_u64);
-        if let Some(output) = count("eval_count") {
-            walk.parts.usage = Some(Usage { input: count("prompt_eval_count").unwrap_or(0), output });
-        }
     }
+    walk.parts.usage = usage(reply);
+}
+
+/// A prompt that is still in the server's memory is not counted: the count is then left out. Embeddings have no
+/// answer to count.
+pub(super) fn usage(reply: &Json<'_>) -> Option<Usage> {
+    let count = |name: &str| reply.get(name).and_then(Json::as_u64);
+    let (input, output) = (count("prompt_eval_count"), count("eval_count"));
+    let embeds = reply.get("embeddings").or(reply.get("embedding")).is_some();
+    let output = if embeds { Some(0) } else { output };
+    (input.is_some() || output.is_some()).then_some(Usage { input, output, cached: None })
 }
 
 fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>) {

@@ -47,6 +47,20 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
     json!({ "error": message, "error_type": kind }).to_string().into_bytes()
 }
 
+/// A whole reply tells its cost in headers.
+pub(super) fn usage_of<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Usage {
+    let mut usage = Usage::default();
+    for (name, value) in headers {
+        let place = match name {
+            b"x-prompt-tokens" => &mut usage.input,
+            b"x-generated-tokens" => &mut usage.output,
+            _ => continue,
+        };
+        *place = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+    }
+    usage
+}
+
 pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
     match reply {
         // `/` answers with a list.
@@ -87,11 +101,11 @@ fn read_one(walk: &mut Walk, path: &Path, reply: &Json<'_>) {
                 }
                 if let Some(output) = value.get("generated_tokens").and_then(Json::as_u64) {
                     let input = value.get("input_length").and_then(Json::as_u64);
-                    let input = input.unwrap_or_else(|| match value.get("prefill") {
-                        Some(Json::Array(tokens)) => tokens.len() as u64,
-                        _ => 0,
+                    let input = input.or_else(|| match value.get("prefill") {
+                        Some(Json::Array(tokens)) if !tokens.is_empty() => Some(tokens.len() as u64),
+                        _ => None,
                     });
-                    walk.parts.usage = Some(Usage { input, output });
+                    walk.parts.usage = Some(Usage { input, output: Some(output), cached: None });
                 }
             }
             _ => walk.rest(&place, key, value),

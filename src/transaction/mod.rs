@@ -29,6 +29,7 @@ use crate::audit::{Record, metrics};
 use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
 use crate::protocol::mcp::Claims;
+use crate::protocol::reply::Spent;
 use crate::quota::{Admitted, Counted};
 use crate::reason::{Denial, Reason};
 use response::Reading;
@@ -118,6 +119,8 @@ pub struct Transaction {
     rpc_id: Option<String>,
     /// What was seen of a reply that is read as a stream.
     noted: reply::Noted,
+    /// What the reply cost.
+    spent: Spent,
     /// Bytes of this request that count towards the worker's limit.
     buffered: usize,
     spent_nanos: u64,
@@ -175,8 +178,8 @@ impl Transaction {
     pub fn new(policy: Arc<Policy>) -> Transaction {
         let rules = policy.scanner.digest();
         let record = Record::new(&policy.name, policy.digest_short(), rules.get(..12).unwrap_or(rules));
-        let noted = reply::Noted::default();
-        Transaction { policy, state: State::Start, record, rpc_id: None, noted, buffered: 0, spent_nanos: 0 }
+        let (noted, spent) = (reply::Noted::default(), Spent::default());
+        Transaction { policy, state: State::Start, record, rpc_id: None, noted, spent, buffered: 0, spent_nanos: 0 }
     }
 
     /// Takes one event.
@@ -244,6 +247,13 @@ impl Transaction {
             State::Forwarded { reply, .. } => reply.reads(),
             _ => Reads::Nothing,
         }
+    }
+
+    /// What the reply cost, as far as it has come.
+    pub fn spent(&self) -> Spent {
+        let mut spent = self.spent;
+        spent.add(self.noted.spent());
+        spent
     }
 
     /// Adds time spent in the filter.

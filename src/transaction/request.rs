@@ -172,7 +172,9 @@ impl Transaction {
         let mut masker = Masker::new(key);
         let restores = restores(&policy, authorized.roles());
         let applied = apply(&mut json, &exchange, judgement.outcomes, cap, &mut masker, &mut vault, restores);
-        let guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault);
+        // The counts of a stream that tells them only when asked.
+        let asked = policy.asks_usage() && exchange.stream && route.protocol.ask_usage(route.operation, &mut json);
+        let guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked);
         self.record.masked = applied.masked;
         self.record.max_tokens = applied.output_cap;
         self.record.verdict = match applied {
@@ -181,7 +183,7 @@ impl Transaction {
             _ => Verdict::Allow,
         };
         let mut edit = edit;
-        edit.body = applied.changed.then(|| json.to_bytes());
+        edit.body = (applied.changed || asked).then(|| json.to_bytes());
         if policy.hold_headers {
             let length = edit.body.as_ref().map_or(body.len(), Vec::len);
             edit.set.push(("content-length", length.to_string()));

@@ -90,9 +90,13 @@ fn read_delta(walk: &mut Walk, path: &Path, delta: &Json<'_>, item: u32) {
 
 /// Anthropic counts cached tokens apart.
 fn usage(value: &Json<'_>) -> Usage {
-    let count = |name: &str| value.get(name).and_then(Json::as_u64).unwrap_or(0);
-    let input = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"].map(count);
-    Usage { input: input.iter().fold(0, |sum, one| sum.saturating_add(*one)), output: count("output_tokens") }
+    let count = |name: &str| value.get(name).and_then(Json::as_u64);
+    let cached = count("cache_read_input_tokens");
+    let input = count("input_tokens").map(|own| {
+        let others = [count("cache_creation_input_tokens"), cached];
+        others.into_iter().flatten().fold(own, u64::saturating_add)
+    });
+    Usage { input, output: count("output_tokens"), cached }
 }
 
 /// Puts text in the place of calls: the numbers of the blocks around them stay.

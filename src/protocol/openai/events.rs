@@ -25,8 +25,7 @@ fn read_response(walk: &mut Walk, path: &Path, response: &Json<'_>) {
             // The request's instructions, said again: the client wrote them, or must not see them.
             ("instructions", Json::String(_) | Json::Array(_)) => walk.parts.echoes.push(place),
             ("usage", Json::Object(_)) => {
-                let count = |name: &str| value.get(name).and_then(Json::as_u64).unwrap_or(0);
-                walk.parts.usage = Some(Usage { input: count("input_tokens"), output: count("output_tokens") });
+                walk.parts.usage = Usage::of_openai(value);
             }
             _ => walk.rest(&place, key, value),
         }

@@ -22,7 +22,7 @@ pub(in super::super) fn read(walk: &mut Walk, reply: &Json<'_>) {
                     read_choice(walk, &path.child(position), choice, index(choice, position));
                 }
             }
-            ("usage", Json::Object(_)) => walk.parts.usage = usage(value),
+            ("usage", Json::Object(_)) => walk.parts.usage = Usage::of_openai(value),
             _ => walk.rest(&path, key, value),
         }
     }
@@ -46,11 +46,6 @@ pub(in super::super) fn ask_usage(request: &mut Json<'_>) -> bool {
         None => entries.push(("stream_options".into(), Json::Object(vec![switch]))),
     }
     true
-}
-
-fn usage(value: &Json<'_>) -> Option<Usage> {
-    let count = |name: &str| value.get(name).and_then(Json::as_u64).unwrap_or(0);
-    Some(Usage { input: count("prompt_tokens"), output: count("completion_tokens") })
 }
 
 fn read_choice(walk: &mut Walk, path: &Path, choice: &Json<'_>, number: u32) {

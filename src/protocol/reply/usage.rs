@@ -1,144 +1,80 @@
-//! The usage that the model reports, read beside a reply whose bytes pass as they came.
+//! What a reply cost, as the upstream counted it.
 
-use serde::Deserialize;
+use super::super::Json;
 
-/// A reply longer than this, or an event of a stream, is not read for its usage.
-const MAX_READ: usize = 1 << 20;
-
-/// Tokens as the upstream counted them.
+/// Tokens as the upstream counted them. What it did not tell is `None`, which is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Tokens of the prompt.
-    pub input: u64,
-    /// Tokens of the completion.
-    pub output: u64,
+    /// Tokens of the prompt, those from a cache among them.
+    pub input: Option<u64>,
+    /// Tokens of the answer, thoughts among them.
+    pub output: Option<u64>,
+    /// Tokens of the prompt that came from a cache.
+    pub cached: Option<u64>,
 }
 
 impl Usage {
     /// The larger of each: a stream counts up.
     #[must_use]
     pub fn max(self, other: Usage) -> Usage {
-        Usage { input: self.input.max(other.input), output: self.output.max(other.output) }
-    }
-}
-
-#[derive(Deserialize)]
-struct WithUsage {
-    usage: Option<OpenaiUsage>,
-}
-
-#[derive(Deserialize)]
-struct OpenaiUsage {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-}
-
-/// Reads a reply chunk by chunk; memory is bounded by 1 MiB.
-#[derive(Debug)]
-pub struct UsageReader {
-    stream: bool,
-    /// The reply so far, or the line of the stream that is not complete yet.
-    held: Vec<u8>,
-    /// `held` was over the limit: skip to the next line, or give up on a whole reply.
-    skipping: bool,
-    usage: Option<Usage>,
-}
-
-impl UsageReader {
-    /// For a reply of this content type; `None` when the type holds no usage.
-    pub fn for_content_type(content_type: &[u8]) -> Option<UsageReader> {
-        let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let stream = if essence.eq_ignore_ascii_case(b"text/event-stream") {
-            true
-        } else if essence.eq_ignore_ascii_case(b"application/json") {
-            false
-        } else {
-            return None;
-        };
-        Some(UsageReader { stream, held: Vec::new(), skipping: false, usage: None })
-    }
-
-    /// Takes the next bytes of the reply.
-    pub fn push(&mut self, chunk: &[u8]) {
-        if !self.stream {
-            self.hold(chunk);
-            return;
-        }
-        let mut rest = chunk;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let (line, after) = rest.split_at(end);
-            self.hold(line);
-            self.end_line();
-            rest = after.get(1..).unwrap_or_default();
-        }
-        self.hold(rest);
-    }
-
-    /// The usage, once the reply has ended; `None` when it had none that could be read.
-    pub fn finish(mut self) -> Option<Usage> {
-        if self.stream {
-            self.end_line();
-        } else if !self.skipping {
-            self.usage = parse(&self.held);
-        }
-        self.usage
-    }
-
-    fn hold(&mut self, bytes: &[u8]) {
-        if self.skipping || self.held.len() + bytes.len() > MAX_READ {
-            self.skipping = true;
-            self.held = Vec::new();
-        } else {
-            self.held.extend_from_slice(bytes);
+        // `None` is less than any number.
+        Usage {
+            input: self.input.max(other.input),
+            output: self.output.max(other.output),
+            cached: self.cached.max(other.cached),
         }
     }
 
-    fn end_line(&mut self) {
-        if let Some(data) = self.held.strip_prefix(b"data:") {
-            // Only the last event has it: looking for the word first keeps the others cheap.
-            if data.windows(7).any(|window| window == b"\"usage\"") {
-                self.usage = parse(data.trim_ascii()).or(self.usage);
-            }
-        }
-        self.held.clear();
-        self.skipping = false;
+    /// OpenAI's object `usage`, of any of its APIs. `None` when it holds no count.
+    pub(in super::super) fn of_openai(value: &Json<'_>) -> Option<Usage> {
+        let count = |names: [&str; 2]| names.into_iter().find_map(|name| value.get(name).and_then(Json::as_u64));
+        let input = count(["prompt_tokens", "input_tokens"]);
+        // Embeddings have no answer, and servers leave its count out.
+        let rest = || Some(count(["total_tokens", "total_tokens"])?.saturating_sub(input?));
+        let output = count(["completion_tokens", "output_tokens"]).or_else(rest);
+        let details = ["prompt_tokens_details", "input_tokens_details"].into_iter().find_map(|name| value.get(name));
+        let cached = details.and_then(|details| details.get("cached_tokens")).and_then(Json::as_u64);
+        (input.is_some() || output.is_some()).then_some(Usage { input, output, cached })
     }
 }
 
-fn parse(json: &[u8]) -> Option<Usage> {
-    let reply: WithUsage = serde_json::from_slice(json).ok()?;
-    reply.usage.map(|usage| Usage { input: usage.prompt_tokens, output: usage.completion_tokens })
+/// What is known of a reply's cost while it passes and when it has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// What the upstream told. Of a stream that was cut off: as far as it had told.
+    pub usage: Usage,
+    /// Bytes of the model's text that came, thoughts and arguments of tools among them: where the upstream
+    /// told nothing, what an estimate is made of.
+    pub text_bytes: u64,
+}
+
+impl Spent {
+    /// Adds what is known besides.
+    pub fn add(&mut self, other: Spent) {
+        self.usage = self.usage.max(other.usage);
+        self.text_bytes = self.text_bytes.saturating_add(other.text_bytes);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(content_type: &str, body: &[u8], step: usize) -> Option<Usage> {
-        let mut reader = UsageReader::for_content_type(content_type.as_bytes()).unwrap();
-        body.chunks(step).for_each(|chunk| reader.push(chunk));
-        reader.finish()
+    fn of(text: &str) -> Option<Usage> {
+        Usage::of_openai(&Json::parse(text.as_bytes(), 8).unwrap())
     }
 
     #[test]
-    fn any_chunking_gives_the_same_usage() {
-        let whole = br#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}"#;
-        let stream = b"data: {\"choices\":[{}],\"usage\":null}\r\n\r\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":5}}\n\ndata: [DONE]\n\n";
-        for step in 1..40 {
-            assert_eq!(read("application/json; charset=utf-8", whole, step), Some(Usage { input: 3, output: 5 }));
-            assert_eq!(read("text/event-stream", stream, step), Some(Usage { input: 3, output: 5 }));
-        }
-    }
-
-    #[test]
-    fn what_has_no_usage_gives_none() {
-        assert!(UsageReader::for_content_type(b"text/plain").is_none());
-        assert_eq!(read("application/json", b"{\"usage\":{\"prompt_tok", 4), None);
-        assert_eq!(read("application/json", &vec![b' '; MAX_READ + 2], 4096), None);
-        let mut long = vec![b'x'; MAX_READ + 2];
-        long.extend_from_slice(b"\ndata: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n");
-        assert_eq!(read("text/event-stream", &long, 4096), Some(Usage { input: 1, output: 2 }));
+    fn every_spelling_is_read_and_nothing_is_no_zero() {
+        let usage = |input, output, cached| Some(Usage { input, output, cached });
+        assert_eq!(of(r#"{"prompt_tokens":3,"completion_tokens":5}"#), usage(Some(3), Some(5), None));
+        assert_eq!(
+            of(r#"{"input_tokens":3,"output_tokens":5,"input_tokens_details":{"cached_tokens":2}}"#),
+            usage(Some(3), Some(5), Some(2))
+        );
+        assert_eq!(of(r#"{"prompt_tokens":3,"total_tokens":3}"#), usage(Some(3), Some(0), None));
+        assert_eq!(of(r#"{"completion_tokens":5}"#), usage(None, Some(5), None));
+        assert_eq!(of(r#"{"prompt_tokens":-3,"completion_tokens":"5"}"#), None);
+        assert_eq!(of("{}"), None);
     }
 }

@@ -1,0 +1,244 @@
+//! The reader and writer of one stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::frames::Framing;
+use super::super::{Json, Path, anthropic, mcp, ollama, openai, tgi};
+use super::{Channel, ReplyParts, TextKind, ToolCall, Usage, Walk, Wire, remove_calls};
+
+/// Calls of tools that one stream may hold at a time; more are reported and can't be named.
+const MAX_CALLS: usize = 1024;
+
+/// The reader and writer of one stream.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    wire: Wire,
+    facts: Facts,
+    /// Names of the calls, by choice and item: they may come in pieces.
+    names: BTreeMap<(u32, u32), String>,
+    denied: BTreeSet<(u32, u32)>,
+    usage: Option<Usage>,
+    /// Tokens that came, where an event is one.
+    tokens: u64,
+    seen: Progress,
+    sent: Progress,
+}
+
+/// What every event of a stream repeats.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Facts {
+    pub(in super::super) id: Option<String>,
+    pub(in super::super) model: Option<String>,
+    pub(in super::super) created: Option<u64>,
+    /// The time in words, where the protocol has it so; of the last event.
+    pub(in super::super) created_at: Option<String>,
+    /// The key that this upstream's thoughts stand under.
+    pub(in super::super) reasoning: Option<&'static str>,
+    /// The responses API: the last event's number, and the type and item id of each channel's deltas.
+    pub(in super::super) sequence: u64,
+    /// JSON-RPC: the id of the message read last, as JSON.
+    pub(in super::super) rpc_id: Option<String>,
+    pub(in super::super) channels: BTreeMap<Channel, (String, String)>,
+}
+
+/// How far a stream is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    pub(in super::super) started: bool,
+    /// Choices or blocks that have begun and not ended.
+    pub(in super::super) open: BTreeSet<u32>,
+    /// The next one's number.
+    pub(in super::super) next: u32,
+}
+
+impl Stream {
+    pub(super) fn new(wire: Wire) -> Stream {
+        Stream {
+            wire,
+            facts: Facts::default(),
+            names: BTreeMap::new(),
+            denied: BTreeSet::new(),
+            usage: None,
+            tokens: 0,
+            seen: Progress::default(),
+            sent: Progress::default(),
+        }
+    }
+
+    /// How the stream is cut into events.
+    pub fn framing(&self) -> Framing {
+        match self.wire {
+            Wire::Ollama | Wire::OllamaGenerate => Framing::Lines,
+            _ => Framing::Sse,
+        }
+    }
+
+    /// True for an event's data that is no JSON and ends the stream.
+    pub fn is_terminator(&self, data: &[u8]) -> bool {
+        // The SDKs look at the beginning alone.
+        matches!(self.wire, Wire::Chat | Wire::Completions | Wire::Tgi) && data.starts_with(b"[DONE]")
+    }
+
+    /// Takes one event apart. `event` is its name, where it has one.
+    pub fn read(&mut self, _event: Option<&str>, data: &Json<'_>) -> ReplyParts {
+        let mut parts = self.walk(data);
+        if self.wire.calls_come_whole() {
+            self.names.clear();
+            self.denied.clear();
+        }
+        for call in parts.calls.iter().filter(|call| call.named) {
+            let key = (call.choice, call.item);
+            if self.names.len() < MAX_CALLS || self.names.contains_key(&key) {
+                let name = self.names.entry(key).or_default();
+                // Clients of the chat API put the pieces of a name together; the others take the last.
+                if self.wire != Wire::Chat {
+                    name.clear();
+                }
+                if name.len() <= 4096 {
+                    name.push_str(&call.name);
+                }
+            }
+        }
+        self.name_calls(&mut parts);
+        if self.wire == Wire::Tgi && data.get("token").is_some() {
+            // An event is a token, and many servers tell no other count.
+            self.tokens = self.tokens.saturating_add(1);
+            let counted = Usage { output: Some(self.tokens), ..Usage::default() };
+            parts.usage = Some(parts.usage.unwrap_or_default().max(counted));
+        }
+        self.usage = match (self.usage, parts.usage) {
+            (Some(earlier), Some(now)) => Some(earlier.max(now)),
+            (earlier, now) => now.or(earlier),
+        };
+        parts.usage = self.usage;
+        self.note(data, &parts);
+        parts
+    }
+
+    /// How far the stream is with the event read last; goes to [`Stream::sent`] when that event leaves.
+    pub fn progress(&self) -> Progress {
+        self.seen.clone()
+    }
+
+    /// Notes that an event has left, changed or not. An event that was refused has not.
+    pub fn sent(&mut self, progress: Progress) {
+        self.sent = progress;
+    }
+
+    /// From now on, every piece of this call is cut out by [`Stream::prune`].
+    pub fn deny(&mut self, call: &ToolCall) {
+        self.denied.insert((call.choice, call.item));
+    }
+
+    /// Cuts the pieces of denied calls out of an event, and reads what is left. `None`: nothing needs to go.
+    pub fn prune(&mut self, data: &mut Json<'_>, parts: &ReplyParts, notice: &str) -> Option<ReplyParts> {
+        let gone: Vec<&Path> = parts.calls.iter().filter(|call| self.is_denied(call)).map(|call| &call.path).collect();
+        let ends_without_calls = !self.denied.is_empty()
+            && parts.ends.iter().any(|end| {
+                let called = |key: &&(u32, u32)| end.choice.is_none_or(|choice| choice == key.0);
+                self.names.keys().filter(called).all(|key| self.denied.contains(key))
+            });
+        if gone.is_empty() && !ends_without_calls {
+            return None;
+        }
+        remove_calls(self.wire, data, gone, notice);
+        let mut left = self.walk(data);
+        self.name_calls(&mut left);
+        left.usage = self.usage;
+        Some(left)
+    }
+
+    /// An event that carries more text of a channel.
+    pub fn extra(&self, channel: &Channel, text: &str) -> Vec<u8> {
+        match self.wire {
+            Wire::Chat => openai::reply::extra(&self.facts, channel, text, false),
+            Wire::Completions => openai::reply::extra(&self.facts, channel, text, true),
+            Wire::Responses => openai::events::extra(&self.facts, channel, text),
+            Wire::Messages => anthropic::reply::extra(channel, text),
+            Wire::Ollama => ollama::extra(&self.facts, channel, text, true),
+            Wire::OllamaGenerate => ollama::extra(&self.facts, channel, text, false),
+            Wire::Tgi => tgi::extra(text),
+            Wire::Mcp | Wire::Unknown => Vec::new(),
+        }
+    }
+
+    /// The events that end a stream early, after the events that were [`Stream::sent`].
+    pub fn close(&self) -> Vec<u8> {
+        match self.wire {
+            Wire::Chat => openai::reply::close(&self.facts, &self.sent, false),
+            Wire::Completions => openai::reply::close(&self.facts, &self.sent, true),
+            Wire::Responses => openai::events::close(&self.facts),
+            Wire::Messages => {
+                let output = self.usage.and_then(|usage| usage.output).unwrap_or(0);
+                anthropic::reply::close(&self.facts, &self.sent, output)
+            }
+            Wire::Ollama => ollama::close(&self.facts, true),
+            Wire::OllamaGenerate => ollama::close(&self.facts, false),
+            Wire::Tgi => tgi::close(),
+            Wire::Mcp => mcp::close(&self.facts),
+            Wire::Unknown => Vec::new(),
+        }
+    }
+
+    fn is_denied(&self, call: &ToolCall) -> bool {
+        self.denied.contains(&(call.choice, call.item))
+    }
+
+    fn walk(&self, data: &Json<'_>) -> ReplyParts {
+        let mut walk = Walk::new(true);
+        walk.read(self.wire, data);
+        walk.parts
+    }
+
+    fn name_calls(&self, parts: &mut ReplyParts) {
+        for call in &mut parts.calls {
+            if let Some(name) = self.names.get(&(call.choice, call.item)) {
+                call.name.clone_from(name);
+            }
+        }
+    }
+
+    fn note(&mut self, data: &Json<'_>, parts: &ReplyParts) {
+        // The facts stand at the top, or in the object that the first event announces.
+        let holders = [Some(data), data.get("message"), data.get("response")];
+        let field = |name: &str| holders.iter().flatten().find_map(|holder| holder.get(name));
+        let text = |name: &str| field(name).and_then(Json::as_str).filter(|text| text.len() <= 256).map(str::to_owned);
+        let facts = &mut self.facts;
+        if !self.seen.started {
+            facts.id = text("id");
+            facts.model = text("model");
+            facts.created = field("created").or(field("created_at")).and_then(Json::as_u64);
+        }
+        self.seen.started = true;
+        facts.created_at = text("created_at").or(facts.created_at.take());
+        if self.wire == Wire::Mcp {
+            facts.rpc_id = mcp::id(data);
+        }
+        facts.sequence = field("sequence_number").and_then(Json::as_u64).unwrap_or(facts.sequence);
+        for one in &parts.texts {
+            if one.channel.kind == TextKind::Reasoning {
+                let key = data.key_at(&one.path).unwrap_or_default();
+                let known = openai::reply::REASONING.iter().find(|known| **known == key);
+                facts.reasoning = known.copied().or(facts.reasoning);
+            }
+            if self.wire == Wire::Responses && one.delta && facts.channels.len() < MAX_CALLS {
+                let kind = text("type").unwrap_or_default();
+                facts.channels.entry(one.channel).or_insert_with(|| (kind, text("item_id").unwrap_or_default()));
+            }
+        }
+        let by_item = self.wire.counts_items();
+        let texts = parts.texts.iter().map(|one| one.channel).filter(|channel| channel.kind != TextKind::Other);
+        let units = texts.map(|channel| if by_item { channel.item } else { channel.choice });
+        let calls = parts.calls.iter().map(|call| if by_item { call.item } else { call.choice });
+        for unit in units.chain(calls) {
+            self.seen.next = self.seen.next.max(unit.saturating_add(1));
+            if self.seen.open.len() < MAX_CALLS {
+                self.seen.open.insert(unit);
+            }
+        }
+        for end in &parts.ends {
+            let ended = if by_item { end.item } else { end.choice };
+            self.seen.open.retain(|unit| ended.is_some_and(|ended| ended != *unit));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What must not leave in one text: data, active content. Finds and decides; changes nothing.
+
+use super::Noted;
+use crate::audit::FindingEntry;
+use crate::config::document::{Mode, OutputAction};
+use crate::config::{GuardPolicy, Policy, RouteIndex};
+use crate::host::Timestamp;
+use crate::protocol::reply::TextKind;
+use crate::reason::Reason;
+use crate::redact::{ActiveKind, Destination, Detected, active};
+use crate::scan::verdict::judge_reply;
+use crate::scan::{Budget, Text};
+
+/// What takes the place of an image, a link or a tag.
+const REMOVED: &str = "[removed]";
+
+/// Only what the caller reads gets its values back.
+pub(super) fn destination(kind: TextKind) -> Destination {
+    match kind {
+        TextKind::ToolArguments => Destination::Tool { named: false },
+        _ => Destination::Reply,
+    }
+}
+
+/// Finds what must not leave in one text.
+pub(super) struct Detector<'a> {
+    policy: &'a Policy,
+    route: RouteIndex,
+    guards: Vec<&'a GuardPolicy>,
+    kind: TextKind,
+    is_key: bool,
+    path: &'a str,
+    now: Timestamp,
+    denial: Option<Reason>,
+    findings: Vec<FindingEntry>,
+    shadow: Vec<Reason>,
+}
+
+impl<'a> Detector<'a> {
+    pub(super) fn new(
+        policy: &'a Policy,
+        route: RouteIndex,
+        guards: &[usize],
+        kind: TextKind,
+        is_key: bool,
+        path: &'a str,
+        now: Timestamp,
+    ) -> Detector<'a> {
+        let guards = guards.iter().filter_map(|index| policy.guards.get(*index)).collect();
+        Detector {
+            policy,
+            route,
+            guards,
+            kind,
+            is_key,
+            path,
+            now,
+            denial: None,
+            findings: Vec::new(),
+            shadow: Vec::new(),
+        }
+    }
+
+    /// `at` is where the text stands in the whole.
+    pub(super) fn detect(&mut self, text: &str, at: usize) -> Detected {
+        let policy = self.policy;
+        let budget = Budget { scan_bytes: text.len(), decoded_bytes: policy.limits.max_decoded_bytes };
+        let zone = crate::config::document::Zone::Assistant;
+        let mut report = policy.scanner.scan_data(&[Text { zone, text }], budget);
+        let report = report.texts.pop().unwrap_or_default();
+        let (targets, judgement) =
+            judge_reply(&policy.scanner, &self.guards, self.route, report, self.is_key, self.now);
+        self.denial = self.denial.or(judgement.denial);
+        self.shadow.extend(judgement.shadow);
+        for judged in judgement.findings {
+            let Some(card) = policy.scanner.cards().get(usize::from(judged.finding.rule.0)) else { continue };
+            let span = judged.finding.span.start + at..judged.finding.span.end + at;
+            self.note(&card.id, span, judged.finding.chain, judged.action);
+        }
+        let replaced = self.active(text, at);
+        Detected { targets, replaced }
+    }
+
+    /// Images, links and HTML: the strictest of the guards decides.
+    fn active(&mut self, text: &str, at: usize) -> Vec<(std::ops::Range<usize>, &'static str)> {
+        if self.kind == TextKind::ToolArguments {
+            // Addresses are what many tools are called with; which tools may be called is decided elsewhere.
+            return Vec::new();
+        }
+        let mut replaced = Vec::new();
+        let guards = self.guards.clone();
+        for guard in guards {
+            for found in active(text, &guard.output.allow_hosts) {
+                let (rule, action) = match found.kind {
+                    ActiveKind::Exfiltration => ("output.exfiltration", guard.output.exfiltration),
+                    ActiveKind::Script => ("output.script", guard.output.script),
+                };
+                let span = found.span.start + at..found.span.end + at;
+                let word = match action {
+                    OutputAction::Flag => "flag",
+                    _ if guard.mode == Mode::Shadow => {
+                        self.shadow.push(Reason::ScanOutput);
+                        "shadow"
+                    }
+                    OutputAction::Remove if !self.is_key => {
+                        replaced.push((found.span, REMOVED));
+                        "replace"
+                    }
+                    OutputAction::Remove | OutputAction::Block => {
+                        self.denial = self.denial.or(Some(Reason::ScanOutput));
+                        "block"
+                    }
+                };
+                self.note(rule, span, Vec::new(), word);
+            }
+        }
+        replaced
+    }
+
+    fn note(&mut self, rule: &str, span: std::ops::Range<usize>, transforms: Vec<&'static str>, action: &'static str) {
+        self.findings.push(FindingEntry {
+            rule: rule.to_owned(),
+            zone: "reply",
+            path: self.path.to_owned(),
+            start: span.start,
+            end: span.end,
+            transforms,
+            action,
+        });
+    }
+
+    pub(super) fn finish(self, noted: &mut Noted) -> Result<(), Reason> {
+        for finding in self.findings {
+            // A stream's text is looked at piece by piece, each with what came before it.
+            let known = noted.findings.iter().any(|other| {
+                (other.rule.as_str(), other.start, other.path.as_str())
+                    == (finding.rule.as_str(), finding.start, finding.path.as_str())
+            });
+            if !known {
+                noted.findings.push(finding);
+            }
+        }
+        for reason in self.shadow {
+            if !noted.shadow.contains(&reason) {
+                noted.shadow.push(reason);
+            }
+        }
+        self.denial.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,254 @@
+//! The guard of one stream: an event goes on when all its texts are certain.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::{Detector, Noted, ReplyGuard, destination, text_bytes};
+use crate::host::Timestamp;
+use crate::protocol::frames::{Frame, Frames};
+use crate::protocol::reply::{Channel, Progress, Spent, Stream};
+use crate::protocol::{Json, Path};
+use crate::reason::Reason;
+use crate::redact::{MAX_HELD, Restorer, Restoring, TextStream};
+use crate::scan::verdict::NOTICE;
+
+/// More channels than this are no reply.
+const MAX_CHANNELS: usize = 512;
+
+/// The guard of one stream.
+#[derive(Debug)]
+pub(in super::super) struct StreamGuard {
+    guard: ReplyGuard,
+    frames: Option<Frames>,
+    stream: Stream,
+    channels: BTreeMap<Channel, ChannelText>,
+    queue: VecDeque<Queued>,
+    queued_bytes: usize,
+}
+
+#[derive(Debug)]
+struct ChannelText {
+    text: TextStream,
+    restorer: Restorer,
+    path: String,
+}
+
+/// One event that waits.
+#[derive(Debug)]
+struct Queued {
+    frame: Frame,
+    /// Its data, where something in it that is whole was changed already.
+    fixed: Option<Vec<u8>>,
+    /// Its texts that go on in other events.
+    pieces: Vec<(Channel, std::ops::Range<usize>, Path)>,
+    echoes: Vec<Path>,
+    progress: Progress,
+}
+
+impl StreamGuard {
+    pub(in super::super) fn new(guard: ReplyGuard) -> Option<StreamGuard> {
+        let route = guard.route()?;
+        let stream = route.protocol.stream(route.operation);
+        let frames = Frames::new(stream.framing(), guard.policy.limits.max_response_bytes);
+        Some(StreamGuard {
+            guard,
+            frames: Some(frames),
+            stream,
+            channels: BTreeMap::new(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+        })
+    }
+
+    /// Takes the next bytes and gives what may go on.
+    ///
+    /// # Errors
+    /// Why the stream ends here. What may still go on is in `out`: it ends with the protocol's own closing words.
+    pub(in super::super) fn push(
+        &mut self,
+        chunk: &[u8],
+        end: bool,
+        now: Timestamp,
+        noted: &mut Noted,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Reason> {
+        let done = self.take(chunk, end, now, noted, out);
+        if done.is_err() {
+            out.extend(self.stream.close());
+            self.queue.clear();
+            self.frames = None;
+        }
+        done
+    }
+
+    fn take(
+        &mut self,
+        chunk: &[u8],
+        end: bool,
+        now: Timestamp,
+        noted: &mut Noted,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Reason> {
+        let Some(frames) = &mut self.frames else { return Ok(()) };
+        let mut whole = Vec::new();
+        let too_long = frames.push(chunk, &mut whole).is_err();
+        for frame in whole {
+            self.event(frame, now, noted)?;
+            self.release(noted, out)?;
+        }
+        if too_long || self.queued_bytes > self.guard.policy.limits.max_response_bytes {
+            return Err(Reason::ReplyTooLarge);
+        }
+        if end {
+            if let Some(frame) = self.frames.take().and_then(Frames::finish) {
+                self.event(frame, now, noted)?;
+            }
+            self.settle(&|_| true, true, now, noted)?;
+            self.release(noted, out)?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, frame: Frame, now: Timestamp, noted: &mut Noted) -> Result<(), Reason> {
+        let policy = Arc::clone(&self.guard.policy);
+        let data = frame.data().map(std::borrow::Cow::into_owned);
+        let Some(data) = data.filter(|data| !data.trim_ascii().is_empty()) else {
+            self.enqueue(frame, None, Vec::new(), Vec::new());
+            return Ok(());
+        };
+        if self.stream.is_terminator(&data) {
+            self.settle(&|_| true, true, now, noted)?;
+            self.enqueue(frame, None, Vec::new(), Vec::new());
+            return Ok(());
+        }
+        let mut json = Json::parse(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
+        let mut parts = self.stream.read(frame.event(), &json);
+        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), text_bytes: text_bytes(&json, &parts, true) });
+        if parts.usage_only && self.guard.strips_usage {
+            return Ok(());
+        }
+        self.guard.unscanned(&parts, noted)?;
+        for call in parts.calls.iter().filter(|call| call.named) {
+            if !self.guard.may_call(call) {
+                self.stream.deny(call);
+                noted.masked += 1;
+            }
+        }
+        let mut changed = false;
+        if let Some(left) = self.stream.prune(&mut json, &parts, NOTICE) {
+            parts = left;
+            changed = true;
+        }
+        changed |= self.guard.fixed_texts(&mut json, &parts, &|one| !one.delta || one.is_key, now, noted)?;
+        let mut pieces = Vec::new();
+        for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
+            let Some(text) = json.at(&one.path).and_then(Json::as_str) else { continue };
+            if self.channels.len() >= MAX_CHANNELS && !self.channels.contains_key(&one.channel) {
+                return Err(Reason::ReplyTooLarge);
+            }
+            let route = self.guard.route().ok_or(Reason::Internal)?;
+            let channel = self.channels.entry(one.channel).or_insert_with(|| ChannelText {
+                text: TextStream::default(),
+                restorer: Restorer::new(destination(one.channel.kind)),
+                path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
+            });
+            pieces.push((one.channel, channel.text.push(text), one.path.clone()));
+        }
+        let fixed = changed.then(|| json.to_bytes());
+        self.settle(&|channel| parts.texts.iter().any(|one| one.channel == *channel), false, now, noted)?;
+        self.settle(&|channel| parts.ends.iter().any(|end| end.covers(channel)), true, now, noted)?;
+        self.enqueue(frame, fixed, pieces, parts.echoes);
+        Ok(())
+    }
+
+    fn enqueue(
+        &mut self,
+        frame: Frame,
+        fixed: Option<Vec<u8>>,
+        pieces: Vec<(Channel, std::ops::Range<usize>, Path)>,
+        echoes: Vec<Path>,
+    ) {
+        self.queued_bytes += frame.raw().len();
+        self.queue.push_back(Queued { frame, fixed, pieces, echoes, progress: self.stream.progress() });
+    }
+
+    /// Looks at what is new in these channels.
+    fn settle(
+        &mut self,
+        picks: &dyn Fn(&Channel) -> bool,
+        ended: bool,
+        now: Timestamp,
+        noted: &mut Noted,
+    ) -> Result<(), Reason> {
+        let ReplyGuard { policy, route, guards, masker, vault, .. } = &mut self.guard;
+        for (channel, state) in self.channels.iter_mut().filter(|(channel, _)| picks(channel)) {
+            let mut judge = Detector::new(policy, *route, guards, channel.kind, false, &state.path, now);
+            let restoring = Restoring { vault, restorer: &mut state.restorer };
+            let edits = state.text.settle(ended, masker, Some(restoring), &mut |text, at| judge.detect(text, at));
+            judge.finish(noted)?;
+            noted.masked += edits as u64;
+        }
+        Ok(())
+    }
+
+    /// Lets the events go whose texts are certain, in their order.
+    fn release(&mut self, noted: &mut Noted, out: &mut Vec<u8>) -> Result<(), Reason> {
+        let _ = noted;
+        while let Some(first) = self.queue.front() {
+            let certain = |(channel, range, _): &(Channel, std::ops::Range<usize>, Path)| {
+                self.channels.get(channel).is_none_or(|state| range.end <= state.text.certain())
+            };
+            if !first.pieces.iter().all(certain) {
+                break;
+            }
+            let Some(queued) = self.queue.pop_front() else { break };
+            self.queued_bytes = self.queued_bytes.saturating_sub(queued.frame.raw().len());
+            self.write(&queued, out)?;
+            for (channel, range, _) in &queued.pieces {
+                if let Some(state) = self.channels.get_mut(channel) {
+                    state.text.forget(range.end);
+                }
+            }
+            self.stream.sent(queued.progress);
+        }
+        Ok(())
+    }
+
+    fn write(&self, queued: &Queued, out: &mut Vec<u8>) -> Result<(), Reason> {
+        let new: Vec<(&Path, String)> = (queued.pieces.iter())
+            .filter_map(|(channel, range, path)| Some((path, self.channels.get(channel)?.text.render(range)?)))
+            .collect();
+        if new.is_empty() {
+            match &queued.fixed {
+                Some(data) => out.extend(queued.frame.with_data(data)),
+                None => out.extend_from_slice(queued.frame.raw()),
+            }
+            return Ok(());
+        }
+        let data = match &queued.fixed {
+            Some(data) => std::borrow::Cow::Borrowed(data.as_slice()),
+            None => queued.frame.data().unwrap_or_default(),
+        };
+        let depth = self.guard.policy.limits.max_json_depth;
+        let mut json = Json::parse(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
+        for (path, text) in new {
+            if let Some(Json::String(place)) = json.at_mut(path) {
+                *place = text.into();
+            }
+        }
+        for path in &queued.echoes {
+            if let Some(place) = json.at_mut(path) {
+                *place = Json::Null;
+            }
+        }
+        out.extend(queued.frame.with_data(&json.to_bytes()));
+        Ok(())
+    }
+
+    /// Bytes that wait for what comes.
+    pub(in super::super) fn held(&self) -> usize {
+        self.queued_bytes + self.frames.as_ref().map_or(0, Frames::held)
+    }
+}
+
+const _: () = assert!(MAX_HELD < 1 << 20, "a stream's hold-back is bounded far below a reply's limit");
