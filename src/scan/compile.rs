@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use regex_syntax::hir::{Class, Hir, HirKind, Look as HirLook};
 
 use super::beginnings::{FIRST_GROUP, PARTS, SECOND_GROUP, parts};
+use super::distance::before_digit;
 
 /// Instructions, as [`super::program::Op`], but owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Compiler {
     /// One program a pattern.
     pub programs: Vec<Vec<Step>>,
     shared: Vec<bool>,
+    /// By program: bytes before the first digit of a match, at most.
+    pub before: Vec<u16>,
     /// By set: the bytes that its characters begin with.
     leading: Vec<[bool; 256]>,
     known_sets: BTreeMap<SetKey, u16>,
@@ -69,6 +72,7 @@ impl Compiler {
         }
         self.programs.push(steps);
         self.shared.push(shared);
+        self.before.push(before_digit(&hir));
         Ok(())
     }
 
@@ -341,6 +345,8 @@ const FEW: usize = 2;
 const ENOUGH: usize = 160;
 /// A pattern that four bytes of every so many places of ordinary text may begin has no beginning of its own.
 const BROAD: usize = 20;
+/// A pattern that may begin further than this before its first digit has none, either.
+const NEAR: u16 = 48;
 /// Ordinary text.
 const SAMPLE: &str = "The order of 14 March (no. 2041) left our store at 9:30, and Anna's parcel weighs 3.5 kg. Please \
     call us at the office when it is there, or write two lines to the usual address; we need your answer by Friday.";
@@ -391,8 +397,7 @@ impl Compiler {
         let mut out = Beginnings { lists: vec![0], ..Beginnings::default() };
         let (mut narrow, mut broad): (Vec<u16>, Vec<u16>) = (Vec::new(), Vec::new());
         for program in 0..self.programs.len() as u16 {
-            let shared = self.shared.get(usize::from(program)) == Some(&true) && !self.is_broad(program);
-            if shared { narrow.push(program) } else { broad.push(program) }
+            if self.is_narrow(program) { narrow.push(program) } else { broad.push(program) }
         }
         out.broad = broad;
         let root = |edge: Edge| -> State {
@@ -620,6 +625,19 @@ impl Compiler {
                 }
             }
         }
+    }
+
+    /// It is looked for together with others, around digits.
+    fn is_narrow(&self, program: u16) -> bool {
+        let at = usize::from(program);
+        let near = self.before.get(at).is_some_and(|before| *before <= NEAR);
+        near && self.shared.get(at) == Some(&true) && !self.is_broad(program)
+    }
+
+    /// Bytes before a digit within which one of those may begin.
+    pub fn before_any(&self) -> u16 {
+        let narrow = self.before.iter().zip(0..).filter(|(_, program)| self.is_narrow(*program));
+        narrow.map(|(before, _)| *before).max().unwrap_or(0)
     }
 
     /// Ordinary text may begin it nearly anywhere.

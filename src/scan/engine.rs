@@ -24,6 +24,8 @@ const DISGUISED: usize = 3;
 const WORK: usize = 256;
 /// Steps that any text may cost.
 const WORK_AT_LEAST: usize = 1 << 20;
+/// In [`shipped::BEFORE_DIGIT`]: no bound.
+const FAR: u16 = u16::MAX;
 /// Bytes that are looked at together for digits.
 const BLOCK: usize = 32;
 
@@ -87,6 +89,8 @@ pub struct Pass {
 pub struct Scratch {
     places: Places,
     windows: Vec<(u16, Range<usize>)>,
+    /// Runs of digits, in order.
+    runs: Vec<Range<usize>>,
     /// By rule: 1 + the index of its last window.
     last: Vec<u32>,
     counts: Vec<u16>,
@@ -109,6 +113,7 @@ struct Trial<'t, 's> {
 impl Scratch {
     fn begin(&mut self) {
         self.windows.clear();
+        self.runs.clear();
         self.places.begin();
         self.last.fill(0);
         self.counts.fill(0);
@@ -149,6 +154,7 @@ impl Engine {
         Scratch {
             places: Places::new(shipped::PLACES, NEARS.len()),
             windows: Vec::new(),
+            runs: Vec::new(),
             last: vec![0; self.rules.len()],
             counts: vec![0; self.rules.len()],
             candidates: Vec::new(),
@@ -254,17 +260,26 @@ impl Engine {
             starts.clear();
         }
         trial.scratch.candidates = candidates;
+        let runs = std::mem::take(&mut trial.scratch.runs);
         for program in &shipped::BROAD {
             let begins = shipped::PROGRAM_FIRSTS.get(usize::from(*program));
             let Some(first) = begins.and_then(|at| shipped::FIRSTS.get(usize::from(*at))) else { continue };
             let bytes = text.as_bytes();
-            for (_, window) in self.of(*program, &windows) {
-                trial.next = window.start;
-                let starts =
-                    window.clone().filter(|at| first.takes(bytes.get(*at).copied()) && text.is_char_boundary(*at));
-                self.program(*program, &[(self.owner(*program), window.clone())], starts, &mut trial);
+            let rule = self.owner(*program);
+            let before = self.rules.get(usize::from(rule)).and_then(|rule| rule.digits).and_then(|_| before(*program));
+            for window in self.of(*program, &windows) {
+                let takes = |at: &usize| first.takes(bytes.get(*at).copied()) && text.is_char_boundary(*at);
+                let one = std::slice::from_ref(window);
+                match before {
+                    Some(before) => {
+                        let starts = near(&runs, before, window.1.clone()).filter(takes);
+                        self.program(*program, one, starts, &mut trial);
+                    }
+                    None => self.program(*program, one, window.1.clone().filter(takes), &mut trial),
+                }
             }
         }
+        trial.scratch.runs = runs;
         pass.overrun |= scratch.machine.steps > WORK * text.len() + WORK_AT_LEAST;
         pass.work += std::mem::take(&mut scratch.machine.steps);
         scratch.windows = windows;
@@ -283,15 +298,10 @@ impl Engine {
         windows.get(from..to).unwrap_or_default()
     }
 
-    /// Where patterns may begin, for all windows in one walk.
+    /// Where patterns that look for digits may begin, for all windows in one walk.
     fn candidates(&self, text: &str, windows: &[(u16, Range<usize>)], scratch: &mut Scratch) {
         scratch.candidates.resize(shipped::PROGRAMS.len(), Vec::new());
-        let mut spans: Vec<Range<usize>> = windows
-            .iter()
-            .filter(|(rule, _)| self.rules.get(usize::from(*rule)).is_some_and(|rule| rule.digits.is_some()))
-            .map(|(_, window)| window.clone())
-            .collect();
-        spans.sort_unstable_by_key(|span| span.start);
+        let wakes = windows.iter().any(|(at, _)| self.rules.get(usize::from(*at)).is_some_and(|r| r.digits.is_some()));
         // By rule: the window that was reached.
         scratch.last.fill(u32::MAX);
         for (at, (rule, _)) in windows.iter().enumerate().rev() {
@@ -299,27 +309,26 @@ impl Engine {
                 *last = at as u32;
             }
         }
-        let mut from = 0;
-        for span in spans {
-            for start in from.max(span.start)..span.end {
-                for program in shipped::BEGINNINGS.at(text.as_bytes(), start) {
-                    let rule = self.owner(*program);
-                    let Some(reached) = scratch.last.get_mut(usize::from(rule)) else { continue };
-                    while let Some((_, window)) = windows.get(*reached as usize).filter(|(of, _)| *of == rule) {
-                        if start < window.end {
-                            if window.start <= start
-                                && let Some(starts) = scratch.candidates.get_mut(usize::from(*program))
-                            {
-                                starts.push(start as u32);
-                            }
-                            break;
+        let runs = std::mem::take(&mut scratch.runs);
+        let starts = near(&runs, shipped::BEFORE_ANY, 0..text.len()).filter(|_| wakes);
+        for start in starts {
+            for program in shipped::BEGINNINGS.at(text.as_bytes(), start) {
+                let rule = self.owner(*program);
+                let Some(reached) = scratch.last.get_mut(usize::from(rule)) else { continue };
+                while let Some((_, window)) = windows.get(*reached as usize).filter(|(of, _)| *of == rule) {
+                    if start < window.end {
+                        if window.start <= start
+                            && let Some(starts) = scratch.candidates.get_mut(usize::from(*program))
+                        {
+                            starts.push(start as u32);
                         }
-                        *reached += 1;
+                        break;
                     }
+                    *reached += 1;
                 }
             }
-            from = from.max(span.end);
         }
+        scratch.runs = runs;
     }
 
     /// Runs a program at these places, in order, those within a match before them left out.
@@ -394,9 +403,12 @@ impl Engine {
 
     /// Runs of digits with at most two other characters between each two.
     fn digit_runs(&self, text: &str, zone: Zone, scratch: &mut Scratch, pass: &mut Pass) {
-        let Some(&(fewest, _)) = self.digits.first() else { return };
+        if self.digits.is_empty() {
+            return;
+        }
         let (mut start, mut last, mut count) = (0, 0, 0);
         let mut close = |start: usize, end: usize, count: usize| {
+            scratch.runs.push(start..end);
             for (_, rule) in self.digits.iter().take_while(|(least, _)| count >= *least) {
                 self.keyword(*rule, start..end, text, zone, scratch, pass);
             }
@@ -407,7 +419,7 @@ impl Engine {
             }
             for at in bytes.iter().enumerate().filter(|(_, b)| b.is_ascii_digit()).map(|(at, _)| block * BLOCK + at) {
                 if count == 0 || at - last > 3 {
-                    if count >= fewest {
+                    if count > 0 {
                         close(start, last + 1, count);
                     }
                     (start, count) = (at, 0);
@@ -416,7 +428,7 @@ impl Engine {
                 last = at;
             }
         }
-        if count >= fewest {
+        if count > 0 {
             close(start, last + 1, count);
         }
     }
@@ -425,6 +437,23 @@ impl Engine {
     pub fn memory(&self) -> usize {
         self.own.as_ref().map_or(0, Signatures::memory)
     }
+}
+
+/// Bytes before the first digit of a pattern's match, where that has a bound.
+fn before(program: u16) -> Option<usize> {
+    shipped::BEFORE_DIGIT.get(usize::from(program)).filter(|before| **before < FAR).map(|before| usize::from(*before))
+}
+
+/// The places of a window from which a digit is at most `before` bytes away, or further on in its run.
+fn near(runs: &[Range<usize>], before: usize, window: Range<usize>) -> impl Iterator<Item = usize> {
+    let first = runs.partition_point(|run| run.end <= window.start);
+    let runs = runs.get(first..).unwrap_or_default().iter();
+    let mut from = window.start;
+    runs.take_while(move |run| run.start < window.end.saturating_add(before)).flat_map(move |run| {
+        let starts = from.max(run.start.saturating_sub(before))..run.end.min(window.end);
+        from = from.max(starts.end);
+        starts
+    })
 }
 
 fn take(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {

@@ -8,6 +8,8 @@ mod beginnings;
 mod compile;
 mod conversation;
 pub mod decode;
+#[cfg(test)]
+mod distance;
 mod engine;
 #[cfg(test)]
 mod layout;

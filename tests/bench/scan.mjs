@@ -19,7 +19,9 @@ async function onV8(path) {
   const imports = { ...wasi.getImportObject(), env };
   const began = performance.now();
   const instance = await WebAssembly.instantiate(code, imports);
-  wasi.start(instance);
+  // The library's own `_initialize` is the proxy's; here the program's `_start` runs.
+  const { memory, _start } = instance.exports;
+  wasi.start({ exports: { memory, _start } });
   closeSync(out);
   const rows = lines(readFileSync(file, "utf8"));
   rmSync(folder, { recursive: true });
