@@ -105,6 +105,8 @@ reasons! {
     ScanPii = "scan.pii", 400;
     /// The model's answer points to a place that carries data away, or holds HTML that runs code.
     ScanOutput = "scan.output", 400;
+    /// The model's answer holds the token that stands at the end of the system prompt: the prompt has leaked.
+    ScanCanary = "scan.canary", 400;
     /// The upstream's reply can't be read, and so not guarded.
     ReplyUnreadable = "reply.unreadable", 502;
     /// The upstream's reply, or an event of it, is over `limits.maxResponseBytes`.

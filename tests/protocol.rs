@@ -10,6 +10,7 @@ use bartizan::config::document::Operation;
 use bartizan::protocol::frames::{Frame, Frames};
 use bartizan::protocol::reply::{ReplyParts, ReplyText, Stream, TextKind, ToolCall};
 use bartizan::protocol::{Json, Path, Protocol, keys};
+use bartizan::reason::Reason;
 
 const DEPTH: usize = 64;
 
@@ -197,7 +198,7 @@ fn streams() {
             let parts = reader.read(frame.event(), &json);
             list(&mut out, &json, &parts);
             reader.sent(reader.progress());
-            let close = String::from_utf8(reader.close()).unwrap();
+            let close = String::from_utf8(reader.close(Reason::ScanOutput)).unwrap();
             if early.last() != Some(&close) {
                 early.push(close);
             }

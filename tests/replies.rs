@@ -263,6 +263,186 @@ fn masked_values_come_back_to_the_one_who_sent_them() {
     assert!(!String::from_utf8(sent).unwrap().contains(placeholder));
 }
 
+/// A road to every protocol, with a canary.
+fn canary_road(action: &str) -> Road {
+    Road::new(|document| {
+        document["guards"]["standard"] = json!({ "output": { "canary": action } });
+        let operations = json!(["chat", "responses", "generate"]);
+        document["roles"]["analyst"]["operations"] = operations;
+        document["routes"] = json!([
+            { "match": { "path": "/v1/chat/completions" }, "protocol": "openai" },
+            { "match": { "path": "/v1/responses" }, "protocol": "openai" },
+            { "match": { "path": "/v1/messages" }, "protocol": "anthropic" },
+            { "match": { "path": "/api/chat" }, "protocol": "ollama" },
+            { "match": { "path": "/api/generate" }, "protocol": "ollama" } ]);
+    })
+}
+
+/// The token at the end of the string that the pointer names.
+fn token_in(sent: &Value, pointer: &str) -> String {
+    let prompt = sent.pointer(pointer).unwrap().as_str().unwrap();
+    assert!(prompt.starts_with("Be kind.\n\n["), "{prompt}");
+    prompt.rsplit(' ').next().unwrap().trim_end_matches(']').to_owned()
+}
+
+fn chat_with(system: Value, user: &str) -> Value {
+    json!({ "model": "small", "messages": [{ "role": "system", "content": system }, { "role": "user", "content": user }] })
+}
+
+#[test]
+fn a_leaked_system_prompt_is_cut_out_flagged_or_refused() {
+    use base64::Engine as _;
+    let ask = chat_with(json!("Be kind."), "hi");
+    let path = "/v1/chat/completions";
+    let disguises: [fn(&str) -> String; 5] = [
+        |token| token.to_owned(),
+        |token| token.to_uppercase().chars().rev().collect(),
+        |token| token.chars().map(String::from).collect::<Vec<_>>().join(" "),
+        |token| token.chars().map(String::from).collect::<Vec<_>>().join("\u{200b}-"),
+        |token| base64::engine::general_purpose::STANDARD.encode(format!("marker: {token}!")),
+    ];
+    for disguise in disguises {
+        let said = |sent: &Value| format!("It says: {} and so on", disguise(&token_in(sent, "/messages/0/content")));
+        for (action, finish, reason) in
+            [("remove", "stop done", Value::Null), ("block", "content_filter done", json!("scan.canary"))]
+        {
+            let mut road = canary_road(action);
+            let mut token = String::new();
+            let (_, answer) = road.answered_at(path, &ask, SSE, |sent| {
+                token = token_in(sent, "/messages/0/content");
+                let said = said(sent);
+                let pieces: Vec<String> = said.chars().map(String::from).collect();
+                vec![stream(&pieces.iter().map(String::as_str).collect::<Vec<_>>())]
+            });
+            let (text, finished) = read(&answer);
+            assert_eq!((finished.as_str(), &answer.record["bartizan.reason"]), (finish, &reason), "{text}");
+            assert!(!answer.record.to_string().contains(&token));
+            let kept: String = disguise(&token).chars().filter(char::is_ascii_alphanumeric).collect();
+            let seen: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+            assert!(!seen.contains(&kept[kept.len() / 2..]) && !seen.contains(&kept[..kept.len() / 2]), "{text}");
+            assert_eq!(answer.record["bartizan.findings"][0]["rule"], "output.canary");
+            if action == "remove" {
+                assert!(
+                    text.starts_with("It says: ") && text.contains("[removed]") && text.ends_with(" and so on"),
+                    "{text}"
+                );
+            }
+            let (_, answer) = road.answered_at(path, &ask, JSON, |sent| vec![whole(&said(sent))]);
+            if action == "remove" {
+                assert!(content(&answer).contains("[removed]"), "{}", content(&answer));
+            } else {
+                assert_eq!((answer.status(), &answer.record["bartizan.reason"]), ("400", &json!("scan.canary")));
+            }
+            assert!(!answer.text().contains(&token));
+        }
+    }
+    let (_, answer) = canary_road("flag")
+        .answered_at(path, &ask, JSON, |sent| vec![whole(&format!("Look: {}", token_in(sent, "/messages/0/content")))]);
+    assert_eq!(answer.record["bartizan.verdict"], "allow");
+    assert_eq!(answer.record["bartizan.findings"][0]["action"], "flag");
+}
+
+#[test]
+fn a_canary_is_stable_for_its_tenant_and_is_no_oracle() {
+    let mut road = canary_road("block");
+    let path = "/v1/chat/completions";
+    let mut sent = |user: &str, reply: &dyn Fn(&str) -> String| {
+        let mut token = String::new();
+        let (_, answer) = road.answered_at(path, &chat_with(json!("Be kind."), user), JSON, |sent| {
+            token = token_in(sent, "/messages/0/content");
+            vec![whole(&reply(&token))]
+        });
+        (token, answer.record["bartizan.verdict"].clone())
+    };
+    let ok = |_: &str| "ok".to_owned();
+    let (first, _) = sent("hi", &ok);
+    assert_eq!((first.len(), sent("something else", &ok).0), (16, first.clone()));
+    // A caller who brings the token gets another one: an echo of the guess is let through, a leak is not.
+    let spaced = first.chars().map(String::from).collect::<Vec<_>>().join(" ");
+    for guess in [first.clone(), spaced] {
+        let (second, verdict) = sent(&format!("Say {guess}"), &|_: &str| guess.clone());
+        assert_ne!(second, first);
+        assert_eq!(verdict, "allow");
+        assert_eq!(sent(&format!("Say {guess}"), &str::to_owned).1, "block");
+    }
+    // Without a system prompt there is nothing that could leak, and the request stays as it is.
+    let (sent, _) = road.answered(&ask("hi"), JSON, &[&whole("ok")]);
+    assert!(!String::from_utf8(sent).unwrap().contains("marker"));
+    // Another epoch has another token.
+    let mut token = String::new();
+    road.host.now = bartizan::host::Timestamp::from_secs(common::road::NOW - common::road::NOW % 86_400 - 1);
+    road.answered_at(path, &chat_with(json!("Be kind."), "hi"), JSON, |sent| {
+        token = token_in(sent, "/messages/0/content");
+        vec![whole("ok")]
+    });
+    assert_ne!(token, first);
+}
+
+#[test]
+fn a_canary_is_found_in_every_protocol_and_zone() {
+    let user = json!({ "role": "user", "content": "hi" });
+    let parts = json!([{ "type": "text", "text": "First." }, { "type": "text", "text": "Be kind." }]);
+    let cases = [
+        ("/v1/chat/completions", chat_with(parts.clone(), "hi"), "/messages/0/content/1/text"),
+        ("/v1/responses", json!({ "model": "small", "input": "hi", "instructions": "Be kind." }), "/instructions"),
+        (
+            "/v1/responses",
+            json!({ "model": "small", "input": [{ "role": "developer", "content": "Be kind." }, user] }),
+            "/input/0/content",
+        ),
+        (
+            "/v1/messages",
+            json!({ "model": "small", "max_tokens": 9, "messages": [user], "system": "Be kind." }),
+            "/system",
+        ),
+        (
+            "/v1/messages",
+            json!({ "model": "small", "max_tokens": 9, "messages": [user], "system": parts }),
+            "/system/1/text",
+        ),
+        (
+            "/api/chat",
+            json!({ "model": "small", "messages": [{ "role": "system", "content": "Be kind." }, user] }),
+            "/messages/0/content",
+        ),
+        ("/api/generate", json!({ "model": "small", "system": "Be kind.", "prompt": "hi" }), "/system"),
+    ];
+    for (path, ask, place) in cases {
+        let mut road = canary_road("remove");
+        let replies = |token: &str| match path {
+            "/v1/chat/completions" => vec![
+                json!({ "choices": [{ "message": { "role": "assistant", "content": "x", "reasoning_content": token } }] }),
+                json!({ "choices": [{ "message": { "role": "assistant", "content": null, "tool_calls": [{ "id": "a",
+                    "type": "function", "function": { "name": "search_x", "arguments": format!("{{\"q\":\"{token}\"}}") } }] } }] }),
+            ],
+            "/v1/responses" => vec![json!({ "instructions": null, "output": [{ "type": "message", "id": "m",
+                "role": "assistant", "content": [{ "type": "output_text", "text": token, "annotations": [] }] }] })],
+            "/v1/messages" => vec![
+                json!({ "content": [{ "type": "text", "text": token }] }),
+                json!({ "content": [{ "type": "thinking", "thinking": token, "signature": "s" }] }),
+                json!({ "content": [{ "type": "tool_use", "id": "a", "name": "search_x", "input": { "q": token } }] }),
+            ],
+            "/api/chat" => vec![json!({ "message": { "role": "assistant", "content": token }, "done": true })],
+            _ => vec![json!({ "response": token, "done": true, "context": [1, 2] })],
+        };
+        let count = replies("x").len();
+        for number in 0..count {
+            let mut token = String::new();
+            let (_, answer) = road.answered_at(path, &ask, JSON, |sent| {
+                token = token_in(sent, place);
+                vec![replies(&token)[number].to_string().into_bytes()]
+            });
+            assert!(answer.text().contains("[removed]") && !answer.text().contains(&token), "{path} {}", answer.text());
+        }
+    }
+    // A provider that says the instructions again gives the client its own back.
+    let ask = json!({ "model": "small", "input": "hi", "instructions": "Be kind." });
+    let (_, answer) = canary_road("block").answered_at("/v1/responses", &ask, JSON, |sent| {
+        vec![json!({ "instructions": sent["instructions"], "output": [] }).to_string().into_bytes()]
+    });
+    assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap()["instructions"], "Be kind.");
+}
+
 /// Compiling the rules takes longer than a case.
 static ROAD: std::sync::LazyLock<std::sync::Mutex<Road>> = std::sync::LazyLock::new(|| road(json!({})).into());
 

@@ -9,6 +9,11 @@ JSON = [(b"content-type", b"application/json")]
 SSE = [(b"content-type", b"text/event-stream")]
 
 
+def said(words: list[str]) -> str:
+    """The text that the pieces of a stream make."""
+    return TEXT if words is WORDS else "".join(words)
+
+
 def _whole(value) -> Iterator[tuple]:
     body = json.dumps(value).encode()
     yield "head", 200, [*JSON, (b"content-length", b"%d" % len(body))]
@@ -22,29 +27,31 @@ def _events(events: list[dict], named: bool = False) -> Iterator[tuple]:
         yield "data", name + b"data: " + json.dumps(event).encode() + b"\n\n"
 
 
-def anthropic(body: dict) -> Iterator[tuple]:
+def anthropic(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    text = said(words)
     usage = {"input_tokens": 11, "cache_read_input_tokens": 4, "output_tokens": 13}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": body.get("model"), "stop_sequence": None}
     if not body.get("stream"):
-        return _whole({**message, "content": [{"type": "text", "text": TEXT}], "stop_reason": "end_turn", "usage": usage})
+        return _whole({**message, "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": usage})
     start = {**message, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
     return _events([
         {"type": "message_start", "message": start},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "ping"},
-        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}} for word in WORDS),
+        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}} for word in words),
         {"type": "content_block_stop", "index": 0},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 13}},
         {"type": "message_stop"},
     ], named=True)  # fmt: skip
 
 
-def count_tokens(_: dict) -> Iterator[tuple]:
+def count_tokens(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     return _whole({"input_tokens": 7})
 
 
-def responses(body: dict) -> Iterator[tuple]:
-    part = {"type": "output_text", "text": TEXT, "annotations": [], "logprobs": []}
+def responses(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    text = said(words)
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
     usage = {
         "input_tokens": 11, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}, "output_tokens": 13,
@@ -62,8 +69,8 @@ def responses(body: dict) -> Iterator[tuple]:
         {"type": "response.created", "response": {**response, "status": "in_progress", "output": [], "usage": None}},
         {"type": "response.output_item.added", "output_index": 0, "item": {**item, "status": "in_progress", "content": []}},
         {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
-        *({"type": "response.output_text.delta", **at, "delta": word, "logprobs": []} for word in WORDS),
-        {"type": "response.output_text.done", **at, "text": TEXT, "logprobs": []},
+        *({"type": "response.output_text.delta", **at, "delta": word, "logprobs": []} for word in words),
+        {"type": "response.output_text.done", **at, "text": text, "logprobs": []},
         {"type": "response.content_part.done", **at, "part": part},
         {"type": "response.output_item.done", "output_index": 0, "item": item},
         {"type": "response.completed", "response": response},
@@ -71,7 +78,8 @@ def responses(body: dict) -> Iterator[tuple]:
     return _events([{**event, "sequence_number": number} for number, event in enumerate(events)], named=True)
 
 
-def completions(body: dict) -> Iterator[tuple]:
+def completions(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    text = said(words)
     head = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": body.get("model")}
     usage = {"prompt_tokens": 11, "completion_tokens": 13, "total_tokens": 24}
 
@@ -79,8 +87,8 @@ def completions(body: dict) -> Iterator[tuple]:
         return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
 
     if not body.get("stream"):
-        return _whole({**head, "choices": [choice(TEXT, "stop")], "usage": usage})
-    events = [*({**head, "choices": [choice(word, None)]} for word in WORDS), {**head, "choices": [choice("", "stop")]}]
+        return _whole({**head, "choices": [choice(text, "stop")], "usage": usage})
+    events = [*({**head, "choices": [choice(word, None)]} for word in words), {**head, "choices": [choice("", "stop")]}]
     if (body.get("stream_options") or {}).get("include_usage"):
         events.append({**head, "choices": [], "usage": usage})
     return _done(events)
@@ -91,16 +99,17 @@ def _done(events: list[dict]) -> Iterator[tuple]:
     yield "data", b"data: [DONE]\n\n"
 
 
-def embeddings(body: dict) -> Iterator[tuple]:
+def embeddings(body: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     data = [{"object": "embedding", "index": 0, "embedding": [0.25, 0.5]}]
     return _whole({"object": "list", "data": data, "model": body.get("model"), "usage": {"prompt_tokens": 3, "total_tokens": 3}})
 
 
-def moderations(_: dict) -> Iterator[tuple]:
+def moderations(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     return _whole({"id": "modr-1", "model": "m", "results": [{"flagged": False, "categories": {}, "category_scores": {}}]})
 
 
-def ollama(body: dict) -> Iterator[tuple]:
+def ollama(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    text = said(words)
     chat = "messages" in body
     head = {"model": body.get("model"), "created_at": "2026-11-22T10:00:00Z"}
     counts = {"total_duration": 5, "prompt_eval_count": 11, "eval_count": 13}
@@ -109,38 +118,55 @@ def ollama(body: dict) -> Iterator[tuple]:
         return {"message": {"role": "assistant", "content": text}} if chat else {"response": text}
 
     if body.get("stream") is False:
-        return _whole({**head, **part(TEXT), "done": True, "done_reason": "stop", **counts})
+        return _whole({**head, **part(text), "done": True, "done_reason": "stop", **counts})
 
     def lines() -> Iterator[tuple]:
         yield "head", 200, [(b"content-type", b"application/x-ndjson")]
-        for word in WORDS:
+        for word in words:
             yield "data", json.dumps({**head, **part(word), "done": False}).encode() + b"\n"
         yield "data", json.dumps({**head, **part(""), "done": True, "done_reason": "stop", **counts}).encode() + b"\n"
 
     return lines()
 
 
-def ollama_tags(_: dict) -> Iterator[tuple]:
+def ollama_tags(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     return _whole({"models": [{"model": "smollm2", "name": "smollm2"}]})
 
 
-def ollama_show(_: dict) -> Iterator[tuple]:
+def ollama_show(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     return _whole({"details": {"family": "llama"}, "model_info": {}})
 
 
-def tgi(body: dict) -> Iterator[tuple]:
+def tgi(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    text = said(words)
     details = {"finish_reason": "length", "generated_tokens": 13, "input_length": 11, "prefill": [], "tokens": [], "seed": None}
     if not body.get("stream"):
-        return _whole([{"generated_text": TEXT, "details": details}])
+        return _whole([{"generated_text": text, "details": details}])
     events = []
-    for number, word in enumerate(WORDS):
-        last = number + 1 == len(WORDS)
+    for number, word in enumerate(words):
+        last = number + 1 == len(words)
         token = {"id": number, "text": word, "logprob": -0.1, "special": False}
         ending = {"finish_reason": "length", "generated_tokens": 13, "input_length": 11, "seed": None}
         events.append({
-            "index": number, "token": token, "generated_text": TEXT if last else None, "details": ending if last else None,
+            "index": number, "token": token, "generated_text": text if last else None, "details": ending if last else None,
         })  # fmt: skip
     return _events(events)
+
+
+def mcp(body: dict, words: list[str], stream: bool) -> Iterator[tuple]:
+    message = {"jsonrpc": "2.0", "id": body.get("id"), "result": {"content": [{"type": "text", "text": said(words)}]}}
+    return _events([message]) if stream else _whole(message)
+
+
+def system_prompt(body: dict) -> str:
+    """The application's instructions, wherever the provider has them."""
+    for key in ("system", "instructions"):
+        if isinstance(body.get(key), str):
+            return body[key]
+    for message in body.get("messages") or []:
+        if message.get("role") == "system":
+            return message["content"]
+    return ""
 
 
 PATHS = {

@@ -67,15 +67,15 @@ def whole(value, status: int = 200) -> Iterator[tuple]:
     yield "data", body
 
 
-def sse_events(text: str = REPLY_TEXT) -> list[bytes]:
+def sse_events(text: str = REPLY_TEXT, pieces: list[str] | None = None) -> list[bytes]:
     def event(choices, usage=None) -> bytes:
         chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
         return b"data: " + json.dumps(chunk | {"choices": choices, "usage": usage}).encode() + b"\n\n"
 
     words = text.split(" ")
+    spaced = [word + (" " if index + 1 < len(words) else "") for index, word in enumerate(words)]
     events = [event([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])]
-    for index, word in enumerate(words):
-        content = word + (" " if index + 1 < len(words) else "")
+    for content in spaced if pieces is None else pieces:
         events.append(event([{"index": 0, "delta": {"content": content}, "finish_reason": None}]))
     events.append(event([{"index": 0, "delta": {}, "finish_reason": "stop"}]))
     events.append(event([], USAGE))
@@ -128,6 +128,31 @@ def canned(_: Seen) -> Iterator[tuple]:
     yield "head", 200, [(b"content-type", content_type)]
     for start in range(0, len(body), size):
         yield "data", body[start : start + size]
+
+
+# The pieces of the answer of the script `said`; a test sets them. `{prompt}` stands for the system prompt that came.
+SAID: list[str] = []
+
+
+def said(seen: Seen) -> Iterator[tuple]:
+    """The provider whose path it is says what the test wants said."""
+    body = seen.json()
+    prompt = providers.system_prompt(body)
+    pieces = [piece for text in SAID for piece in ([text] if text != "{prompt}" else list(prompt))]
+    path = seen.path.split(b"?")[0].decode("latin-1")
+    if path in providers.PATHS:
+        return providers.PATHS[path](body, pieces)
+    if path == "/mcp":
+        return providers.mcp(body, pieces, seen.header("x-stream") is not None)
+    if path == "/ask":
+        return whole({"response": "".join(pieces), "usage": USAGE})
+    return sse_of(sse_events(pieces=pieces)) if body.get("stream") else whole(completion(text="".join(pieces)))
+
+
+def sse_of(events: list[bytes]) -> Iterator[tuple]:
+    yield SSE_HEAD
+    for event in events:
+        yield "data", event
 
 
 def sse_trailers(seen: Seen) -> Iterator[tuple]:
@@ -191,7 +216,7 @@ def empty(_: Seen) -> Iterator[tuple]:
 SCRIPTS = {
     name.__name__: name
     for name in (
-        canned, default, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, reset, reset_mid, huge, error,
+        canned, said, default, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, reset, reset_mid, huge, error,
         not_json, empty,
     )
 }  # fmt: skip

@@ -6,7 +6,8 @@ import pytest
 
 from conftest import Site, chat, user
 from harness.client import H1
-from harness.upstream import CANNED
+from harness.upstream import CANNED, SAID
+from harness.wires import WIRES
 
 KEY = "AKIAQ7EXAMPL3TE5TKXQ"
 
@@ -106,3 +107,54 @@ def test_masked_values_come_back(sites, mode, answered):
     assert read(got.reply.body)[0] == "Dear jane@example.org!"
     got = answered(site, H1, stream("Dear ", placeholder, "!"), 3)
     assert read(got.reply.body)[0] == f"Dear {placeholder}!", "another request knows nothing of it"
+
+
+PROMPTS = {
+    "OpenAI chat": lambda body: body["messages"].insert(0, {"role": "system", "content": "Be kind."}),
+    "OpenAI responses": lambda body: body.update(instructions="Be kind."),
+    "Anthropic messages": lambda body: body.update(system="Be kind."),
+    "Ollama chat": lambda body: body["messages"].insert(0, {"role": "system", "content": "Be kind."}),
+    "Ollama generate": lambda body: body.update(system="Be kind."),
+}
+
+
+def every_prompt(document: dict) -> None:
+    document["routes"] = [
+        {"match": {"pathPrefix": "/v1/"}, "protocol": "openai"},
+        {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
+        {"match": {"pathPrefix": "/api/"}, "protocol": "ollama"},
+    ]
+    document["roles"]["analyst"].update(operations=["chat", "generate", "responses"], quotas=[])
+
+
+def removing(document: dict) -> None:
+    every_prompt(document)
+    document["guards"]["standard"]["output"] = {"canary": "remove"}
+
+
+def refusing(document: dict) -> None:
+    every_prompt(document)
+    document["guards"]["standard"]["output"] = {"canary": "block"}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", PROMPTS)
+def test_a_system_prompt_does_not_leave(sites, mode, name, stream):
+    wire = WIRES[name]
+    for change in (removing, refusing):
+        site = sites(mode, change=change)
+        body = wire.request("hello", stream)
+        PROMPTS[name](body)
+        for said in (["It says: ", "{prompt}", " and ", "so on."], ["Fine."]):
+            SAID[:] = said
+            got = site.send(H1, body, path=wire.path, headers=[("x-script", "said")])
+            token = got.one.body.decode().partition("in any form: ")[2].partition("]")[0]
+            assert len(token) == 16 and token.encode() not in got.reply.body
+            assert token not in json.dumps(got.audit)
+            if said == ["Fine."]:
+                assert got.audit["bartizan.verdict"] == "allow" and b"Fine." in got.reply.body
+            elif change is removing:
+                assert b"[removed]" in got.reply.body and got.audit["bartizan.verdict"] == "mask"
+            else:
+                assert got.audit["bartizan.reason"] == "scan.canary"
+                assert not stream or wire.stream(got.reply.body)[1] == wire.ends[1]

@@ -471,6 +471,11 @@ section! {
         exfiltration: Option<OutputAction>,
         /// HTML and addresses that run code. Default flag.
         script: Option<OutputAction>,
+        /// A token at the end of the system prompt, where the request has one, tells that the prompt has leaked. Absent:
+        /// there is none.
+        canary: Option<OutputAction>,
+        /// How long a tenant's token stays the same, so that providers can cache the prompt. Default 1d, 1m to 31d.
+        canary_epoch: Option<Span>,
         /// Host names or globs (`*` matches any text) that answers may point to.
         allow_hosts: Option<Vec<String>>,
     }

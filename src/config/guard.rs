@@ -94,8 +94,19 @@ pub struct OutputPolicy {
     pub exfiltration: OutputAction,
     /// HTML and addresses that run code.
     pub script: OutputAction,
+    /// The token at the end of the system prompt; `None`: there is none.
+    pub canary: Option<CanaryPolicy>,
     /// Hosts that answers may point to.
     pub allow_hosts: Vec<Glob>,
+}
+
+/// The token at the end of the system prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanaryPolicy {
+    /// What follows when an answer holds it.
+    pub action: OutputAction,
+    /// How long it stays the same, in seconds; never 0.
+    pub epoch: u64,
 }
 
 /// Findings that are known and accepted until a day.
@@ -192,8 +203,21 @@ fn output(output: Option<&Output>, at: &KeyPath, errors: &mut Errors) -> OutputP
         pii: written.pii.unwrap_or(DataAction::Flag),
         exfiltration: written.exfiltration.unwrap_or(OutputAction::Flag),
         script: written.script.unwrap_or(OutputAction::Flag),
+        canary: canary(written, at, errors),
         allow_hosts: written.allow_hosts.iter().flatten().map(|host| Glob::new(&host.to_lowercase())).collect(),
     }
+}
+
+fn canary(written: &Output, at: &KeyPath, errors: &mut Errors) -> Option<CanaryPolicy> {
+    const DAY: u64 = 86_400;
+    let epoch = written.canary_epoch.map_or(DAY, |span| span.0.as_secs());
+    if !(60..=31 * DAY).contains(&epoch) {
+        errors.push(&at.key("canaryEpoch"), "out of range, expected 1m to 31d");
+    }
+    if written.canary.is_none() && written.canary_epoch.is_some() {
+        errors.push(&at.key("canary"), "missing, but canaryEpoch has no effect without it");
+    }
+    written.canary.map(|action| CanaryPolicy { action, epoch: epoch.max(1) })
 }
 
 fn injection(injection: Option<&Injection>, at: &KeyPath, errors: &mut Errors) -> InjectionPolicy {

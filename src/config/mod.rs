@@ -15,7 +15,7 @@ mod typed;
 
 pub use duration::Span;
 pub use errors::{ConfigError, Errors, KeyPath, Step};
-pub use guard::{ExceptionPolicy, GuardPolicy, InjectionPolicy, PiiPolicy};
+pub use guard::{CanaryPolicy, ExceptionPolicy, GuardPolicy, InjectionPolicy, PiiPolicy};
 pub use parse::{Parsed, parse_json, parse_with};
 pub use policy::{
     AuditPolicy, Environment, GuardIndex, LimitsPolicy, Policy, QuotaPolicy, RolePolicy, UnscannedPolicy,

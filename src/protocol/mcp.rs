@@ -380,9 +380,8 @@ fn sorted<'a>(value: &Json<'a>) -> Json<'a> {
     }
 }
 
-pub(super) fn close(facts: &Facts) -> Vec<u8> {
-    let text = "The reply was stopped by the content policy.";
-    Frame::of_data(Framing::Sse, None, &error(facts.rpc_id.as_deref(), REFUSED, text, "output"))
+pub(super) fn close(facts: &Facts, reason: Reason) -> Vec<u8> {
+    Frame::of_data(Framing::Sse, None, &error(facts.rpc_id.as_deref(), REFUSED, &message(reason), reason.code()))
 }
 
 #[cfg(test)]

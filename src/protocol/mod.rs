@@ -14,6 +14,7 @@ pub mod mcp;
 mod ollama;
 mod openai;
 pub mod reply;
+mod system;
 mod tgi;
 
 use std::borrow::Cow;
@@ -310,7 +311,7 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         Reason::ScanInjection => "The request was refused by the content policy.",
         Reason::ScanSecret => "The request was refused by the content policy: it holds a credential.",
         Reason::ScanPii => "The request was refused by the content policy: it holds personal data.",
-        Reason::ScanOutput => "The answer was withheld by the content policy.",
+        Reason::ScanOutput | Reason::ScanCanary => "The answer was withheld by the content policy.",
         Reason::ReplyUnreadable => "The upstream sent a reply that can't be checked.",
         Reason::ReplyTooLarge => "The upstream sent a reply that is too large.",
         Reason::Internal => "The request could not be checked. Try again later.",

@@ -125,7 +125,10 @@ impl Protocol {
     pub fn read_reply(&self, operation: Operation, reply: &Json<'_>) -> ReplyParts {
         let mut walk = Walk::new(false);
         match self {
-            Protocol::Generic(spec) => spec.read_reply(&mut walk, reply),
+            Protocol::Generic(spec) => {
+                spec.read_reply(&mut walk, reply);
+                walk.parts.usage = reply.get("usage").and_then(Usage::of_openai);
+            }
             _ => walk.read(Wire::of(self, operation), reply),
         }
         walk.parts

@@ -6,12 +6,14 @@
 //! [`Vault`] keeps what [`Restorer`] puts back.
 
 mod active;
+mod canary;
 mod mask;
 mod restore;
 mod stream;
 pub mod validate;
 
 pub use active::{Active, ActiveKind, active};
+pub use canary::{Canary, Watch};
 pub use mask::{Edit, Label, MAX_PLACEHOLDER, MaskKey, Masked, Masker, Target};
 pub use restore::{Destination, Restorer, Vault};
 pub use stream::{CONTEXT, Detected, HOLD, MAX_HELD, Restoring, StreamMasker, TextStream};

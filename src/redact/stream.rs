@@ -28,6 +28,8 @@ pub struct Detected {
     pub targets: Vec<Target>,
     /// Places that get another text.
     pub replaced: Vec<(Range<usize>, &'static str)>,
+    /// Where something begins that may go on in the next piece.
+    pub open: Option<usize>,
 }
 
 /// Gives values back in a text whose model saw placeholders.
@@ -92,6 +94,7 @@ impl TextStream {
             targets.chain(found.replaced.iter().map(|(span, _)| span))
         };
         if !forced {
+            cut = cut.min(seen.floor_char_boundary(found.open.unwrap_or(cut)));
             // A span that is moved in front of may itself be entered by another one.
             while let Some(open) = spans().filter(|s| s.start < cut && cut < s.end).map(|s| s.start).min() {
                 cut = seen.floor_char_boundary(open);
@@ -269,7 +272,7 @@ impl StreamMasker {
 
     fn go(&mut self, ended: bool, masker: &mut Masker, detect: &mut dyn FnMut(&str) -> Vec<Target>) -> String {
         self.stream
-            .settle(ended, masker, None, &mut |text, _| Detected { targets: detect(text), replaced: Vec::new() });
+            .settle(ended, masker, None, &mut |text, _| Detected { targets: detect(text), ..Detected::default() });
         let range = self.released..self.stream.certain();
         let out = self.stream.render(&range).unwrap_or_else(|| {
             let (from, to) = (range.start - self.stream.base, range.end - self.stream.base);

@@ -14,6 +14,7 @@
 mod edit;
 mod headers;
 mod path;
+mod plant;
 mod reply;
 mod request;
 mod response;

@@ -10,6 +10,7 @@ mod stream;
 use std::sync::Arc;
 
 use super::Headers;
+use super::plant::Planted;
 use crate::audit::{FindingEntry, Record};
 use crate::config::document::Mode;
 use crate::config::{Policy, RouteIndex, RoutePolicy};
@@ -18,7 +19,7 @@ use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
 use crate::protocol::{Json, UnscannedKind};
 use crate::reason::Reason;
-use crate::redact::{Masker, Restorer, Restoring, TextStream, Vault};
+use crate::redact::{Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::scan::verdict::NOTICE;
 use detect::{Detector, destination};
 pub(super) use stream::StreamGuard;
@@ -33,6 +34,8 @@ pub(super) struct ReplyGuard {
     tools: Option<Vec<Glob>>,
     masker: Masker,
     vault: Vault,
+    /// The token at the end of the system prompt.
+    canary: Option<Planted>,
     /// The client did not ask for the event that tells a stream's cost.
     strips_usage: bool,
 }
@@ -85,6 +88,7 @@ impl ReplyGuard {
         masker: Masker,
         vault: Vault,
         strips_usage: bool,
+        canary: Option<Planted>,
     ) -> ReplyGuard {
         let roles = || roles.iter().filter_map(|role| policy.role_at(*role));
         let mut guards: Vec<usize> = roles().map(|role| usize::from(role.guard.0)).collect();
@@ -92,7 +96,7 @@ impl ReplyGuard {
         guards.dedup();
         let shadow = roles().any(|role| role.mode == Mode::Shadow);
         let tools = (!shadow).then(|| roles().flat_map(|role| role.tools.iter().cloned()).collect());
-        ReplyGuard { policy: Arc::clone(policy), route, guards, tools, masker, vault, strips_usage }
+        ReplyGuard { policy: Arc::clone(policy), route, guards, tools, masker, vault, canary, strips_usage }
     }
 
     fn route(&self) -> Option<&RoutePolicy> {
@@ -161,9 +165,14 @@ impl ReplyGuard {
             let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
             let mut stream = TextStream::default();
             let range = stream.push(text);
+            let mut watch = Watch::default();
             let mut restorer = Restorer::new(destination(one.channel.kind));
             let mut judge =
                 Detector::new(&policy, self.route, &self.guards, one.channel.kind, one.is_key, &pointer, now);
+            if let Some(Planted { canary, .. }) = &self.canary {
+                watch.feed(canary, text, 0);
+                judge = judge.with_leaks(canary, &watch);
+            }
             let restoring = Restoring { vault: &self.vault, restorer: &mut restorer };
             let edits = stream.settle(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
             judge.finish(noted)?;
@@ -183,6 +192,8 @@ impl ReplyGuard {
                     *place = Json::Null;
                 }
             }
+        } else if let Some(planted) = &self.canary {
+            changed = planted.hide(json, &parts.echoes);
         }
         Ok(changed)
     }

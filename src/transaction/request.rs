@@ -2,6 +2,7 @@
 
 use super::edit::apply;
 use super::path::forgiving;
+use super::plant::plant;
 use super::reply::ReplyGuard;
 use super::response::Reading;
 use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm};
@@ -174,7 +175,9 @@ impl Transaction {
         let applied = apply(&mut json, &exchange, judgement.outcomes, cap, &mut masker, &mut vault, restores);
         // The counts of a stream that tells them only when asked.
         let asked = policy.asks_usage() && exchange.stream && route.protocol.ask_usage(route.operation, &mut json);
-        let guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked);
+        let planted = plant(&policy, route, authorized.roles(), &mut json, &tenant, vm.hash_key(), host.now());
+        let rewritten = asked || planted.is_some();
+        let guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         self.record.masked = applied.masked;
         self.record.max_tokens = applied.output_cap;
         self.record.verdict = match applied {
@@ -183,7 +186,7 @@ impl Transaction {
             _ => Verdict::Allow,
         };
         let mut edit = edit;
-        edit.body = (applied.changed || asked).then(|| json.to_bytes());
+        edit.body = (applied.changed || rewritten).then(|| json.to_bytes());
         if policy.hold_headers {
             let length = edit.body.as_ref().map_or(body.len(), Vec::len);
             edit.set.push(("content-length", length.to_string()));

@@ -75,7 +75,7 @@ impl Transaction {
         let form = Form::of(headers);
         let is_good = self.record.status.is_some_and(|status| (200..300).contains(&status));
         *reply = match form {
-            Form::Stream => match StreamGuard::new(*guard) {
+            Form::Stream => match StreamGuard::new(*guard, self.rpc_id.clone()) {
                 Some(guard) => Reading::Stream(Box::new(guard)),
                 None => Reading::Refused(Reason::Internal, None),
             },

@@ -156,13 +156,24 @@ impl Answer {
 impl Road {
     /// Sends a chat and lets the upstream answer it in these pieces. The request as it went on is given too.
     pub fn answered(&mut self, ask: &Value, content_type: &str, pieces: &[&[u8]]) -> (Vec<u8>, Answer) {
+        self.answered_at("/v1/chat/completions", ask, content_type, |_| pieces.iter().map(|p| p.to_vec()).collect())
+    }
+
+    /// The same for any path, with an upstream that answers what it is asked.
+    pub fn answered_at(
+        &mut self,
+        path: &str,
+        ask: &Value,
+        content_type: &str,
+        upstream: impl FnOnce(&Value) -> Vec<Vec<u8>>,
+    ) -> (Vec<u8>, Answer) {
         let token = format!("Bearer {}", self.token(&["analyst"], 600));
         let headers = |all: &[(&str, &str)]| -> Vec<Header> {
             all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
         };
         let request = headers(&[
             (":method", "POST"),
-            (":path", "/v1/chat/completions"),
+            (":path", path),
             ("content-type", "application/json"),
             ("authorization", &token),
         ]);
@@ -172,6 +183,7 @@ impl Road {
         let body = ask.to_string().into_bytes();
         let Step::Release(edit) = exchange.step(Event::RequestBody(body.clone()), vm, host) else { panic!("refused") };
         let sent = edit.body.unwrap_or(body);
+        let pieces = upstream(&serde_json::from_slice(&sent).unwrap());
         let answer = headers(&[(":status", "200"), ("content-type", content_type), ("content-length", "999")]);
         let mut merged = Edit::default();
         let mut take = |step: Step, chunk: Option<&[u8]>, out: &mut Vec<u8>| match step {
@@ -199,7 +211,7 @@ impl Road {
                 }
             }
             Reads::Stream => {
-                for chunk in pieces {
+                for chunk in &pieces {
                     let step = exchange.step(Event::ResponseChunk { chunk, end: false }, vm, host);
                     take(step, Some(chunk), &mut out);
                 }

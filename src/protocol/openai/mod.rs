@@ -43,9 +43,12 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
         }
         Reason::QuotaRequests => ("requests", "rate_limit_exceeded"),
         Reason::RouteUnmatched => ("invalid_request_error", "unknown_url"),
-        Reason::ScanInjection | Reason::ScanSecret | Reason::ScanPii | Reason::ScanOutput | Reason::BodyUnscanned => {
-            ("invalid_request_error", "content_filter")
-        }
+        Reason::ScanInjection
+        | Reason::ScanSecret
+        | Reason::ScanPii
+        | Reason::ScanOutput
+        | Reason::ScanCanary
+        | Reason::BodyUnscanned => ("invalid_request_error", "content_filter"),
         Reason::Internal | Reason::Overloaded => ("server_error", "service_unavailable"),
         _ => ("invalid_request_error", "invalid_request"),
     };

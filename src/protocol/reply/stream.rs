@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::frames::Framing;
 use super::super::{Json, Path, anthropic, mcp, ollama, openai, tgi};
 use super::{Channel, ReplyParts, TextKind, ToolCall, Usage, Walk, Wire, remove_calls};
+use crate::reason::Reason;
 
 /// Calls of tools that one stream may hold at a time; more are reported and can't be named.
 const MAX_CALLS: usize = 1024;
@@ -36,7 +37,7 @@ pub(in super::super) struct Facts {
     pub(in super::super) reasoning: Option<&'static str>,
     /// The responses API: the last event's number, and the type and item id of each channel's deltas.
     pub(in super::super) sequence: u64,
-    /// JSON-RPC: the id of the message read last, as JSON.
+    /// JSON-RPC: the id of the request that is answered, as JSON.
     pub(in super::super) rpc_id: Option<String>,
     pub(in super::super) channels: BTreeMap<Channel, (String, String)>,
 }
@@ -63,6 +64,13 @@ impl Stream {
             seen: Progress::default(),
             sent: Progress::default(),
         }
+    }
+
+    /// The stream answers the request of this id, as JSON.
+    #[must_use]
+    pub fn answering(mut self, id: Option<String>) -> Stream {
+        self.facts.rpc_id = id;
+        self
     }
 
     /// How the stream is cut into events.
@@ -163,7 +171,7 @@ impl Stream {
     }
 
     /// The events that end a stream early, after the events that were [`Stream::sent`].
-    pub fn close(&self) -> Vec<u8> {
+    pub fn close(&self, reason: Reason) -> Vec<u8> {
         match self.wire {
             Wire::Chat => openai::reply::close(&self.facts, &self.sent, false),
             Wire::Completions => openai::reply::close(&self.facts, &self.sent, true),
@@ -175,7 +183,7 @@ impl Stream {
             Wire::Ollama => ollama::close(&self.facts, true),
             Wire::OllamaGenerate => ollama::close(&self.facts, false),
             Wire::Tgi => tgi::close(),
-            Wire::Mcp => mcp::close(&self.facts),
+            Wire::Mcp => mcp::close(&self.facts, reason),
             Wire::Unknown => Vec::new(),
         }
     }
@@ -212,7 +220,9 @@ impl Stream {
         self.seen.started = true;
         facts.created_at = text("created_at").or(facts.created_at.take());
         if self.wire == Wire::Mcp {
-            facts.rpc_id = mcp::id(data);
+            // A server's own requests and notifications have other ids, or none.
+            let answers = data.get("result").or(data.get("error")).is_some();
+            facts.rpc_id = mcp::id(data).filter(|_| answers).or(facts.rpc_id.take());
         }
         facts.sequence = field("sequence_number").and_then(Json::as_u64).unwrap_or(facts.sequence);
         for one in &parts.texts {

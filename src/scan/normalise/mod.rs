@@ -39,6 +39,21 @@ const FERTILE: Marks = Marks::ENTITY
     .with(Marks::SEPARATED)
     .with(Marks::TAGS);
 
+/// The ASCII letter or digit that a reader takes a character for, alone and whatever stands beside it.
+pub fn letter(c: char) -> Option<u8> {
+    let plain = |c: char| u8::try_from(c).ok().filter(u8::is_ascii_alphanumeric);
+    if c.is_ascii() {
+        return plain(c);
+    }
+    let mut first = None;
+    decompose_compatible(c, |part| first = first.or(Some(part)));
+    let drawn = || {
+        let lower = c.to_lowercase().next().unwrap_or(c);
+        tables::latin(c).and_then(|text| text.chars().next()).or_else(|| tables::stand_in(lower))
+    };
+    tables::tag(c).or(first).and_then(plain).or_else(|| drawn().and_then(plain))
+}
+
 /// A normalised text.
 #[derive(Clone, Debug, Default)]
 pub struct Normalised {

@@ -1,5 +1,7 @@
 //! What must not leave in one text: data, active content. Finds and decides; changes nothing.
 
+use std::ops::Range;
+
 use super::Noted;
 use crate::audit::FindingEntry;
 use crate::config::document::{Mode, OutputAction};
@@ -7,7 +9,7 @@ use crate::config::{GuardPolicy, Policy, RouteIndex};
 use crate::host::Timestamp;
 use crate::protocol::reply::TextKind;
 use crate::reason::Reason;
-use crate::redact::{ActiveKind, Destination, Detected, active};
+use crate::redact::{ActiveKind, Canary, Destination, Detected, Watch, active};
 use crate::scan::verdict::judge_reply;
 use crate::scan::{Budget, Text};
 
@@ -31,6 +33,9 @@ pub(super) struct Detector<'a> {
     is_key: bool,
     path: &'a str,
     now: Timestamp,
+    /// Where the system prompt's token stands, and may begin, in the whole text.
+    leaks: Vec<Range<usize>>,
+    open: Option<usize>,
     denial: Option<Reason>,
     findings: Vec<FindingEntry>,
     shadow: Vec<Reason>,
@@ -55,10 +60,19 @@ impl<'a> Detector<'a> {
             is_key,
             path,
             now,
+            leaks: Vec::new(),
+            open: None,
             denial: None,
             findings: Vec::new(),
             shadow: Vec::new(),
         }
+    }
+
+    /// The same, for a text that was watched for the system prompt's token.
+    pub(super) fn with_leaks(mut self, canary: &Canary, watch: &Watch) -> Detector<'a> {
+        self.leaks = watch.found().to_vec();
+        self.open = watch.open(canary);
+        self
     }
 
     /// `at` is where the text stands in the whole.
@@ -77,12 +91,37 @@ impl<'a> Detector<'a> {
             let span = judged.finding.span.start + at..judged.finding.span.end + at;
             self.note(&card.id, span, judged.finding.chain, judged.action);
         }
-        let replaced = self.active(text, at);
-        Detected { targets, replaced }
+        let mut replaced = self.leaked(text, at);
+        replaced.extend(self.active(text, at));
+        Detected { targets, replaced, open: self.open.map(|open| open.saturating_sub(at)) }
+    }
+
+    /// The system prompt's token: the strictest of the guards decides.
+    fn leaked(&mut self, text: &str, at: usize) -> Vec<(Range<usize>, &'static str)> {
+        let enforced = self.guards.iter().filter(|guard| guard.mode == Mode::Enforce);
+        let actions = enforced.filter_map(|guard| guard.output.canary).map(|canary| canary.action);
+        let Some(action) = actions.max() else { return Vec::new() };
+        let mut replaced = Vec::new();
+        for span in std::mem::take(&mut self.leaks) {
+            let word = match action {
+                OutputAction::Flag => "flag",
+                OutputAction::Remove if !self.is_key => {
+                    replaced
+                        .push((span.start.saturating_sub(at)..span.end.saturating_sub(at).min(text.len()), REMOVED));
+                    "replace"
+                }
+                OutputAction::Remove | OutputAction::Block => {
+                    self.denial = self.denial.or(Some(Reason::ScanCanary));
+                    "block"
+                }
+            };
+            self.note("output.canary", span, Vec::new(), word);
+        }
+        replaced
     }
 
     /// Images, links and HTML: the strictest of the guards decides.
-    fn active(&mut self, text: &str, at: usize) -> Vec<(std::ops::Range<usize>, &'static str)> {
+    fn active(&mut self, text: &str, at: usize) -> Vec<(Range<usize>, &'static str)> {
         if self.kind == TextKind::ToolArguments {
             // Addresses are what many tools are called with; which tools may be called is decided elsewhere.
             return Vec::new();
@@ -117,7 +156,7 @@ impl<'a> Detector<'a> {
         replaced
     }
 
-    fn note(&mut self, rule: &str, span: std::ops::Range<usize>, transforms: Vec<&'static str>, action: &'static str) {
+    fn note(&mut self, rule: &str, span: Range<usize>, transforms: Vec<&'static str>, action: &'static str) {
         self.findings.push(FindingEntry {
             rule: rule.to_owned(),
             zone: "reply",

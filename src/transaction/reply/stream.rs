@@ -9,7 +9,7 @@ use crate::protocol::frames::{Frame, Frames};
 use crate::protocol::reply::{Channel, Progress, Spent, Stream};
 use crate::protocol::{Json, Path};
 use crate::reason::Reason;
-use crate::redact::{MAX_HELD, Restorer, Restoring, TextStream};
+use crate::redact::{MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::scan::verdict::NOTICE;
 
 /// More channels than this are no reply.
@@ -30,6 +30,7 @@ pub(in super::super) struct StreamGuard {
 struct ChannelText {
     text: TextStream,
     restorer: Restorer,
+    watch: Watch,
     path: String,
 }
 
@@ -46,9 +47,9 @@ struct Queued {
 }
 
 impl StreamGuard {
-    pub(in super::super) fn new(guard: ReplyGuard) -> Option<StreamGuard> {
+    pub(in super::super) fn new(guard: ReplyGuard, request: Option<String>) -> Option<StreamGuard> {
         let route = guard.route()?;
-        let stream = route.protocol.stream(route.operation);
+        let stream = route.protocol.stream(route.operation).answering(request);
         let frames = Frames::new(stream.framing(), guard.policy.limits.max_response_bytes);
         Some(StreamGuard {
             guard,
@@ -73,8 +74,8 @@ impl StreamGuard {
         out: &mut Vec<u8>,
     ) -> Result<(), Reason> {
         let done = self.take(chunk, end, now, noted, out);
-        if done.is_err() {
-            out.extend(self.stream.close());
+        if let Err(reason) = done {
+            out.extend(self.stream.close(reason));
             self.queue.clear();
             self.frames = None;
         }
@@ -150,9 +151,14 @@ impl StreamGuard {
             let channel = self.channels.entry(one.channel).or_insert_with(|| ChannelText {
                 text: TextStream::default(),
                 restorer: Restorer::new(destination(one.channel.kind)),
+                watch: Watch::default(),
                 path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
             });
-            pieces.push((one.channel, channel.text.push(text), one.path.clone()));
+            let range = channel.text.push(text);
+            if let Some(planted) = &self.guard.canary {
+                channel.watch.feed(&planted.canary, text, range.start);
+            }
+            pieces.push((one.channel, range, one.path.clone()));
         }
         let fixed = changed.then(|| json.to_bytes());
         self.settle(&|channel| parts.texts.iter().any(|one| one.channel == *channel), false, now, noted)?;
@@ -180,12 +186,16 @@ impl StreamGuard {
         now: Timestamp,
         noted: &mut Noted,
     ) -> Result<(), Reason> {
-        let ReplyGuard { policy, route, guards, masker, vault, .. } = &mut self.guard;
+        let ReplyGuard { policy, route, guards, masker, vault, canary, .. } = &mut self.guard;
         for (channel, state) in self.channels.iter_mut().filter(|(channel, _)| picks(channel)) {
             let mut judge = Detector::new(policy, *route, guards, channel.kind, false, &state.path, now);
+            if let Some(planted) = canary {
+                judge = judge.with_leaks(&planted.canary, &state.watch);
+            }
             let restoring = Restoring { vault, restorer: &mut state.restorer };
             let edits = state.text.settle(ended, masker, Some(restoring), &mut |text, at| judge.detect(text, at));
             judge.finish(noted)?;
+            state.watch.forget(state.text.certain());
             noted.masked += edits as u64;
         }
         Ok(())

@@ -1,0 +1,149 @@
+"""Every wire format that the filter guards: how a text is asked, how an answer reads, and how it ends when it is refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+MODEL = "smollm2"
+
+
+def user(text: str) -> list[dict]:
+    return [{"role": "user", "content": text}]
+
+
+def events(body: bytes) -> list[dict]:
+    """The JSON of every event of a stream, or of every line."""
+    lines = [line.removeprefix("data:").strip() for line in body.decode().splitlines()]
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def openai_error(body: dict) -> bool:
+    return body["error"]["code"] == "content_filter" and set(body["error"]) == {"message", "type", "param", "code"}
+
+
+def chat_stream(body: bytes) -> tuple[str, str]:
+    text, end = "", ""
+    for event in events(body):
+        for choice in event["choices"]:
+            text += choice["delta"].get("content") or ""
+            end += choice["finish_reason"] or ""
+    return text, end + ("" if body.rstrip().endswith(b"data: [DONE]") else " unfinished")
+
+
+def completions_stream(body: bytes) -> tuple[str, str]:
+    choices = [choice for event in events(body) for choice in event["choices"]]
+    end = "".join(choice["finish_reason"] or "" for choice in choices)
+    return "".join(choice["text"] for choice in choices), end + ("" if body.rstrip().endswith(b"data: [DONE]") else " unfinished")
+
+
+def responses_stream(body: bytes) -> tuple[str, str]:
+    all_events = events(body)
+    last = all_events[-1]["response"]
+    details = last.get("incomplete_details") or {}
+    text = "".join(event["delta"] for event in all_events if event["type"] == "response.output_text.delta")
+    return text, details.get("reason") or last["status"]
+
+
+def messages_stream(body: bytes) -> tuple[str, str]:
+    all_events = events(body)
+    deltas = [event["delta"] for event in all_events if "delta" in event]
+    end = "".join(delta.get("stop_reason") or "" for delta in deltas)
+    opened = sum(event["type"] == "content_block_start" for event in all_events)
+    closed = sum(event["type"] == "content_block_stop" for event in all_events)
+    good = all_events[-1]["type"] == "message_stop" and opened == closed
+    return "".join(delta.get("text") or "" for delta in deltas), end if good else end + " unfinished"
+
+
+def ollama_stream(key: Callable[[dict], str]) -> Callable[[bytes], tuple[str, str]]:
+    def read(body: bytes) -> tuple[str, str]:
+        lines = events(body)
+        return "".join(map(key, lines)), lines[-1].get("done_reason") or "unfinished"
+
+    return read
+
+
+def tgi_stream(body: bytes) -> tuple[str, str]:
+    all_events = events(body)
+    text = "".join(event["token"]["text"] for event in all_events if "token" in event)
+    return text, all_events[-1].get("error_type") or "stop"
+
+
+def mcp_message(body: bytes) -> tuple[str, str]:
+    [message] = events(body) if body.startswith((b"data", b"event")) else [json.loads(body)]
+    if "error" in message:
+        return "", message["error"]["data"]["reason"]
+    return message["result"]["content"][0]["text"], "stop"
+
+
+@dataclass
+class Wire:
+    """One row of the matrix. A reason in place of a function: the protocol has no such thing."""
+
+    path: str
+    ask: Callable[[str], dict]
+    whole: Callable[[dict], str] | str
+    stream: Callable[[bytes], tuple[str, str]] | str
+    error: Callable[[dict], bool]
+    usage: tuple[int, int] | str = (11, 13)
+    # How a stream ends, by itself and when it is refused.
+    ends: tuple[str, str] = ("stop", "content_filter")
+    asks_usage: bool = False
+    zones: tuple[str, ...] = field(default_factory=tuple)
+
+    def request(self, text: str, stream: bool = False) -> dict:
+        body = self.ask(text)
+        return body if self.path in ("/mcp", "/ask") else {**body, "stream": stream}
+
+
+OLLAMA_CHAT = ollama_stream(lambda line: line["message"]["content"])
+OLLAMA_GENERATE = ollama_stream(lambda line: line["response"])
+WIRES = {
+    "OpenAI chat": Wire(
+        "/v1/chat/completions", lambda text: {"model": MODEL, "messages": user(text)},
+        lambda body: body["choices"][0]["message"]["content"], chat_stream, openai_error, asks_usage=True,
+    ),
+    "OpenAI completions": Wire(
+        "/v1/completions", lambda text: {"model": MODEL, "prompt": text},
+        lambda body: body["choices"][0]["text"], completions_stream, openai_error, asks_usage=True,
+    ),
+    "OpenAI responses": Wire(
+        "/v1/responses", lambda text: {"model": MODEL, "input": text},
+        lambda body: body["output"][0]["content"][0]["text"], responses_stream, openai_error, ends=("completed", "content_filter"),
+    ),
+    "OpenAI embeddings": Wire(
+        "/v1/embeddings", lambda text: {"model": MODEL, "input": [text]},
+        "the reply is numbers", "the API has no stream", openai_error, (3, 0),
+    ),
+    "OpenAI moderations": Wire(
+        "/v1/moderations", lambda text: {"model": MODEL, "input": text},
+        "the reply is numbers", "the API has no stream", openai_error, "the API counts no tokens",
+    ),
+    "Anthropic messages": Wire(
+        "/v1/messages", lambda text: {"model": MODEL, "max_tokens": 64, "messages": user(text)},
+        lambda body: body["content"][0]["text"], messages_stream,
+        lambda body: body["type"] == "error" and body["error"]["type"] == "invalid_request_error", (15, 13), ("end_turn", "refusal"),
+    ),
+    "Ollama chat": Wire(
+        "/api/chat", lambda text: {"model": MODEL, "messages": user(text)}, lambda body: body["message"]["content"],
+        OLLAMA_CHAT, lambda body: isinstance(body["error"], str),
+    ),
+    "Ollama generate": Wire(
+        "/api/generate", lambda text: {"model": MODEL, "prompt": text}, lambda body: body["response"],
+        OLLAMA_GENERATE, lambda body: isinstance(body["error"], str),
+    ),
+    "TGI generate": Wire(
+        "/hf", lambda text: {"inputs": text}, lambda body: body[0]["generated_text"], tgi_stream,
+        lambda body: body["error_type"] == "validation", ends=("stop", "incomplete_generation"),
+    ),
+    "MCP": Wire(
+        "/mcp",
+        lambda text: {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "search_x", "arguments": {"q": text}}},
+        lambda body: body["result"]["content"][0]["text"], mcp_message,
+        lambda body: body["id"] == 7 and body["error"]["code"] == -32010, "the protocol counts no tokens", ("stop", "scan.secret"),
+    ),
+    "generic": Wire(
+        "/ask", lambda text: {"prompt": text}, lambda body: body["response"],
+        "a JSON Pointer names no pieces of a text; every string of an event is judged alone",
+        lambda body: isinstance(body["error"]["message"], str), (11, 13),
+    ),
+}  # fmt: skip

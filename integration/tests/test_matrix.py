@@ -1,0 +1,171 @@
+"""Every protocol, every direction, every kind of decision, on real Envoy: the table in README.md is written from here.
+
+`MATRIX=write` writes it; otherwise it is compared with what this run has shown.
+"""
+
+import json
+import os
+
+import pytest
+
+from conftest import ATTACK
+from harness import upstream as scripts
+from harness.client import H1
+from harness.paths import ROOT
+from harness.wires import WIRES, Wire
+
+KEY = "AKIAQ7EXAMPL3TE5TKXQ"
+MAIL = "jane@example.org"
+IMAGE = "![x](https://evil.test/p.png)"
+PARTS = ["request", "whole reply", "stream"]
+KINDS = ["scan", "mask", "block", "usage", "denial shape"]
+BEGIN, END = "<!-- matrix: begin -->", "<!-- matrix: end -->"
+
+# What has run, by row, part and kind.
+SHOWN: dict[tuple[str, str, str], set[str]] = {}
+
+
+def every_protocol(document: dict) -> None:
+    document["routes"] = [
+        {"match": {"pathPrefix": "/v1/"}, "protocol": "openai"},
+        {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
+        {"match": {"pathPrefix": "/api/"}, "protocol": "ollama"},
+        {"match": {"path": "/hf"}, "protocol": "tgi", "operation": "generate"},
+        {"match": {"path": "/mcp"}, "protocol": "mcp"},
+        {"match": {"path": "/ask"}, "protocol": {"generic": {"prompt": ["/prompt"], "output": ["/response"]}}},
+    ]
+    document["audit"] = {**document.get("audit", {}), "usage": True}
+    analyst = document["roles"]["analyst"]
+    analyst.update(
+        operations=["chat", "generate", "completions", "responses", "embeddings", "moderations", "mcp"],
+        models=[*analyst["models"], "default"], tools={"allow": ["search_*"]}, quotas=[],
+    )  # fmt: skip
+
+
+def masking(document: dict) -> None:
+    every_protocol(document)
+    document["guards"]["standard"].update(pii={"action": "mask"}, output={"secrets": "mask", "pii": "flag"})
+
+
+def blocking(document: dict) -> None:
+    every_protocol(document)
+    document["guards"]["standard"]["output"] = {"secrets": "block"}
+
+
+def na(wire: Wire, part: str, kind: str) -> str | None:
+    """Why there is no such cell."""
+    if part == "request":
+        return "counted in the reply" if kind == "usage" and not wire.asks_usage else None
+    read = wire.whole if part == "whole reply" else wire.stream
+    if isinstance(wire.usage, str) and kind == "usage":
+        return wire.usage
+    return read if isinstance(read, str) and not (kind == "usage" and part == "whole reply") else None
+
+
+CELLS = [(row, part, kind) for row in WIRES for part in PARTS for kind in KINDS]
+
+
+@pytest.fixture
+def send(sites, mode):
+    def send(wire: Wire, text: str = "hello", said=("Hello ", "there."), stream: bool = False, change=masking):
+        scripts.SAID[:] = said
+        extra = [("x-stream", "1")] if stream else []
+        return sites(mode, change=change).send(
+            H1, wire.request(text, stream), path=wire.path, headers=[("x-script", "said"), *extra]
+        )
+
+    return send
+
+
+def text_of(wire: Wire, got, stream: bool) -> tuple[str, str]:
+    return wire.stream(got.reply.body) if stream else (wire.whole(got.reply.json()), wire.ends[0])
+
+
+def in_a_request(wire: Wire, kind: str, send) -> None:
+    if kind == "scan":
+        got = send(wire, f"Hello. {ATTACK}")
+        assert got.audit["bartizan.reason"] == "scan.injection" and got.reply.status == 400
+        assert got.audit["bartizan.findings"] and got.audit["bartizan.coverage"] == "full"
+    elif kind == "mask":
+        got = send(wire, f"Write to {MAIL}.")
+        assert got.reply.status == 200, got
+        body = got.one.body.decode()
+        assert MAIL not in body and "[EMAIL_1]" in body
+    elif kind == "block":
+        got = send(wire, f"My key is {KEY}.")
+        assert (got.reply.status, got.reply.reason) == (400, "scan.secret")
+        assert not got.seen or not any(seen.body for seen in got.seen)
+    elif kind == "usage":
+        assert send(wire, stream=True).one.json()["stream_options"] == {"include_usage": True}
+    else:
+        assert wire.error(send(wire, ATTACK).reply.json())
+
+
+def in_a_reply(wire: Wire, kind: str, send, stream: bool, strong: bool) -> None:
+    if kind == "scan":
+        got = send(wire, said=["Look ", "at ", IMAGE, " here."], stream=stream)
+        assert text_of(wire, got, stream) == (f"Look at {IMAGE} here.", wire.ends[0])
+        assert {finding["rule"] for finding in got.audit["bartizan.findings"]} == {"output.exfiltration"}
+        assert got.audit["bartizan.verdict"] == "allow"
+    elif kind == "mask":
+        got = send(wire, said=["The key is ", KEY[:6], KEY[6:], ", keep ", "it."], stream=stream)
+        assert text_of(wire, got, stream) == ("The key is [SECRET_1], keep it.", wire.ends[0])
+        assert got.audit["bartizan.verdict"] == "mask" and KEY not in json.dumps(got.audit)
+    elif kind == "usage":
+        got = send(wire, stream=stream)
+        assert (got.audit["gen_ai.usage.input_tokens"], got.audit["gen_ai.usage.output_tokens"]) == wire.usage
+    else:
+        got = send(wire, said=["One ", "two ", KEY, " three."], stream=stream, change=blocking)
+        assert got.audit["bartizan.reason"] == "scan.secret" and got.audit["bartizan.verdict"] == "block"
+        assert KEY.encode() not in got.reply.body and b"three" not in got.reply.body
+        if stream:
+            assert got.reply.complete and wire.stream(got.reply.body)[1] == wire.ends[1]
+        else:
+            assert got.reply.status == (400 if strong else 200)
+            assert kind == "block" or wire.error(got.reply.json())
+
+
+@pytest.mark.parametrize("row,part,kind", CELLS, ids=["-".join(cell).replace(" ", "_") for cell in CELLS])
+def test_cell(row, part, kind, send, mode):
+    wire = WIRES[row]
+    if reason := na(wire, part, kind):
+        pytest.skip(f"n/a: {reason}")
+    if part == "request":
+        in_a_request(wire, kind, send)
+    else:
+        in_a_reply(wire, kind, send, part == "stream", mode == "strong")
+    SHOWN.setdefault((row, part, kind), set()).add(mode)
+
+
+def table() -> str:
+    """The matrix as Markdown: one line a protocol and direction; reasons below, numbered."""
+    notes: list[str] = []
+
+    def cell(row: str, part: str, kind: str) -> str:
+        reason = na(WIRES[row], part, kind)
+        if reason is None:
+            return "yes" if SHOWN.get((row, part, kind)) == {"strong", "weak"} else "FAILED"
+        if reason not in notes:
+            notes.append(reason)
+        return f"n/a ({notes.index(reason) + 1})"
+
+    lines = [f"| protocol | | {' | '.join(KINDS)} |", "|---" * (len(KINDS) + 2) + "|"]
+    for row in WIRES:
+        for part in PARTS:
+            lines.append(f"| {row if part == PARTS[0] else ''} | {part} | " + " | ".join(cell(row, part, kind) for kind in KINDS) + " |")
+    return "\n".join([*lines, "", *(f"({number}) {note}." for number, note in enumerate(notes, 1))])
+
+
+def test_the_table_in_the_readme_is_what_has_run():
+    wanted = {cell for cell in CELLS if na(WIRES[cell[0]], *cell[1:]) is None}
+    ran = set(SHOWN)
+    if ran != wanted and len(ran) < len(wanted) // 2:
+        pytest.skip("only a part of the matrix was run")
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition(BEGIN)
+    old, _, after = rest.partition(END)
+    new = f"\n{table()}\n"
+    if os.environ.get("MATRIX") == "write":
+        readme.write_text(before + BEGIN + new + END + after)
+    else:
+        assert old == new, "README.md is stale: MATRIX=write pytest integration/tests/test_matrix.py"
