@@ -66,6 +66,12 @@ reasons! {
     RbacParameter = "rbac.parameter", 403;
     /// A request quota is spent.
     QuotaRequests = "quota.requests", 429;
+    /// A token quota has no room for what this request may use.
+    QuotaTokens = "quota.tokens", 429;
+    /// What this request may use is more than a token quota ever holds: waiting does not help.
+    QuotaTooLarge = "quota.tooLarge", 429;
+    /// Too many requests are under way.
+    QuotaConcurrent = "quota.concurrent", 429;
     /// No route matches and `unmatched` is `deny`.
     RouteUnmatched = "route.unmatched", 404;
     /// The route takes another method.

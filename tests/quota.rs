@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bartizan::authn::{Authenticator, Principal, RoleIndex};
-use bartizan::config::document::{Authn, Mode, Per};
+use bartizan::config::document::{Authn, Counts, Mode, Operation, Per};
 use bartizan::config::{Errors, KeyPath, QuotaPolicy};
 use bartizan::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
 use bartizan::quota::{Limits, Quotas, ROWS, Refusal, Scope, SharedKey};
@@ -105,7 +105,14 @@ impl Host for Worker {
 }
 
 fn quota(per: Per, requests: u64, window_secs: u64, burst: u64) -> QuotaPolicy {
-    QuotaPolicy { per, requests, window: Duration::from_secs(window_secs), burst, mode: Mode::Enforce }
+    QuotaPolicy {
+        per,
+        counts: Counts::Requests,
+        limit: requests,
+        window: Duration::from_secs(window_secs),
+        burst,
+        mode: Mode::Enforce,
+    }
 }
 
 fn quotas(of_role: &[QuotaPolicy]) -> Quotas {
@@ -236,7 +243,7 @@ fn all_buckets_are_charged_or_none_under_every_interleaving() {
         none_passed += usize::from(passes(passed) == 0);
         // What was refused is charged nowhere: the wide bucket lost what passed, and nothing else.
         let mut worker = Worker::new(&Arc::new(Mutex::new(store)));
-        let left = charge(&wide, "m", key, &mut worker).unwrap().tightest.unwrap().remaining;
+        let left = charge(&wide, "m", key, &mut worker).unwrap().requests.unwrap().remaining;
         assert_eq!(left, 9 - 1 - passes(passed) as u64 - 1);
     });
     println!("{count} schedules, {none_passed} of them refused all");
@@ -256,7 +263,7 @@ fn a_refusal_in_one_bucket_leaves_the_others_alone() {
         assert_eq!(refusal.denial.retry_after, Some(60));
     }
     // The same policy without the narrow quota finds the same wide bucket: one request is gone.
-    assert_eq!(charge(&wide, "m", &key, &mut worker).unwrap().tightest.unwrap().remaining, 3);
+    assert_eq!(charge(&wide, "m", &key, &mut worker).unwrap().requests.unwrap().remaining, 3);
 }
 
 #[test]
@@ -265,14 +272,14 @@ fn limits_are_told_and_shadow_refuses_nobody() {
     let quotas = quotas(&[quota(Per::Model, 60, 60, 3), shadow]);
     let (mut worker, key) = proxy(&quotas);
     let first = charge(&quotas, "m", &key, &mut worker).unwrap();
-    assert!(!first.shadow);
+    assert!(first.shadow.is_empty());
     let headers: Vec<String> = first.headers().iter().map(|(name, value)| format!("{name}: {value}")).collect();
     assert_eq!(
         headers,
         ["x-ratelimit-limit-requests: 60", "x-ratelimit-remaining-requests: 2", "x-ratelimit-reset-requests: 1s"]
     );
-    assert!(charge(&quotas, "m", &key, &mut worker).unwrap().shadow);
-    assert_eq!(charge(&quotas, "m", &key, &mut worker).unwrap().tightest.unwrap().remaining, 0);
+    assert!(charge(&quotas, "m", &key, &mut worker).unwrap().shadow == [Reason::QuotaRequests]);
+    assert_eq!(charge(&quotas, "m", &key, &mut worker).unwrap().requests.unwrap().remaining, 0);
     let refusal = charge(&quotas, "m", &key, &mut worker).unwrap_err();
     assert_eq!(refusal.denial.retry_after, Some(1));
     assert!(refusal.headers().contains(&("retry-after", "1".to_owned())));
@@ -314,7 +321,7 @@ fn a_bucket_belongs_to_whom_the_policy_says() {
         let quotas = quotas(&[quota(per, 1, 3600, 1)]);
         let (mut worker, key) = proxy(&quotas);
         for (caller, expected) in callers.iter().zip(expected) {
-            let passed = quotas.charge(Scope::Call(caller), &ROLE, &key, &mut worker).is_ok();
+            let passed = quotas.charge(Scope::Call(caller, Operation::Chat), &ROLE, &key, &mut worker).is_ok();
             assert_eq!(passed, expected, "{} per {}", caller.subject(), per.as_str());
         }
     }
@@ -337,7 +344,10 @@ fn two_policies_and_two_definitions_never_meet() {
     // The same again, also from shadow to enforce, is the same bucket.
     assert!(charge(&ours, "m", &our_key, &mut worker).is_err());
     let shadow = [QuotaPolicy { mode: Mode::Shadow, ..one[0].clone() }];
-    assert!(charge(&Quotas::new("ours", [("r", &shadow[..])]), "m", &our_key, &mut worker).unwrap().shadow);
+    assert!(
+        charge(&Quotas::new("ours", [("r", &shadow[..])]), "m", &our_key, &mut worker).unwrap().shadow
+            == [Reason::QuotaRequests]
+    );
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn usage_is_read_from_the_reply() {
     let Step::Release(edit) = exchange.step(Event::ResponseBody(body), vm, host) else { panic!() };
     assert!(edit.set.iter().any(|(name, value)| *name == "x-ratelimit-remaining-requests" && value == "999"));
     assert_eq!(edit.body, None);
-    let finished = exchange.finish(vm, Timestamp::from_secs(NOW));
+    let finished = exchange.finish(vm, host);
     let record: Value = serde_json::from_str(&finished.record).unwrap();
     assert_eq!((&record["gen_ai.usage.input_tokens"], &record["gen_ai.usage.output_tokens"]), (&json!(11), &json!(22)));
     assert_eq!(record["http.response.status_code"], 200);

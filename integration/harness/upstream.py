@@ -155,6 +155,34 @@ def sse_of(events: list[bytes]) -> Iterator[tuple]:
         yield "data", event
 
 
+# What the script `metered` has used, input and output: the truth that quotas are held against.
+METERED: list[tuple[int, int]] = []
+
+
+def metered(seen: Seen) -> Iterator[tuple]:
+    """A model that takes its time and writes between a quarter of the cap and all of it; every other stream tells no usage."""
+    body = seen.json()
+    cap = body.get("max_completion_tokens") or body.get("max_tokens") or 1000
+    number = len(METERED)
+    words = sum(len(str(message["content"]).split()) for message in body["messages"]) + 8
+    usage = {"prompt_tokens": words, "completion_tokens": max(1, cap * (1 + number % 4) // 4)}
+    usage["total_tokens"] = sum(usage.values())
+    METERED.append((usage["prompt_tokens"], usage["completion_tokens"]))
+    yield "sleep", 0.02 + number % 7 / 50
+    text = "word " * usage["completion_tokens"]
+    if not body.get("stream"):
+        yield from whole(completion(text=text) | {"usage": usage})
+        return
+    yield SSE_HEAD
+    events = sse_events(text.strip())
+    asked = (body.get("stream_options") or {}).get("include_usage")
+    for event in events:
+        if json.dumps(USAGE).encode() not in event:
+            yield "data", event
+        elif asked:
+            yield "data", event.replace(json.dumps(USAGE).encode(), json.dumps(usage).encode())
+
+
 def sse_trailers(seen: Seen) -> Iterator[tuple]:
     yield from sse(seen)
     yield "trailers", [(b"x-checksum", b"42")]
@@ -216,8 +244,8 @@ def empty(_: Seen) -> Iterator[tuple]:
 SCRIPTS = {
     name.__name__: name
     for name in (
-        canned, said, default, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, reset, reset_mid, huge, error,
-        not_json, empty,
+        canned, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, reset, reset_mid,
+        huge, error, not_json, empty,
     )
 }  # fmt: skip
 

@@ -115,6 +115,18 @@ pub struct Record {
     /// Input tokens that came from the upstream's cache.
     #[serde(rename = "gen_ai.usage.cache_read.input_tokens", skip_serializing_if = "Option::is_none")]
     pub cached_tokens: Option<u64>,
+    /// Input tokens that were held for it, an estimate.
+    #[serde(rename = "bartizan.tokens.reserved_input", skip_serializing_if = "Option::is_none")]
+    pub reserved_input: Option<u64>,
+    /// Output tokens that were held for it, the cap.
+    #[serde(rename = "bartizan.tokens.reserved_output", skip_serializing_if = "Option::is_none")]
+    pub reserved_output: Option<u64>,
+    /// Tokens that were charged when it ended.
+    #[serde(rename = "bartizan.tokens.charged", skip_serializing_if = "Option::is_none")]
+    pub charged_tokens: Option<u64>,
+    /// How that is known: `usage`, `counted`, `reserved` or `refunded`; `unsettled` when the store failed.
+    #[serde(rename = "bartizan.tokens.basis", skip_serializing_if = "Option::is_none")]
+    pub charged_basis: Option<&'static str>,
     /// What became of the request.
     #[serde(rename = "bartizan.verdict")]
     pub verdict: Verdict,

@@ -124,12 +124,18 @@ impl Principal {
 
     /// The (issuer, tenant) pair as bytes, for keyed hashes; never equal to any [`Principal::identity`].
     pub fn tenancy(&self) -> Vec<u8> {
+        let mut bytes = self.issuance();
+        push_part(&mut bytes, self.tenant.as_deref());
+        bytes
+    }
+
+    /// The issuer as bytes, for keyed hashes; never equal to any [`Principal::tenancy`].
+    pub fn issuance(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(128);
         match &self.origin {
             Origin::Anonymous => push_part(&mut bytes, None),
             Origin::Issuer { iss, .. } => push_part(&mut bytes, Some(iss)),
         }
-        push_part(&mut bytes, self.tenant.as_deref());
         bytes
     }
 }

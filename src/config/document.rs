@@ -312,15 +312,24 @@ choice! {
 }
 
 section! {
-    /// A limit over a window, kept as a GCRA bucket.
+    /// A limit, kept as a GCRA bucket: exactly one of `requests`, `tokens`, `inputTokens`, `outputTokens` and
+    /// `concurrent`. Tokens are reserved before a call and settled with what the model says it used.
     Quota {
         /// Who shares the bucket. Required.
         per: Option<Per>,
-        /// Requests per window, 1 to 1000000000. Required.
+        /// Requests per window, 1 to 1000000000.
         requests: Option<u64>,
-        /// The window, 1s to 31d. Required.
+        /// Tokens per window, input and output together, 1 to 1000000000000.
+        tokens: Option<u64>,
+        /// Input tokens per window.
+        input_tokens: Option<u64>,
+        /// Output tokens per window.
+        output_tokens: Option<u64>,
+        /// Requests under way at a time, 1 to 1000000; goes without `window` and `burst`.
+        concurrent: Option<u64>,
+        /// The window, 1s to 31d. For all but `concurrent`.
         window: Option<Span>,
-        /// Requests that may come at once. Default: all of `requests`.
+        /// How much may come at once. Default: all of a window's.
         burst: Option<u64>,
         /// Default enforce.
         mode: Option<Mode>,
@@ -334,10 +343,30 @@ choice! {
         Subject = "subject",
         /// Issuer and tenant.
         Tenant = "tenant",
+        /// The issuer.
+        Issuer = "issuer",
         /// The role, over all its callers.
         Role = "role",
         /// The role and the model.
         Model = "model",
+        /// The role and the operation.
+        Operation = "operation",
+    }
+}
+
+choice! {
+    /// What a quota counts.
+    Counts {
+        /// Requests.
+        Requests = "requests",
+        /// Input and output tokens together.
+        Tokens = "tokens",
+        /// Input tokens.
+        InputTokens = "inputTokens",
+        /// Output tokens.
+        OutputTokens = "outputTokens",
+        /// Requests under way.
+        Concurrent = "concurrent",
     }
 }
 
@@ -700,6 +729,9 @@ section! {
         max_response_bytes: Option<u64>,
         /// Bodies held by one worker at a time, bytes. Default 67108864.
         max_buffered_bytes_per_worker: Option<u64>,
+        /// The cap on output tokens of a request that has none, neither its own nor its role's, under a quota that counts
+        /// output. Default 4096.
+        default_output_tokens: Option<u64>,
     }
 }
 
@@ -713,7 +745,7 @@ section! {
         /// `x-bartizan-*` headers for the upstream. Default: none.
         upstream_headers: Option<Vec<UpstreamHeader>>,
         /// Ask for the token counts of streams that tell them only when asked (OpenAI's `stream_options.include_usage`);
-        /// a client that did not ask does not see them. Default false.
+        /// a client that did not ask does not see them. Default false; under a quota of tokens they are asked for anyway.
         usage: Option<bool>,
         /// Which replies carry `x-bartizan-reason`. Default denials.
         response_headers: Option<ResponseHeaders>,

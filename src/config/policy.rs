@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::document::{self, Mode, OverCap, Per, Role, SubjectForm, UnscannedAction, UpstreamHeader, Zone};
+use super::document::{self, Counts, Mode, OverCap, Per, Role, SubjectForm, UnscannedAction, UpstreamHeader, Zone};
 use super::document::{Operation, Pack, ResponseHeaders, Unmatched};
 use super::errors::{ConfigError, Errors, KeyPath, shortened};
 use super::guard::{self, GuardPolicy};
@@ -88,11 +88,13 @@ pub struct RolePolicy {
 pub struct QuotaPolicy {
     /// Who shares the bucket.
     pub per: Per,
-    /// Requests per window, 1 to 1000000000.
-    pub requests: u64,
+    /// What is counted.
+    pub counts: Counts,
+    /// So many per window, at least 1.
+    pub limit: u64,
     /// The window, 1 s to 31 d.
     pub window: Duration,
-    /// Requests that may come at once, 1 to `requests`.
+    /// So many may come at once, 1 to `limit`.
     pub burst: u64,
     /// Whether it takes effect.
     pub mode: Mode,
@@ -144,6 +146,8 @@ pub struct LimitsPolicy {
     pub max_response_bytes: usize,
     /// Bodies held by one worker at a time, bytes.
     pub max_buffered_bytes_per_worker: usize,
+    /// The cap on output tokens where nothing else sets one and a quota counts them.
+    pub default_output_tokens: u64,
 }
 
 /// What is written about a request.
@@ -460,18 +464,53 @@ fn globs(texts: &[String], at: &KeyPath, errors: &mut Errors) -> Vec<Glob> {
 
 fn quota(raw: &document::Quota, at: &KeyPath, errors: &mut Errors) -> Option<QuotaPolicy> {
     let per = errors.require(at, "per", raw.per);
-    let requests = errors
-        .require(at, "requests", raw.requests)
-        .map(|requests| errors.range(at, "requests", Some(requests), 1, 1..=1_000_000_000));
+    let counts = [
+        (Counts::Requests, raw.requests, 1_000_000_000),
+        (Counts::Tokens, raw.tokens, 1_000_000_000_000),
+        (Counts::InputTokens, raw.input_tokens, 1_000_000_000_000),
+        (Counts::OutputTokens, raw.output_tokens, 1_000_000_000_000),
+        (Counts::Concurrent, raw.concurrent, 1_000_000),
+    ];
+    let mut given = counts.into_iter().filter_map(|(counts, limit, most)| Some((counts, limit?, most)));
+    let words: Vec<&str> = Counts::ALL.iter().map(|counts| counts.as_str()).collect();
+    let words = words.join(", ");
+    let Some((counts, limit, most)) = given.next() else {
+        errors.push(&at.key(Counts::Requests.as_str()), format!("missing, but one of {words} is required"));
+        return None;
+    };
+    if let Some((second, ..)) = given.next() {
+        errors.push(&at.key(second.as_str()), format!("a quota counts one thing, expected exactly one of {words}"));
+    }
+    let limit = errors.range(at, counts.as_str(), Some(limit), 1, 1..=most);
+    let mode = raw.mode.unwrap_or(Mode::Enforce);
+    if counts == Counts::Concurrent {
+        for (key, given) in [("window", raw.window.is_some()), ("burst", raw.burst.is_some())] {
+            if given {
+                errors.push(&at.key(key), "has no meaning for concurrent");
+            }
+        }
+        return Some(QuotaPolicy { per: per?, counts, limit, window: UNDER_WAY, burst: limit, mode });
+    }
     let window = errors.require(at, "window", raw.window).map(|window| window.0);
     let bounds = Duration::from_secs(1)..=Duration::from_secs(31 * 86_400);
     if window.is_some_and(|window| !bounds.contains(&window)) {
         errors.push(&at.key("window"), "out of range, expected 1s to 31d");
     }
-    let requests = requests?;
-    let burst = errors.range(at, "burst", raw.burst, requests, 1..=requests);
-    Some(QuotaPolicy { per: per?, requests, window: window?, burst, mode: raw.mode.unwrap_or(Mode::Enforce) })
+    let burst = errors.range(at, "burst", raw.burst, limit, 1..=limit);
+    let window = window?;
+    // A bucket counts time, and a unit must be a good deal of it.
+    if counts != Counts::Requests && u128::from(limit) * 100 > window.as_nanos() {
+        let most = window.as_nanos() / 100;
+        errors.push(
+            &at.key(counts.as_str()),
+            format!("{limit} in this window can't be counted, expected at most {most}"),
+        );
+    }
+    Some(QuotaPolicy { per: per?, counts, limit, window, burst, mode })
 }
+
+/// How long a request under way counts when its end is never seen.
+const UNDER_WAY: Duration = Duration::from_secs(600);
 
 fn unscanned(document: &document::Document) -> UnscannedPolicy {
     let absent = document::Unscanned::default();
@@ -510,6 +549,13 @@ fn limits(document: &document::Document, root: &KeyPath, errors: &mut Errors) ->
         max_scan_bytes: scanned as usize,
         max_response_bytes: response as usize,
         max_buffered_bytes_per_worker: buffered as usize,
+        default_output_tokens: errors.range(
+            &at,
+            "defaultOutputTokens",
+            written.default_output_tokens,
+            4096,
+            1..=100_000_000,
+        ),
     }
 }
 

@@ -293,6 +293,11 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         Reason::RbacTool => "Your role does not allow one of the tools in this request.",
         Reason::RbacParameter => "A parameter is given twice or over the limit of your role.",
         Reason::QuotaRequests => "Rate limit reached for requests. Try again later.",
+        Reason::QuotaTokens => "Rate limit reached for tokens. Try again later.",
+        Reason::QuotaTooLarge => {
+            "Request too large: the prompt and the output tokens it asks for are more than the token limit. Shorten the prompt or ask for fewer output tokens."
+        }
+        Reason::QuotaConcurrent => "Too many requests are under way. Try again when one has ended.",
         Reason::RouteUnmatched => "There is nothing here.",
         Reason::RouteMethod => "This path does not take this method.",
         Reason::RouteUpgrade => "This path does not take protocol upgrades.",

@@ -283,7 +283,7 @@ impl Exchange {
         let mut worker = self.worker.borrow_mut();
         worker.unhold(self.context);
         let Ok(vm) = worker.vm(policy) else { return };
-        let finished = exchange.finish(vm, Timestamp(host::now()));
+        let finished = exchange.finish(vm, &mut EnvoyHost);
         if host::set_property(RECORD_PROPERTY, finished.record.as_bytes()).is_err() {
             host::log(Level::Warn, "bartizan: the audit record could not be set as filter state");
         }

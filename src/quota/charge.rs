@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::bucket::Answer;
+use super::bucket::{Answer, Charge};
 use super::headers::{Limits, Tightest};
 use super::key::SharedKey;
 use super::row::{Outcome, Row, Slot};
 use super::{Quota, Quotas, ROWS, Scope};
 use crate::authn::RoleIndex;
-use crate::config::document::Mode;
+use crate::config::document::{Counts, Mode};
 use crate::host::{Fault, Host, SetOutcome, Shared};
 use crate::reason::{Denial, Reason};
 
@@ -19,10 +19,10 @@ const ATTEMPTS: usize = 64;
 /// A request that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// `quota.requests` with the seconds to wait, or `internal` when the store failed.
+    /// A reason `quota.*` with the seconds to wait, or `internal` when the store failed.
     pub denial: Denial,
     /// The state of the quota that refused and makes the caller wait longest.
-    pub limits: Limits,
+    pub limits: Box<Limits>,
 }
 
 impl Refusal {
@@ -34,21 +34,24 @@ impl Refusal {
 
 impl From<Fault> for Refusal {
     fn from(_: Fault) -> Refusal {
-        Refusal { denial: Reason::Internal.into(), limits: Limits::default() }
+        Refusal { denial: Reason::Internal.into(), limits: Box::default() }
     }
 }
 
-/// A bucket that a request is charged to.
-struct Bucket<'q> {
-    quota: &'q Quota,
-    name: [u8; 16],
-    place: String,
+/// A bucket that a request is charged to, and with how much.
+pub(super) struct Claim<'q> {
+    pub(super) quota: &'q Quota,
+    pub(super) name: [u8; 16],
+    pub(super) row: u64,
+    pub(super) charge: Charge,
 }
 
-/// A charge that may have to be given back.
-struct Receipt<'b, 'q> {
-    bucket: &'b Bucket<'q>,
-    slot: Slot,
+/// A claim that was granted.
+pub(super) struct Paid<'c, 'q> {
+    pub(super) claim: &'c Claim<'q>,
+    pub(super) slot: Slot,
+    pub(super) mark: u64,
+    /// When.
     at: u64,
 }
 
@@ -74,7 +77,7 @@ impl Quotas {
         Ok(())
     }
 
-    /// Charges one request to every quota of `roles` in `scope`.
+    /// Charges one request to every quota of `roles` in `scope` that counts requests.
     ///
     /// All or nothing: every bucket is asked before any is charged, and when another worker takes the
     /// last place in between, what was charged is given back. For that moment the earlier buckets
@@ -93,22 +96,35 @@ impl Quotas {
         key: &SharedKey,
         host: &mut dyn Host,
     ) -> Result<Limits, Refusal> {
-        let named = self.in_scope(scope, roles);
-        if named.is_empty() {
+        let one = |counts| (counts == Counts::Requests).then_some(Charge::Use(1));
+        if self.of(roles).all(|quota| one(quota.counts).is_none() || quota.bucket(scope).is_none()) {
             return Ok(Limits::default());
         }
         let key = key.current(&self.policy, host)?;
-        let buckets = self.buckets(&named, &key);
-        Teller { key: &key, host }.charge(&buckets)
+        let claims = self.claims(scope, roles, &key, one);
+        let (limits, _) = self.teller(&key, host).charge(&claims)?;
+        Ok(limits)
     }
 
-    fn buckets<'q>(&self, named: &[(&'q Quota, Vec<u8>)], key: &SharedKey) -> Vec<Bucket<'q>> {
-        let bucket = |(quota, caller): &(&'q Quota, Vec<u8>)| {
-            let name = key.bucket(&quota.digest, caller);
+    /// What a request in this scope claims of each quota; `None` of `charge`: nothing.
+    pub(super) fn claims<'q>(
+        &'q self,
+        scope: Scope<'_>,
+        roles: &'q [RoleIndex],
+        key: &SharedKey,
+        charge: impl Fn(Counts) -> Option<Charge>,
+    ) -> Vec<Claim<'q>> {
+        let claim = |quota: &'q Quota| {
+            let charge = charge(quota.counts)?;
+            let name = key.bucket(&quota.digest, &quota.bucket(scope)?);
             let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
-            Bucket { quota, name, place: self.place(row) }
+            Some(Claim { quota, name, row, charge })
         };
-        named.iter().map(bucket).collect()
+        self.of(roles).filter_map(claim).collect()
+    }
+
+    pub(super) fn teller<'t>(&'t self, key: &'t SharedKey, host: &'t mut dyn Host) -> Teller<'t> {
+        Teller { quotas: self, key, host }
     }
 
     fn place(&self, row: u64) -> String {
@@ -126,93 +142,101 @@ struct Asked {
 }
 
 /// One call's way to the store.
-struct Teller<'k, 'h> {
-    key: &'k SharedKey,
-    host: &'h mut dyn Host,
+pub(super) struct Teller<'t> {
+    quotas: &'t Quotas,
+    key: &'t SharedKey,
+    host: &'t mut dyn Host,
 }
 
-impl Teller<'_, '_> {
-    fn charge(&mut self, buckets: &[Bucket<'_>]) -> Result<Limits, Refusal> {
-        let mut seen = Vec::with_capacity(buckets.len());
-        let mut refusals = Limits::default();
-        let mut wait = None;
-        for bucket in buckets {
-            let asked = self.ask(bucket)?;
-            if asked.outcome.answer.arrival.is_none() && bucket.quota.mode == Mode::Enforce {
-                refusals = refusals.and(bucket.quota.limits(&asked.outcome.answer));
-                wait = wait.max(Some(asked.outcome.answer.wait));
+impl Teller<'_> {
+    /// Charges all claims, or none.
+    pub(super) fn charge<'c, 'q>(&mut self, claims: &'c [Claim<'q>]) -> Result<(Limits, Vec<Paid<'c, 'q>>), Refusal> {
+        let mut seen = Vec::with_capacity(claims.len());
+        let mut worst: Option<Refusal> = None;
+        for claim in claims {
+            let asked = self.ask(claim)?;
+            if !asked.outcome.answer.fits && claim.quota.mode == Mode::Enforce {
+                worst = Some(worse(worst, refusal(claim.quota, &asked.outcome.answer)));
             }
-            seen.push((bucket, asked));
+            seen.push((claim, asked));
         }
-        if let Some(wait) = wait {
-            for (bucket, asked) in seen {
+        if let Some(worst) = worst {
+            for (claim, asked) in seen {
                 // A clock that was set back is noted, whatever the answer.
-                if asked.outcome.changed && asked.outcome.answer.arrival.is_none() {
-                    self.write(&bucket.place, &asked.row, asked.cas)?;
+                if asked.outcome.changed && !asked.outcome.answer.fits {
+                    self.write(&self.quotas.place(claim.row), &asked.row, asked.cas)?;
                 }
             }
-            return Err(refusal(wait, refusals));
+            return Err(worst);
         }
-        let mut receipts = Vec::with_capacity(buckets.len());
+        let mut paid: Vec<Paid<'c, 'q>> = Vec::with_capacity(claims.len());
         let mut limits = Limits::default();
-        for (bucket, asked) in seen {
-            let outcome = match self.settle(bucket, asked) {
+        for (claim, asked) in seen {
+            let outcome = match self.carry_out(claim, asked) {
                 Ok(outcome) => outcome,
                 Err(fault) => {
-                    self.give_back(&receipts)?;
+                    self.give_back(&paid)?;
                     return Err(fault.into());
                 }
             };
-            let charged = outcome.answer.arrival.is_some();
-            match bucket.quota.mode {
-                Mode::Shadow => limits.shadow |= !charged,
-                Mode::Enforce => limits = limits.and(bucket.quota.limits(&outcome.answer)),
+            let answer = &outcome.answer;
+            match claim.quota.mode {
+                Mode::Shadow if !answer.fits => limits.shadow.push(claim.quota.reason(answer)),
+                Mode::Shadow => {}
+                Mode::Enforce => limits = limits.and(claim.quota.limits(answer)),
             }
-            if charged {
-                receipts.push(Receipt { bucket, slot: outcome.slot, at: outcome.at });
-            } else if bucket.quota.mode == Mode::Enforce {
-                self.give_back(&receipts)?;
-                let refused = bucket.quota.limits(&outcome.answer);
-                return Err(refusal(outcome.answer.wait, refused));
+            if answer.fits {
+                paid.push(Paid { claim, slot: outcome.slot, mark: answer.mark, at: outcome.at });
+            } else if claim.quota.mode == Mode::Enforce {
+                self.give_back(&paid)?;
+                return Err(refusal(claim.quota, answer));
             }
         }
-        Ok(limits)
+        Ok((limits, paid))
     }
 
-    /// Asks a bucket for one request, without writing.
-    fn ask(&mut self, bucket: &Bucket<'_>) -> Result<Asked, Fault> {
-        let (mut row, cas) = self.read(&bucket.place)?;
-        let outcome = row.charge(&bucket.name, &bucket.quota.rate, self.host.now().0);
+    /// Asks a bucket, without writing.
+    fn ask(&mut self, claim: &Claim<'_>) -> Result<Asked, Fault> {
+        let (mut row, cas) = self.read(&self.quotas.place(claim.row))?;
+        let outcome = row.charge(&claim.name, &claim.quota.rate, claim.charge, self.host.now().0);
         Ok(Asked { row, cas, outcome })
     }
 
     /// Writes what a bucket was asked for; asks again as often as another worker was faster.
-    fn settle(&mut self, bucket: &Bucket<'_>, mut asked: Asked) -> Result<Outcome, Fault> {
+    fn carry_out(&mut self, claim: &Claim<'_>, mut asked: Asked) -> Result<Outcome, Fault> {
         for _ in 0..ATTEMPTS {
-            if !asked.outcome.changed || self.write(&bucket.place, &asked.row, asked.cas)? {
+            if !asked.outcome.changed || self.write(&self.quotas.place(claim.row), &asked.row, asked.cas)? {
                 return Ok(asked.outcome);
             }
-            asked = self.ask(bucket)?;
+            asked = self.ask(claim)?;
         }
         Err(NO_REST)
     }
 
-    fn give_back(&mut self, receipts: &[Receipt<'_, '_>]) -> Result<(), Fault> {
-        for Receipt { bucket, slot, at } in receipts {
-            let mut written = false;
-            for _ in 0..ATTEMPTS {
-                let (mut row, cas) = self.read(&bucket.place)?;
-                row.give_back(&bucket.name, *slot, &bucket.quota.rate, *at, self.host.now().0);
-                written = self.write(&bucket.place, &row, cas)?;
-                if written {
-                    break;
+    fn give_back(&mut self, paid: &[Paid<'_, '_>]) -> Result<(), Fault> {
+        for Paid { claim, slot, mark, at } in paid {
+            let rate = claim.quota.rate;
+            self.change(claim.row, &mut |row, now| match claim.charge {
+                Charge::Use(units) => row.give_back(&claim.name, *slot, &rate, units, *at, now),
+                Charge::Hold(units) => {
+                    row.settle(&claim.name, *slot, &rate, (*mark, units, 0), now);
                 }
-            }
-            if !written {
-                return Err(NO_REST);
-            }
+            })?;
         }
         Ok(())
+    }
+
+    /// Changes a row as often as it takes until no other worker was faster.
+    pub(super) fn change(&mut self, row: u64, change: &mut dyn FnMut(&mut Row, u64)) -> Result<(), Fault> {
+        let place = self.quotas.place(row);
+        for _ in 0..ATTEMPTS {
+            let (mut row, cas) = self.read(&place)?;
+            change(&mut row, self.host.now().0);
+            if self.write(&place, &row, cas)? {
+                return Ok(());
+            }
+        }
+        Err(NO_REST)
     }
 
     /// Reads a row with its version; writes one first where there is none, or none that is ours.
@@ -236,14 +260,38 @@ impl Teller<'_, '_> {
 impl Quota {
     fn limits(&self, answer: &Answer) -> Limits {
         let reset = Duration::from_nanos(answer.reset);
-        let tightest = Tightest { limit: self.limit, remaining: answer.remaining, reset };
-        Limits { tightest: Some(tightest), shadow: false }
+        let tightest = Some(Tightest { limit: self.limit, remaining: answer.remaining, reset });
+        match self.counts {
+            Counts::Requests => Limits { requests: tightest, ..Limits::default() },
+            Counts::Tokens | Counts::InputTokens | Counts::OutputTokens => {
+                Limits { tokens: tightest, ..Limits::default() }
+            }
+            Counts::Concurrent => Limits::default(),
+        }
+    }
+
+    fn reason(&self, answer: &Answer) -> Reason {
+        match self.counts {
+            Counts::Requests => Reason::QuotaRequests,
+            Counts::Concurrent => Reason::QuotaConcurrent,
+            _ if answer.wait == u64::MAX => Reason::QuotaTooLarge,
+            Counts::Tokens | Counts::InputTokens | Counts::OutputTokens => Reason::QuotaTokens,
+        }
     }
 }
 
-fn refusal(wait: u64, limits: Limits) -> Refusal {
-    let retry_after = Some(wait.div_ceil(1_000_000_000).max(1));
-    Refusal { denial: Denial { retry_after, ..Denial::new(Reason::QuotaRequests) }, limits }
+fn refusal(quota: &Quota, answer: &Answer) -> Refusal {
+    let retry_after = (answer.wait != u64::MAX).then_some(answer.wait.div_ceil(1_000_000_000).max(1));
+    let denial = Denial { retry_after, ..Denial::new(quota.reason(answer)) };
+    Refusal { denial, limits: Box::new(quota.limits(answer)) }
+}
+
+/// The refusal that makes the caller wait longer; for ever, where the request never fits.
+fn worse(one: Option<Refusal>, other: Refusal) -> Refusal {
+    let Some(one) = one else { return other };
+    let wait = |refusal: &Refusal| refusal.denial.retry_after.unwrap_or(u64::MAX);
+    let denial = if wait(&other) > wait(&one) { other.denial } else { one.denial };
+    Refusal { denial, limits: Box::new(one.limits.and(*other.limits)) }
 }
 
 /// Never written. What was written once is never new again, however empty somebody left it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::reason::Denial;
+use crate::reason::{Denial, Reason};
 
 /// A wait from which a client should give up instead of retrying: OpenAI's SDKs follow `retry-after`
 /// up to here and guess beyond.
@@ -11,18 +11,20 @@ pub const LONG_WAIT_SECS: u64 = 60;
 /// The state of the quotas that a request was charged to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// The enforced quota with the least left; `None` without any.
-    pub tightest: Option<Tightest>,
-    /// A quota in shadow mode would have refused.
-    pub shadow: bool,
+    /// The enforced quota of requests with the least left; `None` without any.
+    pub requests: Option<Tightest>,
+    /// The enforced quota of tokens with the least left.
+    pub tokens: Option<Tightest>,
+    /// Why quotas in shadow mode would have refused.
+    pub shadow: Vec<Reason>,
 }
 
 /// One quota's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tightest {
-    /// Requests a window.
+    /// Requests or tokens a window.
     pub limit: u64,
-    /// Requests that could come at once.
+    /// So many could come at once.
     pub remaining: u64,
     /// Until nothing is used up.
     pub reset: Duration,
@@ -32,21 +34,29 @@ impl Limits {
     /// Both together.
     #[must_use]
     pub fn and(self, other: Limits) -> Limits {
-        let tightest = match (self.tightest, other.tightest) {
+        let tighter = |one: Option<Tightest>, two: Option<Tightest>| match (one, two) {
             (Some(one), Some(two)) => Some(one.tighter(two)),
             (one, two) => one.or(two),
         };
-        Limits { tightest, shadow: self.shadow || other.shadow }
+        let mut shadow = self.shadow;
+        shadow.extend(other.shadow);
+        Limits { requests: tighter(self.requests, other.requests), tokens: tighter(self.tokens, other.tokens), shadow }
     }
 
     /// The headers for a reply, names in lower case. Empty when no quota is enforced.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let Some(Tightest { limit, remaining, reset }) = self.tightest else { return Vec::new() };
-        vec![
-            ("x-ratelimit-limit-requests", limit.to_string()),
-            ("x-ratelimit-remaining-requests", remaining.to_string()),
-            ("x-ratelimit-reset-requests", duration(reset)),
-        ]
+        let names = [
+            (
+                self.requests,
+                ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+            ),
+            (self.tokens, ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]),
+        ];
+        let told = names.into_iter().filter_map(|(tightest, names)| Some((tightest?, names)));
+        told.flat_map(|(Tightest { limit, remaining, reset }, [of_limit, of_remaining, of_reset])| {
+            [(of_limit, limit.to_string()), (of_remaining, remaining.to_string()), (of_reset, duration(reset))]
+        })
+        .collect()
     }
 
     /// The headers for a refusal: these limits, when to come back, and whether to.
@@ -54,9 +64,9 @@ impl Limits {
         let mut headers = self.headers();
         if let Some(wait) = denial.retry_after {
             headers.push(("retry-after", wait.to_string()));
-            if wait > LONG_WAIT_SECS {
-                headers.push(("x-should-retry", "false".to_owned()));
-            }
+        }
+        if denial.retry_after.is_some_and(|wait| wait > LONG_WAIT_SECS) || denial.reason == Reason::QuotaTooLarge {
+            headers.push(("x-should-retry", "false".to_owned()));
         }
         headers
     }
@@ -90,7 +100,6 @@ fn duration(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reason::Reason;
 
     #[test]
     fn durations_read_as_openai_writes_them() {
@@ -112,20 +121,22 @@ mod tests {
     #[test]
     fn a_long_wait_is_not_worth_a_retry() {
         let tightest = Tightest { limit: 60, remaining: 0, reset: Duration::from_secs(60) };
-        let limits = Limits { tightest: Some(tightest), shadow: false };
+        let limits = Limits { requests: Some(tightest), ..Limits::default() };
         let denial = |wait| Denial { retry_after: Some(wait), ..Denial::new(Reason::QuotaRequests) };
         let short = limits.refusal_headers(&denial(60));
         assert_eq!(short.last().unwrap(), &("retry-after", "60".to_owned()));
         let long = limits.refusal_headers(&denial(61));
         assert_eq!(long.last().unwrap(), &("x-should-retry", "false".to_owned()));
         assert!(Limits::default().headers().is_empty());
+        let never = limits.refusal_headers(&Denial::new(Reason::QuotaTooLarge));
+        assert_eq!(never.last().unwrap(), &("x-should-retry", "false".to_owned()));
     }
 
     #[test]
     fn the_tightest_has_the_least_left() {
         let of = |remaining, secs| {
             let tightest = Tightest { limit: 9, remaining, reset: Duration::from_secs(secs) };
-            Limits { tightest: Some(tightest), shadow: false }
+            Limits { tokens: Some(tightest), ..Limits::default() }
         };
         assert_eq!(of(2, 1).and(of(1, 1)), of(1, 1));
         assert_eq!(of(1, 5).and(of(1, 9)), of(1, 9));

@@ -1,18 +1,24 @@
-//! How many requests: limits per window, exact across all workers of one proxy.
+//! How much: limits per window, exact across all workers of one proxy.
 //!
 //! This room decides whether a request fits the quotas of the caller's roles, and says so in the
-//! limit headers. It does not count tokens, and it knows nothing of other proxies: with `n` of them
-//! behind one load balancer, a caller can use up to `n` times a quota.
+//! limit headers. Requests are counted as they come. Tokens, and requests under way, are reserved before
+//! the call ([`Quotas::reserve`]) and settled with what was really used after it ([`Quotas::settle`]).
+//! It knows nothing of other proxies: with `n` of them behind one load balancer, a caller can use up to
+//! `n` times a quota.
 //!
-//! Each quota is a bucket kept by GCRA (ITU-T I.371): one number, the theoretical arrival time.
+//! Each quota is a bucket kept by GCRA (ITU-T I.371): one number, the theoretical arrival time, and beside
+//! it what is held for requests under way. A reservation that nobody settles, because the VM died, counts
+//! as used when its time has come, and drains: none leaks.
 //! Buckets live in the store that the proxy's workers share, in a table of fixed size (see
 //! [`Quotas::prepare`]): memory does not grow with callers, an entry is dropped only when its bucket
 //! is full again, and when a row has no place left, newcomers share a bucket. No verdict loosens.
 
 mod bucket;
 mod charge;
+mod estimate;
 mod headers;
 mod key;
+mod reserve;
 mod row;
 mod witness;
 
@@ -21,17 +27,19 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 pub use charge::Refusal;
+pub use estimate::{Estimate, unread};
 pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
 pub use key::SharedKey;
+pub use reserve::{Reservation, Tokens};
 pub use witness::{Admitted, Charged, Counted, admit, count, count_rest};
 
 use crate::authn::{Principal, RoleIndex};
 use crate::config::QuotaPolicy;
-use crate::config::document::{Mode, Per};
+use crate::config::document::{Counts, Mode, Operation, Per};
 use bucket::Rate;
 
 /// Rows of a policy's table. With [`row::ENTRIES`] a row this is room for 65,536 buckets that are not
-/// full at the same time, in about 2 MiB.
+/// full at the same time, in about 2 MiB; what is held for requests under way takes 33 bytes a bucket more.
 pub const ROWS: u64 = 4096;
 
 /// The quotas of a policy's roles.
@@ -47,6 +55,7 @@ pub struct Quotas {
 #[derive(Debug)]
 struct Quota {
     per: Per,
+    counts: Counts,
     rate: Rate,
     /// The policy's number, for the headers.
     limit: u64,
@@ -58,10 +67,12 @@ struct Quota {
 /// What a request is charged for.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope<'a> {
-    /// The call itself, known from its headers: quotas per subject, tenant and role.
-    Call(&'a Principal),
+    /// The call itself, known from its headers: all but the quotas per model.
+    Call(&'a Principal, Operation),
     /// The model, known from the body: quotas per model.
     Model(&'a str),
+    /// All of it, after every other stage.
+    Whole(&'a Principal, Operation, Option<&'a str>),
 }
 
 impl Quotas {
@@ -82,27 +93,37 @@ impl Quotas {
         self.roles.iter().all(Vec::is_empty)
     }
 
-    /// The quotas of these roles in this scope, each with the bytes that name its bucket.
-    fn in_scope(&self, scope: Scope<'_>, roles: &[RoleIndex]) -> Vec<(&Quota, Vec<u8>)> {
-        let quotas = roles.iter().filter_map(|role| self.roles.get(usize::from(role.0))).flatten();
-        quotas.filter_map(|quota| Some((quota, quota.bucket(scope)?))).collect()
+    /// True if one of these roles has a quota that counts output tokens.
+    pub fn count_output(&self, roles: &[RoleIndex]) -> bool {
+        self.of(roles).any(|quota| matches!(quota.counts, Counts::Tokens | Counts::OutputTokens))
+    }
+
+    fn of<'q>(&'q self, roles: &'q [RoleIndex]) -> impl Iterator<Item = &'q Quota> {
+        roles.iter().filter_map(|role| self.roles.get(usize::from(role.0))).flatten()
     }
 }
 
 impl Quota {
     fn new(policy: &str, role: &str, quota: &QuotaPolicy, twins: usize) -> Quota {
         let mut hasher = Sha256::new();
-        for part in [policy.as_bytes(), role.as_bytes(), &(twins as u64).to_be_bytes(), quota.per.as_str().as_bytes()] {
+        for part in [
+            policy.as_bytes(),
+            role.as_bytes(),
+            &(twins as u64).to_be_bytes(),
+            quota.per.as_str().as_bytes(),
+            quota.counts.as_str().as_bytes(),
+        ] {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }
-        for number in [quota.requests, nanos(quota.window), quota.burst] {
+        for number in [quota.limit, nanos(quota.window), quota.burst] {
             hasher.update(number.to_be_bytes());
         }
         Quota {
             per: quota.per,
-            rate: Rate::new(quota.requests, nanos(quota.window), quota.burst),
-            limit: quota.requests,
+            counts: quota.counts,
+            rate: Rate::new(quota.limit, nanos(quota.window), quota.burst),
+            limit: quota.limit,
             mode: quota.mode,
             digest: hasher.finalize().into(),
         }
@@ -112,13 +133,21 @@ impl Quota {
     ///
     /// Role and quota are part of every bucket's name already.
     fn bucket(&self, scope: Scope<'_>) -> Option<Vec<u8>> {
-        match (self.per, scope) {
-            (Per::Subject, Scope::Call(principal)) => Some(principal.identity()),
-            (Per::Tenant, Scope::Call(principal)) => Some(principal.tenancy()),
-            (Per::Role, Scope::Call(_)) => Some(Vec::new()),
-            (Per::Model, Scope::Model(model)) => Some(model.as_bytes().to_vec()),
-            _ => None,
-        }
+        let (caller, model) = match scope {
+            Scope::Call(principal, operation) => (Some((principal, operation)), None),
+            Scope::Model(model) => (None, Some(model)),
+            Scope::Whole(principal, operation, model) => (Some((principal, operation)), model),
+        };
+        let bytes = match (self.per, caller) {
+            (Per::Model, _) => model?.as_bytes().to_vec(),
+            (Per::Subject, Some((principal, _))) => principal.identity(),
+            (Per::Tenant, Some((principal, _))) => principal.tenancy(),
+            (Per::Issuer, Some((principal, _))) => principal.issuance(),
+            (Per::Operation, Some((_, operation))) => operation.as_str().as_bytes().to_vec(),
+            (Per::Role, Some(_)) => Vec::new(),
+            (_, None) => return None,
+        };
+        Some(bytes)
     }
 }
 
@@ -128,5 +157,6 @@ fn nanos(window: Duration) -> u64 {
 
 /// Everything but the mode: a quota that goes from shadow to enforce keeps its count.
 fn same_bucket(one: &QuotaPolicy, other: &QuotaPolicy) -> bool {
-    (one.per, one.requests, one.window, one.burst) == (other.per, other.requests, other.window, other.burst)
+    let what = |quota: &QuotaPolicy| (quota.per, quota.counts, quota.limit, quota.window, quota.burst);
+    what(one) == what(other)
 }

@@ -3,7 +3,7 @@
 //! Within a row time never runs backwards, whatever worker writes: a worker that is late takes the
 //! time of the one before it, and when the clock was set back, the row goes back with it.
 
-use super::bucket::{Answer, Rate};
+use super::bucket::{Answer, Charge, Held, Level, Rate};
 use super::key::SharedKey;
 
 /// The most buckets of one row.
@@ -12,7 +12,7 @@ pub(super) const ENTRIES: usize = 16;
 /// Shared buckets for newcomers to a full row, one for each class of window.
 const OVERFLOWS: usize = 4;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A clock that goes back by more than this was set; by less, another worker was late.
 const LATE: u64 = 60_000_000_000;
@@ -26,13 +26,13 @@ pub(super) struct Row {
     latest: u64,
     /// When the row's content was lost. Every bucket counts as empty (spent) at that time.
     lost: u64,
-    /// Arrival times of the shared buckets.
-    overflow: [u64; OVERFLOWS],
-    /// Buckets that were not full when last seen: name and arrival time.
-    entries: Vec<([u8; 16], u64)>,
+    /// The shared buckets.
+    overflow: [Level; OVERFLOWS],
+    /// Buckets that were not full when last seen, by name.
+    entries: Vec<([u8; 16], Level)>,
 }
 
-/// Where a request was charged, to give it back.
+/// Where a request was charged, to give it back or to settle it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// In its own bucket.
@@ -59,82 +59,113 @@ impl Row {
 
     /// Reads a row; `None` for anything that this key did not seal at this place.
     pub(super) fn open(key: &SharedKey, place: &str, sealed: &[u8]) -> Option<Row> {
-        let bytes = key.open(place, sealed)?;
-        let (version, mut rest) = bytes.split_first()?;
-        if *version != VERSION {
+        let mut rest = Reader(key.open(place, sealed)?);
+        if rest.byte()? != VERSION {
             return None;
         }
-        let mut number = || {
-            let (head, tail) = rest.split_first_chunk::<8>()?;
-            rest = tail;
-            Some(u64::from_le_bytes(*head))
-        };
-        let mut row = Row { latest: number()?, lost: number()?, ..Row::default() };
+        let count = usize::from(rest.byte()?);
+        if count > ENTRIES {
+            return None;
+        }
+        let mut row = Row { latest: rest.number()?, lost: rest.number()?, ..Row::default() };
         for shared in &mut row.overflow {
-            *shared = number()?;
+            shared.arrival = rest.number()?;
         }
-        let (chunks, odd) = rest.as_chunks::<24>();
-        if !odd.is_empty() || chunks.len() > ENTRIES {
-            return None;
+        for _ in 0..count {
+            let name = rest.take::<16>()?;
+            row.entries.push((name, Level::at(rest.number()?)));
         }
-        for chunk in chunks {
-            let (name, arrival) = (chunk.first_chunk()?, chunk.last_chunk()?);
-            row.entries.push((*name, u64::from_le_bytes(*arrival)));
+        // What is held stands behind, for those buckets alone that hold something.
+        while !rest.0.is_empty() {
+            let place = usize::from(rest.byte()?);
+            let held = [rest.held()?, rest.held()?];
+            row.levels().nth(place)?.held = held;
         }
         Some(row)
     }
 
     /// The row as it is stored.
     pub(super) fn seal(&self, key: &SharedKey, place: &str) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(1 + 8 * (2 + OVERFLOWS) + 24 * self.entries.len() + 16);
-        bytes.push(VERSION);
-        for number in [self.latest, self.lost].iter().chain(&self.overflow) {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
-        for (name, arrival) in &self.entries {
+        let mut bytes = Vec::with_capacity(2 + 8 * (2 + OVERFLOWS) + 24 * self.entries.len() + 33 + 16);
+        bytes.extend([VERSION, self.entries.len() as u8]);
+        let mut number = |number: u64| bytes.extend_from_slice(&number.to_le_bytes());
+        number(self.latest);
+        number(self.lost);
+        self.overflow.iter().for_each(|level| number(level.arrival));
+        for (name, level) in &self.entries {
             bytes.extend_from_slice(name);
-            bytes.extend_from_slice(&arrival.to_le_bytes());
+            bytes.extend_from_slice(&level.arrival.to_le_bytes());
+        }
+        let levels = self.overflow.iter().chain(self.entries.iter().map(|(_, level)| level));
+        for (place, level) in levels.enumerate().filter(|(_, level)| level.held != [Held::default(); 2]) {
+            bytes.push(place as u8);
+            for number in level.held.iter().flat_map(|held| [held.cost, held.until]) {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
         }
         key.seal(place, bytes)
     }
 
+    /// Every bucket, in the order of their numbers.
+    fn levels(&mut self) -> impl Iterator<Item = &mut Level> {
+        self.overflow.iter_mut().chain(self.entries.iter_mut().map(|(_, level)| level))
+    }
+
     /// Charges one request to a bucket, if it fits.
-    pub(super) fn charge(&mut self, name: &[u8; 16], rate: &Rate, now: u64) -> Outcome {
+    pub(super) fn charge(&mut self, name: &[u8; 16], rate: &Rate, charge: Charge, now: u64) -> Outcome {
         let (now, moved) = self.advance(now);
-        if let Some((_, arrival)) = self.entries.iter_mut().find(|(known, _)| known == name) {
-            let answer = rate.ask(*arrival, now);
-            *arrival = answer.arrival.unwrap_or(*arrival);
-            return Outcome::new(answer, Slot::Own, now, moved);
+        if let Some((_, level)) = self.entries.iter_mut().find(|(known, _)| known == name) {
+            return Outcome::new(level.ask(rate, charge, now), Slot::Own, now, moved);
         }
         // What a newcomer spent while the row was full stands in the shared bucket, together with
         // what others spent there: it starts from that.
         let class = class(rate);
-        let shared = self.overflow.get(class).copied().unwrap_or(u64::MAX);
+        let shared = self.overflow.get(class).map_or(u64::MAX, |level| level.drained(now));
         let spent = if self.lost == 0 { 0 } else { self.lost.saturating_add(rate.depth()) };
-        let answer = rate.ask(shared.max(spent), now);
-        let Some(arrival) = answer.arrival else {
+        let mut own = Level::at(shared.max(spent));
+        let answer = own.ask(rate, charge, now);
+        if !answer.fits {
             return Outcome::new(answer, Slot::Own, now, moved);
-        };
-        self.entries.retain(|(_, arrival)| *arrival > now);
+        }
+        self.entries.retain(|(_, level)| !level.is_full(now));
         if self.entries.len() < ENTRIES {
-            self.entries.push((*name, arrival));
+            self.entries.push((*name, own));
             return Outcome::new(answer, Slot::Own, now, moved);
         }
-        if let Some(shared) = self.overflow.get_mut(class) {
-            *shared = arrival;
-        }
-        Outcome::new(answer, Slot::Shared(class), now, moved)
+        let Some(shared) = self.overflow.get_mut(class) else {
+            return Outcome::new(Answer { fits: false, ..answer }, Slot::Own, now, moved);
+        };
+        shared.arrival = shared.arrival.max(spent);
+        Outcome::new(shared.ask(rate, charge, now), Slot::Shared(class), now, moved)
     }
 
-    /// Gives back a request that was charged at `charged` to `slot`. A bucket that is gone is full.
-    pub(super) fn give_back(&mut self, name: &[u8; 16], slot: Slot, rate: &Rate, charged: u64, now: u64) {
+    /// Gives back units that were charged as used at `charged` to `slot`. A bucket that is gone is full.
+    pub(super) fn give_back(&mut self, name: &[u8; 16], slot: Slot, rate: &Rate, units: u64, charged: u64, now: u64) {
         let (now, _) = self.advance(now);
-        let arrival = match slot {
-            Slot::Own => self.entries.iter_mut().find(|(known, _)| known == name).map(|(_, arrival)| arrival),
+        if let Some(level) = self.level(name, slot) {
+            level.give_back(rate, units, charged, now);
+        }
+    }
+
+    /// Settles what was held under `mark`. A bucket that is gone holds nothing any more.
+    pub(super) fn settle(
+        &mut self,
+        name: &[u8; 16],
+        slot: Slot,
+        rate: &Rate,
+        (mark, held, used): (u64, u64, u64),
+        now: u64,
+    ) {
+        let (now, _) = self.advance(now);
+        if let Some(level) = self.level(name, slot) {
+            level.settle(rate, mark, held, used, now);
+        }
+    }
+
+    fn level(&mut self, name: &[u8; 16], slot: Slot) -> Option<&mut Level> {
+        match slot {
+            Slot::Own => self.entries.iter_mut().find(|(known, _)| known == name).map(|(_, level)| level),
             Slot::Shared(class) => self.overflow.get_mut(class),
-        };
-        if let Some(arrival) = arrival {
-            *arrival = rate.give_back(*arrival, charged, now);
         }
     }
 
@@ -148,9 +179,11 @@ impl Row {
         // The clock was set back. Without this every bucket would stay as it is until the clock has
         // come this far again.
         self.latest = now;
-        let times = self.entries.iter_mut().map(|(_, arrival)| arrival).chain(&mut self.overflow);
-        for time in times.chain((self.lost > 0).then_some(&mut self.lost)) {
+        for time in self.levels().flat_map(Level::times) {
             *time = time.saturating_sub(behind).max(1);
+        }
+        if self.lost > 0 {
+            self.lost = self.lost.saturating_sub(behind).max(1);
         }
         (now, true)
     }
@@ -158,7 +191,30 @@ impl Row {
 
 impl Outcome {
     fn new(answer: Answer, slot: Slot, at: u64, moved: bool) -> Outcome {
-        Outcome { answer, slot, at, changed: moved || answer.arrival.is_some() }
+        Outcome { answer, slot, at, changed: moved || answer.fits }
+    }
+}
+
+/// Reads a row's bytes.
+struct Reader<'b>(&'b [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, tail) = self.0.split_first_chunk::<N>()?;
+        self.0 = tail;
+        Some(*head)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn held(&mut self) -> Option<Held> {
+        Some(Held { cost: self.number()?, until: self.number()? })
     }
 }
 
@@ -178,6 +234,7 @@ mod tests {
     use super::*;
     use crate::host::MemoryHost;
 
+    const ONE: Charge = Charge::Use(1);
     const NOW: u64 = 1_800_000_000 * SECOND;
 
     fn name(number: usize) -> [u8; 16] {
@@ -190,7 +247,8 @@ mod tests {
         let mut row = Row::default();
         let rate = Rate::new(10, 60 * SECOND, 10);
         for number in 0..ENTRIES + 3 {
-            row.charge(&name(number), &rate, NOW);
+            let charge = if number % 4 == 0 { Charge::Hold(2) } else { ONE };
+            row.charge(&name(number), &rate, charge, NOW);
         }
         let sealed = row.seal(&key, "a");
         assert_eq!(Row::open(&key, "a", &sealed), Some(row));
@@ -210,35 +268,35 @@ mod tests {
         let rate = Rate::new(3, 3 * SECOND, 3);
         let mut row = Row::default();
         for number in 0..ENTRIES {
-            assert_eq!(row.charge(&name(number), &rate, NOW).slot, Slot::Own);
+            assert_eq!(row.charge(&name(number), &rate, ONE, NOW).slot, Slot::Own);
         }
         // Three requests of three newcomers, and the bucket that they share is spent.
         for number in 100..103 {
-            let outcome = row.charge(&name(number), &rate, NOW);
-            assert_eq!((outcome.slot, outcome.answer.arrival.is_some()), (Slot::Shared(0), true));
+            let outcome = row.charge(&name(number), &rate, ONE, NOW);
+            assert_eq!((outcome.slot, outcome.answer.fits), (Slot::Shared(0), true));
         }
-        assert!(row.charge(&name(103), &rate, NOW).answer.arrival.is_none());
+        assert!(!row.charge(&name(103), &rate, ONE, NOW).answer.fits);
         // Known buckets keep what is theirs.
-        assert!(row.charge(&name(0), &rate, NOW).answer.arrival.is_some());
+        assert!(row.charge(&name(0), &rate, ONE, NOW).answer.fits);
         // Places are free again, and a newcomer who spent the shared bucket does not start afresh.
         let later = NOW + 2 * SECOND;
-        let outcome = row.charge(&name(100), &rate, later);
+        let outcome = row.charge(&name(100), &rate, ONE, later);
         assert_eq!((outcome.slot, outcome.answer.remaining), (Slot::Own, 1));
         assert_eq!(row.entries.len(), 1);
         // Another class of window is not kept waiting.
         let daily = Rate::new(5, 86_400 * SECOND, 5);
-        assert_eq!(row.charge(&name(200), &daily, later).answer.remaining, 4);
+        assert_eq!(row.charge(&name(200), &daily, ONE, later).answer.remaining, 4);
     }
 
     #[test]
     fn what_is_given_back_can_be_used_again() {
         let rate = Rate::new(2, 60 * SECOND, 2);
         let mut row = Row::default();
-        let first = row.charge(&name(1), &rate, NOW);
-        row.charge(&name(1), &rate, NOW);
-        assert!(row.charge(&name(1), &rate, NOW).answer.arrival.is_none());
-        row.give_back(&name(1), first.slot, &rate, first.at, NOW);
-        assert!(row.charge(&name(1), &rate, NOW).answer.arrival.is_some());
-        assert!(row.charge(&name(1), &rate, NOW).answer.arrival.is_none());
+        let first = row.charge(&name(1), &rate, ONE, NOW);
+        row.charge(&name(1), &rate, ONE, NOW);
+        assert!(!row.charge(&name(1), &rate, ONE, NOW).answer.fits);
+        row.give_back(&name(1), first.slot, &rate, 1, first.at, NOW);
+        assert!(row.charge(&name(1), &rate, ONE, NOW).answer.fits);
+        assert!(!row.charge(&name(1), &rate, ONE, NOW).answer.fits);
     }
 }

@@ -5,7 +5,7 @@
 //! role is charged before the body is read; a caller with several after it, when it is known which
 //! of them grant the request.
 
-use super::{Limits, Refusal, Scope, SharedKey};
+use super::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
 use crate::authz::{Authorized, Entitled};
 use crate::config::Policy;
 use crate::host::Host;
@@ -30,6 +30,7 @@ pub struct Charged {
 #[derive(Debug)]
 pub struct Admitted {
     inspected: Inspected,
+    limits: Limits,
 }
 
 impl Counted {
@@ -59,7 +60,12 @@ impl Admitted {
 
     /// The limit headers for the reply.
     pub fn limit_headers(&self) -> Vec<(&'static str, String)> {
-        self.inspected.charged().limits().headers()
+        self.limits.headers()
+    }
+
+    /// The state of all quotas.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 }
 
@@ -69,7 +75,10 @@ impl Admitted {
 /// A [`Refusal`] with the limit headers.
 pub fn count(policy: &Policy, entitled: Entitled, key: &SharedKey, host: &mut dyn Host) -> Result<Counted, Refusal> {
     let limits = match entitled.roles() {
-        [_] => Some(policy.quotas.charge(Scope::Call(entitled.principal()), entitled.roles(), key, host)?),
+        [_] => {
+            let scope = Scope::Call(entitled.principal(), entitled.operation());
+            Some(policy.quotas.charge(scope, entitled.roles(), key, host)?)
+        }
         _ => None,
     };
     Ok(Counted { entitled, limits })
@@ -92,7 +101,10 @@ pub fn count_rest(
     let (counted, roles) = (authorized.counted(), authorized.roles());
     let mut limits = match &counted.limits {
         Some(limits) => limits.clone(),
-        None => policy.quotas.charge(Scope::Call(counted.entitled.principal()), roles, key, host)?,
+        None => {
+            let scope = Scope::Call(counted.entitled.principal(), counted.entitled.operation());
+            policy.quotas.charge(scope, roles, key, host)?
+        }
     };
     if let Some(model) = model {
         limits = limits.and(policy.quotas.charge(Scope::Model(model), roles, key, host)?);
@@ -100,7 +112,24 @@ pub fn count_rest(
     Ok(Charged { authorized, limits })
 }
 
-/// The last stage. Token reservations will be made here, so that a blocked prompt costs nothing.
-pub fn admit(inspected: Inspected) -> Admitted {
-    Admitted { inspected }
+/// The last stage, so that a blocked prompt costs nothing: reserves what the request is expected to use.
+///
+/// # Errors
+/// A [`Refusal`] with the limit headers. What [`count`] and [`count_rest`] charged stays charged.
+pub fn admit(
+    policy: &Policy,
+    inspected: Inspected,
+    model: Option<&str>,
+    expected: Tokens,
+    key: &SharedKey,
+    host: &mut dyn Host,
+) -> Result<(Admitted, Reservation), Refusal> {
+    let (charged, authorized) = (inspected.charged(), inspected.charged().authorized());
+    let entitled = authorized.counted().entitled();
+    let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
+    let told = charged.limits().clone();
+    match policy.quotas.reserve(scope, authorized.roles(), expected, key, host) {
+        Ok((limits, reservation)) => Ok((Admitted { limits: told.and(limits), inspected }, reservation)),
+        Err(refusal) => Err(Refusal { limits: Box::new(told.and(*refusal.limits)), ..refusal }),
+    }
 }

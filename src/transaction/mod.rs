@@ -8,11 +8,12 @@
 //! headers:  route -> authn -> entitle -> count           (witnesses Principal, Entitled, Counted)
 //! body:     parse -> authorize -> scan -> judge -> admit (Authorized, Inspected, Admitted)
 //! response: read usage
-//! done:     the record and the counters
+//! done:     settle what was reserved, the record and the counters
 //! ```
 
 mod edit;
 mod headers;
+mod meter;
 mod path;
 mod plant;
 mod reply;
@@ -31,7 +32,7 @@ use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
 use crate::protocol::mcp::Claims;
 use crate::protocol::reply::Spent;
-use crate::quota::{Admitted, Counted};
+use crate::quota::{Admitted, Counted, Reservation};
 use crate::reason::{Denial, Reason};
 use response::Reading;
 
@@ -120,8 +121,10 @@ pub struct Transaction {
     rpc_id: Option<String>,
     /// What was seen of a reply that is read as a stream.
     noted: reply::Noted,
-    /// What the reply cost.
-    spent: Spent,
+    /// What is held for it until it ends.
+    reserved: Option<Reservation>,
+    /// What the reply cost, and how much of it was seen.
+    meter: meter::Meter,
     /// Bytes of this request that count towards the worker's limit.
     buffered: usize,
     spent_nanos: u64,
@@ -179,8 +182,17 @@ impl Transaction {
     pub fn new(policy: Arc<Policy>) -> Transaction {
         let rules = policy.scanner.digest();
         let record = Record::new(&policy.name, policy.digest_short(), rules.get(..12).unwrap_or(rules));
-        let (noted, spent) = (reply::Noted::default(), Spent::default());
-        Transaction { policy, state: State::Start, record, rpc_id: None, noted, spent, buffered: 0, spent_nanos: 0 }
+        Transaction {
+            policy,
+            state: State::Start,
+            record,
+            rpc_id: None,
+            noted: reply::Noted::default(),
+            reserved: None,
+            meter: meter::Meter::default(),
+            buffered: 0,
+            spent_nanos: 0,
+        }
     }
 
     /// Takes one event.
@@ -252,7 +264,7 @@ impl Transaction {
 
     /// What the reply cost, as far as it has come.
     pub fn spent(&self) -> Spent {
-        let mut spent = self.spent;
+        let mut spent = self.meter.spent;
         spent.add(self.noted.spent());
         spent
     }
@@ -268,14 +280,15 @@ impl Transaction {
     }
 
     /// Ends the exchange, whatever its state.
-    pub fn finish(mut self, vm: &mut Vm, now: Timestamp) -> Finished {
+    pub fn finish(mut self, vm: &mut Vm, host: &mut dyn Host) -> Finished {
         self.free(vm);
         self.settle();
+        self.pay(vm, host);
         let latency_us = self.spent_nanos / 1000;
         self.record.latency_us = Some(latency_us);
         self.record.worker = vm.worker().to_owned();
         self.record.sequence = vm.next_sequence();
-        Finished { record: self.record.to_json(now), increments: metrics::of(&self.record), latency_us }
+        Finished { record: self.record.to_json(host.now()), increments: metrics::of(&self.record), latency_us }
     }
 
     fn free(&mut self, vm: &mut Vm) {

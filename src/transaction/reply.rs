@@ -10,6 +10,7 @@ mod stream;
 use std::sync::Arc;
 
 use super::Headers;
+use super::meter::Meter;
 use super::plant::Planted;
 use crate::audit::{FindingEntry, Record};
 use crate::config::document::Mode;
@@ -18,6 +19,7 @@ use crate::glob::Glob;
 use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
 use crate::protocol::{Json, UnscannedKind};
+use crate::quota::Estimate;
 use crate::reason::Reason;
 use crate::redact::{Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::scan::verdict::NOTICE;
@@ -48,6 +50,10 @@ pub(super) struct Noted {
     unscanned: Vec<UnscannedKind>,
     masked: u64,
     spent: Spent,
+    /// The reply was read, at least its beginning.
+    read: bool,
+    /// It was read to its end.
+    complete: bool,
 }
 
 impl Noted {
@@ -61,8 +67,8 @@ impl Noted {
         self.spent
     }
 
-    /// Takes the notes over into the record, and what the reply cost into `spent`.
-    pub(super) fn write(self, record: &mut Record, spent: &mut Spent) {
+    /// Takes the notes over into the record, and what the reply cost into `meter`.
+    pub(super) fn write(self, record: &mut Record, meter: &mut Meter) {
         self.findings.into_iter().for_each(|entry| record.finding(entry));
         record.shadow.extend(self.shadow.iter().map(|reason| reason.code()));
         record.shadow.dedup();
@@ -73,7 +79,10 @@ impl Noted {
             }
             record.coverage = Some("partial");
         }
-        spent.add(self.spent);
+        meter.spent.add(self.spent);
+        meter.read |= self.read;
+        meter.complete |= self.complete;
+        let spent = &meter.spent;
         record.input_tokens = spent.usage.input;
         record.output_tokens = spent.usage.output;
         record.cached_tokens = spent.usage.cached;
@@ -132,10 +141,12 @@ impl ReplyGuard {
     /// Why it can't go on.
     pub(super) fn whole(&mut self, body: &[u8], now: Timestamp, noted: &mut Noted) -> Result<Option<Vec<u8>>, Reason> {
         let policy = Arc::clone(&self.policy);
+        noted.read = true;
         let mut json = Json::parse(body, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let parts = route.protocol.read_reply(route.operation, &json);
-        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), text_bytes: text_bytes(&json, &parts, false) });
+        noted.complete = true;
+        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, false) });
         self.unscanned(&parts, noted)?;
         let mut changed = self.fixed_texts(&mut json, &parts, &|_| true, now, noted)?;
         if parts.calls.iter().any(|call| !self.may_call(call)) {
@@ -199,9 +210,13 @@ impl ReplyGuard {
     }
 }
 
-/// Bytes of the model's own text. In a stream a text that is whole repeats what came before.
-fn text_bytes(json: &Json<'_>, parts: &ReplyParts, stream: bool) -> u64 {
-    let counts = |one: &&ReplyText| !one.is_key && (!stream || one.delta || one.channel.kind == TextKind::Other);
-    let length = |one: &ReplyText| json.at(&one.path).and_then(Json::as_str).map_or(0, str::len) as u64;
-    parts.texts.iter().filter(counts).map(length).sum()
+/// The model's own text, counted. In a stream a text that is whole repeats what came before.
+fn written(json: &Json<'_>, parts: &ReplyParts, stream: bool) -> Estimate {
+    let mut written = Estimate::default();
+    for one in &parts.texts {
+        if !one.is_key && one.channel.kind != TextKind::Other && (!stream || one.delta) {
+            written.push(json.at(&one.path).and_then(Json::as_str).unwrap_or_default());
+        }
+    }
+    written
 }

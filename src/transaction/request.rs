@@ -10,12 +10,12 @@ use crate::audit::{self, FindingEntry, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
 use crate::authz::{self, Authorized};
 use crate::config::document::{
-    DataAction, PiiType, ResponseHeaders, SubjectForm, Unmatched, UnscannedAction, UpstreamHeader, Zone,
+    DataAction, Operation, PiiType, ResponseHeaders, SubjectForm, Unmatched, UnscannedAction, UpstreamHeader, Zone,
 };
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::{Host, Timestamp};
 use crate::protocol::{Exchange, Json, Protocol, Refusal, UnscannedKind};
-use crate::quota::{self, Admitted, Charged, Counted};
+use crate::quota::{self, Admitted, Charged, Counted, Estimate, Reservation, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
 use crate::scan::verdict::{Inspected, Judgement, Place, judge};
@@ -103,7 +103,9 @@ impl Transaction {
         let charged = quota::count_rest(&policy, authz::authorize_bodyless(counted), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         let inspected = Inspected::nothing_to_read(charged);
-        self.admitted(quota::admit(inspected));
+        let (admitted, reserved) = quota::admit(&policy, inspected, None, Tokens::default(), vm.shared_key(), host)?;
+        self.reserve(&admitted, reserved);
+        self.admitted(admitted);
         self.record.verdict = Verdict::Allow;
         self.record.coverage = Some("full");
         self.late_headers(&policy, &mut edit);
@@ -162,9 +164,13 @@ impl Transaction {
         let (judgement, places) = scan.run(vm, host);
         self.note_judgement(&scan, &judgement, &places);
         self.unscanned(&policy, &exchange, &judgement)?;
-        let cap = charged.authorized().output_cap();
+        let cap = output_cap(&policy, &exchange, charged.authorized());
         let inspected = Inspected::judged(charged, &judgement)?;
-        let admitted = quota::admit(inspected);
+        let expected = expected(&policy, route, &json, &exchange, cap);
+        let model = Some(exchange.model.as_str());
+        let (admitted, reserved) = quota::admit(&policy, inspected, model, expected, vm.shared_key(), host)?;
+        let asks_usage = policy.asks_usage() || reserved.holds_tokens();
+        self.reserve(&admitted, reserved);
 
         let authorized = admitted.inspected().charged().authorized();
         let tenant = authorized.counted().entitled().principal().tenancy();
@@ -174,7 +180,7 @@ impl Transaction {
         let restores = restores(&policy, authorized.roles());
         let applied = apply(&mut json, &exchange, judgement.outcomes, cap, &mut masker, &mut vault, restores);
         // The counts of a stream that tells them only when asked.
-        let asked = policy.asks_usage() && exchange.stream && route.protocol.ask_usage(route.operation, &mut json);
+        let asked = asks_usage && exchange.stream && route.protocol.ask_usage(route.operation, &mut json);
         let planted = plant(&policy, route, authorized.roles(), &mut json, &tenant, vm.hash_key(), host.now());
         let rewritten = asked || planted.is_some();
         let guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
@@ -261,9 +267,18 @@ impl Transaction {
     }
 
     fn note_limits(&mut self, charged: &Charged) {
-        if charged.limits().shadow {
-            self.record.shadow.push(Reason::QuotaRequests.code());
+        self.record.shadow.extend(charged.limits().shadow.iter().map(|reason| reason.code()));
+    }
+
+    /// From here on the reservation is the exchange's: whatever becomes of it, its end settles it.
+    fn reserve(&mut self, admitted: &Admitted, reserved: Reservation) {
+        let noted = admitted.inspected().charged().limits().shadow.len();
+        self.record.shadow.extend(admitted.limits().shadow.iter().skip(noted).map(|reason| reason.code()));
+        if reserved.holds_tokens() {
+            self.record.reserved_input = Some(reserved.expected().input);
+            self.record.reserved_output = Some(reserved.expected().output);
         }
+        self.reserved = Some(reserved);
     }
 
     fn note_judgement(&mut self, scan: &Scan<'_, '_>, judgement: &Judgement, places: &[Place]) {
@@ -402,6 +417,53 @@ impl Scan<'_, '_> {
         indexes.dedup();
         indexes.into_iter().filter_map(|index| self.policy.guard(index)).collect()
     }
+}
+
+/// The cap on output tokens for the upstream: the roles', or where a quota counts output and nobody sets a cap, the
+/// policy's default, so that no request uses more than was held for it.
+fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized) -> Option<u64> {
+    let default = || policy.quotas.count_output(authorized.roles()).then_some(policy.limits.default_output_tokens);
+    match &exchange.output_cap {
+        Some(_) => authorized.output_cap(),
+        None => authorized.output_cap().or_else(default),
+    }
+}
+
+/// Tokens that a message, a tool's description or a parameter takes beside its text.
+const FRAME_TOKENS: u64 = 4;
+
+/// What a request is expected to use at most.
+fn expected(policy: &Policy, route: &RoutePolicy, json: &Json<'_>, exchange: &Exchange, cap: Option<u64>) -> Tokens {
+    let text = |segment: &crate::protocol::Segment| {
+        if segment.is_key { json.key_at(&segment.path) } else { json.at(&segment.path).and_then(Json::as_str) }
+    };
+    if !matches!(
+        route.operation,
+        Operation::Chat
+            | Operation::Generate
+            | Operation::Completions
+            | Operation::Responses
+            | Operation::Embeddings
+            | Operation::Images
+            | Operation::Audio
+    ) {
+        return Tokens::default();
+    }
+    let texts = exchange.segments.iter().filter_map(text).map(|text| Estimate::of(text).tokens() + FRAME_TOKENS);
+    let unread = exchange.unscanned.iter().map(|(kind, _)| quota::unread(*kind));
+    let input = texts.chain(unread).fold(0, u64::saturating_add);
+    let most = match (&exchange.output_cap, cap) {
+        (Some(asked), Some(cap)) => asked.tokens.min(cap),
+        (Some(asked), None) => asked.tokens,
+        (None, cap) => cap.unwrap_or(policy.limits.default_output_tokens),
+    };
+    let answers = match route.operation {
+        Operation::Chat | Operation::Generate | Operation::Completions | Operation::Responses => {
+            exchange.choices.max(1)
+        }
+        _ => 0,
+    };
+    Tokens { input, output: most.saturating_mul(answers) }
 }
 
 /// The most that values to be restored may take in one request, in bytes.

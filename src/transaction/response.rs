@@ -68,7 +68,7 @@ impl Transaction {
         // A verdict that the upstream writes is not ours.
         let mut edit = Edit { remove: ours(headers), set: admitted.limit_headers(), body: None };
         let Reading::Guarded(guard) = std::mem::replace(reply, Reading::Open) else { return Step::Release(edit) };
-        self.spent.usage = guard.usage_of(headers);
+        self.meter.spent.usage = guard.usage_of(headers);
         if end || headers.text("content-length") == Some("0") {
             return Step::Release(edit);
         }
@@ -129,7 +129,7 @@ impl Transaction {
                 } else {
                     guard.whole(body, now, &mut noted)
                 };
-                noted.write(&mut self.record, &mut self.spent);
+                noted.write(&mut self.record, &mut self.meter);
                 match judged {
                     Ok(new) => {
                         let (mut edit, has_length) =
@@ -179,7 +179,7 @@ impl Transaction {
 
     /// Takes what was seen of a stream over into the record.
     pub(super) fn settle(&mut self) {
-        std::mem::take(&mut self.noted).write(&mut self.record, &mut self.spent);
+        std::mem::take(&mut self.noted).write(&mut self.record, &mut self.meter);
     }
 
     /// The refusal takes the reply's place.

@@ -121,7 +121,7 @@ impl Road {
             Step::Deny(reply) => Err(reply),
             Step::NeedMore | Step::Await(_) => panic!("a whole request must be decided"),
         };
-        Run { outcome, finished: exchange.finish(&mut self.vm, Timestamp::from_secs(NOW)) }
+        Run { outcome, finished: exchange.finish(&mut self.vm, &mut self.host) }
     }
 }
 
@@ -220,7 +220,7 @@ impl Road {
             }
             Reads::Nothing => out = pieces.concat(),
         }
-        let finished = exchange.finish(vm, Timestamp::from_secs(NOW));
+        let finished = exchange.finish(vm, host);
         let record = serde_json::from_str(&finished.record).unwrap();
         (sent, Answer { headers: merged, body: out, record })
     }

@@ -1,6 +1,7 @@
 //! What a reply cost, as the upstream counted it.
 
 use super::super::Json;
+use crate::quota::Estimate;
 
 /// Tokens as the upstream counted them. What it did not tell is `None`, which is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,16 +44,16 @@ impl Usage {
 pub struct Spent {
     /// What the upstream told. Of a stream that was cut off: as far as it had told.
     pub usage: Usage,
-    /// Bytes of the model's text that came, thoughts and arguments of tools among them: where the upstream
-    /// told nothing, what an estimate is made of.
-    pub text_bytes: u64,
+    /// The model's text that came, thoughts and arguments of tools among them, counted here: for where the
+    /// upstream told nothing.
+    pub written: Estimate,
 }
 
 impl Spent {
     /// Adds what is known besides.
     pub fn add(&mut self, other: Spent) {
         self.usage = self.usage.max(other.usage);
-        self.text_bytes = self.text_bytes.saturating_add(other.text_bytes);
+        self.written.add(other.written);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{Detector, Noted, ReplyGuard, destination, text_bytes};
+use super::{Detector, Noted, ReplyGuard, destination, written};
 use crate::host::Timestamp;
 use crate::protocol::frames::{Frame, Frames};
 use crate::protocol::reply::{Channel, Progress, Spent, Stream};
@@ -90,6 +90,7 @@ impl StreamGuard {
         noted: &mut Noted,
         out: &mut Vec<u8>,
     ) -> Result<(), Reason> {
+        noted.read = true;
         let Some(frames) = &mut self.frames else { return Ok(()) };
         let mut whole = Vec::new();
         let too_long = frames.push(chunk, &mut whole).is_err();
@@ -101,6 +102,7 @@ impl StreamGuard {
             return Err(Reason::ReplyTooLarge);
         }
         if end {
+            noted.complete = true;
             if let Some(frame) = self.frames.take().and_then(Frames::finish) {
                 self.event(frame, now, noted)?;
             }
@@ -124,7 +126,7 @@ impl StreamGuard {
         }
         let mut json = Json::parse(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let mut parts = self.stream.read(frame.event(), &json);
-        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), text_bytes: text_bytes(&json, &parts, true) });
+        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, true) });
         if parts.usage_only && self.guard.strips_usage {
             return Ok(());
         }

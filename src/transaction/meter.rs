@@ -1,0 +1,62 @@
+//! What an exchange has cost, and the settlement of what was reserved for it.
+//!
+//! The model's own usage counts where it is known. Where it is not, the text that came back is counted; where
+//! that was not seen either, what was reserved stands. A refusal by the upstream costs nothing.
+
+use super::response::Reading;
+use super::{State, Transaction, Vm};
+use crate::host::Host;
+use crate::protocol::reply::Spent;
+use crate::quota::Tokens;
+
+/// What was seen of a reply's cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Meter {
+    /// What is known of it.
+    pub(super) spent: Spent,
+    /// The reply was read, at least its beginning.
+    pub(super) read: bool,
+    /// It was read to its end. Else the usage may be that of its beginning.
+    pub(super) complete: bool,
+}
+
+impl Transaction {
+    /// Settles what was reserved, once the exchange has ended.
+    pub(super) fn pay(&mut self, vm: &Vm, host: &mut dyn Host) {
+        let Some(reserved) = self.reserved.take() else { return };
+        let (used, basis) = self.used(reserved.expected());
+        if reserved.holds_tokens() {
+            self.record.charged_tokens = Some(used.total());
+            self.record.charged_basis = Some(basis);
+        }
+        // Nothing can be refused any more. What stays held ends by its time, as used in full.
+        if self.policy.quotas.settle(&reserved, used, vm.shared_key(), host).is_err() {
+            self.record.charged_basis = Some("unsettled");
+        }
+    }
+
+    /// What the exchange used, and how that is known.
+    fn used(&self, expected: Tokens) -> (Tokens, &'static str) {
+        let Meter { spent: Spent { usage, written }, complete, read } = self.meter;
+        match self.record.status {
+            // Refused after it was reserved: it never left.
+            None if matches!(self.state, State::Refused) => return (Tokens::default(), "refunded"),
+            // The caller left before an answer came; the upstream may have made one.
+            None => return (expected, "reserved"),
+            // Not answered in time: the upstream may have worked all that while.
+            Some(408 | 504) => return (expected, "reserved"),
+            Some(400..) => return (Tokens::default(), "refunded"),
+            Some(_) => {}
+        }
+        // Ended from here while the upstream writes on.
+        let cut_off = matches!(self.state, State::Forwarded { reply: Reading::Over, .. } | State::Refused);
+        match (usage.input, usage.output) {
+            (Some(input), Some(output)) if complete => (Tokens { input, output }, "usage"),
+            _ if cut_off || !read => (expected, "reserved"),
+            (input, output) => {
+                let output = output.unwrap_or(0).max(written.tokens());
+                (Tokens { input: input.unwrap_or(expected.input), output }, "counted")
+            }
+        }
+    }
+}
