@@ -256,9 +256,13 @@ fn programs(out: &mut String, mut compiler: compile::Compiler) {
     numbers(out, "Lists by groups of digits", "BEGIN_GROUPS", "u16", beginnings.groups);
     numbers(out, "Patterns that are looked for by themselves", "BROAD", "u16", beginnings.broad);
     numbers(out, "Bytes before the first digit of each, at most", "BEFORE_DIGIT", "u16", compiler.before.clone());
+    let (lengths, befores): (Vec<u8>, Vec<u16>) = compiler.runs.iter().copied().unzip();
+    numbers(out, "Tokens on end in each, at least", "RUN_LENGTH", "u8", lengths);
+    numbers(out, "Bytes before these, at most", "BEFORE_RUN", "u16", befores);
+    numbers(out, "Looked for together with others, and not only around digits", "FAR", "bool", compiler.far());
     let _ = writeln!(
         out,
-        "/// The same of all that are looked for together.\npub(super) const BEFORE_ANY: usize = {};",
+        "/// The same of all that are looked for around digits alone.\npub(super) const BEFORE_ANY: usize = {};",
         compiler.before_any()
     );
     let _ = writeln!(

@@ -20,6 +20,16 @@ pub const fn parts(byte: u8) -> u8 {
     }
 }
 
+/// A byte of keys, hashes and the like; the last five begin or end letters that are K and S in another case.
+pub const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'_' | b'+' | b'/' | b'=' | b'.' | b'~' | b'!' | b'@' | b'#' | b'%' | b'^' | b'&' | b'*' | b'$' | b'-'
+        )
+        || matches!(byte, 0xe2 | 0x84 | 0xaa | 0xc5 | 0xbf)
+}
+
 /// The automaton: a double array over classes of bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Beginnings {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look as HirLook};
 
-use super::beginnings::{FIRST_GROUP, PARTS, SECOND_GROUP, parts};
-use super::distance::before_digit;
+use super::beginnings::{FIRST_GROUP, PARTS, SECOND_GROUP, is_token, parts};
+use super::distance::{before_digit, before_run};
 
 /// Instructions, as [`super::program::Op`], but owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Compiler {
     shared: Vec<bool>,
     /// By program: bytes before the first digit of a match, at most.
     pub before: Vec<u16>,
+    /// By program: tokens on end that every match holds, and bytes before these, at most.
+    pub runs: Vec<(u8, u16)>,
     /// By set: the bytes that its characters begin with.
     leading: Vec<[bool; 256]>,
     known_sets: BTreeMap<SetKey, u16>,
@@ -73,6 +75,7 @@ impl Compiler {
         self.programs.push(steps);
         self.shared.push(shared);
         self.before.push(before_digit(&hir));
+        self.runs.push(before_run(&hir, is_token));
         Ok(())
     }
 
@@ -345,8 +348,10 @@ const FEW: usize = 2;
 const ENOUGH: usize = 160;
 /// A pattern that four bytes of every so many places of ordinary text may begin has no beginning of its own.
 const BROAD: usize = 20;
-/// A pattern that may begin further than this before its first digit has none, either.
+/// A pattern that may begin further than this before its first digit is looked for in the whole window.
 const NEAR: u16 = 48;
+/// Ordinary text has few runs of so many tokens: a pattern that needs one is looked for around these alone.
+const LONG: u8 = 12;
 /// Ordinary text.
 const SAMPLE: &str = "The order of 14 March (no. 2041) left our store at 9:30, and Anna's parcel weighs 3.5 kg. Please \
     call us at the office when it is there, or write two lines to the usual address; we need your answer by Friday.";
@@ -627,16 +632,22 @@ impl Compiler {
         }
     }
 
-    /// It is looked for together with others, around digits.
+    /// It is looked for together with others.
     fn is_narrow(&self, program: u16) -> bool {
         let at = usize::from(program);
-        let near = self.before.get(at).is_some_and(|before| *before <= NEAR);
-        near && self.shared.get(at) == Some(&true) && !self.is_broad(program)
+        let rare = self.runs.get(at).is_some_and(|(length, before)| *length >= LONG && *before <= NEAR);
+        self.shared.get(at) == Some(&true) && !rare && !self.is_broad(program)
     }
 
-    /// Bytes before a digit within which one of those may begin.
+    /// By program: it is looked for together with others, and not only around digits.
+    pub fn far(&self) -> Vec<bool> {
+        self.before.iter().zip(0..).map(|(before, program)| *before > NEAR && self.is_narrow(program)).collect()
+    }
+
+    /// Bytes before a digit within which one of the others may begin.
     pub fn before_any(&self) -> u16 {
-        let narrow = self.before.iter().zip(0..).filter(|(_, program)| self.is_narrow(*program));
+        let narrow =
+            self.before.iter().zip(0..).filter(|(before, program)| **before <= NEAR && self.is_narrow(*program));
         narrow.map(|(before, _)| *before).max().unwrap_or(0)
     }
 

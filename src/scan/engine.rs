@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::config::document::{CustomRule, Level, Pack, Zone};
 use crate::redact::validate::{Validator, validator};
 
+use super::beginnings::is_token;
 use super::near::{Near, Places};
 use super::patterns::{self, Pattern};
 use super::program::{Machine, may_begin};
@@ -26,6 +27,8 @@ const WORK: usize = 256;
 const WORK_AT_LEAST: usize = 1 << 20;
 /// In [`shipped::BEFORE_DIGIT`]: no bound.
 const FAR: u16 = u16::MAX;
+/// Shortest run of token bytes that is told from the rest of a text.
+const SHORTEST: usize = 8;
 /// Bytes that are looked at together for digits.
 const BLOCK: usize = 32;
 
@@ -91,6 +94,8 @@ pub struct Scratch {
     windows: Vec<(u16, Range<usize>)>,
     /// Runs of digits, in order.
     runs: Vec<Range<usize>>,
+    /// Runs of at least [`SHORTEST`] token bytes, in order.
+    tokens: Vec<Range<usize>>,
     /// By rule: 1 + the index of its last window.
     last: Vec<u32>,
     counts: Vec<u16>,
@@ -155,6 +160,7 @@ impl Engine {
             places: Places::new(shipped::PLACES, NEARS.len()),
             windows: Vec::new(),
             runs: Vec::new(),
+            tokens: Vec::new(),
             last: vec![0; self.rules.len()],
             counts: vec![0; self.rules.len()],
             candidates: Vec::new(),
@@ -261,25 +267,28 @@ impl Engine {
         }
         trial.scratch.candidates = candidates;
         let runs = std::mem::take(&mut trial.scratch.runs);
+        let mut tokens = std::mem::take(&mut trial.scratch.tokens);
+        tokens_of(text.as_bytes(), &mut tokens);
+        let everything = vec![0..text.len()];
         for program in &shipped::BROAD {
             let begins = shipped::PROGRAM_FIRSTS.get(usize::from(*program));
             let Some(first) = begins.and_then(|at| shipped::FIRSTS.get(usize::from(*at))) else { continue };
             let bytes = text.as_bytes();
             let rule = self.owner(*program);
-            let before = self.rules.get(usize::from(rule)).and_then(|rule| rule.digits).and_then(|_| before(*program));
+            let digits = self.rules.get(usize::from(rule)).is_some_and(|rule| rule.digits.is_some());
+            let (length, before_token) = token(*program);
+            let (spans, before, least) = match (before_token, before(*program)) {
+                (Some(before), _) if length >= SHORTEST => (&tokens, before, length),
+                (_, Some(before)) if digits => (&runs, before, 1),
+                _ => (&everything, 0, 1),
+            };
             for window in self.of(*program, &windows) {
-                let takes = |at: &usize| first.takes(bytes.get(*at).copied()) && text.is_char_boundary(*at);
-                let one = std::slice::from_ref(window);
-                match before {
-                    Some(before) => {
-                        let starts = near(&runs, before, window.1.clone()).filter(takes);
-                        self.program(*program, one, starts, &mut trial);
-                    }
-                    None => self.program(*program, one, window.1.clone().filter(takes), &mut trial),
-                }
+                let starts = near(spans, before, least, window.1.clone())
+                    .filter(|at| first.takes(bytes.get(*at).copied()) && text.is_char_boundary(*at));
+                self.program(*program, std::slice::from_ref(window), starts, &mut trial);
             }
         }
-        trial.scratch.runs = runs;
+        (trial.scratch.runs, trial.scratch.tokens) = (runs, tokens);
         pass.overrun |= scratch.machine.steps > WORK * text.len() + WORK_AT_LEAST;
         pass.work += std::mem::take(&mut scratch.machine.steps);
         scratch.windows = windows;
@@ -310,7 +319,16 @@ impl Engine {
             }
         }
         let runs = std::mem::take(&mut scratch.runs);
-        let starts = near(&runs, shipped::BEFORE_ANY, 0..text.len()).filter(|_| wakes);
+        let spans = runs.iter().map(|run| run.start.saturating_sub(shipped::BEFORE_ANY)..run.end);
+        let mut spans: Vec<Range<usize>> = spans.filter(|_| wakes).collect();
+        spans.extend(windows.iter().filter(|(at, _)| self.is_far(*at)).map(|(_, window)| window.clone()));
+        spans.sort_unstable_by_key(|span| span.start);
+        let mut from = 0;
+        let starts = spans.iter().flat_map(|span| {
+            let starts = span.start.max(from)..span.end;
+            from = from.max(span.end);
+            starts
+        });
         for start in starts {
             for program in shipped::BEGINNINGS.at(text.as_bytes(), start) {
                 let rule = self.owner(*program);
@@ -329,6 +347,12 @@ impl Engine {
             }
         }
         scratch.runs = runs;
+    }
+
+    /// A pattern of the rule is looked for together with others, and not only around digits.
+    fn is_far(&self, rule: u16) -> bool {
+        let programs = self.rules.get(usize::from(rule)).map(|rule| rule.programs.clone()).unwrap_or_default();
+        shipped::FAR.get(usize::from(programs.start)..usize::from(programs.end)).is_some_and(|far| far.contains(&true))
     }
 
     /// Runs a program at these places, in order, those within a match before them left out.
@@ -444,16 +468,44 @@ fn before(program: u16) -> Option<usize> {
     shipped::BEFORE_DIGIT.get(usize::from(program)).filter(|before| **before < FAR).map(|before| usize::from(*before))
 }
 
-/// The places of a window from which a digit is at most `before` bytes away, or further on in its run.
-fn near(runs: &[Range<usize>], before: usize, window: Range<usize>) -> impl Iterator<Item = usize> {
-    let first = runs.partition_point(|run| run.end <= window.start);
-    let runs = runs.get(first..).unwrap_or_default().iter();
+/// Token bytes on end that every match of a program has, and bytes before these, where that has a bound.
+fn token(program: u16) -> (usize, Option<usize>) {
+    let at = usize::from(program);
+    let before = shipped::BEFORE_RUN.get(at).filter(|before| **before < FAR).map(|before| usize::from(*before));
+    (shipped::RUN_LENGTH.get(at).map_or(0, |length| usize::from(*length)), before)
+}
+
+fn tokens_of(bytes: &[u8], out: &mut Vec<Range<usize>>) {
+    out.clear();
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= SHORTEST) {
+        let length = rest.iter().take_while(|byte| is_token(**byte)).count();
+        if length >= SHORTEST {
+            out.push(at..at + length);
+        }
+        at += length + 1;
+    }
+}
+
+/// The places of a window from which one of these spans, if it is long enough, begins at most `before` bytes further on,
+/// or goes on for so long.
+fn near(
+    spans: &[Range<usize>],
+    before: usize,
+    least: usize,
+    window: Range<usize>,
+) -> impl Iterator<Item = usize> + use<'_> {
+    let first = spans.partition_point(|span| span.end <= window.start);
+    let spans = spans.get(first..).unwrap_or_default().iter();
     let mut from = window.start;
-    runs.take_while(move |run| run.start < window.end.saturating_add(before)).flat_map(move |run| {
-        let starts = from.max(run.start.saturating_sub(before))..run.end.min(window.end);
-        from = from.max(starts.end);
-        starts
-    })
+    spans
+        .take_while(move |span| span.start < window.end.saturating_add(before))
+        .filter(move |span| span.len() >= least)
+        .flat_map(move |span| {
+            let starts = from.max(span.start.saturating_sub(before))..(span.end + 1 - least).min(window.end);
+            from = from.max(starts.end);
+            starts
+        })
 }
 
 fn take(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {

@@ -177,8 +177,15 @@ pub type Places = [u8; 256];
 
 /// False when a byte stands where none of a match does: a run would fail.
 pub fn may_begin(places: &Places, bytes: &[u8], start: usize) -> bool {
-    let mut head = bytes.get(start..).unwrap_or_default().iter().take(8).enumerate();
-    head.all(|(at, byte)| places.get(usize::from(*byte)).is_none_or(|bits| bits >> at & 1 == 1))
+    let rest = bytes.get(start..).unwrap_or_default();
+    let may = |at: usize, byte: u8| places.get(usize::from(byte)).is_none_or(|bits| bits >> at & 1 == 1);
+    match rest.first_chunk::<8>() {
+        Some(&[a, b, c, d, e, f, g, h]) => {
+            // Three bytes rule out nearly everything; the rest is looked at without a branch each.
+            may(0, a) && may(1, b) && may(2, c) && may(3, d) & may(4, e) & may(5, f) & may(6, g) & may(7, h)
+        }
+        None => rest.iter().enumerate().all(|(at, byte)| may(at, *byte)),
+    }
 }
 
 /// A match.
