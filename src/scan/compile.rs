@@ -639,11 +639,13 @@ impl Compiler {
         self.shared.get(at) == Some(&true) && !rare && !self.is_broad(program)
     }
 
+    #[allow(dead_code, reason = "for build.rs alone")]
     /// By program: it is looked for together with others, and not only around digits.
     pub fn far(&self) -> Vec<bool> {
         self.before.iter().zip(0..).map(|(before, program)| *before > NEAR && self.is_narrow(program)).collect()
     }
 
+    #[allow(dead_code, reason = "for build.rs alone")]
     /// Bytes before a digit within which one of the others may begin.
     pub fn before_any(&self) -> u16 {
         let narrow =

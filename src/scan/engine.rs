@@ -269,7 +269,7 @@ impl Engine {
         let runs = std::mem::take(&mut trial.scratch.runs);
         let mut tokens = std::mem::take(&mut trial.scratch.tokens);
         tokens_of(text.as_bytes(), &mut tokens);
-        let everything = vec![0..text.len()];
+        let everything = [Range { start: 0, end: text.len() }];
         for program in &shipped::BROAD {
             let begins = shipped::PROGRAM_FIRSTS.get(usize::from(*program));
             let Some(first) = begins.and_then(|at| shipped::FIRSTS.get(usize::from(*at))) else { continue };
@@ -278,9 +278,9 @@ impl Engine {
             let digits = self.rules.get(usize::from(rule)).is_some_and(|rule| rule.digits.is_some());
             let (length, before_token) = token(*program);
             let (spans, before, least) = match (before_token, before(*program)) {
-                (Some(before), _) if length >= SHORTEST => (&tokens, before, length),
-                (_, Some(before)) if digits => (&runs, before, 1),
-                _ => (&everything, 0, 1),
+                (Some(before), _) if length >= SHORTEST => (tokens.as_slice(), before, length),
+                (_, Some(before)) if digits => (runs.as_slice(), before, 1),
+                _ => (everything.as_slice(), 0, 1),
             };
             for window in self.of(*program, &windows) {
                 let starts = near(spans, before, least, window.1.clone())

@@ -159,6 +159,8 @@ pub(super) fn generic_secret(text: &str) -> bool {
     }
     let floor = match text.len() {
         0..=9 => return false,
+        // Badges and short ids in addresses are no longer than that.
+        10..=11 if makeup.classes() < 3 => return false,
         10..=15 => 2.9,
         16..=23 => 3.2,
         24..=31 => 3.4,
