@@ -96,6 +96,8 @@ reasons! {
     McpRevision = "mcp.revision", 400;
     /// A session of the Model Context Protocol that is not this caller's. 404: clients then start a new one.
     McpSession = "mcp.session", 404;
+    /// A server of the Model Context Protocol defines a tool, prompt or resource otherwise than it was approved.
+    McpDefinition = "mcp.definition", 502;
     /// The content type is not one the protocol reads.
     BodyContentType = "body.contentType", 415;
     /// The body is compressed.

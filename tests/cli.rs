@@ -502,3 +502,18 @@ fn rules_are_listed_and_bundled_as_in_this_build() {
     let built: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(built["digest"], listed["rulesDigest"]);
 }
+
+#[test]
+fn pins_are_the_hashes_of_definitions() {
+    let folder = Folder::new("pins");
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "result": { "tools": [{ "name": "add", "description": "Adds." }] } });
+    let file = folder.file("tools.json", &list.to_string());
+    let output = bartizan(&["pins", file.to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let pin = text.strip_prefix("definitions:\n  \"add\": ").unwrap().trim();
+    assert!(pin.len() == 64 && pin.bytes().all(|b| b.is_ascii_hexdigit()), "{text}");
+    let json: Value = serde_json::from_slice(&bartizan(&["pins", "--json", file.to_str().unwrap()]).stdout).unwrap();
+    assert_eq!(json["add"], pin);
+    let none = folder.file("none.json", "{}");
+    assert_eq!(bartizan(&["pins", none.to_str().unwrap()]).status.code(), Some(2));
+}

@@ -79,7 +79,8 @@ fn requests() {
         };
         let cap = exchange.output_cap.as_ref().map(|cap| format!("{} {}", pointer(&json, &cap.path), cap.tokens));
         writeln!(out, "model {:?}, stream {}, choices {}", exchange.model, exchange.stream, exchange.choices).unwrap();
-        writeln!(out, "cap {cap:?}, tools {:?}", exchange.tools).unwrap();
+        let tools: Vec<&str> = exchange.tools.iter().map(|tool| tool.name.as_str()).collect();
+        writeln!(out, "cap {cap:?}, tools {tools:?}").unwrap();
         for (kind, path) in &exchange.unscanned {
             writeln!(out, "unscanned {} {}", kind.name(), pointer(&json, path)).unwrap();
         }
@@ -321,7 +322,7 @@ fn a_prefix_covers_a_provider() {
     assert_eq!(seen("/v1/embeddings"), Some(("generic", "generate", "/v1/embeddings")));
     assert_eq!(seen("/api/show"), Some(("ollama", "modelCard", "/api/")));
     assert_eq!(seen("/hf/generate/x"), Some(("tgi", "generate", "/hf/generate/")));
-    for unknown in ["/v1/responses/resp_1", "/v1/files", "/v1/", "/api/pull", "/v1/chat", "/v1/messages/batches"] {
+    for unknown in ["/v1/responses/resp_1", "/v1/files/x", "/v1/", "/api/pull", "/v1/chat", "/v1/messages/batches"] {
         assert_eq!(seen(unknown), None, "{unknown}");
     }
     assert!(policy.routes.iter().enumerate().all(|(place, route)| usize::from(route.index.0) == place));

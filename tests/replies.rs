@@ -443,6 +443,58 @@ fn a_canary_is_found_in_every_protocol_and_zone() {
     assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap()["instructions"], "Be kind.");
 }
 
+/// Numbers that look like any, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit.max(1)
+    }
+}
+
+/// A thousand streams, each cut at random and at one place in or beside its secret: every place has its turn many
+/// times, in the text as in the bytes on the wire.
+#[test]
+fn a_thousand_streams_cut_anywhere_give_no_secret_away() {
+    const SECRETS: [&str; 3] =
+        [KEY, "ghp_R4nd0mT0kenThatIsNotReal1234567890AB", "postgres://app:s3cr3tPassw0rd@db.internal:5432/x"];
+    const WORDS: [&str; 8] =
+        ["the ", "castle ", "has ", "12 towers, ", "and a café. ", "北の塔 ", "Nobody ", "knows: "];
+    let mut road = Road::new(|document| document["roles"]["analyst"]["quotas"] = json!([]));
+    let mut dice = Dice(7);
+    let mut places = std::collections::BTreeSet::new();
+    for number in 0..1000 {
+        let secret = SECRETS[number % SECRETS.len()];
+        let mut text = String::new();
+        (0..dice.below(12)).for_each(|_| text += WORDS[dice.below(WORDS.len())]);
+        text += "Key: ";
+        let start = text.len();
+        text += secret;
+        text += " ";
+        (0..dice.below(12)).for_each(|_| text += WORDS[dice.below(WORDS.len())]);
+        let place = (number / SECRETS.len()) % (secret.len() + 3);
+        places.insert((number % SECRETS.len(), place));
+        let mut cuts: Vec<usize> =
+            (0..dice.below(8)).map(|_| text.floor_char_boundary(dice.below(text.len()))).collect();
+        cuts.extend([0, (start + place).saturating_sub(1), text.len()]);
+        cuts.sort_unstable();
+        let pieces: Vec<&str> = cuts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
+        let events = stream(&pieces);
+        let at = events.windows(3).position(|three| three == &secret.as_bytes()[..3]).unwrap_or(events.len() / 2);
+        let mut cuts: Vec<usize> = (0..dice.below(8)).map(|_| dice.below(events.len())).collect();
+        cuts.extend([0, (at + place).min(events.len()), events.len()]);
+        cuts.sort_unstable();
+        let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &events[pair[0]..pair[1]]).collect();
+        let (_, answer) = road.answered(&ask("hi"), SSE, &chunks);
+        let (_, whole) = road.answered(&ask("hi"), JSON, &[&whole(&text)]);
+        let expected = content(&whole);
+        assert!(!expected.contains(secret) && expected.contains("[SECRET_1]"), "{expected}");
+        assert_eq!(read(&answer), (expected, "stop done".to_owned()), "stream {number}");
+    }
+    assert_eq!(places.len(), SECRETS.iter().map(|secret| secret.len() + 3).sum::<usize>(), "every place was cut");
+}
+
 /// Compiling the rules takes longer than a case.
 static ROAD: std::sync::LazyLock<std::sync::Mutex<Road>> = std::sync::LazyLock::new(|| road(json!({})).into());
 

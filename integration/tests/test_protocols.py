@@ -268,7 +268,7 @@ def test_what_the_upstream_reads(site):
     refused("/v1/messages", {"model": MODEL, "max_tokens": 9, "messages": [user("hi")], "tools": tools}, 403, "rbac.tool")
     refused("/v1/responses", {"model": MODEL, "input": "hi", "tools": [{"type": "web_search"}]}, 403, "rbac.tool")
     refused("/api/pull", {"model": MODEL}, 404, "route.unmatched")
-    refused("/v1/files", {}, 404, "route.unmatched")
+    refused("/v1/files", {}, 403, "rbac.operation")
     for path, body in {
         "/v1/embeddings": {"model": MODEL, "input": [ATTACK]},
         "/v1/moderations": {"model": MODEL, "input": ATTACK},
@@ -308,6 +308,35 @@ def test_what_a_reply_cost(site, path, body, counts, stream):
     if asks:
         wanted = {**named, **body, "stream": True, "stream_options": {"include_usage": True}}
         assert b'"choices": []' in site.send(H1, wanted, path=path).reply.body
+
+
+def forms(document: dict) -> None:
+    every_provider(document)
+    document["unscanned"] = {"default": "deny", "audio": "flag"}
+    document["roles"]["analyst"].update(operations=["audio", "files"], models=["*"])
+
+
+@pytest.mark.parametrize("mode", ["strong", "weak"])
+def test_a_form_of_files_is_decided_by_its_kind(sites, mode):
+    site = sites(mode, change=forms)
+    headers = {"authorization": f"Bearer {site.token()}"}
+
+    def send(path: str, case: str) -> httpx.Response:
+        files = {"file": ("a.wav", b"RIFF" + bytes(64), "audio/wav")}
+        return httpx.post(site.proxy.url + path, files=files, data={"model": "m"}, headers={**headers, "x-case": case})
+
+    reply = send("/v1/audio/transcriptions", f"form-audio-{mode}")
+    assert reply.status_code == 200, reply.text
+    [seen] = site.upstream.seen(f"form-audio-{mode}")
+    assert b"RIFF" in seen.body and seen.complete
+    audit = site.proxy.entry(f"form-audio-{mode}").audit
+    assert (audit["bartizan.coverage"], audit["bartizan.unscanned"]) == ("partial", ["audio"])
+    reply = send("/v1/files", f"form-file-{mode}")
+    assert (reply.status_code, reply.headers["x-bartizan-reason"]) == (400, "body.unscanned")
+    assert not any(seen.body for seen in site.upstream.seen(f"form-file-{mode}"))
+    # A form where the API takes none is no JSON.
+    reply = httpx.post(f"{site.proxy.url}/v1/embeddings", files={"file": b"x"}, headers=headers)
+    assert reply.status_code in (403, 415)
 
 
 def test_an_old_attack_is_cut_out(site):

@@ -15,7 +15,7 @@ mcp = pytest.importorskip("mcp")
 
 
 def guarded_mcp(document: dict) -> None:
-    document["routes"] = [{"match": {"path": "/mcp"}, "protocol": "mcp"}]
+    document["routes"] = [{"match": {"path": "/mcp"}, "protocol": "mcp", "mcp": {"resource": "https://castles.example.com/mcp"}}]
     document["roles"]["analyst"].update(
         operations=["mcp"], tools={"allow": ["add", "echo", "prompt:*", "resource:castle://*"]}
     )
@@ -131,7 +131,7 @@ def test_tools_resources_and_their_lists(talk):
         return names, total.content[0].text, page.contents[0].text
 
     names, total, page = talk(use)
-    assert {"add", "echo"} <= set(names)
+    assert set(names) == {"add", "echo"}, "what the role may not use is not shown to it"
     assert (total, page) == ("5", "The north tower.")
 
 
@@ -174,3 +174,89 @@ def test_headers_and_revisions(proxy, keys):
     reply = httpx.post(f"{proxy.url}/mcp", content=raw, headers=headers, timeout=30)
     assert reply.headers["x-bartizan-reason"] == "body.duplicateKey" and reply.json()["error"]["code"] == -32700
     refused(twice, "body.shape", -32600)
+
+
+def test_a_session_is_worth_nothing_to_another(proxy, keys):
+    accept = {"accept": "application/json, text/event-stream"}
+    tokens = {name: keys["ES256"].sign(claims(name, ["analyst"])) for name in ("alice", "bob")}
+
+    def post(name: str, body: dict, session: str | None = None) -> httpx.Response:
+        own = {"mcp-session-id": session} if session is not None else {}
+        headers = {"authorization": f"Bearer {tokens[name]}", **accept, **own}
+        return httpx.post(f"{proxy.url}/mcp", json=body, headers=headers, timeout=30)
+
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    begun = post("alice", {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello})
+    assert begun.status_code == 200, begun.text
+    session = begun.headers["mcp-session-id"]
+    ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    assert post("alice", ready, session).status_code == 202
+    listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+    own = post("alice", listing, session)
+    assert own.status_code == 200 and "demolish" not in own.text and "echo" in own.text
+    for name, stolen in (("bob", session), ("alice", session.rsplit(".", 1)[0]), ("alice", session[:-1] + "_")):
+        reply = post(name, listing, stolen)
+        assert (reply.status_code, reply.headers["x-bartizan-reason"]) == (404, "mcp.session"), reply.text
+        assert reply.json()["error"]["data"]["reason"] == "mcp.session"
+    end = httpx.delete(f"{proxy.url}/mcp", headers={"authorization": f"Bearer {tokens['alice']}", "mcp-session-id": session})
+    assert end.status_code == 200, end.text
+
+
+def test_a_client_without_a_token_learns_whom_to_ask(proxy, keys):
+    address = "https://castles.example.com/.well-known/oauth-protected-resource/mcp"
+    reply = httpx.post(f"{proxy.url}/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    assert reply.status_code == 401
+    assert reply.headers["www-authenticate"] == f'Bearer resource_metadata="{address}"'
+    metadata = httpx.get(f"{proxy.url}/.well-known/oauth-protected-resource/mcp")
+    assert metadata.status_code == 200 and metadata.headers["content-type"] == "application/json"
+    assert metadata.json()["resource"] == "https://castles.example.com/mcp"
+    assert metadata.json()["authorization_servers"] and "x-bartizan-reason" not in metadata.headers
+    from mcp.shared.auth import ProtectedResourceMetadata
+
+    assert str(ProtectedResourceMetadata.model_validate(metadata.json()).resource) == "https://castles.example.com/mcp"
+
+
+def test_the_older_form_is_refused(proxy, keys):
+    """HTTP with SSE (revision 2024-11-05): two endpoints, and a version that is not known here."""
+    headers = {"authorization": f"Bearer {keys['ES256'].sign(claims('alice', ['analyst']))}"}
+    for method, path in (("GET", "/sse"), ("POST", "/messages/")):
+        reply = httpx.request(method, f"{proxy.url}{path}", headers=headers, json={} if method == "POST" else None)
+        assert (reply.status_code, reply.headers["x-bartizan-reason"]) == (404, "route.unmatched")
+    old = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": old}
+    reply = httpx.post(f"{proxy.url}/mcp", json=body, headers=headers)
+    assert (reply.status_code, reply.headers["x-bartizan-reason"]) == (400, "mcp.revision")
+
+
+def test_a_definition_that_drifted_is_not_shown(server, keys):
+    """Approved as it is, but for `echo`, whose text is not the approved one."""
+    import hashlib
+    import json
+
+    from harness import envoy
+
+    def read(url: str, **more) -> list[dict]:
+        headers = {"accept": "application/json, text/event-stream", **more}
+        hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        begun = httpx.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}, headers=headers)
+        headers["mcp-session-id"] = begun.headers["mcp-session-id"]
+        httpx.post(url, json={"jsonrpc": "2.0", "method": "notifications/initialized"}, headers=headers)
+        reply = httpx.post(url, json={"jsonrpc": "2.0", "id": 2, "method": "tools/list"}, headers=headers)
+        data = next(line[5:] for line in reply.text.splitlines() if line.startswith("data:")) if "data:" in reply.text else reply.text
+        return json.loads(data)["result"]["tools"]
+
+    def pin(tool: dict) -> str:
+        text = json.dumps(tool, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    tools = {tool["name"]: tool for tool in read(f"http://127.0.0.1:{server.port}/mcp")}
+    pins = {name: pin(tool) for name, tool in tools.items()}
+    pins["echo"] = pin({**tools["echo"], "description": "Said something else when it was approved."})
+    config = envoy.with_upstream(envoy.load(), server.port)
+    document = envoy.with_keys(envoy.policy(config), [key.jwk for key in keys.values()])
+    guarded_mcp(document)
+    document["routes"][0]["mcp"] = {"definitions": pins}
+    with envoy.Envoy(envoy.with_policy(config, document), "mcp-pins") as running:
+        token = keys["ES256"].sign(claims("alice", ["analyst"]))
+        shown = read(f"{running.url}/mcp", authorization=f"Bearer {token}")
+    assert [tool["name"] for tool in shown] == ["add"]

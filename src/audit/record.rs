@@ -160,6 +160,9 @@ pub struct Record {
     /// How many values were masked.
     #[serde(rename = "bartizan.masked", skip_serializing_if = "is_zero")]
     pub masked: u64,
+    /// How many tools were taken out of the request.
+    #[serde(rename = "bartizan.tools_removed", skip_serializing_if = "is_zero")]
+    pub tools_removed: u64,
     /// Bytes of the request's body.
     #[serde(rename = "http.request.body.bytes", skip_serializing_if = "Option::is_none")]
     pub body_bytes: Option<u64>,

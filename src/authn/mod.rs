@@ -243,6 +243,13 @@ impl Authenticator {
         })
     }
 
+    /// Every issuer's own identifier, each once.
+    pub fn identifiers(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.issuers.iter().map(|issuer| &*issuer.iss).collect();
+        all.dedup();
+        all
+    }
+
     /// Picks the issuer by `iss`. Of several with the same `iss` the first whose audience fits.
     fn issuer_of(&self, jws: &Jws<'_>) -> Result<(usize, &Issuer), Reason> {
         let iss = jws.claims().get("iss").and_then(|iss| iss.as_str()).ok_or(Reason::JwtIssuer)?;

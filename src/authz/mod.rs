@@ -10,10 +10,10 @@
 use std::sync::Arc;
 
 use crate::authn::{Principal, RoleIndex};
-use crate::config::document::{Mode, Operation, OverCap, Zone};
+use crate::config::document::{Mode, Operation, OtherTools, OverCap, Zone};
 use crate::config::{Policy, RolePolicy};
 use crate::host::Host;
-use crate::protocol::Exchange;
+use crate::protocol::{Exchange, Offered};
 use crate::quota::Counted;
 use crate::reason::{Denial, Reason};
 
@@ -49,6 +49,7 @@ pub struct Authorized {
     roles: Vec<RoleIndex>,
     output_cap: Option<u64>,
     shadow: Option<Reason>,
+    removes: bool,
 }
 
 impl Authorized {
@@ -70,6 +71,16 @@ impl Authorized {
     /// The refusal that a role in shadow mode did not carry out.
     pub fn shadow(&self) -> Option<Reason> {
         self.shadow
+    }
+
+    /// True when tools must be taken out of the request for the roles to grant it.
+    pub fn removes_tools(&self) -> bool {
+        self.removes
+    }
+
+    /// True when one of the granting roles may use this tool.
+    pub fn may_use(&self, policy: &Policy, tool: &str) -> bool {
+        self.roles.iter().filter_map(|role| policy.role_at(*role)).any(|role| may_use(role, tool))
     }
 
     /// True when one of the granting roles may author this zone.
@@ -121,7 +132,7 @@ pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Resu
     for &index in counted.entitled().roles() {
         let Some(role) = policy.role_at(index) else { continue };
         match objection(role, exchange) {
-            None => granting.push(index),
+            None => granting.push((index, exchange.tools.iter().filter(|tool| !may_use(role, &tool.name)).count())),
             Some(denial) => {
                 if role.mode == Mode::Shadow {
                     in_shadow.push((index, denial.reason));
@@ -132,6 +143,12 @@ pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Resu
             }
         }
     }
+    // What a role grants only without some of the tools counts when none grants all of it, and then alone: two roles
+    // must not add up.
+    let fewest = granting.iter().map(|(_, removed)| *removed).min();
+    let removes = fewest.is_some_and(|removed| removed > 0);
+    let least = granting.iter().filter(|(_, removed)| Some(*removed) == fewest).map(|(index, _)| *index);
+    let mut granting: Vec<RoleIndex> = least.take(if removes { 1 } else { usize::MAX }).collect();
     let mut shadow = None;
     if granting.is_empty() {
         let Some(&(_, reason)) = in_shadow.first() else { return Err(furthest) };
@@ -139,13 +156,13 @@ pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Resu
         granting.extend(in_shadow.iter().map(|(index, _)| *index));
     }
     let output_cap = output_cap(policy, &granting);
-    Ok(Authorized { counted, roles: granting, output_cap, shadow })
+    Ok(Authorized { counted, roles: granting, output_cap, shadow, removes })
 }
 
 /// A request without a body: the operation was all there is to check.
 pub fn authorize_bodyless(counted: Counted) -> Authorized {
     let roles = counted.entitled().roles().to_vec();
-    Authorized { counted, roles, output_cap: None, shadow: None }
+    Authorized { counted, roles, output_cap: None, shadow: None, removes: false }
 }
 
 /// Why one role alone does not grant a request; `None`: it does. For explanations: the filter asks all
@@ -162,7 +179,8 @@ fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
     if !role.models.iter().any(|glob| glob.matches(&exchange.model)) {
         return Some(Denial::new(Reason::RbacModel).with_param("model"));
     }
-    if !exchange.tools.iter().all(|tool| role.tools.iter().any(|glob| glob.matches(tool))) {
+    let removable = |tool: &Offered| role.other_tools == OtherTools::Remove && tool.path.is_some();
+    if !exchange.tools.iter().all(|tool| may_use(role, &tool.name) || removable(tool)) {
         return Some(Denial::new(Reason::RbacTool).with_param("tools"));
     }
     if exchange.choices > role.max_choices {
@@ -174,6 +192,10 @@ fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
         }
         _ => None,
     }
+}
+
+fn may_use(role: &RolePolicy, tool: &str) -> bool {
+    role.tools.iter().any(|glob| glob.matches(tool))
 }
 
 /// How far a request got with a role.

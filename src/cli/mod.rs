@@ -9,6 +9,7 @@ mod eval;
 mod eval_data;
 mod explain;
 mod output;
+mod pins;
 mod rules;
 pub mod schema;
 mod source;
@@ -37,6 +38,8 @@ enum Command {
     Eval(eval::Arguments),
     /// Say what would happen to a text or a request, and why
     Explain(explain::Arguments),
+    /// Print the hashes of what an MCP server defines, for `routes[].mcp.definitions`
+    Pins(pins::Arguments),
     /// List, test and bundle detection rules
     Rules(rules::Arguments),
     /// Print the JSON Schema of the policy document
@@ -55,6 +58,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Pins(arguments) => pins::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),

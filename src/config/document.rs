@@ -44,6 +44,10 @@ macro_rules! choice {
     };
 }
 
+mod traffic;
+
+pub use traffic::*;
+
 section! {
     /// One Bartizan policy: the same document for Istio (`pluginConfig`), Envoy (`StringValue`),
     /// Helm (`.Values.policy`) and the command line.
@@ -238,6 +242,18 @@ section! {
     Tools {
         /// Tool names or globs. Required; an empty list allows none.
         allow: Option<Vec<String>>,
+        /// What happens to other tools that a request offers to the model. Default deny.
+        others: Option<OtherTools>,
+    }
+}
+
+choice! {
+    /// What happens to tools that a role may not use.
+    OtherTools {
+        /// The request is refused.
+        Deny = "deny",
+        /// They are taken out of the request. What a request calls by itself is still refused.
+        Remove = "remove",
     }
 }
 
@@ -264,6 +280,8 @@ choice! {
         ModelCard = "modelCard",
         /// OpenAI's batches.
         Batch = "batch",
+        /// OpenAI's files. What is uploaded is not read: `unscanned` decides, and only a role of every model may do it.
+        Files = "files",
         /// OpenAI's images, made from a prompt.
         Images = "images",
         /// OpenAI's speech, made from a text.
@@ -381,6 +399,8 @@ section! {
         pii: Option<Pii>,
         /// Credentials.
         secrets: Option<Secrets>,
+        /// How the model is told which text comes from tools and documents. Default: it is not.
+        spotlight: Option<Spotlight>,
         /// What the model answers.
         output: Option<Output>,
         /// Findings that are known and accepted.
@@ -500,6 +520,8 @@ section! {
         exfiltration: Option<OutputAction>,
         /// HTML and addresses that run code. Default flag.
         script: Option<OutputAction>,
+        /// Calls of tools that the role may not use. Default remove.
+        tool_calls: Option<OutputAction>,
         /// A token at the end of the system prompt, where the request has one, tells that the prompt has leaked. Absent:
         /// there is none.
         canary: Option<OutputAction>,
@@ -507,6 +529,16 @@ section! {
         canary_epoch: Option<Span>,
         /// Host names or globs (`*` matches any text) that answers may point to.
         allow_hosts: Option<Vec<String>>,
+    }
+}
+
+choice! {
+    /// How text of tools and documents is marked for the model.
+    Spotlight {
+        /// It stands between two lines that the text can't know.
+        Delimit = "delimit",
+        /// The same, and a sign takes the place of every space in it.
+        Datamark = "datamark",
     }
 }
 
@@ -615,123 +647,6 @@ choice! {
         High = "high",
         /// 95 points.
         Critical = "critical",
-    }
-}
-
-section! {
-    /// A guarded path.
-    Route {
-        /// Which requests. Required.
-        #[serde(rename = "match")]
-        matches: Option<RouteMatch>,
-        /// How the bodies read. Required.
-        protocol: Option<Protocol>,
-        /// The operation, where the path does not tell it: `/chat/completions` is chat, `/models` is models. Without it, a
-        /// `pathPrefix` takes every path of the protocol that is known below it, each with its own operation.
-        operation: Option<Operation>,
-    }
-}
-
-section! {
-    /// Which requests a route takes. Exactly one of the keys.
-    RouteMatch {
-        /// The whole path, without the query.
-        path: Option<String>,
-        /// The beginning of the path; ends at a `/`.
-        path_prefix: Option<String>,
-    }
-}
-
-/// A wire format.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "cli", derive(JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub enum Protocol {
-    /// OpenAI's HTTP API. Its paths begin where `chat/completions` does: `pathPrefix: /v1/`.
-    Openai,
-    /// Anthropic's HTTP API. Its paths begin where `messages` does: `pathPrefix: /v1/`.
-    Anthropic,
-    /// Ollama's own HTTP API. Its paths begin where `chat` does: `pathPrefix: /api/`.
-    Ollama,
-    /// Hugging Face's text-generation-inference: `generate` and `generate_stream`. Its OpenAI-compatible paths are `openai`.
-    Tgi,
-    /// The Model Context Protocol over Streamable HTTP. `tools.allow` names tools, prompts (`prompt:NAME`) and resources
-    /// (`resource:URI`); the model is `default`.
-    Mcp,
-    /// Any JSON body, by JSON Pointers.
-    Generic(Generic),
-}
-
-section! {
-    /// A JSON body described by JSON Pointers. `*` as a part stands for every element of an array.
-    Generic {
-        /// Where the caller's text stands. Required, not empty.
-        prompt: Option<Vec<String>>,
-        /// Where retrieved documents stand.
-        documents: Option<Vec<String>>,
-        /// Where the model's name stands; absent: the model is named `default`.
-        model: Option<String>,
-        /// Where the reply's text stands.
-        output: Option<Vec<String>>,
-    }
-}
-
-choice! {
-    /// A request that no route matches.
-    Unmatched {
-        /// Refused with 404.
-        Deny = "deny",
-        /// Passed to the upstream without any check. Client-sent `x-bartizan-*` headers are still removed.
-        Pass = "pass",
-    }
-}
-
-choice! {
-    /// Content that can't be scanned.
-    UnscannedAction {
-        /// The request is refused.
-        Deny = "deny",
-        /// It is recorded and passes.
-        Flag = "flag",
-    }
-}
-
-section! {
-    /// Content that can't be scanned, by kind.
-    Unscanned {
-        /// Every kind that is not named. Default deny.
-        default: Option<UnscannedAction>,
-        /// Image parts.
-        image: Option<UnscannedAction>,
-        /// Audio parts.
-        audio: Option<UnscannedAction>,
-        /// Attached files.
-        file: Option<UnscannedAction>,
-        /// What the provider keeps: stored conversations, responses and prompts.
-        state: Option<UnscannedAction>,
-        /// Text over `limits.maxScanBytes` or `limits.maxDecodedBytes`.
-        budget: Option<UnscannedAction>,
-    }
-}
-
-section! {
-    /// Bounds on what one request may cost.
-    Limits {
-        /// Request body, bytes. Default 4194304, at most 16777216.
-        max_body_bytes: Option<u64>,
-        /// JSON nesting. Default 64, at most 100.
-        max_json_depth: Option<u64>,
-        /// Decoded text (base64 and the like) of one request, bytes. Default 1048576.
-        max_decoded_bytes: Option<u64>,
-        /// Scanned text of one request, bytes. Default 4194304.
-        max_scan_bytes: Option<u64>,
-        /// A whole reply, or one event of a stream, bytes. Default 4194304, at most 16777216.
-        max_response_bytes: Option<u64>,
-        /// Bodies held by one worker at a time, bytes. Default 67108864.
-        max_buffered_bytes_per_worker: Option<u64>,
-        /// The cap on output tokens of a request that has none, neither its own nor its role's, under a quota that counts
-        /// output. Default 4096.
-        default_output_tokens: Option<u64>,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::document::{
-    Action, DataAction, Exception, Guard, Injection, Mode, Output, OutputAction, Pii, PiiType, Thresholds, Zone,
+    Action, DataAction, Exception, Guard, Injection, Mode, Output, OutputAction, Pii, PiiType, Spotlight, Thresholds,
+    Zone,
 };
 use super::errors::{Errors, KeyPath, shortened};
 use super::route::{RouteIndex, RoutePolicy};
@@ -27,6 +28,8 @@ pub struct GuardPolicy {
     pub pii: PiiPolicy,
     /// Credentials.
     pub secrets: DataAction,
+    /// How text of tools and documents is marked for the model.
+    pub spotlight: Option<Spotlight>,
     /// What the model answers.
     pub output: OutputPolicy,
     /// Findings that are known and accepted.
@@ -94,6 +97,8 @@ pub struct OutputPolicy {
     pub exfiltration: OutputAction,
     /// HTML and addresses that run code.
     pub script: OutputAction,
+    /// Calls of tools that the role may not use.
+    pub tool_calls: OutputAction,
     /// The token at the end of the system prompt; `None`: there is none.
     pub canary: Option<CanaryPolicy>,
     /// Hosts that answers may point to.
@@ -175,6 +180,7 @@ fn compile_guard(
         injection: injection(guard.injection.as_ref(), &at.key("injection"), errors),
         pii: pii(guard.pii.as_ref(), &at.key("pii"), errors),
         secrets: guard.secrets.as_ref().and_then(|secrets| secrets.action).unwrap_or(DataAction::Block),
+        spotlight: guard.spotlight,
         output: output(guard.output.as_ref(), &at.key("output"), errors),
         exceptions: exceptions
             .iter()
@@ -203,6 +209,7 @@ fn output(output: Option<&Output>, at: &KeyPath, errors: &mut Errors) -> OutputP
         pii: written.pii.unwrap_or(DataAction::Flag),
         exfiltration: written.exfiltration.unwrap_or(OutputAction::Flag),
         script: written.script.unwrap_or(OutputAction::Flag),
+        tool_calls: written.tool_calls.unwrap_or(OutputAction::Remove),
         canary: canary(written, at, errors),
         allow_hosts: written.allow_hosts.iter().flatten().map(|host| Glob::new(&host.to_lowercase())).collect(),
     }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::document::{self, Counts, Mode, OverCap, Per, Role, SubjectForm, UnscannedAction, UpstreamHeader, Zone};
+use super::document::{
+    self, Counts, Mode, OtherTools, OverCap, Per, Role, SubjectForm, UnscannedAction, UpstreamHeader, Zone,
+};
 use super::document::{Operation, Pack, ResponseHeaders, Unmatched};
 use super::errors::{ConfigError, Errors, KeyPath, shortened};
 use super::guard::{self, GuardPolicy};
@@ -67,6 +69,8 @@ pub struct RolePolicy {
     pub models: Vec<Glob>,
     /// Tools that may be offered to the model.
     pub tools: Vec<Glob>,
+    /// What happens to other tools that a request offers.
+    pub other_tools: OtherTools,
     /// Zones that this role may author.
     pub may_write: Vec<Zone>,
     /// Cap on the output tokens of one request.
@@ -113,6 +117,8 @@ pub struct UnscannedPolicy {
     pub file: UnscannedAction,
     /// What the provider keeps from earlier requests.
     pub state: UnscannedAction,
+    /// What a provider alone can read.
+    pub opaque: UnscannedAction,
     /// Text over the scanner's bounds.
     pub budget: UnscannedAction,
 }
@@ -125,6 +131,7 @@ impl UnscannedPolicy {
             UnscannedKind::Audio => self.audio,
             UnscannedKind::File => self.file,
             UnscannedKind::State => self.state,
+            UnscannedKind::Opaque => self.opaque,
             UnscannedKind::Budget => self.budget,
             UnscannedKind::Other => self.default,
         }
@@ -442,6 +449,7 @@ fn role_policy(name: &str, role: &Role, at: &KeyPath, errors: &mut Errors) -> Op
         workloads,
         models: models?,
         tools: tools.unwrap_or_default(),
+        other_tools: role.tools.as_ref().and_then(|tools| tools.others).unwrap_or(OtherTools::Deny),
         may_write: role.may_write.clone().unwrap_or_default(),
         max_output_tokens,
         over_output_tokens: role.over_output_tokens.unwrap_or(OverCap::Clamp),
@@ -522,6 +530,7 @@ fn unscanned(document: &document::Document) -> UnscannedPolicy {
         audio: written.audio.unwrap_or(default),
         file: written.file.unwrap_or(default),
         state: written.state.unwrap_or(default),
+        opaque: written.opaque.unwrap_or(UnscannedAction::Flag),
         budget: written.budget.unwrap_or(default),
     }
 }

@@ -1,6 +1,8 @@
 //! Routes: which paths are guarded, how their bodies read and which operation they are.
 
-use super::document::{self, Generic, Operation, Route};
+use std::collections::BTreeMap;
+
+use super::document::{self, Generic, Operation, OutputAction, Route};
 use super::errors::{Errors, KeyPath, shortened};
 use crate::protocol::{GenericSpec, Pointer, Protocol};
 
@@ -21,6 +23,30 @@ pub struct RoutePolicy {
     pub protocol: Protocol,
     /// What the caller needs the permission for.
     pub operation: Operation,
+    /// What belongs to one MCP server.
+    pub mcp: Option<McpPolicy>,
+}
+
+/// One server of the Model Context Protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct McpPolicy {
+    /// The SHA-256 of each approved definition, by name; `None`: they are not compared.
+    pub definitions: Option<BTreeMap<String, String>>,
+    /// What happens to any other definition.
+    pub drift: OutputAction,
+    /// The server's address, with the path and the address of its metadata.
+    pub resource: Option<Resource>,
+}
+
+/// An OAuth protected resource (RFC 9728).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Its identifier.
+    pub url: String,
+    /// The path of its metadata.
+    pub metadata_path: String,
+    /// The address of its metadata.
+    pub metadata_url: String,
 }
 
 /// Which paths a route takes. Paths are compared as they are: a path that is not normalised matches nothing.
@@ -79,7 +105,10 @@ pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<Rou
             }
         }
         match (matches, protocol, operation) {
-            (Some((matches, _)), Some(protocol), Some(operation)) => written.push((matches, protocol, operation)),
+            (Some((matches, _)), Some(protocol), Some(operation)) => {
+                let mcp = mcp(route, &protocol, &at, errors);
+                written.push((matches, protocol, operation, mcp));
+            }
             _ => complete = false,
         }
     }
@@ -87,7 +116,7 @@ pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<Rou
 }
 
 /// One route of the document.
-type Written = (PathMatch, Protocol, Operations);
+type Written = (PathMatch, Protocol, Operations, Option<McpPolicy>);
 
 /// The operations of one route of the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,16 +131,16 @@ enum Operations {
 /// of those the first.
 fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
     let mut compiled: Vec<RoutePolicy> = Vec::new();
-    let one = |compiled: &mut Vec<RoutePolicy>, matches: PathMatch, written: &str, protocol, operation| {
+    let one = |compiled: &mut Vec<RoutePolicy>, matches: PathMatch, written: &str, protocol, operation, mcp| {
         let index = RouteIndex(u16::try_from(compiled.len()).unwrap_or(u16::MAX));
-        compiled.push(RoutePolicy { index, matches, written: written.to_owned(), protocol, operation });
+        compiled.push(RoutePolicy { index, matches, written: written.to_owned(), protocol, operation, mcp });
     };
-    for (matches, protocol, operations) in &written {
+    for (matches, protocol, operations, mcp) in &written {
         if let Operations::One(operation) = operations {
-            one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation);
+            one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation, mcp.clone());
         }
     }
-    for (matches, protocol, operations) in &written {
+    for (matches, protocol, operations, _) in &written {
         if *operations != Operations::OfPath {
             continue;
         }
@@ -119,7 +148,7 @@ fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
             let path = format!("{}{path}", matches.as_str());
             let below = if path.ends_with('/') { PathMatch::Prefix(path) } else { PathMatch::Exact(path) };
             if !compiled.iter().any(|route| route.matches == below) {
-                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation);
+                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, None);
             }
         }
     }
@@ -181,6 +210,45 @@ fn protocol(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<Protocol
             Some(Protocol::Generic(compile_generic(generic, &at, errors)))
         }
     }
+}
+
+fn mcp(route: &Route, protocol: &Protocol, at: &KeyPath, errors: &mut Errors) -> Option<McpPolicy> {
+    let (written, at) = (route.mcp.as_ref()?, at.key("mcp"));
+    if *protocol != Protocol::Mcp {
+        errors.push(&at, format!("has no effect with protocol {}", protocol.name()));
+    }
+    for (name, pin) in written.definitions.iter().flatten() {
+        if pin.len() != 64 || !pin.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            errors.push(&at.key("definitions").key(name), "expected a SHA-256: 64 of 0-9 and a-f");
+        }
+    }
+    if written.definitions.is_none() && written.drift.is_some() {
+        errors.push(&at.key("definitions"), "missing, but drift has no effect without it");
+    }
+    let resource = written.resource.as_ref().and_then(|url| {
+        let resource = resource(url);
+        if resource.is_none() {
+            let message =
+                format!("expected an address such as https://tools.example.com/mcp, found {:?}", shortened(url));
+            errors.push(&at.key("resource"), message);
+        }
+        resource
+    });
+    let drift = written.drift.unwrap_or(OutputAction::Remove);
+    Some(McpPolicy { definitions: written.definitions.clone(), drift, resource })
+}
+
+/// RFC 9728 section 3.1: the well-known part stands between host and path.
+fn resource(url: &str) -> Option<Resource> {
+    let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "https" | "http"))?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/[]".contains(&b);
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if host.is_empty() || url.len() > 512 || !rest.bytes().all(plain) {
+        return None;
+    }
+    let metadata_path = format!("/.well-known/oauth-protected-resource{}", path.trim_end_matches('/'));
+    let metadata_url = format!("{scheme}://{host}{metadata_path}");
+    Some(Resource { url: url.to_owned(), metadata_path, metadata_url })
 }
 
 fn compile_generic(generic: &Generic, at: &KeyPath, errors: &mut Errors) -> GenericSpec {

@@ -3,7 +3,7 @@
 //! An adapter takes the fields it knows by name; [`Reader::finish`] makes segments of all the others,
 //! so that a new field of an API is scanned before it is understood.
 
-use super::{Exchange, Json, OutputCap, Path, Position, Segment, UnscannedKind, keys};
+use super::{Exchange, Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind, keys};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
 
@@ -154,8 +154,13 @@ impl<'b, 'j> Reader<'b, 'j> {
     }
 
     /// A tool that the model may call.
-    pub(super) fn tool(&mut self, name: &str) {
-        self.out.tools.push(name.to_owned());
+    pub(super) fn tool(&mut self, name: &str, path: &Path) {
+        self.out.tools.push(Offered { name: name.to_owned(), path: Some(path.clone()) });
+    }
+
+    /// A tool that the request itself calls.
+    pub(super) fn calls(&mut self, name: &str) {
+        self.out.tools.push(Offered { name: name.to_owned(), path: None });
     }
 
     /// What can't be scanned.

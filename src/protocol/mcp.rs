@@ -243,16 +243,16 @@ fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_
     let shape = reader.shape();
     let text = |key: &str| params.field(key).ok().flatten().and_then(|(_, value)| value.as_str()).ok_or(shape.clone());
     match method {
-        "tools/call" => reader.tool(text("name")?),
-        "prompts/get" => reader.tool(&format!("prompt:{}", text("name")?)),
+        "tools/call" => reader.calls(text("name")?),
+        "prompts/get" => reader.calls(&format!("prompt:{}", text("name")?)),
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
-            reader.tool(&format!("resource:{}", text("uri")?));
+            reader.calls(&format!("resource:{}", text("uri")?));
         }
         "completion/complete" => {
             let about = params.get("ref").ok_or(shape.clone())?;
             match (about.get("name").and_then(Json::as_str), about.get("uri").and_then(Json::as_str)) {
-                (Some(name), None) => reader.tool(&format!("prompt:{name}")),
-                (None, Some(uri)) => reader.tool(&format!("resource:{uri}")),
+                (Some(name), None) => reader.calls(&format!("prompt:{name}")),
+                (None, Some(uri)) => reader.calls(&format!("resource:{uri}")),
                 _ => return Err(shape),
             }
         }
@@ -354,18 +354,18 @@ pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
     }
 }
 
-/// The name of each tool in a list and the SHA-256 of its whole definition, keys in order: a definition
-/// that changes after it was approved has another.
+/// The names of what a list defines and the SHA-256 of each whole definition, keys in order: a definition that
+/// changes after it was approved has another.
 pub fn definitions(reply: &Json<'_>) -> Vec<(String, String)> {
-    let Some(Json::Array(tools)) = reply.get("result").and_then(|result| result.get("tools")) else {
-        return Vec::new();
-    };
-    let pin = |tool: &Json<'_>| {
-        let name = tool.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
-        let digest = Sha256::digest(sorted(tool).to_bytes());
-        (name, digest.iter().map(|byte| format!("{byte:02x}")).collect())
-    };
-    tools.iter().map(pin).collect()
+    let mut walk = Walk::new(false);
+    read_reply(&mut walk, reply);
+    let calls = walk.parts.calls.into_iter();
+    calls.filter_map(|call| Some((call.name, pin(reply.at(&call.path)?)))).collect()
+}
+
+/// The SHA-256 of one definition.
+pub fn pin(definition: &Json<'_>) -> String {
+    Sha256::digest(sorted(definition).to_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn sorted<'a>(value: &Json<'a>) -> Json<'a> {
@@ -424,7 +424,9 @@ mod tests {
     fn messages_name_what_they_use() {
         let read = |text: &str| {
             let json = Json::parse(text.as_bytes(), 16).unwrap();
-            super::read(&json).map(|exchange| exchange.tools.join(" ")).map_err(|denial| denial.reason)
+            super::read(&json)
+                .map(|exchange| exchange.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(" "))
+                .map_err(|denial| denial.reason)
         };
         let of = |method: &str, params: &str| {
             read(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#))

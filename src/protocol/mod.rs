@@ -16,11 +16,13 @@ mod openai;
 pub mod reply;
 mod system;
 mod tgi;
+mod tools;
 
 use std::borrow::Cow;
 
 pub use generic::{GenericSpec, Pointer};
 pub use json::{Json, Path};
+pub use tools::remove_tools;
 
 use crate::config::document::{Operation, Zone};
 use crate::reason::{Denial, Reason};
@@ -76,6 +78,8 @@ pub enum UnscannedKind {
     File,
     /// What the provider keeps from earlier requests: a stored conversation, response or prompt.
     State,
+    /// What a provider made and it alone can read: signatures, encrypted thoughts.
+    Opaque,
     /// Text that the scan budget did not reach.
     Budget,
     /// A part of a kind this version does not know.
@@ -90,6 +94,7 @@ impl UnscannedKind {
             UnscannedKind::Audio => "audio",
             UnscannedKind::File => "file",
             UnscannedKind::State => "state",
+            UnscannedKind::Opaque => "opaque",
             UnscannedKind::Budget => "budget",
             UnscannedKind::Other => "other",
         }
@@ -105,6 +110,15 @@ pub struct OutputCap {
     pub tokens: u64,
 }
 
+/// A tool that a request names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// Its name.
+    pub name: String,
+    /// What must go for the tool to go; `None`: the request itself is its call.
+    pub path: Option<Path>,
+}
+
 /// A request's body, taken apart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Exchange {
@@ -114,8 +128,8 @@ pub struct Exchange {
     pub stream: bool,
     /// Every text, in the order of the conversation.
     pub segments: Vec<Segment>,
-    /// The names of the tools that the model may call in this request, in the order they stand.
-    pub tools: Vec<String>,
+    /// The tools that the model may call in this request, or that the request calls, in the order they stand.
+    pub tools: Vec<Offered>,
     /// The client's own cap on output tokens.
     pub output_cap: Option<OutputCap>,
     /// The keys on the way to the place where a cap is injected when there is none; empty: there is no cap.
@@ -163,8 +177,13 @@ impl Protocol {
                 ("embeddings", Operation::Embeddings),
                 ("moderations", Operation::Moderations),
                 ("batches", Operation::Batch),
+                ("files", Operation::Files),
                 ("images/generations", Operation::Images),
+                ("images/edits", Operation::Images),
+                ("images/variations", Operation::Images),
                 ("audio/speech", Operation::Audio),
+                ("audio/transcriptions", Operation::Audio),
+                ("audio/translations", Operation::Audio),
             ],
             Protocol::Anthropic => &[
                 ("messages", Operation::Chat),
@@ -209,6 +228,21 @@ impl Protocol {
             Operation::Mcp => method == "POST",
             _ => true,
         }
+    }
+
+    /// True when a request of this operation may be a form of files (`multipart/form-data`), which is not read.
+    pub fn takes_forms(&self, operation: Operation) -> bool {
+        *self == Protocol::Openai && matches!(operation, Operation::Files | Operation::Images | Operation::Audio)
+    }
+
+    /// A form of files: nothing in it is read, so that its model has no name and all of it is unscanned.
+    pub fn read_form(&self, operation: Operation) -> Exchange {
+        let kind = match operation {
+            Operation::Images => UnscannedKind::Image,
+            Operation::Audio => UnscannedKind::Audio,
+            _ => UnscannedKind::File,
+        };
+        Exchange { unscanned: vec![(kind, Path::default())], choices: 1, ..Exchange::default() }
     }
 
     /// What the headers say of the body, where the protocol has such headers.
@@ -309,6 +343,7 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         Reason::BodyShape => "The request body does not have the form this API takes.",
         Reason::McpHeader => "A header of the request does not say what its body says.",
         Reason::McpRevision => "This revision of the Model Context Protocol is not known here.",
+        Reason::McpDefinition => "The server offers something that was not approved.",
         Reason::McpSession => "This session is not known here. Start a new one.",
         Reason::BodyContentType => "This API takes application/json in UTF-8.",
         Reason::BodyEncoding => "This API takes no compressed request bodies.",

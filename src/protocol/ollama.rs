@@ -60,7 +60,7 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     for (position, tool) in reader.items(value)?.iter().enumerate() {
         let function = reader.inner(tool, "function")?.ok_or(reader.shape())?;
         let name = reader.inner_text(function, "name")?;
-        reader.tool(name);
+        reader.tool(name, &path.child(position));
         reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
     }
     Ok(())

@@ -237,7 +237,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    fn new(stream: bool) -> Walk {
+    pub(super) fn new(stream: bool) -> Walk {
         Walk { stream, parts: ReplyParts::default() }
     }
 

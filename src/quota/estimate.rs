@@ -85,7 +85,8 @@ pub const fn unread(kind: UnscannedKind) -> u64 {
     match kind {
         // A large picture in full detail.
         UnscannedKind::Image => 1600,
-        UnscannedKind::Budget => 0,
+        // A signature stands for text that is counted.
+        UnscannedKind::Budget | UnscannedKind::Opaque => 0,
         UnscannedKind::Audio | UnscannedKind::File | UnscannedKind::State | UnscannedKind::Other => 4096,
     }
 }

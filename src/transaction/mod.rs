@@ -13,12 +13,14 @@
 
 mod edit;
 mod headers;
+mod mcp;
 mod meter;
 mod path;
 mod plant;
 mod reply;
 mod request;
 mod response;
+mod spotlight;
 mod vm;
 
 use std::sync::Arc;
@@ -30,7 +32,7 @@ pub use vm::Vm;
 use crate::audit::{Record, metrics};
 use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
-use crate::protocol::mcp::Claims;
+use crate::protocol::mcp::{Claims, Session};
 use crate::protocol::reply::Spent;
 use crate::quota::{Admitted, Counted, Reservation};
 use crate::reason::{Denial, Reason};
@@ -119,6 +121,8 @@ pub struct Transaction {
     record: Record,
     /// The request's own id, where the protocol's answers repeat it.
     rpc_id: Option<String>,
+    /// The caller's session with an MCP server.
+    session: Option<Session>,
     /// What was seen of a reply that is read as a stream.
     noted: reply::Noted,
     /// What is held for it until it ends.
@@ -162,6 +166,8 @@ struct Pending {
     /// What the headers say of the body.
     claims: Option<Claims>,
     content_length: Option<usize>,
+    /// The body is a form of files, which is not read.
+    is_form: bool,
     /// Header changes that wait for the release (strong mode), or nothing (weak mode).
     edit: Edit,
 }
@@ -187,6 +193,7 @@ impl Transaction {
             state: State::Start,
             record,
             rpc_id: None,
+            session: None,
             noted: reply::Noted::default(),
             reserved: None,
             meter: meter::Meter::default(),

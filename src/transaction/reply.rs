@@ -4,6 +4,7 @@
 //! [`crate::redact::TextStream`]): it goes on byte for byte as it came, or with what was found in it
 //! changed. A refusal in the middle ends the stream in the protocol's own words.
 
+mod calls;
 mod detect;
 mod stream;
 
@@ -60,6 +61,11 @@ impl Noted {
     /// Changes so far.
     pub(super) fn masked(&self) -> u64 {
         self.masked
+    }
+
+    /// Lists a finding.
+    pub(super) fn found(&mut self, finding: FindingEntry) {
+        self.findings.push(finding);
     }
 
     /// What is known of the reply's cost and not yet written.
@@ -148,10 +154,11 @@ impl ReplyGuard {
         noted.complete = true;
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, false) });
         self.unscanned(&parts, noted)?;
+        let denied = self.denied(&json, &parts, noted)?;
         let mut changed = self.fixed_texts(&mut json, &parts, &|_| true, now, noted)?;
-        if parts.calls.iter().any(|call| !self.may_call(call)) {
-            let denied = |call: &ToolCall| !self.may_call(call);
-            route.protocol.remove_calls(route.operation, &mut json, &parts.calls, &denied, NOTICE);
+        if !denied.is_empty() {
+            let is_denied = |call: &ToolCall| denied.contains(call);
+            route.protocol.remove_calls(route.operation, &mut json, &parts.calls, &is_denied, NOTICE);
             noted.masked += 1;
             changed = true;
         }

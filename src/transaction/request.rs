@@ -5,6 +5,7 @@ use super::path::forgiving;
 use super::plant::plant;
 use super::reply::ReplyGuard;
 use super::response::Reading;
+use super::spotlight::{spotlight, word};
 use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm};
 use crate::audit::{self, FindingEntry, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
@@ -14,7 +15,7 @@ use crate::config::document::{
 };
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::{Host, Timestamp};
-use crate::protocol::{Exchange, Json, Protocol, Refusal, UnscannedKind};
+use crate::protocol::{Exchange, Json, Protocol, Refusal, UnscannedKind, remove_tools};
 use crate::quota::{self, Admitted, Charged, Counted, Estimate, Reservation, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
@@ -41,6 +42,9 @@ impl Transaction {
 
         let path = headers.text(":path").unwrap_or_default();
         let path = path.split(['?', '#']).next().unwrap_or_default();
+        if let Some(answer) = self.resource_metadata(method, path) {
+            return Ok(answer);
+        }
         let Some(route) = policy.route(path) else {
             let disguised = method == "CONNECT" || policy.route(&forgiving(path)).is_some();
             if disguised || policy.unmatched == Unmatched::Deny {
@@ -71,6 +75,8 @@ impl Transaction {
             return Err(Reason::RouteMethod.into());
         }
         let claims = route.protocol.claims(headers.iter())?;
+        let identity = entitled.principal().identity();
+        self.open_session(&route.protocol, headers, vm.hash_key(), &identity, &mut edit)?;
         let content_length = content_length(headers)?;
         if content_length.is_some_and(|length| length > policy.limits.max_body_bytes) {
             return Err(Reason::BodyTooLarge.into());
@@ -85,27 +91,44 @@ impl Transaction {
             if end {
                 return Err(Reason::BodyMalformed.into());
             }
-            content_type(headers)?;
-            edit.remove.extend(present(headers, "content-length"));
-            // With trailers the end of a reply could no longer be changed.
-            edit.remove.extend(present(headers, "te"));
-            if headers.has("accept-encoding") {
-                edit.set.push(("accept-encoding", "identity".to_owned()));
+            let is_form = route.protocol.takes_forms(route.operation) && is_form(headers);
+            if !is_form {
+                content_type(headers)?;
             }
+            edit.remove.extend(present(headers, "content-length"));
+            readable(headers, &mut edit);
             // In weak mode the header map is gone once the body comes.
             let early = if policy.hold_headers { None } else { Some(std::mem::take(&mut edit)) };
-            self.state = State::Body(Box::new(Pending { counted, route: route.index, claims, content_length, edit }));
+            self.state =
+                State::Body(Box::new(Pending { counted, route: route.index, claims, content_length, is_form, edit }));
             return Ok(early.map_or(Step::NeedMore, Step::Release));
         }
         if !end || content_length.is_some_and(|length| length > 0) {
             return Err(Reason::BodyShape.into());
+        }
+        // A server's own stream comes as the answer to a request without a body.
+        let streams = route.protocol == Protocol::Mcp && method == "GET";
+        if streams {
+            readable(headers, &mut edit);
         }
         let charged = quota::count_rest(&policy, authz::authorize_bodyless(counted), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         let inspected = Inspected::nothing_to_read(charged);
         let (admitted, reserved) = quota::admit(&policy, inspected, None, Tokens::default(), vm.shared_key(), host)?;
         self.reserve(&admitted, reserved);
-        self.admitted(admitted);
+        let reply = match streams {
+            true => {
+                let authorized = admitted.inspected().charged().authorized();
+                let key = vm.mask_key();
+                let tenant = authorized.counted().entitled().principal().tenancy();
+                let vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
+                let roles = authorized.roles();
+                let guard = ReplyGuard::new(&policy, route.index, roles, Masker::new(key), vault, false, None);
+                Reading::Guarded(Box::new(guard))
+            }
+            false => Reading::Open,
+        };
+        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply };
         self.record.verdict = Verdict::Allow;
         self.record.coverage = Some("full");
         self.late_headers(&policy, &mut edit);
@@ -138,7 +161,7 @@ impl Transaction {
 
     pub(super) fn request_body(&mut self, body: Vec<u8>, vm: &mut Vm, host: &mut dyn Host) -> Result<Edit, Refused> {
         let State::Body(pending) = std::mem::take(&mut self.state) else { return Err(Reason::Internal.into()) };
-        let Pending { counted, route, claims, content_length, edit } = *pending;
+        let Pending { counted, route, claims, content_length, is_form, edit } = *pending;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm)?;
         self.record.body_bytes = Some(body.len() as u64);
@@ -148,15 +171,24 @@ impl Transaction {
         }
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
 
-        let mut json = Json::parse(&body, policy.limits.max_json_depth)?;
+        let mut json = match is_form {
+            true => Json::Null,
+            false => Json::parse(&body, policy.limits.max_json_depth)?,
+        };
         self.rpc_id = route.protocol.request_id(&json);
         if let Some(claims) = claims {
             claims.check(&json)?;
         }
-        let exchange = route.protocol.read(route.operation, &json)?;
+        let mut exchange = match is_form {
+            true => route.protocol.read_form(route.operation),
+            false => route.protocol.read(route.operation, &json)?,
+        };
         self.note_model(&policy, &exchange.model, vm);
         let authorized = authz::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);
+        if authorized.removes_tools() {
+            exchange = self.without_tools(&policy, route, &authorized, &mut json, &exchange)?;
+        }
         let charged = quota::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
 
@@ -182,12 +214,15 @@ impl Transaction {
         // The counts of a stream that tells them only when asked.
         let asked = asks_usage && exchange.stream && route.protocol.ask_usage(route.operation, &mut json);
         let planted = plant(&policy, route, authorized.roles(), &mut json, &tenant, vm.hash_key(), host.now());
-        let rewritten = asked || planted.is_some();
+        let lit = spotlight(&policy, route, authorized.roles(), &mut json, &exchange, || {
+            word(vm.hash_key(), &tenant, host.now())
+        });
+        let rewritten = asked || lit || planted.is_some() || self.record.tools_removed > 0;
         let guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         self.record.masked = applied.masked;
         self.record.max_tokens = applied.output_cap;
         self.record.verdict = match applied {
-            _ if applied.replaced > 0 => Verdict::Replace,
+            _ if applied.replaced > 0 || self.record.tools_removed > 0 => Verdict::Replace,
             _ if applied.masked > 0 => Verdict::Mask,
             _ => Verdict::Allow,
         };
@@ -202,8 +237,25 @@ impl Transaction {
         Ok(edit)
     }
 
-    fn admitted(&mut self, admitted: Admitted) {
-        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply: Reading::Open };
+    /// Takes out the tools that the role may not use, and reads what is left.
+    fn without_tools<'j>(
+        &mut self,
+        policy: &Policy,
+        route: &RoutePolicy,
+        authorized: &Authorized,
+        json: &mut Json<'j>,
+        exchange: &Exchange,
+    ) -> Result<Exchange, Refused> {
+        let others = exchange.tools.iter().filter(|tool| !authorized.may_use(policy, &tool.name));
+        let paths: Vec<_> = others.filter_map(|tool| tool.path.as_ref()).collect();
+        self.record.tools_removed = paths.len() as u64;
+        remove_tools(json, paths);
+        let exchange = route.protocol.read(route.operation, json)?;
+        if exchange.tools.iter().all(|tool| authorized.may_use(policy, &tool.name)) {
+            Ok(exchange)
+        } else {
+            Err(Denial::new(Reason::RbacTool).with_param("tools").into())
+        }
     }
 
     pub(super) fn refuse(&mut self, refused: impl Into<Refused>) -> Step {
@@ -215,10 +267,7 @@ impl Transaction {
             headers.push((REASON_HEADER, denial.reason.code().to_owned()));
         }
         if denial.status() == 401 {
-            // RFC 6750 section 3: a refusal of a bearer token names the scheme.
-            let challenge =
-                if denial.reason == Reason::JwtMissing { "Bearer" } else { "Bearer error=\"invalid_token\"" };
-            headers.push(("www-authenticate", challenge.to_owned()));
+            headers.push(("www-authenticate", self.challenge(denial.reason)));
         }
         headers.push(("content-type", refusal.content_type.to_owned()));
         Step::Deny(Reply { status: refusal.status, headers, body: refusal.body, reason: denial.reason.code() })
@@ -495,6 +544,14 @@ fn present(headers: Headers<'_>, name: &str) -> Option<Vec<u8>> {
     headers.has(name).then(|| name.as_bytes().to_vec())
 }
 
+/// Asks for a reply that can be read, and changed at its end: with trailers that could not be.
+fn readable(headers: Headers<'_>, edit: &mut Edit) {
+    edit.remove.extend(present(headers, "te"));
+    if headers.has("accept-encoding") {
+        edit.set.push(("accept-encoding", "identity".to_owned()));
+    }
+}
+
 /// The announced length of the body.
 fn content_length(headers: Headers<'_>) -> Result<Option<usize>, Reason> {
     let Some(value) = headers.value("content-length") else { return Ok(None) };
@@ -519,6 +576,14 @@ fn content_type(headers: Headers<'_>) -> Result<(), Reason> {
         !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
     };
     if parts.all(utf8) { Ok(()) } else { Err(Reason::BodyContentType) }
+}
+
+/// A form of files: its content type alone says so.
+fn is_form(headers: Headers<'_>) -> bool {
+    let mut values = headers.all("content-type");
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(b"multipart/form-data")
 }
 
 fn known_method(method: &str) -> Option<&'static str> {

@@ -67,6 +67,7 @@ impl Transaction {
         };
         // A verdict that the upstream writes is not ours.
         let mut edit = Edit { remove: ours(headers), set: admitted.limit_headers(), body: None };
+        Self::seal_session(self.session.as_ref(), headers, &mut edit);
         let Reading::Guarded(guard) = std::mem::replace(reply, Reading::Open) else { return Step::Release(edit) };
         self.meter.spent.usage = guard.usage_of(headers);
         if end || headers.text("content-length") == Some("0") {

@@ -274,7 +274,9 @@ fn explain(
         policy_digest: policy.digest_short().to_owned(),
         rules_digest: policy.scanner.digest().get(..12).unwrap_or_default().to_owned(),
         model: request.map(|request| request.exchange.model.clone()),
-        tools: request.map(|request| request.exchange.tools.clone()).unwrap_or_default(),
+        tools: request
+            .map(|request| request.exchange.tools.iter().map(|tool| tool.name.clone()).collect())
+            .unwrap_or_default(),
         texts: (0..pieces.len()).filter_map(|index| judged.text(index)).collect(),
         unscanned: unscanned
             .iter()

@@ -37,21 +37,21 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
                 Some(_) => format!("mcp:{}", reader.inner_text(tool, "mcp_server_name")?),
                 None => reader.inner_text(tool, "name")?.to_owned(),
             };
-            reader.tool(&name);
+            reader.tool(&name, &path.child(position));
             reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
         }
     }
     if let Some((path, value)) = reader.take("tool_choice")? {
         if reader.inner(value, "name")?.is_some() {
             let name = reader.inner_text(value, "name")?;
-            reader.tool(name);
+            reader.tool(name, &path);
         }
         reader.free_text(&path, value, Spot::DEVELOPER);
     }
     if let Some((path, value)) = reader.take("mcp_servers")? {
-        for server in reader.items(value)? {
+        for (position, server) in reader.items(value)?.iter().enumerate() {
             let name = format!("mcp:{}", reader.inner_text(server, "name")?);
-            reader.tool(&name);
+            reader.tool(&name, &path.child(position));
         }
         reader.free_text(&path, value, Spot::DEVELOPER);
     }
@@ -141,8 +141,10 @@ fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, sp
                 content(reader, &place, value, spot)?;
             }
             // What only the provider can read: the model's own thoughts, come back as they were.
-            ("signature" | "encrypted_content" | "encrypted_index", Json::String(_)) => {}
-            ("data", Json::String(_)) if kind == "redacted_thinking" => {}
+            ("signature" | "encrypted_content" | "encrypted_index", Json::String(_)) => {
+                reader.unscanned(UnscannedKind::Opaque, &place);
+            }
+            ("data", Json::String(_)) if kind == "redacted_thinking" => reader.unscanned(UnscannedKind::Opaque, &place),
             _ => reader.free_text(&place, value, spot),
         }
         reader.key(&place, key, spot);

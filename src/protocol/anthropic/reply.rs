@@ -63,10 +63,17 @@ fn read_block(walk: &mut Walk, path: &Path, block: &Json<'_>, item: u32) {
                 walk.strings(&place, value, Channel { choice: 0, item, kind: TextKind::ToolArguments });
             }
             // What only the provider can read.
-            ("signature", _) => {}
-            ("data", "redacted_thinking") => walk.parts.unscanned.push((UnscannedKind::Other, place)),
+            ("signature" | "encrypted_content" | "encrypted_index", _) => opaque(walk, place, value),
+            ("data", "redacted_thinking") => opaque(walk, place, value),
             _ => walk.rest(&place, key, value),
         }
+    }
+}
+
+/// An empty one is the beginning of a block.
+fn opaque(walk: &mut Walk, path: Path, value: &Json<'_>) {
+    if value.as_str() != Some("") {
+        walk.parts.unscanned.push((UnscannedKind::Opaque, path));
     }
 }
 
@@ -82,7 +89,7 @@ fn read_delta(walk: &mut Walk, path: &Path, delta: &Json<'_>, item: u32) {
                 walk.parts.calls.push(ToolCall { name, choice: 0, item, path: path.clone(), named });
                 walk.text(&place, value, 0, item, TextKind::ToolArguments);
             }
-            "signature" => {}
+            "signature" => opaque(walk, place, value),
             _ => walk.rest(&place, key, value),
         }
     }

@@ -25,7 +25,7 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         for (position, definition) in reader.items(value)?.iter().enumerate() {
             let name =
                 if inner { tool_name(reader, definition)? } else { reader.inner_text(definition, "name")?.to_owned() };
-            reader.tool(&name);
+            reader.tool(&name, &path.child(position));
             reader.free_text(&path.child(position), definition, Spot::DEVELOPER);
         }
     }
@@ -35,13 +35,14 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             Json::String(_) => {}
             _ => {
                 let name = reader.inner_text(value, "name")?;
-                reader.tool(name);
+                reader.tool(name, &path);
             }
         }
         reader.free_text(&path, value, Spot::DEVELOPER);
     }
-    if reader.texts("web_search_options", Spot::DEVELOPER)? {
-        reader.tool("web_search");
+    if let Some((path, value)) = reader.take("web_search_options")? {
+        reader.free_text(&path, value, Spot::DEVELOPER);
+        reader.tool("web_search", &path);
     }
     Ok(())
 }
@@ -50,21 +51,32 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 pub(super) fn tool_choice(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let Some((path, value)) = reader.take("tool_choice")? else { return Ok(()) };
     if !matches!(value, Json::String(_)) {
-        let allowed = match reader.inner(value, "allowed_tools")? {
-            Some(allowed) => reader.inner(allowed, "tools")?,
-            None => reader.inner(value, "tools")?,
+        let (holder, at) = match reader.inner(value, "allowed_tools")? {
+            Some(allowed) => (allowed, entry(&path, value, "allowed_tools")),
+            None => (value, path.clone()),
         };
-        let chosen = match allowed {
-            Some(list) => reader.items(list)?,
-            None => std::slice::from_ref(value),
-        };
-        for tool in chosen {
-            let name = tool_name(reader, tool)?;
-            reader.tool(&name);
+        match reader.inner(holder, "tools")? {
+            Some(list) => {
+                let at = entry(&at, holder, "tools");
+                for (position, tool) in reader.items(list)?.iter().enumerate() {
+                    let name = tool_name(reader, tool)?;
+                    reader.tool(&name, &at.child(position));
+                }
+            }
+            None => {
+                let name = tool_name(reader, value)?;
+                reader.tool(&name, &path);
+            }
         }
     }
     reader.free_text(&path, value, Spot::DEVELOPER);
     Ok(())
+}
+
+/// The place of an entry of this object.
+fn entry(path: &Path, object: &Json<'_>, key: &str) -> Path {
+    let Json::Object(entries) = object else { return path.clone() };
+    entries.iter().position(|(name, _)| name == key).map_or_else(|| path.clone(), |at| path.child(at))
 }
 
 /// The name of a tool: a function's or custom tool's own, a server-side tool's type; the tools of a remote
@@ -252,7 +264,10 @@ mod tests {
             {"type":"custom","custom":{"name":"c"}},{"type":"web_search"}],
             "functions":[{"name":"old"}],"tool_choice":{"type":"function","function":{"name":"g"}},
             "function_call":{"name":"h"},"web_search_options":{}}"#;
-        assert_eq!(read(body).unwrap().tools, ["f", "c", "web_search", "old", "g", "h", "web_search"]);
+        assert_eq!(
+            read(body).unwrap().tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(),
+            ["f", "c", "web_search", "old", "g", "h", "web_search"]
+        );
     }
 
     #[test]

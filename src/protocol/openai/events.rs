@@ -53,7 +53,7 @@ fn read_item(walk: &mut Walk, path: &Path, item: &Json<'_>, number: u32) {
             ("arguments" | "input" | "code" | "action", _) => {
                 walk.strings(&place, value, whole(TextKind::ToolArguments));
             }
-            ("encrypted_content", Json::String(_)) => walk.parts.unscanned.push((UnscannedKind::Other, place)),
+            ("encrypted_content", Json::String(_)) => walk.parts.unscanned.push((UnscannedKind::Opaque, place)),
             ("result", Json::String(_)) if kind == "image_generation_call" => {
                 walk.parts.unscanned.push((UnscannedKind::Image, place));
             }

@@ -23,7 +23,7 @@ pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
     if let Some((path, value)) = reader.take("tools")? {
         for (position, tool) in reader.items(value)?.iter().enumerate() {
             let name = tool_name(&reader, tool)?;
-            reader.tool(&name);
+            reader.tool(&name, &path.child(position));
             reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
         }
     }
@@ -99,7 +99,7 @@ fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot
         match (key.as_ref(), value) {
             ("role" | "type", _) => {}
             // Thoughts that only the provider can read, and pictures that it made.
-            ("encrypted_content", Json::String(_)) => {}
+            ("encrypted_content", Json::String(_)) => reader.unscanned(UnscannedKind::Opaque, &place),
             ("result", Json::String(_)) if kind == "image_generation_call" => {}
             // What was found and what a server's tool returned stands in the call's own item.
             ("results" | "outputs" | "output", _) if spot.zone == Zone::Assistant => {

@@ -131,11 +131,9 @@ impl StreamGuard {
             return Ok(());
         }
         self.guard.unscanned(&parts, noted)?;
-        for call in parts.calls.iter().filter(|call| call.named) {
-            if !self.guard.may_call(call) {
-                self.stream.deny(call);
-                noted.masked += 1;
-            }
+        for call in self.guard.denied(&json, &parts, noted)? {
+            self.stream.deny(&call);
+            noted.masked += 1;
         }
         let mut changed = false;
         if let Some(left) = self.stream.prune(&mut json, &parts, NOTICE) {

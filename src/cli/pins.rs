@@ -1,0 +1,40 @@
+//! `bartizan pins`: the hashes of what an MCP server defines, to be approved.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+
+use super::output::{Outcome, print, print_json, read_text};
+use crate::protocol::Json;
+use crate::protocol::mcp::definitions;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The server's answers to tools/list, prompts/list and resources/list, as JSON; `-` is stdin
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let mut pins: BTreeMap<String, String> = BTreeMap::new();
+    for file in &arguments.files {
+        let text = read_text(file)?;
+        let json = Json::parse(text.as_bytes(), 100).ok().with_context(|| format!("{}: not JSON", file.display()))?;
+        let found = definitions(&json);
+        if found.is_empty() {
+            bail!("{}: no list of tools, prompts or resources", file.display());
+        }
+        pins.extend(found);
+    }
+    if arguments.json {
+        print_json(&pins)?;
+    } else {
+        let line = |(name, pin): (&String, &String)| format!("  {}: {pin}\n", serde_json::json!(name));
+        print(&format!("definitions:\n{}", pins.iter().map(line).collect::<String>()))?;
+    }
+    Ok(Outcome::Fine)
+}

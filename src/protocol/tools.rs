@@ -1,0 +1,24 @@
+//! Tools taken out of a request.
+
+use super::{Json, Path};
+
+/// Lists of tools, and what means nothing without any.
+const LISTS: [&str; 3] = ["tools", "functions", "mcp_servers"];
+const CHOICES: [&str; 3] = ["tool_choice", "function_call", "parallel_tool_calls"];
+
+/// Takes out what stands at these places, and what then no longer means anything: providers refuse an empty list,
+/// and a choice among no tools.
+pub fn remove_tools(body: &mut Json<'_>, mut paths: Vec<&Path>) {
+    paths.sort_unstable();
+    paths.dedup();
+    // From the last to the first: what stands before a place does not move.
+    paths.into_iter().rev().for_each(|path| body.remove(path));
+    let is_empty = |value: &Json<'_>| matches!(value, Json::Array(items) if items.is_empty());
+    let Json::Object(entries) = body else { return };
+    entries.retain(|(key, value)| !(LISTS.contains(&key.as_ref()) && is_empty(value)));
+    let left = entries.iter().any(|(key, value)| LISTS.contains(&key.as_ref()) && !matches!(value, Json::Null));
+    entries.retain(|(key, value)| {
+        let allowed = value.get("allowed_tools").unwrap_or(value).get("tools");
+        !(CHOICES.contains(&key.as_ref()) && (!left || allowed.is_some_and(is_empty)))
+    });
+}
