@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 #[path = "src/scan/beginnings.rs"]
 mod beginnings;
 #[allow(dead_code, missing_docs)]
-#[path = "src/scan/compile.rs"]
+#[path = "src/scan/compile/mod.rs"]
 mod compile;
 #[allow(dead_code, missing_docs)]
 #[path = "src/scan/distance.rs"]
@@ -41,7 +41,7 @@ mod rulefile;
 fn main() {
     println!("cargo:rerun-if-changed=rules");
     println!("cargo:rerun-if-changed=src/scan/beginnings.rs");
-    println!("cargo:rerun-if-changed=src/scan/compile.rs");
+    println!("cargo:rerun-if-changed=src/scan/compile");
     println!("cargo:rerun-if-changed=src/scan/distance.rs");
     println!("cargo:rerun-if-changed=src/scan/layout.rs");
     println!("cargo:rerun-if-changed=src/scan/lexicon.rs");
