@@ -1,6 +1,7 @@
 """What Istio makes of the shipped WasmPlugin, on real Envoy: the filter by ECDS, and policies that change under it."""
 
 import copy
+import json
 import time
 
 import pytest
@@ -61,7 +62,12 @@ def test_a_bad_document_changes_nothing_and_the_next_good_one_does(sidecar, prot
     bad = copy.deepcopy(sidecar.document)
     bad["roles"]["analyst"]["requets"] = 1
     sidecar.push(bad, "update_rejected" if "update_rejected" in str(sidecar.proxy.stats("extension_config")) else "config_fail")
-    assert "roles.analyst.requets: unknown field" in sidecar.proxy.log()
+    log = sidecar.proxy.log()
+    assert "roles.analyst.requets: unknown field" in log
+    records = [json.loads(line[line.index("{") :]) for line in log.splitlines() if '"event.action":"policy-refuse"' in line]
+    assert records and all(record["event.outcome"] == "failure" for record in records)
+    assert any("roles.analyst.requets" in error for error in records[-1]["bartizan.policy.errors"])
+    assert sum(sidecar.proxy.stats("bartizan.policies.outcome.refused").values()) >= 1
     sidecar.send(protocol, chat()).passed()
     sidecar.send(protocol, chat(), token=None).refused(401, "jwt.missing", before_body=True)
 

@@ -67,6 +67,11 @@ pub fn keys(outcome: Fetched) -> String {
     format!("bartizan.keys.outcome.{}", outcome.name())
 }
 
+/// The counter of documents that were loaded, or refused: the last good one stays.
+pub const fn policies(is_good: bool) -> &'static str {
+    if is_good { "bartizan.policies.outcome.loaded" } else { "bartizan.policies.outcome.refused" }
+}
+
 /// A label's value: `[a-z0-9_-]` alone, capitals as `_` and the small letter.
 pub fn label(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 4);

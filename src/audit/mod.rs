@@ -5,10 +5,12 @@
 
 mod keyed;
 pub mod metrics;
+mod policy;
 mod record;
 mod time;
 
 pub use keyed::HashKey;
+pub use policy::policy_record;
 pub use record::{FindingEntry, Record, Verdict};
 pub use time::rfc3339;
 

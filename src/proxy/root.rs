@@ -12,6 +12,7 @@ use proxy_wasm::types::ContextType;
 use super::host::{self, Buffer, Map, MetricKind};
 use super::stream::{Exchange, Stream};
 use crate::audit::metrics::{self, DROPPED, Increment, LATENCY, MAX_SERIES};
+use crate::audit::policy_record;
 use crate::authn::{Fetch, Fetched, MAX_JWKS_BYTES};
 use crate::config::Policy;
 use crate::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
@@ -92,13 +93,16 @@ impl RootContext for Root {
                     );
                 }
                 host::log(Level::Info, &policy.summary());
+                self.note_policy(Ok(policy.digest_short()));
                 self.policy = Some(Arc::new(policy));
                 true
             }
             Err(errors) => {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
                 for error in &errors {
                     host::log(Level::Error, &format!("bartizan: configuration refused: {error}"));
                 }
+                self.note_policy(Err(&errors));
                 false
             }
         }
@@ -117,6 +121,17 @@ impl RootContext for Root {
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
+    }
+}
+
+impl Root {
+    /// Records and counts a document. Every worker is given each one, and Envoy's main thread first.
+    fn note_policy(&self, outcome: Result<&str, &[String]>) {
+        let level = if outcome.is_ok() { Level::Info } else { Level::Error };
+        host::log(level, &policy_record(outcome, Timestamp(host::now())));
+        if let Some(id) = self.worker.borrow_mut().series(metrics::policies(outcome.is_ok())) {
+            host::increment_metric(id, 1);
+        }
     }
 }
 
