@@ -9,6 +9,7 @@ CACHE      := .cache
 VENV       := $(CACHE)/venv
 PYTHON     := $(VENV)/bin/python
 VENV_STAMP := $(VENV)/.ready
+LITELLM    := $(CACHE)/litellm/.ready
 MODULE     := target/bartizan.wasm
 RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
 CLI        := target/debug/bartizan
@@ -44,7 +45,7 @@ test-native: ## unit, table and property tests
 	$(call say,native tests)
 	cargo test --all-targets
 
-test-envoy: build cli $(VENV_STAMP) $(MESH_TOOLS) ## the built module on real Envoy
+test-envoy: build cli $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(PYTEST)
 
@@ -147,6 +148,12 @@ $(CACHE)/wrk/.ready:
 	@rm -rf $(CACHE)/wrk; mkdir -p $(CACHE)/wrk/part
 	@cd $(CACHE)/wrk/part && { apt-get download -qq wrk libluajit2-5.1-2 2>/dev/null || { apt-get update -qq && apt-get download -qq wrk libluajit2-5.1-2; }; }
 	@for deb in $(CACHE)/wrk/part/*.deb; do dpkg -x $$deb $(CACHE)/wrk; done; rm -r $(CACHE)/wrk/part
+	@touch $@
+
+$(LITELLM): integration/requirements-litellm.txt
+	$(call say,litellm (once, about a minute))
+	@[ -x $(CACHE)/litellm/bin/python ] || python3 -m venv $(CACHE)/litellm
+	$(CACHE)/litellm/bin/python -m pip install --quiet --disable-pip-version-check -r $< || echo "    litellm can't be had: its tests are skipped"
 	@touch $@
 
 $(MESH_TOOLS): integration/mesh/tools.sh integration/mesh/requirements.txt $(VENV_STAMP)

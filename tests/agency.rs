@@ -297,3 +297,26 @@ fn a_session_is_its_callers_and_metadata_tell_whom_to_ask() {
     let other = road.send(&[(":method", "GET"), (":path", "/.well-known/oauth-protected-resource/other")], None);
     assert_eq!(other.reason(), "route.unmatched");
 }
+
+#[test]
+fn ollama_reads_json_without_a_content_type() {
+    let mut road = road(|_| ());
+    let token = format!("Bearer {}", road.token(&["analyst"], 600));
+    let send = |road: &mut Road, path: &str, kind: Option<&str>| {
+        let mut headers = vec![(":method", "POST"), (":path", path), ("authorization", token.as_str())];
+        headers.extend(kind.map(|kind| ("content-type", kind)));
+        road.send(&headers, Some(ask("hi").to_string().as_bytes()))
+    };
+    for kind in [None, Some("application/x-www-form-urlencoded")] {
+        let edit = send(&mut road, "/api/chat", kind).outcome.unwrap();
+        assert!(edit.set.contains(&("content-type", "application/json".to_owned())));
+        assert_eq!(send(&mut road, "/v1/chat/completions", kind).reason(), "body.contentType");
+    }
+    assert_eq!(send(&mut road, "/api/chat", Some("text/plain")).reason(), "body.contentType");
+    let images =
+        |list: Value| json!({ "model": "small", "messages": [{ "role": "user", "content": "hi", "images": list }] });
+    let empty = road.post("/api/chat", &[("authorization", &token)], images(json!([])).to_string().as_bytes());
+    assert_eq!(empty.reason(), "");
+    let one = road.post("/api/chat", &[("authorization", &token)], images(json!(["aGk="])).to_string().as_bytes());
+    assert_eq!(one.reason(), "body.unscanned");
+}

@@ -130,6 +130,19 @@ def canned(_: Seen) -> Iterator[tuple]:
         yield "data", body[start : start + size]
 
 
+def canned_trailers(seen: Seen) -> Iterator[tuple]:
+    yield from canned(seen)
+    yield "trailers", [(b"x-checksum", b"42")]
+
+
+def canned_reset(seen: Seen) -> Iterator[tuple]:
+    yield from canned(seen)
+    yield "sleep", 0.05
+    yield ("reset",)
+
+
+# The script of a request that names none: an SDK does not send headers of ours.
+DEFAULT = ["default"]
 # The pieces of the answer of the script `said`; a test sets them. `{prompt}` stands for the system prompt that came.
 SAID: list[str] = []
 
@@ -244,7 +257,7 @@ def empty(_: Seen) -> Iterator[tuple]:
 SCRIPTS = {
     name.__name__: name
     for name in (
-        canned, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, reset, reset_mid,
+        canned, canned_trailers, canned_reset, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, reset, reset_mid,
         huge, error, not_json, empty,
     )
 }  # fmt: skip
@@ -389,7 +402,7 @@ class Upstream:
 
 
 def script_of(seen: Seen) -> Iterator[tuple]:
-    name = (seen.header("x-script") or b"default").decode("latin-1")
+    name = (seen.header("x-script") or DEFAULT[0].encode()).decode("latin-1")
     return SCRIPTS.get(name, default)(seen)
 
 

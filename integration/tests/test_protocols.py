@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from conftest import ATTACK, user
+from harness import upstream as scripts
 from harness.client import H1
 from harness.providers import TEXT
 from harness.tokens import claims
@@ -41,7 +42,7 @@ def anthropic_sdk(url: str, token: str):
 
     client = anthropic.Anthropic(base_url=url, api_key=token, max_retries=0, timeout=60)
 
-    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+    def ask(text: str, model: str = MODEL, stream: bool = False, ended=("end_turn",), **_) -> str:
         arguments = {"model": model, "max_tokens": 64, "messages": [user(text)]}
         if not stream:
             reply = client.messages.create(**arguments)
@@ -49,7 +50,7 @@ def anthropic_sdk(url: str, token: str):
             return reply.content[0].text
         with client.messages.stream(**arguments) as events:
             said = "".join(events.text_stream)
-            assert events.get_final_message().stop_reason == "end_turn"
+            assert events.get_final_message().stop_reason in ended
         return said
 
     errors = {
@@ -77,7 +78,7 @@ def openai_with(call, said, streamed):
         }  # fmt: skip
         codes = {400: "content_filter", 401: "invalid_api_key", 403: "model_not_found", 429: "rate_limit_exceeded"}
 
-        def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+        def ask(text: str, model: str = MODEL, stream: bool = False, **_) -> str:
             reply = call(client, text, model, **({"stream": True} if stream else {}))
             return streamed(reply) if stream else said(reply)
 
@@ -108,7 +109,7 @@ def ollama_chat(url: str, token: str):
 
     client = ollama.Client(host=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
-    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+    def ask(text: str, model: str = MODEL, stream: bool = False, **_) -> str:
         reply = client.chat(model=model, messages=[user(text)], stream=stream)
         return "".join(part.message.content for part in reply) if stream else reply.message.content
 
@@ -120,7 +121,7 @@ def ollama_generate(url: str, token: str):
 
     client = ollama.Client(host=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
-    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+    def ask(text: str, model: str = MODEL, stream: bool = False, **_) -> str:
         reply = client.generate(model=model, prompt=text, stream=stream)
         return "".join(part.response for part in reply) if stream else reply.response
 
@@ -134,7 +135,7 @@ def hub_generate(url: str, token: str):
     client = InferenceClient(model=f"{url}/hf", token=token, timeout=60)
     errors = {400: ValidationError, 401: HfHubHTTPError, 429: OverloadedError}
 
-    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+    def ask(text: str, model: str = MODEL, stream: bool = False, **_) -> str:
         reply = client.text_generation(text, max_new_tokens=20, stream=stream)
         return "".join(reply) if stream else reply
 
@@ -147,7 +148,7 @@ def hub_chat(url: str, token: str):
 
     client = InferenceClient(base_url=f"{url}/v1", token=token, timeout=60)
 
-    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+    def ask(text: str, model: str = MODEL, stream: bool = False, **_) -> str:
         reply = client.chat_completion([user(text)], model=model, max_tokens=20, stream=stream)
         if stream:
             return "".join(chunk.choices[0].delta.content or "" for chunk in reply if chunk.choices)
@@ -160,7 +161,7 @@ def langchain_openai(url: str, token: str):
     import openai
     from langchain_openai import ChatOpenAI
 
-    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+    def ask(text: str, model: str = MODEL, stream: bool = False, **_) -> str:
         chat = ChatOpenAI(model=model, base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=60)
         return "".join(part.text for part in chat.stream(text)) if stream else chat.invoke(text).text
 
@@ -171,7 +172,7 @@ def langchain_anthropic(url: str, token: str):
     import anthropic
     from langchain_anthropic import ChatAnthropic
 
-    def ask(text: str, model: str = MODEL, stream: bool = False) -> str:
+    def ask(text: str, model: str = MODEL, stream: bool = False, **_) -> str:
         chat = ChatAnthropic(model=model, base_url=url, api_key=token, max_retries=0, timeout=60, max_tokens=64)
         return "".join(part.text for part in chat.stream(text)) if stream else chat.invoke(text).text
 
@@ -220,6 +221,51 @@ def test_an_answer_and_a_stream(sdk):
 def test_an_attack(sdk):
     refused(sdk, 400, ATTACK)
     refused(sdk, 400, ATTACK, stream=True)
+
+
+KEY = "AKIAQ7EXAMPL3TE5TKXQ"
+
+
+@pytest.fixture
+def says():
+    """What the model says to every request from here on."""
+
+    def say(*pieces: str) -> None:
+        scripts.SAID[:], scripts.DEFAULT[0] = pieces, "said"
+
+    yield say
+    scripts.DEFAULT[0] = "default"
+
+
+def test_an_answer_with_a_secret_in_it(sdk, says):
+    says("The key is ", KEY[:9], KEY[9:], ", keep ", "it.")
+    ask, _ = sdk()
+    assert ask("hello") == "The key is [SECRET_1], keep it."
+    assert ask("hello", stream=True) == "The key is [SECRET_1], keep it."
+
+
+def withholding(document: dict) -> None:
+    every_provider(document)
+    document["guards"]["standard"]["output"] = {"secrets": "block"}
+
+
+@pytest.mark.parametrize("make", SDKS, ids=NAMES)
+def test_an_answer_that_is_withheld(make, sites, says, keys):
+    """Whole: the exception of a content filter. As a stream: it ends as a filter's does, without the secret."""
+    site = sites("strong", change=withholding)
+    ask, right = make(site.proxy.url, keys["ES256"].sign(claims("withheld", ["analyst"])))
+    says("One ", "two ", KEY, " three.")
+    with pytest.raises(Exception) as caught:
+        ask("hello")
+    assert right(caught.value, 400), repr(caught.value)
+    try:
+        said = ask("hello", stream=True, ended=("refusal", "content_filter"))
+    except Exception as error:
+        from huggingface_hub.errors import IncompleteGenerationError
+
+        assert make is hub_generate and isinstance(error, IncompleteGenerationError), repr(error)
+    else:
+        assert said.strip() == "One two"
 
 
 def test_a_token_that_has_expired(sdk):

@@ -45,6 +45,10 @@ def blocking(document: dict) -> None:
     document["guards"]["standard"]["output"] = {"secrets": "block", "exfiltration": "block"}
 
 
+def unlimited(document: dict) -> None:
+    document["roles"]["analyst"]["quotas"] = []
+
+
 def restoring(document: dict) -> None:
     document["guards"]["standard"]["pii"] = {"action": "restore"}
 
@@ -66,6 +70,28 @@ def test_a_secret_does_not_leave_in_a_stream(site, protocol, answered):
         got = answered(site, protocol, body, size)
         assert read(got.reply.body) == ("The key is [SECRET_1] and that is all.", "stop", True), (size, got)
         assert got.audit["bartizan.verdict"] == "mask" and got.audit["bartizan.masked"] == 1
+
+
+def test_a_secret_is_masked_across_every_boundary(sites, mode, answered):
+    site = sites(mode, change=unlimited)
+    for cut in range(len(KEY) + 1):
+        body = stream("The key is ", KEY[:cut], KEY[cut:], " and that is all.")
+        at = body.index(KEY[:3].encode()) if cut > 2 else len(body) // 2
+        for size in (0, 1, at + cut, 3 * cut + 2):
+            got = answered(site, H1, body, size)
+            assert read(got.reply.body) == ("The key is [SECRET_1] and that is all.", "stop", True), (cut, size, got)
+
+
+@pytest.mark.parametrize("script", ["canned_trailers", "canned_reset"])
+def test_a_stream_that_breaks_off_inside_a_secret_gives_nothing_of_it(sites, mode, protocol, script):
+    site = sites(mode, change=unlimited)
+    for cut in (4, 9, 15, len(KEY) - 1):
+        whole_event = stream("The key is ", KEY[:cut]).removesuffix(event({}, "stop") + b"data: [DONE]\n\n")
+        for body in (whole_event, whole_event[:-5]):
+            CANNED[:] = b"text/event-stream", body, 11
+            got = site.send(protocol, chat(user("hello"), stream=True), headers=[("x-script", script)])
+            assert KEY[:4].encode() not in got.reply.body, (cut, got)
+            assert b"The key" in got.reply.body or not got.reply.complete
 
 
 def test_a_stream_without_findings_is_untouched(site, protocol, answered):

@@ -235,6 +235,11 @@ impl Protocol {
         *self == Protocol::Openai && matches!(operation, Operation::Files | Operation::Images | Operation::Audio)
     }
 
+    /// True when servers read a body as JSON whatever its content type: Ollama's clients often send none.
+    pub fn takes_any_type(&self) -> bool {
+        *self == Protocol::Ollama
+    }
+
     /// A form of files: nothing in it is read, so that its model has no name and all of it is unscanned.
     pub fn read_form(&self, operation: Operation) -> Exchange {
         let kind = match operation {

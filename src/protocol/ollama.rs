@@ -86,6 +86,8 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             let place = path.child(index).child(at);
             match (key.as_ref(), value) {
                 ("role", Json::String(_)) if zone != Zone::User => {}
+                // Clients send an empty list with every message.
+                ("images", Json::Array(images)) if images.is_empty() => {}
                 ("images", Json::Array(_)) => reader.unscanned(UnscannedKind::Image, &place),
                 _ => reader.free_text(&place, value, spot),
             }
@@ -99,7 +101,9 @@ fn generate(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.texts("system", Spot::SYSTEM)?;
     reader.texts("template", Spot::SYSTEM)?;
     reader.texts("prompt", Spot::USER)?;
-    if let Some((path, _)) = reader.take("images")? {
+    if let Some((path, value)) = reader.take("images")?
+        && !matches!(value, Json::Array(images) if images.is_empty())
+    {
         reader.unscanned(UnscannedKind::Image, &path);
     }
     // Token numbers of an earlier conversation.

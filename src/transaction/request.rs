@@ -92,7 +92,10 @@ impl Transaction {
                 return Err(Reason::BodyMalformed.into());
             }
             let is_form = route.protocol.takes_forms(route.operation) && is_form(headers);
-            if !is_form {
+            if route.protocol.takes_any_type() && is_untyped(headers) {
+                // Read as JSON here and, whatever the client says or leaves out, there.
+                edit.set.push(("content-type", "application/json".to_owned()));
+            } else if !is_form {
                 content_type(headers)?;
             }
             edit.remove.extend(present(headers, "content-length"));
@@ -576,6 +579,14 @@ fn content_type(headers: Headers<'_>) -> Result<(), Reason> {
         !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
     };
     if parts.all(utf8) { Ok(()) } else { Err(Reason::BodyContentType) }
+}
+
+/// No content type, or the one that `curl -d` makes up.
+fn is_untyped(headers: Headers<'_>) -> bool {
+    let encoded = headers.all("content-encoding").next().is_some();
+    let mut values = headers.all("content-type");
+    let made_up = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded");
+    !encoded && values.next().is_none_or(made_up) && values.next().is_none()
 }
 
 /// A form of files: its content type alone says so.
