@@ -24,6 +24,8 @@ pub(super) struct ClaimRules {
     pub(super) tenant: Option<Pointer>,
     /// Nanoseconds.
     pub(super) skew: u64,
+    /// The longest time between `iat` and `exp`, nanoseconds; `None`: any.
+    pub(super) max_lifetime: Option<u64>,
     /// The roles that the issuer may assert, sorted by name.
     pub(super) grantable: Vec<(Box<str>, RoleIndex)>,
     /// The tenants that the issuer may assert; `None`: every one.
@@ -107,6 +109,13 @@ impl ClaimRules {
         let latest_start = now.0.saturating_add(self.skew);
         if [not_before, issued].into_iter().flatten().any(|start| start.0 > latest_start) {
             return Err(Reason::JwtNotYetValid.into());
+        }
+        if let Some(most) = self.max_lifetime {
+            // Without `iat` nobody can tell how long the token has been good already.
+            let issued = issued.ok_or(Reason::JwtClaims)?;
+            if expires.0.saturating_sub(issued.0) > most {
+                return Err(Reason::JwtClaims.into());
+            }
         }
         if !self.required.iter().all(|required| required.is_met(claims)) {
             return Err(Reason::JwtClaims.into());

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::api_key::{ApiKey, MAX_API_KEYS};
 use super::claims::{ClaimRules, Pointer, RequiredClaim};
 use super::jwk::{Key, KeySet, MAX_KEYS};
 use super::remote::Remote;
-use super::{ANONYMOUS_ROLE, Algorithm, Authenticator, Issuer, KeySource, Principal, RoleIndex};
+use super::{ANONYMOUS_ROLE, Algorithm, Authenticator, Issuer, KeySource, MAX_NAME_BYTES, Principal, RoleIndex};
 use crate::config::{Errors, KeyPath, Span, document};
 use crate::glob::Glob;
 
@@ -49,9 +50,13 @@ impl Authenticator {
         if from_mesh && listed.is_some_and(|all| all.iter().all(|issuer| issuer.jwks.is_some())) {
             errors.push(&path.key("fromMesh"), "true, but every issuer has jwks of its own");
         }
-        if listed.is_none() && !section.unsafe_anonymous.unwrap_or(false) {
-            errors.push(&path.key("issuers"), "missing, but required unless unsafeAnonymous is true");
+        if listed.is_none() && section.api_keys.is_none() && !section.unsafe_anonymous.unwrap_or(false) {
+            errors.push(
+                &path.key("issuers"),
+                "missing, but required unless there are apiKeys or unsafeAnonymous is true",
+            );
         }
+        let api_keys = api_keys(section.api_keys.as_deref().unwrap_or_default(), &path.key("apiKeys"), roles, errors);
         let (listed, path) = (listed.unwrap_or_default(), path.key("issuers"));
         if listed.len() > MAX_ISSUERS {
             errors.push(&path, format!("{} issuers, expected at most {MAX_ISSUERS}", listed.len()));
@@ -67,6 +72,7 @@ impl Authenticator {
         }
         Some(Authenticator {
             issuers: compiled.into_iter().flatten().collect(),
+            api_keys,
             token_from,
             forward_token: section.forward_token.unwrap_or(false),
             anonymous,
@@ -88,6 +94,71 @@ impl RoleNames<'_> {
     fn all(self) -> impl Iterator<Item = (Box<str>, RoleIndex)> {
         self.0.iter().zip(0..=u16::MAX).map(|(name, index)| (name.as_str().into(), RoleIndex(index)))
     }
+}
+
+fn api_keys(listed: &[document::ApiKey], path: &KeyPath, roles: RoleNames<'_>, errors: &mut Errors) -> Vec<ApiKey> {
+    if listed.len() > MAX_API_KEYS {
+        errors.push(path, format!("{} keys, expected at most {MAX_API_KEYS}", listed.len()));
+        return Vec::new();
+    }
+    let mut keys: Vec<ApiKey> = Vec::with_capacity(listed.len());
+    for (place, written) in listed.iter().enumerate() {
+        let at = path.index(place);
+        let name = filled(written.name.as_deref(), &at, "name", errors);
+        if listed.iter().take(place).any(|earlier| earlier.name.is_some() && earlier.name == written.name) {
+            errors.push(&at.key("name"), "the same name as an earlier key");
+        }
+        let subject = filled(written.subject.as_deref(), &at, "subject", errors);
+        for (key, text) in [("subject", &written.subject), ("tenant", &written.tenant)] {
+            if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_NAME_BYTES) {
+                errors.push(&at.key(key), format!("expected 1 to {MAX_NAME_BYTES} bytes"));
+            }
+        }
+        let hash = errors.require(&at, "sha256", written.sha256.as_deref()).and_then(|text| {
+            let hash = sha256(text);
+            if hash.is_none() {
+                errors.push(&at.key("sha256"), "expected the key's SHA-256: 64 digits from 0 to 9 and a to f");
+            }
+            hash
+        });
+        if hash.is_some_and(|hash| keys.iter().any(|earlier| earlier.hash == hash)) {
+            errors.push(&at.key("sha256"), "the same key as an earlier one");
+        }
+        let given = errors.require(&at, "roles", written.roles.as_deref()).unwrap_or_default();
+        let mut granted = Vec::with_capacity(given.len());
+        for (place, role) in given.iter().enumerate() {
+            match roles.find(role) {
+                Some(index) => granted.push(index),
+                None => errors.push(&at.key("roles").index(place), unknown_role(role, roles)),
+            }
+        }
+        let (Some(name), Some(subject), Some(hash)) = (name, subject, hash) else { continue };
+        let principal = Principal::from_api_key(name, subject, written.tenant.as_deref(), granted);
+        keys.push(ApiKey { hash, principal: Arc::new(principal) });
+    }
+    keys
+}
+
+/// 32 bytes in lower-case hex.
+fn sha256(text: &str) -> Option<[u8; 32]> {
+    let (pairs, odd) = text.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+    bytes.filter(|_| odd.is_empty())?.try_into().ok()
+}
+
+/// The longest time that a token may be good for, nanoseconds.
+fn lifetime(written: Option<Span>, path: &KeyPath, errors: &mut Errors) -> Option<u64> {
+    let span = written?.0;
+    let bounds = Duration::from_secs(60)..=Duration::from_secs(366 * 86_400);
+    if !bounds.contains(&span) {
+        errors.push(&path.key("maxLifetime"), "out of bounds, expected 1m to 366d");
+    }
+    u64::try_from(span.as_nanos()).ok()
 }
 
 /// Nanoseconds.
@@ -347,6 +418,7 @@ fn claims(
             Some(pointer) => Some(pointer?),
         },
         skew,
+        max_lifetime: lifetime(written.max_lifetime, path, errors),
         grantable,
         tenants,
         required: required.into_iter().flatten().collect(),

@@ -24,6 +24,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod api_key;
 mod cache;
 mod claims;
 mod compile;
@@ -61,6 +62,7 @@ pub const ANONYMOUS_ROLE: &str = "anonymous";
 #[derive(Debug)]
 pub struct Authenticator {
     issuers: Vec<Issuer>,
+    api_keys: Vec<api_key::ApiKey>,
     /// Lower case.
     token_from: Vec<Box<str>>,
     forward_token: bool,
@@ -129,6 +131,9 @@ impl Authenticator {
             let anonymous = self.anonymous.as_ref().ok_or(Reason::JwtMissing)?;
             return Ok(Authentication::Known(Arc::clone(anonymous)));
         };
+        if let Some(principal) = api_key::holder(&self.api_keys, token) {
+            return Ok(Authentication::Known(principal));
+        }
         let now = host.now();
         if ring.take_changed() {
             cache.clear();

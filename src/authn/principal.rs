@@ -28,6 +28,8 @@ pub struct Principal {
 enum Origin {
     /// Nobody: `unsafeAnonymous`.
     Anonymous,
+    /// The policy itself, by the hash of an API key that has this name.
+    ApiKey { name: Arc<str> },
     /// A token's issuer.
     Issuer { index: usize, name: Arc<str>, iss: Arc<str>, key_id: Option<Arc<str>> },
 }
@@ -65,31 +67,51 @@ impl Principal {
         }
     }
 
+    /// The holder of an API key of this name.
+    pub(super) fn from_api_key(
+        name: &str,
+        subject: &str,
+        tenant: Option<&str>,
+        mut roles: Vec<RoleIndex>,
+    ) -> Principal {
+        roles.sort_unstable();
+        roles.dedup();
+        Principal {
+            origin: Origin::ApiKey { name: Arc::from(name) },
+            tenant: tenant.map(Arc::from),
+            subject: Arc::from(subject),
+            roles,
+            expires: Timestamp(u64::MAX),
+        }
+    }
+
     /// True for a caller without a credential.
     pub fn is_anonymous(&self) -> bool {
         self.origin == Origin::Anonymous
     }
 
-    /// The issuer's place in `authn.issuers`; `None` without a credential.
+    /// The issuer's place in `authn.issuers`; `None` without a token.
     pub fn issuer_index(&self) -> Option<usize> {
         match &self.origin {
-            Origin::Anonymous => None,
+            Origin::Anonymous | Origin::ApiKey { .. } => None,
             Origin::Issuer { index, .. } => Some(*index),
         }
     }
 
-    /// The issuer's name in the policy; `anonymous` without a credential.
+    /// The issuer's name in the policy; `apiKeys` for the holder of one, `anonymous` without a credential.
     pub fn issuer_name(&self) -> &str {
         match &self.origin {
             Origin::Anonymous => "anonymous",
+            Origin::ApiKey { .. } => "apiKeys",
             Origin::Issuer { name, .. } => name,
         }
     }
 
-    /// The `kid` of the key that verified the token.
+    /// The `kid` of the key that verified the token, or the API key's name.
     pub fn key_id(&self) -> Option<&str> {
         match &self.origin {
             Origin::Anonymous => None,
+            Origin::ApiKey { name } => Some(name),
             Origin::Issuer { key_id, .. } => key_id.as_deref(),
         }
     }
@@ -134,6 +156,8 @@ impl Principal {
         let mut bytes = Vec::with_capacity(128);
         match &self.origin {
             Origin::Anonymous => push_part(&mut bytes, None),
+            // No mark that `push_part` writes.
+            Origin::ApiKey { .. } => bytes.push(2),
             Origin::Issuer { iss, .. } => push_part(&mut bytes, Some(iss)),
         }
         bytes
@@ -179,6 +203,8 @@ mod tests {
             principal("ab", None, "b"),
             principal("a\0", Some("b"), "b"),
             Principal::anonymous(RoleIndex(0)),
+            Principal::from_api_key("a", "b", None, Vec::new()),
+            Principal::from_api_key("a", "b", Some("b"), Vec::new()),
             principal("anonymous", None, "anonymous"),
         ];
         let identities: std::collections::BTreeSet<_> = all.iter().map(Principal::identity).collect();

@@ -84,8 +84,10 @@ section! {
 section! {
     /// Authentication.
     Authn {
-        /// Trusted token issuers. Required unless `unsafeAnonymous` is true; a list that is empty refuses every token.
+        /// Trusted token issuers. Required unless there are `apiKeys` or `unsafeAnonymous` is true; a list that is empty refuses every token.
         issuers: Option<Vec<Issuer>>,
+        /// Keys of clients without an identity provider, at most 1024. They come in the headers of `tokenFrom`.
+        api_keys: Option<Vec<ApiKey>>,
         /// Headers that may carry the token, in lower case. Default `[authorization]`; `authorization` takes the
         /// Bearer scheme, every other header the bare token.
         token_from: Option<Vec<String>>,
@@ -119,8 +121,27 @@ section! {
         claims: Option<Claims>,
         /// The most this issuer may assert. Default: every role, every tenant.
         grants: Option<Grants>,
+        /// The longest time between a token's `iat`, which it then must have, and its `exp`: 1m to 366d. Default: any.
+        max_lifetime: Option<Span>,
         /// Claims that every token must have.
         required_claims: Option<Vec<RequiredClaim>>,
+    }
+}
+
+section! {
+    /// An API key, by its hash: `printf %s "$KEY" | sha256sum`. The key must be random, with at least 128 bits (22
+    /// letters and digits, `openssl rand -hex 16`), because a plain hash keeps no word secret.
+    ApiKey {
+        /// A name for logs. Required; each once.
+        name: Option<String>,
+        /// SHA-256 of the key, in lower-case hex. Required.
+        sha256: Option<String>,
+        /// Who holds it. Required. Two keys may have the same, so that they can be rotated.
+        subject: Option<String>,
+        /// The roles it gives. Required; each must exist.
+        roles: Option<Vec<String>>,
+        /// The holder's tenant.
+        tenant: Option<String>,
     }
 }
 

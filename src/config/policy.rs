@@ -331,7 +331,7 @@ fn authn(parsed: &Parsed, root: &KeyPath, errors: &mut Errors) -> Option<Authent
     };
     // Anonymous callers need no issuer; whoever brings a credential then is refused.
     let mut section = section.clone();
-    if section.unsafe_anonymous == Some(true) {
+    if section.unsafe_anonymous == Some(true) || section.api_keys.is_some() {
         section.issuers.get_or_insert_default();
     }
     Authenticator::compile(&section, &at, &role_names(parsed, &section), errors)

@@ -1,0 +1,39 @@
+//! API keys for clients without an identity provider, known by their SHA-256 alone.
+//!
+//! A plain hash is enough because a key is random: 128 bits and more can't be guessed, and a fast hash
+//! gives nothing away. It is not enough for passwords; don't use words as keys.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::Principal;
+
+/// The most keys of one policy.
+pub(super) const MAX_API_KEYS: usize = 1024;
+
+/// A credential outside these bounds is no API key: 22 letters and digits hold 128 bits.
+const LENGTHS: std::ops::RangeInclusive<usize> = 22..=256;
+
+/// One key and who holds it.
+#[derive(Debug)]
+pub(super) struct ApiKey {
+    pub(super) hash: [u8; 32],
+    pub(super) principal: Arc<Principal>,
+}
+
+/// Who holds this credential. Every key is compared, each in constant time.
+pub(super) fn holder(keys: &[ApiKey], credential: &[u8]) -> Option<Arc<Principal>> {
+    if keys.is_empty() || !LENGTHS.contains(&credential.len()) {
+        return None;
+    }
+    let hash: [u8; 32] = Sha256::digest(credential).into();
+    let mut found = None;
+    for key in keys {
+        if bool::from(key.hash.ct_eq(&hash)) {
+            found = Some(&key.principal);
+        }
+    }
+    found.map(Arc::clone)
+}

@@ -1,0 +1,121 @@
+//! Callers without an identity provider, and tokens that are good for too long.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+mod common;
+
+use bartizan::config::Policy;
+use common::road::{NOW, Road, ask, base64};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+const KEY: &str = "sk-local-5f0c1c1d3b7e4a60a2f4c9d8e7b6a594";
+
+fn hash(key: &str) -> String {
+    Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn keys() -> Value {
+    json!([
+        { "name": "batch", "sha256": hash(KEY), "subject": "batch-job", "roles": ["analyst"], "tenant": "acme" },
+        { "name": "batch-next", "sha256": hash(&KEY.replace("5f", "6f")), "subject": "batch-job", "roles": ["analyst"], "tenant": "acme" },
+        { "name": "list", "sha256": hash(&KEY.replace("5f", "7f")), "subject": "lister", "roles": ["reader"] },
+    ])
+}
+
+#[test]
+fn an_api_key_is_a_caller_and_any_other_credential_is_judged_as_ever() {
+    let mut road = Road::new(|d| {
+        d["authn"]["apiKeys"] = keys();
+        d["roles"]["analyst"]["quotas"] = json!([{ "per": "subject", "requests": 3, "window": "1h" }]);
+        d["audit"]["subject"] = "plain".into();
+    });
+    let body = ask("hi").to_string();
+    let bearer = |key: &str| format!("Bearer {key}");
+    let next = KEY.replace("5f", "6f");
+    for (header, value, reason) in [
+        ("authorization", bearer(KEY), ""),
+        ("x-api-key", KEY.to_owned(), ""),
+        ("authorization", bearer(&KEY.replace("5f", "7f")), "rbac.operation"),
+        ("authorization", bearer(&KEY.replace("5f", "8f")), "jwt.malformed"),
+        ("authorization", bearer(&KEY[1..]), "jwt.malformed"),
+        ("authorization", bearer(&hash(KEY)), "jwt.malformed"),
+        // The same subject under its next key: the same bucket.
+        ("authorization", bearer(&next), ""),
+        ("authorization", bearer(KEY), "quota.requests"),
+    ] {
+        let run = road.post("/v1/chat/completions", &[(header, &value)], body.as_bytes());
+        assert_eq!(run.reason(), reason, "{value}");
+        if reason.is_empty() {
+            let record = run.record();
+            assert_eq!((&record["user.id"], &record["organization.id"]), (&json!("batch-job"), &json!("acme")));
+            assert_eq!(record["bartizan.issuer"], "apiKeys");
+            assert!(run.outcome.unwrap().remove.contains(&header.as_bytes().to_vec()), "the key stays here");
+        }
+    }
+    // A token beside them is judged as ever, and is another caller.
+    assert_eq!(road.chat(&ask("hi")).reason(), "");
+}
+
+#[test]
+fn api_keys_need_no_issuer_and_their_flaws_are_named() {
+    let document = |keys: Value| {
+        json!({ "version": 1, "name": "keys", "authn": { "apiKeys": keys },
+            "roles": { "analyst": { "operations": ["chat"], "models": ["*"] }, "reader": { "operations": [], "models": [] } },
+            "routes": [{ "match": { "path": "/v1/chat/completions" }, "protocol": "openai" }] })
+        .to_string()
+    };
+    assert!(Policy::from_json(document(keys()).as_bytes(), &|_| None).is_ok());
+    for (change, error) in [
+        (
+            json!({ "sha256": "abc" }),
+            "authn.apiKeys[0].sha256: expected the key's SHA-256: 64 digits from 0 to 9 and a to f",
+        ),
+        (
+            json!({ "sha256": hash(KEY).to_uppercase() }),
+            "authn.apiKeys[0].sha256: expected the key's SHA-256: 64 digits from 0 to 9 and a to f",
+        ),
+        (
+            json!({ "roles": ["root"] }),
+            "authn.apiKeys[0].roles[0]: role \"root\" does not exist in roles, expected one of analyst, reader",
+        ),
+        (json!({ "subject": "" }), "authn.apiKeys[0].subject: empty"),
+        (json!({ "name": "batch-next" }), "authn.apiKeys[1].name: the same name as an earlier key"),
+        (
+            json!({ "sha256": hash(&KEY.replace("5f", "7f")) }),
+            "authn.apiKeys[2].sha256: the same key as an earlier one",
+        ),
+        (json!({ "tenant": "" }), "authn.apiKeys[0].tenant: expected 1 to 256 bytes"),
+    ] {
+        let mut keys = keys();
+        for (name, value) in change.as_object().unwrap() {
+            keys[0][name] = value.clone();
+        }
+        let errors = Policy::from_json(document(keys).as_bytes(), &|_| None).unwrap_err();
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [error]);
+    }
+}
+
+#[test]
+fn a_token_that_is_good_for_too_long_is_refused() {
+    let mut road = Road::new(|d| d["authn"]["issuers"][0]["maxLifetime"] = "10m".into());
+    let now = NOW as i64;
+    for (issued, expires, reason) in [
+        (json!(now), now + 600, ""),
+        (json!(now - 590), now + 10, ""),
+        (json!(now), now + 601, "jwt.claims"),
+        (json!(now - 7200), now + 10, "jwt.claims"),
+        (Value::Null, now + 10, "jwt.claims"),
+    ] {
+        let mut claims =
+            json!({ "iss": "https://idp.example", "aud": "llm", "sub": "alice", "roles": ["analyst"], "exp": expires });
+        if !issued.is_null() {
+            claims["iat"] = issued.clone();
+        }
+        let text = format!("{}.{}", base64(br#"{"alg":"EdDSA","kid":"k1"}"#), base64(claims.to_string().as_bytes()));
+        let signer = jwt_simple::algorithms::EdDSAKeyPairLike::key_pair(&road.key);
+        let token = format!("Bearer {text}.{}", base64(signer.as_ref().sk.sign(text.as_bytes(), None).as_ref()));
+        let run = road.post("/v1/chat/completions", &[("authorization", &token)], ask("hi").to_string().as_bytes());
+        assert_eq!(run.reason(), reason, "{issued} to {expires}");
+    }
+}
