@@ -72,6 +72,8 @@ reasons! {
     QuotaTooLarge = "quota.tooLarge", 429;
     /// Too many requests are under way.
     QuotaConcurrent = "quota.concurrent", 429;
+    /// Too many of the caller's requests were refused as attacks: everything is refused for a while.
+    AbuseCooldown = "abuse.cooldown", 429;
     /// No route matches and `unmatched` is `deny`.
     RouteUnmatched = "route.unmatched", 404;
     /// The route takes another method.
@@ -119,6 +121,8 @@ reasons! {
     ReplyUnreadable = "reply.unreadable", 502;
     /// The upstream's reply, or an event of it, is over `limits.maxResponseBytes`.
     ReplyTooLarge = "reply.tooLarge", 502;
+    /// The stream went on far beyond the cap on its output tokens, and was ended.
+    ReplyTokens = "reply.tokens", 502;
     /// The policy could not be applied: a fault inside the filter or its host. Fails closed.
     Internal = "internal", 503;
     /// Too much is buffered on this worker (`limits.maxBufferedBytesPerWorker`).

@@ -252,3 +252,27 @@ fn several_quotas_hold_together_or_not_at_all() {
     assert!((45..=60).contains(&remaining), "the tightest is told: {remaining}");
     open.end(&mut road);
 }
+
+#[test]
+fn a_stream_that_goes_on_beyond_its_cap_is_ended_as_the_model_would() {
+    let words = "stone wall tower gate moat ".repeat(8);
+    let pieces: Vec<String> = (0..30).map(|_| piece(&words)).collect();
+    let told = r#"data: {"choices":[{"index":0,"delta":{"content":"x"}}],"usage":{"prompt_tokens":12,"completion_tokens":99}}"#;
+    for (chunks, count) in
+        [(pieces.iter().map(String::as_bytes).collect::<Vec<_>>(), 5), (vec![told.as_bytes(), b"\n\n"], 0)]
+    {
+        let mut road = road(tokens(5000));
+        let (_, answer) = road.answered(&asks(60), "text/event-stream", &chunks);
+        let text = answer.text();
+        let sent = text.matches("stone wall").count() / 8;
+        assert!(sent <= count, "{sent} pieces of 40 words under a cap of 60");
+        assert!(text.ends_with("data: [DONE]\n\n") && text.contains(r#""finish_reason":"length""#), "{text}");
+        assert_eq!(answer.record["bartizan.reason"], "reply.tokens");
+        assert_eq!(answer.record["bartizan.tokens.basis"], "reserved");
+        assert!(answer.record["bartizan.tokens.charged"].as_u64().unwrap() >= 99);
+    }
+    // What keeps to it is not touched.
+    let short: Vec<&[u8]> = pieces.iter().take(1).map(String::as_bytes).collect();
+    let (_, answer) = road(tokens(5000)).answered(&asks(60), "text/event-stream", &short);
+    assert_eq!(answer.record["bartizan.verdict"], "allow");
+}

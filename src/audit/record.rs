@@ -127,6 +127,9 @@ pub struct Record {
     /// How that is known: `usage`, `counted`, `reserved` or `refunded`; `unsettled` when the store failed.
     #[serde(rename = "bartizan.tokens.basis", skip_serializing_if = "Option::is_none")]
     pub charged_basis: Option<&'static str>,
+    /// Seconds of the cool-down that this request began for its caller.
+    #[serde(rename = "bartizan.abuse.cooldown_s", skip_serializing_if = "Option::is_none")]
+    pub cooldown_secs: Option<u64>,
     /// What became of the request.
     #[serde(rename = "bartizan.verdict")]
     pub verdict: Verdict,

@@ -57,7 +57,7 @@ impl Principal {
     }
 
     /// The caller without a credential.
-    pub(super) fn anonymous(role: RoleIndex) -> Principal {
+    pub(crate) fn anonymous(role: RoleIndex) -> Principal {
         Principal {
             origin: Origin::Anonymous,
             tenant: None,
@@ -83,6 +83,12 @@ impl Principal {
             roles,
             expires: Timestamp(u64::MAX),
         }
+    }
+
+    /// A caller of the tests of other rooms.
+    #[cfg(test)]
+    pub(crate) fn for_tests(subject: &str, roles: Vec<RoleIndex>) -> Principal {
+        Principal::from_api_key("tests", subject, None, roles)
     }
 
     /// True for a caller without a credential.

@@ -76,6 +76,8 @@ section! {
         unscanned: Option<Unscanned>,
         /// Bounds on what one request may cost.
         limits: Option<Limits>,
+        /// What follows when a caller's requests are refused as attacks again and again. Default: nothing.
+        abuse: Option<Abuse>,
         /// What is written about a request, and where.
         audit: Option<Audit>,
     }
@@ -668,6 +670,25 @@ choice! {
         High = "high",
         /// 95 points.
         Critical = "critical",
+    }
+}
+
+section! {
+    /// Strikes and cool-downs. Every request that is refused for `scan.injection` is a strike against its caller (issuer,
+    /// tenant and subject); callers without a credential get none.
+    Abuse {
+        /// So many strikes within the window begin a cool-down, 1 to 1000. Default 5.
+        strikes: Option<u64>,
+        /// Strikes are forgotten in this time, 1s to 31d. Default 10m.
+        window: Option<Span>,
+        /// How long the first cool-down takes, 1s to 31d: everything is refused until it ends. Default 1m.
+        cooldown: Option<Span>,
+        /// Each cool-down that soon follows another takes twice as long, up to this. Default 1h.
+        max_cooldown: Option<Span>,
+        /// Default enforce.
+        mode: Option<Mode>,
+        /// Subjects whose cool-down is lifted: they are let in as long as they stand here.
+        lift: Option<Vec<String>>,
     }
 }
 

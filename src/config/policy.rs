@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::Span;
 use super::document::{
     self, Counts, Mode, OtherTools, OverCap, Per, Role, SubjectForm, UnscannedAction, UpstreamHeader, Zone,
 };
@@ -102,6 +103,23 @@ pub struct QuotaPolicy {
     pub burst: u64,
     /// Whether it takes effect.
     pub mode: Mode,
+}
+
+/// Strikes and cool-downs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbusePolicy {
+    /// So many begin a cool-down, 1 to 1000.
+    pub strikes: u64,
+    /// Strikes are forgotten in this time.
+    pub window: Duration,
+    /// How long the first cool-down takes.
+    pub cooldown: Duration,
+    /// The longest one.
+    pub max_cooldown: Duration,
+    /// Whether it takes effect.
+    pub mode: Mode,
+    /// Subjects that are let in nevertheless.
+    pub lift: Vec<String>,
 }
 
 /// What happens to content that can't be scanned, every kind decided.
@@ -281,12 +299,14 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     let guards = guard::compile(document.guards.as_ref(), &references, errors);
     let roles = roles(parsed, &guards, &root, errors);
     let audit = audit(document, hold_headers, environment, &root, errors);
+    let abuse = document.abuse.as_ref().map(|written| self::abuse(written, &root.key("abuse"), errors));
     let unmatched = document.unmatched.unwrap_or(Unmatched::Deny);
     if document.routes.as_ref().is_some_and(Vec::is_empty) && unmatched == Unmatched::Pass {
         errors.push(&root.key("routes"), "empty while unmatched is pass: nothing would be guarded");
     }
     let name = name?;
     let quotas = Quotas::new(&name, roles.iter().map(|role| (role.name.as_str(), role.quotas.as_slice())));
+    let quotas = quotas.with_abuse(abuse.as_ref());
     Some(Policy {
         name,
         digest: parsed.digest.clone(),
@@ -515,6 +535,30 @@ fn quota(raw: &document::Quota, at: &KeyPath, errors: &mut Errors) -> Option<Quo
         );
     }
     Some(QuotaPolicy { per: per?, counts, limit, window, burst, mode })
+}
+
+fn abuse(written: &document::Abuse, at: &KeyPath, errors: &mut Errors) -> AbusePolicy {
+    let mut span = |key: &str, written: Option<Span>, default: u64| {
+        let span = written.map_or(Duration::from_secs(default), |span| span.0);
+        if !(Duration::from_secs(1)..=Duration::from_secs(31 * 86_400)).contains(&span) {
+            errors.push(&at.key(key), "out of range, expected 1s to 31d");
+        }
+        span
+    };
+    let window = span("window", written.window, 600);
+    let cooldown = span("cooldown", written.cooldown, 60);
+    let max_cooldown = span("maxCooldown", written.max_cooldown, 3600.max(cooldown.as_secs()));
+    if max_cooldown < cooldown {
+        errors.push(&at.key("maxCooldown"), "shorter than cooldown");
+    }
+    AbusePolicy {
+        strikes: errors.range(at, "strikes", written.strikes, 5, 1..=1000),
+        window,
+        cooldown,
+        max_cooldown,
+        mode: written.mode.unwrap_or(Mode::Enforce),
+        lift: written.lift.clone().unwrap_or_default(),
+    }
 }
 
 /// How long a request under way counts when its end is never seen.

@@ -337,6 +337,7 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
             "Request too large: the prompt and the output tokens it asks for are more than the token limit. Shorten the prompt or ask for fewer output tokens."
         }
         Reason::QuotaConcurrent => "Too many requests are under way. Try again when one has ended.",
+        Reason::AbuseCooldown => "Too many of your requests were refused by the content policy. Try again later.",
         Reason::RouteUnmatched => "There is nothing here.",
         Reason::RouteMethod => "This path does not take this method.",
         Reason::RouteUpgrade => "This path does not take protocol upgrades.",
@@ -359,6 +360,7 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         Reason::ScanOutput | Reason::ScanCanary => "The answer was withheld by the content policy.",
         Reason::ReplyUnreadable => "The upstream sent a reply that can't be checked.",
         Reason::ReplyTooLarge => "The upstream sent a reply that is too large.",
+        Reason::ReplyTokens => "The answer was ended at its limit of tokens.",
         Reason::Internal => "The request could not be checked. Try again later.",
         Reason::Overloaded => "Too many requests are being checked. Try again later.",
     })

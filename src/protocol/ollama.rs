@@ -195,22 +195,22 @@ pub(super) fn extra(facts: &Facts, channel: &Channel, text: &str, chat: bool) ->
         (false, true) => json!({ "response": "", "thinking": text }),
         (false, false) => json!({ "response": text }),
     };
-    line(facts, body, false)
+    line(facts, body, None)
 }
 
-pub(super) fn close(facts: &Facts, chat: bool) -> Vec<u8> {
+pub(super) fn close(facts: &Facts, chat: bool, why: &str) -> Vec<u8> {
     let body =
         if chat { json!({ "message": { "role": "assistant", "content": "" } }) } else { json!({ "response": "" }) };
-    line(facts, body, true)
+    line(facts, body, Some(why))
 }
 
-fn line(facts: &Facts, mut body: Value, done: bool) -> Vec<u8> {
+fn line(facts: &Facts, mut body: Value, done: Option<&str>) -> Vec<u8> {
     if let Value::Object(fields) = &mut body {
         fields.insert("model".to_owned(), facts.model.as_deref().unwrap_or_default().into());
         fields.insert("created_at".to_owned(), facts.created_at.as_deref().unwrap_or("1970-01-01T00:00:00Z").into());
-        fields.insert("done".to_owned(), done.into());
-        if done {
-            fields.insert("done_reason".to_owned(), "content_filter".into());
+        fields.insert("done".to_owned(), done.is_some().into());
+        if let Some(why) = done {
+            fields.insert("done_reason".to_owned(), why.into());
         }
     }
     Frame::of_data(Framing::Lines, None, body.to_string().as_bytes())

@@ -118,8 +118,8 @@ pub(super) fn extra(text: &str) -> Vec<u8> {
     event(&json!({ "index": 0, "token": token, "generated_text": null, "details": null }))
 }
 
-pub(super) fn close() -> Vec<u8> {
-    event(&json!({ "error": "The reply was stopped by the content policy.", "error_type": "incomplete_generation" }))
+pub(super) fn close(why: &str) -> Vec<u8> {
+    event(&json!({ "error": format!("The reply was stopped {why}."), "error_type": "incomplete_generation" }))
 }
 
 fn event(value: &serde_json::Value) -> Vec<u8> {

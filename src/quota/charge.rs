@@ -226,6 +226,12 @@ impl Teller<'_> {
         Ok(())
     }
 
+    /// Looks at a row.
+    pub(super) fn look<T>(&mut self, row: u64, look: &mut dyn FnMut(&Row) -> T) -> Result<T, Fault> {
+        let (row, _) = self.read(&self.quotas.place(row))?;
+        Ok(look(&row))
+    }
+
     /// Changes a row as often as it takes until no other worker was faster.
     pub(super) fn change(&mut self, row: u64, change: &mut dyn FnMut(&mut Row, u64)) -> Result<(), Fault> {
         let place = self.quotas.place(row);

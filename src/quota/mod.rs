@@ -13,6 +13,7 @@
 //! [`Quotas::prepare`]): memory does not grow with callers, an entry is dropped only when its bucket
 //! is full again, and when a row has no place left, newcomers share a bucket. No verdict loosens.
 
+mod abuse;
 mod bucket;
 mod charge;
 mod estimate;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+pub use abuse::Cooldown;
 pub use charge::Refusal;
 pub use estimate::{Estimate, unread};
 pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
@@ -34,8 +36,9 @@ pub use reserve::{Reservation, Tokens};
 pub use witness::{Admitted, Charged, Counted, admit, count, count_rest};
 
 use crate::authn::{Principal, RoleIndex};
-use crate::config::QuotaPolicy;
 use crate::config::document::{Counts, Mode, Operation, Per};
+use crate::config::{AbusePolicy, QuotaPolicy};
+use abuse::Abuse;
 use bucket::Rate;
 
 /// Rows of a policy's table. With [`row::ENTRIES`] a row this is room for 65,536 buckets that are not
@@ -49,6 +52,7 @@ pub struct Quotas {
     policy: String,
     /// By [`RoleIndex`].
     roles: Vec<Vec<Quota>>,
+    abuse: Option<Abuse>,
 }
 
 /// One quota of one role.
@@ -85,12 +89,18 @@ impl Quotas {
             let compile = |(place, quota)| Quota::new(policy, role, quota, twins(place, quota));
             quotas.iter().enumerate().map(compile).collect()
         };
-        Quotas { policy: policy.to_owned(), roles: roles.into_iter().map(of_role).collect() }
+        Quotas { policy: policy.to_owned(), roles: roles.into_iter().map(of_role).collect(), abuse: None }
     }
 
-    /// True if no role has a quota.
+    /// The same, with strikes and cool-downs.
+    #[must_use]
+    pub fn with_abuse(self, policy: Option<&AbusePolicy>) -> Quotas {
+        Quotas { abuse: policy.map(Abuse::new), ..self }
+    }
+
+    /// True if nothing is counted.
     pub fn is_empty(&self) -> bool {
-        self.roles.iter().all(Vec::is_empty)
+        self.roles.iter().all(Vec::is_empty) && self.abuse.is_none()
     }
 
     /// True if one of these roles has a quota that counts output tokens.

@@ -162,6 +162,23 @@ impl Row {
         }
     }
 
+    /// The end of the cool-down under this name; 0: there is none.
+    pub(super) fn cooldown_ends(&self, name: &[u8; 16]) -> u64 {
+        self.entries.iter().find(|(known, _)| known == name).map_or(0, |(_, level)| level.arrival)
+    }
+
+    /// The bucket of this name, a new one if there is none; `None` when the row has no place left.
+    pub(super) fn own(&mut self, name: &[u8; 16], now: u64) -> Option<&mut Level> {
+        if !self.entries.iter().any(|(known, _)| known == name) {
+            self.entries.retain(|(_, level)| !level.is_full(now));
+            if self.entries.len() >= ENTRIES {
+                return None;
+            }
+            self.entries.push((*name, Level::default()));
+        }
+        self.entries.iter_mut().find(|(known, _)| known == name).map(|(_, level)| level)
+    }
+
     fn level(&mut self, name: &[u8; 16], slot: Slot) -> Option<&mut Level> {
         match slot {
             Slot::Own => self.entries.iter_mut().find(|(known, _)| known == name).map(|(_, level)| level),
@@ -170,7 +187,7 @@ impl Row {
     }
 
     /// The row's time for a worker's, and whether the row had to be moved back.
-    fn advance(&mut self, now: u64) -> (u64, bool) {
+    pub(super) fn advance(&mut self, now: u64) -> (u64, bool) {
         let behind = self.latest.saturating_sub(now);
         if behind < LATE {
             self.latest = self.latest.max(now);

@@ -52,7 +52,11 @@ impl Transaction {
         let cut_off = matches!(self.state, State::Forwarded { reply: Reading::Over, .. } | State::Refused);
         match (usage.input, usage.output) {
             (Some(input), Some(output)) if complete => (Tokens { input, output }, "usage"),
-            _ if cut_off || !read => (expected, "reserved"),
+            (input, output) if cut_off => {
+                let output = output.unwrap_or(0).max(written.tokens()).max(expected.output);
+                (Tokens { input: input.unwrap_or(expected.input), output }, "reserved")
+            }
+            _ if !read => (expected, "reserved"),
             (input, output) => {
                 let output = output.unwrap_or(0).max(written.tokens());
                 (Tokens { input: input.unwrap_or(expected.input), output }, "counted")

@@ -41,6 +41,8 @@ pub(super) struct ReplyGuard {
     canary: Option<Planted>,
     /// The client did not ask for the event that tells a stream's cost.
     strips_usage: bool,
+    /// The most output tokens that the policy lets a stream have; `None`: it sets no cap.
+    pub(super) most_output: Option<u64>,
 }
 
 /// What became of a reply, for the record.
@@ -111,7 +113,26 @@ impl ReplyGuard {
         guards.dedup();
         let shadow = roles().any(|role| role.mode == Mode::Shadow);
         let tools = (!shadow).then(|| roles().flat_map(|role| role.tools.iter().cloned()).collect());
-        ReplyGuard { policy: Arc::clone(policy), route, guards, tools, masker, vault, canary, strips_usage }
+        ReplyGuard {
+            policy: Arc::clone(policy),
+            route,
+            guards,
+            tools,
+            masker,
+            vault,
+            canary,
+            strips_usage,
+            most_output: None,
+        }
+    }
+
+    /// A stream that goes on beyond its cap ends here. Servers count a few tokens more than they write, and an
+    /// estimate may be off by half: both get that much room.
+    fn within_cap(&self, spent: &Spent) -> Result<(), Reason> {
+        let Some(most) = self.most_output else { return Ok(()) };
+        let told = spent.usage.output.is_some_and(|output| output > most.saturating_add(16));
+        let counted = spent.written.tokens() > most.saturating_mul(2).saturating_add(64);
+        if told || counted { Err(Reason::ReplyTokens) } else { Ok(()) }
     }
 
     fn route(&self) -> Option<&RoutePolicy> {

@@ -11,7 +11,8 @@ use crate::audit::{self, FindingEntry, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
 use crate::authz::{self, Authorized};
 use crate::config::document::{
-    DataAction, Operation, PiiType, ResponseHeaders, SubjectForm, Unmatched, UnscannedAction, UpstreamHeader, Zone,
+    DataAction, Mode, Operation, PiiType, ResponseHeaders, SubjectForm, Unmatched, UnscannedAction, UpstreamHeader,
+    Zone,
 };
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::{Host, Timestamp};
@@ -70,6 +71,7 @@ impl Transaction {
             return Ok(Step::Await(deadline));
         };
         self.note_caller(&policy, &principal, vm);
+        self.cooldown(&policy, &principal, vm, host)?;
         let entitled = authz::entitle(&policy, principal, route.operation, host)?;
         if !route.protocol.methods(route.operation).contains(&method) {
             return Err(Reason::RouteMethod.into());
@@ -200,6 +202,12 @@ impl Transaction {
         self.note_judgement(&scan, &judgement, &places);
         self.unscanned(&policy, &exchange, &judgement)?;
         let cap = output_cap(&policy, &exchange, charged.authorized());
+        if judgement.denial == Some(Reason::ScanInjection) {
+            let caller = charged.authorized().counted().entitled().principal();
+            // A store that fails changes nothing about the refusal.
+            let begun = policy.quotas.strike(caller, vm.shared_key(), host).ok().flatten();
+            self.record.cooldown_secs = begun.map(|cooldown| cooldown.left.as_secs());
+        }
         let inspected = Inspected::judged(charged, &judgement)?;
         let expected = expected(&policy, route, &json, &exchange, cap);
         let model = Some(exchange.model.as_str());
@@ -221,7 +229,8 @@ impl Transaction {
             word(vm.hash_key(), &tenant, host.now())
         });
         let rewritten = asked || lit || planted.is_some() || self.record.tools_removed > 0;
-        let guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
+        let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
+        guard.most_output = cap.map(|_| expected.output).filter(|output| *output > 0);
         self.record.masked = applied.masked;
         self.record.max_tokens = applied.output_cap;
         self.record.verdict = match applied {
@@ -320,6 +329,18 @@ impl Transaction {
 
     fn note_limits(&mut self, charged: &Charged) {
         self.record.shadow.extend(charged.limits().shadow.iter().map(|reason| reason.code()));
+    }
+
+    /// Refuses a caller whose cool-down is running.
+    fn cooldown(&mut self, policy: &Policy, caller: &Principal, vm: &Vm, host: &mut dyn Host) -> Result<(), Refused> {
+        let Some(cooldown) = policy.quotas.cooldown(caller, vm.shared_key(), host)? else { return Ok(()) };
+        if cooldown.mode == Mode::Shadow {
+            self.record.shadow.push(Reason::AbuseCooldown.code());
+            return Ok(());
+        }
+        let wait = cooldown.left.as_nanos().div_ceil(1_000_000_000) as u64;
+        let denial = Denial { retry_after: Some(wait), ..Denial::new(Reason::AbuseCooldown) };
+        Err(Refused { headers: quota::Limits::default().refusal_headers(&denial), denial })
     }
 
     /// From here on the reservation is the exchange's: whatever becomes of it, its end settles it.

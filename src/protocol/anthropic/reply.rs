@@ -137,7 +137,7 @@ pub(in super::super) fn extra(channel: &Channel, text: &str) -> Vec<u8> {
     event("content_block_delta", json!({ "index": channel.item, "delta": delta }))
 }
 
-pub(in super::super) fn close(facts: &Facts, sent: &Progress, output: u64) -> Vec<u8> {
+pub(in super::super) fn close(facts: &Facts, sent: &Progress, output: u64, why: &str) -> Vec<u8> {
     let mut out = Vec::new();
     if !sent.started {
         let message = json!({
@@ -150,7 +150,7 @@ pub(in super::super) fn close(facts: &Facts, sent: &Progress, output: u64) -> Ve
     for block in &sent.open {
         out.extend(event("content_block_stop", json!({ "index": block })));
     }
-    let delta = json!({ "stop_reason": "refusal", "stop_sequence": null });
+    let delta = json!({ "stop_reason": why, "stop_sequence": null });
     out.extend(event("message_delta", json!({ "delta": delta, "usage": { "output_tokens": output } })));
     out.extend(event("message_stop", json!({})));
     out

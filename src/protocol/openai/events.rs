@@ -169,13 +169,13 @@ pub(in super::super) fn extra(facts: &Facts, channel: &Channel, text: &str) -> V
     Frame::of_data(Framing::Sse, Some(kind), event.to_string().as_bytes())
 }
 
-pub(in super::super) fn close(facts: &Facts) -> Vec<u8> {
+pub(in super::super) fn close(facts: &Facts, why: &str) -> Vec<u8> {
     let event = json!({
         "type": "response.incomplete", "sequence_number": facts.sequence.saturating_add(1),
         "response": {
             "id": facts.id.as_deref().unwrap_or("resp_0"), "object": "response",
             "created_at": facts.created.unwrap_or(0), "model": facts.model.as_deref().unwrap_or_default(),
-            "status": "incomplete", "incomplete_details": { "reason": "content_filter" }, "error": null,
+            "status": "incomplete", "incomplete_details": { "reason": why }, "error": null,
             "output": [], "parallel_tool_calls": true, "tool_choice": "auto", "tools": [],
         },
     });

@@ -41,7 +41,7 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
         Reason::RbacOperation | Reason::RbacTool | Reason::RbacParameter => {
             ("invalid_request_error", "insufficient_permissions")
         }
-        Reason::QuotaRequests | Reason::QuotaConcurrent => ("requests", "rate_limit_exceeded"),
+        Reason::QuotaRequests | Reason::QuotaConcurrent | Reason::AbuseCooldown => ("requests", "rate_limit_exceeded"),
         Reason::QuotaTokens | Reason::QuotaTooLarge => ("tokens", "rate_limit_exceeded"),
         Reason::RouteUnmatched => ("invalid_request_error", "unknown_url"),
         Reason::ScanInjection

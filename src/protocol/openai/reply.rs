@@ -175,12 +175,12 @@ pub(in super::super) fn extra(facts: &Facts, channel: &Channel, text: &str, olde
     event(facts, channel.choice, "delta", &delta, &Value::Null)
 }
 
-pub(in super::super) fn close(facts: &Facts, sent: &Progress, older: bool) -> Vec<u8> {
+pub(in super::super) fn close(facts: &Facts, sent: &Progress, older: bool, why: &str) -> Vec<u8> {
     let (key, nothing) = if older { ("text", json!("")) } else { ("delta", json!({})) };
     let mut out = Vec::new();
     let open = if sent.next == 0 { vec![0] } else { sent.open.iter().copied().collect() };
     for choice in open {
-        out.extend(event(facts, choice, key, &nothing, &json!("content_filter")));
+        out.extend(event(facts, choice, key, &nothing, &json!(why)));
     }
     out.extend(Frame::of_data(Framing::Sse, None, b"[DONE]"));
     out

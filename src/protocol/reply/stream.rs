@@ -172,17 +172,19 @@ impl Stream {
 
     /// The events that end a stream early, after the events that were [`Stream::sent`].
     pub fn close(&self, reason: Reason) -> Vec<u8> {
+        // A cap that is reached ends a stream as the model's own limit does.
+        let why = |limit, filter| if reason == Reason::ReplyTokens { limit } else { filter };
         match self.wire {
-            Wire::Chat => openai::reply::close(&self.facts, &self.sent, false),
-            Wire::Completions => openai::reply::close(&self.facts, &self.sent, true),
-            Wire::Responses => openai::events::close(&self.facts),
+            Wire::Chat => openai::reply::close(&self.facts, &self.sent, false, why("length", "content_filter")),
+            Wire::Completions => openai::reply::close(&self.facts, &self.sent, true, why("length", "content_filter")),
+            Wire::Responses => openai::events::close(&self.facts, why("max_output_tokens", "content_filter")),
             Wire::Messages => {
                 let output = self.usage.and_then(|usage| usage.output).unwrap_or(0);
-                anthropic::reply::close(&self.facts, &self.sent, output)
+                anthropic::reply::close(&self.facts, &self.sent, output, why("max_tokens", "refusal"))
             }
-            Wire::Ollama => ollama::close(&self.facts, true),
-            Wire::OllamaGenerate => ollama::close(&self.facts, false),
-            Wire::Tgi => tgi::close(),
+            Wire::Ollama => ollama::close(&self.facts, true, why("length", "content_filter")),
+            Wire::OllamaGenerate => ollama::close(&self.facts, false, why("length", "content_filter")),
+            Wire::Tgi => tgi::close(why("at its limit of tokens", "by the content policy")),
             Wire::Mcp => mcp::close(&self.facts, reason),
             Wire::Unknown => Vec::new(),
         }

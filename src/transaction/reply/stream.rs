@@ -127,6 +127,7 @@ impl StreamGuard {
         let mut json = Json::parse(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let mut parts = self.stream.read(frame.event(), &json);
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, true) });
+        self.guard.within_cap(&noted.spent)?;
         if parts.usage_only && self.guard.strips_usage {
             return Ok(());
         }

@@ -1,0 +1,45 @@
+"""API keys, and cool-downs that both of Envoy's workers see at once."""
+
+import hashlib
+
+from conftest import ATTACK, chat, user
+from harness.client import Client
+
+KEY = "sk-local-5f0c1c1d3b7e4a60a2f4c9d8e7b6a594"
+
+
+def strict(policy: dict) -> None:
+    policy["abuse"] = {"strikes": 3, "window": "10m", "cooldown": "2s", "maxCooldown": "10m"}
+    key = hashlib.sha256(KEY.encode()).hexdigest()
+    policy["authn"]["apiKeys"] = [{"name": "batch", "sha256": key, "subject": "batch", "roles": ["analyst"]}]
+
+
+def test_an_api_key(sites, mode, protocol):
+    site = sites(mode, change=strict)
+    got = site.send(protocol, chat(), token=KEY).passed()
+    assert KEY.encode() not in b"".join(value for _, value in got.one.headers)
+    assert got.audit["bartizan.issuer"] == "apiKeys"
+    before = site.upstream.total
+    for wrong in (KEY[:-1], KEY + "0", hashlib.sha256(KEY.encode()).hexdigest()):
+        site.send(protocol, chat(), token=wrong).refused(401, "jwt.malformed", before_body=True)
+    assert site.upstream.total == before
+
+
+def test_a_cooldown_holds_on_every_connection(sites, mode, protocol):
+    import time
+
+    site = sites(mode, change=strict)
+    token = site.token(f"attacker-{mode}-{protocol}")
+    for _ in range(3):
+        last = site.send(protocol, chat(user(ATTACK)), token=token).refused(400, "scan.injection")
+    assert last.audit["bartizan.abuse.cooldown_s"] == 2
+    workers = set()
+    for _ in range(12):
+        with Client(site.proxy.port, protocol) as client:
+            got = site.send(protocol, chat(), token=token, client=client).refused(429, "abuse.cooldown", before_body=True)
+            assert got.reply.header("retry-after") in ("1", "2")
+            workers.add(got.audit["bartizan.worker"])
+    assert len(workers) == 2, "all connections went to one worker"
+    site.send(protocol, chat(), token=site.token(f"bystander-{mode}-{protocol}")).passed()
+    time.sleep(2.1)
+    site.send(protocol, chat(), token=token).passed()
