@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bartizan::authn::{Authenticator, Principal, RoleIndex};
 use bartizan::config::document::{Authn, Counts, Mode, Operation, Per};
 use bartizan::config::{Errors, KeyPath, QuotaPolicy};
 use bartizan::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
-use bartizan::quota::{Limits, Quotas, ROWS, Refusal, Scope, SharedKey};
+use bartizan::quota::{Limits, Quotas, ROWS, Refusal, Reservation, Scope, SharedKey, Tokens};
 use bartizan::reason::Reason;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
@@ -27,6 +27,8 @@ const SECOND: u64 = 1_000_000_000;
 struct Store {
     values: BTreeMap<String, (Vec<u8>, u32)>,
     version: u32,
+    /// The proxy's clock, once somebody has moved it.
+    clock: u64,
 }
 
 impl Store {
@@ -78,7 +80,7 @@ impl Worker {
 
 impl Host for Worker {
     fn now(&self) -> Timestamp {
-        Timestamp(self.now)
+        Timestamp(self.now.max(self.store.lock().unwrap().clock))
     }
 
     fn shared_get(&mut self, key: &str) -> Result<Shared, Fault> {
@@ -133,8 +135,43 @@ fn charge(quotas: &Quotas, name: &str, key: &SharedKey, host: &mut dyn Host) -> 
     quotas.charge(Scope::Model(name), &ROLE, key, host)
 }
 
+fn tokens(limit: u64) -> QuotaPolicy {
+    QuotaPolicy { counts: Counts::Tokens, ..quota(Per::Model, limit, 864_000, limit) }
+}
+
+fn hold(quotas: &Quotas, units: u64, key: &SharedKey, host: &mut dyn Host) -> Result<(Limits, Reservation), Refusal> {
+    let expected = Tokens { input: units, output: 0 };
+    static CALLER: LazyLock<Principal> = LazyLock::new(|| principal("i", "acme", "alice"));
+    quotas.reserve(Scope::Whole(&CALLER, Operation::Chat, Some("m")), &ROLE, expected, key, host)
+}
+
+/// One act of a worker: `hold 5`, `settle 2` (the oldest that is held), `die` (all that is held is
+/// forgotten), `wait 60` (for everybody, seconds), or the model to charge one request to.
+fn act(quotas: &Quotas, what: &str, key: &SharedKey, worker: &mut Worker, held: &mut Vec<Reservation>) -> bool {
+    let (verb, number) = what.split_once(' ').unwrap_or((what, ""));
+    let number: u64 = number.parse().unwrap_or(0);
+    match verb {
+        "hold" => hold(quotas, number, key, worker).map(|(_, reservation)| held.push(reservation)).is_ok(),
+        "settle" if held.is_empty() => false,
+        "settle" => {
+            let used = Tokens { input: number, output: 0 };
+            quotas.settle(held.remove(0), used, key, worker).is_ok()
+        }
+        "die" => {
+            held.clear();
+            true
+        }
+        "wait" => {
+            worker.wait("test/q/clock");
+            worker.store.lock().unwrap().clock = START + number * SECOND;
+            true
+        }
+        _ => charge(quotas, what, key, worker).is_ok(),
+    }
+}
+
 /// Runs workers under one schedule: at the nth step the worker `schedule[n]`th in line goes on, the
-/// first in line beyond the schedule's end. Gives back what each charge came to, and how many
+/// first in line beyond the schedule's end. Gives back what each act came to, and how many
 /// workers stood in line at each step.
 fn run(
     quotas: &Arc<Quotas>,
@@ -154,7 +191,8 @@ fn run(
         worker.turn = Some(Turn { id, asks: asks.clone(), granted });
         let (quotas, key, load, asks) = (Arc::clone(quotas), key.clone(), load.clone(), asks.clone());
         threads.push(std::thread::spawn(move || {
-            let passed: Vec<bool> = load.iter().map(|name| charge(&quotas, name, &key, &mut worker).is_ok()).collect();
+            let mut held = Vec::new();
+            let passed: Vec<bool> = load.iter().map(|what| act(&quotas, what, &key, &mut worker, &mut held)).collect();
             asks.send((id, false)).unwrap();
             passed
         }));
@@ -192,7 +230,10 @@ fn every_schedule(
     // The rows must exist (see `Quotas::prepare`): one request before the race makes them.
     let mut worker = Worker::new(&Arc::default());
     let key = SharedKey::obtain("test", &mut worker).unwrap();
-    assert!(charge(&quotas, "m", &key, &mut worker).is_ok());
+    let mut held = Vec::new();
+    for what in ["m", "hold 1", "settle 0"] {
+        assert!(act(&quotas, what, &key, &mut worker, &mut held));
+    }
     let store = worker.store.lock().unwrap().clone();
     let quotas = Arc::new(quotas);
     let (mut schedule, mut count) = (Vec::new(), 0);
@@ -208,6 +249,64 @@ fn every_schedule(
         schedule[step] += 1;
         schedule.truncate(step + 1);
     }
+}
+
+/// The tokens that are left, by asking for one at this time.
+fn left(quotas: &Quotas, key: &SharedKey, store: &Store, now: u64) -> u64 {
+    let mut worker = Worker::new(&Arc::new(Mutex::new(store.clone())));
+    worker.now = now;
+    hold(quotas, 1, key, &mut worker).map_or(0, |(limits, _)| limits.tokens.unwrap().remaining + 1)
+}
+
+#[test]
+fn no_interleaving_of_reservations_passes_the_limit_or_leaks() {
+    let loads = [vec!["hold 6", "settle 2"], vec!["hold 6", "settle 5"], vec!["hold 3", "die"]];
+    let mut seen = BTreeSet::new();
+    let count = every_schedule(quotas(&[tokens(10)]), &loads, |quotas, passed, key, store| {
+        let [a, a_settled, b, b_settled, c, _] = passed else { panic!() };
+        assert_eq!((a, b), (a_settled, b_settled), "who was let in settles");
+        let used = if *a { 2 } else { 0 } + if *b { 5 } else { 0 };
+        let lost = if *c { 3 } else { 0 };
+        assert!(*a || *b || *c, "somebody is always let in");
+        assert_eq!(left(quotas, key, &store, START), 10 - used - lost, "{passed:?}");
+        // What nobody settled counts as used when its time has come, and then drains like all the rest.
+        assert_eq!(left(quotas, key, &store, START + 1300 * SECOND), 10 - used - lost);
+        assert_eq!(left(quotas, key, &store, START + 874_000 * SECOND), 10);
+        seen.insert(passed.to_vec());
+    });
+    assert!(count > 500 && seen.len() > 3, "{count} schedules, {} outcomes", seen.len());
+}
+
+#[test]
+fn no_interleaving_with_an_expiry_passes_the_limit_or_leaks() {
+    let loads = [vec!["hold 6", "settle 2"], vec!["wait 1300", "hold 6", "settle 1"]];
+    let mut seen = BTreeSet::new();
+    every_schedule(quotas(&[tokens(10)]), &loads, |quotas, passed, key, store| {
+        let left = left(quotas, key, &store, START + 1300 * SECOND);
+        // Who comes before the expiry finds less held than used; who comes after finds all of it used.
+        let expected: &[u64] = match passed {
+            [true, true, _, true, true] => &[10 - 2 - 1, 10 - 6 - 1],
+            [true, true, _, false, false] => &[10 - 2, 10 - 6],
+            [false, false, _, true, true] => &[10 - 1],
+            _ => panic!("{passed:?}"),
+        };
+        assert!(expected.contains(&left), "{passed:?}: {left}");
+        seen.insert((passed.to_vec(), left));
+    });
+    assert!(seen.len() >= 2, "{seen:?}");
+}
+
+/// A policy that is loaded anew knows what the old one's requests hold, and they settle in its buckets.
+#[test]
+fn a_reload_keeps_what_is_held() {
+    let (before, after) = (quotas(&[tokens(10)]), quotas(&[tokens(10)]));
+    let (mut worker, key) = proxy(&before);
+    let (_, reservation) = hold(&before, 7, &key, &mut worker).unwrap();
+    let reloaded = SharedKey::obtain("test", &mut worker).unwrap();
+    after.prepare(&reloaded, &mut worker).unwrap();
+    assert_eq!(hold(&after, 4, &reloaded, &mut worker).unwrap_err().denial.reason, Reason::QuotaTokens);
+    before.settle(reservation, Tokens { input: 1, output: 0 }, &key, &mut worker).unwrap();
+    assert!(hold(&after, 9, &reloaded, &mut worker).is_ok());
 }
 
 fn passes(passed: &[bool]) -> usize {

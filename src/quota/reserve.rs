@@ -113,7 +113,7 @@ impl Quotas {
     /// A [`Fault`] when the store fails: what is still held then ends by its time, as used in full.
     pub fn settle(
         &self,
-        reservation: &Reservation,
+        reservation: Reservation,
         used: Tokens,
         key: &SharedKey,
         host: &mut dyn Host,

@@ -30,7 +30,7 @@ impl Transaction {
             self.record.charged_basis = Some(basis);
         }
         // Nothing can be refused any more. What stays held ends by its time, as used in full.
-        if self.policy.quotas.settle(&reserved, used, vm.shared_key(), host).is_err() {
+        if self.policy.quotas.settle(reserved, used, vm.shared_key(), host).is_err() {
             self.record.charged_basis = Some("unsettled");
         }
     }
