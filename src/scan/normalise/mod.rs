@@ -111,13 +111,15 @@ fn rounds(text: &str, lower: bool) -> Normalised {
         let fold = Fold::run(input, lower);
         let again = fold.again;
         out.seen = out.seen.with(fold.seen);
-        if !fold.offsets.is_identity(input.len()) {
+        let moved = !fold.offsets.is_identity(input.len());
+        if moved {
             out.tables.push(fold.offsets);
         }
         // Only whole characters were written.
         out.text =
             String::from_utf8(fold.out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-        if !again {
+        // Letters between which white space was many characters stand one space apart now.
+        if !again && !(moved && !separated::gaps(&out.text).is_empty()) {
             return out;
         }
     }

@@ -133,6 +133,11 @@ fn every_character_is_normal_after_once() {
     assert!(found.is_empty(), "{found:?}");
 }
 
+#[test]
+fn letters_far_apart_are_put_together() {
+    check("i\n\n\n\ng\n\n\nn  o   r\n\ne", "ignore");
+}
+
 proptest! {
     #[test]
     fn normalising_twice_changes_nothing(text in pieces()) {
