@@ -119,7 +119,7 @@ fn rounds(text: &str, lower: bool) -> Normalised {
         out.text =
             String::from_utf8(fold.out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         // Letters between which white space was many characters stand one space apart now.
-        if !again && !(moved && !separated::gaps(&out.text).is_empty()) {
+        if !again && (!moved || separated::gaps(&out.text).is_empty()) {
             return out;
         }
     }
