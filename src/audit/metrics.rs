@@ -71,8 +71,8 @@ pub fn keys(outcome: Fetched) -> String {
 }
 
 /// The counter of documents that were loaded, or refused: the last good one stays.
-pub const fn policies(is_good: bool) -> &'static str {
-    if is_good { "bartizan.policies.outcome.loaded" } else { "bartizan.policies.outcome.refused" }
+pub fn policies(is_good: bool) -> String {
+    format!("bartizan.policies.outcome.{}", if is_good { "loaded" } else { "refused" })
 }
 
 /// A label's value: `[a-z0-9_-]` alone, capitals as `_` and the small letter.

@@ -129,7 +129,7 @@ impl Root {
     fn note_policy(&self, outcome: Result<&str, &[String]>) {
         let level = if outcome.is_ok() { Level::Info } else { Level::Error };
         host::log(level, &policy_record(outcome, Timestamp(host::now())));
-        if let Some(id) = self.worker.borrow_mut().series(metrics::policies(outcome.is_ok())) {
+        if let Some(id) = self.worker.borrow_mut().series(&metrics::policies(outcome.is_ok())) {
             host::increment_metric(id, 1);
         }
     }
