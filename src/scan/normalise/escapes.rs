@@ -108,7 +108,7 @@ fn backslash(rest: &[u8]) -> Option<(char, usize)> {
             let (value, digits) = number(slice(rest, 3..9.min(rest.len())), 16);
             (digits > 0 && rest.get(3 + digits) == Some(&b'}')).then(|| Some((char::from_u32(value)?, digits + 4)))?
         }
-        b'U' if hex(rest, 2, 8).is_some() => Some((char::from_u32(hex(rest, 2, 8)?)?, 10)),
+        b'U' if hex(rest, 2, 8).and_then(char::from_u32).is_some() => Some((char::from_u32(hex(rest, 2, 8)?)?, 10)),
         b'u' | b'U' => {
             let high = hex(rest, 2, 4)?;
             if let Some(c) = char::from_u32(high) {

@@ -134,6 +134,11 @@ fn every_character_is_normal_after_once() {
 }
 
 #[test]
+fn a_long_escape_of_no_character_is_a_short_one() {
+    check("\\UeFeeeeee", "\u{efee}eeee");
+}
+
+#[test]
 fn letters_far_apart_are_put_together() {
     check("i\n\n\n\ng\n\n\nn  o   r\n\ne", "ignore");
 }
