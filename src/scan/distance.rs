@@ -15,10 +15,10 @@ struct Before {
     most: usize,
 }
 
-/// Most bytes between where a match begins and its first digit, or, when it may have none, its end.
+/// Most bytes between where a match begins and its first digit; [`FAR`] also when it may have none.
 pub fn before_digit(hir: &Hir) -> u16 {
     let Before { without, most } = of(hir);
-    u16::try_from(most.max(without.unwrap_or(0))).unwrap_or(FAR)
+    u16::try_from(most).ok().filter(|_| without.is_none()).unwrap_or(FAR)
 }
 
 /// A run of token bytes that every match holds: its length, and most bytes before it. `is_token` says what one is.
@@ -169,10 +169,13 @@ mod tests {
         assert_eq!(far("[0-9]{3}"), 0);
         assert_eq!(far("(?:^|[^0-9A-Za-z_])[0-9]"), 4);
         assert_eq!(far("ab?[0-9]c*"), 2);
-        assert_eq!(far("(?:ab|c)[-. ]{0,3}(?:x|7)"), 6);
-        assert_eq!(far("(?:a[0-9]?){2}z"), 3);
-        assert_eq!(far("a{2,5}[0-9A-F]{2}"), 7);
+        assert_eq!(far("(?:ab|c)[-. ]{0,3}(?:x|7)"), FAR);
+        assert_eq!(far("(?:ab|c)[-. ]{0,3}7"), 5);
+        assert_eq!(far("(?:a[0-9]?){2}z"), FAR);
+        assert_eq!(far("(?:a[0-9]?){2}7"), 3);
+        assert_eq!(far("a{2,5}[0-9A-F]{2}"), FAR);
+        assert_eq!(far("a{2,5}[0-9A-F]{2}[0-9]"), 7);
         assert_eq!(far("[a-z]+[0-9]"), FAR);
-        assert_eq!(far("(?:k[0-9])*"), 1);
+        assert_eq!(far("(?:k[0-9])*"), FAR);
     }
 }

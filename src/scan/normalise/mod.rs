@@ -417,6 +417,8 @@ impl<'t> Fold<'t> {
             return self.left_out(marks);
         }
         if is_noise(c) {
+            // What it parted may be an escape now.
+            self.again |= self.fertile;
             let on_latin = self.out.last().is_some_and(u8::is_ascii_alphabetic) && source.len() == c.len_utf8();
             if on_latin {
                 self.left_out(Marks::COMBINING);
@@ -443,6 +445,7 @@ impl<'t> Fold<'t> {
         }
         for lower in fold_case(c) {
             if is_noise(lower) {
+                self.again |= self.fertile;
                 continue;
             }
             if lower.is_ascii() {

@@ -139,6 +139,11 @@ fn a_long_escape_of_no_character_is_a_short_one() {
 }
 
 #[test]
+fn an_accent_parts_no_escape() {
+    check("o\\\u{304}/x", "o/x");
+}
+
+#[test]
 fn letters_far_apart_are_put_together() {
     check("i\n\n\n\ng\n\n\nn  o   r\n\ne", "ignore");
 }
