@@ -1,0 +1,259 @@
+//! The request's body: read, authorized, scanned, counted, rewritten.
+
+use super::MAX_VAULT;
+use crate::audit::Verdict;
+use crate::authz::{self, Authorized};
+use crate::config::document::{DataAction, Operation, PiiType, Zone};
+use crate::config::{GuardPolicy, Policy, RoutePolicy};
+use crate::host::Host;
+use crate::protocol::{Exchange, Json, remove_tools};
+use crate::quota::{self, Estimate, Tokens};
+use crate::reason::{Denial, Reason};
+use crate::redact::{Masker, Vault};
+use crate::scan::verdict::{Inspected, Judgement, Place, judge};
+use crate::scan::{Budget, Text};
+use crate::transaction::edit::apply;
+use crate::transaction::plant::plant;
+use crate::transaction::reply::ReplyGuard;
+use crate::transaction::response::Reading;
+use crate::transaction::spotlight::{spotlight, word};
+use crate::transaction::{Edit, Pending, Refused, State, Transaction, Vm};
+
+impl Transaction {
+    /// So many bytes are buffered by the proxy on our behalf.
+    pub(in crate::transaction) fn request_buffered(&mut self, bytes: usize, vm: &mut Vm) -> Result<(), Reason> {
+        if bytes > self.policy.limits.max_body_bytes {
+            return Err(Reason::BodyTooLarge);
+        }
+        let more = bytes.saturating_sub(self.buffered);
+        if !vm.hold_bytes(more, self.policy.limits.max_buffered_bytes_per_worker) {
+            return Err(Reason::Overloaded);
+        }
+        self.buffered = self.buffered.max(bytes);
+        Ok(())
+    }
+
+    pub(in crate::transaction) fn request_body(
+        &mut self,
+        body: Vec<u8>,
+        vm: &mut Vm,
+        host: &mut dyn Host,
+    ) -> Result<Edit, Refused> {
+        let State::Body(pending) = std::mem::take(&mut self.state) else { return Err(Reason::Internal.into()) };
+        let Pending { counted, route, claims, content_length, is_form, edit } = *pending;
+        let policy = std::sync::Arc::clone(&self.policy);
+        self.request_buffered(body.len(), vm)?;
+        self.record.body_bytes = Some(body.len() as u64);
+        self.record.fingerprint = Some(vm.hash_key().hex(&[b"body", &body]));
+        if content_length.is_some_and(|announced| announced != body.len()) {
+            return Err(Reason::BodyLength.into());
+        }
+        let route = policy.route_at(route).ok_or(Reason::Internal)?;
+
+        let mut json = match is_form {
+            true => Json::Null,
+            false => Json::parse(&body, policy.limits.max_json_depth)?,
+        };
+        self.rpc_id = route.protocol.request_id(&json);
+        if let Some(claims) = claims {
+            claims.check(&json)?;
+        }
+        let mut exchange = match is_form {
+            true => route.protocol.read_form(route.operation),
+            false => route.protocol.read(route.operation, &json)?,
+        };
+        self.note_model(&policy, &exchange.model, vm);
+        let authorized = authz::authorize(&policy, counted, &exchange)?;
+        self.note_grant(&policy, &authorized);
+        if authorized.removes_tools() {
+            exchange = self.without_tools(&policy, route, &authorized, &mut json, &exchange)?;
+        }
+        let charged = quota::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
+        self.note_limits(&charged);
+
+        let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };
+        let (judgement, places) = scan.run(vm, host);
+        self.note_judgement(&scan, &judgement, &places);
+        self.unscanned(&policy, &exchange, &judgement)?;
+        let cap = output_cap(&policy, &exchange, charged.authorized());
+        if judgement.denial == Some(Reason::ScanInjection) {
+            let caller = charged.authorized().counted().entitled().principal();
+            // A store that fails changes nothing about the refusal.
+            let begun = policy.quotas.strike(caller, vm.shared_key(), host).ok().flatten();
+            self.record.cooldown_secs = begun.map(|cooldown| cooldown.left.as_secs());
+        }
+        let inspected = Inspected::judged(charged, &judgement)?;
+        let expected = expected(&policy, route, &json, &exchange, cap);
+        let model = Some(exchange.model.as_str());
+        let (admitted, reserved) = quota::admit(&policy, inspected, model, expected, vm.shared_key(), host)?;
+        let asks_usage = policy.asks_usage() || reserved.holds_tokens();
+        self.reserve(&admitted, reserved);
+
+        let authorized = admitted.inspected().charged().authorized();
+        let tenant = authorized.counted().entitled().principal().tenancy();
+        let key = vm.mask_key();
+        let mut vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
+        let mut masker = Masker::new(key);
+        let restores = restores(&policy, authorized.roles());
+        let applied = apply(&mut json, &exchange, judgement.outcomes, cap, &mut masker, &mut vault, restores);
+        // The counts of a stream that tells them only when asked.
+        let asked = asks_usage && exchange.stream && route.protocol.ask_usage(route.operation, &mut json);
+        let planted = plant(&policy, route, authorized.roles(), &mut json, &tenant, vm.hash_key(), host.now());
+        let lit = spotlight(&policy, route, authorized.roles(), &mut json, &exchange, || {
+            word(vm.hash_key(), &tenant, host.now())
+        });
+        let rewritten = asked || lit || planted.is_some() || self.record.tools_removed > 0;
+        let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
+        guard.most_output = cap.map(|_| expected.output).filter(|output| *output > 0);
+        self.record.masked = applied.masked;
+        self.record.max_tokens = applied.output_cap;
+        self.record.verdict = match applied {
+            _ if applied.replaced > 0 || self.record.tools_removed > 0 => Verdict::Replace,
+            _ if applied.masked > 0 => Verdict::Mask,
+            _ => Verdict::Allow,
+        };
+        let mut edit = edit;
+        edit.body = (applied.changed || rewritten).then(|| json.to_bytes());
+        if policy.hold_headers {
+            let length = edit.body.as_ref().map_or(body.len(), Vec::len);
+            edit.set.push(("content-length", length.to_string()));
+            self.late_headers(&policy, &mut edit);
+        }
+        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply: Reading::Guarded(Box::new(guard)) };
+        Ok(edit)
+    }
+
+    /// Takes out the tools that the role may not use, and reads what is left.
+    fn without_tools<'j>(
+        &mut self,
+        policy: &Policy,
+        route: &RoutePolicy,
+        authorized: &Authorized,
+        json: &mut Json<'j>,
+        exchange: &Exchange,
+    ) -> Result<Exchange, Refused> {
+        let others = exchange.tools.iter().filter(|tool| !authorized.may_use(policy, &tool.name));
+        let paths: Vec<_> = others.filter_map(|tool| tool.path.as_ref()).collect();
+        self.record.tools_removed = paths.len() as u64;
+        remove_tools(json, paths);
+        let exchange = route.protocol.read(route.operation, json)?;
+        if exchange.tools.iter().all(|tool| authorized.may_use(policy, &tool.name)) {
+            Ok(exchange)
+        } else {
+            Err(Denial::new(Reason::RbacTool).with_param("tools").into())
+        }
+    }
+}
+
+/// What one scan needs.
+pub(super) struct Scan<'s, 'j> {
+    pub(super) policy: &'s Policy,
+    pub(super) route: &'s RoutePolicy,
+    pub(super) json: &'s Json<'j>,
+    pub(super) exchange: &'s Exchange,
+    pub(super) authorized: &'s Authorized,
+}
+
+impl Scan<'_, '_> {
+    fn run(&self, vm: &mut Vm, host: &mut dyn Host) -> (Judgement, Vec<Place>) {
+        let Scan { policy, route, json, exchange, authorized } = self;
+        let texts: Vec<Text<'_>> = exchange
+            .segments
+            .iter()
+            .map(|segment| {
+                let text = if segment.is_key {
+                    json.key_at(&segment.path)
+                } else {
+                    json.at(&segment.path).and_then(Json::as_str)
+                };
+                Text { zone: segment.zone, text: text.unwrap_or_default() }
+            })
+            .collect();
+        let limits = &policy.limits;
+        let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
+        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, budget);
+        let trusted: Vec<Zone> = Zone::ALL.iter().copied().filter(|zone| authorized.may_write(policy, *zone)).collect();
+        let places: Vec<Place> = exchange
+            .segments
+            .iter()
+            .map(|segment| Place {
+                zone: segment.zone,
+                position: segment.position,
+                is_key: segment.is_key,
+                trusted: trusted.contains(&segment.zone),
+            })
+            .collect();
+        let judgement = judge(&policy.scanner, &self.guards(), route.index, &places, report, host.now());
+        (judgement, places)
+    }
+
+    /// The guards of the granting roles, each once.
+    fn guards(&self) -> Vec<&GuardPolicy> {
+        let mut indexes: Vec<_> = self
+            .authorized
+            .roles()
+            .iter()
+            .filter_map(|role| self.policy.role_at(*role))
+            .map(|role| role.guard)
+            .collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes.into_iter().filter_map(|index| self.policy.guard(index)).collect()
+    }
+}
+
+/// The cap on output tokens for the upstream: the roles', or where a quota counts output and nobody sets a cap, the
+/// policy's default, so that no request uses more than was held for it.
+fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized) -> Option<u64> {
+    let default = || policy.quotas.count_output(authorized.roles()).then_some(policy.limits.default_output_tokens);
+    match &exchange.output_cap {
+        Some(_) => authorized.output_cap(),
+        None => authorized.output_cap().or_else(default),
+    }
+}
+
+/// Tokens that a message, a tool's description or a parameter takes beside its text.
+const FRAME_TOKENS: u64 = 4;
+
+/// What a request is expected to use at most.
+fn expected(policy: &Policy, route: &RoutePolicy, json: &Json<'_>, exchange: &Exchange, cap: Option<u64>) -> Tokens {
+    let text = |segment: &crate::protocol::Segment| {
+        if segment.is_key { json.key_at(&segment.path) } else { json.at(&segment.path).and_then(Json::as_str) }
+    };
+    if !matches!(
+        route.operation,
+        Operation::Chat
+            | Operation::Generate
+            | Operation::Completions
+            | Operation::Responses
+            | Operation::Embeddings
+            | Operation::Images
+            | Operation::Audio
+    ) {
+        return Tokens::default();
+    }
+    let texts = exchange.segments.iter().filter_map(text).map(|text| Estimate::of(text).tokens() + FRAME_TOKENS);
+    let unread = exchange.unscanned.iter().map(|(kind, _)| quota::unread(*kind));
+    let input = texts.chain(unread).fold(0, u64::saturating_add);
+    let most = match (&exchange.output_cap, cap) {
+        (Some(asked), Some(cap)) => asked.tokens.min(cap),
+        (Some(asked), None) => asked.tokens,
+        (None, cap) => cap.unwrap_or(policy.limits.default_output_tokens),
+    };
+    let answers = match route.operation {
+        Operation::Chat | Operation::Generate | Operation::Completions | Operation::Responses => {
+            exchange.choices.max(1)
+        }
+        _ => 0,
+    };
+    Tokens { input, output: most.saturating_mul(answers) }
+}
+
+/// True when a guard of these roles gives values back.
+fn restores(policy: &Policy, roles: &[crate::authn::RoleIndex]) -> bool {
+    let guards = roles.iter().filter_map(|role| policy.role_at(*role)).filter_map(|role| policy.guard(role.guard));
+    let restore = Some(DataAction::Restore);
+    guards.into_iter().any(|guard| {
+        guard.secrets == DataAction::Restore || PiiType::ALL.iter().any(|kind| guard.pii.action(*kind) == restore)
+    })
+}

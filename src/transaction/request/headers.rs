@@ -1,0 +1,152 @@
+//! The request's headers: what is read of them, and what the upstream gets.
+
+use crate::audit;
+use crate::config::Policy;
+use crate::config::document::UpstreamHeader;
+use crate::quota::Counted;
+use crate::reason::Reason;
+use crate::transaction::{Edit, Headers, Transaction};
+
+/// Headers that carry credentials: none of them reaches the upstream unless the policy says so.
+const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+
+impl Transaction {
+    /// The headers that are known before the body is.
+    pub(super) fn upstream_headers(&self, policy: &Policy, counted: &Counted, edit: &mut Edit) {
+        let principal = counted.entitled().principal();
+        for header in &policy.audit.upstream_headers {
+            let (name, value) = match header {
+                UpstreamHeader::Subject => ("x-bartizan-subject", Some(header_safe(principal.subject()))),
+                UpstreamHeader::Tenant => ("x-bartizan-tenant", principal.tenant().map(header_safe)),
+                UpstreamHeader::Roles => {
+                    let names: Vec<&str> = principal
+                        .roles()
+                        .iter()
+                        .filter_map(|role| policy.role_at(*role))
+                        .map(|role| role.name.as_str())
+                        .collect();
+                    ("x-bartizan-roles", Some(header_safe(&names.join(","))))
+                }
+                UpstreamHeader::Policy => {
+                    ("x-bartizan-policy", Some(format!("{}@{}", policy.name, policy.digest_short())))
+                }
+                UpstreamHeader::Decision | UpstreamHeader::Score | UpstreamHeader::Coverage => continue,
+            };
+            if let Some(value) = value {
+                edit.set.push((name, value));
+            }
+        }
+    }
+
+    /// The headers that are known when the request is judged.
+    pub(super) fn late_headers(&self, policy: &Policy, edit: &mut Edit) {
+        for header in &policy.audit.upstream_headers {
+            let (name, value) = match header {
+                UpstreamHeader::Decision if !self.record.shadow.is_empty() => {
+                    ("x-bartizan-decision", "shadow".to_owned())
+                }
+                UpstreamHeader::Decision => ("x-bartizan-decision", self.record.verdict.name().to_owned()),
+                UpstreamHeader::Score => ("x-bartizan-score", self.record.score.unwrap_or(0).to_string()),
+                UpstreamHeader::Coverage => ("x-bartizan-coverage", self.record.coverage.unwrap_or("none").to_owned()),
+                _ => continue,
+            };
+            edit.set.push((name, value));
+        }
+    }
+}
+
+/// The names of ours that somebody else sent.
+pub(in crate::transaction) fn ours(headers: Headers<'_>) -> Vec<Vec<u8>> {
+    headers.iter().filter(|(name, _)| audit::is_ours(name)).map(|(name, _)| name.to_vec()).collect()
+}
+
+pub(super) fn credentials(headers: Headers<'_>, policy: &Policy) -> Vec<Vec<u8>> {
+    let carries = |name: &[u8]| {
+        CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+            || policy.authn.token_headers().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    };
+    headers.iter().filter(|(name, _)| carries(name)).map(|(name, _)| name.to_vec()).collect()
+}
+
+pub(super) fn present(headers: Headers<'_>, name: &str) -> Option<Vec<u8>> {
+    headers.has(name).then(|| name.as_bytes().to_vec())
+}
+
+/// Asks for a reply that can be read, and changed at its end: with trailers that could not be.
+pub(super) fn readable(headers: Headers<'_>, edit: &mut Edit) {
+    edit.remove.extend(present(headers, "te"));
+    if headers.has("accept-encoding") {
+        edit.set.push(("accept-encoding", "identity".to_owned()));
+    }
+}
+
+/// The announced length of the body.
+pub(super) fn content_length(headers: Headers<'_>) -> Result<Option<usize>, Reason> {
+    let Some(value) = headers.value("content-length") else { return Ok(None) };
+    let text = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    text.and_then(|text| text.parse().ok()).map(Some).ok_or(Reason::BodyLength)
+}
+
+/// JSON in UTF-8, not compressed. Anything else can't be read, and so can't be guarded.
+pub(super) fn content_type(headers: Headers<'_>) -> Result<(), Reason> {
+    if headers.all("content-encoding").any(|value| !value.trim_ascii().eq_ignore_ascii_case(b"identity")) {
+        return Err(Reason::BodyEncoding);
+    }
+    let mut values = headers.all("content-type");
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(Reason::BodyContentType) };
+    let text = std::str::from_utf8(value).map_err(|_| Reason::BodyContentType)?;
+    let mut parts = text.split(';').map(str::trim);
+    if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        return Err(Reason::BodyContentType);
+    }
+    let utf8 = |part: &str| {
+        let Some((name, value)) = part.split_once('=') else { return true };
+        !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    };
+    if parts.all(utf8) { Ok(()) } else { Err(Reason::BodyContentType) }
+}
+
+/// No content type, or the one that `curl -d` makes up.
+pub(super) fn is_untyped(headers: Headers<'_>) -> bool {
+    let encoded = headers.all("content-encoding").next().is_some();
+    let mut values = headers.all("content-type");
+    let made_up = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded");
+    !encoded && values.next().is_none_or(made_up) && values.next().is_none()
+}
+
+/// A form of files: its content type alone says so.
+pub(super) fn is_form(headers: Headers<'_>) -> bool {
+    let mut values = headers.all("content-type");
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(b"multipart/form-data")
+}
+
+pub(super) fn known_method(method: &str) -> Option<&'static str> {
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
+        .into_iter()
+        .find(|known| *known == method)
+}
+
+/// Envoy's own ids are UUIDs; a client may send what it likes, so only the form is let through.
+pub(super) fn is_request_id(id: &str) -> bool {
+    (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}
+
+/// A value that can stand in a header: what is not printable ASCII is percent-escaped.
+pub(super) fn header_safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'%' | 0..=0x20 | 0x7f.. => {
+                out.push('%');
+                out.extend(
+                    [byte >> 4, byte & 15]
+                        .map(|nibble| char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase()),
+                );
+            }
+            _ => out.push(char::from(byte)),
+        }
+    }
+    out
+}

@@ -1,0 +1,104 @@
+//! What the record says of a request.
+
+use super::body::Scan;
+use crate::audit::FindingEntry;
+use crate::authn::Principal;
+use crate::authz::Authorized;
+use crate::config::Policy;
+use crate::config::document::{SubjectForm, UnscannedAction};
+use crate::protocol::{Exchange, UnscannedKind};
+use crate::quota::{Admitted, Charged, Reservation};
+use crate::reason::Reason;
+use crate::scan::verdict::{Judgement, Place};
+use crate::transaction::{Transaction, Vm};
+
+impl Transaction {
+    pub(super) fn note_caller(&mut self, policy: &Policy, principal: &Principal, vm: &Vm) {
+        self.record.issuer = Some(principal.issuer_name().to_owned());
+        self.record.roles =
+            principal.roles().iter().filter_map(|role| policy.role_at(*role)).map(|role| role.name.clone()).collect();
+        let hashed = |kind: &[u8], bytes: &[u8]| vm.hash_key().hex(&[kind, bytes]);
+        match policy.audit.subject {
+            SubjectForm::Hashed => {
+                self.record.user_hash = Some(hashed(b"subject", &principal.identity()));
+                self.record.tenant = principal.tenant().map(|_| hashed(b"tenant", &principal.tenancy()));
+            }
+            SubjectForm::Plain => {
+                self.record.user_id = Some(principal.subject().to_owned());
+                self.record.tenant = principal.tenant().map(str::to_owned);
+            }
+            SubjectForm::Omitted => {}
+        }
+    }
+
+    /// A model that the policy writes out is no secret; any other name is the caller's own text.
+    pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &Vm) {
+        let named =
+            policy.roles.iter().flat_map(|role| &role.models).any(|glob| glob.is_literal() && glob.matches(model));
+        self.record.model =
+            Some(if named { model.to_owned() } else { vm.hash_key().hex(&[b"model", model.as_bytes()]) });
+    }
+
+    pub(super) fn note_grant(&mut self, policy: &Policy, authorized: &Authorized) {
+        self.record.roles =
+            authorized.roles().iter().filter_map(|role| policy.role_at(*role)).map(|role| role.name.clone()).collect();
+        self.record.shadow.extend(authorized.shadow().map(Reason::code));
+    }
+
+    pub(super) fn note_limits(&mut self, charged: &Charged) {
+        self.record.shadow.extend(charged.limits().shadow.iter().map(|reason| reason.code()));
+    }
+
+    /// From here on the reservation is the exchange's: whatever becomes of it, its end settles it.
+    pub(super) fn reserve(&mut self, admitted: &Admitted, reserved: Reservation) {
+        let noted = admitted.inspected().charged().limits().shadow.len();
+        self.record.shadow.extend(admitted.limits().shadow.iter().skip(noted).map(|reason| reason.code()));
+        if reserved.holds_tokens() {
+            self.record.reserved_input = Some(reserved.expected().input);
+            self.record.reserved_output = Some(reserved.expected().output);
+        }
+        self.reserved = Some(reserved);
+    }
+
+    pub(super) fn note_judgement(&mut self, scan: &Scan<'_, '_>, judgement: &Judgement, places: &[Place]) {
+        let Scan { policy, route, json, exchange, .. } = scan;
+        self.record.score = Some(judgement.score);
+        self.record.shadow.extend(judgement.shadow.iter().map(|reason| reason.code()));
+        for judged in &judgement.findings {
+            let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
+            let (Some(card), Some(place), Some(segment)) =
+                (card, places.get(judged.text), exchange.segments.get(judged.text))
+            else {
+                continue;
+            };
+            self.record.finding(FindingEntry {
+                rule: card.id.clone(),
+                zone: place.zone.as_str(),
+                path: json.pointer(&segment.path, &|key| route.protocol.knows_key(key)),
+                start: judged.finding.span.start,
+                end: judged.finding.span.end,
+                transforms: judged.finding.chain.clone(),
+                action: judged.action,
+            });
+        }
+    }
+
+    /// What was not scanned is recorded, and the policy decides.
+    pub(super) fn unscanned(
+        &mut self,
+        policy: &Policy,
+        exchange: &Exchange,
+        judgement: &Judgement,
+    ) -> Result<(), Reason> {
+        let mut kinds: Vec<UnscannedKind> = exchange.unscanned.iter().map(|(kind, _)| *kind).collect();
+        if judgement.incomplete {
+            kinds.push(UnscannedKind::Budget);
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        self.record.coverage = Some(if kinds.is_empty() { "full" } else { "partial" });
+        self.record.unscanned = kinds.iter().map(|kind| kind.name()).collect();
+        let denied = kinds.iter().any(|kind| policy.unscanned.action(*kind) == UnscannedAction::Deny);
+        if denied { Err(Reason::BodyUnscanned) } else { Ok(()) }
+    }
+}
