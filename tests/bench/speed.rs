@@ -89,6 +89,7 @@ fn kinds() -> Vec<(&'static str, String)> {
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     vec![
         ("prose", PROSE.into()),
+        ("words", PROSE.replace(|c: char| c.is_ascii_digit(), "").replace(':', "")),
         ("chat", CHAT.into()),
         ("code", CODE.into()),
         ("russian", "Паром пришёл вовремя, и люди на пирсе ждали своей очереди. ".into()),

@@ -61,9 +61,10 @@ pub(super) fn fold(bytes: &mut [u8]) {
     }
 }
 
-/// A byte that could start an escape stands in the text.
+/// A byte that could start an escape or markup stands in the text.
 pub(super) fn is_fertile(bytes: &[u8]) -> bool {
-    let sign = |byte: u8| (byte == b'&') | (byte == b'\\') | (byte == b'%') | (byte == b'<');
+    let escape = |byte: u8| (byte == b'&') | (byte == b'\\') | (byte == b'%') | (byte == b'<');
+    let sign = |byte: u8| escape(byte) | (byte == b'*') | (byte == b'`') | (byte == b'~');
     bytes.chunks(BLOCK).any(|block| block.iter().fold(false, |any, byte| any | sign(*byte)))
 }
 

@@ -124,7 +124,7 @@ fn pieces() -> impl Strategy<Value = String> {
 #[test]
 fn every_character_is_normal_after_once() {
     let assigned = ('\0'..='\u{1ffff}').chain('\u{e0000}'..='\u{e0fff}');
-    let texts = assigned.flat_map(|c| [format!("{c}"), format!("a\\{c}b")]);
+    let texts = assigned.flat_map(|c| [format!("{c}"), format!("a\\{c}b"), format!("a~{c}~b"), format!("a*{c}*b")]);
     let unsteady = |text: &String| {
         let once = normalise(text);
         to_string(once.text()) != once.text()
