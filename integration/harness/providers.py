@@ -1,5 +1,6 @@
 """What each provider's server answers, by path: shapes of the public API references, texts of our own."""
 
+import itertools
 import json
 from collections.abc import Iterator
 
@@ -7,6 +8,10 @@ TEXT = "A bartizan is a small turret on a castle wall."
 WORDS = [word + " " for word in TEXT.split(" ")]
 JSON = [(b"content-type", b"application/json")]
 SSE = [(b"content-type", b"text/event-stream")]
+
+
+# What a provider keeps has an id of its own.
+NUMBERS = itertools.count(1)
 
 
 def said(words: list[str]) -> str:
@@ -58,7 +63,7 @@ def responses(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
         "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 24,
     }  # fmt: skip
     response = {
-        "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": body.get("model"),
+        "id": f"resp_{next(NUMBERS)}", "object": "response", "created_at": 1, "status": "completed", "model": body.get("model"),
         "output": [item], "usage": usage, "error": None, "incomplete_details": None, "instructions": None,
         "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {}, "temperature": 1, "top_p": 1,
     }  # fmt: skip
@@ -76,6 +81,10 @@ def responses(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
         {"type": "response.completed", "response": response},
     ]
     return _events([{**event, "sequence_number": number} for number, event in enumerate(events)], named=True)
+
+
+def conversations(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
+    return _whole({"id": f"conv_{next(NUMBERS)}", "object": "conversation", "created_at": 1, "metadata": {}})
 
 
 def completions(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
@@ -173,6 +182,7 @@ PATHS = {
     "/v1/messages": anthropic,
     "/v1/messages/count_tokens": count_tokens,
     "/v1/responses": responses,
+    "/v1/conversations": conversations,
     "/v1/completions": completions,
     "/v1/embeddings": embeddings,
     "/v1/moderations": moderations,

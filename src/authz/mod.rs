@@ -7,7 +7,11 @@
 //! The order of the witnesses: [`entitle`] makes an [`Entitled`] before the body is read,
 //! [`authorize`] an [`Authorized`] after it.
 
+mod ledger;
+
 use std::sync::Arc;
+
+pub use ledger::Ledger;
 
 use crate::authn::{Principal, RoleIndex};
 use crate::config::document::{Mode, Operation, OtherTools, OverCap, Zone};

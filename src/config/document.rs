@@ -153,6 +153,8 @@ choice! {
         Embeddings = "embeddings",
         /// OpenAI's moderations.
         Moderations = "moderations",
+        /// OpenAI's conversations: making one.
+        Conversations = "conversations",
         /// Anthropic's count of a request's tokens.
         CountTokens = "countTokens",
         /// Ollama's card of one model.

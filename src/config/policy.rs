@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Span;
 use super::document::{
-    self, Counts, Mode, OtherTools, OverCap, Per, Role, SubjectForm, UnscannedAction, UpstreamHeader, Zone,
+    self, Counts, Mode, OtherTools, OverCap, Per, Role, StateAction, SubjectForm, UnscannedAction, UpstreamHeader, Zone,
 };
 use super::document::{Operation, Pack, ResponseHeaders, Unmatched};
 use super::errors::{ConfigError, Errors, KeyPath, shortened};
@@ -134,7 +134,7 @@ pub struct UnscannedPolicy {
     /// Attached files.
     pub file: UnscannedAction,
     /// What the provider keeps from earlier requests.
-    pub state: UnscannedAction,
+    pub state: StateAction,
     /// What a provider alone can read.
     pub opaque: UnscannedAction,
     /// Text over the scanner's bounds.
@@ -142,13 +142,22 @@ pub struct UnscannedPolicy {
 }
 
 impl UnscannedPolicy {
+    /// True when a caller may go on with what is its own at the provider, and nothing else.
+    pub fn knows_owners(&self) -> bool {
+        self.state == StateAction::Own
+    }
+
     /// The action for a kind.
     pub const fn action(&self, kind: UnscannedKind) -> UnscannedAction {
         match kind {
             UnscannedKind::Image => self.image,
             UnscannedKind::Audio => self.audio,
             UnscannedKind::File => self.file,
-            UnscannedKind::State => self.state,
+            // What is the caller's own is not among these: see `Exchange::stored`.
+            UnscannedKind::State => match self.state {
+                StateAction::Deny | StateAction::Own => UnscannedAction::Deny,
+                StateAction::Flag => UnscannedAction::Flag,
+            },
             UnscannedKind::Opaque => self.opaque,
             UnscannedKind::Budget => self.budget,
             UnscannedKind::Other => self.default,
@@ -573,7 +582,10 @@ fn unscanned(document: &document::Document) -> UnscannedPolicy {
         image: written.image.unwrap_or(default),
         audio: written.audio.unwrap_or(default),
         file: written.file.unwrap_or(default),
-        state: written.state.unwrap_or(default),
+        state: written.state.unwrap_or(match default {
+            UnscannedAction::Deny => StateAction::Deny,
+            UnscannedAction::Flag => StateAction::Flag,
+        }),
         opaque: written.opaque.unwrap_or(UnscannedAction::Flag),
         budget: written.budget.unwrap_or(default),
     }

@@ -138,6 +138,8 @@ pub struct Exchange {
     pub choices: u64,
     /// What can't be scanned, and where.
     pub unscanned: Vec<(UnscannedKind, Path)>,
+    /// The responses and conversations at the provider that the request goes on with. They stand in `unscanned` too.
+    pub stored: Vec<String>,
 }
 
 /// A reply that takes the place of the upstream's.
@@ -176,6 +178,7 @@ impl Protocol {
                 ("responses", Operation::Responses),
                 ("embeddings", Operation::Embeddings),
                 ("moderations", Operation::Moderations),
+                ("conversations", Operation::Conversations),
                 ("batches", Operation::Batch),
                 ("files", Operation::Files),
                 ("images/generations", Operation::Images),

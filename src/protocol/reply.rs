@@ -134,6 +134,14 @@ impl Protocol {
         walk.parts
     }
 
+    /// The id of what the provider keeps of this exchange, for the caller to go on with.
+    pub fn kept(&self, operation: Operation, reply: &Json<'_>) -> Option<String> {
+        match (self, operation) {
+            (Protocol::Openai, Operation::Responses | Operation::Conversations) => id(reply),
+            _ => None,
+        }
+    }
+
     /// Cuts tool calls out of a whole reply: those of `parts.calls` that `denied` picks. What tells that a
     /// tool was called goes with them; where nothing is left of the answer, `notice` takes its place.
     pub fn remove_calls(
@@ -299,6 +307,11 @@ impl Walk {
     fn push(&mut self, path: &Path, channel: Channel, delta: bool, is_key: bool) {
         self.parts.texts.push(ReplyText { path: path.clone(), channel, delta, is_key });
     }
+}
+
+/// The id of an answer.
+fn id(reply: &Json<'_>) -> Option<String> {
+    reply.get("id").and_then(Json::as_str).filter(|id| !id.is_empty() && is_identifier(id)).map(str::to_owned)
 }
 
 /// Ids, model names, states, times: short and without blanks.

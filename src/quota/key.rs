@@ -55,7 +55,7 @@ impl SharedKey {
     /// The key that stands in the store now: this one, unless somebody overwrote it.
     ///
     /// Asked before every charge. With two keys in use every bucket would exist twice.
-    pub(super) fn current(&self, policy: &str, host: &mut dyn Host) -> Result<SharedKey, Fault> {
+    pub(crate) fn current(&self, policy: &str, host: &mut dyn Host) -> Result<SharedKey, Fault> {
         let found = host.shared_get(&format!("{policy}/key"))?;
         let same = found.value.strip_prefix(MARK).is_some_and(|bytes| bool::from(bytes.ct_eq(&self.bytes)));
         if same { Ok(self.clone()) } else { SharedKey::obtain(policy, host) }
@@ -79,19 +79,19 @@ impl SharedKey {
     }
 
     /// The name of a bucket: 128 bits that say nothing about the caller.
-    pub(super) fn bucket(&self, quota: &[u8; 32], name: &[u8]) -> [u8; 16] {
+    pub(crate) fn bucket(&self, quota: &[u8; 32], name: &[u8]) -> [u8; 16] {
         hash(&self.naming, &[quota, name])
     }
 
     /// Appends the seal of a row's bytes at a place in the store.
-    pub(super) fn seal(&self, place: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn seal(&self, place: &str, mut bytes: Vec<u8>) -> Vec<u8> {
         let seal = hash(&self.sealing, &[place.as_bytes(), &bytes]);
         bytes.extend_from_slice(&seal);
         bytes
     }
 
     /// The bytes under a valid seal.
-    pub(super) fn open<'b>(&self, place: &str, sealed: &'b [u8]) -> Option<&'b [u8]> {
+    pub(crate) fn open<'b>(&self, place: &str, sealed: &'b [u8]) -> Option<&'b [u8]> {
         let (bytes, seal) = sealed.split_last_chunk::<16>()?;
         let own = hash(&self.sealing, &[place.as_bytes(), bytes]);
         bool::from(own.ct_eq(seal)).then_some(bytes)

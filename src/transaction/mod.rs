@@ -129,6 +129,8 @@ pub struct Transaction {
     reserved: Option<Reservation>,
     /// What the reply cost, and how much of it was seen.
     meter: meter::Meter,
+    /// What the provider keeps of this exchange, not yet in the ledger.
+    stored: Vec<String>,
     /// Bytes of this request that count towards the worker's limit.
     buffered: usize,
     spent_nanos: u64,
@@ -197,6 +199,7 @@ impl Transaction {
             noted: reply::Noted::default(),
             reserved: None,
             meter: meter::Meter::default(),
+            stored: Vec::new(),
             buffered: 0,
             spent_nanos: 0,
         }
@@ -230,9 +233,14 @@ impl Transaction {
             Event::ResponseBody(body) => {
                 let step = self.response_body(&body, host.now());
                 self.free(vm);
+                self.note_stored(vm, host);
                 step
             }
-            Event::ResponseChunk { chunk, end } => self.response_chunk(chunk, end, host.now()),
+            Event::ResponseChunk { chunk, end } => {
+                let step = self.response_chunk(chunk, end, host.now());
+                self.note_stored(vm, host);
+                step
+            }
         }
     }
 

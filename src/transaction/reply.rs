@@ -52,6 +52,8 @@ pub(super) struct Noted {
     shadow: Vec<Reason>,
     unscanned: Vec<UnscannedKind>,
     masked: u64,
+    /// Responses and conversations that the provider keeps, and that went on to the caller.
+    pub(super) stored: Vec<String>,
     spent: Spent,
     /// The reply was read, at least its beginning.
     read: bool,
@@ -173,6 +175,9 @@ impl ReplyGuard {
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let parts = route.protocol.read_reply(route.operation, &json);
         noted.complete = true;
+        if policy.unscanned.knows_owners() {
+            noted.stored.extend(route.protocol.kept(route.operation, &json));
+        }
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, false) });
         self.unscanned(&parts, noted)?;
         let denied = self.denied(&json, &parts, noted)?;

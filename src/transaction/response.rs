@@ -7,8 +7,9 @@ use super::reply::{Noted, ReplyGuard, StreamGuard};
 use super::request::ours;
 use super::{Edit, Headers, State, Step, Transaction, Vm};
 use crate::audit::{REASON_HEADER, Verdict};
+use crate::authz::Ledger;
 use crate::config::document::{ResponseHeaders, UnscannedAction};
-use crate::host::Timestamp;
+use crate::host::{Host, Timestamp};
 use crate::protocol::UnscannedKind;
 use crate::reason::{Denial, Reason};
 
@@ -130,9 +131,11 @@ impl Transaction {
                 } else {
                     guard.whole(body, now, &mut noted)
                 };
+                let stored = std::mem::take(&mut noted.stored);
                 noted.write(&mut self.record, &mut self.meter);
                 match judged {
                     Ok(new) => {
+                        self.stored = stored;
                         let (mut edit, has_length) =
                             held.take().map_or_else(Default::default, |held| (held.edit, held.has_length));
                         if let (Some(new), true) = (&new, has_length) {
@@ -161,6 +164,9 @@ impl Transaction {
             let before = noted.masked();
             let done = guard.push(chunk, end, now, &mut noted, &mut out);
             let changed = noted.masked() > before;
+            if done.is_ok() {
+                self.stored.append(&mut noted.stored);
+            }
             self.noted = noted;
             over = done.err();
             self.note_change(changed);
@@ -176,6 +182,16 @@ impl Transaction {
     /// Bytes of a stream that wait, and can't be written any more when trailers have come.
     pub fn holds_response(&self) -> bool {
         matches!(&self.state, State::Forwarded { reply: Reading::Stream(guard), .. } if guard.held() > 0)
+    }
+
+    /// From here on the caller may go on with what the provider keeps of this exchange. A store that fails costs the
+    /// caller that, and nothing else.
+    pub(super) fn note_stored(&mut self, vm: &Vm, host: &mut dyn Host) {
+        let State::Forwarded { admitted: Some(admitted), .. } = &self.state else { return };
+        let caller = admitted.inspected().charged().authorized().counted().entitled().principal();
+        for id in self.stored.drain(..) {
+            let _ = Ledger::of(&self.policy.name).note(caller, &id, vm.shared_key(), host);
+        }
     }
 
     /// Takes what was seen of a stream over into the record.

@@ -71,6 +71,9 @@ impl Vm {
     /// A [`Fault`] when the host has no randomness or no shared store.
     pub fn prepare(policy: &Policy, host: &mut dyn Host) -> Result<(), Fault> {
         let key = quota::SharedKey::obtain(&policy.name, host)?;
+        if policy.unscanned.knows_owners() {
+            crate::authz::Ledger::of(&policy.name).prepare(&key, host)?;
+        }
         policy.quotas.prepare(&key, host)
     }
 

@@ -104,6 +104,20 @@ choice! {
     }
 }
 
+choice! {
+    /// What the provider keeps.
+    StateAction {
+        /// The request is refused.
+        Deny = "deny",
+        /// A response (`previous_response_id`) or conversation that the same caller got through this proxy passes and is
+        /// recorded; everything else is refused. At least the last 64 of a caller are known while others leave room,
+        /// and none from before the proxy started.
+        Own = "own",
+        /// It is recorded and passes, whosever it is.
+        Flag = "flag",
+    }
+}
+
 section! {
     /// Content that can't be scanned, by kind.
     Unscanned {
@@ -116,7 +130,7 @@ section! {
         /// Attached files.
         file: Option<UnscannedAction>,
         /// What the provider keeps: stored conversations, responses and prompts.
-        state: Option<UnscannedAction>,
+        state: Option<StateAction>,
         /// What a provider made and it alone can read: signatures and encrypted thoughts. Default flag.
         opaque: Option<UnscannedAction>,
         /// Text over `limits.maxScanBytes` or `limits.maxDecodedBytes`.

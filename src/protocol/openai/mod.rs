@@ -23,6 +23,7 @@ pub(super) fn read(operation: Operation, body: &Json<'_>) -> Result<Exchange, De
     match operation {
         Operation::Chat => chat::read(body),
         Operation::Responses => responses::read(body),
+        Operation::Conversations => responses::read_conversation(body),
         Operation::Completions => simple::completions(body),
         Operation::Embeddings => simple::embeddings(body),
         Operation::Moderations => simple::moderations(body),

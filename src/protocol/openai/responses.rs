@@ -18,6 +18,14 @@ pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
         if let Some((path, value)) = reader.take(name)? {
             reader.unscanned(UnscannedKind::State, &path);
             reader.free_text(&path, value, Spot::USER);
+            let id = match value {
+                Json::Object(_) => reader.inner(value, "id")?,
+                _ => Some(value),
+            };
+            match id.and_then(Json::as_str) {
+                Some(id) if name != "prompt" => reader.out.stored.push(id.to_owned()),
+                _ => {}
+            }
         }
     }
     if let Some((path, value)) = reader.take("tools")? {
@@ -32,6 +40,16 @@ pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
     reader.finish()
 }
 
+/// "Create a conversation": the items that it begins with.
+pub(super) fn read_conversation(body: &Json<'_>) -> Result<Exchange, Denial> {
+    let mut reader = Reader::new(body);
+    reader.out.model = "default".to_owned();
+    if let Some((path, value)) = reader.take("items")? {
+        list(&mut reader, &path, value)?;
+    }
+    reader.finish()
+}
+
 fn input(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     // Absent: the stored prompt or conversation is all there is.
     let Some((path, value)) = reader.take("input")? else { return Ok(()) };
@@ -39,6 +57,10 @@ fn input(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         reader.segment(&path, false, Spot::USER);
         return Ok(());
     }
+    list(reader, &path, value)
+}
+
+fn list<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>) -> Result<(), Denial> {
     let items = reader.items(value)?;
     let mut zones = Vec::with_capacity(items.len());
     for item in items {

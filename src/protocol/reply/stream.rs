@@ -123,6 +123,13 @@ impl Stream {
         parts
     }
 
+    /// The id of what the provider keeps of this exchange, when this event ends it well.
+    pub fn kept(&self, data: &Json<'_>) -> Option<String> {
+        let kind = data.get("type").and_then(Json::as_str);
+        let ends = matches!(kind, Some("response.completed" | "response.incomplete"));
+        if self.wire == Wire::Responses && ends { super::id(data.get("response")?) } else { None }
+    }
+
     /// How far the stream is with the event read last; goes to [`Stream::sent`] when that event leaves.
     pub fn progress(&self) -> Progress {
         self.seen.clone()

@@ -128,6 +128,9 @@ impl StreamGuard {
         let mut parts = self.stream.read(frame.event(), &json);
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, true) });
         self.guard.within_cap(&noted.spent)?;
+        if policy.unscanned.knows_owners() {
+            noted.stored.extend(self.stream.kept(&json));
+        }
         if parts.usage_only && self.guard.strips_usage {
             return Ok(());
         }

@@ -2,11 +2,12 @@
 
 use super::MAX_VAULT;
 use crate::audit::Verdict;
+use crate::authn::Principal;
 use crate::authz::{self, Authorized};
 use crate::config::document::{DataAction, Operation, PiiType, Zone};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::Host;
-use crate::protocol::{Exchange, Json, remove_tools};
+use crate::protocol::{Exchange, Json, UnscannedKind, remove_tools};
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
@@ -74,10 +75,11 @@ impl Transaction {
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };
         let (judgement, places) = scan.run(vm, host);
         self.note_judgement(&scan, &judgement, &places);
-        self.unscanned(&policy, &exchange, &judgement)?;
+        let caller = charged.authorized().counted().entitled().principal();
+        let is_own = is_own(&policy, caller, &exchange, vm, host)?;
+        self.unscanned(&policy, &exchange, &judgement, is_own)?;
         let cap = output_cap(&policy, &exchange, charged.authorized());
         if judgement.denial == Some(Reason::ScanInjection) {
-            let caller = charged.authorized().counted().entitled().principal();
             // A store that fails changes nothing about the refusal.
             let begun = policy.quotas.strike(caller, vm.shared_key(), host).ok().flatten();
             self.record.cooldown_secs = begun.map(|cooldown| cooldown.left.as_secs());
@@ -143,6 +145,27 @@ impl Transaction {
             Err(Denial::new(Reason::RbacTool).with_param("tools").into())
         }
     }
+}
+
+/// True when all that the request goes on with at the provider is the caller's own.
+fn is_own(
+    policy: &Policy,
+    caller: &Principal,
+    exchange: &Exchange,
+    vm: &Vm,
+    host: &mut dyn Host,
+) -> Result<bool, Refused> {
+    let kept = exchange.unscanned.iter().filter(|(kind, _)| *kind == UnscannedKind::State).count();
+    if !policy.unscanned.knows_owners() || kept == 0 || kept != exchange.stored.len() {
+        return Ok(false);
+    }
+    let ledger = authz::Ledger::of(&policy.name);
+    for id in &exchange.stored {
+        if !ledger.holds(caller, id, vm.shared_key(), host)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What one scan needs.

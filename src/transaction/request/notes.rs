@@ -89,6 +89,7 @@ impl Transaction {
         policy: &Policy,
         exchange: &Exchange,
         judgement: &Judgement,
+        is_own: bool,
     ) -> Result<(), Reason> {
         let mut kinds: Vec<UnscannedKind> = exchange.unscanned.iter().map(|(kind, _)| *kind).collect();
         if judgement.incomplete {
@@ -98,6 +99,7 @@ impl Transaction {
         kinds.dedup();
         self.record.coverage = Some(if kinds.is_empty() { "full" } else { "partial" });
         self.record.unscanned = kinds.iter().map(|kind| kind.name()).collect();
+        kinds.retain(|kind| !(is_own && *kind == UnscannedKind::State));
         let denied = kinds.iter().any(|kind| policy.unscanned.action(*kind) == UnscannedAction::Deny);
         if denied { Err(Reason::BodyUnscanned) } else { Ok(()) }
     }
