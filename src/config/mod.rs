@@ -20,7 +20,7 @@ pub use parse::{Parsed, parse_json, parse_with};
 pub use policy::{
     AbusePolicy, AuditPolicy, Environment, GuardIndex, LimitsPolicy, Policy, QuotaPolicy, RolePolicy, UnscannedPolicy,
 };
-pub use route::{McpPolicy, PathMatch, Resource, RouteIndex, RoutePolicy};
+pub use route::{McpPart, McpPolicy, PathMatch, Resource, RouteIndex, RoutePolicy};
 pub use tree::MAX_DOCUMENT_BYTES;
 
 #[cfg(feature = "cli")]

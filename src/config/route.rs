@@ -27,6 +27,22 @@ pub struct RoutePolicy {
     pub mcp: Option<McpPolicy>,
 }
 
+impl RoutePolicy {
+    /// The methods that the route takes.
+    pub fn methods(&self) -> &'static [&'static str] {
+        match self.mcp_part() {
+            McpPart::Stream { .. } => &["GET"],
+            McpPart::Messages => &["POST"],
+            McpPart::Whole => self.protocol.methods(self.operation),
+        }
+    }
+
+    /// What of a server of the Model Context Protocol the route is.
+    pub fn mcp_part(&self) -> &McpPart {
+        self.mcp.as_ref().map_or(&McpPart::Whole, |mcp| &mcp.part)
+    }
+}
+
 /// One server of the Model Context Protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct McpPolicy {
@@ -36,6 +52,22 @@ pub struct McpPolicy {
     pub drift: OutputAction,
     /// The server's address, with the path and the address of its metadata.
     pub resource: Option<Resource>,
+    /// What of the server the route is.
+    pub part: McpPart,
+}
+
+/// What of a server of the Model Context Protocol a route is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum McpPart {
+    /// All of it: Streamable HTTP.
+    Whole,
+    /// The stream of the older form.
+    Stream {
+        /// Where messages are posted to.
+        messages: String,
+    },
+    /// The place that messages of the older form are posted to.
+    Messages,
 }
 
 /// An OAuth protected resource (RFC 9728).
@@ -107,6 +139,13 @@ pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<Rou
         match (matches, protocol, operation) {
             (Some((matches, _)), Some(protocol), Some(operation)) => {
                 let mcp = mcp(route, &protocol, &at, errors);
+                if let Some(McpPart::Stream { messages }) = mcp.as_ref().map(|mcp| &mcp.part) {
+                    let (messages, key) = (PathMatch::Exact(messages.clone()), at.key("mcp").key("messages"));
+                    match taken.iter().find(|(other, _, _)| *other == messages) {
+                        Some((_, _, first)) => errors.push(&key, format!("matches the same requests as {first}")),
+                        None => taken.push((messages, None, key)),
+                    }
+                }
                 written.push((matches, protocol, operation, mcp));
             }
             _ => complete = false,
@@ -138,6 +177,11 @@ fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
     for (matches, protocol, operations, mcp) in &written {
         if let Operations::One(operation) = operations {
             one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation, mcp.clone());
+            if let Some(server @ McpPolicy { part: McpPart::Stream { messages }, .. }) = mcp {
+                let below = PathMatch::Exact(messages.clone());
+                let server = McpPolicy { part: McpPart::Messages, ..server.clone() };
+                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, Some(server));
+            }
         }
     }
     for (matches, protocol, operations, _) in &written {
@@ -235,7 +279,19 @@ fn mcp(route: &Route, protocol: &Protocol, at: &KeyPath, errors: &mut Errors) ->
         resource
     });
     let drift = written.drift.unwrap_or(OutputAction::Remove);
-    Some(McpPolicy { definitions: written.definitions.clone(), drift, resource })
+    let part = match &written.messages {
+        None => McpPart::Whole,
+        Some(messages) => {
+            if let Some(fault) = path_fault(messages) {
+                errors.push(&at.key("messages"), format!("{:?} {fault}", shortened(messages)));
+            }
+            if route.matches.as_ref().is_some_and(|matches| matches.path.is_none()) {
+                errors.push(&at.key("messages"), "the server's stream is one path: expected match.path");
+            }
+            McpPart::Stream { messages: messages.clone() }
+        }
+    };
+    Some(McpPolicy { definitions: written.definitions.clone(), drift, resource, part })
 }
 
 /// RFC 9728 section 3.1: the well-known part stands between host and path.

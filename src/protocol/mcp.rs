@@ -1,8 +1,11 @@
-//! The Model Context Protocol over Streamable HTTP: JSON-RPC messages from a client to a server.
+//! The Model Context Protocol over Streamable HTTP, and in its [`older`] form: JSON-RPC messages from a client to a
+//! server.
 //!
 //! Revisions: 2025-03-26, 2025-06-18, 2025-11-25 and 2026-07-28; a message of any other is refused, and
 //! so is a method that is not in their lists. A tool is known by its name, a prompt as `prompt:NAME`, a
 //! resource as `resource:URI`: the role's `tools.allow` decides over all three. The model is `default`.
+
+pub mod older;
 
 use base64::Engine as _;
 use serde_json::json;
@@ -70,6 +73,8 @@ pub struct Claims {
     name: Option<String>,
     /// Arguments that are repeated in `Mcp-Param-*`.
     params: Vec<String>,
+    /// The message is one of the older form.
+    older: bool,
 }
 
 impl Claims {
@@ -102,15 +107,26 @@ impl Claims {
         Ok(claims)
     }
 
+    /// The claims of a message of the older form, or of none.
+    #[must_use]
+    pub fn of_older(self, older: bool) -> Claims {
+        Claims { older, ..self }
+    }
+
     /// Compares them with the body that came.
     ///
     /// # Errors
-    /// [`Reason::McpHeader`], or [`Reason::BodyShape`] for a batch where the revision has none.
+    /// [`Reason::McpHeader`], [`Reason::McpRevision`], or [`Reason::BodyShape`] for a batch where the revision has none.
     pub fn check(&self, body: &Json<'_>) -> Result<(), Denial> {
-        if let Json::Array(_) = body {
-            let batches = self.version.as_deref().is_none_or(|version| version == "2025-03-26");
+        if let Json::Array(messages) = body {
+            let asked = messages.iter().any(|message| asked_revision(message).is_some());
+            let batches =
+                !asked && !self.older && self.version.as_deref().is_none_or(|version| version == "2025-03-26");
             let bare = self.method.is_none() && self.name.is_none() && self.params.is_empty();
             return if batches && bare { Ok(()) } else { Err(Reason::BodyShape.into()) };
+        }
+        if asked_revision(body).is_some_and(|revision| revision == older::REVISION && !self.older) {
+            return Err(Reason::McpRevision.into());
         }
         let text = |value: Option<&Json<'_>>| value.and_then(Json::as_str).map(str::to_owned);
         let method = text(body.get("method"));
@@ -130,6 +146,12 @@ impl Claims {
             && self.params.iter().all(|said| params.is_some_and(|params| holds(params.get("arguments"), said)));
         if agree { Ok(()) } else { Err(Reason::McpHeader.into()) }
     }
+}
+
+/// The revision that an `initialize` asks for.
+fn asked_revision<'m>(message: &'m Json<'_>) -> Option<&'m str> {
+    let initialize = message.get("method").and_then(Json::as_str) == Some("initialize");
+    message.get("params").filter(|_| initialize)?.get("protocolVersion")?.as_str()
 }
 
 /// Binds a server's sessions to one caller: the id that a client sees is the server's own and a keyed hash of it
@@ -256,7 +278,13 @@ fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_
                 _ => return Err(shape),
             }
         }
-        "initialize" if !REVISIONS.contains(&text("protocolVersion")?) => return Err(Reason::McpRevision.into()),
+        // The older form's own is refused in the other one by `Claims::check`.
+        "initialize" => {
+            let revision = text("protocolVersion")?;
+            if revision != older::REVISION && !REVISIONS.contains(&revision) {
+                return Err(Reason::McpRevision.into());
+            }
+        }
         _ => {}
     }
     Ok(())
@@ -303,7 +331,7 @@ pub(super) fn id(body: &Json<'_>) -> Option<String> {
 }
 
 /// A JSON-RPC error.
-pub(super) fn error_body(denial: &Denial, id: Option<&str>) -> Vec<u8> {
+pub fn error_body(denial: &Denial, id: Option<&str>) -> Vec<u8> {
     let code = match denial.reason {
         Reason::BodyMalformed | Reason::BodyDuplicateKey | Reason::BodyDepth => -32_700,
         Reason::BodyShape if denial.param == Some("method") => -32_601,

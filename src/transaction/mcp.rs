@@ -3,16 +3,27 @@
 
 use serde_json::json;
 
-use super::{Edit, Headers, Reply, State, Step, Transaction};
+use super::response::Reading;
+use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
 use crate::audit::{HashKey, Verdict};
-use crate::protocol::Protocol;
-use crate::protocol::mcp::Session;
+use crate::config::{McpPart, RoutePolicy};
+use crate::protocol::mcp::{self, Session, older};
+use crate::protocol::{Json, Protocol};
 use crate::reason::Reason;
 
 /// The header of a session's id.
 const SESSION: &str = "mcp-session-id";
 /// What every address of metadata begins with.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+/// A message of the older form: its answer comes on the caller's stream.
+#[derive(Debug, Default)]
+pub(super) struct Elsewhere {
+    /// Changes to the request's headers that wait for its body (strong mode).
+    edit: Edit,
+    /// The message itself is an answer, to what the server asked.
+    answers: bool,
+}
 
 impl Transaction {
     /// Answers for the metadata of a route; `None`: the request is for something else.
@@ -56,16 +67,22 @@ impl Transaction {
     /// [`Reason::McpSession`] for an id that this caller did not get from here, [`Reason::McpHeader`] for two of them.
     pub(super) fn open_session(
         &mut self,
-        protocol: &Protocol,
+        route: &RoutePolicy,
         headers: Headers<'_>,
         key: &HashKey,
         identity: &[u8],
         edit: &mut Edit,
     ) -> Result<(), Reason> {
-        if *protocol != Protocol::Mcp {
+        if route.protocol != Protocol::Mcp {
             return Ok(());
         }
         let session = Session::new(key, identity);
+        if *route.mcp_part() == McpPart::Messages {
+            let target = headers.text(":path").ok_or(Reason::McpSession)?;
+            let own = session.open_endpoint(target).map_err(|denial| denial.reason)?;
+            edit.set.push((":path", own.to_owned()));
+            self.elsewhere = Some(Elsewhere::default());
+        }
         let mut ids = headers.all(SESSION);
         if let Some(id) = ids.next() {
             if ids.next().is_some() {
@@ -77,6 +94,37 @@ impl Transaction {
         }
         self.session = Some(session);
         Ok(())
+    }
+
+    /// Notes how a message is refused whose answer comes on another stream.
+    pub(super) fn note_message(&mut self, message: &Json<'_>, edit: &Edit) {
+        if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere.edit = edit.clone();
+            elsewhere.answers = message.get("method").is_none();
+        }
+    }
+
+    /// Refuses a message whose answer comes on another stream; where that can't be, and in every other form, as HTTP
+    /// does.
+    ///
+    /// Nothing of the message goes on: the server gets a `ping`, or where the client answered, an error.
+    pub(super) fn refuse_message(&mut self, refused: Refused) -> Step {
+        let (Some(elsewhere), Some(session), Some(id)) = (self.elsewhere.take(), &self.session, &self.rpc_id) else {
+            return self.refuse(refused);
+        };
+        let denial = refused.denial;
+        let body = match elsewhere.answers {
+            true => mcp::error_body(&denial, Some(id)),
+            false => older::ping(&session.seal_refusal(denial.reason, id)),
+        };
+        self.record.refused(denial.reason);
+        self.state = State::Forwarded { admitted: None, reply: Reading::Open };
+        let mut edit = elsewhere.edit;
+        if self.policy.hold_headers {
+            edit.set.push(("content-length", body.len().to_string()));
+        }
+        edit.body = Some(body);
+        Step::Release(edit)
     }
 
     /// Gives the caller an id that is worth nothing to anybody else.

@@ -123,6 +123,8 @@ pub struct Transaction {
     rpc_id: Option<String>,
     /// The caller's session with an MCP server.
     session: Option<Session>,
+    /// The answer comes on another stream.
+    elsewhere: Option<mcp::Elsewhere>,
     /// What was seen of a reply that is read as a stream.
     noted: reply::Noted,
     /// What is held for it until it ends.
@@ -146,6 +148,8 @@ enum State {
     Keys(Box<AwaitingKeys>),
     /// The headers are judged, the body is on its way.
     Body(Box<Pending>),
+    /// The request is refused, and only its body tells how to say so.
+    Refusing(Box<(Refused, Edit)>),
     /// It went to the upstream. `None`: unmatched and passed without any check.
     Forwarded { admitted: Option<Box<Admitted>>, reply: Reading },
     /// It was refused; what comes now is our own reply.
@@ -196,6 +200,7 @@ impl Transaction {
             record,
             rpc_id: None,
             session: None,
+            elsewhere: None,
             noted: reply::Noted::default(),
             reserved: None,
             meter: meter::Meter::default(),
@@ -225,7 +230,7 @@ impl Transaction {
                 self.free(vm);
                 match outcome {
                     Ok(edit) => Step::Release(edit),
-                    Err(refused) => self.refuse(refused),
+                    Err(refused) => self.refuse_message(refused),
                 }
             }
             Event::ResponseHeaders { headers, end } => self.response_headers(Headers(headers), end),
@@ -256,7 +261,7 @@ impl Transaction {
 
     /// True while the request's body is awaited.
     pub fn awaits_body(&self) -> bool {
-        matches!(self.state, State::Body(_))
+        matches!(self.state, State::Body(_) | State::Refusing(_))
     }
 
     /// True while something is awaited that no byte of the request brings.

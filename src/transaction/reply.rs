@@ -52,6 +52,8 @@ pub(super) struct Noted {
     shadow: Vec<Reason>,
     unscanned: Vec<UnscannedKind>,
     masked: u64,
+    /// Why messages of a stream that goes on were withheld: the last one.
+    withheld: Option<Reason>,
     /// Responses and conversations that the provider keeps, and that went on to the caller.
     pub(super) stored: Vec<String>,
     spent: Spent,
@@ -79,6 +81,9 @@ impl Noted {
 
     /// Takes the notes over into the record, and what the reply cost into `meter`.
     pub(super) fn write(self, record: &mut Record, meter: &mut Meter) {
+        if let Some(reason) = self.withheld {
+            record.refused(reason);
+        }
         self.findings.into_iter().for_each(|entry| record.finding(entry));
         record.shadow.extend(self.shadow.iter().map(|reason| reason.code()));
         record.shadow.dedup();

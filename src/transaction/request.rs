@@ -11,8 +11,8 @@ use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, T
 use crate::audit::{REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
 use crate::authz;
-use crate::config::Policy;
 use crate::config::document::{Mode, ResponseHeaders, Unmatched};
+use crate::config::{McpPart, Policy};
 use crate::host::{Host, Timestamp};
 use crate::protocol::{Protocol, Refusal};
 use crate::quota::{self, Tokens};
@@ -75,17 +75,25 @@ impl Transaction {
         self.note_caller(&policy, &principal, vm);
         self.cooldown(&policy, &principal, vm, host)?;
         let entitled = authz::entitle(&policy, principal, route.operation, host)?;
-        if !route.protocol.methods(route.operation).contains(&method) {
+        if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
-        let claims = route.protocol.claims(headers.iter())?;
+        let older = *route.mcp_part() == McpPart::Messages;
+        let claims = route.protocol.claims(headers.iter())?.map(|claims| claims.of_older(older));
         let identity = entitled.principal().identity();
-        self.open_session(&route.protocol, headers, vm.hash_key(), &identity, &mut edit)?;
+        self.open_session(route, headers, vm.hash_key(), &identity, &mut edit)?;
         let content_length = content_length(headers)?;
         if content_length.is_some_and(|length| length > policy.limits.max_body_bytes) {
             return Err(Reason::BodyTooLarge.into());
         }
-        let counted = quota::count(&policy, entitled, vm.shared_key(), host)?;
+        let counted = match quota::count(&policy, entitled, vm.shared_key(), host) {
+            Err(refusal) if older && !end => {
+                edit.remove.extend(credentials(headers, &policy));
+                edit.remove.extend(present(headers, "content-length"));
+                return Ok(self.refuse_later(refusal.into(), edit));
+            }
+            counted => counted?,
+        };
         if !policy.authn.forwards_token() {
             edit.remove.extend(credentials(headers, &policy));
         }
@@ -140,6 +148,13 @@ impl Transaction {
         self.record.coverage = Some("full");
         self.late_headers(&policy, &mut edit);
         Ok(Step::Release(edit))
+    }
+
+    /// Refuses a message when its body has told its id.
+    fn refuse_later(&mut self, refused: Refused, edit: Edit) -> Step {
+        let (held, now) = if self.policy.hold_headers { (edit, None) } else { (Edit::default(), Some(edit)) };
+        self.state = State::Refusing(Box::new((refused, held)));
+        now.map_or(Step::NeedMore, Step::Release)
     }
 
     /// What was awaited came, or did not come in time.

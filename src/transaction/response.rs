@@ -77,7 +77,9 @@ impl Transaction {
         let form = Form::of(headers);
         let is_good = self.record.status.is_some_and(|status| (200..300).contains(&status));
         *reply = match form {
-            Form::Stream => match StreamGuard::new(*guard, self.rpc_id.clone()) {
+            // The answer comes on the caller's stream: no word of this one is read by anybody.
+            _ if is_good && self.elsewhere.is_some() => Reading::Over,
+            Form::Stream => match StreamGuard::new(*guard, self.rpc_id.clone(), self.session.clone()) {
                 Some(guard) => Reading::Stream(Box::new(guard)),
                 None => Reading::Refused(Reason::Internal, None),
             },

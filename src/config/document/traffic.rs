@@ -37,6 +37,9 @@ section! {
         /// The server's own address as clients know it, for example `https://tools.example.com/mcp`: a refusal for want of
         /// a token then names the metadata of RFC 9728, and the filter answers for them.
         resource: Option<String>,
+        /// The server speaks the older form, HTTP with server-sent events (revision 2024-11-05): the route's path is its
+        /// stream (`/sse`), and this the path that messages are posted to, for example `/messages/`.
+        messages: Option<String>,
     }
 }
 

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::{Detector, Noted, ReplyGuard, destination, written};
+use crate::config::McpPart;
 use crate::host::Timestamp;
 use crate::protocol::frames::{Frame, Frames};
+use crate::protocol::mcp::{self, Session};
 use crate::protocol::reply::{Channel, Progress, Spent, Stream};
-use crate::protocol::{Json, Path};
+use crate::protocol::{Json, Path, Protocol};
 use crate::reason::Reason;
 use crate::redact::{MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::scan::verdict::NOTICE;
@@ -24,6 +26,15 @@ pub(in super::super) struct StreamGuard {
     channels: BTreeMap<Channel, ChannelText>,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
+    older: Option<Older>,
+}
+
+/// The stream of a server of the older form of the Model Context Protocol, on which all its answers to one caller come.
+#[derive(Debug)]
+struct Older {
+    session: Session,
+    /// Where messages are posted to.
+    messages: String,
 }
 
 #[derive(Debug)]
@@ -47,8 +58,16 @@ struct Queued {
 }
 
 impl StreamGuard {
-    pub(in super::super) fn new(guard: ReplyGuard, request: Option<String>) -> Option<StreamGuard> {
+    pub(in super::super) fn new(
+        guard: ReplyGuard,
+        request: Option<String>,
+        session: Option<Session>,
+    ) -> Option<StreamGuard> {
         let route = guard.route()?;
+        let older = match route.mcp_part() {
+            McpPart::Stream { messages } => Some(Older { session: session?, messages: messages.clone() }),
+            _ => None,
+        };
         let stream = route.protocol.stream(route.operation).answering(request);
         let frames = Frames::new(stream.framing(), guard.policy.limits.max_response_bytes);
         Some(StreamGuard {
@@ -58,6 +77,7 @@ impl StreamGuard {
             channels: BTreeMap::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
+            older,
         })
     }
 
@@ -95,7 +115,7 @@ impl StreamGuard {
         let mut whole = Vec::new();
         let too_long = frames.push(chunk, &mut whole).is_err();
         for frame in whole {
-            self.event(frame, now, noted)?;
+            self.message(frame, now, noted)?;
             self.release(noted, out)?;
         }
         if too_long || self.queued_bytes > self.guard.policy.limits.max_response_bytes {
@@ -104,10 +124,43 @@ impl StreamGuard {
         if end {
             noted.complete = true;
             if let Some(frame) = self.frames.take().and_then(Frames::finish) {
-                self.event(frame, now, noted)?;
+                self.message(frame, now, noted)?;
             }
             self.settle(&|_| true, true, now, noted)?;
             self.release(noted, out)?;
+        }
+        Ok(())
+    }
+
+    /// One event; where every event is a message of its own, one that is refused ends nothing but itself.
+    fn message(&mut self, frame: Frame, now: Timestamp, noted: &mut Noted) -> Result<(), Reason> {
+        let Some(older) = &self.older else { return self.event(frame, now, noted) };
+        let data = frame.data().unwrap_or_default().into_owned();
+        if frame.event() == Some("endpoint") {
+            let address = std::str::from_utf8(&data).ok();
+            let sealed = address.and_then(|address| older.session.seal_endpoint(address, &older.messages));
+            let sealed = sealed.ok_or(Reason::ReplyUnreadable)?;
+            self.enqueue(frame, Some(sealed.into_bytes()), Vec::new(), Vec::new());
+            return Ok(());
+        }
+        if data.trim_ascii().is_empty() {
+            return self.event(frame, now, noted);
+        }
+        let depth = self.guard.policy.limits.max_json_depth;
+        let json = Json::parse(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
+        let asks = json.get("method").is_some();
+        let refusal = json.get("id").and_then(Json::as_str).and_then(|id| older.session.open_refusal(id));
+        if let (Some((reason, id)), false) = (refusal, asks) {
+            let error = mcp::error_body(&reason.into(), Some(id));
+            self.enqueue(frame, Some(error), Vec::new(), Vec::new());
+            return Ok(());
+        }
+        let id = Protocol::Mcp.request_id(&json);
+        let Err(reason) = self.event(frame.clone(), now, noted) else { return Ok(()) };
+        noted.withheld = Some(reason);
+        // What the server asks or tells unasked is left out: its own wait ends by itself.
+        if let (Some(id), false) = (id, asks) {
+            self.enqueue(frame, Some(mcp::error_body(&reason.into(), Some(&id))), Vec::new(), Vec::new());
         }
         Ok(())
     }

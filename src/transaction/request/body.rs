@@ -7,7 +7,7 @@ use crate::authz::{self, Authorized};
 use crate::config::document::{DataAction, Operation, PiiType, Zone};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::Host;
-use crate::protocol::{Exchange, Json, UnscannedKind, remove_tools};
+use crate::protocol::{Exchange, Json, Protocol, UnscannedKind, remove_tools};
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
@@ -40,7 +40,11 @@ impl Transaction {
         vm: &mut Vm,
         host: &mut dyn Host,
     ) -> Result<Edit, Refused> {
-        let State::Body(pending) = std::mem::take(&mut self.state) else { return Err(Reason::Internal.into()) };
+        let pending = match std::mem::take(&mut self.state) {
+            State::Body(pending) => pending,
+            State::Refusing(refusing) => return Err(self.refused_before(*refusing, &body, vm)),
+            _ => return Err(Reason::Internal.into()),
+        };
         let Pending { counted, route, claims, content_length, is_form, edit } = *pending;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm)?;
@@ -56,6 +60,7 @@ impl Transaction {
             false => Json::parse(&body, policy.limits.max_json_depth)?,
         };
         self.rpc_id = route.protocol.request_id(&json);
+        self.note_message(&json, &edit);
         if let Some(claims) = claims {
             claims.check(&json)?;
         }
@@ -123,6 +128,18 @@ impl Transaction {
         }
         self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply: Reading::Guarded(Box::new(guard)) };
         Ok(edit)
+    }
+
+    /// The refusal that waited for the message's id.
+    fn refused_before(&mut self, (refused, edit): (Refused, Edit), body: &[u8], vm: &mut Vm) -> Refused {
+        if let Err(reason) = self.request_buffered(body.len(), vm) {
+            return reason.into();
+        }
+        if let Ok(message) = Json::parse(body, self.policy.limits.max_json_depth) {
+            self.rpc_id = Protocol::Mcp.request_id(&message);
+            self.note_message(&message, &edit);
+        }
+        refused
     }
 
     /// Takes out the tools that the role may not use, and reads what is left.
