@@ -113,8 +113,8 @@ choice! {
         /// The request is refused.
         Deny = "deny",
         /// A response (`previous_response_id`) or conversation that the same caller got through this proxy passes and is
-        /// recorded; everything else is refused. At least the last 64 of a caller are known while others leave room,
-        /// and none from before the proxy started.
+        /// recorded; everything else is refused. Up to 64 of a caller's last ones are known, and none from before the proxy
+        /// started.
         Own = "own",
         /// It is recorded and passes, whosever it is.
         Flag = "flag",
