@@ -50,8 +50,10 @@ reasons! {
     JwtNotYetValid = "jwt.notYetValid", 401;
     /// A required claim is missing or has the wrong type.
     JwtClaims = "jwt.claims", 401;
-    /// The issuer's published keys can't be had. Try again later.
+    /// The issuer's published keys, or its list of revoked tokens, can't be had. Try again later.
     JwtUnavailable = "jwt.unavailable", 503;
+    /// The issuer has revoked the token, or every token of its subject.
+    JwtRevoked = "jwt.revoked", 401;
     /// Two different credentials in one request.
     JwtAmbiguous = "jwt.ambiguous", 400;
     /// No role of the caller may use this operation or path.

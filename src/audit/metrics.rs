@@ -65,9 +65,12 @@ pub fn of(record: &Record) -> Vec<Increment> {
     out
 }
 
-/// The counter of fetches of issuers' keys.
-pub fn keys(outcome: Fetched) -> String {
-    format!("bartizan.keys.outcome.{}", outcome.name())
+/// The counter of fetches of what issuers publish: `keys`, or `revocations`.
+pub fn fetches(what: &str, outcome: Fetched) -> String {
+    match what {
+        "revocations" => format!("bartizan.revocations.outcome.{}", outcome.name()),
+        _ => format!("bartizan.keys.outcome.{}", outcome.name()),
+    }
 }
 
 /// The counter of documents that were loaded, or refused: the last good one stays.

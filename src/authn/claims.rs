@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::json::Object;
 use super::principal::{MAX_NAME_BYTES, Principal, RoleIndex, Verified};
+use super::revocation::Marks;
 use super::{Issuer, MAX_TOKEN_BYTES};
 use crate::glob::Glob;
 use crate::host::Timestamp;
@@ -121,6 +122,10 @@ impl ClaimRules {
             return Err(Reason::JwtClaims.into());
         }
         let subject = name(self.subject.find(claims))?.ok_or(Reason::JwtClaims)?;
+        let marks = match &issuer.revocation {
+            Some(_) => Marks::new(claims.get("jti"), &subject, issued)?,
+            None => Marks::default(),
+        };
         Ok(Principal::from_token(Verified {
             issuer: index,
             issuer_name: Arc::clone(&issuer.name),
@@ -130,6 +135,7 @@ impl ClaimRules {
             subject,
             roles: self.roles(claims)?,
             expires,
+            marks,
         }))
     }
 

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use super::api_key::{ApiKey, MAX_API_KEYS};
 use super::claims::{ClaimRules, Pointer, RequiredClaim};
 use super::jwk::{Key, KeySet, MAX_KEYS};
-use super::remote::Remote;
+use super::remote::{Published, Remote};
+use super::revocation::Revocation;
 use super::{ANONYMOUS_ROLE, Algorithm, Authenticator, Issuer, KeySource, MAX_NAME_BYTES, Principal, RoleIndex};
 use crate::config::{Errors, KeyPath, Span, document};
 use crate::glob::Glob;
@@ -212,6 +213,10 @@ fn compile_issuer(
     };
     let keys = if by_mesh { mesh(written, path, errors) } else { key_source(written, path, errors) };
     let claims = claims(written, path, roles, skew, errors);
+    let revocation = match &written.revocation {
+        None => None,
+        Some(section) => Some(revocation(section, iss.unwrap_or_default(), &path.key("revocation"), errors)?),
+    };
     Some(Issuer {
         name: Arc::from(name?),
         iss: Arc::from(iss?),
@@ -219,6 +224,7 @@ fn compile_issuer(
         algorithms: algorithms.to_vec(),
         keys: keys?,
         claims: claims?,
+        revocation,
     })
 }
 
@@ -277,7 +283,17 @@ fn key_source(written: &document::Issuer, path: &KeyPath, errors: &mut Errors) -
         }
         (None, Some(cluster)) => {
             let iss = written.issuer.as_deref().unwrap_or_default();
-            remote_keys(jwks, cluster, iss, &path, algorithms, errors).map(KeySource::Remote)
+            let place = Place {
+                cluster,
+                authority: jwks.authority.as_deref(),
+                path: jwks.path.as_deref(),
+                timeout: jwks.timeout,
+                refresh: jwks.refresh.unwrap_or(Span(Duration::from_secs(300))),
+                refresh_bounds: (10_000..=86_400_000, "10s to 24h"),
+                stale_for: jwks.stale_for.unwrap_or(Span(Duration::from_secs(3600))),
+                stale_bounds: (0..=7 * 86_400_000, "at most 7d"),
+            };
+            place.compile(iss, Published::Keys(algorithms.to_vec()), &path, errors).map(KeySource::Remote)
         }
         (Some(_), Some(_)) => {
             errors.push(&path.key("cluster"), "both inline and cluster, expected one of them");
@@ -290,49 +306,70 @@ fn key_source(written: &document::Issuer, path: &KeyPath, errors: &mut Errors) -
     }
 }
 
-fn remote_keys(
-    jwks: &document::Jwks,
-    cluster: &str,
-    iss: &str,
-    path: &KeyPath,
-    algorithms: &[Algorithm],
-    errors: &mut Errors,
-) -> Option<Remote> {
-    const SECOND: u64 = 1000;
-    if cluster.is_empty() {
-        errors.push(&path.key("cluster"), "empty");
-    }
-    let authority = filled(jwks.authority.as_deref(), path, "authority", errors);
-    let at = filled(jwks.path.as_deref(), path, "path", errors);
-    // Both go into a request's head.
-    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    if at.is_some_and(|at| !at.starts_with('/') || !is_plain(at)) {
-        errors.push(&path.key("path"), "not a path such as /.well-known/jwks.json");
-    }
-    if authority.is_some_and(|authority| !is_plain(authority)) {
-        errors.push(&path.key("authority"), "not a host name");
-    }
-    let mut span = |key: &str, written: Option<Span>, default: u64, bounds: RangeInclusive<u64>, words: &str| {
-        let span = written.map_or(Duration::from_millis(default), |span| span.0);
-        if !u64::try_from(span.as_millis()).is_ok_and(|millis| bounds.contains(&millis)) {
-            errors.push(&path.key(key), format!("out of bounds, expected {words}"));
-        }
-        span
+fn revocation(written: &document::Revocation, iss: &str, path: &KeyPath, errors: &mut Errors) -> Option<Revocation> {
+    let place = Place {
+        cluster: errors.require(path, "cluster", written.cluster.as_deref()).unwrap_or("?"),
+        authority: written.authority.as_deref(),
+        path: written.path.as_deref(),
+        timeout: written.timeout,
+        refresh: written.refresh.unwrap_or(Span(Duration::from_secs(30))),
+        refresh_bounds: (1000..=3_600_000, "1s to 1h"),
+        stale_for: written.stale_for.unwrap_or(Span(Duration::from_secs(600))),
+        stale_bounds: (0..=86_400_000, "at most 24h"),
     };
-    let refresh = span("refresh", jwks.refresh, 300 * SECOND, 10 * SECOND..=86_400 * SECOND, "10s to 24h");
-    let timeout = span("timeout", jwks.timeout, 5 * SECOND, 100..=30 * SECOND, "100ms to 30s");
-    let stale_for = span("staleFor", jwks.stale_for, 3600 * SECOND, 0..=7 * 86_400 * SECOND, "at most 7d");
-    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    let (authority, at) = (authority?, at?);
-    Some(Remote {
-        cluster: cluster.into(),
-        authority: authority.into(),
-        path: at.into(),
-        timeout,
-        refresh: nanos(refresh),
-        stale_for: nanos(stale_for),
-        id: Remote::id(iss, cluster, authority, at, algorithms),
-    })
+    let remote = place.compile(iss, Published::Revoked, path, errors)?;
+    Some(Revocation { remote, lets_in: written.on_stale == Some(document::OnStale::Allow) })
+}
+
+/// A place as the document writes it. Bounds are in milliseconds.
+struct Place<'d> {
+    cluster: &'d str,
+    authority: Option<&'d str>,
+    path: Option<&'d str>,
+    timeout: Option<Span>,
+    refresh: Span,
+    refresh_bounds: (RangeInclusive<u64>, &'static str),
+    stale_for: Span,
+    stale_bounds: (RangeInclusive<u64>, &'static str),
+}
+
+impl Place<'_> {
+    fn compile(self, iss: &str, published: Published, path: &KeyPath, errors: &mut Errors) -> Option<Remote> {
+        if self.cluster.is_empty() {
+            errors.push(&path.key("cluster"), "empty");
+        }
+        let authority = filled(self.authority, path, "authority", errors);
+        let at = filled(self.path, path, "path", errors);
+        // Both go into a request's head.
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if at.is_some_and(|at| !at.starts_with('/') || !is_plain(at)) {
+            errors.push(&path.key("path"), "not a path such as /.well-known/jwks.json");
+        }
+        if authority.is_some_and(|authority| !is_plain(authority)) {
+            errors.push(&path.key("authority"), "not a host name");
+        }
+        let mut span = |key: &str, span: Span, (bounds, words): (RangeInclusive<u64>, &str)| {
+            if !u64::try_from(span.0.as_millis()).is_ok_and(|millis| bounds.contains(&millis)) {
+                errors.push(&path.key(key), format!("out of bounds, expected {words}"));
+            }
+            u64::try_from(span.0.as_nanos()).unwrap_or(u64::MAX)
+        };
+        let timeout = self.timeout.unwrap_or(Span(Duration::from_secs(5)));
+        span("timeout", timeout, (100..=30_000, "100ms to 30s"));
+        let refresh = span("refresh", self.refresh, self.refresh_bounds);
+        let stale_for = span("staleFor", self.stale_for, self.stale_bounds);
+        let (authority, at) = (authority?, at?);
+        Some(Remote {
+            cluster: self.cluster.into(),
+            authority: authority.into(),
+            path: at.into(),
+            timeout: timeout.0,
+            refresh,
+            stale_for,
+            id: Remote::id(iss, self.cluster, authority, at, &published),
+            published,
+        })
+    }
 }
 
 fn inline_keys(

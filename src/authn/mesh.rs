@@ -26,6 +26,9 @@ pub(super) fn claims<'p>(iss: &str, pointers: impl Iterator<Item = &'p Pointer>,
     if let Some(aud) = read(&["aud"], host).and_then(texts) {
         claims.insert("aud".to_owned(), aud);
     }
+    if let Some(id) = read(&["jti"], host).and_then(|bytes| String::from_utf8(bytes).ok()) {
+        claims.insert("jti".to_owned(), id.into());
+    }
     for name in ["exp", "nbf", "iat"] {
         if let Some(date) = read(&[name], host).and_then(number) {
             claims.insert(name.to_owned(), date);

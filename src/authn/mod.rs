@@ -35,6 +35,7 @@ mod jws;
 mod mesh;
 mod principal;
 mod remote;
+mod revocation;
 mod signature;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 pub use cache::TokenCache;
 pub use principal::{MAX_NAME_BYTES, Principal, RoleIndex};
 pub use remote::{Fetch, Fetched, KeyRing, MAX_JWKS_BYTES};
+pub use revocation::{MAX_LIST_BYTES, MAX_REVOKED};
 
 use crate::host::{Host, Timestamp};
 use crate::reason::{Denial, Reason};
@@ -49,6 +51,7 @@ use claims::ClaimRules;
 use jwk::{Key, KeySet};
 use jws::Jws;
 use remote::Remote;
+use revocation::Revocation;
 
 pub use crate::config::document::Algorithm;
 
@@ -81,6 +84,8 @@ struct Issuer {
     algorithms: Vec<Algorithm>,
     keys: KeySource,
     claims: ClaimRules,
+    /// Where it tells what it has revoked.
+    revocation: Option<Revocation>,
 }
 
 /// Where an issuer's keys come from.
@@ -99,7 +104,10 @@ enum KeySource {
 pub enum Authentication {
     /// The caller is known.
     Known(Arc<Principal>),
-    /// The issuer's keys must be fetched before the token can be judged; the ring knows. Ask again then.
+    /// The caller is known; whether the token is revoked is not, because the list can't be had and the policy
+    /// says `onStale: allow`.
+    Unchecked(Arc<Principal>),
+    /// Something must be fetched before the token can be judged; the ring knows. Ask again then.
     NeedKeys,
 }
 
@@ -125,7 +133,7 @@ impl Authenticator {
         host: &mut dyn Host,
     ) -> Result<Authentication, Denial> {
         if let Some(principal) = self.by_mesh(host)? {
-            return Ok(Authentication::Known(principal));
+            return self.unless_revoked(principal, ring, host);
         }
         let Some(token) = self.credential(headers)? else {
             let anonymous = self.anonymous.as_ref().ok_or(Reason::JwtMissing)?;
@@ -140,15 +148,37 @@ impl Authenticator {
         }
         let tag = cache.tag(&self.digest, token);
         if let Some(principal) = cache.find(tag, now) {
-            return Ok(Authentication::Known(principal));
+            return self.unless_revoked(principal, ring, host);
         }
         match self.judge(token, now, ring, host)? {
             Judged::NeedKeys => Ok(Authentication::NeedKeys),
             Judged::Genuine(principal) => {
                 let principal = Arc::from(principal);
                 cache.keep(tag, &principal, now);
-                Ok(Authentication::Known(principal))
+                self.unless_revoked(principal, ring, host)
             }
+        }
+    }
+
+    /// Asks the issuer's list, also for tokens that were verified before.
+    fn unless_revoked(
+        &self,
+        principal: Arc<Principal>,
+        ring: &mut KeyRing,
+        host: &mut dyn Host,
+    ) -> Result<Authentication, Denial> {
+        let issuer = principal.issuer_index().and_then(|index| self.issuers.get(index));
+        let Some(revocation) = issuer.and_then(|issuer| issuer.revocation.as_ref()) else {
+            return Ok(Authentication::Known(principal));
+        };
+        let now = host.now();
+        match ring.revoked(&revocation.remote, now, host) {
+            Some(list) if principal.marks().is_none_or(|marks| list.holds(marks)) => Err(Reason::JwtRevoked.into()),
+            Some(_) => Ok(Authentication::Known(principal)),
+            None if revocation.lets_in && ring.has_failed(&revocation.remote) => {
+                Ok(Authentication::Unchecked(principal))
+            }
+            None => Ok(Authentication::NeedKeys),
         }
     }
 
@@ -196,7 +226,7 @@ impl Authenticator {
             // The mesh verified no token of this issuer, or the claims would have been found.
             KeySource::Mesh => Err(Reason::JwtSignature.into()),
             KeySource::Remote(remote) => {
-                let Some(set) = ring.keys(remote, &issuer.algorithms, now, host) else { return Ok(Judged::NeedKeys) };
+                let Some(set) = ring.keys(remote, now, host) else { return Ok(Judged::NeedKeys) };
                 match set.choose(jws.key_id(), algorithm) {
                     Ok(key) => issuer.accept(index, key, algorithm, &jws, now, host),
                     // A key that was published since the last fetch.
@@ -207,25 +237,25 @@ impl Authenticator {
         }
     }
 
-    /// The issuers that publish their keys.
-    fn remotes(&self) -> impl Iterator<Item = (&Remote, &[Algorithm])> {
-        self.issuers.iter().filter_map(|issuer| match &issuer.keys {
-            KeySource::Inline(_) | KeySource::Mesh => None,
-            KeySource::Remote(remote) => Some((remote, &*issuer.algorithms)),
+    /// What issuers publish.
+    fn remotes(&self) -> impl Iterator<Item = &Remote> {
+        self.issuers.iter().flat_map(|issuer| {
+            let keys = match &issuer.keys {
+                KeySource::Inline(_) | KeySource::Mesh => None,
+                KeySource::Remote(remote) => Some(remote),
+            };
+            keys.into_iter().chain(issuer.revocation.as_ref().map(|revocation| &revocation.remote))
         })
     }
 
-    /// True if keys must be fetched.
+    /// True if keys, or lists of what is revoked, must be fetched.
     pub fn has_remote_keys(&self) -> bool {
         self.remotes().next().is_some()
     }
 
     /// How long a request waits for keys, in nanoseconds: as long as the slowest fetch may take.
     pub fn patience(&self) -> u64 {
-        self.remotes()
-            .map(|(remote, _)| u64::try_from(remote.timeout.as_nanos()).unwrap_or(u64::MAX))
-            .max()
-            .unwrap_or(0)
+        self.remotes().map(|remote| u64::try_from(remote.timeout.as_nanos()).unwrap_or(u64::MAX)).max().unwrap_or(0)
     }
 
     /// True if the upstream gets the credential headers.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::revocation::Marks;
 use crate::host::Timestamp;
 
 /// The longest subject or tenant, in bytes.
@@ -21,6 +22,8 @@ pub struct Principal {
     subject: Arc<str>,
     roles: Vec<RoleIndex>,
     expires: Timestamp,
+    /// By what a token is revoked; `None` without a token.
+    marks: Option<Marks>,
 }
 
 /// Who vouches for a caller.
@@ -44,16 +47,17 @@ pub(super) struct Verified {
     pub(super) subject: Arc<str>,
     pub(super) roles: Vec<RoleIndex>,
     pub(super) expires: Timestamp,
+    pub(super) marks: Marks,
 }
 
 impl Principal {
     /// The caller that a verified token names.
     pub(super) fn from_token(token: Verified) -> Principal {
-        let Verified { issuer, issuer_name, iss, key_id, tenant, subject, mut roles, expires } = token;
+        let Verified { issuer, issuer_name, iss, key_id, tenant, subject, mut roles, expires, marks } = token;
         roles.sort_unstable();
         roles.dedup();
         let origin = Origin::Issuer { index: issuer, name: issuer_name, iss, key_id };
-        Principal { origin, tenant, subject, roles, expires }
+        Principal { origin, tenant, subject, roles, expires, marks: Some(marks) }
     }
 
     /// The caller without a credential.
@@ -64,6 +68,7 @@ impl Principal {
             subject: Arc::from("anonymous"),
             roles: vec![role],
             expires: Timestamp(u64::MAX),
+            marks: None,
         }
     }
 
@@ -82,6 +87,7 @@ impl Principal {
             subject: Arc::from(subject),
             roles,
             expires: Timestamp(u64::MAX),
+            marks: None,
         }
     }
 
@@ -142,6 +148,11 @@ impl Principal {
         self.expires
     }
 
+    /// By what the token is revoked.
+    pub(super) fn marks(&self) -> Option<&Marks> {
+        self.marks.as_ref()
+    }
+
     /// The identity as bytes, for keyed hashes: no two callers share them, and they stay the same when
     /// the policy's issuers are reordered or renamed.
     pub fn identity(&self) -> Vec<u8> {
@@ -196,6 +207,7 @@ mod tests {
             subject: Arc::from(subject),
             roles: vec![RoleIndex(2), RoleIndex(0), RoleIndex(2)],
             expires: Timestamp::default(),
+            marks: Marks::default(),
         })
     }
 

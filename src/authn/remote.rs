@@ -1,9 +1,9 @@
-//! Keys that an issuer publishes: when they are fetched, how the proxy's workers share them, and how
-//! long they count.
+//! What an issuer publishes, its keys and the list of what it has revoked: when it is fetched, how the
+//! proxy's workers share it, and how long it counts.
 //!
 //! One worker fetches, under a lease in the shared store; what came back is checked, kept there under an
 //! HMAC-SHA256 and read by all others. A token whose `kid` no known key has is worth one more fetch, at
-//! most every [`COOLDOWN`]. When fetching fails the keys of before stay good for `staleFor`. This
+//! most every [`COOLDOWN`]. When fetching fails what was fetched before stays good for `staleFor`. This
 //! module makes no call itself: [`KeyRing::due`] says what to fetch, [`KeyRing::fetched`] takes the answer.
 //!
 //! The HMAC's key stands in the same store (see [`crate::quota::SharedKey`]): it finds accidents and
@@ -18,6 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::jwk::{Key, KeySet, MAX_KEYS};
+use super::revocation::{MAX_LIST_BYTES, RevocationList};
 use super::{Algorithm, Authenticator, json};
 use crate::host::{Host, SetOutcome, Timestamp};
 
@@ -32,9 +33,19 @@ const RETRY: u64 = 2 * SECOND;
 const LOOK: u64 = SECOND;
 const SECOND: u64 = 1_000_000_000;
 
-/// Where an issuer publishes its keys (RFC 7517 section 5), and how long they count.
+/// What stands at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Published {
+    /// Keys (RFC 7517 section 5) for these algorithms.
+    Keys(Vec<Algorithm>),
+    /// What the issuer has revoked.
+    Revoked,
+}
+
+/// Where an issuer publishes something, and how long that counts.
 #[derive(Debug)]
 pub(super) struct Remote {
+    pub(super) published: Published,
     pub(super) cluster: Box<str>,
     pub(super) authority: Box<str>,
     pub(super) path: Box<str>,
@@ -43,15 +54,30 @@ pub(super) struct Remote {
     pub(super) refresh: u64,
     /// Nanoseconds beyond `refresh`.
     pub(super) stale_for: u64,
-    /// Names the set in the shared store: the same place and algorithms, the same keys.
+    /// Names what stands there in the shared store: the same place and algorithms, the same keys.
     pub(super) id: Box<str>,
 }
 
 impl Remote {
-    /// The name of a key set in the shared store.
-    pub(super) fn id(iss: &str, cluster: &str, authority: &str, path: &str, algorithms: &[Algorithm]) -> Box<str> {
-        let digest = Sha256::digest(format!("{:?}", (iss, cluster, authority, path, algorithms)));
+    /// The name in the shared store of what stands at a place.
+    pub(super) fn id(iss: &str, cluster: &str, authority: &str, path: &str, published: &Published) -> Box<str> {
+        let digest = Sha256::digest(format!("{:?}", (iss, cluster, authority, path, published)));
         digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    }
+
+    /// What the workers share of an answer; `None`: it is not what should stand there.
+    fn pack(&self, body: &[u8]) -> Option<Vec<u8>> {
+        match &self.published {
+            Published::Keys(algorithms) => parse(body, algorithms).map(|_| body.to_vec()),
+            Published::Revoked => RevocationList::parse(body).map(|list| list.to_bytes()),
+        }
+    }
+
+    fn unpack(&self, bytes: &[u8]) -> Option<Content> {
+        match &self.published {
+            Published::Keys(algorithms) => parse(bytes, algorithms).map(|set| Content::Keys(Arc::new(set))),
+            Published::Revoked => RevocationList::from_bytes(bytes).map(|list| Content::Revoked(Arc::new(list))),
+        }
     }
 
     fn is_current(&self, set: &Set, now: Timestamp) -> bool {
@@ -70,6 +96,10 @@ pub struct Fetch {
     pub path: String,
     /// How long to wait.
     pub timeout: Duration,
+    /// The longest answer that is taken, in bytes.
+    pub most: usize,
+    /// What is fetched: `keys`, or `revocations`.
+    pub what: &'static str,
     id: Box<str>,
 }
 
@@ -84,6 +114,8 @@ pub enum Fetched {
     NoAnswer,
     /// The answer is no key set, or too large, or holds no key that the issuer's algorithms can use.
     NoKeys,
+    /// The answer is no list of revoked tokens, or too large.
+    NoList,
     /// The shared store failed.
     NotStored,
 }
@@ -96,12 +128,13 @@ impl Fetched {
             Fetched::Unwanted => "unwanted",
             Fetched::NoAnswer => "no_answer",
             Fetched::NoKeys => "no_keys",
+            Fetched::NoList => "no_list",
             Fetched::NotStored => "not_stored",
         }
     }
 }
 
-/// One worker's copy of the key sets that its policy fetches.
+/// One worker's copy of what its policy fetches.
 #[derive(Debug)]
 pub struct KeyRing {
     /// The prefix of every key in the shared store.
@@ -112,7 +145,7 @@ pub struct KeyRing {
     changed: bool,
 }
 
-/// One issuer's place.
+/// One place.
 #[derive(Debug, Default)]
 struct Slot {
     set: Option<Set>,
@@ -122,12 +155,18 @@ struct Slot {
     wanted: bool,
 }
 
-/// Keys and when they were fetched.
+/// What was read from a place, and when it was fetched.
 #[derive(Debug)]
 struct Set {
-    keys: Arc<KeySet>,
+    content: Content,
     fetched: Timestamp,
     digest: [u8; 32],
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Keys(Arc<KeySet>),
+    Revoked(Arc<RevocationList>),
 }
 
 /// What the workers tell each other about one set, five numbers in the shared store.
@@ -195,17 +234,37 @@ impl KeyRing {
     }
 
     /// The keys that count now; `None` when there are none, and the caller may wait for them.
-    pub(super) fn keys(
+    pub(super) fn keys(&mut self, remote: &Remote, now: Timestamp, host: &mut dyn Host) -> Option<Arc<KeySet>> {
+        match self.current(remote, now, host) {
+            Some(Content::Keys(keys)) => Some(keys),
+            _ => None,
+        }
+    }
+
+    /// What is revoked, as far as is known now; `None` when there is no list that still counts, and the caller
+    /// may wait for one.
+    pub(super) fn revoked(
         &mut self,
         remote: &Remote,
-        algorithms: &[Algorithm],
         now: Timestamp,
         host: &mut dyn Host,
-    ) -> Option<Arc<KeySet>> {
-        self.look(remote, algorithms, now, host);
+    ) -> Option<Arc<RevocationList>> {
+        match self.current(remote, now, host) {
+            Some(Content::Revoked(list)) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// True if the last fetch from this place failed.
+    pub(super) fn has_failed(&self, remote: &Remote) -> bool {
+        self.slots.get(&remote.id).is_some_and(|slot| slot.shared.failures > 0)
+    }
+
+    fn current(&mut self, remote: &Remote, now: Timestamp, host: &mut dyn Host) -> Option<Content> {
+        self.look(remote, now, host);
         let slot = self.slots.entry(remote.id.clone()).or_default();
         match &slot.set {
-            Some(set) if remote.is_current(set, now) => Some(Arc::clone(&set.keys)),
+            Some(set) if remote.is_current(set, now) => Some(set.content.clone()),
             _ => {
                 slot.wanted = true;
                 None
@@ -225,10 +284,10 @@ impl KeyRing {
     /// The fetches to make now, each under a lease that this worker has just taken.
     pub fn due(&mut self, authn: &Authenticator, now: Timestamp, host: &mut dyn Host) -> Vec<Fetch> {
         // Sets of policies that are no longer in force.
-        self.slots.retain(|id, _| authn.remotes().any(|(remote, _)| remote.id == *id));
+        self.slots.retain(|id, _| authn.remotes().any(|remote| remote.id == *id));
         let mut fetches = Vec::new();
-        for (remote, algorithms) in authn.remotes() {
-            self.look(remote, algorithms, now, host);
+        for remote in authn.remotes() {
+            self.look(remote, now, host);
             let slot = self.slots.entry(remote.id.clone()).or_default();
             let state = slot.shared;
             if state.under_way(now) || !is_due(remote, &state, slot.wanted, slot.set.is_some(), now) {
@@ -245,6 +304,8 @@ impl KeyRing {
                     authority: remote.authority.to_string(),
                     path: remote.path.to_string(),
                     timeout: remote.timeout,
+                    most: if remote.published == Published::Revoked { MAX_LIST_BYTES } else { MAX_JWKS_BYTES },
+                    what: if remote.published == Published::Revoked { "revocations" } else { "keys" },
                     id: remote.id.clone(),
                 });
             }
@@ -262,11 +323,11 @@ impl KeyRing {
         now: Timestamp,
         host: &mut dyn Host,
     ) -> (Fetched, bool) {
-        let Some((remote, algorithms)) = authn.remotes().find(|(remote, _)| remote.id == fetch.id) else {
+        let Some(remote) = authn.remotes().find(|remote| remote.id == fetch.id) else {
             return (Fetched::Unwanted, false);
         };
         let before = self.read_state(remote, host).unwrap_or_default();
-        let outcome = self.take(remote, algorithms, body, now, host);
+        let outcome = self.take(remote, body, now, host);
         if outcome != Fetched::Stored {
             // Ends the lease; the retry waits from the attempt on.
             let failures = before.failures.saturating_add(1);
@@ -279,27 +340,20 @@ impl KeyRing {
         (outcome, (outcome == Fetched::Stored) == (before.failures > 0))
     }
 
-    /// True if every issuer's keys count now.
+    /// True if everything that is fetched counts now.
     pub fn has_keys(&self, authn: &Authenticator, now: Timestamp) -> bool {
-        authn.remotes().all(|(remote, _)| {
+        authn.remotes().all(|remote| {
             self.slots.get(&remote.id).and_then(|slot| slot.set.as_ref()).is_some_and(|set| remote.is_current(set, now))
         })
     }
 
-    fn take(
-        &mut self,
-        remote: &Remote,
-        algorithms: &[Algorithm],
-        body: Option<&[u8]>,
-        now: Timestamp,
-        host: &mut dyn Host,
-    ) -> Fetched {
+    fn take(&mut self, remote: &Remote, body: Option<&[u8]>, now: Timestamp, host: &mut dyn Host) -> Fetched {
         let Some(body) = body else { return Fetched::NoAnswer };
-        if parse(body, algorithms).is_none() {
-            return Fetched::NoKeys;
-        }
+        let Some(packed) = remote.pack(body) else {
+            return if remote.published == Published::Revoked { Fetched::NoList } else { Fetched::NoKeys };
+        };
         let mut blob = now.0.to_be_bytes().to_vec();
-        blob.extend_from_slice(body);
+        blob.extend_from_slice(&packed);
         let seal = self.seal(remote, &blob);
         blob.extend_from_slice(&seal);
         if !write(&self.key(remote, "keys"), &blob, host) {
@@ -317,7 +371,7 @@ impl KeyRing {
     }
 
     /// Reads what the workers share, and the keys when they changed.
-    fn look(&mut self, remote: &Remote, algorithms: &[Algorithm], now: Timestamp, host: &mut dyn Host) {
+    fn look(&mut self, remote: &Remote, now: Timestamp, host: &mut dyn Host) {
         let slot = self.slots.entry(remote.id.clone()).or_default();
         if slot.set.is_some() && now.0.abs_diff(slot.looked.0) < LOOK {
             return;
@@ -325,27 +379,29 @@ impl KeyRing {
         slot.looked = now;
         let (known, had_set) = (slot.shared.serial, slot.set.is_some());
         let state = self.read_state(remote, host).unwrap_or_default();
-        let read = if state.serial != known || !had_set { self.read_keys(remote, algorithms, host) } else { None };
+        let read = if state.serial != known || !had_set { self.read_keys(remote, host) } else { None };
         let slot = self.slots.entry(remote.id.clone()).or_default();
         slot.shared = state;
         if let Some(set) = read {
             // An older set is a replay, or a late writer.
             let newer = slot.set.as_ref().is_none_or(|own| set.fetched > own.fetched);
             if newer {
-                self.changed |= slot.set.as_ref().is_some_and(|own| own.digest != set.digest);
+                // What is revoked is asked for remembered tokens too.
+                let is_keys = matches!(set.content, Content::Keys(_));
+                self.changed |= is_keys && slot.set.as_ref().is_some_and(|own| own.digest != set.digest);
                 slot.set = Some(set);
                 slot.wanted = false;
             }
         }
     }
 
-    fn read_keys(&self, remote: &Remote, algorithms: &[Algorithm], host: &mut dyn Host) -> Option<Set> {
+    fn read_keys(&self, remote: &Remote, host: &mut dyn Host) -> Option<Set> {
         let blob = host.shared_get(&self.key(remote, "keys")).ok()?.value;
         let (body, seal) = blob.split_last_chunk::<32>()?;
         self.mac(remote, body).verify_slice(seal).ok()?;
         let (time, body) = body.split_first_chunk::<8>()?;
-        let keys = Arc::new(parse(body, algorithms)?);
-        Some(Set { keys, fetched: Timestamp(u64::from_be_bytes(*time)), digest: Sha256::digest(body).into() })
+        let content = remote.unpack(body)?;
+        Some(Set { content, fetched: Timestamp(u64::from_be_bytes(*time)), digest: Sha256::digest(body).into() })
     }
 
     fn read_state(&self, remote: &Remote, host: &mut dyn Host) -> Option<SharedState> {

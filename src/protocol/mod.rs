@@ -319,6 +319,7 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
     Cow::Borrowed(match reason {
         Reason::JwtMissing => "No credential was sent. Send a bearer token in the Authorization header.",
         Reason::JwtExpired => "The token has expired. Get a new one.",
+        Reason::JwtRevoked => "The token has been revoked. Get a new one.",
         Reason::JwtNotYetValid => "The token is not valid yet.",
         Reason::JwtAmbiguous => "Two different credentials were sent. Send one.",
         Reason::JwtMalformed

@@ -13,7 +13,7 @@ use super::host::{self, Buffer, Map, MetricKind};
 use super::stream::{Exchange, Stream};
 use crate::audit::metrics::{self, DROPPED, Increment, LATENCY, MAX_SERIES};
 use crate::audit::policy_record;
-use crate::authn::{Fetch, Fetched, MAX_JWKS_BYTES};
+use crate::authn::{Fetch, Fetched};
 use crate::config::Policy;
 use crate::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
 use crate::transaction::{Finished, Vm};
@@ -196,7 +196,7 @@ impl Worker {
         let is_ok = host::headers(Map::CallHeaders)
             .is_ok_and(|headers| headers.iter().any(|(name, value)| name == b":status" && value == b"200"));
         // One byte more than is taken, so that what is too long is seen to be.
-        let body = is_ok.then(|| host::buffer(Buffer::CallBody, 0, size.min(MAX_JWKS_BYTES + 1)).unwrap_or_default());
+        let body = is_ok.then(|| host::buffer(Buffer::CallBody, 0, size.min(fetch.most + 1)).unwrap_or_default());
         self.took_keys(policy, &fetch, body.as_deref());
     }
 
@@ -209,9 +209,9 @@ impl Worker {
                 Fetched::Stored => (Level::Info, "fetched again"),
                 failure => (Level::Warn, failure.name()),
             };
-            host::log(level, &format!("bartizan: keys of cluster {}: {word}", fetch.cluster));
+            host::log(level, &format!("bartizan: {} of cluster {}: {word}", fetch.what, fetch.cluster));
         }
-        if let Some(id) = self.series(&metrics::keys(outcome)) {
+        if let Some(id) = self.series(&metrics::fetches(fetch.what, outcome)) {
             host::increment_metric(id, 1);
         }
     }

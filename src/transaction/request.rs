@@ -66,11 +66,18 @@ impl Transaction {
         }
 
         let authn = policy.authn.authenticate(headers.iter(), &mut vm.tokens, &mut vm.ring, host)?;
-        let Authentication::Known(principal) = authn else {
-            let patience = policy.authn.patience();
-            let deadline = deadline.unwrap_or_else(|| Timestamp(host.now().0.saturating_add(patience)));
-            self.state = State::Keys(Box::new(AwaitingKeys { headers: headers.0.to_vec(), end, deadline }));
-            return Ok(Step::Await(deadline));
+        let principal = match authn {
+            Authentication::Known(principal) => principal,
+            Authentication::Unchecked(principal) => {
+                self.record.revocation = Some("unchecked");
+                principal
+            }
+            Authentication::NeedKeys => {
+                let patience = policy.authn.patience();
+                let deadline = deadline.unwrap_or_else(|| Timestamp(host.now().0.saturating_add(patience)));
+                self.state = State::Keys(Box::new(AwaitingKeys { headers: headers.0.to_vec(), end, deadline }));
+                return Ok(Step::Await(deadline));
+            }
         };
         self.note_caller(&policy, &principal, vm);
         self.cooldown(&policy, &principal, vm, host)?;

@@ -51,6 +51,42 @@ section! {
         max_lifetime: Option<Span>,
         /// Claims that every token must have.
         required_claims: Option<Vec<RequiredClaim>>,
+        /// Where this issuer tells which tokens and subjects it has revoked. Default: nowhere.
+        revocation: Option<Revocation>,
+    }
+}
+
+section! {
+    /// A list of revoked tokens, `{"jti": ["..."], "sub": ["..."], "issuedBefore": {"alice": 1800000000}}`: token ids,
+    /// subjects all of whose tokens are revoked, and subjects with the time (seconds since 1970) before which their
+    /// tokens were issued. At least one of the three and no other key; at most 1 MiB and 32768 entries. A subject is
+    /// what `claims.subject` points to.
+    Revocation {
+        /// The Envoy cluster that serves the list. Required.
+        cluster: Option<String>,
+        /// The host name to ask for. Required.
+        authority: Option<String>,
+        /// The list's path. Required.
+        path: Option<String>,
+        /// How old the list may get before it is fetched again. Default 30s, 1s to 1h.
+        refresh: Option<Span>,
+        /// How long a fetch may take, and a request wait for the first one. Default 5s, 100ms to 30s.
+        timeout: Option<Span>,
+        /// How long the list still counts after `refresh` when it can't be fetched. Default 10m, at most 24h.
+        stale_for: Option<Span>,
+        /// Without a list that counts: `deny` (the default) answers 503, `allow` lets tokens in and the record says
+        /// that nobody checked.
+        on_stale: Option<OnStale>,
+    }
+}
+
+choice! {
+    /// What becomes of tokens when nobody knows which are revoked.
+    OnStale {
+        /// They are refused with 503.
+        Deny = "deny",
+        /// They are let in.
+        Allow = "allow",
     }
 }
 
