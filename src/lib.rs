@@ -20,6 +20,7 @@
 //! | [`authn`] | credentials -> `Principal` |
 //! | [`authz`] | may this principal call this operation, model, tool, with these caps |
 //! | [`quota`] | request counters, exact across Envoy's workers |
+//! | [`callout`] | calls that a stage waits for, and their answers |
 //! | [`protocol`] | one file a wire format: request -> `Exchange`; reply -> usage; denial bodies |
 //! | [`scan`] | text -> findings and a score |
 //! | [`redact`] | PII and secret validators; masking |
@@ -34,6 +35,7 @@
 pub mod audit;
 pub mod authn;
 pub mod authz;
+pub mod callout;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;

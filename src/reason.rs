@@ -72,6 +72,8 @@ reasons! {
     QuotaTokens = "quota.tokens", 429;
     /// What this request may use is more than a token quota ever holds: waiting does not help.
     QuotaTooLarge = "quota.tooLarge", 429;
+    /// The service that counts for the fleet can't be had, and a quota says deny.
+    QuotaUnavailable = "quota.unavailable", 503;
     /// Too many requests are under way.
     QuotaConcurrent = "quota.concurrent", 429;
     /// Too many of the caller's requests were refused as attacks: everything is refused for a while.

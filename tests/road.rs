@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use bartizan::host::Timestamp;
-use bartizan::transaction::{Event, Header, Step, Transaction};
+use bartizan::transaction::{Event, Header, Step, Transaction, Wait};
 use common::road::{NOW, Road, ask, base64};
 use serde_json::{Value, json};
 
@@ -337,17 +337,20 @@ fn a_request_waits_for_keys_and_no_longer_than_it_may() {
 
         let mut late = Transaction::new(Arc::clone(&road.policy));
         let step = late.step(first, &mut road.vm, &mut road.host);
-        assert_eq!(step, Step::Await(deadline));
+        assert_eq!(step, Step::Await(Wait { call: None, deadline }));
         assert!(late.is_waiting() && !late.awaits_body());
         let Step::Deny(reply) = late.step(Event::Expired, &mut road.vm, &mut road.host) else { panic!("let through") };
         assert_eq!((reply.status, reply.reason), (503, "jwt.unavailable"));
 
         let mut exchange = Transaction::new(Arc::clone(&road.policy));
         let first = Event::RequestHeaders { headers: &headers, end: false };
-        assert_eq!(exchange.step(first, &mut road.vm, &mut road.host), Step::Await(deadline));
+        assert_eq!(exchange.step(first, &mut road.vm, &mut road.host), Step::Await(Wait { call: None, deadline }));
         // Asked too early, it waits on, and no longer than before.
         road.host.now = Timestamp::from_secs(NOW + 1);
-        assert_eq!(exchange.step(Event::Resumed, &mut road.vm, &mut road.host), Step::Await(deadline));
+        assert_eq!(
+            exchange.step(Event::Resumed, &mut road.vm, &mut road.host),
+            Step::Await(Wait { call: None, deadline })
+        );
         assert_eq!(exchange.step(Event::RequestBuffered(9), &mut road.vm, &mut road.host), Step::NeedMore);
         let now = road.host.now;
         let due = road.vm.ring.due(&road.policy.authn, now, &mut road.host);

@@ -73,6 +73,11 @@ pub fn fetches(what: &str, outcome: Fetched) -> String {
     }
 }
 
+/// The counter of calls that tell the fleet's rate-limit service what was used, and of settlements given up.
+pub fn settlements(outcome: &str) -> String {
+    format!("bartizan.settlements.outcome.{outcome}")
+}
+
 /// The counter of documents that were loaded, or refused: the last good one stays.
 pub fn policies(is_good: bool) -> String {
     format!("bartizan.policies.outcome.{}", if is_good { "loaded" } else { "refused" })

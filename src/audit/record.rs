@@ -130,6 +130,9 @@ pub struct Record {
     /// `unchecked`: nobody knows whether the token is revoked, and the policy let it in.
     #[serde(rename = "bartizan.revocation", skip_serializing_if = "Option::is_none")]
     pub revocation: Option<&'static str>,
+    /// `proxy`: this proxy counted by itself what a service should have counted for the fleet.
+    #[serde(rename = "bartizan.quota.counted_by", skip_serializing_if = "Option::is_none")]
+    pub counted_by: Option<&'static str>,
     /// Seconds of the cool-down that this request began for its caller.
     #[serde(rename = "bartizan.abuse.cooldown_s", skip_serializing_if = "Option::is_none")]
     pub cooldown_secs: Option<u64>,

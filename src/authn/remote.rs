@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use super::jwk::{Key, KeySet, MAX_KEYS};
 use super::revocation::{MAX_LIST_BYTES, RevocationList};
 use super::{Algorithm, Authenticator, json};
+use crate::callout::{Call, HttpCall};
 use crate::host::{Host, SetOutcome, Timestamp};
 
 /// The longest key set that is taken, in bytes.
@@ -101,6 +102,22 @@ pub struct Fetch {
     /// What is fetched: `keys`, or `revocations`.
     pub what: &'static str,
     id: Box<str>,
+}
+
+impl Fetch {
+    /// The call to make.
+    pub fn call(&self) -> Call {
+        Call::Http(HttpCall {
+            cluster: self.cluster.clone(),
+            method: "GET",
+            authority: self.authority.clone(),
+            path: self.path.clone(),
+            headers: vec![("accept", "application/json, application/jwk-set+json".to_owned())],
+            body: Vec::new(),
+            timeout: self.timeout,
+            most: self.most,
+        })
+    }
 }
 
 /// What became of a fetch, for the log and the counters.

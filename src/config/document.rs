@@ -80,6 +80,8 @@ section! {
         unscanned: Option<Unscanned>,
         /// Bounds on what one request may cost.
         limits: Option<Limits>,
+        /// The service that counts quotas of scope fleet.
+        rate_limit_service: Option<RateLimitService>,
         /// What follows when a caller's requests are refused as attacks again and again. Default: nothing.
         abuse: Option<Abuse>,
         /// What is written about a request, and where.
@@ -232,6 +234,48 @@ section! {
         burst: Option<u64>,
         /// Default enforce.
         mode: Option<Mode>,
+        /// Who counts. Default proxy. Fleet needs `rateLimitService`, and goes without `burst` and `concurrent`.
+        scope: Option<Reach>,
+        /// What happens while the fleet's service can't be had. Default deny. With scope fleet only.
+        on_unavailable: Option<OnUnavailable>,
+    }
+}
+
+choice! {
+    /// Who counts a quota.
+    Reach {
+        /// Each proxy by itself: with n of them a caller can use up to n times the limit.
+        Proxy = "proxy",
+        /// The service that all proxies ask.
+        Fleet = "fleet",
+    }
+}
+
+choice! {
+    /// What happens while the service that counts for the fleet can't be had.
+    OnUnavailable {
+        /// The request is refused with 503.
+        Deny = "deny",
+        /// Each proxy counts by itself until the service is back, as with scope proxy.
+        Local = "local",
+    }
+}
+
+section! {
+    /// A service that speaks Envoy's rate-limit-service protocol (gRPC
+    /// `envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit`), for quotas of scope fleet.
+    RateLimitService {
+        /// Envoy's cluster, HTTP/2. Required.
+        cluster: Option<String>,
+        /// The domain in its requests. Default: the policy's name.
+        domain: Option<String>,
+        /// How long a request waits for it, 1ms to 10s. Default 200ms.
+        timeout: Option<Span>,
+        /// How often a call is made again that did not reach it, 0 to 3. Default 1.
+        retries: Option<u64>,
+        /// The service gives back what `is_negative_hits` says: tokens are counted before the call at their most, and
+        /// the rest is given back. Default false: the estimated input is counted before, what was used beyond it after.
+        refunds: Option<bool>,
     }
 }
 

@@ -18,7 +18,8 @@ pub use errors::{ConfigError, Errors, KeyPath, Step};
 pub use guard::{CanaryPolicy, ExceptionPolicy, GuardPolicy, InjectionPolicy, PiiPolicy};
 pub use parse::{Parsed, parse_json, parse_with};
 pub use policy::{
-    AbusePolicy, AuditPolicy, Environment, GuardIndex, LimitsPolicy, Policy, QuotaPolicy, RolePolicy, UnscannedPolicy,
+    AbusePolicy, AuditPolicy, Environment, GuardIndex, LimitsPolicy, Policy, QuotaPolicy, RateLimitService, RolePolicy,
+    UnscannedPolicy,
 };
 pub use route::{McpPart, McpPolicy, PathMatch, Resource, RouteIndex, RoutePolicy};
 pub use tree::MAX_DOCUMENT_BYTES;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Span;
 use super::document::{
-    self, Counts, Mode, OtherTools, OverCap, Per, Role, StateAction, SubjectForm, UnscannedAction, UpstreamHeader, Zone,
+    self, Counts, Mode, OnUnavailable, OtherTools, OverCap, Per, Reach, Role, StateAction, SubjectForm,
+    UnscannedAction, UpstreamHeader, Zone,
 };
 use super::document::{Operation, Pack, ResponseHeaders, Unmatched};
 use super::errors::{ConfigError, Errors, KeyPath, shortened};
@@ -103,6 +104,25 @@ pub struct QuotaPolicy {
     pub burst: u64,
     /// Whether it takes effect.
     pub mode: Mode,
+    /// Who counts.
+    pub reach: Reach,
+    /// What happens while nobody counts for the fleet.
+    pub on_unavailable: OnUnavailable,
+}
+
+/// The service that counts for all proxies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimitService {
+    /// Envoy's cluster.
+    pub cluster: String,
+    /// The domain in its requests.
+    pub domain: String,
+    /// How long a request waits for it.
+    pub timeout: Duration,
+    /// How often a call is made again that did not reach it.
+    pub retries: u64,
+    /// It gives back what `is_negative_hits` says.
+    pub refunds: bool,
 }
 
 /// Strikes and cool-downs.
@@ -315,7 +335,8 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     }
     let name = name?;
     let quotas = Quotas::new(&name, roles.iter().map(|role| (role.name.as_str(), role.quotas.as_slice())));
-    let quotas = quotas.with_abuse(abuse.as_ref());
+    let service = service(document, &name, &roles, &root, errors);
+    let quotas = quotas.with_abuse(abuse.as_ref()).with_service(service.as_ref(), audit.hash_key.as_deref());
     Some(Policy {
         name,
         digest: parsed.digest.clone(),
@@ -520,13 +541,33 @@ fn quota(raw: &document::Quota, at: &KeyPath, errors: &mut Errors) -> Option<Quo
     }
     let limit = errors.range(at, counts.as_str(), Some(limit), 1, 1..=most);
     let mode = raw.mode.unwrap_or(Mode::Enforce);
+    let reach = raw.scope.unwrap_or(Reach::Proxy);
+    if reach == Reach::Proxy && raw.on_unavailable.is_some() {
+        errors.push(&at.key("onUnavailable"), "has a meaning for scope fleet only");
+    }
+    let on_unavailable = raw.on_unavailable.unwrap_or(OnUnavailable::Deny);
     if counts == Counts::Concurrent {
         for (key, given) in [("window", raw.window.is_some()), ("burst", raw.burst.is_some())] {
             if given {
                 errors.push(&at.key(key), "has no meaning for concurrent");
             }
         }
-        return Some(QuotaPolicy { per: per?, counts, limit, window: UNDER_WAY, burst: limit, mode });
+        if reach == Reach::Fleet {
+            errors.push(&at.key("scope"), "requests under way are counted by each proxy, expected proxy");
+        }
+        return Some(QuotaPolicy {
+            per: per?,
+            counts,
+            limit,
+            window: UNDER_WAY,
+            burst: limit,
+            mode,
+            reach,
+            on_unavailable,
+        });
+    }
+    if reach == Reach::Fleet && raw.burst.is_some() {
+        errors.push(&at.key("burst"), "has no meaning for scope fleet: the service's windows count");
     }
     let window = errors.require(at, "window", raw.window).map(|window| window.0);
     let bounds = Duration::from_secs(1)..=Duration::from_secs(31 * 86_400);
@@ -543,7 +584,38 @@ fn quota(raw: &document::Quota, at: &KeyPath, errors: &mut Errors) -> Option<Quo
             format!("{limit} in this window can't be counted, expected at most {most}"),
         );
     }
-    Some(QuotaPolicy { per: per?, counts, limit, window, burst, mode })
+    Some(QuotaPolicy { per: per?, counts, limit, window, burst, mode, reach, on_unavailable })
+}
+
+fn service(
+    document: &document::Document,
+    name: &str,
+    roles: &[RolePolicy],
+    root: &KeyPath,
+    errors: &mut Errors,
+) -> Option<RateLimitService> {
+    let at = root.key("rateLimitService");
+    let Some(written) = document.rate_limit_service.as_ref() else {
+        let fleet = |role: &&RolePolicy| role.quotas.iter().any(|quota| quota.reach == Reach::Fleet);
+        if let Some(role) = roles.iter().find(fleet) {
+            errors
+                .push(&at, format!("missing, but required: role {} has a quota of scope fleet", shortened(&role.name)));
+        }
+        return None;
+    };
+    let cluster = errors.require(&at, "cluster", written.cluster.clone());
+    let domain = written.domain.clone().unwrap_or_else(|| name.to_owned());
+    for (key, text) in [("cluster", cluster.as_deref().unwrap_or("-")), ("domain", &domain)] {
+        if text.is_empty() || text.len() > 100 || text.chars().any(char::is_control) {
+            errors.push(&at.key(key), "expected 1 to 100 bytes without control characters");
+        }
+    }
+    let timeout = written.timeout.map_or(Duration::from_millis(200), |span| span.0);
+    if !(Duration::from_millis(1)..=Duration::from_secs(10)).contains(&timeout) {
+        errors.push(&at.key("timeout"), "out of range, expected 1ms to 10s");
+    }
+    let retries = errors.range(&at, "retries", written.retries, 1, 0..=3);
+    Some(RateLimitService { cluster: cluster?, domain, timeout, retries, refunds: written.refunds.unwrap_or(false) })
 }
 
 fn abuse(written: &document::Abuse, at: &KeyPath, errors: &mut Errors) -> AbusePolicy {

@@ -340,6 +340,7 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         Reason::QuotaTooLarge => {
             "Request too large: the prompt and the output tokens it asks for are more than the token limit. Shorten the prompt or ask for fewer output tokens."
         }
+        Reason::QuotaUnavailable => "Rate limits can't be checked at the moment. Try again later.",
         Reason::QuotaConcurrent => "Too many requests are under way. Try again when one has ended.",
         Reason::AbuseCooldown => "Too many of your requests were refused by the content policy. Try again later.",
         Reason::RouteUnmatched => "There is nothing here.",

@@ -8,10 +8,10 @@
 #![allow(unsafe_code)]
 
 use std::ptr;
-use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 
+use crate::callout::Call;
 use crate::host::{Fault, SetOutcome, Shared};
 
 /// Name and value of a header, bytes as they came: not always UTF-8.
@@ -31,6 +31,8 @@ pub enum Buffer {
     ResponseBody = 1,
     /// The body of the answer to a call of ours.
     CallBody = 4,
+    /// The message of the answer to a gRPC call of ours.
+    GrpcMessage = 5,
     /// The plugin's configuration.
     PluginConfiguration = 7,
 }
@@ -267,10 +269,36 @@ pub fn continue_request() -> Result<(), Fault> {
     done(unsafe { proxy_continue_stream(REQUEST) }, "continue_stream")
 }
 
-/// Sends a request to one of Envoy's clusters and gives the call's token. Through the SDK, which keeps a
-/// list of the tokens whose answers it will deliver; it knows every status that Envoy gives here.
-pub fn call(cluster: &str, headers: Vec<(&str, &str)>, timeout: Duration) -> Result<u32, Fault> {
-    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).map_err(|_| Fault("http_call"))
+/// Makes a call and gives its token. Through the SDK, which keeps a list of the tokens whose answers it will
+/// deliver; it knows every status that Envoy gives here.
+pub fn call(call: &Call) -> Result<u32, Fault> {
+    match call {
+        Call::Http(call) => {
+            let mut headers = vec![
+                (":method", call.method),
+                (":path", &*call.path),
+                (":authority", &*call.authority),
+                (":scheme", "https"),
+            ];
+            headers.extend(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
+            let body = (!call.body.is_empty()).then_some(&*call.body);
+            hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), call.timeout)
+                .map_err(|_| Fault("http_call"))
+        }
+        Call::Grpc(call) => {
+            let service = grpc_service(&call.cluster).ok_or(Fault("a cluster's name is too long"))?;
+            let message = Some(&*call.message);
+            hostcalls::dispatch_grpc_call(&service, call.service, call.method, Vec::new(), message, call.timeout)
+                .map_err(|_| Fault("grpc_call"))
+        }
+    }
+}
+
+/// `envoy.config.core.v3.GrpcService{envoy_grpc{cluster_name}}`. Envoy takes a plain name too, but tries to read it as
+/// this message first, and some names can be read so. `None`: longer than a length of one byte says.
+fn grpc_service(cluster: &str) -> Option<String> {
+    let length = |bytes: usize| u8::try_from(bytes).ok().filter(|length| *length < 0x80).map(char::from);
+    Some(format!("\n{}\n{}{cluster}", length(cluster.len() + 2)?, length(cluster.len())?))
 }
 
 /// Resets the client's stream: the last resort when even a reply fails.

@@ -1,6 +1,7 @@
 //! The proxy-wasm edge: carries bytes, headers and the time to the core and its decisions back.
 //! Nothing is decided here. Built for wasm32 alone.
 
+mod calls;
 mod host;
 mod root;
 mod stream;
@@ -9,5 +10,5 @@ use proxy_wasm::types::LogLevel;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
+    proxy_wasm::set_root_context(|context| Box::new(root::Root::new(context)));
 }}

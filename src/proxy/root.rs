@@ -9,13 +9,16 @@ use log::Level;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use super::host::{self, Buffer, Map, MetricKind};
+use super::calls::{self, Asker, Calls};
+use super::host::{self, Buffer, MetricKind};
 use super::stream::{Exchange, Stream};
 use crate::audit::metrics::{self, DROPPED, Increment, LATENCY, MAX_SERIES};
 use crate::audit::policy_record;
 use crate::authn::{Fetch, Fetched};
+use crate::callout::{Answer, CallFailure};
 use crate::config::Policy;
 use crate::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
+use crate::quota::fleet::Batch;
 use crate::transaction::{Finished, Vm};
 
 /// What the streams of one VM share.
@@ -28,8 +31,10 @@ pub struct Worker {
     dropped: Option<u32>,
     /// Streams that are held, by context: why, and since when (nanoseconds).
     held: HashMap<u32, (Held, u64, Rc<RefCell<Exchange>>)>,
-    /// Fetches of keys that are under way, by the call's token.
-    fetches: HashMap<u32, Fetch>,
+    /// Streams that wait.
+    waiting: usize,
+    /// Calls that are under way.
+    pub calls: Calls,
 }
 
 /// What a held stream waits for.
@@ -39,6 +44,8 @@ pub enum Held {
     Body,
     /// An issuer's keys, until this time (nanoseconds).
     Keys(u64),
+    /// The answer to its call, until this time.
+    Call(u64),
 }
 
 /// More streams than this do not wait on one worker: newcomers are refused.
@@ -54,18 +61,19 @@ const TICK_MILLIS: u32 = 1000;
 const WAITING_TICK_MILLIS: u32 = 100;
 
 /// The root context.
-#[derive(Default)]
 pub struct Root {
     policy: Option<Arc<Policy>>,
     worker: Rc<RefCell<Worker>>,
 }
 
 impl Context for Root {
-    /// The answer to a fetch of keys. A connection refused comes as 503, a timeout as 504.
     fn on_http_call_response(&mut self, token: u32, _: usize, size: usize, _: usize) {
-        let Some(policy) = &self.policy else { return };
-        self.worker.borrow_mut().keys_fetched(policy, token, size);
+        calls::http_answered(&self.worker, self.policy.as_ref(), token, size);
         resume_held(&self.worker);
+    }
+
+    fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
+        calls::grpc_answered(&self.worker, self.policy.as_ref(), token, status, size);
     }
 }
 
@@ -81,10 +89,10 @@ impl RootContext for Root {
                     host::log(Level::Warn, &format!("bartizan: shared state is not prepared: {fault}"));
                 }
                 // A new worker has no keys yet, so that its first tick comes soon; 0 stops the ticks.
-                let period = match (policy.authn.has_remote_keys(), policy.hold_headers) {
-                    (true, _) => WAITING_TICK_MILLIS,
-                    (false, true) => TICK_MILLIS,
-                    (false, false) => 0,
+                let period = match policy.authn.has_remote_keys() {
+                    true => WAITING_TICK_MILLIS,
+                    false if policy.hold_headers || policy.quotas.has_fleet() => TICK_MILLIS,
+                    false => 0,
                 };
                 if let Err(fault) = host::tick_every(period) {
                     host::log(
@@ -116,7 +124,9 @@ impl RootContext for Root {
         let Some(policy) = &self.policy else { return };
         self.worker.borrow_mut().fetch_keys(policy);
         resume_held(&self.worker);
-        self.worker.borrow_mut().set_pace(policy);
+        let mut worker = self.worker.borrow_mut();
+        worker.settle(policy);
+        worker.set_pace(policy);
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -125,6 +135,12 @@ impl RootContext for Root {
 }
 
 impl Root {
+    /// The root context of this number.
+    pub fn new(context: u32) -> Root {
+        let calls = Calls::new(context);
+        Root { policy: None, worker: Rc::new(RefCell::new(Worker { calls, ..Worker::default() })) }
+    }
+
     /// Records and counts a document. Every worker is given each one, and Envoy's main thread first.
     fn note_policy(&self, outcome: Result<&str, &[String]>) {
         let level = if outcome.is_ok() { Level::Info } else { Level::Error };
@@ -146,24 +162,28 @@ impl Worker {
 
     /// A stream is held from now on; false when too many are.
     pub fn hold(&mut self, context: u32, why: Held, stream: &Rc<RefCell<Exchange>>) -> bool {
-        let why = match why {
-            Held::Body => Held::Body,
-            Held::Keys(deadline) => {
-                if self.held.values().filter(|(held, ..)| *held != Held::Body).count() >= MAX_WAITING {
-                    return false;
-                }
-                // Without a faster tick they would wait up to a second; the deadline holds anyway.
-                let _ = host::tick_every(WAITING_TICK_MILLIS);
-                Held::Keys(deadline)
+        self.unhold(context);
+        if why != Held::Body {
+            if self.waiting >= MAX_WAITING {
+                return false;
             }
-        };
+            self.waiting += 1;
+        }
+        if matches!(why, Held::Keys(_)) {
+            // Without a faster tick they would wait up to a second; the deadline holds anyway.
+            let _ = host::tick_every(WAITING_TICK_MILLIS);
+        }
         self.held.insert(context, (why, host::now(), Rc::clone(stream)));
         true
     }
 
-    /// A stream's body comes, or the stream is gone.
+    /// A stream's body comes, or what it waited for, or the stream is gone.
     pub fn unhold(&mut self, context: u32) {
-        self.held.remove(&context);
+        if let Some((why, ..)) = self.held.remove(&context)
+            && why != Held::Body
+        {
+            self.waiting = self.waiting.saturating_sub(1);
+        }
     }
 
     /// Fetches the keys that are due.
@@ -174,30 +194,47 @@ impl Worker {
         let now = Timestamp(host::now());
         let Ok(vm) = self.vm(policy) else { return };
         for fetch in vm.ring.due(&policy.authn, now, &mut EnvoyHost) {
-            let headers = vec![
-                (":method", "GET"),
-                (":path", &*fetch.path),
-                (":authority", &*fetch.authority),
-                (":scheme", "https"),
-                ("accept", "application/json, application/jwk-set+json"),
-            ];
-            match host::call(&fetch.cluster, headers, fetch.timeout) {
-                Ok(token) => {
-                    self.fetches.insert(token, fetch);
-                }
+            if let Err(Asker::Keys(fetch)) = self.calls.make(&fetch.call(), Asker::Keys(fetch)) {
                 // The cluster is not known, or not yet.
-                Err(_) => self.took_keys(policy, &fetch, None),
+                self.took_keys(policy, &fetch, None);
             }
         }
     }
 
-    fn keys_fetched(&mut self, policy: &Policy, token: u32, size: usize) {
-        let Some(fetch) = self.fetches.remove(&token) else { return };
-        let is_ok = host::headers(Map::CallHeaders)
-            .is_ok_and(|headers| headers.iter().any(|(name, value)| name == b":status" && value == b"200"));
-        // One byte more than is taken, so that what is too long is seen to be.
-        let body = is_ok.then(|| host::buffer(Buffer::CallBody, 0, size.min(fetch.most + 1)).unwrap_or_default());
-        self.took_keys(policy, &fetch, body.as_deref());
+    /// Takes an answer to a fetch of keys.
+    pub fn keys_answered(&mut self, policy: &Policy, fetch: &Fetch, answer: &Answer) {
+        let body = match answer {
+            Answer::Http { status: 200, body } => Some(&**body),
+            // What is too long is no key set.
+            Answer::Failed(CallFailure::TooLong) => Some(&b""[..]),
+            _ => None,
+        };
+        self.took_keys(policy, fetch, body);
+    }
+
+    /// Tells the service that counts for the fleet what requests have used.
+    fn settle(&mut self, policy: &Policy) {
+        let now = Timestamp(host::now());
+        while let Some((call, batch)) = self.vm(policy).ok().and_then(|vm| vm.settlements.due(&policy.quotas, now)) {
+            if let Err(Asker::Settlement(batch)) = self.calls.make(&call, Asker::Settlement(batch)) {
+                self.settled(policy, batch, &Answer::Failed(CallFailure::NotMade));
+                return;
+            }
+        }
+    }
+
+    /// Takes an answer to a settlement.
+    pub fn settled(&mut self, policy: &Policy, batch: Batch, answer: &Answer) {
+        let Ok(vm) = self.vm(policy) else { return };
+        let outcome = vm.settlements.settled(batch, answer);
+        let dropped = vm.settlements.take_dropped();
+        for (name, by) in [(metrics::settlements(outcome.name()), 1), (metrics::settlements("dropped"), dropped)] {
+            if by > 0
+                && let Some(id) = self.series(&name)
+            {
+                host::increment_metric(id, i64::try_from(by).unwrap_or(i64::MAX));
+            }
+        }
     }
 
     fn took_keys(&mut self, policy: &Policy, fetch: &Fetch, body: Option<&[u8]>) {
@@ -216,19 +253,32 @@ impl Worker {
         }
     }
 
-    /// The tick that what is held and what is missing need.
+    /// The tick that what is held, what is missing and what must be told need.
     fn set_pace(&self, policy: &Policy) {
-        if !policy.authn.has_remote_keys() {
+        if !policy.authn.has_remote_keys() && !policy.quotas.has_fleet() {
             return;
         }
         let now = Timestamp(host::now());
-        let has_keys = self.vm.as_ref().is_some_and(|vm| vm.ring.has_keys(&policy.authn, now));
-        let waits = self.held.values().any(|(why, ..)| matches!(why, Held::Keys(_)));
-        let _ = host::tick_every(if has_keys && !waits { TICK_MILLIS } else { WAITING_TICK_MILLIS });
+        let vm = self.vm.as_ref();
+        let lacks_keys = policy.authn.has_remote_keys()
+            && (!vm.is_some_and(|vm| vm.ring.has_keys(&policy.authn, now))
+                || self.held.values().any(|(why, ..)| matches!(why, Held::Keys(_))));
+        let settles = vm.is_some_and(|vm| vm.settlements.is_waiting());
+        let _ = host::tick_every(if lacks_keys || settles { WAITING_TICK_MILLIS } else { TICK_MILLIS });
     }
 
-    /// Counts one finished exchange.
-    pub fn count(&mut self, finished: &Finished) {
+    /// Counts one finished exchange, and keeps what must be told of it.
+    pub fn count(&mut self, finished: Finished) {
+        let now = Timestamp(host::now());
+        if let Some(vm) = self.vm.as_mut()
+            && !finished.settlements.is_empty()
+        {
+            if !vm.settlements.is_waiting() {
+                // Without a faster tick it would wait up to a second.
+                let _ = host::tick_every(WAITING_TICK_MILLIS);
+            }
+            finished.settlements.into_iter().for_each(|settlement| vm.settlements.push(settlement, now));
+        }
         for Increment { name, by } in &finished.increments {
             match self.series(name) {
                 Some(id) => host::increment_metric(id, i64::try_from(*by).unwrap_or(i64::MAX)),
@@ -278,32 +328,22 @@ fn resume_held(worker: &Rc<RefCell<Worker>>) {
     for (context, (why, since, stream)) in held {
         let late = match why {
             Held::Body => now.saturating_sub(since) > STUCK_NANOS,
-            Held::Keys(deadline) => now >= deadline,
+            Held::Keys(deadline) | Held::Call(deadline) => now >= deadline,
         };
-        if (why == Held::Body && !late) || host::act_on(context).is_err() {
+        // Keys may have come; an answer comes by itself.
+        let may_go_on = matches!(why, Held::Keys(_));
+        if !(late || may_go_on) || host::act_on(context).is_err() {
             continue;
         }
         let mut exchange = stream.borrow_mut();
-        let still = match why {
-            Held::Body => {
-                host::log(Level::Error, STUCK);
-                exchange.expire();
-                None
-            }
-            Held::Keys(_) => match exchange.resume() {
-                Some(Held::Keys(_)) if late => {
-                    exchange.expire();
-                    None
-                }
-                still => still,
-            },
-        };
-        match still {
-            Some(same) if same == why => {}
-            Some(other) => {
-                worker.borrow_mut().hold(context, other, &stream);
-            }
-            None => worker.borrow_mut().unhold(context),
+        if why == Held::Body {
+            host::log(Level::Error, STUCK);
+        }
+        if may_go_on && exchange.resume() {
+            continue;
+        }
+        if late {
+            exchange.expire();
         }
     }
 }

@@ -3,16 +3,18 @@
 //! Whatever the host refuses to do ends in a refusal, and when even that fails in a reset.
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use log::Level;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use super::calls::{self, Asker};
 use super::host::{self, Buffer, Map};
 use super::root::{EnvoyHost, Held, Worker};
 use crate::audit::{RECORD_PROPERTY, is_ours};
+use crate::callout::{Answer, Call, CallFailure};
 use crate::config::Policy;
 use crate::host::{Fault, Timestamp};
 use crate::transaction::{Edit, Event, Reads, Reply, Step, Transaction};
@@ -23,6 +25,10 @@ pub struct Stream(Rc<RefCell<Exchange>>);
 /// One exchange on the wire.
 pub struct Exchange {
     context: u32,
+    /// Itself, for those who must find it again.
+    own: Weak<RefCell<Exchange>>,
+    /// The call whose answer it waits for.
+    call: Option<u32>,
     /// `None`: there is no policy, or the exchange has ended.
     exchange: Option<Transaction>,
     policy: Option<Arc<Policy>>,
@@ -37,14 +43,61 @@ impl Stream {
     /// A stream under the policy in force, which stays its own until it ends.
     pub fn new(context: u32, policy: Option<Arc<Policy>>, worker: Rc<RefCell<Worker>>) -> Stream {
         let exchange = policy.clone().map(Transaction::new);
-        let exchange = Exchange { context, exchange, policy, worker, answered: false, body_ended: false };
-        Stream(Rc::new(RefCell::new(exchange)))
+        Stream(Rc::new_cyclic(|own| {
+            let own = Weak::clone(own);
+            let (answered, body_ended) = (false, false);
+            RefCell::new(Exchange { context, own, call: None, exchange, policy, worker, answered, body_ended })
+        }))
     }
 }
 
 impl Exchange {
-    /// Runs one step of the core; the time it takes counts as the filter's.
+    /// Runs the core until it needs something from outside: calls are made here.
     fn step(&mut self, event: Event<'_>) -> Step {
+        let mut step = self.one_step(event);
+        while let Step::Await(wait) = &step {
+            let why = match wait.call {
+                Some(_) => Held::Call(wait.deadline.0),
+                None if self.call.is_some() => return step,
+                None => Held::Keys(wait.deadline.0),
+            };
+            if !self.hold(why) {
+                return self.exchange.as_mut().map_or_else(no_policy, Transaction::overload);
+            }
+            match &wait.call {
+                Some(call) if !self.make(call) => {
+                    step = self.one_step(Event::Answered(Answer::Failed(CallFailure::NotMade)));
+                }
+                _ => return step,
+            }
+        }
+        step
+    }
+
+    /// Makes a call; false when the proxy does not take it.
+    fn make(&mut self, call: &Call) -> bool {
+        let Some(own) = self.own.upgrade() else { return false };
+        let made = self.worker.borrow_mut().calls.make(call, Asker::Stream(self.context, own));
+        self.call = made.ok();
+        self.call.is_some()
+    }
+
+    /// Waits from now on; false when too many do.
+    fn hold(&self, why: Held) -> bool {
+        self.own.upgrade().is_some_and(|own| self.worker.borrow_mut().hold(self.context, why, &own))
+    }
+
+    /// Waits no more.
+    fn unhold(&mut self) {
+        let mut worker = self.worker.borrow_mut();
+        worker.unhold(self.context);
+        if let Some(token) = self.call.take() {
+            worker.calls.forget(token);
+        }
+    }
+
+    /// Runs one step of the core; the time it takes counts as the filter's.
+    fn one_step(&mut self, event: Event<'_>) -> Step {
         let begun = host::now();
         let mut worker = self.worker.borrow_mut();
         let (Some(exchange), Some(policy)) = (&mut self.exchange, &self.policy) else { return no_policy() };
@@ -90,12 +143,6 @@ impl Exchange {
         }
     }
 
-    /// Too many streams wait on this worker.
-    fn overload(&mut self) {
-        let reply = self.exchange.as_mut().map_or_else(no_policy, Transaction::overload);
-        self.apply(reply, Map::RequestHeaders);
-    }
-
     /// The body is whole: read it once and let the core judge it.
     fn judge_body(&mut self) -> Action {
         match host::buffer(Buffer::RequestBody, 0, usize::MAX >> 1) {
@@ -115,47 +162,65 @@ impl Exchange {
         self.exchange.as_ref().is_some_and(Transaction::awaits_body)
     }
 
-    /// The worker's tick: what is awaited may have come. Says what the stream still waits for.
-    pub fn resume(&mut self) -> Option<Held> {
+    /// The worker's tick: what is awaited may have come. True when nothing is left to wait for, or to do.
+    pub fn resume(&mut self) -> bool {
         let step = self.step(Event::Resumed);
-        match step {
-            Step::Await(deadline) => return Some(Held::Keys(deadline.0)),
-            Step::NeedMore if !self.body_ended => return Some(Held::Body),
-            Step::NeedMore => {}
-            _ => self.body_ended = false,
+        if matches!(&step, Step::Await(wait) if wait.call.is_none()) {
+            return false;
         }
-        let action = if self.body_ended { self.judge_body() } else { self.apply(step, Map::RequestHeaders) };
+        self.go_on(step);
+        true
+    }
+
+    /// What is awaited did not come in time.
+    pub fn expire(&mut self) {
+        self.unhold();
+        let step = self.step(Event::Expired);
+        self.go_on(step);
+    }
+
+    /// The call was answered.
+    pub fn answered(&mut self, answer: Answer) {
+        self.call = None;
+        self.unhold();
+        let step = self.step(Event::Answered(answer));
+        self.go_on(step);
+    }
+
+    /// The wait is over, or another one has begun.
+    fn go_on(&mut self, step: Step) {
+        if matches!(step, Step::Await(_)) {
+            return;
+        }
+        self.unhold();
+        if step == Step::NeedMore && !self.body_ended {
+            self.hold(Held::Body);
+            return;
+        }
+        let judge = step == Step::NeedMore;
+        self.body_ended = false;
+        let action = if judge { self.judge_body() } else { self.apply(step, Map::RequestHeaders) };
         if action == Action::Continue
             && let Err(fault) = host::continue_request()
         {
             self.fault(&fault);
         }
-        None
     }
 
-    /// The worker's tick: what is awaited did not come in time.
-    pub fn expire(&mut self) {
-        let step = self.step(Event::Expired);
-        self.apply(step, Map::RequestHeaders);
-    }
-
-    /// The request's headers; what the stream waits for, if it must wait.
-    fn request_headers(&mut self, end: bool) -> (Action, Option<Held>) {
+    fn request_headers(&mut self, end: bool) -> Action {
         let headers = match host::headers(Map::RequestHeaders) {
             Ok(headers) => headers,
-            Err(fault) => return (self.fault(&fault), None),
+            Err(fault) => return self.fault(&fault),
         };
         let step = self.step(Event::RequestHeaders { headers: &headers, end });
         if let Some(exchange) = &mut self.exchange {
             // A failure to write this line early costs nothing: the last one comes in on_log.
             let _ = host::set_property(RECORD_PROPERTY, exchange.provisional(Timestamp(host::now())).as_bytes());
         }
-        let held = match step {
-            Step::NeedMore => Some(Held::Body),
-            Step::Await(deadline) => Some(Held::Keys(deadline.0)),
-            _ => None,
-        };
-        (self.apply(step, Map::RequestHeaders), held)
+        if step == Step::NeedMore {
+            self.hold(Held::Body);
+        }
+        self.apply(step, Map::RequestHeaders)
     }
 
     fn request_body(&mut self, size: usize, end: bool) -> Action {
@@ -279,33 +344,34 @@ impl Exchange {
     }
 
     fn log(&mut self) {
+        self.unhold();
         let (Some(exchange), Some(policy)) = (self.exchange.take(), &self.policy) else { return };
         let mut worker = self.worker.borrow_mut();
-        worker.unhold(self.context);
         let Ok(vm) = worker.vm(policy) else { return };
         let finished = exchange.finish(vm, &mut EnvoyHost);
         if host::set_property(RECORD_PROPERTY, finished.record.as_bytes()).is_err() {
             host::log(Level::Warn, "bartizan: the audit record could not be set as filter state");
         }
         host::log(Level::Info, &finished.record);
-        worker.count(&finished);
+        worker.count(finished);
     }
 }
 
-impl Context for Stream {}
+impl Context for Stream {
+    fn on_http_call_response(&mut self, token: u32, _: usize, size: usize, _: usize) {
+        let worker = Rc::clone(&self.0.borrow().worker);
+        calls::http_answered(&worker, None, token, size);
+    }
+
+    fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
+        let worker = Rc::clone(&self.0.borrow().worker);
+        calls::grpc_answered(&worker, None, token, status, size);
+    }
+}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
-        let (action, held) = self.0.borrow_mut().request_headers(end);
-        let Some(held) = held else { return action };
-        let (context, worker) = {
-            let exchange = self.0.borrow();
-            (exchange.context, Rc::clone(&exchange.worker))
-        };
-        if !worker.borrow_mut().hold(context, held, &self.0) {
-            self.0.borrow_mut().overload();
-        }
-        action
+        self.0.borrow_mut().request_headers(end)
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {

@@ -97,7 +97,7 @@ impl Quotas {
         host: &mut dyn Host,
     ) -> Result<Limits, Refusal> {
         let one = |counts| (counts == Counts::Requests).then_some(Charge::Use(1));
-        if self.of(roles).all(|quota| one(quota.counts).is_none() || quota.bucket(scope).is_none()) {
+        if self.own(roles).all(|quota| one(quota.counts).is_none() || quota.bucket(scope).is_none()) {
             return Ok(Limits::default());
         }
         let key = key.current(&self.policy, host)?;
@@ -120,7 +120,7 @@ impl Quotas {
             let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
             Some(Claim { quota, name, row, charge })
         };
-        self.of(roles).filter_map(claim).collect()
+        self.own(roles).filter_map(claim).collect()
     }
 
     pub(super) fn teller<'t>(&'t self, key: &'t SharedKey, host: &'t mut dyn Host) -> Teller<'t> {

@@ -17,6 +17,8 @@ pub struct Limits {
     pub tokens: Option<Tightest>,
     /// Why quotas in shadow mode would have refused.
     pub shadow: Vec<Reason>,
+    /// This proxy counted by itself what a service should have counted for the fleet.
+    pub alone: bool,
 }
 
 /// One quota's state.
@@ -40,7 +42,12 @@ impl Limits {
         };
         let mut shadow = self.shadow;
         shadow.extend(other.shadow);
-        Limits { requests: tighter(self.requests, other.requests), tokens: tighter(self.tokens, other.tokens), shadow }
+        Limits {
+            requests: tighter(self.requests, other.requests),
+            tokens: tighter(self.tokens, other.tokens),
+            shadow,
+            alone: self.alone || other.alone,
+        }
     }
 
     /// The headers for a reply, names in lower case. Empty when no quota is enforced.

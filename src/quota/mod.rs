@@ -3,8 +3,9 @@
 //! This room decides whether a request fits the quotas of the caller's roles, and says so in the
 //! limit headers. Requests are counted as they come. Tokens, and requests under way, are reserved before
 //! the call ([`Quotas::reserve`]) and settled with what was really used after it ([`Quotas::settle`]).
-//! It knows nothing of other proxies: with `n` of them behind one load balancer, a caller can use up to
-//! `n` times a quota.
+//! A quota of `scope: proxy` knows nothing of other proxies: with `n` of them behind one load balancer, a caller
+//! can use up to `n` times such a quota. One of `scope: fleet` is counted by a service that all of them ask; see
+//! [`fleet`].
 //!
 //! Each quota is a bucket kept by GCRA (ITU-T I.371): one number, the theoretical arrival time, and beside
 //! it what is held for requests under way. A reservation that nobody settles, because the VM died, counts
@@ -17,6 +18,7 @@ mod abuse;
 mod bucket;
 mod charge;
 mod estimate;
+pub mod fleet;
 mod headers;
 mod key;
 mod reserve;
@@ -33,11 +35,11 @@ pub use estimate::{Estimate, unread};
 pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
 pub use key::SharedKey;
 pub use reserve::{Reservation, Tokens};
-pub use witness::{Admitted, Charged, Counted, admit, count, count_rest};
+pub use witness::{Admitted, Asked, Charged, Counted, Stage, admit, count, count_rest};
 
 use crate::authn::{Principal, RoleIndex};
-use crate::config::document::{Counts, Mode, Operation, Per};
-use crate::config::{AbusePolicy, QuotaPolicy};
+use crate::config::document::{Counts, Mode, OnUnavailable, Operation, Per, Reach};
+use crate::config::{AbusePolicy, QuotaPolicy, RateLimitService};
 use abuse::Abuse;
 use bucket::Rate;
 
@@ -53,6 +55,7 @@ pub struct Quotas {
     /// By [`RoleIndex`].
     roles: Vec<Vec<Quota>>,
     abuse: Option<Abuse>,
+    service: Option<fleet::Service>,
 }
 
 /// One quota of one role.
@@ -64,6 +67,14 @@ struct Quota {
     /// The policy's number, for the headers.
     limit: u64,
     mode: Mode,
+    /// Who counts.
+    reach: Reach,
+    on_unavailable: OnUnavailable,
+    window: Duration,
+    /// The role's name.
+    role: String,
+    /// The quota's name in the descriptors that the fleet's service is asked with.
+    fleet_id: String,
     /// Policy, role and definition: a quota that changes starts with new buckets.
     digest: [u8; 32],
 }
@@ -79,6 +90,16 @@ pub enum Scope<'a> {
     Whole(&'a Principal, Operation, Option<&'a str>),
 }
 
+impl<'a> Scope<'a> {
+    fn model(self) -> Option<&'a str> {
+        match self {
+            Scope::Call(..) => None,
+            Scope::Model(model) => Some(model),
+            Scope::Whole(_, _, model) => model,
+        }
+    }
+}
+
 impl Quotas {
     /// The quotas of a policy: each role's name with its quotas, in the order that [`RoleIndex`] counts.
     pub fn new<'r>(policy: &str, roles: impl IntoIterator<Item = (&'r str, &'r [QuotaPolicy])>) -> Quotas {
@@ -89,13 +110,24 @@ impl Quotas {
             let compile = |(place, quota)| Quota::new(policy, role, quota, twins(place, quota));
             quotas.iter().enumerate().map(compile).collect()
         };
-        Quotas { policy: policy.to_owned(), roles: roles.into_iter().map(of_role).collect(), abuse: None }
+        Quotas {
+            policy: policy.to_owned(),
+            roles: roles.into_iter().map(of_role).collect(),
+            abuse: None,
+            service: None,
+        }
     }
 
     /// The same, with strikes and cool-downs.
     #[must_use]
     pub fn with_abuse(self, policy: Option<&AbusePolicy>) -> Quotas {
         Quotas { abuse: policy.map(Abuse::new), ..self }
+    }
+
+    /// The same, with the service that counts for all proxies. `hash_key`: what keys the callers' names there.
+    #[must_use]
+    pub fn with_service(self, service: Option<&RateLimitService>, hash_key: Option<&[u8]>) -> Quotas {
+        Quotas { service: service.map(|policy| fleet::Service::new(policy, hash_key)), ..self }
     }
 
     /// True if nothing is counted.
@@ -106,6 +138,16 @@ impl Quotas {
     /// True if one of these roles has a quota that counts output tokens.
     pub fn count_output(&self, roles: &[RoleIndex]) -> bool {
         self.of(roles).any(|quota| matches!(quota.counts, Counts::Tokens | Counts::OutputTokens))
+    }
+
+    /// True if one of these roles has a quota that counts tokens, and `expected` has some.
+    pub fn counts_tokens(&self, roles: &[RoleIndex], expected: Tokens) -> bool {
+        self.of(roles).any(|quota| expected.of(quota.counts) > 0)
+    }
+
+    /// The quotas that this proxy counts by itself.
+    fn own<'q>(&'q self, roles: &'q [RoleIndex]) -> impl Iterator<Item = &'q Quota> {
+        self.of(roles).filter(|quota| quota.reach == Reach::Proxy)
     }
 
     fn of<'q>(&'q self, roles: &'q [RoleIndex]) -> impl Iterator<Item = &'q Quota> {
@@ -135,6 +177,11 @@ impl Quota {
             rate: Rate::new(quota.limit, nanos(quota.window), quota.burst),
             limit: quota.limit,
             mode: quota.mode,
+            reach: quota.reach,
+            on_unavailable: quota.on_unavailable,
+            window: quota.window,
+            role: role.to_owned(),
+            fleet_id: Quota::fleet_id(role, quota.counts, quota.per, quota.window, twins),
             digest: hasher.finalize().into(),
         }
     }
@@ -167,6 +214,6 @@ fn nanos(window: Duration) -> u64 {
 
 /// Everything but the mode: a quota that goes from shadow to enforce keeps its count.
 fn same_bucket(one: &QuotaPolicy, other: &QuotaPolicy) -> bool {
-    let what = |quota: &QuotaPolicy| (quota.per, quota.counts, quota.limit, quota.window, quota.burst);
+    let what = |quota: &QuotaPolicy| (quota.per, quota.counts, quota.limit, quota.window, quota.burst, quota.reach);
     what(one) == what(other)
 }

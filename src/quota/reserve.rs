@@ -2,6 +2,7 @@
 
 use super::bucket::{Charge, Rate};
 use super::charge::{Paid, Refusal};
+use super::fleet::FleetHold;
 use super::headers::Limits;
 use super::key::SharedKey;
 use super::row::Slot;
@@ -25,7 +26,7 @@ impl Tokens {
         self.input.saturating_add(self.output)
     }
 
-    fn of(&self, counts: Counts) -> u64 {
+    pub(super) fn of(&self, counts: Counts) -> u64 {
         match counts {
             Counts::Tokens => self.total(),
             Counts::InputTokens => self.input,
@@ -41,6 +42,8 @@ impl Tokens {
 pub struct Reservation {
     expected: Tokens,
     holds: Vec<Hold>,
+    /// What the fleet's service counted.
+    pub(super) fleet: Vec<FleetHold>,
 }
 
 /// What one bucket holds.
@@ -61,9 +64,42 @@ impl Reservation {
         self.expected
     }
 
+    /// True when nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.holds.is_empty() && self.fleet.is_empty()
+    }
+
     /// True when tokens are held.
     pub fn holds_tokens(&self) -> bool {
-        self.holds.iter().any(|hold| hold.counts != Counts::Concurrent)
+        !self.fleet.is_empty() || self.holds.iter().any(|hold| hold.counts != Counts::Concurrent)
+    }
+
+    /// Takes over what else is held for the same request.
+    pub fn join(&mut self, other: Reservation) {
+        self.holds.extend(other.holds);
+        self.fleet.extend(other.fleet);
+    }
+
+    /// Nothing held yet.
+    pub(super) fn of(expected: Tokens) -> Reservation {
+        Reservation { expected, ..Reservation::default() }
+    }
+
+    /// What was paid of it.
+    pub(super) fn paid(expected: Tokens, paid: &[Paid<'_, '_>]) -> Reservation {
+        let hold = |Paid { claim, slot, mark, .. }: &Paid<'_, '_>| match claim.charge {
+            Charge::Use(_) => None,
+            Charge::Hold(units) => Some(Hold {
+                counts: claim.quota.counts,
+                rate: claim.quota.rate,
+                row: claim.row,
+                name: claim.name,
+                slot: *slot,
+                mark: *mark,
+                units,
+            }),
+        };
+        Reservation { expected, holds: paid.iter().filter_map(hold).collect(), fleet: Vec::new() }
     }
 }
 
@@ -89,22 +125,13 @@ impl Quotas {
             Counts::Tokens | Counts::InputTokens | Counts::OutputTokens => expected.of(counts),
         };
         let hold = |counts| Some(units(counts)).filter(|units| *units > 0).map(Charge::Hold);
-        if self.of(roles).all(|quota| hold(quota.counts).is_none()) {
-            return Ok((Limits::default(), Reservation::default()));
+        if self.own(roles).all(|quota| hold(quota.counts).is_none()) {
+            return Ok((Limits::default(), Reservation::of(expected)));
         }
         let key = key.current(&self.policy, host)?;
         let claims = self.claims(scope, roles, &key, hold);
         let (limits, paid) = self.teller(&key, host).charge(&claims)?;
-        let hold = |Paid { claim, slot, mark, .. }: &Paid<'_, '_>| Hold {
-            counts: claim.quota.counts,
-            rate: claim.quota.rate,
-            row: claim.row,
-            name: claim.name,
-            slot: *slot,
-            mark: *mark,
-            units: units(claim.quota.counts),
-        };
-        Ok((limits, Reservation { expected, holds: paid.iter().map(hold).collect() }))
+        Ok((limits, Reservation::paid(expected, &paid)))
     }
 
     /// Ends a reservation: what was held comes free, what was used is charged.

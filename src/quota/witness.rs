@@ -5,8 +5,10 @@
 //! role is charged before the body is read; a caller with several after it, when it is known which
 //! of them grant the request.
 
+use super::fleet::{Ask, Inquiry, Told};
 use super::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
 use crate::authz::{Authorized, Entitled};
+use crate::callout::{Answer, Call};
 use crate::config::Policy;
 use crate::host::Host;
 use crate::scan::verdict::Inspected;
@@ -31,6 +33,84 @@ pub struct Charged {
 pub struct Admitted {
     inspected: Inspected,
     limits: Limits,
+}
+
+/// A stage's witness, or the question that must be answered before there is one.
+#[derive(Debug)]
+pub enum Stage<W> {
+    /// The stage is done.
+    Done(W),
+    /// The service that counts for all proxies must be asked.
+    Ask(Box<Asked<W>>),
+}
+
+/// A witness that is not one yet: it hangs on an answer.
+#[derive(Debug)]
+pub struct Asked<W> {
+    witness: W,
+    inquiry: Inquiry,
+}
+
+/// A witness that tells limits.
+pub trait Limited: sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {
+        fn tell(&mut self, limits: super::Limits);
+    }
+}
+
+impl Limited for Counted {}
+impl Limited for Admitted {}
+
+impl sealed::Sealed for Counted {
+    fn tell(&mut self, limits: Limits) {
+        self.limits = Some(self.limits.take().unwrap_or_default().and(limits));
+    }
+}
+
+impl sealed::Sealed for Admitted {
+    fn tell(&mut self, limits: Limits) {
+        self.limits = std::mem::take(&mut self.limits).and(limits);
+    }
+}
+
+impl<W: Limited> Asked<W> {
+    /// The call to make.
+    pub fn call(&self, policy: &Policy) -> Option<Call> {
+        policy.quotas.fleet_call(&self.inquiry)
+    }
+
+    /// Goes on with the call's answer. What it counted is added to `reserved`, also with a refusal.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: by the service, or because it can't be had.
+    pub fn answered(
+        self,
+        policy: &Policy,
+        answer: &Answer,
+        reserved: &mut Reservation,
+        key: &SharedKey,
+        host: &mut dyn Host,
+    ) -> Result<Stage<W>, Refusal> {
+        let Asked { mut witness, mut inquiry } = self;
+        match policy.quotas.told(&mut inquiry, answer, reserved, key, host)? {
+            Told::Fits(limits) => {
+                witness.tell(limits);
+                Ok(Stage::Done(witness))
+            }
+            Told::Again => Ok(Stage::Ask(Box::new(Asked { witness, inquiry }))),
+        }
+    }
+}
+
+impl<W> Stage<W> {
+    fn of(witness: W, inquiry: Option<Inquiry>) -> Stage<W> {
+        match inquiry {
+            None => Stage::Done(witness),
+            Some(inquiry) => Stage::Ask(Box::new(Asked { witness, inquiry })),
+        }
+    }
 }
 
 impl Counted {
@@ -73,15 +153,21 @@ impl Admitted {
 ///
 /// # Errors
 /// A [`Refusal`] with the limit headers.
-pub fn count(policy: &Policy, entitled: Entitled, key: &SharedKey, host: &mut dyn Host) -> Result<Counted, Refusal> {
-    let limits = match entitled.roles() {
-        [_] => {
+pub fn count(
+    policy: &Policy,
+    entitled: Entitled,
+    key: &SharedKey,
+    host: &mut dyn Host,
+) -> Result<Stage<Counted>, Refusal> {
+    let (limits, inquiry) = match entitled.roles() {
+        roles @ [_] => {
             let scope = Scope::Call(entitled.principal(), entitled.operation());
-            Some(policy.quotas.charge(scope, entitled.roles(), key, host)?)
+            let limits = policy.quotas.charge(scope, roles, key, host)?;
+            (Some(limits), policy.quotas.inquire(scope, roles, Ask::Requests, host.now()))
         }
-        _ => None,
+        _ => (None, None),
     };
-    Ok(Counted { entitled, limits })
+    Ok(Stage::of(Counted { entitled, limits }, inquiry))
 }
 
 /// Charges what [`count`] left open: the call, for a caller of several roles, and the model, where
@@ -114,6 +200,9 @@ pub fn count_rest(
 
 /// The last stage, so that a blocked prompt costs nothing: reserves what the request is expected to use.
 ///
+/// Where a service counts for the fleet, it is asked last of all: for the tokens, and for the requests that
+/// [`count`] and [`count_rest`] left open. What is held here is held whatever the service says: settle it.
+///
 /// # Errors
 /// A [`Refusal`] with the limit headers. What [`count`] and [`count_rest`] charged stays charged.
 pub fn admit(
@@ -123,13 +212,17 @@ pub fn admit(
     expected: Tokens,
     key: &SharedKey,
     host: &mut dyn Host,
-) -> Result<(Admitted, Reservation), Refusal> {
+) -> Result<(Stage<Admitted>, Reservation), Refusal> {
     let (charged, authorized) = (inspected.charged(), inspected.charged().authorized());
     let entitled = authorized.counted().entitled();
-    let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
+    let (scope, roles) = (Scope::Whole(entitled.principal(), entitled.operation(), model), authorized.roles());
     let told = charged.limits().clone();
-    match policy.quotas.reserve(scope, authorized.roles(), expected, key, host) {
-        Ok((limits, reservation)) => Ok((Admitted { limits: told.and(limits), inspected }, reservation)),
-        Err(refusal) => Err(Refusal { limits: Box::new(told.and(*refusal.limits)), ..refusal }),
+    let ask = Ask::Rest { tokens: expected, calls: authorized.counted().limits.is_none() };
+    let beside = |refusal: Refusal| Refusal { limits: Box::new(told.clone().and(*refusal.limits)), ..refusal };
+    let inquiry = policy.quotas.inquire(scope, roles, ask, host.now());
+    if let Some(refusal) = inquiry.as_ref().and_then(|inquiry| policy.quotas.never_fits(inquiry)) {
+        return Err(beside(refusal));
     }
+    let (limits, reservation) = policy.quotas.reserve(scope, roles, expected, key, host).map_err(beside)?;
+    Ok((Stage::of(Admitted { limits: told.and(limits), inspected }, inquiry), reservation))
 }

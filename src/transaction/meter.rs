@@ -8,6 +8,7 @@ use super::{State, Transaction, Vm};
 use crate::host::Host;
 use crate::protocol::reply::Spent;
 use crate::quota::Tokens;
+use crate::quota::fleet::Settlement;
 
 /// What was seen of a reply's cost.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,17 +23,23 @@ pub(super) struct Meter {
 
 impl Transaction {
     /// Settles what was reserved, once the exchange has ended.
-    pub(super) fn pay(&mut self, vm: &Vm, host: &mut dyn Host) {
-        let Some(reserved) = self.reserved.take() else { return };
+    /// Gives what the service that counts for the fleet must be told.
+    pub(super) fn pay(&mut self, vm: &Vm, host: &mut dyn Host) -> Vec<Settlement> {
+        let reserved = std::mem::take(&mut self.reserved);
+        if reserved.is_empty() {
+            return Vec::new();
+        }
         let (used, basis) = self.used(reserved.expected());
         if reserved.holds_tokens() {
             self.record.charged_tokens = Some(used.total());
             self.record.charged_basis = Some(basis);
         }
+        let settlements = self.policy.quotas.settlements(&reserved, used);
         // Nothing can be refused any more. What stays held ends by its time, as used in full.
         if self.policy.quotas.settle(reserved, used, vm.shared_key(), host).is_err() {
             self.record.charged_basis = Some("unsettled");
         }
+        settlements
     }
 
     /// What the exchange used, and how that is known.
@@ -40,7 +47,10 @@ impl Transaction {
         let Meter { spent: Spent { usage, written }, complete, read } = self.meter;
         match self.record.status {
             // Refused after it was reserved: it never left.
-            None if matches!(self.state, State::Refused) => return (Tokens::default(), "refunded"),
+            _ if matches!(self.state, State::Forwarded { admitted: None, .. }) => {
+                return (Tokens::default(), "refunded");
+            }
+            None if matches!(self.state, State::Refused | State::Called(_)) => return (Tokens::default(), "refunded"),
             // The caller left before an answer came; the upstream may have made one.
             None => return (expected, "reserved"),
             // Not answered in time: the upstream may have worked all that while.

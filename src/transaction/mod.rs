@@ -11,6 +11,7 @@
 //! done:     settle what was reserved, the record and the counters
 //! ```
 
+mod called;
 mod edit;
 mod headers;
 mod mcp;
@@ -30,12 +31,15 @@ pub use response::Reads;
 pub use vm::Vm;
 
 use crate::audit::{Record, metrics};
+use crate::callout::{Answer, Call, CallFailure};
 use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
 use crate::protocol::mcp::{Claims, Session};
 use crate::protocol::reply::Spent;
+use crate::quota::fleet::Settlement;
 use crate::quota::{Admitted, Counted, Reservation};
 use crate::reason::{Denial, Reason};
+use called::Called;
 use response::Reading;
 
 /// What happened on the wire.
@@ -67,6 +71,8 @@ pub enum Event<'a> {
     Resumed,
     /// What the exchange awaits did not come in time.
     Expired,
+    /// The call that the exchange awaits was answered, or failed.
+    Answered(Answer),
     /// Bytes of a reply that is read as a stream. `end`: nothing follows.
     ResponseChunk {
         /// The bytes.
@@ -81,12 +87,22 @@ pub enum Event<'a> {
 pub enum Step {
     /// Hold what came and wait for more.
     NeedMore,
-    /// Hold everything until [`Event::Resumed`] or, at this time, [`Event::Expired`].
-    Await(Timestamp),
+    /// Hold everything: headers, body and trailers, until what is awaited has come.
+    Await(Wait),
     /// Apply the changes and go on.
     Release(Edit),
     /// Answer in the upstream's place.
     Deny(Reply),
+}
+
+/// What a held exchange waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The call to make; its answer comes as [`Event::Answered`]. `None`: something that the worker fetches for
+    /// all, and every tick is [`Event::Resumed`].
+    pub call: Option<Call>,
+    /// Then comes [`Event::Expired`].
+    pub deadline: Timestamp,
 }
 
 /// Changes to what is released.
@@ -128,7 +144,7 @@ pub struct Transaction {
     /// What was seen of a reply that is read as a stream.
     noted: reply::Noted,
     /// What is held for it until it ends.
-    reserved: Option<Reservation>,
+    reserved: Reservation,
     /// What the reply cost, and how much of it was seen.
     meter: meter::Meter,
     /// What the provider keeps of this exchange, not yet in the ledger.
@@ -146,6 +162,8 @@ enum State {
     Start,
     /// An issuer's keys are being fetched.
     Keys(Box<AwaitingKeys>),
+    /// A stage waits for the answer to its call.
+    Called(Box<Called>),
     /// The headers are judged, the body is on its way.
     Body(Box<Pending>),
     /// The request is refused, and only its body tells how to say so.
@@ -185,6 +203,8 @@ pub struct Finished {
     pub record: String,
     /// Counters.
     pub increments: Vec<metrics::Increment>,
+    /// What the service that counts for the fleet must be told.
+    pub settlements: Vec<Settlement>,
     /// Time spent in the filter, microseconds.
     pub latency_us: u64,
 }
@@ -202,7 +222,7 @@ impl Transaction {
             session: None,
             elsewhere: None,
             noted: reply::Noted::default(),
-            reserved: None,
+            reserved: Reservation::default(),
             meter: meter::Meter::default(),
             stored: Vec::new(),
             buffered: 0,
@@ -215,23 +235,27 @@ impl Transaction {
         match event {
             Event::RequestHeaders { headers, end } => {
                 let step = self.request_headers(Headers(headers), end, None, vm, host);
-                step.unwrap_or_else(|refused| self.refuse(refused))
+                self.request_step(step, vm)
             }
-            Event::Resumed | Event::Expired => {
-                let expired = matches!(event, Event::Expired);
-                self.resumed(expired, vm, host).unwrap_or_else(|refused| self.refuse(refused))
+            Event::Resumed => {
+                let step = self.resumed(None, vm, host);
+                self.request_step(step, vm)
+            }
+            Event::Expired => {
+                let step = self.resumed(Some(Answer::Failed(CallFailure::Late)), vm, host);
+                self.request_step(step, vm)
+            }
+            Event::Answered(answer) => {
+                let step = self.resumed(Some(answer), vm, host);
+                self.request_step(step, vm)
             }
             Event::RequestBuffered(bytes) => match self.request_buffered(bytes, vm) {
                 Ok(()) => Step::NeedMore,
                 Err(reason) => self.refuse(reason),
             },
             Event::RequestBody(body) => {
-                let outcome = self.request_body(body, vm, host);
-                self.free(vm);
-                match outcome {
-                    Ok(edit) => Step::Release(edit),
-                    Err(refused) => self.refuse_message(refused),
-                }
+                let step = self.request_body(body, vm, host);
+                self.request_step(step, vm)
             }
             Event::ResponseHeaders { headers, end } => self.response_headers(Headers(headers), end),
             Event::ResponseBuffered(bytes) => self.response_buffered(bytes, vm),
@@ -247,6 +271,16 @@ impl Transaction {
                 step
             }
         }
+    }
+
+    /// What comes of an event of the request.
+    fn request_step(&mut self, step: Result<Step, Refused>, vm: &mut Vm) -> Step {
+        let step = step.unwrap_or_else(|refused| self.refuse_message(refused));
+        // A body that waits is held on; the proxy frees it when it goes on or is refused.
+        if !self.is_waiting() && !self.awaits_body() {
+            self.free(vm);
+        }
+        step
     }
 
     /// Refuses the exchange because the proxy failed to do its part. What it holds is freed when it finishes.
@@ -266,7 +300,7 @@ impl Transaction {
 
     /// True while something is awaited that no byte of the request brings.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Keys(_))
+        matches!(self.state, State::Keys(_) | State::Called(_))
     }
 
     /// True once the exchange was refused: what comes now is our own reply.
@@ -303,12 +337,13 @@ impl Transaction {
     pub fn finish(mut self, vm: &mut Vm, host: &mut dyn Host) -> Finished {
         self.free(vm);
         self.settle();
-        self.pay(vm, host);
+        let settlements = self.pay(vm, host);
         let latency_us = self.spent_nanos / 1000;
         self.record.latency_us = Some(latency_us);
         self.record.worker = vm.worker().to_owned();
         self.record.sequence = vm.next_sequence();
-        Finished { record: self.record.to_json(host.now()), increments: metrics::of(&self.record), latency_us }
+        let increments = metrics::of(&self.record);
+        Finished { record: self.record.to_json(host.now()), increments, settlements, latency_us }
     }
 
     fn free(&mut self, vm: &mut Vm) {

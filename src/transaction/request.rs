@@ -4,18 +4,20 @@ mod body;
 mod headers;
 mod notes;
 
+use super::called::{HeaderRest, Outgoing, Then};
 use super::path::forgiving;
 use super::reply::ReplyGuard;
 use super::response::Reading;
-use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm};
+use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm, Wait};
 use crate::audit::{REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
 use crate::authz;
+use crate::callout::Answer;
 use crate::config::document::{Mode, ResponseHeaders, Unmatched};
 use crate::config::{McpPart, Policy};
 use crate::host::{Host, Timestamp};
 use crate::protocol::{Protocol, Refusal};
-use crate::quota::{self, Tokens};
+use crate::quota::{self, Admitted, Counted, Stage, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
 use crate::scan::verdict::Inspected;
@@ -76,7 +78,7 @@ impl Transaction {
                 let patience = policy.authn.patience();
                 let deadline = deadline.unwrap_or_else(|| Timestamp(host.now().0.saturating_add(patience)));
                 self.state = State::Keys(Box::new(AwaitingKeys { headers: headers.0.to_vec(), end, deadline }));
-                return Ok(Step::Await(deadline));
+                return Ok(Step::Await(Wait { call: None, deadline }));
             }
         };
         self.note_caller(&policy, &principal, vm);
@@ -93,14 +95,45 @@ impl Transaction {
         if content_length.is_some_and(|length| length > policy.limits.max_body_bytes) {
             return Err(Reason::BodyTooLarge.into());
         }
-        let counted = match quota::count(&policy, entitled, vm.shared_key(), host) {
-            Err(refusal) if older && !end => {
-                edit.remove.extend(credentials(headers, &policy));
-                edit.remove.extend(present(headers, "content-length"));
-                return Ok(self.refuse_later(refusal.into(), edit));
-            }
-            counted => counted?,
-        };
+        let rest = HeaderRest { route: route.index, claims, content_length, end, edit };
+        match quota::count(&policy, entitled, vm.shared_key(), host) {
+            Ok(Stage::Done(counted)) => self.counted(headers, rest, counted, vm, host),
+            Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers.0.to_vec(), rest), host),
+            Err(refusal) => self.not_counted(headers, rest, refusal.into()),
+        }
+    }
+
+    /// The request is over a quota: it is refused, or told so when its body has come.
+    pub(super) fn not_counted(
+        &mut self,
+        headers: Headers<'_>,
+        rest: HeaderRest,
+        refused: Refused,
+    ) -> Result<Step, Refused> {
+        let HeaderRest { route, end, mut edit, .. } = rest;
+        let policy = std::sync::Arc::clone(&self.policy);
+        let older = policy.route_at(route).is_some_and(|route| *route.mcp_part() == McpPart::Messages);
+        if !older || end {
+            return Err(refused);
+        }
+        edit.remove.extend(credentials(headers, &policy));
+        edit.remove.extend(present(headers, "content-length"));
+        Ok(self.refuse_later(refused, edit))
+    }
+
+    /// The request is counted: what else its headers say.
+    pub(super) fn counted(
+        &mut self,
+        headers: Headers<'_>,
+        rest: HeaderRest,
+        counted: Counted,
+        vm: &mut Vm,
+        host: &mut dyn Host,
+    ) -> Result<Step, Refused> {
+        let policy = std::sync::Arc::clone(&self.policy);
+        let HeaderRest { route, claims, content_length, end, mut edit } = rest;
+        let route = policy.route_at(route).ok_or(Reason::Internal)?;
+        let method = headers.text(":method").unwrap_or_default();
         if !policy.authn.forwards_token() {
             edit.remove.extend(credentials(headers, &policy));
         }
@@ -135,26 +168,55 @@ impl Transaction {
         }
         let charged = quota::count_rest(&policy, authz::authorize_bodyless(counted), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
-        let inspected = Inspected::nothing_to_read(charged);
-        let (admitted, reserved) = quota::admit(&policy, inspected, None, Tokens::default(), vm.shared_key(), host)?;
-        self.reserve(&admitted, reserved);
-        let reply = match streams {
-            true => {
-                let authorized = admitted.inspected().charged().authorized();
-                let key = vm.mask_key();
-                let tenant = authorized.counted().entitled().principal().tenancy();
-                let vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
-                let roles = authorized.roles();
-                let guard = ReplyGuard::new(&policy, route.index, roles, Masker::new(key), vault, false, None);
-                Reading::Guarded(Box::new(guard))
-            }
-            false => Reading::Open,
-        };
-        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply };
-        self.record.verdict = Verdict::Allow;
+        let guard = streams.then(|| {
+            let authorized = charged.authorized();
+            let key = vm.mask_key();
+            let tenant = authorized.counted().entitled().principal().tenancy();
+            let vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
+            let roles = authorized.roles();
+            Box::new(ReplyGuard::new(&policy, route.index, roles, Masker::new(key), vault, false, None))
+        });
+        let reply = guard.map_or(Reading::Open, Reading::Guarded);
+        let outgoing = Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None };
         self.record.coverage = Some("full");
-        self.late_headers(&policy, &mut edit);
-        Ok(Step::Release(edit))
+        let inspected = Inspected::nothing_to_read(charged);
+        self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
+    }
+
+    /// The last stage.
+    fn admit(
+        &mut self,
+        inspected: Inspected,
+        model: Option<&str>,
+        expected: Tokens,
+        outgoing: Outgoing,
+        vm: &Vm,
+        host: &mut dyn Host,
+    ) -> Result<Step, Refused> {
+        let policy = std::sync::Arc::clone(&self.policy);
+        let (stage, reserved) = quota::admit(&policy, inspected, model, expected, vm.shared_key(), host)?;
+        // From here on the reservation is the exchange's: whatever becomes of it, its end settles it.
+        self.reserved = reserved;
+        match stage {
+            Stage::Done(admitted) => Ok(self.forward(admitted, outgoing)),
+            Stage::Ask(asked) => self.ask(Then::Forward(asked, outgoing), host),
+        }
+    }
+
+    /// Every stage is passed: the request goes to the upstream.
+    pub(super) fn forward(&mut self, admitted: Admitted, outgoing: Outgoing) -> Step {
+        let policy = std::sync::Arc::clone(&self.policy);
+        let Outgoing { mut edit, reply, verdict, masked, output_cap } = outgoing;
+        self.note_admitted(&admitted);
+        self.record.verdict = verdict;
+        self.record.masked = masked;
+        self.record.max_tokens = output_cap;
+        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply };
+        // In weak mode they have left; without a body there is still time.
+        if policy.hold_headers || self.record.body_bytes.is_none() {
+            self.late_headers(&policy, &mut edit);
+        }
+        Step::Release(edit)
     }
 
     /// Refuses a message when its body has told its id.
@@ -165,14 +227,23 @@ impl Transaction {
     }
 
     /// What was awaited came, or did not come in time.
-    pub(super) fn resumed(&mut self, expired: bool, vm: &mut Vm, host: &mut dyn Host) -> Result<Step, Refused> {
-        // A body that never came, in strong mode: see `Worker` of the edge.
-        let State::Keys(waiting) = std::mem::take(&mut self.state) else { return Err(Reason::Internal.into()) };
-        if expired {
-            return Err(Reason::JwtUnavailable.into());
+    pub(super) fn resumed(
+        &mut self,
+        answer: Option<Answer>,
+        vm: &mut Vm,
+        host: &mut dyn Host,
+    ) -> Result<Step, Refused> {
+        match (std::mem::take(&mut self.state), answer) {
+            (State::Keys(waiting), None) => {
+                let AwaitingKeys { headers, end, deadline } = *waiting;
+                self.request_headers(Headers(&headers), end, Some(deadline), vm, host)
+            }
+            (State::Keys(_), Some(_)) => Err(Reason::JwtUnavailable.into()),
+            (State::Called(called), None) => Ok(self.wait_on(called)),
+            (State::Called(called), Some(answer)) => self.answered(*called, &answer, vm, host),
+            // A body that never came, in strong mode: see `Worker` of the edge.
+            _ => Err(Reason::Internal.into()),
         }
-        let AwaitingKeys { headers, end, deadline } = *waiting;
-        self.request_headers(Headers(&headers), end, Some(deadline), vm, host)
     }
 
     pub(super) fn refuse(&mut self, refused: impl Into<Refused>) -> Step {

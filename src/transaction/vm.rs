@@ -4,7 +4,7 @@ use crate::audit::HashKey;
 use crate::authn::{KeyRing, TokenCache};
 use crate::config::Policy;
 use crate::host::{Fault, Host};
-use crate::quota;
+use crate::quota::{self, fleet::Settlements};
 use crate::redact::MaskKey;
 use crate::scan::VerdictMemory;
 
@@ -15,6 +15,8 @@ pub struct Vm {
     pub tokens: TokenCache,
     /// Keys that issuers publish.
     pub ring: KeyRing,
+    /// What the service that counts for the fleet must still be told.
+    pub settlements: Settlements,
     /// The key that all workers of the proxy share.
     shared_key: quota::SharedKey,
     /// The key of the record's hashes.
@@ -52,6 +54,7 @@ impl Vm {
         Ok(Vm {
             tokens: TokenCache::new(host)?,
             ring: KeyRing::new(&policy.name, shared_key.as_bytes()),
+            settlements: Settlements::default(),
             shared_key,
             hash_key,
             policy_name: policy.name.clone(),

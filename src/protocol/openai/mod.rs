@@ -51,7 +51,7 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
         | Reason::ScanOutput
         | Reason::ScanCanary
         | Reason::BodyUnscanned => ("invalid_request_error", "content_filter"),
-        Reason::Internal | Reason::Overloaded => ("server_error", "service_unavailable"),
+        reason if reason.status() == 503 => ("server_error", "service_unavailable"),
         _ => ("invalid_request_error", "invalid_request"),
     };
     json!({ "error": { "message": message(denial.reason), "type": kind, "param": denial.param, "code": code } })

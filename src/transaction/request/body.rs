@@ -13,12 +13,13 @@ use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
 use crate::scan::verdict::{Inspected, Judgement, Place, judge};
 use crate::scan::{Budget, Text};
+use crate::transaction::called::Outgoing;
 use crate::transaction::edit::apply;
 use crate::transaction::plant::plant;
 use crate::transaction::reply::ReplyGuard;
 use crate::transaction::response::Reading;
 use crate::transaction::spotlight::{spotlight, word};
-use crate::transaction::{Edit, Pending, Refused, State, Transaction, Vm};
+use crate::transaction::{Edit, Pending, Refused, State, Step, Transaction, Vm};
 
 impl Transaction {
     /// So many bytes are buffered by the proxy on our behalf.
@@ -39,7 +40,7 @@ impl Transaction {
         body: Vec<u8>,
         vm: &mut Vm,
         host: &mut dyn Host,
-    ) -> Result<Edit, Refused> {
+    ) -> Result<Step, Refused> {
         let pending = match std::mem::take(&mut self.state) {
             State::Body(pending) => pending,
             State::Refusing(refusing) => return Err(self.refused_before(*refusing, &body, vm)),
@@ -92,11 +93,8 @@ impl Transaction {
         let inspected = Inspected::judged(charged, &judgement)?;
         let expected = expected(&policy, route, &json, &exchange, cap);
         let model = Some(exchange.model.as_str());
-        let (admitted, reserved) = quota::admit(&policy, inspected, model, expected, vm.shared_key(), host)?;
-        let asks_usage = policy.asks_usage() || reserved.holds_tokens();
-        self.reserve(&admitted, reserved);
-
-        let authorized = admitted.inspected().charged().authorized();
+        let authorized = inspected.charged().authorized();
+        let asks_usage = policy.asks_usage() || policy.quotas.counts_tokens(authorized.roles(), expected);
         let tenant = authorized.counted().entitled().principal().tenancy();
         let key = vm.mask_key();
         let mut vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
@@ -112,9 +110,7 @@ impl Transaction {
         let rewritten = asked || lit || planted.is_some() || self.record.tools_removed > 0;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         guard.most_output = cap.map(|_| expected.output).filter(|output| *output > 0);
-        self.record.masked = applied.masked;
-        self.record.max_tokens = applied.output_cap;
-        self.record.verdict = match applied {
+        let verdict = match applied {
             _ if applied.replaced > 0 || self.record.tools_removed > 0 => Verdict::Replace,
             _ if applied.masked > 0 => Verdict::Mask,
             _ => Verdict::Allow,
@@ -124,10 +120,10 @@ impl Transaction {
         if policy.hold_headers {
             let length = edit.body.as_ref().map_or(body.len(), Vec::len);
             edit.set.push(("content-length", length.to_string()));
-            self.late_headers(&policy, &mut edit);
         }
-        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply: Reading::Guarded(Box::new(guard)) };
-        Ok(edit)
+        let reply = Reading::Guarded(Box::new(guard));
+        let outgoing = Outgoing { edit, reply, verdict, masked: applied.masked, output_cap: applied.output_cap };
+        self.admit(inspected, model, expected, outgoing, vm, host)
     }
 
     /// The refusal that waited for the message's id.

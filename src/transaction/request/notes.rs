@@ -7,7 +7,7 @@ use crate::authz::Authorized;
 use crate::config::Policy;
 use crate::config::document::{SubjectForm, UnscannedAction};
 use crate::protocol::{Exchange, UnscannedKind};
-use crate::quota::{Admitted, Charged, Reservation};
+use crate::quota::{Admitted, Charged};
 use crate::reason::Reason;
 use crate::scan::verdict::{Judgement, Place};
 use crate::transaction::{Transaction, Vm};
@@ -49,15 +49,16 @@ impl Transaction {
         self.record.shadow.extend(charged.limits().shadow.iter().map(|reason| reason.code()));
     }
 
-    /// From here on the reservation is the exchange's: whatever becomes of it, its end settles it.
-    pub(super) fn reserve(&mut self, admitted: &Admitted, reserved: Reservation) {
+    pub(super) fn note_admitted(&mut self, admitted: &Admitted) {
         let noted = admitted.inspected().charged().limits().shadow.len();
         self.record.shadow.extend(admitted.limits().shadow.iter().skip(noted).map(|reason| reason.code()));
-        if reserved.holds_tokens() {
-            self.record.reserved_input = Some(reserved.expected().input);
-            self.record.reserved_output = Some(reserved.expected().output);
+        if admitted.limits().alone {
+            self.record.counted_by = Some("proxy");
         }
-        self.reserved = Some(reserved);
+        if self.reserved.holds_tokens() {
+            self.record.reserved_input = Some(self.reserved.expected().input);
+            self.record.reserved_output = Some(self.reserved.expected().output);
+        }
     }
 
     pub(super) fn note_judgement(&mut self, scan: &Scan<'_, '_>, judgement: &Judgement, places: &[Place]) {

@@ -1,0 +1,121 @@
+//! Calls of ours to other services: who asked, and whom the answer goes to.
+//!
+//! Every call is made in the root context's name. Envoy drops the calls of a stream with the stream and says
+//! nothing, and the SDK's list of tokens would keep an entry of each; the root context's are always answered.
+//! The SDK hands an answer to whatever context was running when the call was made, or to nobody when that is
+//! gone, so that the token alone decides here.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::host::{self, Buffer, Map};
+use super::root::Worker;
+use super::stream::Exchange;
+use crate::authn::Fetch;
+use crate::callout::{Answer, Call, CallFailure};
+use crate::config::Policy;
+use crate::quota::fleet::Batch;
+
+/// Calls that are under way.
+#[derive(Default)]
+pub struct Calls {
+    root: u32,
+    open: HashMap<u32, (Asker, usize)>,
+}
+
+/// Who asked.
+pub enum Asker {
+    /// The worker, for an issuer's keys.
+    Keys(Fetch),
+    /// The worker, to tell what requests have used.
+    Settlement(Batch),
+    /// A stream, by its context.
+    Stream(u32, Rc<RefCell<Exchange>>),
+}
+
+impl Calls {
+    /// Those of a root context.
+    pub fn new(root: u32) -> Calls {
+        Calls { root, open: HashMap::new() }
+    }
+
+    /// Makes a call and gives its token. What follows acts on `context` again.
+    ///
+    /// # Errors
+    /// The asker, when the proxy does not take the call: nothing was sent.
+    pub fn make(&mut self, call: &Call, asker: Asker) -> Result<u32, Asker> {
+        let context = if let Asker::Stream(context, _) = &asker { *context } else { self.root };
+        let made = host::act_on(self.root).and_then(|()| host::call(call));
+        // When even this fails, the stream is gone.
+        let _ = host::act_on(context);
+        match made {
+            Ok(token) => {
+                self.open.insert(token, (asker, call.most()));
+                Ok(token)
+            }
+            Err(_) => Err(asker),
+        }
+    }
+
+    /// Nobody waits for this answer any more.
+    pub fn forget(&mut self, token: u32) {
+        self.open.remove(&token);
+    }
+
+    /// The worker's own calls are answered while the root context runs.
+    fn take(&mut self, token: u32) -> Option<(Asker, usize)> {
+        let asked = self.open.remove(&token)?;
+        // The answer lies in the context that made the call.
+        let _ = host::act_on(self.root);
+        Some(asked)
+    }
+}
+
+/// An answer over HTTP has come. A connection that was refused comes as 503, a timeout as 504.
+pub fn http_answered(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, token: u32, size: usize) {
+    let Some((asker, most)) = worker.borrow_mut().calls.take(token) else { return };
+    let answer = match (status(), read(Buffer::CallBody, size, most)) {
+        (Some(status), Ok(body)) => Answer::Http { status, body },
+        (None, _) => Answer::Failed(CallFailure::Unreadable),
+        (_, Err(failure)) => Answer::Failed(failure),
+    };
+    deliver(worker, policy, asker, answer);
+}
+
+/// An answer over gRPC has come, or its status alone.
+pub fn grpc_answered(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, token: u32, status: u32, size: usize) {
+    let Some((asker, most)) = worker.borrow_mut().calls.take(token) else { return };
+    let answer = match status {
+        0 => read(Buffer::GrpcMessage, size, most).map_or_else(Answer::Failed, Answer::Grpc),
+        status => Answer::Failed(CallFailure::Status(status)),
+    };
+    deliver(worker, policy, asker, answer);
+}
+
+fn deliver(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, asker: Asker, answer: Answer) {
+    match (asker, policy) {
+        (Asker::Keys(fetch), Some(policy)) => worker.borrow_mut().keys_answered(policy, &fetch, &answer),
+        (Asker::Settlement(batch), Some(policy)) => worker.borrow_mut().settled(policy, batch, &answer),
+        (Asker::Keys(_) | Asker::Settlement(_), None) => {}
+        (Asker::Stream(context, stream), _) => {
+            if host::act_on(context).is_ok() {
+                stream.borrow_mut().answered(answer);
+            }
+        }
+    }
+}
+
+fn status() -> Option<u16> {
+    let headers = host::headers(Map::CallHeaders).ok()?;
+    let (_, value) = headers.iter().find(|(name, _)| name == b":status")?;
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn read(buffer: Buffer, size: usize, most: usize) -> Result<Vec<u8>, CallFailure> {
+    if size > most {
+        return Err(CallFailure::TooLong);
+    }
+    host::buffer(buffer, 0, size).map_err(|_| CallFailure::Unreadable)
+}

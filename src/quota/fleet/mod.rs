@@ -1,0 +1,410 @@
+//! Quotas that all proxies share: another service counts, over Envoy's rate-limit-service protocol.
+//!
+//! This room writes the question ([`Inquiry`]), reads the answer, and says what follows when there is none.
+//! The service keeps the counters; its own windows count (fixed ones, in the servers that are known).
+//!
+//! A quota's descriptor, in this order:
+//!
+//! | entry | value |
+//! |---|---|
+//! | `quota` | `ROLE.COUNTS.PER.WINDOW`, for example `analyst.tokens.tenant.3600s`; `.2` and so on behind it for a twin |
+//! | the quota's `per` | `subject`, `tenant`, `issuer`: 32 hex digits, keyed by `audit.hashKey`; `model`, `operation`: its name; `role`: the role |
+//!
+//! Requests add 1 as they come. Of tokens, with `refunds` all that a request may use is added before the call
+//! and the rest given back after it (`is_negative_hits`); without it the estimated input is added before, and
+//! what was used beyond that after. What is given back late, in the next window of the wall clock, is dropped:
+//! it would make that one larger.
+
+mod message;
+mod protobuf;
+mod settle;
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use settle::{Batch, Settled, Settlement, Settlements};
+
+use super::bucket::Charge;
+use super::charge::{Claim, Refusal};
+use super::headers::{Limits, Tightest};
+use super::key::SharedKey;
+use super::reserve::{Reservation, Tokens};
+use super::{Quota, Quotas, ROWS, Scope, nanos};
+use crate::audit::HashKey;
+use crate::authn::RoleIndex;
+use crate::callout::{Answer, Call, GrpcCall};
+use crate::config::RateLimitService;
+use crate::config::document::{Counts, Mode, OnUnavailable, Per, Reach};
+use crate::host::{Host, Timestamp};
+use crate::reason::{Denial, Reason};
+use message::{Descriptor, Response, Status, Unit};
+
+const SERVICE: &str = "envoy.service.ratelimit.v3.RateLimitService";
+const METHOD: &str = "ShouldRateLimit";
+
+/// The longest answer that is taken, in bytes.
+const MOST: usize = 64 * 1024;
+
+/// The service of a policy.
+#[derive(Debug)]
+pub(super) struct Service {
+    policy: RateLimitService,
+    /// The same on all proxies.
+    key: HashKey,
+}
+
+/// A descriptor's entries.
+type Entries = Arc<[(&'static str, String)]>;
+
+/// What one request asks of the service, until it is answered.
+#[derive(Clone, Debug)]
+pub struct Inquiry {
+    parts: Vec<Part>,
+    /// What the request may use.
+    expected: Tokens,
+    /// How often it may still be tried again.
+    retries: u64,
+    asked: Timestamp,
+}
+
+/// What is asked of one quota.
+#[derive(Clone, Debug)]
+struct Part {
+    /// Of the role and in its list.
+    quota: (RoleIndex, usize),
+    /// What names the caller's bucket, for the time that this proxy counts by itself.
+    bucket: Vec<u8>,
+    entries: Entries,
+    hits: u64,
+}
+
+/// What the service counted for a request under way.
+#[derive(Debug)]
+pub(super) struct FleetHold {
+    pub(super) counts: Counts,
+    limit: u64,
+    window: Duration,
+    entries: Entries,
+    reserved: u64,
+    at: Timestamp,
+}
+
+/// What the service is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ask {
+    /// The request itself, before its body is read.
+    Requests,
+    /// What is left, as the last stage: these tokens, and `calls`: the request too, because it was not known before
+    /// which of the caller's roles grant it.
+    Rest { tokens: Tokens, calls: bool },
+}
+
+/// What an answer came to.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// It fits.
+    Fits(Limits),
+    /// Ask once more.
+    Again,
+}
+
+impl Service {
+    pub(super) fn new(policy: &RateLimitService, hash_key: Option<&[u8]>) -> Service {
+        Service { policy: policy.clone(), key: HashKey::new(hash_key.unwrap_or(b"bartizan fleet")) }
+    }
+
+    fn call(&self, message: Vec<u8>) -> Call {
+        Call::Grpc(GrpcCall {
+            cluster: self.policy.cluster.clone(),
+            service: SERVICE,
+            method: METHOD,
+            message,
+            timeout: self.policy.timeout,
+            most: MOST,
+        })
+    }
+}
+
+impl Quotas {
+    /// True if a service counts for some quota.
+    pub fn has_fleet(&self) -> bool {
+        self.service.is_some()
+    }
+
+    /// What this request must ask the service. `None`: nothing.
+    pub(super) fn inquire(&self, scope: Scope<'_>, roles: &[RoleIndex], ask: Ask, now: Timestamp) -> Option<Inquiry> {
+        let service = self.service.as_ref()?;
+        let refunds = service.policy.refunds;
+        let hits = |quota: &Quota| match (quota.counts, ask) {
+            (Counts::Concurrent, _) => 0,
+            (Counts::Requests, Ask::Requests) => 1,
+            // A model's requests are never counted before the model is known.
+            (Counts::Requests, Ask::Rest { calls, .. }) => u64::from(calls || quota.per == Per::Model),
+            (_, Ask::Requests) => 0,
+            (counts, Ask::Rest { tokens, .. }) if refunds => tokens.of(counts),
+            // Low: what was written is known only afterwards. At least one, to hear whether anything is left.
+            (counts, Ask::Rest { tokens, .. }) => {
+                Tokens { output: 0, ..tokens }.of(counts).max(tokens.of(counts).min(1))
+            }
+        };
+        let part = |(quota, place): (&Quota, (RoleIndex, usize))| {
+            let hits = hits(quota);
+            let bucket = quota.bucket(scope).filter(|_| hits > 0)?;
+            let entries = quota.entries(scope, &bucket, &service.key);
+            Some(Part { quota: place, bucket, entries, hits })
+        };
+        let of_role = |role: &RoleIndex| {
+            let role = *role;
+            let quotas = self.roles.get(usize::from(role.0)).map(Vec::as_slice).unwrap_or_default();
+            quotas.iter().enumerate().map(move |(place, quota)| (quota, (role, place)))
+        };
+        let fleet = roles.iter().flat_map(of_role).filter(|(quota, _)| quota.reach == Reach::Fleet);
+        let parts: Vec<Part> = fleet.filter_map(part).collect();
+        let expected = if let Ask::Rest { tokens, .. } = ask { tokens } else { Tokens::default() };
+        (!parts.is_empty()).then_some(Inquiry { parts, expected, retries: service.policy.retries, asked: now })
+    }
+
+    /// The call that asks it.
+    pub(super) fn fleet_call(&self, inquiry: &Inquiry) -> Option<Call> {
+        let service = self.service.as_ref()?;
+        let parts: Vec<_> = inquiry.parts.iter().filter_map(|part| Some((part, self.quota_at(part.quota)?))).collect();
+        let descriptors: Vec<_> = parts
+            .iter()
+            .map(|(part, quota)| Descriptor {
+                entries: &part.entries,
+                limit: limit(quota.limit, quota.window),
+                hits: part.hits,
+                negative: false,
+            })
+            .collect();
+        Some(service.call(message::request(&service.policy.domain, &descriptors)))
+    }
+
+    /// A quota that the request never fits in, by the policy's own number: nobody needs to be asked.
+    pub(super) fn never_fits(&self, inquiry: &Inquiry) -> Option<Refusal> {
+        let too_large = |part: &&Part| {
+            let quota = self.quota_at(part.quota);
+            quota.is_some_and(|quota| quota.mode == Mode::Enforce && inquiry.expected.of(quota.counts) > quota.limit)
+        };
+        let found = inquiry.parts.iter().find(too_large)?;
+        let limits = self.quota_at(found.quota).map(|quota| quota.told(&Status::default())).unwrap_or_default();
+        Some(Refusal { denial: Reason::QuotaTooLarge.into(), limits: Box::new(limits) })
+    }
+
+    /// What follows from an answer. What was counted is added to `reserved`, also with a refusal: another quota
+    /// may have been the one that refused.
+    ///
+    /// # Errors
+    /// A [`Refusal`].
+    pub(super) fn told(
+        &self,
+        inquiry: &mut Inquiry,
+        answer: &Answer,
+        reserved: &mut Reservation,
+        key: &SharedKey,
+        host: &mut dyn Host,
+    ) -> Result<Told, Refusal> {
+        let response = match answer {
+            Answer::Grpc(bytes) => message::response(bytes),
+            _ => None,
+        };
+        if let Some(response) = response {
+            return self.counted(inquiry, &response, reserved);
+        }
+        // What may have been counted is not asked again: a late answer is one, a refused connection is not.
+        if answer.may_be_tried_again() && inquiry.retries > 0 {
+            inquiry.retries -= 1;
+            return Ok(Told::Again);
+        }
+        self.unavailable(inquiry, reserved, key, host)
+    }
+
+    fn counted(&self, inquiry: &Inquiry, response: &Response, reserved: &mut Reservation) -> Result<Told, Refusal> {
+        let Response { over, statuses } = response;
+        let told_apart = statuses.len() == inquiry.parts.len() && (!over || statuses.iter().any(|status| status.over));
+        let (mut limits, mut worst) = (Limits::default(), None);
+        for (place, part) in inquiry.parts.iter().enumerate() {
+            let Some(quota) = self.quota_at(part.quota) else { continue };
+            // Where the service does not say which, every one of them is.
+            let status = match told_apart {
+                true => statuses.get(place).copied().unwrap_or_default(),
+                false => Status { over: *over, ..Status::default() },
+            };
+            match quota.mode {
+                Mode::Shadow if status.over => limits.shadow.push(quota.over()),
+                Mode::Shadow => {}
+                Mode::Enforce => {
+                    limits = limits.and(quota.told(&status));
+                    if status.over {
+                        let wait =
+                            status.reset.unwrap_or(quota.window).as_nanos().div_ceil(1_000_000_000).max(1) as u64;
+                        worst = worst.max(Some((wait, quota.over())));
+                    }
+                }
+            }
+            if quota.counts != Counts::Requests && !status.over {
+                reserved.fleet.push(FleetHold {
+                    counts: quota.counts,
+                    limit: quota.limit,
+                    window: quota.window,
+                    entries: Arc::clone(&part.entries),
+                    reserved: part.hits,
+                    at: inquiry.asked,
+                });
+            }
+        }
+        match worst {
+            None => Ok(Told::Fits(limits)),
+            Some((wait, reason)) => {
+                let denial = Denial { retry_after: Some(wait), ..Denial::new(reason) };
+                Err(Refusal { denial, limits: Box::new(limits) })
+            }
+        }
+    }
+
+    /// Nobody counts for the fleet: every quota says what follows.
+    fn unavailable(
+        &self,
+        inquiry: &Inquiry,
+        reserved: &mut Reservation,
+        key: &SharedKey,
+        host: &mut dyn Host,
+    ) -> Result<Told, Refusal> {
+        let quotas = || inquiry.parts.iter().filter_map(|part| Some((part, self.quota_at(part.quota)?)));
+        let denies = |quota: &Quota| quota.mode == Mode::Enforce && quota.on_unavailable == OnUnavailable::Deny;
+        if quotas().any(|(_, quota)| denies(quota)) {
+            return Err(Refusal { denial: Reason::QuotaUnavailable.into(), limits: Box::default() });
+        }
+        let key = key.current(&self.policy, host)?;
+        let local = quotas().filter(|(_, quota)| quota.on_unavailable == OnUnavailable::Local);
+        let claims: Vec<Claim<'_>> = local
+            .filter_map(|(part, quota)| {
+                let charge = match quota.counts {
+                    Counts::Requests => Charge::Use(1),
+                    counts => Charge::Hold(inquiry.expected.of(counts)),
+                };
+                let name = key.bucket(&quota.digest, &part.bucket);
+                let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
+                (charge != Charge::Hold(0)).then_some(Claim { quota, name, row, charge })
+            })
+            .collect();
+        let (mut limits, paid) = self.teller(&key, host).charge(&claims)?;
+        limits.alone = true;
+        reserved.join(Reservation::paid(inquiry.expected, &paid));
+        Ok(Told::Fits(limits))
+    }
+
+    fn quota_at(&self, (role, place): (RoleIndex, usize)) -> Option<&Quota> {
+        self.roles.get(usize::from(role.0))?.get(place)
+    }
+
+    /// What the service must be told now that a request has ended.
+    pub fn settlements(&self, reservation: &Reservation, used: Tokens) -> Vec<Settlement> {
+        let refunds = self.service.as_ref().is_some_and(|service| service.policy.refunds);
+        let settle = |hold: &FleetHold| {
+            let used = used.of(hold.counts);
+            let (hits, negative) = match used.checked_sub(hold.reserved) {
+                Some(more) => (more, false),
+                None => (hold.reserved - used, true),
+            };
+            (hits > 0 && (refunds || !negative)).then(|| Settlement {
+                entries: Arc::clone(&hold.entries),
+                limit: hold.limit,
+                window: hold.window,
+                at: hold.at,
+                hits: if negative { -i128::from(hits) } else { i128::from(hits) },
+            })
+        };
+        reservation.fleet.iter().filter_map(settle).collect()
+    }
+
+    /// The call that carries these out.
+    fn settling(&self, batch: &[Settlement]) -> Option<Call> {
+        let service = self.service.as_ref()?;
+        let descriptors: Vec<_> = batch
+            .iter()
+            .map(|one| Descriptor {
+                entries: &one.entries,
+                limit: limit(one.limit, one.window),
+                hits: u64::try_from(one.hits.unsigned_abs()).unwrap_or(u64::MAX),
+                negative: one.hits < 0,
+            })
+            .collect();
+        Some(service.call(message::request(&service.policy.domain, &descriptors)))
+    }
+}
+
+impl Quota {
+    /// The name of this quota in descriptors: the same on every proxy of this policy.
+    pub(super) fn fleet_id(role: &str, counts: Counts, per: Per, window: Duration, twins: usize) -> String {
+        let mut id = format!("{role}.{}.{}.{}s", counts.as_str(), per.as_str(), window.as_secs());
+        if window.subsec_millis() > 0 {
+            id.pop();
+            let _ = write!(id, ".{:03}s", window.subsec_millis());
+        }
+        if twins > 0 {
+            let _ = write!(id, ".{}", twins + 1);
+        }
+        id
+    }
+
+    fn entries(&self, scope: Scope<'_>, bucket: &[u8], key: &HashKey) -> Entries {
+        let value = match self.per {
+            Per::Subject | Per::Tenant | Per::Issuer => key.hex(&[self.per.as_str().as_bytes(), bucket]),
+            Per::Model => match scope.model() {
+                Some(model) if is_plain(model) => model.to_owned(),
+                _ => key.hex(&[b"model", bucket]),
+            },
+            Per::Operation => String::from_utf8_lossy(bucket).into_owned(),
+            Per::Role => self.role.clone(),
+        };
+        Arc::new([("quota", self.fleet_id.clone()), (self.per.as_str(), value)])
+    }
+
+    /// The limit headers of what the service says.
+    fn told(&self, status: &Status) -> Limits {
+        if status.limit == 0 && status.reset.is_none() {
+            return Limits::default();
+        }
+        let limit = if status.limit == 0 { self.limit } else { status.limit };
+        let reset = status.reset.unwrap_or(self.window);
+        let tightest = Some(Tightest { limit, remaining: status.remaining, reset });
+        match self.counts {
+            Counts::Requests => Limits { requests: tightest, ..Limits::default() },
+            Counts::Concurrent => Limits::default(),
+            _ => Limits { tokens: tightest, ..Limits::default() },
+        }
+    }
+
+    fn over(&self) -> Reason {
+        if self.counts == Counts::Requests { Reason::QuotaRequests } else { Reason::QuotaTokens }
+    }
+}
+
+impl Answer {
+    /// The service was not reached, so that nothing was counted. Over gRPC a connection that broke is told like one that
+    /// was refused: then it may have been, and counts twice, which is the strict side.
+    fn may_be_tried_again(&self) -> bool {
+        const UNAVAILABLE: u32 = 14;
+        matches!(
+            self,
+            Answer::Failed(crate::callout::CallFailure::NotMade | crate::callout::CallFailure::Status(UNAVAILABLE))
+        )
+    }
+}
+
+/// The limit as a service can take it.
+fn limit(units: u64, window: Duration) -> Option<(u64, Unit)> {
+    Unit::of(window).map(|unit| (units, unit))
+}
+
+/// The window of the wall clock that a time lies in.
+fn window_of(at: Timestamp, window: Duration) -> u64 {
+    at.0 / nanos(window).max(1)
+}
+
+/// A model's name as providers write them.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/-".contains(&b))
+}

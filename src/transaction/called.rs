@@ -1,0 +1,101 @@
+//! A request that waits for the answer to a call: what is asked, and where it goes on from.
+//!
+//! The state owns the witness of the stages behind it, and what the rest of its stage needs. Nothing of the
+//! request goes on before the answer, or its absence, has been judged.
+
+use super::response::Reading;
+use super::{Edit, Header, Headers, Refused, State, Step, Transaction, Vm, Wait};
+use crate::audit::Verdict;
+use crate::callout::Answer;
+use crate::config::RouteIndex;
+use crate::host::{Host, Timestamp};
+use crate::protocol::mcp::Claims;
+use crate::quota::{Admitted, Asked, Counted, Stage};
+use crate::reason::Reason;
+
+/// A stage that waits for an answer.
+#[derive(Debug)]
+pub(super) struct Called {
+    then: Then,
+    deadline: Timestamp,
+}
+
+/// Where it goes on.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// The request is being counted for the fleet; its headers are held.
+    Count(Box<Asked<Counted>>, Vec<Header>, HeaderRest),
+    /// Its tokens are; everything else is done.
+    Forward(Box<Asked<Admitted>>, Outgoing),
+}
+
+/// What the header phase has found out by the time the request is counted.
+#[derive(Debug)]
+pub(super) struct HeaderRest {
+    pub(super) route: RouteIndex,
+    pub(super) claims: Option<Claims>,
+    pub(super) content_length: Option<usize>,
+    pub(super) end: bool,
+    pub(super) edit: Edit,
+}
+
+/// A judged request, ready to go.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) edit: Edit,
+    pub(super) reply: Reading,
+    pub(super) verdict: Verdict,
+    pub(super) masked: u64,
+    pub(super) output_cap: Option<u64>,
+}
+
+/// The proxy ends a call at its timeout; should it not, this much later the wait is over all the same.
+const GRACE: u64 = 1_000_000_000;
+
+impl Transaction {
+    /// Makes a stage's call and waits for its answer.
+    pub(super) fn ask(&mut self, then: Then, host: &mut dyn Host) -> Result<Step, Refused> {
+        let call = match &then {
+            Then::Count(asked, ..) => asked.call(&self.policy),
+            Then::Forward(asked, _) => asked.call(&self.policy),
+        };
+        let call = call.ok_or(Reason::Internal)?;
+        let timeout = u64::try_from(call.timeout().as_nanos()).unwrap_or(u64::MAX);
+        let deadline = Timestamp(host.now().0.saturating_add(timeout).saturating_add(GRACE));
+        self.state = State::Called(Box::new(Called { then, deadline }));
+        Ok(Step::Await(Wait { call: Some(call), deadline }))
+    }
+
+    /// Nothing has come yet.
+    pub(super) fn wait_on(&mut self, called: Box<Called>) -> Step {
+        let deadline = called.deadline;
+        self.state = State::Called(called);
+        Step::Await(Wait { call: None, deadline })
+    }
+
+    /// The stage goes on.
+    pub(super) fn answered(
+        &mut self,
+        called: Called,
+        answer: &Answer,
+        vm: &mut Vm,
+        host: &mut dyn Host,
+    ) -> Result<Step, Refused> {
+        let policy = std::sync::Arc::clone(&self.policy);
+        match called.then {
+            Then::Count(asked, headers, rest) => {
+                match asked.answered(&policy, answer, &mut self.reserved, vm.shared_key(), host) {
+                    Ok(Stage::Done(counted)) => self.counted(Headers(&headers), rest, counted, vm, host),
+                    Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers, rest), host),
+                    Err(refusal) => self.not_counted(Headers(&headers), rest, refusal.into()),
+                }
+            }
+            Then::Forward(asked, outgoing) => {
+                match asked.answered(&policy, answer, &mut self.reserved, vm.shared_key(), host)? {
+                    Stage::Done(admitted) => Ok(self.forward(admitted, outgoing)),
+                    Stage::Ask(asked) => self.ask(Then::Forward(asked, outgoing), host),
+                }
+            }
+        }
+    }
+}
