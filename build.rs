@@ -182,7 +182,7 @@ fn shipped_rule(rule: &rulefile::BundledRule, patterns: std::ops::Range<usize>) 
     let zones: Vec<String> = rule.scope.iter().map(|zone| format!("1 << Zone::{} as u8", variant(zone))).collect();
     format!(
         "ShippedRule {{ id: {:?}, title: {:?}, pack: Pack::{}, level: Level::{}, kind: {kind}, shadow: {}, raw: {}, \
-         zones: {}, digits: {}, patterns: {}..{}, window: {}, validate: {:?} }}",
+         zones: {}, digits: {}, beside: {}, both: {}, patterns: {}..{}, window: {}, validate: {:?} }}",
         rule.id,
         rule.title,
         variant(&rule.pack),
@@ -191,6 +191,8 @@ fn shipped_rule(rule: &rulefile::BundledRule, patterns: std::ops::Range<usize>) 
         rule.raw,
         if zones.is_empty() { "255".into() } else { zones.join(" | ") },
         rule.digits.unwrap_or(0),
+        rule.beside,
+        rule.both,
         patterns.start,
         patterns.end,
         rule.window,
@@ -354,9 +356,13 @@ impl Words {
         }
         let first = texts.iter().enumerate().filter(|(at, text)| *at == 0 || texts.get(at - 1) != Some(text));
         let units = layout::words(first.map(|(at, word)| (word.as_bytes(), at as u32)));
+        // A whole word of less than four letters is no beginning of a longer one.
+        let goes_on = |(text, bits): &&(&str, u32)| text.len() >= 4 || bits >> 16 & 1 == 0;
+        let starts = layout::starts(packed.iter().filter(goes_on).map(|(text, _)| text.as_bytes()));
         let literals: Vec<(Vec<u8>, u16)> = self.raw.iter().map(|(w, of)| (w.clone().into_bytes(), list(of))).collect();
         let layout = layout::literals(&literals);
         numbers(out, "The table of normalised words", "UNITS", "u32", units);
+        numbers(out, "Filter of four letters and digits", "STARTS", "u64", starts);
         numbers(out, "What is known of each", "WORDS", "u32", packed.iter().map(|(_, bits)| bits));
         table(out, "What words speak for, list after list", "USES", "Use", &uses);
         numbers(out, "Where each list begins", "USE_LISTS", "u16", ends);
@@ -372,7 +378,7 @@ impl Words {
         table(out, "Raw keywords of one or two bytes", "SHORT_LITERALS", "Literal", &short);
         out.push_str(
             "/// The words of the normalised view.\npub(super) static LEXICON: Lexicon = \
-             Lexicon { units: &UNITS, words: &WORDS };\n\
+             Lexicon { units: &UNITS, starts: &STARTS, words: &WORDS };\n\
              /// The keywords of the raw view.\npub(super) static LITERALS: Literals = Literals {\n    \
              pairs: &PAIRS, triples: &TRIPLES, buckets: &BUCKETS, list: &LITERAL_LIST, short: &SHORT_LITERALS,\n};\n",
         );

@@ -20,6 +20,20 @@ pub const fn parts(byte: u8) -> u8 {
     }
 }
 
+/// The bit of a sign that tells runs of digits apart: of phone numbers, addresses, identities; 0: none.
+pub const fn sign(byte: u8) -> u8 {
+    match byte {
+        b'.' => 1,
+        b':' => 2,
+        b'-' => 4,
+        b'/' => 8,
+        b'(' | b')' => 16,
+        b'+' => 32,
+        b'A'..=b'Z' | b'a'..=b'z' => 64,
+        _ => 0,
+    }
+}
+
 /// A byte of keys, hashes and the like; the last five begin or end letters that are K and S in another case.
 pub const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()

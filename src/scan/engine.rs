@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::config::document::{CustomRule, Level, Pack, Zone};
 use crate::redact::validate::{Validator, validator};
 
-use super::beginnings::is_token;
+use super::beginnings::{is_token, sign};
 use super::near::{Near, Places};
 use super::patterns::{self, Pattern};
 use super::program::{Machine, may_begin};
@@ -29,6 +29,10 @@ const WORK_AT_LEAST: usize = 1 << 20;
 const FAR: u16 = u16::MAX;
 /// Shortest run of token bytes that is told from the rest of a text.
 const SHORTEST: usize = 8;
+/// How far from a run of digits a sign may stand.
+const BESIDE: usize = 1;
+/// How far two of the same may.
+const BESIDE_TWO: usize = 6;
 /// Bytes that are looked at together for digits.
 const BLOCK: usize = 32;
 
@@ -43,6 +47,8 @@ struct Rule {
     own: Option<Pattern>,
     window: usize,
     digits: Option<usize>,
+    beside: u16,
+    both: bool,
     validate: Option<Validator>,
 }
 
@@ -57,8 +63,8 @@ pub struct Engine {
     places: Vec<u16>,
     /// The policy's own keywords.
     own: Option<Signatures>,
-    /// Rules that runs of digits wake, by the fewest that do.
-    digits: Vec<(usize, u16)>,
+    /// Rules that runs of digits wake, by the fewest that do, with the signs that must stand beside them.
+    digits: Vec<(usize, u16, u16)>,
 }
 
 /// A match in the text that was given.
@@ -94,6 +100,8 @@ pub struct Scratch {
     windows: Vec<(u16, Range<usize>)>,
     /// Runs of digits, in order.
     runs: Vec<Range<usize>>,
+    /// Digits of each.
+    digits: Vec<usize>,
     /// Runs of at least [`SHORTEST`] token bytes, in order.
     tokens: Vec<Range<usize>>,
     /// By rule: 1 + the index of its last window.
@@ -119,6 +127,7 @@ impl Scratch {
     fn begin(&mut self) {
         self.windows.clear();
         self.runs.clear();
+        self.digits.clear();
         self.places.begin();
         self.last.fill(0);
         self.counts.fill(0);
@@ -160,6 +169,7 @@ impl Engine {
             places: Places::new(shipped::PLACES, NEARS.len()),
             windows: Vec::new(),
             runs: Vec::new(),
+            digits: Vec::new(),
             tokens: Vec::new(),
             last: vec![0; self.rules.len()],
             counts: vec![0; self.rules.len()],
@@ -180,6 +190,9 @@ impl Engine {
                 match *purpose {
                     Use::Slot(at, group) => {
                         let Some(near) = NEARS.get(usize::from(at)) else { continue };
+                        if near.ordered && group > 0 && !scratch.places.has_begun(usize::from(at)) {
+                            continue;
+                        }
                         let rule = self.place(near.rule);
                         if rule == OFF {
                             continue;
@@ -228,6 +241,7 @@ impl Engine {
             }
         });
         self.digit_runs(text, zone, scratch, &mut pass);
+        self.drop_without_digits(scratch);
         self.windows(text, scratch, &mut pass);
         pass
     }
@@ -268,21 +282,30 @@ impl Engine {
         trial.scratch.candidates = candidates;
         let runs = std::mem::take(&mut trial.scratch.runs);
         let mut tokens = std::mem::take(&mut trial.scratch.tokens);
-        tokens_of(text.as_bytes(), &mut tokens);
+        tokens.clear();
+        let mut told = false;
         let everything = [Range { start: 0, end: text.len() }];
         for program in &shipped::BROAD {
+            let opened = self.of(*program, &windows);
+            if opened.is_empty() {
+                continue;
+            }
             let begins = shipped::PROGRAM_FIRSTS.get(usize::from(*program));
             let Some(first) = begins.and_then(|at| shipped::FIRSTS.get(usize::from(*at))) else { continue };
             let bytes = text.as_bytes();
             let rule = self.owner(*program);
             let digits = self.rules.get(usize::from(rule)).is_some_and(|rule| rule.digits.is_some());
             let (length, before_token) = token(*program);
+            if !told && length >= SHORTEST {
+                tokens_of(bytes, &mut tokens);
+                told = true;
+            }
             let (spans, before, least) = match (before_token, before(*program)) {
                 (Some(before), _) if length >= SHORTEST => (tokens.as_slice(), before, length),
                 (_, Some(before)) if digits => (runs.as_slice(), before, 1),
                 _ => (everything.as_slice(), 0, 1),
             };
-            for window in self.of(*program, &windows) {
+            for window in opened {
                 let starts = near(spans, before, least, window.1.clone())
                     .filter(|at| first.takes(bytes.get(*at).copied()) && text.is_char_boundary(*at));
                 self.program(*program, std::slice::from_ref(window), starts, &mut trial);
@@ -310,7 +333,6 @@ impl Engine {
     /// Where patterns that look for digits may begin, for all windows in one walk.
     fn candidates(&self, text: &str, windows: &[(u16, Range<usize>)], scratch: &mut Scratch) {
         scratch.candidates.resize(shipped::PROGRAMS.len(), Vec::new());
-        let wakes = windows.iter().any(|(at, _)| self.rules.get(usize::from(*at)).is_some_and(|r| r.digits.is_some()));
         // By rule: the window that was reached.
         scratch.last.fill(u32::MAX);
         for (at, (rule, _)) in windows.iter().enumerate().rev() {
@@ -319,8 +341,19 @@ impl Engine {
             }
         }
         let runs = std::mem::take(&mut scratch.runs);
-        let spans = runs.iter().map(|run| run.start.saturating_sub(shipped::BEFORE_ANY)..run.end);
-        let mut spans: Vec<Range<usize>> = spans.filter(|_| wakes).collect();
+        let mut open: Vec<&Range<usize>> =
+            windows.iter().filter(|(at, _)| self.has_digits(*at)).map(|(_, window)| window).collect();
+        open.sort_unstable_by_key(|window| window.start);
+        let (mut next, mut reach) = (0, 0);
+        let looked_at = |run: &&Range<usize>| {
+            while let Some(window) = open.get(next).filter(|window| window.start < run.end) {
+                (next, reach) = (next + 1, reach.max(window.end));
+            }
+            reach + shipped::BEFORE_ANY > run.start
+        };
+        let spans = runs.iter().filter(looked_at);
+        let mut spans: Vec<Range<usize>> =
+            spans.map(|run| run.start.saturating_sub(shipped::BEFORE_ANY)..run.end).collect();
         spans.extend(windows.iter().filter(|(at, _)| self.is_far(*at)).map(|(_, window)| window.clone()));
         spans.sort_unstable_by_key(|span| span.start);
         let mut from = 0;
@@ -347,6 +380,10 @@ impl Engine {
             }
         }
         scratch.runs = runs;
+    }
+
+    fn has_digits(&self, rule: u16) -> bool {
+        self.rules.get(usize::from(rule)).is_some_and(|rule| rule.digits.is_some())
     }
 
     /// A pattern of the rule is looked for together with others, and not only around digits.
@@ -433,8 +470,12 @@ impl Engine {
         let (mut start, mut last, mut count) = (0, 0, 0);
         let mut close = |start: usize, end: usize, count: usize| {
             scratch.runs.push(start..end);
-            for (_, rule) in self.digits.iter().take_while(|(least, _)| count >= *least) {
-                self.keyword(*rule, start..end, text, zone, scratch, pass);
+            scratch.digits.push(count);
+            let signs = signs(text.as_bytes(), start..end);
+            for (_, beside, rule) in self.digits.iter().take_while(|(least, ..)| count >= *least) {
+                if *beside == 0 || signs & beside != 0 {
+                    self.keyword(*rule, start..end, text, zone, scratch, pass);
+                }
             }
         };
         for (block, bytes) in text.as_bytes().chunks(BLOCK).enumerate() {
@@ -457,6 +498,18 @@ impl Engine {
         }
     }
 
+    /// Forgets the windows of rules that need a run of digits in them, too, where there is none.
+    fn drop_without_digits(&self, scratch: &mut Scratch) {
+        let Scratch { windows, runs, digits, .. } = scratch;
+        windows.retain(|(rule, window)| {
+            let Some(rule) = self.rules.get(usize::from(*rule)).filter(|rule| rule.both) else { return true };
+            let least = rule.digits.unwrap_or(0);
+            let first = runs.partition_point(|run| run.end <= window.start);
+            let within = runs.iter().zip(digits.iter()).skip(first).take_while(|(run, _)| run.start < window.end);
+            within.into_iter().any(|(_, digits)| *digits >= least)
+        });
+    }
+
     /// Memory of the automata, in bytes.
     pub fn memory(&self) -> usize {
         self.own.as_ref().map_or(0, Signatures::memory)
@@ -475,15 +528,19 @@ fn token(program: u16) -> (usize, Option<usize>) {
     (shipped::RUN_LENGTH.get(at).map_or(0, |length| usize::from(*length)), before)
 }
 
+/// Runs of token bytes. Looks at the last byte of a window first, so that most bytes of short words are never looked at.
 fn tokens_of(bytes: &[u8], out: &mut Vec<Range<usize>>) {
     out.clear();
-    let mut at = 0;
-    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= SHORTEST) {
-        let length = rest.iter().take_while(|byte| is_token(**byte)).count();
-        if length >= SHORTEST {
-            out.push(at..at + length);
+    let mut start = 0;
+    while let Some(window) = bytes.get(start..start + SHORTEST) {
+        if let Some(other) = window.iter().rposition(|byte| !is_token(*byte)) {
+            start += other + 1;
+            continue;
         }
-        at += length + 1;
+        let rest = bytes.get(start + SHORTEST..).unwrap_or_default();
+        let length = SHORTEST + rest.iter().take_while(|byte| is_token(**byte)).count();
+        out.push(start..start + length);
+        start += length + 1;
     }
 }
 
@@ -506,6 +563,17 @@ fn near(
             from = from.max(starts.end);
             starts
         })
+}
+
+/// The signs beside a run of digits, as rules ask for them.
+fn signs(bytes: &[u8], run: Range<usize>) -> u16 {
+    let around = |most: usize| {
+        let range = run.start.saturating_sub(most)..(run.end + most).min(bytes.len());
+        bytes.get(range).unwrap_or_default().iter().map(|byte| sign(*byte))
+    };
+    let once = around(BESIDE).fold(0, |once, sign| once | sign);
+    let (_, twice) = around(BESIDE_TWO).fold((0, 0), |(once, twice), sign| (once | sign, twice | once & sign));
+    u16::from(twice) << 8 | u16::from(once)
 }
 
 fn take(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {
@@ -558,6 +626,8 @@ impl Building {
             own: None,
             window: usize::from(rule.window),
             digits: Some(usize::from(rule.digits)).filter(|digits| *digits > 0),
+            beside: rule.beside,
+            both: rule.both,
             validate: validator(rule.validate),
         });
         self.cards.push(RuleCard {
@@ -620,6 +690,8 @@ impl Building {
             own,
             window: rulefile::WINDOW as usize,
             digits: None,
+            beside: 0,
+            both: false,
             validate: None,
         });
         self.cards.push(RuleCard {
@@ -633,8 +705,9 @@ impl Building {
     }
 
     fn finish(self) -> Result<(Engine, Vec<RuleCard>), Vec<RuleFault>> {
-        let with_digits = self.rules.iter().enumerate().filter_map(|(at, rule)| Some((rule.digits?, at as u16)));
-        let mut digits: Vec<(usize, u16)> = with_digits.collect();
+        let wakes = self.rules.iter().enumerate().filter(|(_, rule)| !rule.both);
+        let with_digits = wakes.filter_map(|(at, rule)| Some((rule.digits?, rule.beside, at as u16)));
+        let mut digits: Vec<(usize, u16, u16)> = with_digits.collect();
         digits.sort_unstable();
         let own = self.own.build();
         let own = own.map_err(|message| vec![RuleFault { at: FaultAt::Custom(0, "keywords"), message }])?;

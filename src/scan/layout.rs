@@ -1,6 +1,6 @@
 //! How `build.rs` lays out the tables that the scanner reads. Never part of the module.
 
-use super::lexicon::{BASE, WHOLE, Word};
+use super::lexicon::{BASE, STARTS, WHOLE, Word, start};
 use super::literals::{BUCKETS, FILTER, fold, hash};
 
 /// A word of the lexicon in 32 bits.
@@ -85,6 +85,29 @@ pub fn words<'w>(words: impl Iterator<Item = (&'w [u8], u32)>) -> Vec<u32> {
         }
     }
     units
+}
+
+/// Lays out the filter of beginnings: [`super::lexicon::Lexicon::starts`].
+pub fn starts<'w>(words: impl Iterator<Item = &'w [u8]>) -> Vec<u64> {
+    let mut bits = vec![0u64; STARTS];
+    for word in words {
+        // What is shorter may go on with anything.
+        let mut beginnings = vec![word.get(..4).unwrap_or(word).to_vec()];
+        while beginnings.first().is_some_and(|so_far| so_far.len() < 4) {
+            let longer = |so_far: &Vec<u8>| {
+                let so_far = so_far.clone();
+                (b'0'..=b'9').chain(b'a'..=b'z').map(move |next| [so_far.as_slice(), &[next]].concat())
+            };
+            beginnings = beginnings.iter().flat_map(longer).collect();
+        }
+        for four in beginnings.iter().filter(|four| four.iter().all(u8::is_ascii_alphanumeric)) {
+            let bit = four.first_chunk().map_or(0, |four| start(*four));
+            if let Some(unit) = bits.get_mut((bit >> 6) as usize) {
+                *unit |= 1 << (bit & 63);
+            }
+        }
+    }
+    bits
 }
 
 /// The tables as `build.rs` writes them.

@@ -15,6 +15,9 @@ pub const GLUED_WORD: usize = 4;
 /// Letters that a found word with an open end is prolonged by.
 const LONGEST_ENDING: usize = 24;
 
+/// Units of [`Lexicon::starts`].
+pub(super) const STARTS: usize = 512;
+
 /// A unit of the table stands for a whole word, whose number is at `base`.
 pub(super) const WHOLE: u32 = 1 << 8;
 pub(super) const BASE: u32 = 9;
@@ -26,6 +29,8 @@ pub const MORE: u32 = 1 << 20;
 pub struct Lexicon {
     /// Units: label in bits 0 to 7, [`WHOLE`], base above. The unit of a word's number has the label 0.
     pub units: &'static [u32],
+    /// One bit for each hash of the four letters and digits that a word of the text may begin with to be worth a walk.
+    pub starts: &'static [u64; STARTS],
     /// By word: its list of uses in bits 0 to 15, then a bit each for a boundary that must follow, wide, phrase, open
     /// end, and [`MORE`].
     pub words: &'static [u32],
@@ -83,10 +88,16 @@ impl Waiting {
     }
 
     fn flush(&mut self, until: usize, text: &str, take: &mut impl FnMut(Hit)) {
-        let ready = self.0.iter().take_while(|(end, ..)| *end <= until).count();
-        for (end, start, word) in self.0.drain(..ready) {
-            let end = if word.open_end { word_end(text, end) } else { end };
-            take(Hit { start, end, uses: word.uses, wide: word.wide });
+        let mut ready = 0;
+        for (end, start, word) in self.0.iter().take_while(|(end, ..)| *end <= until) {
+            let end = if word.open_end { word_end(text, *end) } else { *end };
+            take(Hit { start: *start, end, uses: word.uses, wide: word.wide });
+            ready += 1;
+        }
+        if ready == self.0.len() {
+            self.0.clear();
+        } else {
+            self.0.drain(..ready);
         }
     }
 }
@@ -112,7 +123,7 @@ impl Lexicon {
                 let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
                 if length >= GLUED {
                     self.long(text, at, at + length, inside, &mut waiting, &mut take, &mut compared);
-                } else if !inside {
+                } else if !inside && self.may_start(rest, length) {
                     self.walk(bytes, at, &mut compared, |end, word| {
                         if !word.bound_end || !joins(text, end) {
                             waiting.put(end, at, word);
@@ -178,6 +189,13 @@ impl Lexicon {
         }
     }
 
+    /// False: no word begins so. Words of the text with less than four letters and digits are not told apart.
+    fn may_start(&self, rest: &[u8], length: usize) -> bool {
+        let Some(four) = rest.first_chunk::<4>().filter(|_| length >= 4) else { return true };
+        let bit = start(*four);
+        self.starts.get((bit >> 6) as usize).is_none_or(|bits| bits >> (bit & 63) & 1 == 1)
+    }
+
     /// Every word that begins here, the shorter first.
     fn walk(&self, bytes: &[u8], start: usize, compared: &mut usize, mut take: impl FnMut(usize, Word)) {
         let Some(&root) = self.units.first() else { return };
@@ -200,6 +218,11 @@ impl Lexicon {
             }
         }
     }
+}
+
+/// The bit of four letters and digits in [`Lexicon::starts`].
+pub(super) const fn start(four: [u8; 4]) -> u32 {
+    u32::from_le_bytes(four).wrapping_mul(0x9E37_79B1) >> 17
 }
 
 /// A letter that writes word boundaries stands here.

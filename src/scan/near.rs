@@ -32,17 +32,30 @@ pub struct Places {
     epoch: u32,
     places: Vec<Place>,
     forbidden: Vec<Place>,
+    /// One bit for each co-occurrence whose first group has been seen in this text.
+    begun: Vec<u64>,
 }
 
 impl Places {
     /// State for co-occurrences with so many places in all.
     pub fn new(places: usize, nears: usize) -> Self {
-        Places { epoch: 0, places: vec![Place::default(); places], forbidden: vec![Place::default(); nears] }
+        Places {
+            epoch: 0,
+            places: vec![Place::default(); places],
+            forbidden: vec![Place::default(); nears],
+            begun: vec![0; nears.div_ceil(64)],
+        }
     }
 
     /// Forgets the last text.
     pub fn begin(&mut self) {
         self.epoch += 1;
+        self.begun.fill(0);
+    }
+
+    /// True when a word of the first group has come before: without one, no later group of an ordered one counts.
+    pub fn has_begun(&self, at: usize) -> bool {
+        self.begun.get(at / 64).is_some_and(|bits| bits >> (at % 64) & 1 == 1)
     }
 
     /// A word that forbids the co-occurrence `at`.
@@ -71,6 +84,11 @@ impl Places {
                 return None;
             }
             *places.get_mut(group)? = Place { epoch, start, end: word.end };
+            if group == 0
+                && let Some(bits) = self.begun.get_mut(at / 64)
+            {
+                *bits |= 1 << (at % 64);
+            }
             if group + 1 < places.len() {
                 return None;
             }

@@ -222,8 +222,11 @@ fn lexicon(words: &[&str]) -> (Lexicon, Vec<(String, Word)>) {
     known.sort_by(|a, b| a.0.cmp(&b.0));
     known.dedup_by(|a, b| a.0 == b.0);
     let units = layout::words(known.iter().enumerate().map(|(at, (word, _))| (word.as_bytes(), at as u32)));
+    let goes_on = |(text, word): &&(String, Word)| text.len() >= 4 || !word.bound_end;
+    let starts = layout::starts(known.iter().filter(goes_on).map(|(text, _)| text.as_bytes()));
     let words = known.iter().map(|(_, word)| layout::packed(*word)).collect();
-    (Lexicon { units: leak(units), words: leak(words) }, known)
+    let starts = Box::leak(Box::new(starts.try_into().unwrap()));
+    (Lexicon { units: leak(units), starts, words: leak(words) }, known)
 }
 
 /// The definition: every word at every place.

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::beginnings::sign;
+
 /// The packs, which are the folders below `rules/`, with the prefix of their ids.
 pub const PACKS: [(&str, &str); 8] = [
     ("injection", "PI-"),
@@ -93,6 +95,11 @@ pub struct Detect {
     pub keywords: Vec<String>,
     /// A run of at least so many digits does a keyword's duty (raw view only).
     pub digits: Option<u32>,
+    /// Signs of which the run must hold one, or touch one; `A` is any letter. Twice the same: two
+    /// of them, at most six bytes off.
+    pub beside: Option<String>,
+    /// The run and a keyword are both needed.
+    pub both: bool,
     /// A linear-time pattern. The named group `value`, if any, is the finding's span.
     pub pattern: Option<String>,
     /// More patterns.
@@ -179,6 +186,12 @@ pub struct BundledRule {
     /// Digits that do a keyword's duty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digits: Option<u32>,
+    /// Signs beside these digits, one bit each, and above these those that stand there twice; 0: any.
+    #[serde(default)]
+    pub beside: u16,
+    /// Digits and a keyword are both needed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub both: bool,
     /// Patterns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patterns: Vec<String>,
@@ -193,6 +206,19 @@ pub struct BundledRule {
     /// Type of personal data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+}
+
+/// The bits of `detect.beside`.
+fn beside(signs: &str, faults: &mut Vec<String>) -> u16 {
+    let mut bits = 0;
+    for run in signs.as_bytes().chunk_by(|one, next| one == next) {
+        match (run.first().map_or(0, |first| sign(*first)), run.len()) {
+            (0, _) | (_, 3..) => faults.push("detect.beside: of . : - / ( + and A, each once or twice".into()),
+            (sign, 2) => bits |= u16::from(sign) << 8,
+            (sign, _) => bits |= u16::from(sign),
+        }
+    }
+    bits
 }
 
 /// A co-occurrence in the bundle.
@@ -280,6 +306,13 @@ impl Bundler {
         if detect.digits.is_some() && (!raw || patterns.is_empty()) {
             faults.push("detect.digits: needs a pattern and the raw view".into());
         }
+        if (detect.beside.is_some() || detect.both) && detect.digits.is_none() {
+            faults.push("detect.beside, detect.both: need digits".into());
+        }
+        if detect.both && detect.keywords.is_empty() {
+            faults.push("detect.both: needs keywords".into());
+        }
+        let beside = detect.beside.as_deref().map(|signs| self::beside(signs, faults)).unwrap_or_default();
         for pattern in &patterns {
             if let Err(fault) = super::patterns::compile(pattern) {
                 faults.push(format!("detect.pattern '{pattern}': {fault}"));
@@ -303,6 +336,8 @@ impl Bundler {
             scope: detect.scope.clone().unwrap_or_default(),
             keywords,
             digits: detect.digits,
+            beside,
+            both: detect.both,
             patterns,
             near,
             window: detect.window.unwrap_or(if pack == "pii" { PII_WINDOW } else { WINDOW }),

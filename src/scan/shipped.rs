@@ -23,6 +23,10 @@ pub(super) struct ShippedRule {
     pub zones: u8,
     /// Fewest digits of a run that does a keyword's duty; 0: none does.
     pub digits: u16,
+    /// Signs beside these digits, one bit each, and above these those that stand there twice; 0: any.
+    pub beside: u16,
+    /// Digits and a keyword are both needed.
+    pub both: bool,
     /// Its patterns in [`PROGRAMS`].
     pub patterns: std::ops::Range<u16>,
     /// Bytes on either side of a keyword.
