@@ -6,12 +6,13 @@ import os
 import time
 
 import pytest
+import yaml
 
 from conftest import ATTACK, Site, chat, user
 from harness import envoy, istio
 from harness.client import H1, H2
 from harness.envoy import Envoy
-from harness.paths import MODULE, run_folder
+from harness.paths import MODULE, ROOT, run_folder
 from mesh import manifests
 
 
@@ -124,10 +125,13 @@ def test_a_changed_key_is_taken_up_without_a_restart(gateway):
 
 
 def test_the_buffers_are_larger_than_the_policies_allow():
+    shipped = envoy.load()["static_resources"]["listeners"][0]["per_connection_buffer_limit_bytes"]
     for file in ("envoyfilter-buffers.yaml", "egress/5-credential.yaml"):
         found = patches(file)
         for place in ("LISTENER", "CLUSTER"):
-            assert found[place]["per_connection_buffer_limit_bytes"] > 4 << 20
+            assert found[place]["per_connection_buffer_limit_bytes"] == shipped > 4 << 20
+    values = yaml.safe_load((ROOT / "charts/bartizan/values.yaml").read_text())
+    assert values["buffers"]["bytes"] == shipped
 
 
 def test_istio_names_the_plugin_as_the_harness_does():

@@ -75,8 +75,8 @@ def test_an_attack(ask):
 
 def test_a_token_that_has_expired(ask):
     for asked, answer in ask(claims={"lifetime": -600}).items():
-        # It takes every refusal of type `invalid_request_error` for a bad request; the status is right.
         assert answer.get("status") == 401, (asked, answer)
+        assert asked == RAW or "AuthenticationError" in answer["kinds"], (asked, answer)
 
 
 def test_too_many_requests(ask):
@@ -85,3 +85,30 @@ def test_too_many_requests(ask):
         answer = got[provider, True]
         assert answer.get("status") == 429, (provider, answer)
         assert (provider, True) == RAW or "RateLimitError" in answer["kinds"], (provider, answer)
+
+
+def test_weak_mode(sites, keys):
+    """All of it once more: an answer with a secret in it, an attack, an expired token and a spent quota, in one process."""
+    site = sites("weak", change=every_provider)
+    asked = []
+    for provider in PROVIDERS:
+        for stream in (False, True):
+            for kind, text, roles, lifetime in (
+                ("said", "hello", "analyst", 600), ("attack", ATTACK, "analyst", 600), ("expired", "hello", "analyst", -600),
+                ("first", "hello", "guest", 600), ("second", "hello", "guest", 600), ("spent", "hello", "guest", 600),
+            ):  # fmt: skip
+                token = keys["ES256"].sign(claims(f"weak-{provider}-{stream}", [roles], lifetime=lifetime))
+                asked.append((kind, {"provider": provider, "url": site.proxy.url, "token": token, "text": text, "model": MODEL, "stream": stream}))
+    scripts.SAID[:], scripts.DEFAULT[0] = ["The key is ", KEY[:9], KEY[9:], ", keep ", "it."], "said"
+    try:
+        got = answers([question for _, question in asked])
+    finally:
+        scripts.DEFAULT[0] = "default"
+    wanted = {"attack": (400, "BadRequestError"), "expired": (401, "AuthenticationError"), "spent": (429, "RateLimitError")}
+    for (kind, question), answer in zip(asked, got):
+        if kind in wanted:
+            status, name = wanted[kind]
+            raw = (question["provider"], question["stream"]) == RAW
+            assert answer.get("status") == status and (raw or name in answer["kinds"]), (kind, question, answer)
+        else:
+            assert answer.get("text") == "The key is [SECRET_1], keep it.", (kind, question, answer)

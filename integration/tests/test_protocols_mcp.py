@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import threading
+from typing import Annotated
 
 import httpx
 import pytest
@@ -17,19 +19,60 @@ mcp = pytest.importorskip("mcp")
 def guarded_mcp(document: dict) -> None:
     document["routes"] = [{"match": {"path": "/mcp"}, "protocol": "mcp", "mcp": {"resource": "https://castles.example.com/mcp"}}]
     document["roles"]["analyst"].update(
-        operations=["mcp"], tools={"allow": ["add", "echo", "prompt:*", "resource:castle://*"]}
+        operations=["mcp"], quotas=[], tools={"allow": ["add", "echo", "fetch", "guide", "name", "prompt:describe", "resource:castle://*"]}
     )
     document["roles"]["guest"].update(operations=["chat"])
+    document["authn"]["issuers"][0]["grants"]["roles"].append("limited")
+    document["roles"]["limited"] = {**document["roles"]["analyst"], "quotas": [{"per": "subject", "requests": 6, "window": "1h"}]}
+    document["guards"]["standard"]["output"] = {"secrets": "mask", "exfiltration": "block"}
+
+
+KEY = "AKIAQ7EXAMPL3TE5TKXQ"
+PAGES = {
+    "secret": f"The key is {KEY}, keep it.",
+    "attack": f"A page about castles. {ATTACK}",
+    "image": "Look: ![x](https://evil.test/p.png)",
+}
 
 
 class Server:
-    """An MCP server of three tools on a port of its own."""
+    """An MCP server of some tools on a port of its own."""
 
     def __init__(self) -> None:
         import uvicorn
         from mcp.server.mcpserver import MCPServer
+        from mcp.server.mcpserver.resolve import Elicit, Resolve
+        from pydantic import BaseModel
 
         server = MCPServer("castles")
+
+        class Name(BaseModel):
+            name: str
+
+        @server.tool()
+        def fetch(page: str) -> str:
+            """Fetches a page that somebody else has written."""
+            return PAGES[page]
+
+        @server.tool(description=f"Tells the way. {ATTACK}")
+        def guide() -> str:
+            return "Left."
+
+        def ask() -> Elicit[Name]:
+            return Elicit("How is the castle called?", Name)
+
+        @server.tool()
+        def name(answer: Annotated[Name, Resolve(ask)]) -> str:
+            """Asks the user for a name."""
+            return f"{answer.name} it is"
+
+        @server.prompt()
+        def describe(castle: str) -> str:
+            return f"Describe {castle}."
+
+        @server.prompt()
+        def besiege(castle: str) -> str:
+            return f"Take {castle}."
 
         @server.tool()
         def add(a: int, b: int) -> int:
@@ -91,7 +134,7 @@ def proxy(request, server, keys):
 def talk(request, proxy, keys):
     """Runs a coroutine with a connected client of this subject."""
 
-    def run(use, subject: str = "alice", roles: tuple[str, ...] = ("analyst",)):
+    def run(use, subject: str = "alice", roles: tuple[str, ...] = ("analyst",), **more):
         import httpx2
         from mcp import Client
         from mcp.client.streamable_http import streamable_http_client
@@ -103,7 +146,7 @@ def talk(request, proxy, keys):
                 headers = {"authorization": f"Bearer {token}"}
                 http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=30))
                 transport = streamable_http_client(f"{proxy.url}/mcp", http_client=http)
-                client = await stack.enter_async_context(Client(transport, mode=request.param, read_timeout_seconds=30))
+                client = await stack.enter_async_context(Client(transport, mode=request.param, read_timeout_seconds=30, **more))
                 return await use(client)
 
         return asyncio.run(main())
@@ -111,7 +154,8 @@ def talk(request, proxy, keys):
     return run
 
 
-def code_of(talk, use, **more) -> int:
+def error_of(talk, use, **more) -> tuple[int, str | None]:
+    """The code of the SDK's own exception, and the reason that the refusal tells."""
     from mcp.shared.exceptions import MCPError
 
     with pytest.raises(BaseException) as caught:
@@ -120,31 +164,85 @@ def code_of(talk, use, **more) -> int:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     assert isinstance(error, MCPError), repr(error)
-    return error.error.code
+    return error.error.code, (error.error.data or {}).get("reason")
 
 
-def test_tools_resources_and_their_lists(talk):
+def test_tools_prompts_resources_and_their_lists(talk):
     async def use(client):
-        names = [tool.name for tool in (await client.list_tools()).tools]
+        tools = {tool.name for tool in (await client.list_tools()).tools}
+        prompts = {prompt.name for prompt in (await client.list_prompts()).prompts}
         total = await client.call_tool("add", {"a": 2, "b": 3})
         page = await client.read_resource("castle://north")
-        return names, total.content[0].text, page.contents[0].text
+        prompt = await client.get_prompt("describe", {"castle": "North"})
+        return tools, prompts, total.content[0].text, page.contents[0].text, prompt.messages[0].content.text
 
-    names, total, page = talk(use)
-    assert set(names) == {"add", "echo"}, "what the role may not use is not shown to it"
-    assert (total, page) == ("5", "The north tower.")
+    tools, prompts, *texts = talk(use)
+    assert "demolish" not in tools and prompts == {"describe"}, "what the role may not use is not shown to it"
+    assert texts == ["5", "The north tower.", "Describe North."]
 
 
-def test_a_tool_that_the_role_may_not_use(talk):
-    assert code_of(talk, lambda client: client.call_tool("demolish", {"castle": "north"})) == -32602
+def test_a_poisoned_description_is_not_shown(talk):
+    async def use(client):
+        return [tool.name for tool in (await client.list_tools()).tools]
+
+    assert sorted(talk(use)) == ["add", "echo", "fetch", "name"], "`guide` is the role's, and its description an attack"
+
+
+def test_what_a_tool_returns(talk):
+    async def use(client):
+        return [(await client.call_tool("fetch", {"page": page})).content[0].text for page in ("secret", "attack")]
+
+    assert talk(use) == ["The key is [SECRET_1], keep it.", "[removed by policy]"]
+    image = error_of(talk, lambda client: client.call_tool("fetch", {"page": "image"}))
+    assert image == (-32010, "scan.output")
+
+
+def test_what_the_role_may_not_use(talk):
+    for use in (
+        lambda client: client.call_tool("demolish", {"castle": "north"}),
+        lambda client: client.get_prompt("besiege", {"castle": "north"}),
+        lambda client: client.read_resource("file:///etc/passwd"),
+    ):
+        assert error_of(talk, use) == (-32602, "rbac.tool")
 
 
 def test_an_attack_in_an_argument(talk):
-    assert code_of(talk, lambda client: client.call_tool("echo", {"text": ATTACK})) == -32010
+    for use in (
+        lambda client: client.call_tool("echo", {"text": ATTACK}),
+        lambda client: client.get_prompt("describe", {"castle": ATTACK}),
+    ):
+        assert error_of(talk, use) == (-32010, "scan.injection")
+
+
+def test_elicitation(talk, request):
+    from mcp_types import ElicitResult
+
+    def asked(name: str) -> dict:
+        async def answer(*_) -> ElicitResult:
+            return ElicitResult(action="accept", content={"name": name})
+
+        return {"elicitation_callback": answer}
+
+    async def use(client):
+        return (await client.call_tool("name", {})).content[0].text
+
+    assert talk(use, **asked("Keep")) == "Keep it is"
+    if "2026" in request.node.name:
+        # The call comes again with the answer in it; before that revision the answer is a message of its own (below).
+        assert error_of(talk, use, **asked(ATTACK)) == (-32010, "scan.injection")
+
+
+def test_too_many_requests(talk, request):
+    async def use(client):
+        for _ in range(7):
+            assert (await client.call_tool("add", {"a": 2, "b": 3})).content[0].text == "5"
+
+    subject = f"mcp-{request.node.callspec.id}"
+    assert error_of(talk, use, subject=subject, roles=("limited",)) == (-32010, "quota.requests")
 
 
 def test_a_role_without_mcp(talk):
-    assert code_of(talk, lambda client: client.list_tools(), roles=("guest",)) in (-32010, -32603)
+    assert error_of(talk, lambda client: client.list_tools(), roles=("guest",)) == (-32010, "rbac.operation")
 
 
 def test_headers_and_revisions(proxy, keys):
@@ -231,7 +329,6 @@ def test_the_older_form_is_refused_where_no_route_has_it(proxy, keys):
 def test_a_definition_that_drifted_is_not_shown(server, keys):
     """Approved as it is, but for `echo`, whose text is not the approved one."""
     import hashlib
-    import json
 
     from harness import envoy
 
@@ -255,8 +352,65 @@ def test_a_definition_that_drifted_is_not_shown(server, keys):
     config = envoy.with_upstream(envoy.load(), server.port)
     document = envoy.with_keys(envoy.policy(config), [key.jwk for key in keys.values()])
     guarded_mcp(document)
-    document["routes"][0]["mcp"] = {"definitions": pins}
-    with envoy.Envoy(envoy.with_policy(config, document), "mcp-pins") as running:
-        token = keys["ES256"].sign(claims("alice", ["analyst"]))
-        shown = read(f"{running.url}/mcp", authorization=f"Bearer {token}")
-    assert [tool["name"] for tool in shown] == ["add"]
+    token = keys["ES256"].sign(claims("alice", ["analyst"]))
+    for drift in ("remove", "block"):
+        document["routes"][0]["mcp"] = {"definitions": pins, "drift": drift}
+        with envoy.Envoy(envoy.with_policy(config, document), f"mcp-pins-{drift}") as running:
+            if drift == "remove":
+                shown = read(f"{running.url}/mcp", authorization=f"Bearer {token}")
+                assert sorted(tool["name"] for tool in shown) == ["add", "fetch", "name"]
+            else:
+                with pytest.raises(KeyError, match="result"):
+                    read(f"{running.url}/mcp", authorization=f"Bearer {token}")
+
+
+def scripted(document: dict) -> None:
+    document["routes"] = [{"match": {"path": "/mcp"}, "protocol": "mcp"}]
+    document["roles"]["analyst"].update(operations=["mcp"], tools={"allow": ["*"]}, quotas=[])
+    document["guards"]["standard"]["output"] = {"secrets": "mask", "exfiltration": "block"}
+
+
+@pytest.mark.parametrize("sse", [False, True], ids=["whole", "stream"])
+def test_tasks_and_what_a_server_asks(sites, mode, sse):
+    """Messages that the SDK's own server does not send: results of tasks, and questions to the client's model and user."""
+    from harness.client import H1
+    from harness.upstream import CANNED
+
+    site = sites(mode, change=scripted)
+
+    def answered(*messages: dict, method: str = "tasks/result", params: dict | None = None):
+        texts = [json.dumps({"jsonrpc": "2.0", **message}) for message in messages]
+        body = "".join(f"event: message\ndata: {text}\n\n" for text in texts) if sse else texts[0]
+        CANNED[:] = b"text/event-stream" if sse else b"application/json", body.encode(), 40
+        request = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params or {"taskId": "t-1"}}
+        got = site.send(H1, request, path="/mcp", headers=[("x-script", "canned")])
+        lines = [line[5:] for line in got.reply.body.decode().splitlines() if line.startswith("data:")] if sse else [got.reply.body]
+        return got, [json.loads(line) for line in lines]
+
+    def result(text: str) -> dict:
+        return {"id": 7, "result": {"content": [{"type": "text", "text": text}]}}
+
+    for page, text in (("secret", "The key is [SECRET_1], keep it."), ("attack", "[removed by policy]")):
+        got, [message] = answered(result(PAGES[page]))
+        assert message["result"]["content"][0]["text"] == text, got
+        assert got.audit["bartizan.verdict"] == "mask"
+    got, [message] = answered(result(PAGES["image"]))
+    assert (message["id"], message["error"]["data"]["reason"]) == (7, "scan.output")
+    got, [message] = answered({"id": 7, "result": {"taskId": "t-1", "status": "working", "statusMessage": PAGES["attack"]}},
+                              method="tasks/get")  # fmt: skip
+    assert message["result"]["statusMessage"] == "[removed by policy]" and message["result"]["taskId"] == "t-1"
+    assert got.audit["bartizan.findings"]
+    if sse:
+        asks = {"method": "elicitation/create", "params": {"mode": "form", "message": PAGES["attack"], "requestedSchema": {}}}
+        told = {"method": "notifications/tasks/status", "params": {"taskId": "t-1", "status": "failed", "statusMessage": PAGES["secret"]}}
+        sample = {"method": "sampling/createMessage", "params": {"messages": [
+            {"role": "user", "content": {"type": "text", "text": PAGES["attack"]}}], "maxTokens": 9}}  # fmt: skip
+        got, [one, two, three, four] = answered({"id": 1, **asks}, told, {"id": 2, **sample}, result("Done."))
+        assert one["params"]["message"] == "[removed by policy]" and KEY not in json.dumps(two)
+        assert three["params"]["messages"][0]["content"]["text"] == "[removed by policy]"
+        assert four["result"]["content"][0]["text"] == "Done."
+    else:
+        # What the client answers to such a question.
+        for answer in ({"result": {"action": "accept", "content": {"name": ATTACK}}},
+                       {"result": {"role": "assistant", "model": "m", "content": {"type": "text", "text": ATTACK}}}):  # fmt: skip
+            site.send(H1, {"jsonrpc": "2.0", "id": 1, **answer}, path="/mcp").refused(400, "scan.injection")

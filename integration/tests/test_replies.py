@@ -1,5 +1,6 @@
 """Replies on real Envoy: masked, cut off, restored; streams whose chunks end anywhere; ordinary ones untouched."""
 
+import base64
 import json
 
 import pytest
@@ -184,3 +185,53 @@ def test_a_system_prompt_does_not_leave(sites, mode, name, stream):
             else:
                 assert got.audit["bartizan.reason"] == "scan.canary"
                 assert not stream or wire.stream(got.reply.body)[1] == wire.ends[1]
+
+
+def disguises(token: str) -> list[str]:
+    """What a model is talked into when it may not say a thing plainly."""
+    moved = lambda by: "".join(chr((ord(letter) - 97 + by) % 26 + 97) for letter in token)
+    return [
+        base64.b64encode(f"it is {token}".encode()).decode(), token.encode().hex(), moved(13), moved(5), token[::-1],
+        " ".join(token), "-".join(token.upper()), ", ".join(str(ord(letter)) for letter in token),
+    ]  # fmt: skip
+
+
+def parted(one: str, two: str) -> bytes:
+    """A whole answer that thinks the first part and says the second."""
+    message = {"role": "assistant", "reasoning_content": f"Hm. {one}", "content": f"{two} Done."}
+    return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+
+
+def parted_stream(one: str, two: str) -> bytes:
+    events = [event({"role": "assistant", "reasoning_content": f"Hm. {one}"}), event({"content": f"{two} "}), event({"content": "Done."})]
+    return b"".join([*events, event({}, "stop"), b"data: [DONE]\n\n"])
+
+
+@pytest.mark.parametrize("change", [removing, refusing], ids=["remove", "block"])
+def test_a_system_prompt_does_not_leave_in_disguise_or_in_parts(sites, mode, change):
+    site = sites(mode, change=change)
+    asked = chat({"role": "system", "content": "Be kind."}, user("hello"))
+
+    def answer(body: bytes, sse: bool):
+        CANNED[:] = b"text/event-stream" if sse else b"application/json", body, 50
+        return site.send(H1, {**asked, "stream": sse}, headers=[("x-script", "canned")])
+
+    token = answer(whole("Fine."), False).one.body.decode().partition("in any form: ")[2].partition("]")[0]
+    assert len(token) == 16
+    cases = []
+    for secret in disguises(token):
+        half = len(secret) // 2
+        cases += [(whole(f"Here: {secret} Done."), False), (stream("Here: ", secret[:half], secret[half:], " Done."), True)]
+    plain = (token[:8], token[8:])
+    coded = (token.encode().hex()[:16], token.encode().hex()[16:])
+    cases += [(make(*parts), make is parted_stream) for make in (parted, parted_stream) for parts in (plain, coded)]
+    for body, sse in cases:
+        got = answer(body, sse)
+        if change is removing:
+            assert b"[removed]" in got.reply.body and b"Done." in got.reply.body, (body, got)
+            assert got.audit["bartizan.verdict"] == "mask"
+        else:
+            assert got.audit["bartizan.reason"] == "scan.canary" and b"Done." not in got.reply.body, (body, got)
+        # Of a stream the first of two parts has left when the second comes, and that one does not.
+        for part in (plain[1], coded[1], *(() if sse else (plain[0], coded[0]))):
+            assert part.encode() not in got.reply.body

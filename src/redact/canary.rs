@@ -2,11 +2,13 @@
 //!
 //! The token is made of sixteen consonants, so that it is no word, number or key, and can be looked for through
 //! whatever stands between them: white space, punctuation, digits, invisible characters, letters of another
-//! case, width or script. It is also found backwards, in ROT13, in hex and in base64 at any place of what was
-//! encoded. Linear: every character moves each needle once.
+//! case, width or script. It is also found backwards, with every letter moved by the same distance in the alphabet
+//! (Caesar's ciphers, ROT13) or the alphabet turned round (Atbash), in hex and in base64 at any place of what was
+//! encoded, as the numbers of its characters (decimal, binary, `\x62`, `\u0062`), and parted between texts that
+//! follow each other in an answer. Linear: every character moves each needle once.
 //!
 //! Not found: a token with other letters between its own, in a cipher or an alphabet that is not named here,
-//! or parted between two texts of an answer.
+//! or in parts that stand in another order.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -19,6 +21,8 @@ use crate::scan::normalise::letter;
 const ALPHABET: [u8; 16] = *b"bcdfghjkmnpqrtvx";
 /// Letters of a token.
 const LENGTH: usize = 16;
+/// The longest needle: eight symbols a letter.
+const MOST_SYMBOLS: usize = 8 * LENGTH;
 /// More places than this in one text are no longer told apart.
 const MAX_FOUND: usize = 1024;
 
@@ -38,8 +42,8 @@ impl std::fmt::Debug for Canary {
 /// What of a text a needle is compared with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum View {
-    /// Letters, lower case.
-    Letters,
+    /// From each letter to the next, how far it is in the alphabet: the same whatever distance all letters were moved.
+    Steps,
     /// Letters and digits, lower case.
     Lower,
     /// Letters and digits as they stand.
@@ -66,7 +70,17 @@ impl Needle {
                 *place = matched;
             }
         }
-        Needle { view, symbols, fallback, holds: if view == View::Letters { 2 } else { 6 } }
+        Needle { view, symbols, fallback, holds: if view == View::Steps { 2 } else { 6 } }
+    }
+}
+
+impl Needle {
+    /// Where the text begins that the last so many symbols stand for. Between two letters is one step.
+    fn begins(&self, letters: &VecDeque<usize>, symbols: &VecDeque<usize>, matched: usize) -> Option<usize> {
+        match self.view {
+            View::Steps => begun(letters, matched + 1),
+            View::Lower | View::Exact => begun(symbols, matched),
+        }
     }
 }
 
@@ -91,12 +105,22 @@ impl Canary {
         let backwards: Vec<u8> = token.iter().rev().copied().collect();
         let mut needles = Vec::new();
         for form in [&token, &backwards] {
-            needles.push(Needle::new(View::Letters, form.clone()));
-            needles.push(Needle::new(View::Letters, form.iter().map(|byte| rot13(*byte)).collect()));
+            let turned: Vec<u8> = form.iter().map(|byte| b'z' - byte + b'a').collect();
+            needles.extend([form, &turned].map(|form| Needle::new(View::Steps, steps(form))));
             for cased in [form.clone(), form.to_ascii_uppercase()] {
                 needles.push(Needle::new(View::Lower, hex(&cased)));
                 needles.extend((0..3).map(|before| Needle::new(View::Exact, base64_within(&cased, before))));
             }
+        }
+        for cased in [token.clone(), token.to_ascii_uppercase()] {
+            let numbers = |write: fn(u8) -> String| cased.iter().flat_map(|byte| write(*byte).into_bytes()).collect();
+            needles.extend([
+                Needle::new(View::Lower, numbers(|byte| format!("{byte}"))),
+                Needle::new(View::Lower, numbers(|byte| format!("{byte:08b}"))),
+                Needle::new(View::Lower, numbers(|byte| format!("x{byte:02x}"))),
+                Needle::new(View::Lower, numbers(|byte| format!("0x{byte:02x}"))),
+                Needle::new(View::Lower, numbers(|byte| format!("u00{byte:02x}"))),
+            ]);
         }
         Canary { token: String::from_utf8(token).unwrap_or_default(), needles }
     }
@@ -114,8 +138,13 @@ impl Canary {
     }
 }
 
-fn rot13(byte: u8) -> u8 {
-    (byte - b'a' + 13) % 26 + b'a'
+/// From each letter to the next.
+fn steps(letters: &[u8]) -> Vec<u8> {
+    letters.iter().zip(letters.iter().skip(1)).map(|(one, next)| step(*one, *next)).collect()
+}
+
+fn step(one: u8, next: u8) -> u8 {
+    (next + 26 - one) % 26
 }
 
 fn hex(bytes: &[u8]) -> Vec<u8> {
@@ -135,6 +164,8 @@ fn base64_within(token: &[u8], before: usize) -> Vec<u8> {
 pub struct Watch {
     /// How much of each needle the end of the text is.
     matched: Vec<usize>,
+    /// The last letter, lower case.
+    last: Option<u8>,
     /// Where the last letters, and the last letters and digits, begin.
     letters: VecDeque<usize>,
     symbols: VecDeque<usize>,
@@ -149,21 +180,22 @@ impl Watch {
             let Some(symbol) = letter(c) else { continue };
             let (start, end) = (at + place, at + place + c.len_utf8());
             let lower = symbol.to_ascii_lowercase();
-            let is_letter = lower.is_ascii_lowercase();
-            remember(&mut self.symbols, start, 2 * LENGTH);
-            if is_letter {
+            let mut stepped = None;
+            remember(&mut self.symbols, start, MOST_SYMBOLS);
+            if lower.is_ascii_lowercase() {
                 remember(&mut self.letters, start, LENGTH);
+                stepped = self.last.replace(lower).map(|last| step(last, lower));
             }
             for (needle, matched) in canary.needles.iter().zip(&mut self.matched) {
-                let (next, starts) = match needle.view {
-                    View::Letters if !is_letter => continue,
-                    View::Letters => (lower, &self.letters),
-                    View::Lower => (lower, &self.symbols),
-                    View::Exact => (symbol, &self.symbols),
+                let next = match (needle.view, stepped) {
+                    (View::Steps, None) => continue,
+                    (View::Steps, Some(step)) => step,
+                    (View::Lower, _) => lower,
+                    (View::Exact, _) => symbol,
                 };
                 *matched = advance(&needle.symbols, &needle.fallback, *matched, next);
                 if *matched == needle.symbols.len() {
-                    let start = begun(starts, *matched).unwrap_or(start);
+                    let start = needle.begins(&self.letters, &self.symbols, *matched).unwrap_or(start);
                     *matched = 0;
                     if self.found.len() < MAX_FOUND {
                         self.found.push(start..end);
@@ -186,10 +218,20 @@ impl Watch {
     /// Where the end of the text may be the beginning of a token.
     pub fn open(&self, canary: &Canary) -> Option<usize> {
         let open = canary.needles.iter().zip(&self.matched).filter(|(needle, matched)| **matched >= needle.holds);
-        open.filter_map(|(needle, matched)| {
-            begun(if needle.view == View::Letters { &self.letters } else { &self.symbols }, *matched)
-        })
-        .min()
+        open.filter_map(|(needle, matched)| needle.begins(&self.letters, &self.symbols, *matched)).min()
+    }
+
+    /// The beginning of a text that follows this one: a token that began here ends there.
+    #[must_use]
+    pub fn carried(&self) -> Watch {
+        let here = |places: &VecDeque<usize>| places.iter().map(|_| 0).collect();
+        let (letters, symbols) = (here(&self.letters), here(&self.symbols));
+        Watch { matched: self.matched.clone(), last: self.last, letters, symbols, found: Vec::new() }
+    }
+
+    /// A watch that has ended, and found this.
+    pub fn ended(found: Vec<Range<usize>>) -> Watch {
+        Watch { found, ..Watch::default() }
     }
 }
 
@@ -217,6 +259,7 @@ mod tests {
     fn disguises(token: &str) -> Vec<String> {
         use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
         let joined = |by: &str| token.chars().map(String::from).collect::<Vec<_>>().join(by);
+        let moved = |by: u8| token.bytes().map(|b| char::from((b - b'a' + by) % 26 + b'a')).collect::<String>();
         let mut all = vec![
             token.to_owned(),
             token.to_uppercase(),
@@ -226,7 +269,17 @@ mod tests {
             joined(" - "),
             joined("\n\n"),
             joined("1"),
-            token.bytes().map(|byte| char::from(rot13(byte))).collect(),
+            moved(13),
+            moved(1),
+            moved(23).chars().rev().collect(),
+            moved(7).to_uppercase(),
+            token.bytes().map(|byte| char::from(b'z' - byte + b'a')).collect(),
+            token.bytes().map(|byte| format!("{byte}, ")).collect(),
+            token.to_uppercase().bytes().map(|byte| format!("&#{byte};")).collect(),
+            token.bytes().map(|byte| format!("{byte:08b} ")).collect(),
+            token.bytes().map(|byte| format!("0x{byte:02X} ")).collect(),
+            token.bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
+            token.bytes().map(|byte| format!("\\u00{byte:02x}")).collect(),
             token.bytes().map(|byte| format!("{byte:02x} ")).collect(),
             token.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect(),
             token.chars().map(|c| char::from_u32(u32::from(c) - 97 + 0x1d41a).unwrap()).collect(),
@@ -260,6 +313,23 @@ mod tests {
         assert!(!one.is_in(other.token()) && !one.is_in(&one.token()[1..]));
         assert!(!one.is_in("A bartizan is a small turret; bcdf ghjk mnpq rtvx is an alphabet."));
         assert_eq!(format!("{one:?}"), "Canary(..)");
+    }
+
+    #[test]
+    fn it_is_found_when_parted_between_texts() {
+        let canary = canary(3);
+        for disguise in disguises(canary.token()) {
+            let text = format!("Here it is: {disguise}. Done.");
+            for (cut, _) in text.char_indices() {
+                let (one, two) = text.split_at(cut);
+                let mut watch = Watch::default();
+                watch.feed(&canary, one, 0);
+                let mut next = watch.carried();
+                next.feed(&canary, two, 0);
+                assert_eq!(watch.found().len() + next.found().len(), 1, "{one}|{two}");
+                assert!(next.found().iter().all(|span| two.get(span.clone()).is_some()));
+            }
+        }
     }
 
     proptest! {

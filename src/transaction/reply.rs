@@ -4,6 +4,7 @@
 //! [`crate::redact::TextStream`]): it goes on byte for byte as it came, or with what was found in it
 //! changed. A refusal in the middle ends the stream in the protocol's own words.
 
+mod attacks;
 mod calls;
 mod detect;
 mod stream;
@@ -39,6 +40,8 @@ pub(super) struct ReplyGuard {
     vault: Vault,
     /// The token at the end of the system prompt.
     canary: Option<Planted>,
+    /// How the answer's last text ended: the token may go on in the next.
+    trail: Watch,
     /// The client did not ask for the event that tells a stream's cost.
     strips_usage: bool,
     /// The most output tokens that the policy lets a stream have; `None`: it sets no cap.
@@ -128,6 +131,7 @@ impl ReplyGuard {
             masker,
             vault,
             canary,
+            trail: Watch::default(),
             strips_usage,
             most_output: None,
         }
@@ -185,8 +189,11 @@ impl ReplyGuard {
         }
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, false) });
         self.unscanned(&parts, noted)?;
-        let denied = self.denied(&json, &parts, noted)?;
+        let mut denied = self.denied(&json, &parts, noted)?;
+        let attacks = self.attacks(&json, &parts, now, noted)?;
+        denied.extend_from_slice(&attacks.definitions);
         let mut changed = self.fixed_texts(&mut json, &parts, &|_| true, now, noted)?;
+        changed |= attacks.cut(&mut json, noted);
         if !denied.is_empty() {
             let is_denied = |call: &ToolCall| denied.contains(call);
             route.protocol.remove_calls(route.operation, &mut json, &parts.calls, &is_denied, NOTICE);
@@ -194,6 +201,40 @@ impl ReplyGuard {
             changed = true;
         }
         Ok(changed.then(|| json.to_bytes()))
+    }
+
+    /// Where the system prompt's token stands in each of these texts. The answer's own are one text: the token may be
+    /// parted between them.
+    fn watch(&mut self, json: &Json<'_>, parts: &ReplyParts, picks: &dyn Fn(&ReplyText) -> bool) -> Vec<Watch> {
+        let Some(Planted { canary, .. }) = &self.canary else { return Vec::new() };
+        let mut answer = self.trail.carried();
+        let mut watches: Vec<(Watch, Option<std::ops::Range<usize>>)> = Vec::new();
+        let mut length = 0;
+        for one in parts.texts.iter().filter(|one| picks(one)) {
+            let text = text_of(json, one).unwrap_or_default();
+            let mut own = Watch::default();
+            if one.is_key || one.channel.kind == TextKind::Other {
+                own.feed(canary, text, 0);
+                watches.push((own, None));
+            } else {
+                answer.feed(canary, text, length);
+                watches.push((own, Some(length..length + text.len())));
+                length += text.len();
+            }
+        }
+        self.trail = answer.carried();
+        let part = |whole: &std::ops::Range<usize>| {
+            let inside = |span: &std::ops::Range<usize>| span.start < whole.end && span.end > whole.start;
+            let found = answer.found().iter().filter(|span| inside(span));
+            Watch::ended(
+                found
+                    .map(|span| {
+                        span.start.max(whole.start) - whole.start..span.end.min(whole.end).saturating_sub(whole.start)
+                    })
+                    .collect(),
+            )
+        };
+        watches.into_iter().map(|(own, whole)| whole.map_or(own, |whole| part(&whole))).collect()
     }
 
     /// Judges and changes the texts of `json` that are whole and that `picks` picks.
@@ -208,19 +249,18 @@ impl ReplyGuard {
         let policy = Arc::clone(&self.policy);
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let mut changed = false;
+        let mut watches = self.watch(json, parts, picks).into_iter();
         for one in parts.texts.iter().filter(|one| picks(one)) {
-            let text = if one.is_key { json.key_at(&one.path) } else { json.at(&one.path).and_then(Json::as_str) };
-            let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
+            let watch = watches.next();
+            let Some(text) = text_of(json, one).filter(|text| !text.is_empty()) else { continue };
             let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
             let mut stream = TextStream::default();
             let range = stream.push(text);
-            let mut watch = Watch::default();
             let mut restorer = Restorer::new(destination(one.channel.kind));
             let mut judge =
                 Detector::new(&policy, self.route, &self.guards, one.channel.kind, one.is_key, &pointer, now);
-            if let Some(Planted { canary, .. }) = &self.canary {
-                watch.feed(canary, text, 0);
-                judge = judge.with_leaks(canary, &watch);
+            if let (Some(Planted { canary, .. }), Some(watch)) = (&self.canary, &watch) {
+                judge = judge.with_leaks(canary, watch);
             }
             let restoring = Restoring { vault: &self.vault, restorer: &mut restorer };
             let edits = stream.settle(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
@@ -246,6 +286,11 @@ impl ReplyGuard {
         }
         Ok(changed)
     }
+}
+
+/// A text of a reply.
+fn text_of<'j>(json: &'j Json<'_>, one: &ReplyText) -> Option<&'j str> {
+    if one.is_key { json.key_at(&one.path) } else { json.at(&one.path).and_then(Json::as_str) }
 }
 
 /// The model's own text, counted. In a stream a text that is whole repeats what came before.

@@ -54,7 +54,12 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
         reason if reason.status() == 503 => ("server_error", "service_unavailable"),
         _ => ("invalid_request_error", "invalid_request"),
     };
-    json!({ "error": { "message": message(denial.reason), "type": kind, "param": denial.param, "code": code } })
+    let mut message = message(denial.reason).into_owned();
+    if denial.status() == 401 && denial.reason != Reason::JwtMissing {
+        // litellm tells a refused key from a bad request by OpenAI's own first words.
+        message.insert_str(0, "Incorrect API key provided. ");
+    }
+    json!({ "error": { "message": message, "type": kind, "param": denial.param, "code": code } })
         .to_string()
         .into_bytes()
 }

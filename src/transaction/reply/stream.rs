@@ -188,8 +188,10 @@ impl StreamGuard {
             return Ok(());
         }
         self.guard.unscanned(&parts, noted)?;
-        for call in self.guard.denied(&json, &parts, noted)? {
-            self.stream.deny(&call);
+        let denied = self.guard.denied(&json, &parts, noted)?;
+        let attacks = self.guard.attacks(&json, &parts, now, noted)?;
+        for call in denied.iter().chain(&attacks.definitions) {
+            self.stream.deny(call);
             noted.masked += 1;
         }
         let mut changed = false;
@@ -198,6 +200,7 @@ impl StreamGuard {
             changed = true;
         }
         changed |= self.guard.fixed_texts(&mut json, &parts, &|one| !one.delta || one.is_key, now, noted)?;
+        changed |= attacks.cut(&mut json, noted);
         let mut pieces = Vec::new();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
             let Some(text) = json.at(&one.path).and_then(Json::as_str) else { continue };
@@ -208,12 +211,14 @@ impl StreamGuard {
             let channel = self.channels.entry(one.channel).or_insert_with(|| ChannelText {
                 text: TextStream::default(),
                 restorer: Restorer::new(destination(one.channel.kind)),
-                watch: Watch::default(),
+                watch: self.guard.trail.carried(),
                 path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
             });
             let range = channel.text.push(text);
             if let Some(planted) = &self.guard.canary {
                 channel.watch.feed(&planted.canary, text, range.start);
+                // What a reader sees next.
+                self.guard.trail = channel.watch.carried();
             }
             pieces.push((one.channel, range, one.path.clone()));
         }

@@ -1,0 +1,102 @@
+//! Attacks in what a server of the Model Context Protocol sends. A model reads results and definitions next, as a
+//! tool's words: they are judged as tool results of a request are. A definition with an attack in it is not shown, and
+//! any other text of that kind gives way to a notice.
+
+use super::{Noted, ReplyGuard, text_of};
+use crate::audit::FindingEntry;
+use crate::config::document::{UnscannedAction, Zone};
+use crate::host::Timestamp;
+use crate::protocol::reply::{ReplyParts, ToolCall};
+use crate::protocol::{Json, Path, Position, Protocol, UnscannedKind};
+use crate::reason::Reason;
+use crate::scan::verdict::{NOTICE, Outcome, Place, judge};
+use crate::scan::{Budget, Text};
+
+/// What must not go on of one message.
+#[derive(Default)]
+pub(super) struct Attacks {
+    /// Definitions.
+    pub(super) definitions: Vec<ToolCall>,
+    /// Other texts.
+    texts: Vec<Path>,
+}
+
+impl ReplyGuard {
+    /// Looks for attacks in a server's message.
+    ///
+    /// # Errors
+    /// [`Reason::ScanInjection`] where one can't be cut out, or the guard says block; [`Reason::ReplyUnreadable`] when
+    /// the message is over the scanner's bounds and `unscanned` says deny.
+    pub(super) fn attacks(
+        &self,
+        json: &Json<'_>,
+        parts: &ReplyParts,
+        now: Timestamp,
+        noted: &mut Noted,
+    ) -> Result<Attacks, Reason> {
+        let policy = &self.policy;
+        let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
+        let mut attacks = Attacks::default();
+        if route.protocol != Protocol::Mcp {
+            return Ok(attacks);
+        }
+        let text = |one| Text { zone: Zone::Tool, text: text_of(json, one).unwrap_or_default() };
+        let texts: Vec<Text<'_>> = parts.texts.iter().map(text).collect();
+        let place = |is_key| Place { zone: Zone::Tool, position: Position::History, is_key, trusted: false };
+        let places: Vec<Place> = parts.texts.iter().map(|one| place(one.is_key)).collect();
+        let limits = &policy.limits;
+        let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
+        let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guards.get(*index)).collect();
+        let judgement = judge(&policy.scanner, &guards, self.route, &places, policy.scanner.scan(&texts, budget), now);
+        for judged in &judgement.findings {
+            let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
+            let (Some(card), Some(one)) = (card, parts.texts.get(judged.text)) else { continue };
+            // Secrets and personal data are looked for by `fixed_texts`, and found by other actions.
+            if card.kind == crate::scan::Kind::Attack {
+                noted.found(FindingEntry {
+                    rule: card.id.clone(),
+                    zone: "reply",
+                    path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
+                    start: judged.finding.span.start,
+                    end: judged.finding.span.end,
+                    transforms: judged.finding.chain.clone(),
+                    action: judged.action,
+                });
+            }
+        }
+        if judgement.shadow.contains(&Reason::ScanInjection) && !noted.shadow.contains(&Reason::ScanInjection) {
+            noted.shadow.push(Reason::ScanInjection);
+        }
+        if judgement.denial == Some(Reason::ScanInjection) {
+            return Err(Reason::ScanInjection);
+        }
+        if judgement.incomplete {
+            noted.unscanned.push(UnscannedKind::Budget);
+            if policy.unscanned.action(UnscannedKind::Budget) == UnscannedAction::Deny {
+                return Err(Reason::ReplyUnreadable);
+            }
+        }
+        let replaced = parts.texts.iter().zip(judgement.outcomes).filter(|(_, outcome)| *outcome == Outcome::Replace);
+        for (one, _) in replaced {
+            match parts.calls.iter().find(|call| one.path.below(&call.path).is_some()) {
+                Some(call) if attacks.definitions.contains(call) => {}
+                Some(call) => attacks.definitions.push(call.clone()),
+                None => attacks.texts.push(one.path.clone()),
+            }
+        }
+        Ok(attacks)
+    }
+}
+
+impl Attacks {
+    /// Puts a notice in the place of each text that is no definition's. True: something was changed.
+    pub(super) fn cut(&self, json: &mut Json<'_>, noted: &mut Noted) -> bool {
+        for path in &self.texts {
+            if let Some(Json::String(place)) = json.at_mut(path) {
+                *place = NOTICE.into();
+                noted.masked += 1;
+            }
+        }
+        !self.texts.is_empty()
+    }
+}
