@@ -29,7 +29,7 @@ def calls(site: Site, role: str) -> list:
         lambda: sdk.audio.transcriptions.with_raw_response.create(model="whisper", file=SOUND),
         lambda: sdk.audio.translations.with_raw_response.create(model="whisper", file=SOUND),
         lambda: sdk.files.with_raw_response.create(
-            purpose="batch", file=("a.jsonl", b"{}"), extra_headers={"x-case": f"forms-{site.mode}"}
+            purpose="batch", file=("a.jsonl", b"{}"), extra_headers={"x-case": f"forms-{role}-{site.mode}"}
         ),
         lambda: sdk.images.with_raw_response.edit(model="smollm2", image=PICTURE, prompt="A castle."),
     ]
@@ -49,5 +49,5 @@ def test_a_role_of_every_model_sends_what_the_policy_lets_pass(site):
     with pytest.raises(openai.BadRequestError) as caught:
         image()
     assert caught.value.response.headers["x-bartizan-reason"] == "body.unscanned"
-    record = site.proxy.entry(f"forms-{site.mode}").audit
+    record = site.proxy.entry(f"forms-guest-{site.mode}").audit
     assert record["bartizan.unscanned"] == ["file"] and record["bartizan.coverage"] == "partial"
