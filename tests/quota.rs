@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bartizan::authn::{Authenticator, Principal, RoleIndex};
-use bartizan::config::document::{Authn, Counts, Mode, OnUnavailable, Operation, Per, Reach};
+use bartizan::config::document::{Authn, Counts, Kind, Mode, OnUnavailable, Operation, Per, Reach};
 use bartizan::config::{Errors, KeyPath, QuotaPolicy};
 use bartizan::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
 use bartizan::quota::{Limits, Quotas, ROWS, Refusal, Reservation, Scope, SharedKey, Tokens};
@@ -116,6 +116,8 @@ fn quota(per: Per, requests: u64, window_secs: u64, burst: u64) -> QuotaPolicy {
         mode: Mode::Enforce,
         reach: Reach::Proxy,
         on_unavailable: OnUnavailable::Deny,
+        claim: None,
+        kind: Kind::Sliding,
     }
 }
 

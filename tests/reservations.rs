@@ -6,6 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
+use bartizan::host::Timestamp;
 use bartizan::transaction::{Event, Header, Reads, Step, Transaction};
 use common::road::{Road, ask};
 use serde_json::{Value, json};
@@ -275,4 +276,41 @@ fn a_stream_that_goes_on_beyond_its_cap_is_ended_as_the_model_would() {
     let short: Vec<&[u8]> = pieces.iter().take(1).map(String::as_bytes).collect();
     let (_, answer) = road(tokens(5000)).answered(&asks(60), "text/event-stream", &short);
     assert_eq!(answer.record["bartizan.verdict"], "allow");
+}
+
+/// What becomes of a request with a token that ends in so many seconds.
+fn asked(road: &mut Road, ttl: i64) -> String {
+    let token = format!("Bearer {}", road.token(&["analyst"], ttl));
+    let body = ask("What is a bartizan?").to_string();
+    let run = road.post("/v1/chat/completions", &[("authorization", &token)], body.as_bytes());
+    run.reason().to_owned()
+}
+
+#[test]
+fn a_claim_of_the_token_names_the_bucket() {
+    let by = |claim: &str| json!([{ "per": "claim", "claim": claim, "requests": 2, "window": "1h" }]);
+    // Whoever has the same `exp` shares a bucket.
+    let mut numbers = road(by("/exp"));
+    for (ttl, reason) in [(600, ""), (600, ""), (600, "quota.requests"), (700, ""), (700, ""), (700, "quota.requests")]
+    {
+        assert_eq!(asked(&mut numbers, ttl), reason, "{ttl}");
+    }
+    // And all those who lack it.
+    let mut none = road(by("/department/name"));
+    for (ttl, reason) in [(600, ""), (700, ""), (800, "quota.requests")] {
+        assert_eq!(asked(&mut none, ttl), reason, "{ttl}");
+    }
+    assert_eq!(asked(&mut road(by("/roles")), 600), "jwt.claims", "a list is no name");
+}
+
+#[test]
+fn a_fixed_window_ends_with_the_clock() {
+    let mut road = road(json!([{ "per": "subject", "requests": 2, "window": "1m", "kind": "fixed" }]));
+    // Half a minute into a window.
+    road.host.now = Timestamp(road.host.now.0 / 60_000_000_000 * 60_000_000_000 + 30_000_000_000);
+    for (wait, reason) in [(0, ""), (10, ""), (19, "quota.requests"), (1, ""), (0, ""), (59, "quota.requests"), (1, "")]
+    {
+        road.host.now.0 += wait * 1_000_000_000;
+        assert_eq!(asked(&mut road, 86_400), reason);
+    }
 }

@@ -32,6 +32,8 @@ pub(super) struct ClaimRules {
     /// The tenants that the issuer may assert; `None`: every one.
     pub(super) tenants: Option<Vec<Glob>>,
     pub(super) required: Vec<RequiredClaim>,
+    /// Claims that quotas count by, with their text.
+    pub(super) counted: Vec<(Arc<str>, Pointer)>,
 }
 
 /// A claim that must be there.
@@ -86,7 +88,8 @@ impl ClaimRules {
     /// Where the claims stand that are looked at.
     pub(super) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
         let required = self.required.iter().map(|required| &required.pointer);
-        [&self.subject, &self.roles].into_iter().chain(&self.tenant).chain(required)
+        let counted = self.counted.iter().map(|(_, pointer)| pointer);
+        [&self.subject, &self.roles].into_iter().chain(&self.tenant).chain(required).chain(counted)
     }
 
     /// Checks the claims of a token whose signature, issuer and audience are right.
@@ -136,6 +139,7 @@ impl ClaimRules {
             roles: self.roles(claims)?,
             expires,
             marks,
+            counted: self.counted(claims)?,
         }))
     }
 
@@ -146,6 +150,20 @@ impl ClaimRules {
         let Some(tenant) = name(pointer.find(claims))? else { return Ok(None) };
         let granted = self.tenants.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(&tenant)));
         if granted { Ok(Some(tenant)) } else { Err(Reason::JwtClaims) }
+    }
+
+    /// The values of the claims that quotas count by. One that can't be a name refuses the token: without it the
+    /// caller would be in another bucket.
+    fn counted(&self, claims: &Object) -> Result<Vec<(Arc<str>, Arc<str>)>, Reason> {
+        let mut found = Vec::new();
+        for (text, pointer) in &self.counted {
+            let value = match pointer.find(claims) {
+                Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(Arc::from(value.to_string())),
+                other => name(other)?,
+            };
+            found.extend(value.map(|value| (Arc::clone(text), value)));
+        }
+        Ok(found)
     }
 
     /// The roles that the token lists, the policy knows and the issuer may assert. Others are dropped:

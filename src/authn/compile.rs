@@ -459,6 +459,7 @@ fn claims(
         grantable,
         tenants,
         required: required.into_iter().flatten().collect(),
+        counted: Vec::new(),
     })
 }
 

@@ -40,6 +40,8 @@ mod signature;
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 pub use cache::TokenCache;
 pub use principal::{MAX_NAME_BYTES, Principal, RoleIndex};
 pub use remote::{Fetch, Fetched, KeyRing, MAX_JWKS_BYTES};
@@ -47,13 +49,18 @@ pub use revocation::{MAX_LIST_BYTES, MAX_REVOKED};
 
 use crate::host::{Host, Timestamp};
 use crate::reason::{Denial, Reason};
-use claims::ClaimRules;
+use claims::{ClaimRules, Pointer};
 use jwk::{Key, KeySet};
 use jws::Jws;
 use remote::Remote;
 use revocation::Revocation;
 
 pub use crate::config::document::Algorithm;
+
+/// True for a JSON Pointer (RFC 6901) to something below the document.
+pub fn is_pointer(text: &str) -> bool {
+    Pointer::parse(text).is_some()
+}
 
 /// The longest credential that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8192;
@@ -256,6 +263,23 @@ impl Authenticator {
     /// How long a request waits for keys, in nanoseconds: as long as the slowest fetch may take.
     pub fn patience(&self) -> u64 {
         self.remotes().map(|remote| u64::try_from(remote.timeout.as_nanos()).unwrap_or(u64::MAX)).max().unwrap_or(0)
+    }
+
+    /// The same, keeping the values of these claims, JSON Pointers, for the quotas that count by them.
+    #[must_use]
+    pub fn with_counted_claims(mut self, pointers: &[String]) -> Authenticator {
+        let mut parsed: Vec<(Arc<str>, Pointer)> = Vec::new();
+        for text in pointers {
+            if !parsed.iter().any(|(known, _)| **known == **text) {
+                parsed.extend(Pointer::parse(text).map(|pointer| (Arc::from(&**text), pointer)));
+            }
+        }
+        // A remembered token has the claims that were asked for then.
+        self.digest = Sha256::new().chain_update(self.digest).chain_update(format!("{pointers:?}")).finalize().into();
+        for issuer in &mut self.issuers {
+            issuer.claims.counted.clone_from(&parsed);
+        }
+        self
     }
 
     /// True if the upstream gets the credential headers.

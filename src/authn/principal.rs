@@ -24,6 +24,8 @@ pub struct Principal {
     expires: Timestamp,
     /// By what a token is revoked; `None` without a token.
     marks: Option<Marks>,
+    /// Claims that quotas count by, and their values.
+    counted: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// Who vouches for a caller.
@@ -48,16 +50,17 @@ pub(super) struct Verified {
     pub(super) roles: Vec<RoleIndex>,
     pub(super) expires: Timestamp,
     pub(super) marks: Marks,
+    pub(super) counted: Vec<(Arc<str>, Arc<str>)>,
 }
 
 impl Principal {
     /// The caller that a verified token names.
     pub(super) fn from_token(token: Verified) -> Principal {
-        let Verified { issuer, issuer_name, iss, key_id, tenant, subject, mut roles, expires, marks } = token;
+        let Verified { issuer, issuer_name, iss, key_id, tenant, subject, mut roles, expires, marks, counted } = token;
         roles.sort_unstable();
         roles.dedup();
         let origin = Origin::Issuer { index: issuer, name: issuer_name, iss, key_id };
-        Principal { origin, tenant, subject, roles, expires, marks: Some(marks) }
+        Principal { origin, tenant, subject, roles, expires, marks: Some(marks), counted }
     }
 
     /// The caller without a credential.
@@ -69,6 +72,7 @@ impl Principal {
             roles: vec![role],
             expires: Timestamp(u64::MAX),
             marks: None,
+            counted: Vec::new(),
         }
     }
 
@@ -88,6 +92,7 @@ impl Principal {
             roles,
             expires: Timestamp(u64::MAX),
             marks: None,
+            counted: Vec::new(),
         }
     }
 
@@ -179,6 +184,15 @@ impl Principal {
         }
         bytes
     }
+
+    /// The issuer and the value of a claim that quotas count by, as bytes, for keyed hashes. Callers without the
+    /// claim are all the same.
+    pub fn counted(&self, pointer: &str) -> Vec<u8> {
+        let mut bytes = self.issuance();
+        let value = self.counted.iter().find(|(text, _)| **text == *pointer).map(|(_, value)| &**value);
+        push_part(&mut bytes, value);
+        bytes
+    }
 }
 
 /// Appends one part so that the whole stays a prefix code: a mark of presence, the length, the bytes.
@@ -208,6 +222,7 @@ mod tests {
             roles: vec![RoleIndex(2), RoleIndex(0), RoleIndex(2)],
             expires: Timestamp::default(),
             marks: Marks::default(),
+            counted: Vec::new(),
         })
     }
 

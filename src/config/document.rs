@@ -218,6 +218,11 @@ section! {
     Quota {
         /// Who shares the bucket. Required.
         per: Option<Per>,
+        /// With `per: claim`, the claim: a JSON Pointer into the token. Its value must be a text of at most 256 bytes, a
+        /// number or a truth value, else the token is refused. Callers without it share one bucket.
+        claim: Option<String>,
+        /// What a window is. Default sliding. Not with `concurrent`, and not with scope fleet.
+        kind: Option<Kind>,
         /// Requests per window, 1 to 1000000000.
         requests: Option<u64>,
         /// Tokens per window, input and output together, 1 to 1000000000000.
@@ -238,6 +243,16 @@ section! {
         scope: Option<Reach>,
         /// What happens while the fleet's service can't be had. Default deny. With scope fleet only.
         on_unavailable: Option<OnUnavailable>,
+    }
+}
+
+choice! {
+    /// What a quota's window is.
+    Kind {
+        /// What was used comes back all the time, as fast as the window says.
+        Sliding = "sliding",
+        /// Windows of the wall clock: all of it comes back when one ends. Around its end twice the limit can be used.
+        Fixed = "fixed",
     }
 }
 
@@ -294,6 +309,8 @@ choice! {
         Model = "model",
         /// The role and the operation.
         Operation = "operation",
+        /// The issuer and a claim of the token.
+        Claim = "claim",
     }
 }
 

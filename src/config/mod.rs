@@ -9,6 +9,7 @@ mod errors;
 mod guard;
 mod parse;
 mod policy;
+mod quotas;
 mod route;
 mod tree;
 mod typed;
@@ -17,10 +18,8 @@ pub use duration::Span;
 pub use errors::{ConfigError, Errors, KeyPath, Step};
 pub use guard::{CanaryPolicy, ExceptionPolicy, GuardPolicy, InjectionPolicy, PiiPolicy};
 pub use parse::{Parsed, parse_json, parse_with};
-pub use policy::{
-    AbusePolicy, AuditPolicy, Environment, GuardIndex, LimitsPolicy, Policy, QuotaPolicy, RateLimitService, RolePolicy,
-    UnscannedPolicy,
-};
+pub use policy::{AuditPolicy, Environment, GuardIndex, LimitsPolicy, Policy, RolePolicy, UnscannedPolicy};
+pub use quotas::{AbusePolicy, QuotaPolicy, RateLimitService};
 pub use route::{McpPart, McpPolicy, PathMatch, Resource, RouteIndex, RoutePolicy};
 pub use tree::MAX_DOCUMENT_BYTES;
 

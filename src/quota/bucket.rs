@@ -2,7 +2,12 @@
 //!
 //! A bucket is an arrival time (what was used, draining by itself) and what is held for requests that are
 //! under way, which does not drain. Used and held together never pass the bucket's depth when a request is
-//! let in. A reservation ends by settlement, which takes it away and adds what was really used; or, when
+//! let in.
+//!
+//! With fixed windows of the clock nothing drains within a window: every time is taken as the end of its window,
+//! and the rest of the arithmetic stays as it is.
+//!
+//! A reservation ends by settlement, which takes it away and adds what was really used; or, when
 //! nobody settles it (the VM died), by its time: then it counts as used in full. So none leaks.
 
 /// The longest window of a policy: 31 days.
@@ -19,6 +24,8 @@ pub(super) struct Rate {
     interval: u64,
     /// Units that may come at once, at least 1.
     burst: u64,
+    /// The length of a fixed window; 0: what was used drains all the time.
+    fixed: u64,
 }
 
 /// How a request is charged.
@@ -68,7 +75,22 @@ impl Rate {
     /// `units` a `window`, at most `burst` at once.
     pub(super) fn new(units: u64, window: u64, burst: u64) -> Rate {
         let units = units.max(1);
-        Rate { interval: window.min(MAX_WINDOW).div_ceil(units).max(1), burst: burst.clamp(1, units) }
+        Rate { interval: window.min(MAX_WINDOW).div_ceil(units).max(1), burst: burst.clamp(1, units), fixed: 0 }
+    }
+
+    /// `units` in every window of the clock, at most `burst`: what is left when it ends is gone.
+    pub(super) fn fixed(units: u64, window: u64, burst: u64) -> Rate {
+        let (units, window) = (units.max(1), window.clamp(1, MAX_WINDOW));
+        // Rounded down, so that a window's units fit into its time.
+        Rate { interval: (window / units).max(1), burst: burst.clamp(1, units), fixed: window }
+    }
+
+    /// The time that counts: now, or the end of the window that it lies in.
+    pub(super) fn clock(&self, now: u64) -> u64 {
+        match now.checked_rem(self.fixed) {
+            None => now,
+            Some(into) => now.saturating_add(self.fixed - into),
+        }
     }
 
     /// The time an empty bucket takes to fill.
@@ -78,6 +100,18 @@ impl Rate {
 
     fn cost(&self, units: u64) -> u64 {
         self.interval.saturating_mul(units)
+    }
+
+    /// How long until so much time is drained: with fixed windows, until the last one that it needs ends.
+    fn until(&self, span: u64, clock: u64, now: u64) -> u64 {
+        match span.checked_div(self.fixed) {
+            None => span,
+            Some(_) if span == 0 => 0,
+            Some(_) => {
+                let more = span.div_ceil(self.fixed).saturating_sub(1).saturating_mul(self.fixed);
+                (clock - now).saturating_add(more)
+            }
+        }
     }
 
     /// A reservation lasts at least this long, and at most twice as long.
@@ -97,25 +131,27 @@ impl Level {
         self.expire(now);
         let (Charge::Use(units) | Charge::Hold(units)) = charge;
         let (cost, held) = (rate.cost(units), self.held_cost());
-        let used = self.arrival.max(now);
-        let latest = now.saturating_add(rate.depth());
+        let clock = rate.clock(now);
+        let used = self.arrival.max(clock);
+        let latest = clock.saturating_add(rate.depth());
         let next = used.saturating_add(held).saturating_add(cost);
         if next > latest {
             let wait = match used.saturating_add(cost) {
                 _ if cost > rate.depth() => u64::MAX,
-                alone if alone > latest => alone - latest,
+                alone if alone > latest => rate.until(alone - latest, clock, now),
                 _ => 1,
             };
             let full = used.saturating_add(held);
             let remaining = latest.saturating_sub(full) / rate.interval;
-            return Answer { fits: false, remaining, reset: full - now, wait, mark: 0 };
+            return Answer { fits: false, remaining, reset: rate.until(full - clock, clock, now), wait, mark: 0 };
         }
         let mut mark = 0;
         match charge {
             Charge::Use(_) => self.arrival = used.saturating_add(cost),
-            Charge::Hold(_) => mark = self.hold(cost, rate.patience(), now),
+            Charge::Hold(_) => mark = self.hold(cost, rate, now),
         }
-        Answer { fits: true, remaining: (latest - next) / rate.interval, reset: next - now, wait: 0, mark }
+        let reset = rate.until(next - clock, clock, now);
+        Answer { fits: true, remaining: (latest - next) / rate.interval, reset, wait: 0, mark }
     }
 
     /// Ends a reservation of `held` units: `used` of them count as used now, also when that is more.
@@ -127,8 +163,9 @@ impl Level {
         let Some(of) = self.held.iter_mut().find(|of| of.until == mark && of.cost > 0) else { return };
         of.cost = of.cost.saturating_sub(rate.cost(held));
         if used > 0 {
-            let most = now.saturating_add(rate.depth().saturating_mul(2)).max(self.arrival);
-            self.arrival = self.arrival.max(now).saturating_add(rate.cost(used)).min(most);
+            let clock = rate.clock(now);
+            let most = clock.saturating_add(rate.depth().saturating_mul(2)).max(self.arrival);
+            self.arrival = self.arrival.max(clock).saturating_add(rate.cost(used)).min(most);
         }
     }
 
@@ -137,7 +174,7 @@ impl Level {
     /// What passed since then is not given back: without this request the bucket may have been full
     /// all that time, and a full bucket gains nothing by waiting. So giving back never loosens.
     pub(super) fn give_back(&mut self, rate: &Rate, units: u64, charged: u64, now: u64) {
-        let elapsed = now.saturating_sub(charged);
+        let elapsed = rate.clock(now).saturating_sub(rate.clock(charged));
         self.arrival = self.arrival.saturating_sub(rate.cost(units).saturating_sub(elapsed));
     }
 
@@ -176,14 +213,15 @@ impl Level {
         }
     }
 
-    fn hold(&mut self, cost: u64, patience: u64, now: u64) -> u64 {
+    fn hold(&mut self, cost: u64, rate: &Rate, now: u64) -> u64 {
+        let patience = rate.patience();
         let [older, newer] = &mut self.held;
         if newer.until < now.saturating_add(patience) {
             // The older generation has ended by now, except where buckets of several quotas meet: then it
             // lasts as long as the next. What can't be named any more ends by its time.
             let left = older.cost.saturating_add(newer.cost);
             *older = Held { cost: left, until: if left == 0 { 0 } else { older.until.max(newer.until) } };
-            *newer = Held { cost: 0, until: now.saturating_add(patience.saturating_mul(2)) };
+            *newer = Held { cost: 0, until: rate.clock(now.saturating_add(patience.saturating_mul(2))) };
         }
         newer.cost = newer.cost.saturating_add(cost);
         newer.until
@@ -252,9 +290,35 @@ mod tests {
     }
 
     #[test]
+    fn a_fixed_window_begins_anew_and_drains_nothing_before() {
+        let rate = Rate::fixed(3, 60 * SECOND, 3);
+        let mut level = Level::default();
+        let start = 6_000 * SECOND;
+        for expected in [2, 1, 0] {
+            let answer = level.ask(&rate, Charge::Use(1), start + 10 * SECOND);
+            assert_eq!((answer.fits, answer.remaining, answer.reset), (true, expected, 50 * SECOND));
+        }
+        let refused = level.ask(&rate, Charge::Use(1), start + 59 * SECOND);
+        assert_eq!((refused.fits, refused.wait), (false, SECOND));
+        assert!(!level.is_full(start + 59 * SECOND));
+        assert_eq!(level.ask(&rate, Charge::Use(1), start + 60 * SECOND).remaining, 2);
+        // What was used beyond a reservation is missing in the next window.
+        let held = level.ask(&rate, Charge::Hold(2), start + 61 * SECOND);
+        level.settle(&rate, held.mark, 2, 4, start + 62 * SECOND);
+        let later = level.ask(&rate, Charge::Use(1), start + 120 * SECOND);
+        assert_eq!((later.fits, later.remaining), (true, 0));
+        // And given back is what was taken in the same window alone.
+        level.give_back(&rate, 1, start + 120 * SECOND, start + 130 * SECOND);
+        assert!(level.ask(&rate, Charge::Use(1), start + 130 * SECOND).fits);
+        level.ask(&rate, Charge::Use(1), start + 180 * SECOND);
+        level.give_back(&rate, 1, start + 130 * SECOND, start + 180 * SECOND);
+        assert_eq!(level.ask(&rate, Charge::Use(1), start + 180 * SECOND).remaining, 1);
+    }
+
+    #[test]
     fn extremes_do_not_overflow() {
-        for (units, window, burst) in [(1, u64::MAX, 1), (u64::MAX, 1, u64::MAX), (0, 0, 0), (1_000_000_000, 1, 1)] {
-            let rate = Rate::new(units, window, burst);
+        let cases = [(1, u64::MAX, 1), (u64::MAX, 1, u64::MAX), (0, 0, 0), (1_000_000_000, 1, 1)];
+        for rate in cases.into_iter().flat_map(|(a, b, c)| [Rate::new(a, b, c), Rate::fixed(a, b, c)]) {
             for arrival in [0, u64::MAX] {
                 for now in [0, u64::MAX] {
                     for amount in [0, 1, u64::MAX] {
@@ -305,6 +369,43 @@ mod tests {
                     prop_assert!((count - burst.min(count)) * u128::from(window) <= u128::from(end - start) * u128::from(units));
                 }
             }
+        }
+
+        /// In no fixed window more are used than its units, whatever is held, settled, or never settled.
+        #[test]
+        fn no_fixed_window_passes_its_units(
+            units in 1u64..60,
+            window in 1u64..200,
+            steps in prop::collection::vec((0u8..5, 1u64..40, 0u64..40, 0u64..90), 1..150),
+        ) {
+            let rate = Rate::fixed(units, window * SECOND, units);
+            let (mut level, mut now) = (Level::default(), 1_000 * SECOND);
+            let mut open: Vec<(u64, u64)> = Vec::new();
+            let mut used: std::collections::BTreeMap<u64, u64> = std::collections::BTreeMap::new();
+            for (kind, amount, part, gap) in steps {
+                now += gap * SECOND;
+                let place = now / (window * SECOND);
+                match kind {
+                    0 if level.ask(&rate, Charge::Use(amount), now).fits => *used.entry(place).or_default() += amount,
+                    1 | 2 => {
+                        let answer = level.ask(&rate, Charge::Hold(amount), now);
+                        if answer.fits {
+                            open.push((answer.mark, amount));
+                        }
+                    }
+                    3 if !open.is_empty() => {
+                        let (mark, held) = open.swap_remove(part as usize % open.len());
+                        let real = part.min(held);
+                        level.settle(&rate, mark, held, real, now);
+                        if now < mark {
+                            *used.entry(place).or_default() += real;
+                        }
+                    }
+                    _ => {}
+                }
+                prop_assert!(used.get(&place).is_none_or(|sum| *sum <= units));
+            }
+            prop_assert!(level.is_full(now + 2 * MAX_HELD + 6 * window * SECOND));
         }
 
         /// Reservations that are settled with at most what they held, late, or never: in every stretch of

@@ -38,7 +38,7 @@ pub use reserve::{Reservation, Tokens};
 pub use witness::{Admitted, Asked, Charged, Counted, Stage, admit, count, count_rest};
 
 use crate::authn::{Principal, RoleIndex};
-use crate::config::document::{Counts, Mode, OnUnavailable, Operation, Per, Reach};
+use crate::config::document::{Counts, Kind, Mode, OnUnavailable, Operation, Per, Reach};
 use crate::config::{AbusePolicy, QuotaPolicy, RateLimitService};
 use abuse::Abuse;
 use bucket::Rate;
@@ -62,6 +62,8 @@ pub struct Quotas {
 #[derive(Debug)]
 struct Quota {
     per: Per,
+    /// The claim, where it is counted by one: a JSON Pointer.
+    claim: Option<String>,
     counts: Counts,
     rate: Rate,
     /// The policy's number, for the headers.
@@ -168,13 +170,20 @@ impl Quota {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }
-        for number in [quota.limit, nanos(quota.window), quota.burst] {
+        if let Some(claim) = &quota.claim {
+            hasher.update(claim.as_bytes());
+        }
+        for number in [quota.limit, nanos(quota.window), quota.burst, quota.kind as u64] {
             hasher.update(number.to_be_bytes());
         }
         Quota {
             per: quota.per,
             counts: quota.counts,
-            rate: Rate::new(quota.limit, nanos(quota.window), quota.burst),
+            rate: match quota.kind {
+                Kind::Sliding => Rate::new(quota.limit, nanos(quota.window), quota.burst),
+                Kind::Fixed => Rate::fixed(quota.limit, nanos(quota.window), quota.burst),
+            },
+            claim: quota.claim.clone(),
             limit: quota.limit,
             mode: quota.mode,
             reach: quota.reach,
@@ -202,6 +211,7 @@ impl Quota {
             (Per::Issuer, Some((principal, _))) => principal.issuance(),
             (Per::Operation, Some((_, operation))) => operation.as_str().as_bytes().to_vec(),
             (Per::Role, Some(_)) => Vec::new(),
+            (Per::Claim, Some((principal, _))) => principal.counted(self.claim.as_deref()?),
             (_, None) => return None,
         };
         Some(bytes)
@@ -215,5 +225,5 @@ fn nanos(window: Duration) -> u64 {
 /// Everything but the mode: a quota that goes from shadow to enforce keeps its count.
 fn same_bucket(one: &QuotaPolicy, other: &QuotaPolicy) -> bool {
     let what = |quota: &QuotaPolicy| (quota.per, quota.counts, quota.limit, quota.window, quota.burst, quota.reach);
-    what(one) == what(other)
+    what(one) == what(other) && (one.kind, &one.claim) == (other.kind, &other.claim)
 }

@@ -121,7 +121,7 @@ impl Row {
         // what others spent there: it starts from that.
         let class = class(rate);
         let shared = self.overflow.get(class).map_or(u64::MAX, |level| level.drained(now));
-        let spent = if self.lost == 0 { 0 } else { self.lost.saturating_add(rate.depth()) };
+        let spent = if self.lost == 0 { 0 } else { rate.clock(self.lost).saturating_add(rate.depth()) };
         let mut own = Level::at(shared.max(spent));
         let answer = own.ask(rate, charge, now);
         if !answer.fits {

@@ -8,7 +8,7 @@
 //! | entry | value |
 //! |---|---|
 //! | `quota` | `ROLE.COUNTS.PER.WINDOW`, for example `analyst.tokens.tenant.3600s`; `.2` and so on behind it for a twin |
-//! | the quota's `per` | `subject`, `tenant`, `issuer`: 32 hex digits, keyed by `audit.hashKey`; `model`, `operation`: its name; `role`: the role |
+//! | the quota's `per` | `subject`, `tenant`, `issuer`, `claim`: 32 hex digits, keyed by `audit.hashKey`; `model`, `operation`: its name; `role`: the role |
 //!
 //! Requests add 1 as they come. Of tokens, with `refunds` all that a request may use is added before the call
 //! and the rest given back after it (`is_negative_hits`); without it the estimated input is added before, and
@@ -351,7 +351,7 @@ impl Quota {
 
     fn entries(&self, scope: Scope<'_>, bucket: &[u8], key: &HashKey) -> Entries {
         let value = match self.per {
-            Per::Subject | Per::Tenant | Per::Issuer => key.hex(&[self.per.as_str().as_bytes(), bucket]),
+            Per::Subject | Per::Tenant | Per::Issuer | Per::Claim => key.hex(&[self.per.as_str().as_bytes(), bucket]),
             Per::Model => match scope.model() {
                 Some(model) if is_plain(model) => model.to_owned(),
                 _ => key.hex(&[b"model", bucket]),
