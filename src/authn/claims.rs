@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::json::Object;
-use super::principal::{MAX_NAME_BYTES, Principal, RoleIndex, Verified};
+use super::principal::{CountedClaims, MAX_NAME_BYTES, Principal, RoleIndex, Verified};
 use super::revocation::Marks;
 use super::{Issuer, MAX_TOKEN_BYTES};
 use crate::glob::Glob;
@@ -154,7 +154,7 @@ impl ClaimRules {
 
     /// The values of the claims that quotas count by. One that can't be a name refuses the token: without it the
     /// caller would be in another bucket.
-    fn counted(&self, claims: &Object) -> Result<Vec<(Arc<str>, Arc<str>)>, Reason> {
+    fn counted(&self, claims: &Object) -> Result<CountedClaims, Reason> {
         let mut found = Vec::new();
         for (text, pointer) in &self.counted {
             let value = match pointer.find(claims) {

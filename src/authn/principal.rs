@@ -25,8 +25,11 @@ pub struct Principal {
     /// By what a token is revoked; `None` without a token.
     marks: Option<Marks>,
     /// Claims that quotas count by, and their values.
-    counted: Vec<(Arc<str>, Arc<str>)>,
+    counted: CountedClaims,
 }
+
+/// Claims that quotas count by, as JSON Pointers, and their values.
+pub(super) type CountedClaims = Vec<(Arc<str>, Arc<str>)>;
 
 /// Who vouches for a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub(super) struct Verified {
     pub(super) roles: Vec<RoleIndex>,
     pub(super) expires: Timestamp,
     pub(super) marks: Marks,
-    pub(super) counted: Vec<(Arc<str>, Arc<str>)>,
+    pub(super) counted: CountedClaims,
 }
 
 impl Principal {
