@@ -369,7 +369,7 @@ struct Fleet {
 }
 
 const PROXIES: usize = 1000;
-const LIMIT: u64 = 200;
+const LIMIT: u64 = 100;
 
 impl Fleet {
     fn new(scope: &str, refunds: bool) -> Fleet {
@@ -440,7 +440,7 @@ fn a_thousand_proxies_overshoot_as_the_formula_says() {
     let limit = LIMIT * 100;
     println!("{PROXIES} proxies, a limit of {limit} tokens, requests of 100 tokens\n");
     println!("{:<26} {:>8} {:>9} {:>8} {:>7} {:>10}", "scope", "parallel", "requests", "used", "/limit", "calls/req");
-    let (requests, mut rows) = (3000, Vec::new());
+    let (requests, mut rows) = (1500, Vec::new());
     for (scope, refunds, name) in
         [("proxy", false, "proxy"), ("fleet", true, "fleet, refunds: true"), ("fleet", false, "fleet, refunds: false")]
     {
