@@ -123,7 +123,7 @@ fn remembered(
 
 /// What shows only when two texts are read as one: as neighbouring words and, where a word may be cut, without a space.
 fn joint(scan: &mut Scan<'_>, tail: &str, head: Text<'_>) -> TextReport {
-    let cut = tail.ends_with(char::is_alphanumeric) && head.text.starts_with(char::is_alphanumeric);
+    let cut = !tail.ends_with(char::is_whitespace) && !head.text.starts_with(char::is_whitespace);
     let mut out = TextReport { complete: true, ..TextReport::default() };
     for between in ["\n", ""].into_iter().take(if cut { 2 } else { 1 }) {
         let joined = [tail, between, head.text].concat();

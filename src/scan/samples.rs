@@ -1,4 +1,5 @@
-//! The rules' own tests: each sample alone, in the full set, and the matching ones in every disguise.
+//! The rules' own tests: each sample alone, in the full set, and the matching ones in every disguise and cut in two
+//! wherever that can be done.
 //!
 //! Native only; reads rule files through the caller. `bartizan rules test` and `tests/rules.rs` run it.
 
@@ -8,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::config::document::{Pack, Zone};
 
 use super::rulefile::RuleFile;
-use super::{Budget, Scanner, Selection, Text, TextReport};
+use super::{Budget, Finding, Scanner, Selection, Text};
 
 const AMPLE: Budget = Budget { scan_bytes: 1 << 22, decoded_bytes: 1 << 20 };
 
@@ -50,7 +51,7 @@ pub fn judge(rules: &[RuleFile]) -> Outcome {
             outcome.judged += 1;
             let kind = if expected { "match" } else { "noMatch" };
             let report = scanner.scan(&[Text { zone, text }], AMPLE).texts.into_iter().next().unwrap_or_default();
-            if finds(&scanner, &report, &rule.id) != expected {
+            if finds(&scanner, &report.findings, &rule.id) != expected {
                 outcome.failures.push(Failure { id: rule.id.clone(), kind, form, sample: sample.into() });
             }
         };
@@ -73,12 +74,26 @@ pub fn judge(rules: &[RuleFile]) -> Outcome {
         for sample in &rule.tests.no_match {
             check(false, "plain", sample, sample);
         }
+        // Two neighbouring texts of a conversation, cut at every character.
+        for sample in rule.tests.matching.iter().filter(|_| !raw) {
+            for (at, _) in sample.char_indices().skip(1) {
+                outcome.judged += 1;
+                let (first, second) = sample.split_at(at);
+                let report = scanner.scan(&[first, second].map(|text| Text { zone, text }), AMPLE);
+                let in_one = report.texts.iter().any(|text| finds(&scanner, &text.findings, &rule.id));
+                let joined: Vec<Finding> = report.joints.into_iter().map(|(_, finding)| finding).collect();
+                if !in_one && !finds(&scanner, &joined, &rule.id) {
+                    let sample = format!("{first}|{second}");
+                    outcome.failures.push(Failure { id: rule.id.clone(), kind: "match", form: "split", sample });
+                }
+            }
+        }
     }
     outcome
 }
 
-fn finds(scanner: &Scanner, report: &TextReport, id: &str) -> bool {
-    report.findings.iter().any(|f| scanner.cards().get(usize::from(f.rule.0)).is_some_and(|card| card.id == id))
+fn finds(scanner: &Scanner, findings: &[Finding], id: &str) -> bool {
+    findings.iter().any(|f| scanner.cards().get(usize::from(f.rule.0)).is_some_and(|card| card.id == id))
 }
 
 fn zone(name: &str) -> Zone {
