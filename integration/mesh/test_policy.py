@@ -2,12 +2,14 @@
 
 import copy
 import json
+import socket
 
 import pytest
 
 from conftest import Site, chat
 from harness import envoy, idp
 from harness.client import H1
+from harness.tokens import claims
 from mesh.load import PASSED, Load
 from mesh.test_sidecars import ATTACK, Kind, World
 
@@ -91,3 +93,55 @@ def test_two_plugins_meet_only_under_one_name(thorough, upstream, keys, names, a
     finally:
         site.proxy.stop()
     assert got == [200] * allowed + [429] * (6 - allowed), got
+
+
+def test_a_hundred_thousand_subjects_loosen_no_verdict(thorough, upstream, keys):
+    """More callers than the table has places for, all in one hour: who has spent a quota stays refused, nobody gets more
+    than the quota, and neither the table nor the proxy grows with them."""
+    subjects, limit = 100_000, 2
+
+    def change(document):
+        document["routes"].append({"match": {"path": "/v1/models"}, "protocol": "openai"})
+        document["roles"]["guest"].update(operations=["models"], quotas=[{"per": "subject", "requests": limit, "window": "1h"}])
+
+    def edit(config):
+        for host in envoy.manager(config)["route_config"]["virtual_hosts"]:
+            host["routes"].insert(0, {"match": {"path": "/v1/models"}, "direct_response": {"status": 200}})
+
+    site = Site("weak", upstream, keys, change=change, edit=edit)
+    key = keys["EdDSA"]
+
+    def statuses(names: list[str]) -> list[bytes]:
+        """One request each, on one connection, without waiting in between."""
+        with socket.create_connection(("127.0.0.1", site.proxy.port), timeout=60) as connection:
+            stream = connection.makefile("rb")
+            found = []
+            for start in range(0, len(names), 64):
+                part = names[start : start + 64]
+                head = "GET /v1/models HTTP/1.1\r\nhost: llm.example.com\r\nauthorization: Bearer {}\r\n\r\n"
+                connection.sendall("".join(head.format(key.sign(claims(name, ["guest"]))) for name in part).encode())
+                for _ in part:
+                    found.append(stream.readline().split()[1])
+                    length = 0
+                    while line := stream.readline().strip():
+                        if line.lower().startswith(b"content-length:"):
+                            length = int(line.split(b":")[1])
+                    stream.read(length)
+        return found
+
+    try:
+        assert statuses(["spent"] * (limit + 2)) == [b"200"] * limit + [b"429"] * 2
+        early = [f"early-{number}" for number in range(50)]
+        assert set(statuses(early * limit)) == {b"200"}
+        statuses([f"warm-{number}" for number in range(2000)])
+        before = site.proxy.memory()
+        got = statuses([f"subject-{number}" for number in range(subjects)])
+        after = site.proxy.memory()
+        assert set(got) == {b"200", b"429"}, "callers without a place of their own share one"
+        assert set(statuses(["spent", *early])) == {b"429"}
+        # A caller of the crowd, twice more: one of the two is over the quota wherever the first was counted.
+        again = [f"subject-{number}" for number in range(0, subjects, 1000)]
+        assert statuses(again * 2).count(b"200") <= len(again)
+        assert after - before < 32 << 20, (before, after)
+    finally:
+        site.proxy.stop()

@@ -14,8 +14,8 @@ def uploads(document: dict) -> None:
     document["routes"] = [{"match": {"pathPrefix": "/v1/"}, "protocol": "openai"}]
     document["unscanned"] = {"default": "deny", "audio": "flag", "file": "flag"}
     analyst, guest = document["roles"]["analyst"], document["roles"]["guest"]
-    analyst.update(operations=["audio", "files", "images"], models=["whisper", "smollm2"], quotas=[])
-    guest.update(operations=["audio", "files", "images"], models=["*"], quotas=[])
+    analyst.update(operations=["audio", "files", "images", "batch"], models=["whisper", "smollm2"], quotas=[])
+    guest.update(operations=["audio", "files", "images", "batch"], models=["*"], quotas=[])
 
 
 @pytest.fixture
@@ -30,6 +30,9 @@ def calls(site: Site, role: str) -> list:
         lambda: sdk.audio.translations.with_raw_response.create(model="whisper", file=SOUND),
         lambda: sdk.files.with_raw_response.create(
             purpose="batch", file=("a.jsonl", b"{}"), extra_headers={"x-case": f"forms-{role}-{site.mode}"}
+        ),
+        lambda: sdk.batches.with_raw_response.create(
+            input_file_id="file-1", endpoint="/v1/chat/completions", completion_window="24h"
         ),
         lambda: sdk.images.with_raw_response.edit(model="smollm2", image=PICTURE, prompt="A castle."),
     ]

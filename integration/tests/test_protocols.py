@@ -282,6 +282,30 @@ def test_too_many_requests(sdk, site):
     refused(sdk, 429, times=3, subject=f"{sdk.name}-guest", roles=("guest",))
 
 
+def test_the_apis_without_an_answer_in_words(site):
+    """Embeddings, moderations, counts of tokens and lists of models: the value, or the SDK's own exception."""
+    import anthropic
+    import ollama
+    import openai
+
+    token = site.token("wordless")
+    sdk = openai.OpenAI(base_url=f"{site.proxy.url}/v1", api_key=token, max_retries=0, timeout=60)
+    claude = anthropic.Anthropic(base_url=site.proxy.url, api_key=token, max_retries=0, timeout=60)
+    llama = ollama.Client(host=site.proxy.url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+    assert sdk.embeddings.create(model=MODEL, input=["hello"], encoding_format="float").data[0].embedding == [0.25, 0.5]
+    assert sdk.moderations.create(model=MODEL, input="hello").results[0].flagged is False
+    assert claude.messages.count_tokens(model=MODEL, messages=[user("hello")]).input_tokens == 7
+    assert llama.list().models[0].model == MODEL and llama.show(MODEL).details.family == "llama"
+    for call, error in (
+        (lambda: sdk.embeddings.create(model=MODEL, input=[ATTACK]), openai.BadRequestError),
+        (lambda: sdk.moderations.create(model=MODEL, input=ATTACK), openai.BadRequestError),
+        (lambda: claude.messages.count_tokens(model=MODEL, messages=[user(ATTACK)]), anthropic.BadRequestError),
+        (lambda: sdk.embeddings.create(model="gpt-4o", input=["hello"]), openai.PermissionDeniedError),
+    ):
+        with pytest.raises(error):
+            call()
+
+
 def test_what_the_upstream_reads(site):
     """Caps are injected where each API has them, tools and stored state are decided by the policy."""
     url, headers = site.proxy.url, {"authorization": f"Bearer {site.token()}"}
