@@ -103,9 +103,12 @@ def in_a_request(wire: Wire, kind: str, send) -> None:
 
 def in_a_reply(wire: Wire, kind: str, send, stream: bool, strong: bool) -> None:
     if kind == "scan":
-        got = send(wire, said=["Look ", "at ", IMAGE, " here."], stream=stream)
-        assert text_of(wire, got, stream) == (f"Look at {IMAGE} here.", wire.ends[0])
-        assert {finding["rule"] for finding in got.audit["bartizan.findings"]} == {"output.exfiltration"}
+        # In what a server of MCP sends, such an image is an attack: see test_protocols_mcp.py.
+        seen = MAIL if wire.path == "/mcp" else IMAGE
+        got = send(wire, said=["Look ", "at ", seen, " here."], stream=stream)
+        assert text_of(wire, got, stream) == (f"Look at {seen} here.", wire.ends[0])
+        rules = {finding["rule"] for finding in got.audit["bartizan.findings"]}
+        assert rules and (seen == MAIL or rules == {"output.exfiltration"})
         assert got.audit["bartizan.verdict"] == "allow"
     elif kind == "mask":
         got = send(wire, said=["The key is ", KEY[:6], KEY[6:], ", keep ", "it."], stream=stream)
