@@ -17,6 +17,8 @@ WRK        := $(if $(shell command -v wrk),,$(CACHE)/wrk/.ready)
 MESH_TOOLS := $(CACHE)/kube/.ready
 APISERVER  := $(CACHE)/apiserver/.tried
 CORPORA    ?= ../shared/corpora
+# Test files that run beside each other on real Envoy.
+WORKERS    ?= 2
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -47,7 +49,7 @@ test-native: ## unit, table and property tests
 
 test-envoy: build cli $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
-	$(PYTHON) -m pytest integration $(PYTEST)
+	$(PYTHON) -m pytest integration -n $(WORKERS) --dist loadfile $(PYTEST)
 
 mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, registry, two Envoys with mTLS, IdP: rollout, upgrade, rollback, as a table
 	$(call say,the mesh)
