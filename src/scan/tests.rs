@@ -156,3 +156,47 @@ fn a_long_document_does_not_add_up_far_apart_trifles() {
     assert_eq!(score(vec![at(0, 0), at(0, 10), at(1, 100)]), 58);
     assert_eq!(score(vec![]), 0);
 }
+
+/// Steps, not seconds: what is compared, walked and tried.
+#[test]
+fn four_times_a_hostile_text_costs_four_times_the_steps() {
+    let selection = Selection { packs: Pack::ALL, disable: &[], custom: &[], scorer: false };
+    let (engine, _) = Engine::compile(&selection).unwrap();
+    let mut scratch = engine.scratch();
+    for unit in [
+        "a",
+        "1",
+        "1 ",
+        "1-",
+        "1.",
+        "4111 ",
+        ":1",
+        "a:",
+        "@",
+        "a@b.",
+        "key=",
+        "sk-",
+        "://a:",
+        "ignore ",
+        "all previou ",
+        "token: ",
+        "eyJ",
+        "A=",
+        "-----BEGIN ",
+        "+1 (",
+        "nhs ",
+        "card 4",
+        "i g n o r e ",
+        "\u{200b}",
+        "忽略",
+        "игнор",
+    ] {
+        let mut steps = |length: usize| {
+            let text = unit.repeat(length / unit.len());
+            let raw = engine.raw(&text, Zone::User, &mut scratch).work;
+            raw + engine.normalised(&text, Zone::User, &mut scratch).work
+        };
+        let (short, long) = (steps(8_192), steps(32_768));
+        assert!(long <= short * 5 + 10_000, "{unit:?}: {short} steps, {long} for four times the text");
+    }
+}
