@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-native test-envoy mesh-test mesh-tools oracle bench bench-scan build cli image release chart-schema lint fmt eval clean distclean rust-target
+.PHONY: help demo test test-native test-envoy mesh-test mesh-tools fleet-test outage-table oracle bench bench-scan build cli image release chart-schema lint fmt eval clean distclean rust-target
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -15,6 +15,7 @@ RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
 CLI        := target/debug/bartizan
 WRK        := $(if $(shell command -v wrk),,$(CACHE)/wrk/.ready)
 MESH_TOOLS := $(CACHE)/kube/.ready
+LIMITS     := $(CACHE)/limits/.ready
 APISERVER  := $(CACHE)/apiserver/.tried
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy.
@@ -55,6 +56,14 @@ mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, reg
 	$(call say,the mesh)
 	MESH_TEST=1 $(PYTHON) -m pytest integration/mesh -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m mesh
+
+fleet-test: build cli $(VENV_STAMP) $(LIMITS) ## two proxies and a real rate-limit engine; outages under load, as a table
+	$(call say,the fleet)
+	FLEET_TEST=1 $(PYTHON) -m pytest integration/fleet -q $(PYTEST)
+	@PYTHONPATH=integration $(PYTHON) -m fleet
+
+outage-table: build cli $(VENV_STAMP) ## issuer, rate-limit service and its store away under constant load: wrong verdicts
+	@PYTHONPATH=integration $(PYTHON) -m fleet
 
 mesh-tools: $(MESH_TOOLS) ## kubectl, helm, etcd, registry and promtool into .cache
 
@@ -162,6 +171,14 @@ $(MESH_TOOLS): integration/mesh/tools.sh integration/mesh/requirements.txt $(VEN
 	$(call say,tools of the mesh tests (once))
 	-$(PYTHON) -m pip install --quiet --disable-pip-version-check "$$(grep -o '^kubernetes-validate[^ ]*' integration/mesh/requirements.txt)"
 	integration/mesh/tools.sh $(CACHE) $(PYTHON)
+	@touch $@
+
+# Limitador's engine: six minutes of one core. `FEATURES=redis` builds its Redis store in.
+$(LIMITS): integration/fleet/server/Cargo.lock integration/fleet/server/Cargo.toml integration/fleet/server/src/main.rs
+	$(call say,rate-limit engine (once, some minutes))
+	@mkdir -p $(CACHE)/limits
+	CARGO_TARGET_DIR=$(CURDIR)/$(CACHE)/limits cargo build --release --locked --features "$(FEATURES)" \
+	  --manifest-path integration/fleet/server/Cargo.toml || echo "    the engine can't be built: its tests are skipped"
 	@touch $@
 
 # A build that fails is a reported skip of the tests that need it; `rm -r .cache/apiserver` tries again.

@@ -56,6 +56,9 @@ pub fn of(record: &Record) -> Vec<Increment> {
             out.push(Increment { name: format!("bartizan.tokens.direction.{direction}"), by });
         }
     }
+    if record.counted_by.is_some() {
+        out.push(Increment { name: "bartizan.fleet.alone".to_owned(), by: 1 });
+    }
     if record.cooldown_secs.is_some() {
         out.push(Increment { name: "bartizan.abuse.cooldowns".to_owned(), by: 1 });
     }

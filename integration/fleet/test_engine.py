@@ -1,0 +1,77 @@
+"""Two proxies and a real engine: one limit for both, exactly, and what follows when it is killed."""
+
+import threading
+import time
+
+import pytest
+
+from fleet.site import Fleet
+from harness.client import H1, Client
+from harness.tokens import Key
+from harness.upstream import METERED
+
+REQUESTS, TOKENS = 200, 20_000
+
+
+@pytest.fixture(scope="module")
+def fleet(engine, upstream):
+    quotas = {
+        "counted": [{"per": "tenant", "requests": REQUESTS, "window": "1h", "scope": "fleet"}],
+        "metered": [{"per": "tenant", "tokens": TOKENS, "window": "1h", "scope": "fleet"}],
+    }
+    with Fleet(upstream, engine.port, Key("ES256", "ec"), quotas=quotas, timeout="5s") as made:
+        yield made
+
+
+def spread(fleet: Fleet, role: str, requests: int, threads: int = 16, **fields) -> list[tuple[int, str | None]]:
+    """Requests of one tenant over all proxies at once."""
+    got, lock = [], threading.Lock()
+
+    def caller(number: int) -> None:
+        token = fleet.token(role, f"caller-{number}")
+        clients = [Client(proxy.port, H1) for proxy in fleet.proxies]
+        for turn in range(requests // threads):
+            reply = fleet.send(clients[(number + turn) % len(clients)], token, **fields)
+            with lock:
+                got.append((reply.status, reply.reason))
+
+    callers = [threading.Thread(target=caller, args=(number,)) for number in range(threads)]
+    [thread.start() for thread in callers]
+    [thread.join() for thread in callers]
+    return got
+
+
+def test_two_proxies_share_one_limit_exactly(fleet):
+    got = spread(fleet, "counted", 2 * REQUESTS)
+    assert set(got) == {(200, None), (429, "quota.requests")}
+    assert got.count((200, None)) == REQUESTS
+
+
+def test_tokens_are_settled_upward(fleet):
+    """Limitador gives nothing back: the input is counted before, the answer after. Beyond the limit goes what is under way."""
+    METERED.clear()
+    threads = 16
+    got = spread(fleet, "metered", 800, threads, text="Tell me about castles. " * 8, headers=[("x-script", "metered")])
+    assert set(got) == {(200, None), (429, "quota.tokens")}
+    used = sum(map(sum, METERED))
+    assert used >= TOKENS
+    # A request writes at most 50; a settlement is told within two tenths of a second or so, sixteen requests at a time.
+    assert used <= 1.25 * TOKENS, used
+
+
+def test_a_killed_engine_denies_or_leaves_it_to_each_proxy(fleet, engine):
+    for proxy in range(2):
+        assert fleet.once("deny", proxy=proxy).status == 200
+    engine.stop()
+    try:
+        for proxy in range(2):
+            reply = fleet.once("deny", proxy=proxy)
+            assert (reply.status, reply.reason) == (503, "quota.unavailable")
+            got = [fleet.once("spent-local", proxy=proxy).status for _ in range(5)]
+            assert got == [200, 200, 200, 429, 429], "three an hour, each proxy by itself"
+    finally:
+        engine.start()
+    deadline = time.monotonic() + 10
+    while fleet.once("deny").status != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
