@@ -210,7 +210,8 @@ def test_a_session_is_worth_nothing_to_another(proxy, keys):
             return httpx.post(proxy.url + address, json=call, headers=headers(name), timeout=30)
 
         own, _, tag = address.rpartition("&")
-        for name, other in (("bob", address), ("alice", own), ("alice", address[:-1]), ("alice", f"{own[:-1]}0&{tag}"),
+        foreign = own[:-1] + ("1" if own.endswith("0") else "0")
+        for name, other in (("bob", address), ("alice", own), ("alice", address[:-1]), ("alice", f"{foreign}&{tag}"),
                             ("alice", f"{address}&session_id=0"), ("alice", "/messages/")):  # fmt: skip
             reply = post(name, other)
             assert (reply.status_code, reply.headers["x-bartizan-reason"]) == (404, "mcp.session"), (name, other)
