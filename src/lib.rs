@@ -26,6 +26,7 @@
 //! | [`redact`] | PII and secret validators; masking |
 //! | [`glob`] | names with `*` in them |
 //! | [`audit`] | the record, header names, metric names |
+//! | [`capture`] | flagged requests, sealed for the operator |
 //! | [`transaction`] | the order of the stages, as a sans-IO state machine |
 //! | `proxy` | the proxy-wasm edge (wasm32 only) |
 //!
@@ -36,6 +37,7 @@ pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod callout;
+pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;

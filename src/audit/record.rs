@@ -127,6 +127,9 @@ pub struct Record {
     /// How that is known: `usage`, `counted`, `reserved` or `refunded`; `unsettled` when the store failed.
     #[serde(rename = "bartizan.tokens.basis", skip_serializing_if = "Option::is_none")]
     pub charged_basis: Option<&'static str>,
+    /// `sealed`, or why the request was not captured: `tooLarge`, `tooMany`.
+    #[serde(rename = "bartizan.capture", skip_serializing_if = "Option::is_none")]
+    pub capture: Option<&'static str>,
     /// `unchecked`: nobody knows whether the token is revoked, and the policy let it in.
     #[serde(rename = "bartizan.revocation", skip_serializing_if = "Option::is_none")]
     pub revocation: Option<&'static str>,

@@ -282,6 +282,11 @@ impl Authenticator {
         self
     }
 
+    /// The caller without a credential, where the policy lets them in.
+    pub fn anonymous(&self) -> Option<Arc<Principal>> {
+        self.anonymous.clone()
+    }
+
     /// True if the upstream gets the credential headers.
     pub fn forwards_token(&self) -> bool {
         self.forward_token

@@ -4,12 +4,14 @@
 //! document with errors, a rule whose test fails), 2 wrong usage or a file that can't be read.
 //! Results go to stdout, everything about the run itself to stderr.
 
+mod capture;
 mod check;
 mod eval;
 mod eval_data;
 mod explain;
 mod output;
 mod pins;
+mod replay;
 mod rules;
 pub mod schema;
 mod source;
@@ -32,6 +34,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant)] // there is one in a process
 enum Command {
+    /// Keys for captured requests, and the requests themselves
+    Capture(capture::Arguments),
     /// Check policies: plain documents (YAML, JSON), WasmPlugins, EnvoyFilters, Envoy and ECDS files
     Check(check::Arguments),
     /// Measure recall and false positives of a policy on labelled text
@@ -40,6 +44,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the hashes of what an MCP server defines, for `routes[].mcp.definitions`
     Pins(pins::Arguments),
+    /// Say what a changed policy would have done with requests of the past
+    Replay(replay::Arguments),
     /// List, test and bundle detection rules
     Rules(rules::Arguments),
     /// Print the JSON Schema of the policy document
@@ -55,10 +61,12 @@ pub fn run() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let outcome = match arguments.command {
+        Command::Capture(arguments) => capture::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Pins(arguments) => pins::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),

@@ -86,6 +86,23 @@ section! {
         abuse: Option<Abuse>,
         /// What is written about a request, and where.
         audit: Option<Audit>,
+        /// Keep requests in which something was found, sealed for the operator. Default: none is kept.
+        capture: Option<Capture>,
+    }
+}
+
+section! {
+    /// Captures for `bartizan replay`: each request with a finding, on a log line of its own, sealed to the operator's
+    /// key (HPKE, RFC 9180) and without its credential.
+    Capture {
+        /// The operator's public key, as `bartizan capture keygen` prints it. Required.
+        public_key: Option<String>,
+        /// How long a capture may be opened, 1m to 31d. Default 24h. The log store must delete it by then too.
+        keep_for: Option<Span>,
+        /// Longer bodies are not captured, 1024 to 1048576. Default 65536.
+        max_bytes: Option<u64>,
+        /// At most so many a minute and worker, 1 to 6000. Default 60.
+        per_minute: Option<u64>,
     }
 }
 

@@ -12,6 +12,7 @@ use super::quotas::{self, QuotaPolicy};
 use super::route::{self, RouteIndex, RoutePolicy};
 use super::typed::nearest;
 use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
+use crate::capture::CapturePolicy;
 use crate::glob::Glob;
 use crate::protocol::UnscannedKind;
 use crate::quota::Quotas;
@@ -49,6 +50,8 @@ pub struct Policy {
     pub limits: LimitsPolicy,
     /// What is written about a request.
     pub audit: AuditPolicy,
+    /// What is kept of requests in which something was found.
+    pub capture: Option<CapturePolicy>,
 }
 
 /// A guard's place in [`Policy::guards`].
@@ -273,6 +276,8 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     let roles = roles(parsed, &guards, &root, errors);
     let audit = audit(document, hold_headers, environment, &root, errors);
     let abuse = document.abuse.as_ref().map(|written| quotas::abuse(written, &root.key("abuse"), errors));
+    let capture = document.capture.as_ref();
+    let capture = capture.and_then(|section| CapturePolicy::compile(section, &root.key("capture"), errors));
     let unmatched = document.unmatched.unwrap_or(Unmatched::Deny);
     if document.routes.as_ref().is_some_and(Vec::is_empty) && unmatched == Unmatched::Pass {
         errors.push(&root.key("routes"), "empty while unmatched is pass: nothing would be guarded");
@@ -297,6 +302,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         unscanned: unscanned(document),
         limits,
         audit,
+        capture,
     })
 }
 

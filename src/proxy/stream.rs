@@ -353,6 +353,9 @@ impl Exchange {
             host::log(Level::Warn, "bartizan: the audit record could not be set as filter state");
         }
         host::log(Level::Info, &finished.record);
+        if let Some(capture) = &finished.capture {
+            host::log(Level::Info, capture);
+        }
         worker.count(finished);
     }
 }

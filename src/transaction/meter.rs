@@ -42,6 +42,17 @@ impl Transaction {
         settlements
     }
 
+    /// For a rehearsal: the reply came with this status, and the model said that it used so much.
+    #[cfg(feature = "cli")]
+    pub(crate) fn rehearse_reply(&mut self, status: Option<u16>, used: Option<Tokens>) {
+        use crate::protocol::reply::Usage;
+        self.record.status = status;
+        if let Some(Tokens { input, output }) = used {
+            let usage = Usage { input: Some(input), output: Some(output), cached: None };
+            self.meter = Meter { spent: Spent { usage, ..Spent::default() }, read: true, complete: true };
+        }
+    }
+
     /// What the exchange used, and how that is known.
     fn used(&self, expected: Tokens) -> (Tokens, &'static str) {
         let Meter { spent: Spent { usage, written }, complete, read } = self.meter;

@@ -32,6 +32,7 @@ pub use vm::Vm;
 
 use crate::audit::{Record, metrics};
 use crate::callout::{Answer, Call, CallFailure};
+use crate::capture::Draft;
 use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
 use crate::protocol::mcp::{Claims, Session};
@@ -151,6 +152,8 @@ pub struct Transaction {
     stored: Vec<String>,
     /// Bytes of this request that count towards the worker's limit.
     buffered: usize,
+    /// What a capture of this request needs, where the policy captures.
+    draft: Option<Box<Draft>>,
     spent_nanos: u64,
 }
 
@@ -201,6 +204,8 @@ struct Pending {
 pub struct Finished {
     /// The audit record, one line of JSON.
     pub record: String,
+    /// The request, sealed for the operator: another line of JSON, where the policy captures it.
+    pub capture: Option<String>,
     /// Counters.
     pub increments: Vec<metrics::Increment>,
     /// What the service that counts for the fleet must be told.
@@ -226,6 +231,7 @@ impl Transaction {
             meter: meter::Meter::default(),
             stored: Vec::new(),
             buffered: 0,
+            draft: None,
             spent_nanos: 0,
         }
     }
@@ -343,7 +349,8 @@ impl Transaction {
         self.record.worker = vm.worker().to_owned();
         self.record.sequence = vm.next_sequence();
         let increments = metrics::of(&self.record);
-        Finished { record: self.record.to_json(host.now()), increments, settlements, latency_us }
+        let capture = self.captured(vm, host);
+        Finished { record: self.record.to_json(host.now()), capture, increments, settlements, latency_us }
     }
 
     fn free(&mut self, vm: &mut Vm) {

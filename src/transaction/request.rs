@@ -82,6 +82,7 @@ impl Transaction {
             }
         };
         self.note_caller(&policy, &principal, vm);
+        self.draft(&policy, path, &principal);
         self.cooldown(&policy, &principal, vm, host)?;
         let entitled = authz::entitle(&policy, principal, route.operation, host)?;
         if !route.methods().contains(&method) {

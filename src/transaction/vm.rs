@@ -2,6 +2,7 @@
 
 use crate::audit::HashKey;
 use crate::authn::{KeyRing, TokenCache};
+use crate::capture::Pace;
 use crate::config::Policy;
 use crate::host::{Fault, Host};
 use crate::quota::{self, fleet::Settlements};
@@ -31,6 +32,7 @@ pub struct Vm {
     verdicts: VerdictMemory,
     verdicts_of: String,
     verdict_key: [u8; 16],
+    captures: Pace,
 }
 
 /// Texts whose verdicts are remembered, in each of the memory's two halves.
@@ -65,6 +67,7 @@ impl Vm {
             verdicts: VerdictMemory::new(verdict_key, VERDICTS),
             verdicts_of: policy.digest.clone(),
             verdict_key,
+            captures: Pace::default(),
         })
     }
 
@@ -83,6 +86,11 @@ impl Vm {
     /// False when a policy needs keys that this memory was not made for.
     pub fn fits(&self, policy: &Policy) -> bool {
         self.policy_name == policy.name && self.configured_key == policy.audit.hash_key
+    }
+
+    /// How many requests this worker has captured of late.
+    pub fn captures(&mut self) -> &mut Pace {
+        &mut self.captures
     }
 
     /// The key that all workers share.

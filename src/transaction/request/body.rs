@@ -81,6 +81,9 @@ impl Transaction {
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };
         let (judgement, places) = scan.run(vm, host);
         self.note_judgement(&scan, &judgement, &places);
+        if !judgement.findings.is_empty() || judgement.denial.is_some() {
+            self.keep_body(&body);
+        }
         let caller = charged.authorized().counted().entitled().principal();
         let is_own = is_own(&policy, caller, &exchange, vm, host)?;
         self.unscanned(&policy, &exchange, &judgement, is_own)?;

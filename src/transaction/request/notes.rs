@@ -4,8 +4,10 @@ use super::body::Scan;
 use crate::audit::FindingEntry;
 use crate::authn::Principal;
 use crate::authz::Authorized;
+use crate::capture::{Caller, Draft, Sealed};
 use crate::config::Policy;
 use crate::config::document::{SubjectForm, UnscannedAction};
+use crate::host::Host;
 use crate::protocol::{Exchange, UnscannedKind};
 use crate::quota::{Admitted, Charged};
 use crate::reason::Reason;
@@ -29,6 +31,46 @@ impl Transaction {
             }
             SubjectForm::Omitted => {}
         }
+    }
+
+    /// Begins a capture, where the policy wants some.
+    pub(super) fn draft(&mut self, policy: &Policy, path: &str, principal: &Principal) {
+        if policy.capture.is_none() {
+            return;
+        }
+        let roles = principal.roles().iter().filter_map(|role| policy.role_at(*role));
+        let caller = Caller {
+            issuer: principal.issuer_name().to_owned(),
+            subject: self.record.user_hash.clone().or_else(|| self.record.user_id.clone()),
+            tenant: self.record.tenant.clone(),
+            roles: roles.map(|role| role.name.clone()).collect(),
+        };
+        self.draft = Some(Box::new(Draft { path: path.to_owned(), caller, body: None }));
+    }
+
+    /// Something was found in the request: it is captured when it ends.
+    pub(super) fn keep_body(&mut self, body: &[u8]) {
+        let (Some(draft), Some(capture)) = (&mut self.draft, &self.policy.capture) else { return };
+        if body.len() <= capture.max_bytes {
+            draft.body = Some(body.to_vec());
+        } else {
+            self.record.capture = Some("tooLarge");
+        }
+    }
+
+    /// The capture of a request that has ended. What can't be captured changes nothing for the request.
+    pub(in crate::transaction) fn captured(&mut self, vm: &mut Vm, host: &mut dyn Host) -> Option<String> {
+        let draft = self.draft.take().filter(|draft| draft.body.is_some())?;
+        let policy = std::sync::Arc::clone(&self.policy);
+        let capture = policy.capture.as_ref()?;
+        if !vm.captures().allows(capture.per_minute, host.now()) {
+            self.record.capture = Some("tooMany");
+            return None;
+        }
+        let text = draft.to_json(&self.record.to_json(host.now()));
+        let sealed = Sealed::new(capture, &policy.name, self.record.request_id.as_deref(), &text, host).ok()?;
+        self.record.capture = Some("sealed");
+        Some(sealed.to_json())
     }
 
     /// A model that the policy writes out is no secret; any other name is the caller's own text.
