@@ -25,7 +25,7 @@ use crate::config::document::{self, Mode};
 use crate::config::{Policy, RoutePolicy};
 use crate::host::{Host as _, MemoryHost, Timestamp};
 use crate::protocol::{Exchange, OutputCap, Path};
-use crate::quota::{self, Tokens};
+use crate::quota::{self, Stage as Counting, Tokens};
 use crate::reason::Reason;
 use crate::scan::verdict::{Inspected, Judgement};
 use crate::transaction::{Event, Header, Step, Transaction, Vm};
@@ -328,8 +328,12 @@ impl Stage {
             unsafe_anonymous: parsed.document.authn.as_ref().and_then(|authn| authn.unsafe_anonymous),
             ..own
         });
-        // What is rehearsed is not captured again.
+        // What is rehearsed is not captured again, and no service is asked: one proxy stands for the fleet.
         parsed.document.capture = None;
+        parsed.document.rate_limit_service = None;
+        for quota in parsed.document.roles.iter_mut().flatten().flat_map(|(_, role)| role.quotas.iter_mut().flatten()) {
+            (quota.scope, quota.on_unavailable) = (None, None);
+        }
         let policy = compile(parsed)?;
         let mut host = MemoryHost::default();
         Vm::prepare(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
@@ -444,7 +448,7 @@ impl Stage {
         let denial = |denial: crate::reason::Denial| denial.reason;
         let refusal = |refusal: quota::Refusal| refusal.denial.reason;
         let entitled = authz::entitle(&policy, Arc::clone(&principal), route.operation, host).map_err(denial)?;
-        let counted = quota::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?;
+        let counted = done(quota::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?)?;
         // A model that no policy wrote out stands as a hash in the record, and says nothing.
         let model = one.text("gen_ai.request.model").filter(|model| !is_hash(model));
         let authorized = match model {
@@ -471,7 +475,7 @@ impl Stage {
         let inspected = Inspected::judged(charged, &judgement)?;
         let (admitted, reserved) =
             quota::admit(&policy, inspected, model, expected(one), vm.shared_key(), host).map_err(refusal)?;
-        note(&admitted.limits().shadow);
+        note(&done(admitted)?.limits().shadow);
         let spent = match status(one) {
             Some(400..) => Tokens::default(),
             _ => used(one).unwrap_or(reserved.expected()),
@@ -494,6 +498,14 @@ impl Stage {
             format!("{}.{}", BASE64.encode(r#"{"alg":"EdDSA","kid":"replay"}"#), BASE64.encode(claims.to_string()));
         let signature = self.key.sk.sign(text.as_bytes(), None);
         Some(format!("Bearer {text}.{}", BASE64.encode(*signature)))
+    }
+}
+
+/// No quota here asks a service.
+fn done<W>(stage: Counting<W>) -> Result<W, Reason> {
+    match stage {
+        Counting::Done(witness) => Ok(witness),
+        Counting::Ask(_) => Err(Reason::Internal),
     }
 }
 
