@@ -50,10 +50,12 @@ reasons! {
     JwtNotYetValid = "jwt.notYetValid", 401;
     /// A required claim is missing or has the wrong type.
     JwtClaims = "jwt.claims", 401;
-    /// The issuer's published keys, or its list of revoked tokens, can't be had. Try again later.
+    /// The issuer can't be had, whose keys, revocations or word on the token are needed. Try again later.
     JwtUnavailable = "jwt.unavailable", 503;
     /// The issuer has revoked the token, or every token of its subject.
     JwtRevoked = "jwt.revoked", 401;
+    /// The issuer says that the token is not active: expired, revoked or none of its own.
+    JwtInactive = "jwt.inactive", 401;
     /// Two different credentials in one request.
     JwtAmbiguous = "jwt.ambiguous", 400;
     /// No role of the caller may use this operation or path.

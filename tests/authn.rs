@@ -507,7 +507,7 @@ fn authenticate(authn: &Authenticator, headers: &[(&str, &[u8])]) -> Result<Prin
     let headers = headers.iter().map(|(name, value)| (name.as_bytes(), *value));
     match authn.authenticate(headers, &mut cache, &mut KeyRing::empty(), &mut host)? {
         Authentication::Known(principal) | Authentication::Unchecked(principal) => Ok((*principal).clone()),
-        Authentication::NeedKeys => panic!("no issuer here publishes its keys"),
+        Authentication::NeedKeys | Authentication::Ask(_) => panic!("no issuer here publishes its keys"),
     }
 }
 

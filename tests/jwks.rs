@@ -63,6 +63,7 @@ impl Proxy {
         match self.authn.authenticate([(&b"authorization"[..], token.as_bytes())], cache, ring, &mut self.host) {
             Ok(Authentication::Known(_) | Authentication::Unchecked(_)) => "ok",
             Ok(Authentication::NeedKeys) => "wait",
+            Ok(Authentication::Ask(_)) => "ask",
             Err(denial) => denial.reason.code(),
         }
     }

@@ -56,6 +56,7 @@ impl Proxy {
             Ok(Authentication::Known(_)) => "ok",
             Ok(Authentication::Unchecked(_)) => "unchecked",
             Ok(Authentication::NeedKeys) => "wait",
+            Ok(Authentication::Ask(_)) => "ask",
             Err(denial) => denial.reason.code(),
         }
     }

@@ -28,10 +28,14 @@ pub struct TokenCache {
     key: [u8; 16],
     young: HashMap<u64, Entry>,
     old: HashMap<u64, Entry>,
+    /// Opaque tokens that their issuer said are not active, in two generations too, and until when that counts.
+    refused: [HashMap<u64, (u64, Timestamp)>; 2],
+    /// The second in which issuers were asked last, and how often.
+    asked: (u64, u32),
 }
 
 /// The keyed hash that stands for a token.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Tag {
     bucket: u64,
     rest: u64,
@@ -51,7 +55,7 @@ impl TokenCache {
     pub fn new(host: &mut dyn Host) -> Result<TokenCache, Fault> {
         let mut key = [0; 16];
         host.random(&mut key)?;
-        Ok(TokenCache { key, young: HashMap::new(), old: HashMap::new() })
+        Ok(TokenCache { key, young: HashMap::new(), old: HashMap::new(), refused: Default::default(), asked: (0, 0) })
     }
 
     /// The number of entries.
@@ -96,6 +100,33 @@ impl TokenCache {
         if now < principal.expires() {
             self.insert(tag.bucket, Entry { rest: tag.rest, principal: Arc::clone(principal) });
         }
+    }
+
+    /// True if an issuer said a moment ago that this token is not active.
+    pub(super) fn is_refused(&self, tag: Tag, now: Timestamp) -> bool {
+        let found = self.refused.iter().find_map(|generation| generation.get(&tag.bucket));
+        found.is_some_and(|(rest, until)| bool::from(rest.ct_eq(&tag.rest)) && now < *until)
+    }
+
+    /// Remembers what an issuer said is not active. Many of them push each other out, and nothing else.
+    pub(super) fn refuse(&mut self, tag: Tag, until: Timestamp, now: Timestamp) {
+        if now >= until {
+            return;
+        }
+        let [young, old] = &mut self.refused;
+        if young.len() >= GENERATION / 2 {
+            *old = std::mem::take(young);
+        }
+        young.insert(tag.bucket, (tag.rest, until));
+    }
+
+    /// Counts one more question to an issuer; false when that is more than a second takes.
+    pub(super) fn may_ask(&mut self, per_second: u32, now: Timestamp) -> bool {
+        if self.asked.0 != now.as_secs() {
+            self.asked = (now.as_secs(), 0);
+        }
+        self.asked.1 = self.asked.1.saturating_add(1);
+        self.asked.1 <= per_second
     }
 
     fn insert(&mut self, bucket: u64, entry: Entry) {

@@ -8,11 +8,12 @@ use sha2::{Digest, Sha256};
 
 use super::api_key::{ApiKey, MAX_API_KEYS};
 use super::claims::{ClaimRules, Pointer, RequiredClaim};
+use super::introspection::{Introspection, basic};
 use super::jwk::{Key, KeySet, MAX_KEYS};
 use super::remote::{Published, Remote};
 use super::revocation::Revocation;
 use super::{ANONYMOUS_ROLE, Algorithm, Authenticator, Issuer, KeySource, MAX_NAME_BYTES, Principal, RoleIndex};
-use crate::config::{Errors, KeyPath, Span, document};
+use crate::config::{Environment, Errors, KeyPath, Span, document, secret};
 use crate::glob::Glob;
 
 /// The most issuers of one policy.
@@ -29,6 +30,17 @@ impl Authenticator {
         section: &document::Authn,
         path: &KeyPath,
         role_names: &[String],
+        errors: &mut Errors,
+    ) -> Option<Authenticator> {
+        Authenticator::compile_in(section, path, role_names, &|_| None, errors)
+    }
+
+    /// The same, with the VM's environment, which holds the secrets.
+    pub fn compile_in(
+        section: &document::Authn,
+        path: &KeyPath,
+        role_names: &[String],
+        environment: Environment<'_>,
         errors: &mut Errors,
     ) -> Option<Authenticator> {
         let before = errors.len();
@@ -48,7 +60,10 @@ impl Authenticator {
         };
         let from_mesh = section.from_mesh.unwrap_or(false);
         let listed = section.issuers.as_deref();
-        if from_mesh && listed.is_some_and(|all| all.iter().all(|issuer| issuer.jwks.is_some())) {
+        if from_mesh
+            && listed
+                .is_some_and(|all| all.iter().all(|issuer| issuer.jwks.is_some() || issuer.introspection.is_some()))
+        {
             errors.push(&path.key("fromMesh"), "true, but every issuer has jwks of its own");
         }
         if listed.is_none() && section.api_keys.is_none() && !section.unsafe_anonymous.unwrap_or(false) {
@@ -65,8 +80,14 @@ impl Authenticator {
         let compiled: Vec<Option<Issuer>> = listed
             .iter()
             .enumerate()
-            .map(|(place, issuer)| compile_issuer(issuer, &path.index(place), roles, skew, from_mesh, errors))
+            .map(|(place, issuer)| {
+                compile_issuer(issuer, &path.index(place), (roles, skew, from_mesh), environment, errors)
+            })
             .collect();
+        for (place, _) in listed.iter().enumerate().filter(|(_, issuer)| issuer.introspection.is_some()).skip(1) {
+            let message = "a second one: nobody could tell which issuer to ask about a token that says nothing";
+            errors.push(&path.index(place).key("introspection"), message);
+        }
         refuse_twins(listed, &path, errors);
         if errors.len() > before {
             return None;
@@ -192,9 +213,8 @@ fn token_from(written: Option<&[String]>, path: &KeyPath, errors: &mut Errors) -
 fn compile_issuer(
     written: &document::Issuer,
     path: &KeyPath,
-    roles: RoleNames<'_>,
-    skew: u64,
-    from_mesh: bool,
+    (roles, skew, from_mesh): (RoleNames<'_>, u64, bool),
+    environment: Environment<'_>,
     errors: &mut Errors,
 ) -> Option<Issuer> {
     let iss = filled(written.issuer.as_deref(), path, "issuer", errors);
@@ -206,16 +226,26 @@ fn compile_issuer(
     for (place, _) in audiences.iter().enumerate().filter(|(_, audience)| audience.is_empty()) {
         errors.push(&path.key("audiences").index(place), "empty");
     }
-    let by_mesh = from_mesh && written.jwks.is_none();
-    let algorithms = match by_mesh {
+    let asks = written.introspection.is_some();
+    let by_mesh = from_mesh && written.jwks.is_none() && !asks;
+    let opaque = asks && written.jwks.is_none() && written.algorithms.is_none();
+    let algorithms = match by_mesh || opaque {
         false => list(written.algorithms.as_deref(), path, "algorithms", errors),
         true => &[],
     };
-    let keys = if by_mesh { mesh(written, path, errors) } else { key_source(written, path, errors) };
+    let keys = match () {
+        () if by_mesh => mesh(written, path, errors),
+        () if opaque => Some(KeySource::Nowhere),
+        () => key_source(written, path, errors),
+    };
     let claims = claims(written, path, roles, skew, errors);
     let revocation = match &written.revocation {
         None => None,
         Some(section) => Some(revocation(section, iss.unwrap_or_default(), &path.key("revocation"), errors)?),
+    };
+    let introspection = match &written.introspection {
+        None => None,
+        Some(section) => Some(introspection(section, &path.key("introspection"), environment, errors)?),
     };
     Some(Issuer {
         name: Arc::from(name?),
@@ -225,6 +255,7 @@ fn compile_issuer(
         keys: keys?,
         claims: claims?,
         revocation,
+        introspection,
     })
 }
 
@@ -321,6 +352,52 @@ fn revocation(written: &document::Revocation, iss: &str, path: &KeyPath, errors:
     Some(Revocation { remote, lets_in: written.on_stale == Some(document::OnStale::Allow) })
 }
 
+fn introspection(
+    written: &document::Introspection,
+    path: &KeyPath,
+    environment: Environment<'_>,
+    errors: &mut Errors,
+) -> Option<Introspection> {
+    let cluster = filled(written.cluster.as_deref(), path, "cluster", errors);
+    let authority = filled(written.authority.as_deref(), path, "authority", errors);
+    let at = filled(written.path.as_deref(), path, "path", errors);
+    check_place(authority, at, path, errors);
+    let id = filled(written.client_id.as_deref(), path, "clientId", errors);
+    let key = errors.require(path, "clientSecret", written.client_secret.as_ref());
+    let key = key.and_then(|raw| secret(raw, &path.key("clientSecret"), environment, errors));
+    let mut span = |name: &str, written: Option<Span>, default: u64, bounds: RangeInclusive<u64>, words: &str| {
+        let span = written.map_or(Duration::from_millis(default), |span| span.0);
+        if !u64::try_from(span.as_millis()).is_ok_and(|millis| bounds.contains(&millis)) {
+            errors.push(&path.key(name), format!("out of bounds, expected {words}"));
+        }
+        span
+    };
+    let timeout = span("timeout", written.timeout, 2000, 50..=30_000, "50ms to 30s");
+    let keep = span("keepFor", written.keep_for, 30_000, 0..=3_600_000, "at most 1h");
+    let keep_refused = span("keepRefusedFor", written.keep_refused_for, 5000, 0..=300_000, "at most 5m");
+    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    Some(Introspection {
+        cluster: cluster?.into(),
+        authority: authority?.into(),
+        path: at?.into(),
+        timeout,
+        credential: basic(id?, std::str::from_utf8(&key?).ok()?),
+        keep: nanos(keep),
+        keep_refused: nanos(keep_refused),
+    })
+}
+
+/// Both go into a request's head.
+fn check_place(authority: Option<&str>, at: Option<&str>, path: &KeyPath, errors: &mut Errors) {
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    if at.is_some_and(|at| !at.starts_with('/') || !is_plain(at)) {
+        errors.push(&path.key("path"), "not a path such as /.well-known/jwks.json");
+    }
+    if authority.is_some_and(|authority| !is_plain(authority)) {
+        errors.push(&path.key("authority"), "not a host name");
+    }
+}
+
 /// A place as the document writes it. Bounds are in milliseconds.
 struct Place<'d> {
     cluster: &'d str,
@@ -340,14 +417,7 @@ impl Place<'_> {
         }
         let authority = filled(self.authority, path, "authority", errors);
         let at = filled(self.path, path, "path", errors);
-        // Both go into a request's head.
-        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-        if at.is_some_and(|at| !at.starts_with('/') || !is_plain(at)) {
-            errors.push(&path.key("path"), "not a path such as /.well-known/jwks.json");
-        }
-        if authority.is_some_and(|authority| !is_plain(authority)) {
-            errors.push(&path.key("authority"), "not a host name");
-        }
+        check_place(authority, at, path, errors);
         let mut span = |key: &str, span: Span, (bounds, words): (RangeInclusive<u64>, &str)| {
             if !u64::try_from(span.0.as_millis()).is_ok_and(|millis| bounds.contains(&millis)) {
                 errors.push(&path.key(key), format!("out of bounds, expected {words}"));

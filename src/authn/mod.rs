@@ -29,6 +29,7 @@ mod cache;
 mod claims;
 mod compile;
 mod credential;
+mod introspection;
 mod json;
 mod jwk;
 mod jws;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 pub use cache::TokenCache;
+pub use introspection::Inquiry;
 pub use principal::{MAX_NAME_BYTES, Principal, RoleIndex};
 pub use remote::{Fetch, Fetched, KeyRing, MAX_JWKS_BYTES};
 pub use revocation::{MAX_LIST_BYTES, MAX_REVOKED};
@@ -50,6 +52,7 @@ pub use revocation::{MAX_LIST_BYTES, MAX_REVOKED};
 use crate::host::{Host, Timestamp};
 use crate::reason::{Denial, Reason};
 use claims::{ClaimRules, Pointer};
+use introspection::Introspection;
 use jwk::{Key, KeySet};
 use jws::Jws;
 use remote::Remote;
@@ -93,6 +96,8 @@ struct Issuer {
     claims: ClaimRules,
     /// Where it tells what it has revoked.
     revocation: Option<Revocation>,
+    /// Where it tells what an opaque token is worth.
+    introspection: Option<Introspection>,
 }
 
 /// Where an issuer's keys come from.
@@ -104,6 +109,8 @@ enum KeySource {
     Remote(Remote),
     /// The mesh has them, and has verified the token.
     Mesh,
+    /// There are none: its tokens are opaque.
+    Nowhere,
 }
 
 /// What a request's credential came to, short of a refusal.
@@ -116,6 +123,8 @@ pub enum Authentication {
     Unchecked(Arc<Principal>),
     /// Something must be fetched before the token can be judged; the ring knows. Ask again then.
     NeedKeys,
+    /// The issuer must be asked what the token is worth; the answer goes to [`Authenticator::introspected`].
+    Ask(Box<Inquiry>),
 }
 
 /// What a token came to.
@@ -156,6 +165,11 @@ impl Authenticator {
         let tag = cache.tag(&self.digest, token);
         if let Some(principal) = cache.find(tag, now) {
             return self.unless_revoked(principal, ring, host);
+        }
+        if Jws::parse(token).is_none()
+            && let Some(inquiry) = self.inquire(token, tag, cache, now)?
+        {
+            return Ok(Authentication::Ask(Box::new(inquiry)));
         }
         match self.judge(token, now, ring, host)? {
             Judged::NeedKeys => Ok(Authentication::NeedKeys),
@@ -231,7 +245,7 @@ impl Authenticator {
                 issuer.accept(index, key, algorithm, &jws, now, host)
             }
             // The mesh verified no token of this issuer, or the claims would have been found.
-            KeySource::Mesh => Err(Reason::JwtSignature.into()),
+            KeySource::Mesh | KeySource::Nowhere => Err(Reason::JwtSignature.into()),
             KeySource::Remote(remote) => {
                 let Some(set) = ring.keys(remote, now, host) else { return Ok(Judged::NeedKeys) };
                 match set.choose(jws.key_id(), algorithm) {
@@ -248,7 +262,7 @@ impl Authenticator {
     fn remotes(&self) -> impl Iterator<Item = &Remote> {
         self.issuers.iter().flat_map(|issuer| {
             let keys = match &issuer.keys {
-                KeySource::Inline(_) | KeySource::Mesh => None,
+                KeySource::Inline(_) | KeySource::Mesh | KeySource::Nowhere => None,
                 KeySource::Remote(remote) => Some(remote),
             };
             keys.into_iter().chain(issuer.revocation.as_ref().map(|revocation| &revocation.remote))
@@ -304,6 +318,7 @@ impl Authenticator {
             KeySource::Inline(set) => (&*issuer.name, set.ids().collect()),
             KeySource::Remote(remote) => (&*issuer.name, vec![&*remote.cluster]),
             KeySource::Mesh => (&*issuer.name, vec!["mesh"]),
+            KeySource::Nowhere => (&*issuer.name, vec!["introspection"]),
         })
     }
 

@@ -156,6 +156,12 @@ impl Principal {
         self.expires
     }
 
+    /// The same caller, known for a shorter time.
+    pub(super) fn until(mut self, end: Timestamp) -> Principal {
+        self.expires = self.expires.min(end);
+        self
+    }
+
     /// By what the token is revoked.
     pub(super) fn marks(&self) -> Option<&Marks> {
         self.marks.as_ref()

@@ -5,6 +5,7 @@
 
 pub mod document;
 mod duration;
+mod environment;
 mod errors;
 mod guard;
 mod parse;
@@ -15,10 +16,12 @@ mod tree;
 mod typed;
 
 pub use duration::Span;
+pub use environment::Environment;
+pub(crate) use environment::secret;
 pub use errors::{ConfigError, Errors, KeyPath, Step};
 pub use guard::{CanaryPolicy, ExceptionPolicy, GuardPolicy, InjectionPolicy, PiiPolicy};
 pub use parse::{Parsed, parse_json, parse_with};
-pub use policy::{AuditPolicy, Environment, GuardIndex, LimitsPolicy, Policy, RolePolicy, UnscannedPolicy};
+pub use policy::{AuditPolicy, GuardIndex, LimitsPolicy, Policy, RolePolicy, UnscannedPolicy};
 pub use quotas::{AbusePolicy, QuotaPolicy, RateLimitService};
 pub use route::{McpPart, McpPolicy, PathMatch, Resource, RouteIndex, RoutePolicy};
 pub use tree::MAX_DOCUMENT_BYTES;

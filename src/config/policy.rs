@@ -5,6 +5,7 @@ use super::document::{
     self, Mode, OtherTools, OverCap, Role, StateAction, SubjectForm, UnscannedAction, UpstreamHeader, Zone,
 };
 use super::document::{Operation, Pack, ResponseHeaders, Unmatched};
+use super::environment::{Environment, secret};
 use super::errors::{ConfigError, Errors, KeyPath, shortened};
 use super::guard::{self, GuardPolicy};
 use super::parse::{Parsed, parse_json};
@@ -17,9 +18,6 @@ use crate::glob::Glob;
 use crate::protocol::UnscannedKind;
 use crate::quota::Quotas;
 use crate::scan::{FaultAt, Scanner, Selection};
-
-/// Reads a variable of the VM's environment.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -268,7 +266,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     version(document, &root, errors);
     let name = name(document, &root, errors);
     let hold_headers = document.hold_headers.unwrap_or(false);
-    let authn = authn(parsed, &root, errors);
+    let authn = authn(parsed, environment, &root, errors);
     let (scanner, limits) = (scanner(document, &root, errors), limits(document, &root, errors));
     let (routes, routes_complete) = route::compile(document.routes.as_deref(), errors);
     let references = guard::References { scanner: scanner.as_ref(), routes: &routes, routes_complete };
@@ -325,7 +323,7 @@ fn name(document: &document::Document, root: &KeyPath, errors: &mut Errors) -> O
     Some(name.clone())
 }
 
-fn authn(parsed: &Parsed, root: &KeyPath, errors: &mut Errors) -> Option<Authenticator> {
+fn authn(parsed: &Parsed, environment: Environment<'_>, root: &KeyPath, errors: &mut Errors) -> Option<Authenticator> {
     let at = root.key("authn");
     let Some(section) = parsed.document.authn.as_ref() else {
         errors.push(&at, "missing, but required; to let everybody in write unsafeAnonymous: true below it");
@@ -336,7 +334,7 @@ fn authn(parsed: &Parsed, root: &KeyPath, errors: &mut Errors) -> Option<Authent
     if section.unsafe_anonymous == Some(true) || section.api_keys.is_some() {
         section.issuers.get_or_insert_default();
     }
-    Authenticator::compile(&section, &at, &role_names(parsed, &section), errors)
+    Authenticator::compile_in(&section, &at, &role_names(parsed, &section), environment, errors)
 }
 
 /// The names of the roles, in their order. Where a role is broken its name still counts, so that one
@@ -551,28 +549,5 @@ fn audit(
         upstream_headers,
         usage: written.usage.unwrap_or(false),
         response_headers: written.response_headers.unwrap_or(ResponseHeaders::Denials),
-    }
-}
-
-/// Reads a secret from the environment. Its value never stands in a message.
-fn secret(raw: &document::FromEnv, at: &KeyPath, environment: Environment<'_>, errors: &mut Errors) -> Option<Vec<u8>> {
-    let name = errors.require(at, "fromEnv", raw.from_env.as_ref())?;
-    let at = at.key("fromEnv");
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(plain) {
-        errors.push(&at, "expected the name of an environment variable");
-        return None;
-    }
-    match environment(name) {
-        None => {
-            let message = format!("the VM's environment has no variable {name} (vm_config.environment_variables)");
-            errors.push(&at, message);
-            None
-        }
-        Some(value) if value.len() < 16 => {
-            errors.push(&at, format!("the variable {name} holds {} bytes, expected at least 16", value.len()));
-            None
-        }
-        Some(value) => Some(value.into_bytes()),
     }
 }

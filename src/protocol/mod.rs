@@ -320,6 +320,7 @@ pub fn message(reason: Reason) -> Cow<'static, str> {
         Reason::JwtMissing => "No credential was sent. Send a bearer token in the Authorization header.",
         Reason::JwtExpired => "The token has expired. Get a new one.",
         Reason::JwtRevoked => "The token has been revoked. Get a new one.",
+        Reason::JwtInactive => "The token is not active. Get a new one.",
         Reason::JwtNotYetValid => "The token is not valid yet.",
         Reason::JwtAmbiguous => "Two different credentials were sent. Send one.",
         Reason::JwtMalformed

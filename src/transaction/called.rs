@@ -6,6 +6,7 @@
 use super::response::Reading;
 use super::{Edit, Header, Headers, Refused, State, Step, Transaction, Vm, Wait};
 use crate::audit::Verdict;
+use crate::authn::Inquiry;
 use crate::callout::Answer;
 use crate::config::RouteIndex;
 use crate::host::{Host, Timestamp};
@@ -23,6 +24,8 @@ pub(super) struct Called {
 /// Where it goes on.
 #[derive(Debug)]
 pub(super) enum Then {
+    /// The issuer is asked about the token; the request's headers are held.
+    Authenticate(Box<Inquiry>, Vec<Header>, bool),
     /// The request is being counted for the fleet; its headers are held.
     Count(Box<Asked<Counted>>, Vec<Header>, HeaderRest),
     /// Its tokens are; everything else is done.
@@ -56,6 +59,7 @@ impl Transaction {
     /// Makes a stage's call and waits for its answer.
     pub(super) fn ask(&mut self, then: Then, host: &mut dyn Host) -> Result<Step, Refused> {
         let call = match &then {
+            Then::Authenticate(inquiry, ..) => Some(inquiry.call.clone()),
             Then::Count(asked, ..) => asked.call(&self.policy),
             Then::Forward(asked, _) => asked.call(&self.policy),
         };
@@ -83,6 +87,10 @@ impl Transaction {
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
         match called.then {
+            Then::Authenticate(inquiry, headers, end) => {
+                let authn = policy.authn.introspected(&inquiry, answer, &mut vm.tokens, &mut vm.ring, host)?;
+                self.authenticated(Headers(&headers), authn, (end, None), vm, host)
+            }
             Then::Count(asked, headers, rest) => {
                 match asked.answered(&policy, answer, &mut self.reserved, vm.shared_key(), host) {
                     Ok(Stage::Done(counted)) => self.counted(Headers(&headers), rest, counted, vm, host),

@@ -43,8 +43,6 @@ impl Transaction {
         let method = headers.text(":method").unwrap_or_default();
         self.record.method = known_method(method);
         self.record.request_id = headers.text("x-request-id").filter(|id| is_request_id(id)).map(str::to_owned);
-        let mut edit = Edit { remove: ours(headers), ..Edit::default() };
-
         let path = headers.text(":path").unwrap_or_default();
         let path = path.split(['?', '#']).next().unwrap_or_default();
         if let Some(answer) = self.resource_metadata(method, path) {
@@ -58,7 +56,7 @@ impl Transaction {
             self.record.verdict = Verdict::Pass;
             self.record.coverage = Some("none");
             self.state = State::Forwarded { admitted: None, reply: Reading::Open };
-            return Ok(Step::Release(edit));
+            return Ok(Step::Release(Edit { remove: ours(headers), ..Edit::default() }));
         };
         self.record.route = Some(route.matches.as_str().to_owned());
         self.record.protocol = Some(route.protocol.name());
@@ -68,6 +66,19 @@ impl Transaction {
         }
 
         let authn = policy.authn.authenticate(headers.iter(), &mut vm.tokens, &mut vm.ring, host)?;
+        self.authenticated(headers, authn, (end, deadline), vm, host)
+    }
+
+    /// What the credential came to, and the rest of the header phase.
+    pub(super) fn authenticated(
+        &mut self,
+        headers: Headers<'_>,
+        authn: Authentication,
+        (end, deadline): (bool, Option<Timestamp>),
+        vm: &mut Vm,
+        host: &mut dyn Host,
+    ) -> Result<Step, Refused> {
+        let policy = std::sync::Arc::clone(&self.policy);
         let principal = match authn {
             Authentication::Known(principal) => principal,
             Authentication::Unchecked(principal) => {
@@ -80,7 +91,15 @@ impl Transaction {
                 self.state = State::Keys(Box::new(AwaitingKeys { headers: headers.0.to_vec(), end, deadline }));
                 return Ok(Step::Await(Wait { call: None, deadline }));
             }
+            Authentication::Ask(inquiry) => {
+                return self.ask(Then::Authenticate(inquiry, headers.0.to_vec(), end), host);
+            }
         };
+        let method = headers.text(":method").unwrap_or_default();
+        let path = headers.text(":path").unwrap_or_default();
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let route = policy.route(path).ok_or(Reason::Internal)?;
+        let mut edit = Edit { remove: ours(headers), ..Edit::default() };
         self.note_caller(&policy, &principal, vm);
         self.draft(&policy, path, &principal);
         self.cooldown(&policy, &principal, vm, host)?;

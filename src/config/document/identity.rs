@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::super::duration::Span;
+use super::FromEnv;
 
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
@@ -39,9 +40,10 @@ section! {
         issuer: Option<String>,
         /// Accepted `aud` values; a token must hold at least one. Required, not empty.
         audiences: Option<Vec<String>>,
-        /// Accepted `alg` values, not empty. Required unless `fromMesh` verifies this issuer's tokens.
+        /// Accepted `alg` values, not empty. Required with `jwks`.
         algorithms: Option<Vec<Algorithm>>,
-        /// The issuer's keys. Required unless `authn.fromMesh` is true: without them the mesh verifies this issuer's tokens.
+        /// The issuer's keys. Required unless there is `introspection`, or `authn.fromMesh` is true: then the mesh verifies
+        /// this issuer's tokens.
         jwks: Option<Jwks>,
         /// Where this issuer puts what the policy needs.
         claims: Option<Claims>,
@@ -53,6 +55,32 @@ section! {
         required_claims: Option<Vec<RequiredClaim>>,
         /// Where this issuer tells which tokens and subjects it has revoked. Default: nowhere.
         revocation: Option<Revocation>,
+        /// Where this issuer tells what a token is worth that is no JWT (RFC 7662). One issuer of a policy may have it.
+        introspection: Option<Introspection>,
+    }
+}
+
+section! {
+    /// Token introspection. The answer's claims are checked as a token's are: `aud` must be there, and the subject where
+    /// `claims.subject` points to (for client credentials often `/client_id`).
+    Introspection {
+        /// The Envoy cluster that serves the endpoint. Required.
+        cluster: Option<String>,
+        /// The host name to ask. Required.
+        authority: Option<String>,
+        /// The endpoint's path. Required.
+        path: Option<String>,
+        /// Our client id there. Required.
+        client_id: Option<String>,
+        /// Our client secret there, out of the VM's environment. Required.
+        client_secret: Option<FromEnv>,
+        /// How long a request waits for an answer. Default 2s, 50ms to 30s.
+        timeout: Option<Span>,
+        /// How long an answer counts, and never beyond the token's `exp`: a token that is revoked passes for so long.
+        /// Default 30s, at most 1h.
+        keep_for: Option<Span>,
+        /// How long it counts that a token is not active. Default 5s, at most 5m.
+        keep_refused_for: Option<Span>,
     }
 }
 
