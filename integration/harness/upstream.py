@@ -225,6 +225,11 @@ def slow(_: Seen) -> Iterator[tuple]:
     yield from whole(completion())
 
 
+def slower(_: Seen) -> Iterator[tuple]:
+    yield "sleep", 2.0
+    yield from whole(completion())
+
+
 def reset(_: Seen) -> Iterator[tuple]:
     yield ("reset",)
 
@@ -257,7 +262,7 @@ def empty(_: Seen) -> Iterator[tuple]:
 SCRIPTS = {
     name.__name__: name
     for name in (
-        canned, canned_trailers, canned_reset, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, reset, reset_mid,
+        canned, canned_trailers, canned_reset, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, slower, reset, reset_mid,
         huge, error, not_json, empty,
     )
 }  # fmt: skip

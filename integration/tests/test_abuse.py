@@ -4,12 +4,14 @@ import hashlib
 
 from conftest import ATTACK, chat, user
 from harness.client import Client
+from harness.tokens import claims
 
 KEY = "sk-local-5f0c1c1d3b7e4a60a2f4c9d8e7b6a594"
 
 
 def strict(policy: dict) -> None:
     policy["abuse"] = {"strikes": 3, "window": "10m", "cooldown": "2s", "maxCooldown": "10m"}
+    policy["authn"]["issuers"][0]["maxLifetime"] = "20m"
     key = hashlib.sha256(KEY.encode()).hexdigest()
     policy["authn"]["apiKeys"] = [{"name": "batch", "sha256": key, "subject": "batch", "roles": ["analyst"]}]
 
@@ -23,6 +25,13 @@ def test_an_api_key(sites, mode, protocol):
     for wrong in (KEY[:-1], KEY + "0", hashlib.sha256(KEY.encode()).hexdigest()):
         site.send(protocol, chat(), token=wrong).refused(401, "jwt.malformed", before_body=True)
     assert site.upstream.total == before
+
+
+def test_a_token_that_is_good_for_too_long(sites, mode, protocol, keys):
+    site = sites(mode, change=strict)
+    site.send(protocol, chat(), token=keys["ES256"].sign(claims(lifetime=1200))).passed()
+    for wrong in (claims(lifetime=1201), claims(iat=None)):
+        site.send(protocol, chat(), token=keys["ES256"].sign(wrong)).refused(401, "jwt.claims", before_body=True)
 
 
 def test_a_cooldown_holds_on_every_connection(sites, mode, protocol):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import threading
 import time
 
 import pytest
@@ -77,6 +78,32 @@ def test_a_bad_document_changes_nothing_and_the_next_good_one_does(sidecar, prot
     sidecar.send(protocol, chat()).refused(403, "rbac.model")
     sidecar.push(sidecar.document, "config_reload")
     sidecar.send(protocol, chat()).passed()
+
+
+def test_what_a_stream_holds_comes_free_though_the_policy_changed_under_it(sidecar, protocol):
+    """Envoy keeps the old VM for its streams; the slot that one of them holds ends with it, under the new policy too."""
+    busy = copy.deepcopy(sidecar.document)
+    busy["roles"]["analyst"]["quotas"] = [{"per": "subject", "concurrent": 1}, {"per": "subject", "tokens": 5000, "window": "31d"}]
+    sidecar.push(busy, "config_reload")
+    token, slow = sidecar.token(f"held-{protocol}"), [("x-script", "slower")]
+    before = sidecar.send(protocol, chat(), token=token).passed()
+    open_stream = []
+    thread = threading.Thread(target=lambda: open_stream.append(sidecar.send(protocol, chat(), token=token, headers=slow)))
+    thread.start()
+    time.sleep(0.15)
+    changed = copy.deepcopy(busy)
+    changed["roles"]["analyst"]["maxOutputTokens"] = 77
+    sidecar.push(changed, "config_reload")
+    thread.join()
+    open_stream[0].passed()
+    digests = {outcome.audit["bartizan.policy.digest"] for outcome in (before, open_stream[0])}
+    assert len(digests) == 1 and open_stream[0].audit["bartizan.tokens.basis"] == "usage"
+    after = sidecar.send(protocol, chat(), token=token).passed()
+    assert after.audit["bartizan.policy.digest"] not in digests
+    # Each has cost its 24 tokens and nothing is held any more but what this last one was told before its own end.
+    held = after.audit["bartizan.tokens.reserved_input"] + after.audit["bartizan.tokens.reserved_output"]
+    assert int(after.reply.header("x-ratelimit-remaining-tokens")) >= 5000 - 2 * 24 - held
+    sidecar.push(sidecar.document, "config_reload")
 
 
 def test_quotas_survive_a_new_policy(sidecar, protocol, keys):

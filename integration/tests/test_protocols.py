@@ -268,6 +268,23 @@ def test_an_answer_that_is_withheld(make, sites, says, keys):
         assert said.strip() == "One two"
 
 
+def capped(document: dict) -> None:
+    every_provider(document)
+    document["roles"]["analyst"]["maxOutputTokens"] = 20
+    document["roles"]["analyst"].pop("quotas")
+
+
+@pytest.mark.parametrize("make", SDKS, ids=NAMES)
+def test_a_stream_far_beyond_its_cap_ends_as_the_model_would_end_it(make, sites, says, keys):
+    """The upstream does not care about its cap: every SDK gets the beginning, and an end that it understands."""
+    site = sites("weak", change=capped)
+    ask, _ = make(site.proxy.url, keys["ES256"].sign(claims("capped", ["analyst"])))
+    words = [f"word{number} " for number in range(600)]
+    says(*words)
+    said = ask("hello", stream=True, ended=("max_tokens",))
+    assert said.startswith("word0 word1 ") and len(said) < len("".join(words)) / 2, said[-60:]
+
+
 def test_a_token_that_has_expired(sdk):
     refused(sdk, 401, lifetime=-600)
 

@@ -489,11 +489,9 @@ impl Stage {
         if caller.issuer == crate::authn::ANONYMOUS_ROLE || caller.issuer.is_empty() {
             return None;
         }
-        let mut claims = json!({"iss": iss(&caller.issuer), "aud": AUDIENCE, "roles": caller.roles,
+        // A null counts as absent.
+        let claims = json!({"iss": iss(&caller.issuer), "aud": AUDIENCE, "roles": caller.roles, "tenant": caller.tenant,
             "sub": caller.subject.as_deref().unwrap_or("omitted"), "exp": self.host.now().as_secs() + 60});
-        if let Some(tenant) = &caller.tenant {
-            claims["tenant"] = tenant.as_str().into();
-        }
         let text =
             format!("{}.{}", BASE64.encode(r#"{"alg":"EdDSA","kid":"replay"}"#), BASE64.encode(claims.to_string()));
         let signature = self.key.sk.sign(text.as_bytes(), None);
