@@ -75,7 +75,10 @@ fn a_token_is_asked_about_once_in_a_while() {
     let mut worker = Worker::new();
     let inquiry = worker.ask("opaque+1").unwrap_err();
     let Call::Http(call) = &inquiry.call else { panic!("{inquiry:?}") };
-    assert_eq!((&*call.cluster, call.method, &*call.authority, &*call.path), ("idp", "POST", "idp.test", "/introspect"));
+    assert_eq!(
+        (&*call.cluster, call.method, &*call.authority, &*call.path),
+        ("idp", "POST", "idp.test", "/introspect")
+    );
     assert_eq!(call.body, b"token=opaque%2B1&token_type_hint=access_token");
     let basic = call.headers.iter().find(|(name, _)| *name == "authorization").unwrap().1.clone();
     assert_eq!(basic, "Basic dXM6YSUyMHNlY3JldCUyMG9mJTIwc2l4dGVlbiUyMGFuZCUyMG1vcmU=");

@@ -17,7 +17,7 @@ SECRET = "IDP_CLIENT_SECRET"
 def provider():
     if reason := idp.missing():
         pytest.skip(reason)
-    with idp.Provider([Key("ES256", "one")]) as server:
+    with idp.Provider([Key("RS256", "one")]) as server:
         yield server
 
 
@@ -79,6 +79,6 @@ def test_an_opaque_token_is_good_for_as_long_as_its_issuer_says_so(mode, upstrea
             send("made-up-too").refused(503, "jwt.unavailable", before_body=True)
             proxy.send(H1, chat()).passed()
         finally:
-            provider.start([Key("ES256", "one")])
+            provider.start([Key("RS256", "one")])
     finally:
         proxy.proxy.stop()

@@ -469,7 +469,11 @@ impl Stage {
         let found = [Reason::ScanInjection, Reason::ScanSecret, Reason::ScanPii];
         let found = found.into_iter().find(|reason| then.reason.as_deref() == Some(reason.code()));
         if found == Some(Reason::ScanInjection) {
-            policy.quotas.strike(&principal, vm.shared_key(), host).map_err(fault)?;
+            // Without its text each request counts as one that was not there before.
+            let text = one.text("bartizan.fingerprint").unwrap_or_default();
+            if let Some(mut strike) = quota::Strike::new(&principal, [text].into_iter()) {
+                policy.quotas.strike(&mut strike, vm.shared_key(), host).map_err(fault)?;
+            }
         }
         let judgement = Judgement { denial: found, ..Judgement::default() };
         let inspected = Inspected::judged(charged, &judgement)?;

@@ -348,8 +348,9 @@ choice! {
 }
 
 section! {
-    /// Strikes and cool-downs. Every request that is refused for `scan.injection` is a strike against its caller (issuer,
-    /// tenant and subject); callers without a credential get none.
+    /// Strikes and cool-downs. A request in which a text is refused or replaced as an attack is a strike against its
+    /// caller (issuer, tenant and subject), unless each such text was one within the window already: who resends a
+    /// conversation is not struck again. Callers without a credential get none.
     Abuse {
         /// So many strikes within the window begin a cool-down, 1 to 1000. Default 5.
         strikes: Option<u64>,
@@ -361,8 +362,20 @@ section! {
         max_cooldown: Option<Span>,
         /// Default enforce.
         mode: Option<Mode>,
-        /// Subjects whose cool-down is lifted: they are let in as long as they stand here.
-        lift: Option<Vec<String>>,
+        /// Callers whose cool-down is lifted: they are let in as long as they stand here.
+        lift: Option<Vec<Lifted>>,
+    }
+}
+
+section! {
+    /// One caller, exactly.
+    Lifted {
+        /// The issuer's name in this policy; `apiKeys` for the holder of one. Required.
+        issuer: Option<String>,
+        /// The tenant. Absent: a caller without one.
+        tenant: Option<String>,
+        /// The subject. Required.
+        subject: Option<String>,
     }
 }
 

@@ -60,8 +60,8 @@ pub struct AbusePolicy {
     pub max_cooldown: Duration,
     /// Whether it takes effect.
     pub mode: Mode,
-    /// Subjects that are let in nevertheless.
-    pub lift: Vec<String>,
+    /// Callers that are let in nevertheless: issuer's name, tenant, subject.
+    pub lift: Vec<(String, Option<String>, String)>,
 }
 
 pub(super) fn quota(raw: &document::Quota, at: &KeyPath, errors: &mut Errors) -> Option<QuotaPolicy> {
@@ -198,13 +198,20 @@ pub(super) fn abuse(written: &document::Abuse, at: &KeyPath, errors: &mut Errors
     if max_cooldown < cooldown {
         errors.push(&at.key("maxCooldown"), "shorter than cooldown");
     }
+    let mut lift = Vec::new();
+    for (place, caller) in written.lift.iter().flatten().enumerate() {
+        let at = at.key("lift").index(place);
+        let issuer = errors.require(&at, "issuer", caller.issuer.clone());
+        let subject = errors.require(&at, "subject", caller.subject.clone());
+        lift.extend(issuer.zip(subject).map(|(issuer, subject)| (issuer, caller.tenant.clone(), subject)));
+    }
     AbusePolicy {
         strikes: errors.range(at, "strikes", written.strikes, 5, 1..=1000),
         window,
         cooldown,
         max_cooldown,
         mode: written.mode.unwrap_or(Mode::Enforce),
-        lift: written.lift.clone().unwrap_or_default(),
+        lift,
     }
 }
 

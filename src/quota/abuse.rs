@@ -3,8 +3,14 @@
 //! Both stand in the rows of the quotas' table, so that every worker of the proxy sees them at once. A
 //! cool-down ends by itself. One that begins again within as long as the last one took, after that had
 //! ended, takes twice as long. A row that has no place left counts no strikes of newcomers.
+//!
+//! A request is one strike at most, and none when every text of it that is an attack was a strike of its caller
+//! within the window: so that a conversation which is sent again with each turn counts an attack in it once. The
+//! texts stand in the same table, as keyed hashes.
 
 use std::time::Duration;
+
+use sha2::{Digest, Sha256};
 
 use super::bucket::{Charge, Held, Level, Rate};
 use super::key::SharedKey;
@@ -22,7 +28,8 @@ pub(super) struct Abuse {
     cooldown: u64,
     max_cooldown: u64,
     mode: Mode,
-    lift: Vec<String>,
+    window: Rate,
+    lift: Vec<(String, Option<String>, String)>,
 }
 
 /// Names of a caller's two entries, which stand in one row.
@@ -39,25 +46,49 @@ impl Abuse {
             cooldown: nanos(policy.cooldown),
             max_cooldown: nanos(policy.max_cooldown),
             mode: policy.mode,
+            window: Rate::new(1, nanos(policy.window), 1),
             lift: policy.lift.clone(),
         }
     }
 
-    /// Callers without a credential are all one, and none of them pays for another.
-    fn is_counted(&self, principal: &Principal) -> bool {
-        !principal.is_anonymous()
-    }
-
     fn is_lifted(&self, principal: &Principal) -> bool {
-        self.lift.iter().any(|subject| subject == principal.subject())
+        self.lift.iter().any(|(issuer, tenant, subject)| {
+            issuer == principal.issuer_name()
+                && tenant.as_deref() == principal.tenant()
+                && subject == principal.subject()
+        })
     }
 
-    fn names(principal: &Principal, key: &SharedKey) -> Names {
-        let identity = principal.identity();
-        let strikes = key.bucket(b"strikes of an abusive caller    ", &identity);
-        let cooldown = key.bucket(b"cool-down of an abusive caller  ", &identity);
-        let row = strikes.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
-        Names { strikes, cooldown, row }
+    fn names(identity: &[u8], key: &SharedKey) -> Names {
+        let strikes = key.bucket(b"strikes of an abusive caller    ", identity);
+        let cooldown = key.bucket(b"cool-down of an abusive caller  ", identity);
+        Names { strikes, cooldown, row: row_of(&strikes) }
+    }
+}
+
+fn row_of(name: &[u8; 16]) -> u64 {
+    name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS
+}
+
+/// A request with an attack in it, as far as it is not counted yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strike {
+    identity: Vec<u8>,
+    /// Hashes of the texts that are still to be looked up.
+    texts: Vec<[u8; 32]>,
+    /// One of them was new.
+    is_new: bool,
+}
+
+/// More texts of one request are not looked at: one that is new is enough.
+const MAX_TEXTS: usize = 16;
+
+impl Strike {
+    /// Of a request by this caller with these attacks. `None` for a caller without a credential: they are all one,
+    /// and none of them pays for another.
+    pub fn new<'t>(principal: &Principal, texts: impl Iterator<Item = &'t str>) -> Option<Strike> {
+        let texts = texts.take(MAX_TEXTS).map(|text| Sha256::digest(text).into()).collect();
+        (!principal.is_anonymous()).then(|| Strike { identity: principal.identity(), texts, is_new: false })
     }
 }
 
@@ -83,31 +114,39 @@ impl Quotas {
         key: &SharedKey,
         host: &mut dyn Host,
     ) -> Result<Option<Cooldown>, Fault> {
-        let Some(abuse) = self.abuse.as_ref().filter(|abuse| abuse.is_counted(principal)) else { return Ok(None) };
+        let Some(abuse) = self.abuse.as_ref().filter(|_| !principal.is_anonymous()) else { return Ok(None) };
         if abuse.is_lifted(principal) {
             return Ok(None);
         }
         let key = key.current(&self.policy, host)?;
-        let names = Abuse::names(principal, &key);
+        let names = Abuse::names(&principal.identity(), &key);
         let now = host.now().0;
         let ends = self.teller(&key, host).look(names.row, &mut |row| row.cooldown_ends(&names.cooldown))?;
         let left = ends.saturating_sub(now);
         Ok((left > 0).then_some(Cooldown { left: Duration::from_nanos(left), mode: abuse.mode }))
     }
 
-    /// Counts a strike. What it gives is the cool-down that this one began.
+    /// Counts a strike, unless all its texts were counted before. What it gives is the cool-down that it began.
+    ///
+    /// Costs one host call, and two for each text and for the strike.
     ///
     /// # Errors
-    /// A [`Fault`] when the store fails.
-    pub fn strike(
-        &self,
-        principal: &Principal,
-        key: &SharedKey,
-        host: &mut dyn Host,
-    ) -> Result<Option<Cooldown>, Fault> {
-        let Some(abuse) = self.abuse.as_ref().filter(|abuse| abuse.is_counted(principal)) else { return Ok(None) };
+    /// A [`Fault`] when the store fails or is too busy: call it again with the same `strike`, which knows how far
+    /// it came.
+    pub fn strike(&self, strike: &mut Strike, key: &SharedKey, host: &mut dyn Host) -> Result<Option<Cooldown>, Fault> {
+        let Some(abuse) = self.abuse.as_ref() else { return Ok(None) };
         let key = key.current(&self.policy, host)?;
-        let names = Abuse::names(principal, &key);
+        while let Some(text) = strike.texts.last() {
+            let name = key.bucket(b"attack of an abusive caller     ", &[&strike.identity[..], text].concat());
+            let mut is_new = false;
+            self.teller(&key, host).change(row_of(&name), &mut |row, now| is_new = abuse.is_new(row, &name, now))?;
+            strike.is_new |= is_new;
+            strike.texts.pop();
+        }
+        if !strike.is_new {
+            return Ok(None);
+        }
+        let names = Abuse::names(&strike.identity, &key);
         let mut begun = None;
         self.teller(&key, host).change(names.row, &mut |row, now| begun = abuse.strike(row, &names, now))?;
         Ok(begun.map(|nanos| Cooldown { left: Duration::from_nanos(nanos), mode: abuse.mode }))
@@ -115,6 +154,12 @@ impl Quotas {
 }
 
 impl Abuse {
+    /// Notes a text. One that finds no place counts as new each time.
+    fn is_new(&self, row: &mut Row, name: &[u8; 16], now: u64) -> bool {
+        let (now, _) = row.advance(now);
+        row.own(name, now).is_none_or(|level| level.ask(&self.window, Charge::Use(1), now).fits)
+    }
+
     fn strike(&self, row: &mut Row, names: &Names, now: u64) -> Option<u64> {
         let (now, _) = row.advance(now);
         let strikes = row.own(&names.strikes, now)?;
@@ -143,14 +188,24 @@ mod tests {
 
     const MINUTE: u64 = 60_000_000_000;
 
-    fn quotas(mode: Mode, lift: &[&str]) -> Quotas {
+    fn strike(quotas: &Quotas, who: &Principal, text: &str, key: &SharedKey, host: &mut MemoryHost) -> Option<u64> {
+        let mut strike = Strike::new(who, [text].into_iter())?;
+        quotas.strike(&mut strike, key, host).unwrap().map(|begun| begun.left.as_secs())
+    }
+
+    fn quotas(mode: Mode, lift: &[(&str, Option<&str>, &str)]) -> Quotas {
         let policy = AbusePolicy {
             strikes: 3,
             window: Duration::from_secs(600),
             cooldown: Duration::from_secs(60),
             max_cooldown: Duration::from_secs(200),
             mode,
-            lift: lift.iter().map(|name| (*name).to_owned()).collect(),
+            lift: lift
+                .iter()
+                .map(|(issuer, tenant, subject)| {
+                    ((*issuer).to_owned(), tenant.map(str::to_owned), (*subject).to_owned())
+                })
+                .collect(),
         };
         Quotas::new("p", []).with_abuse(Some(&policy))
     }
@@ -163,14 +218,15 @@ mod tests {
         quotas.prepare(&key, &mut host).unwrap();
         let alice = Principal::for_tests("alice", vec![RoleIndex(0)]);
         let bob = Principal::for_tests("bob", vec![RoleIndex(0)]);
+        let mut texts = (0..).map(|number| format!("attack {number}"));
+        let mut hit = |who: &Principal, host: &mut MemoryHost| strike(&quotas, who, &texts.next().unwrap(), &key, host);
         for expected in [60, 120, 200, 200] {
             for _ in 0..2 {
-                assert_eq!(quotas.strike(&alice, &key, &mut host).unwrap(), None);
+                assert_eq!(hit(&alice, &mut host), None);
                 assert_eq!(quotas.cooldown(&alice, &key, &mut host).unwrap(), None);
             }
-            let begun = quotas.strike(&alice, &key, &mut host).unwrap().unwrap();
-            assert_eq!(begun.left.as_secs(), expected);
-            assert_eq!(quotas.cooldown(&alice, &key, &mut host).unwrap(), Some(begun));
+            assert_eq!(hit(&alice, &mut host), Some(expected));
+            assert_eq!(quotas.cooldown(&alice, &key, &mut host).unwrap().unwrap().left.as_secs(), expected);
             assert_eq!(quotas.cooldown(&bob, &key, &mut host).unwrap(), None);
             host.now.0 += expected * 1_000_000_000;
             assert_eq!(quotas.cooldown(&alice, &key, &mut host).unwrap(), None);
@@ -178,13 +234,82 @@ mod tests {
         // After as long again all is forgotten, and strikes far apart never add up.
         host.now.0 += 4 * MINUTE;
         for _ in 0..20 {
-            assert_eq!(quotas.strike(&alice, &key, &mut host).unwrap(), None);
+            assert_eq!(hit(&alice, &mut host), None);
             host.now.0 += 4 * MINUTE;
         }
         for _ in 0..2 {
-            quotas.strike(&bob, &key, &mut host).unwrap();
+            hit(&bob, &mut host);
         }
-        assert_eq!(quotas.strike(&bob, &key, &mut host).unwrap().unwrap().left.as_secs(), 60);
+        assert_eq!(hit(&bob, &mut host), Some(60));
+    }
+
+    #[test]
+    fn a_text_is_a_strike_once_and_a_request_one_at_most() {
+        let quotas = quotas(Mode::Enforce, &[]);
+        let mut host = MemoryHost::at(Timestamp(1_000_000 * MINUTE));
+        let key = SharedKey::obtain("p", &mut host).unwrap();
+        quotas.prepare(&key, &mut host).unwrap();
+        let (alice, bob) = (Principal::for_tests("alice", vec![]), Principal::for_tests("bob", vec![]));
+        for _ in 0..20 {
+            assert_eq!(strike(&quotas, &alice, "the same", &key, &mut host), None);
+        }
+        // Each turn sends all before it again, and one new attack; bob's are his own.
+        for (texts, expected) in [(&["the same", "a", "b", "c", "d"][..], None), (&["a", "the same", "e"], Some(60))] {
+            let mut strike = Strike::new(&alice, texts.iter().copied()).unwrap();
+            let begun = quotas.strike(&mut strike, &key, &mut host).unwrap();
+            assert_eq!(begun.map(|begun| begun.left.as_secs()), expected);
+        }
+        assert_eq!(strike(&quotas, &bob, "the same", &key, &mut host), None);
+        assert_eq!(strike(&quotas, &bob, "a", &key, &mut host), None);
+        assert_eq!(strike(&quotas, &bob, "b", &key, &mut host), Some(60));
+        // Beyond the window it counts again.
+        host.now.0 += 11 * MINUTE;
+        for (text, expected) in [("a", None), ("b", None), ("a", None), ("c", Some(60))] {
+            assert_eq!(strike(&quotas, &bob, text, &key, &mut host), expected, "{text}");
+        }
+    }
+
+    /// A store that takes nothing after so many writes.
+    struct Busy<'h>(&'h mut MemoryHost, usize);
+
+    impl Host for Busy<'_> {
+        fn now(&self) -> Timestamp {
+            self.0.now()
+        }
+
+        fn shared_get(&mut self, key: &str) -> Result<crate::host::Shared, Fault> {
+            self.0.shared_get(key)
+        }
+
+        fn shared_set(&mut self, key: &str, value: &[u8], cas: u32) -> Result<crate::host::SetOutcome, Fault> {
+            self.1 = self.1.checked_sub(1).ok_or(Fault("busy"))?;
+            self.0.shared_set(key, value, cas)
+        }
+
+        fn verify_signature(&mut self, _: crate::host::HashFunction, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
+            None
+        }
+
+        fn random(&mut self, out: &mut [u8]) -> Result<(), Fault> {
+            self.0.random(out)
+        }
+    }
+
+    #[test]
+    fn a_strike_that_the_store_does_not_take_is_counted_later_and_once() {
+        let quotas = quotas(Mode::Enforce, &[]);
+        let alice = Principal::for_tests("alice", vec![]);
+        for writes in 0..3 {
+            let mut host = MemoryHost::at(Timestamp(1_000_000 * MINUTE));
+            let key = SharedKey::obtain("p", &mut host).unwrap();
+            quotas.prepare(&key, &mut host).unwrap();
+            let mut late = Strike::new(&alice, ["a", "b"].into_iter()).unwrap();
+            assert!(quotas.strike(&mut late, &key, &mut Busy(&mut host, writes)).is_err(), "{writes}");
+            assert_eq!(strike(&quotas, &alice, "c", &key, &mut host), None);
+            assert_eq!(quotas.strike(&mut late, &key, &mut host).unwrap(), None);
+            assert_eq!(strike(&quotas, &alice, "a", &key, &mut host), None, "it was counted");
+            assert_eq!(strike(&quotas, &alice, "d", &key, &mut host), Some(60));
+        }
     }
 
     #[test]
@@ -195,13 +320,21 @@ mod tests {
         let strict = quotas(Mode::Enforce, &[]);
         strict.prepare(&key, &mut host).unwrap();
         let nobody = Principal::anonymous(RoleIndex(0));
-        for _ in 0..3 {
-            strict.strike(&alice, &key, &mut host).unwrap();
-            strict.strike(&nobody, &key, &mut host).unwrap();
+        for text in ["a", "b", "c"] {
+            strike(&strict, &alice, text, &key, &mut host);
+            assert_eq!(strike(&strict, &nobody, text, &key, &mut host), None);
         }
         assert!(strict.cooldown(&alice, &key, &mut host).unwrap().is_some());
         assert!(strict.cooldown(&nobody, &key, &mut host).unwrap().is_none());
-        assert!(quotas(Mode::Enforce, &["alice"]).cooldown(&alice, &key, &mut host).unwrap().is_none());
+        for (lifted, is_let_in) in [
+            (("apiKeys", None, "alice"), true),
+            (("apiKeys", Some("acme"), "alice"), false),
+            (("corp", None, "alice"), false),
+            (("apiKeys", None, "bob"), false),
+        ] {
+            let quotas = quotas(Mode::Enforce, &[lifted]);
+            assert_eq!(quotas.cooldown(&alice, &key, &mut host).unwrap().is_none(), is_let_in, "{lifted:?}");
+        }
         assert_eq!(quotas(Mode::Shadow, &[]).cooldown(&alice, &key, &mut host).unwrap().unwrap().mode, Mode::Shadow);
         assert!(Quotas::new("p", []).cooldown(&alice, &key, &mut host).unwrap().is_none());
     }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-pub use abuse::Cooldown;
+pub use abuse::{Cooldown, Strike};
 pub use charge::Refusal;
 pub use estimate::{Estimate, unread};
 pub use headers::{LONG_WAIT_SECS, Limits, Tightest};

@@ -65,6 +65,8 @@ pub struct Judgement {
     pub score: u8,
     /// Every finding.
     pub findings: Vec<Judged>,
+    /// Texts of the request that are refused or replaced as attacks, by index.
+    pub struck: Vec<usize>,
     /// Refusals and changes that guards in shadow mode did not carry out.
     pub shadow: Vec<Reason>,
     /// The scan budget ended before every text was scanned whole.
@@ -185,6 +187,9 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn text(&mut self, index: usize, report: TextReport) -> Outcome {
         let attack = if self.is_reply { None } else { self.attack(&report) };
+        if matches!(attack, Some(Act::Block | Act::Replace)) {
+            self.out.struck.push(index);
+        }
         if attack == Some(Act::Block) {
             self.refuse(Reason::ScanInjection);
         }

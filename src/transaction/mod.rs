@@ -344,6 +344,7 @@ impl Transaction {
         self.free(vm);
         self.settle();
         let settlements = self.pay(vm, host);
+        vm.settle_strikes(&self.policy, host);
         let latency_us = self.spent_nanos / 1000;
         self.record.latency_us = Some(latency_us);
         self.record.worker = vm.worker().to_owned();

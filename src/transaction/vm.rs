@@ -9,6 +9,9 @@ use crate::quota::{self, fleet::Settlements};
 use crate::redact::MaskKey;
 use crate::scan::VerdictMemory;
 
+/// More strikes than this are not owed: a store that takes none for so long refuses every request anyway.
+const MAX_OWED: usize = 64;
+
 /// The memory of one VM. Bounded: the caches bound themselves, the rest are numbers.
 #[derive(Debug)]
 pub struct Vm {
@@ -33,6 +36,8 @@ pub struct Vm {
     verdicts_of: String,
     verdict_key: [u8; 16],
     captures: Pace,
+    /// Strikes that the shared store did not take.
+    owed: Vec<quota::Strike>,
 }
 
 /// Texts whose verdicts are remembered, in each of the memory's two halves.
@@ -68,6 +73,7 @@ impl Vm {
             verdicts_of: policy.digest.clone(),
             verdict_key,
             captures: Pace::default(),
+            owed: Vec::new(),
         })
     }
 
@@ -86,6 +92,32 @@ impl Vm {
     /// False when a policy needs keys that this memory was not made for.
     pub fn fits(&self, policy: &Policy) -> bool {
         self.policy_name == policy.name && self.configured_key == policy.audit.hash_key
+    }
+
+    /// Counts a strike. One that a store which fails or is too busy does not take is owed, and tried again with
+    /// [`Vm::settle_strikes`]: it is late then, and not lost unless the VM is.
+    pub(super) fn strike(
+        &mut self,
+        policy: &Policy,
+        mut strike: quota::Strike,
+        host: &mut dyn Host,
+    ) -> Option<quota::Cooldown> {
+        match policy.quotas.strike(&mut strike, &self.shared_key, host) {
+            Ok(begun) => begun,
+            Err(_) => {
+                if self.owed.len() < MAX_OWED {
+                    self.owed.push(strike);
+                }
+                None
+            }
+        }
+    }
+
+    /// Tries again to count what is owed; a cool-down that begins so stands in no record.
+    pub(super) fn settle_strikes(&mut self, policy: &Policy, host: &mut dyn Host) {
+        for strike in std::mem::take(&mut self.owed) {
+            self.strike(policy, strike, host);
+        }
     }
 
     /// How many requests this worker has captured of late.

@@ -7,7 +7,7 @@ use crate::authz::{self, Authorized};
 use crate::config::document::{DataAction, Operation, PiiType, Zone};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::Host;
-use crate::protocol::{Exchange, Json, Protocol, UnscannedKind, remove_tools};
+use crate::protocol::{Exchange, Json, Protocol, Segment, UnscannedKind, remove_tools};
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
@@ -85,14 +85,14 @@ impl Transaction {
             self.keep_body(&body);
         }
         let caller = charged.authorized().counted().entitled().principal();
+        if !judgement.struck.is_empty() {
+            let texts = judgement.struck.iter().filter_map(|index| scan.text(*index));
+            let begun = quota::Strike::new(caller, texts).and_then(|strike| vm.strike(&policy, strike, host));
+            self.record.cooldown_secs = begun.map(|cooldown| cooldown.left.as_secs());
+        }
         let is_own = is_own(&policy, caller, &exchange, vm, host)?;
         self.unscanned(&policy, &exchange, &judgement, is_own)?;
         let cap = output_cap(&policy, &exchange, charged.authorized());
-        if judgement.denial == Some(Reason::ScanInjection) {
-            // A store that fails changes nothing about the refusal.
-            let begun = policy.quotas.strike(caller, vm.shared_key(), host).ok().flatten();
-            self.record.cooldown_secs = begun.map(|cooldown| cooldown.left.as_secs());
-        }
         let inspected = Inspected::judged(charged, &judgement)?;
         let expected = expected(&policy, route, &json, &exchange, cap);
         let model = Some(exchange.model.as_str());
@@ -199,14 +199,7 @@ impl Scan<'_, '_> {
         let texts: Vec<Text<'_>> = exchange
             .segments
             .iter()
-            .map(|segment| {
-                let text = if segment.is_key {
-                    json.key_at(&segment.path)
-                } else {
-                    json.at(&segment.path).and_then(Json::as_str)
-                };
-                Text { zone: segment.zone, text: text.unwrap_or_default() }
-            })
+            .map(|segment| Text { zone: segment.zone, text: text_of(json, segment).unwrap_or_default() })
             .collect();
         let limits = &policy.limits;
         let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
@@ -226,6 +219,11 @@ impl Scan<'_, '_> {
         (judgement, places)
     }
 
+    /// The text of a segment.
+    fn text(&self, index: usize) -> Option<&str> {
+        self.exchange.segments.get(index).and_then(|segment| text_of(self.json, segment))
+    }
+
     /// The guards of the granting roles, each once.
     fn guards(&self) -> Vec<&GuardPolicy> {
         let mut indexes: Vec<_> = self
@@ -239,6 +237,10 @@ impl Scan<'_, '_> {
         indexes.dedup();
         indexes.into_iter().filter_map(|index| self.policy.guard(index)).collect()
     }
+}
+
+fn text_of<'j>(json: &'j Json<'_>, segment: &Segment) -> Option<&'j str> {
+    if segment.is_key { json.key_at(&segment.path) } else { json.at(&segment.path).and_then(Json::as_str) }
 }
 
 /// The cap on output tokens for the upstream: the roles', or where a quota counts output and nobody sets a cap, the
@@ -256,9 +258,7 @@ const FRAME_TOKENS: u64 = 4;
 
 /// What a request is expected to use at most.
 fn expected(policy: &Policy, route: &RoutePolicy, json: &Json<'_>, exchange: &Exchange, cap: Option<u64>) -> Tokens {
-    let text = |segment: &crate::protocol::Segment| {
-        if segment.is_key { json.key_at(&segment.path) } else { json.at(&segment.path).and_then(Json::as_str) }
-    };
+    let text = |segment: &Segment| text_of(json, segment);
     if !matches!(
         route.operation,
         Operation::Chat
