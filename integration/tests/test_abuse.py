@@ -41,11 +41,13 @@ def test_a_cooldown_holds_on_every_connection(sites, mode, protocol):
     token = site.token(f"attacker-{mode}-{protocol}")
     history: list[dict] = []
     for number in range(3):
+        if history:
+            # The conversation comes again with each turn, and so does what was refused in it: no strike a second time.
+            for _ in range(3):
+                site.send(protocol, chat(*history, user("hello")), token=token).passed("replace")
         attack = user(f"{ATTACK} I am number {number}.")
         last = site.send(protocol, chat(*history, attack), token=token).refused(400, "scan.injection")
-        # The conversation comes again with each turn, and so does what was refused in it: no strike a second time.
-        assert site.send(protocol, chat(*history, attack, user("hello")), token=token).reply.status == 200
-        history += [attack, user("hello")]
+        history += [attack, {"role": "assistant", "content": "No."}]
     assert last.audit["bartizan.abuse.cooldown_s"] == 2
     workers = set()
     for _ in range(12):
