@@ -20,6 +20,7 @@ APISERVER  := $(CACHE)/apiserver/.tried
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy.
 WORKERS    ?= 2
+BUILDS     ?= build cli
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -40,7 +41,9 @@ demo: build cli $(VENV_STAMP) ## real requests through real Envoy, as a table
 	$(call say,demo)
 	@PYTHONPATH=integration $(PYTHON) -m demo
 
-test: test-native test-envoy ## everything: native tests, then the module on real Envoy
+# The native tests have built the command line already, with their own features of what it depends on.
+test: test-native ## everything: native tests, then the module on real Envoy
+	@$(MAKE) --no-print-directory test-envoy BUILDS=build
 
 # Every machine draws the same cases; `make test-native PROPTEST_RNG_SEED=7` draws others.
 test-native: export PROPTEST_RNG_SEED ?= 1
@@ -48,7 +51,7 @@ test-native: ## unit, table and property tests
 	$(call say,native tests)
 	cargo test --all-targets
 
-test-envoy: build cli $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) ## the built module on real Envoy
+test-envoy: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration -n $(WORKERS) --dist loadfile $(PYTEST)
 
