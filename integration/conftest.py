@@ -29,6 +29,14 @@ def pytest_sessionfinish(session, exitstatus) -> None:
         print(f"\nlogs of the servers: {RUN}")
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Figures of tests, also of those that ran in another process."""
+    for report in [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]:
+        for name, text in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(f"\n{text}")
+
+
 @pytest.fixture(scope="session")
 def upstream():
     with Upstream() as server:
