@@ -152,6 +152,8 @@ fn distance(left: &[char], right: &[char]) -> usize {
     above.last().copied().unwrap_or(0)
 }
 
+/// Its methods stand once for each type and not once for each field that has it (`inline(never)`): a policy is read
+/// seldom, and the module has a size.
 impl<'de> Deserializer<'de> for &'de Node {
     type Error = TypeFault;
 
@@ -173,6 +175,7 @@ impl<'de> Deserializer<'de> for &'de Node {
         }
     }
 
+    #[inline(never)]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeFault> {
         visitor.visit_some(self)
     }
@@ -182,6 +185,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     /// serde would read a struct from a list too, field by field: a policy would change with the order of this code.
+    #[inline(never)]
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -194,6 +198,7 @@ impl<'de> Deserializer<'de> for &'de Node {
         }
     }
 
+    #[inline(never)]
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -228,6 +233,7 @@ struct Items<'de>(std::slice::Iter<'de, (usize, Node)>);
 impl<'de> de::SeqAccess<'de> for Items<'de> {
     type Error = TypeFault;
 
+    #[inline(never)]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, TypeFault> {
         let Some((index, node)) = self.0.next() else { return Ok(None) };
         seed.deserialize(node).map(Some).map_err(|fault| fault.below(Step::Index(*index)))
@@ -248,6 +254,7 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
         seed.deserialize(Word(key)).map(Some).map_err(|fault| fault.below(Step::Key(key.clone())))
     }
 
+    #[inline(never)]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, TypeFault> {
         let Some((key, node)) = self.value.take() else { return Err(de::Error::custom("a value without its key")) };
         seed.deserialize(node).map_err(|fault| fault.below(Step::Key(key.clone())))
@@ -264,6 +271,7 @@ impl<'de> Deserializer<'de> for Word<'de> {
         visitor.visit_borrowed_str(self.0)
     }
 
+    #[inline(never)]
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
