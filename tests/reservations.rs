@@ -314,3 +314,69 @@ fn a_fixed_window_ends_with_the_clock() {
         assert_eq!(asked(&mut road, 86_400), reason);
     }
 }
+
+/// A chat of about sixty tokens, and a reply whose prompt is said to have been so many.
+fn long(road: &mut Road, reply: &Value) -> Value {
+    let mut body = ask(&"a wall ".repeat(30));
+    body["max_tokens"] = 10.into();
+    let (_, answer) = road.answered(&body, "application/json", &[reply.to_string().as_bytes()]);
+    answer.record
+}
+
+fn billed(usage: &Value) -> Value {
+    json!({ "choices": [{ "index": 0, "message": { "role": "assistant", "content": "Yes." }, "finish_reason": "stop" }],
+        "usage": usage })
+}
+
+#[test]
+fn what_is_reserved_follows_what_the_model_bills() {
+    let mut road = road(tokens(100_000));
+    let first = long(&mut road, &billed(&json!({ "prompt_tokens": 96, "completion_tokens": 2 })));
+    let estimated = first["bartizan.tokens.estimated_input"].as_u64().unwrap();
+    assert_eq!((estimated, &first["bartizan.tokens.reserved_input"]), (64, &json!(64)));
+    for _ in 0..8 {
+        long(&mut road, &billed(&json!({ "prompt_tokens": 96, "completion_tokens": 2 })));
+    }
+    let before = left(&mut road);
+    let record = long(&mut road, &billed(&json!({ "prompt_tokens": 96, "completion_tokens": 2 })));
+    assert_eq!(
+        (&record["bartizan.tokens.estimated_input"], &record["bartizan.tokens.reserved_input"]),
+        (&json!(64), &json!(96))
+    );
+    assert_eq!(left(&mut road), before - 98, "and the charge is what was billed, as ever");
+    // A caller who talks the estimate down gets no more out of the bucket: what it used is charged.
+    for _ in 0..8 {
+        long(&mut road, &billed(&json!({ "prompt_tokens": 20, "completion_tokens": 2 })));
+    }
+    let before = left(&mut road);
+    let dear = long(&mut road, &billed(&json!({ "prompt_tokens": 640, "completion_tokens": 2 })));
+    assert_eq!((&dear["bartizan.tokens.reserved_input"], left(&mut road)), (&json!(32), before - 642));
+}
+
+#[test]
+fn only_what_was_billed_for_the_text_as_it_was_sent_teaches() {
+    let cached =
+        json!({ "prompt_tokens": 96, "completion_tokens": 2, "prompt_tokens_details": { "cached_tokens": 32 } });
+    let replies = [
+        billed(&cached),
+        billed(&json!({ "prompt_tokens": 96 })),
+        billed(&json!({ "completion_tokens": 2 })),
+        billed(&json!({ "prompt_tokens": 3, "completion_tokens": 2 })),
+    ];
+    for reply in replies {
+        let mut road = road(tokens(100_000));
+        let held: Vec<Value> =
+            (0..12).map(|_| long(&mut road, &reply)["bartizan.tokens.reserved_input"].clone()).collect();
+        assert_eq!(held, vec![json!(64); 12], "{reply}");
+    }
+    // Something in it is masked: the model was sent another text.
+    let mut road = road(tokens(100_000));
+    let mut body = ask(&format!("{} Write to ann@example.org.", "a wall ".repeat(30)));
+    body["max_tokens"] = 10.into();
+    let reply = billed(&json!({ "prompt_tokens": 140, "completion_tokens": 2 })).to_string();
+    let record = |road: &mut Road| road.answered(&body, "application/json", &[reply.as_bytes()]).1.record;
+    let first = record(&mut road);
+    assert_eq!((&first["bartizan.verdict"], &first["bartizan.tokens.basis"]), (&json!("mask"), &json!("usage")));
+    (0..12).for_each(|_| drop(record(&mut road)));
+    assert_eq!(record(&mut road)["bartizan.tokens.reserved_input"], first["bartizan.tokens.reserved_input"]);
+}

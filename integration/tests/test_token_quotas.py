@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from conftest import ATTACK, Site, chat, user
-from harness.client import H1
+from harness.client import H1, Client
 from harness.upstream import METERED
 
 LIMIT, CLIENTS = 10_000, 64
@@ -131,6 +131,17 @@ def test_what_never_fits_is_not_waited_for(sites, mode, protocol):
     got = site.send(protocol, ask("word " * 1200), token=site.token(f"large-{mode}-{protocol}")).refused(429, "quota.tooLarge")
     assert got.reply.header("retry-after") is None and got.reply.header("x-should-retry") == "false"
     assert json.loads(got.reply.body)["error"]["type"] == "tokens"
+
+
+def test_what_is_reserved_follows_what_the_model_bills(sites, mode):
+    site = sites(mode, change=small)
+    token = site.token(f"learns-{mode}")
+    body = chat(user("a " * 60), max_tokens=5)
+    with Client(site.proxy.port, H1) as client:  # one connection is one worker, and each learns by itself
+        seen = [site.send(H1, body, token=token, headers=[("x-script", "metered")], client=client).audit for _ in range(9)]
+    estimated, billed = seen[0]["bartizan.tokens.estimated_input"], seen[0]["gen_ai.usage.input_tokens"]
+    assert (estimated, billed) == (64, 68)
+    assert [one["bartizan.tokens.reserved_input"] for one in seen] == [estimated] * 8 + [billed]
 
 
 def test_requests_under_way(sites, mode, protocol):

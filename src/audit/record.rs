@@ -115,7 +115,10 @@ pub struct Record {
     /// Input tokens that came from the upstream's cache.
     #[serde(rename = "gen_ai.usage.cache_read.input_tokens", skip_serializing_if = "Option::is_none")]
     pub cached_tokens: Option<u64>,
-    /// Input tokens that were held for it, an estimate.
+    /// Tokens of its texts, estimated without any model's vocabulary.
+    #[serde(rename = "bartizan.tokens.estimated_input", skip_serializing_if = "Option::is_none")]
+    pub estimated_input: Option<u64>,
+    /// Input tokens that were held for it: the estimate, calibrated by what the model was seen to count.
     #[serde(rename = "bartizan.tokens.reserved_input", skip_serializing_if = "Option::is_none")]
     pub reserved_input: Option<u64>,
     /// Output tokens that were held for it, the cap.

@@ -16,6 +16,7 @@
 
 mod abuse;
 mod bucket;
+mod calibrate;
 mod charge;
 mod estimate;
 pub mod fleet;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 pub use abuse::{Cooldown, Strike};
+pub use calibrate::{Gauge, Ratios};
 pub use charge::Refusal;
 pub use estimate::{Estimate, unread};
 pub use headers::{LONG_WAIT_SECS, Limits, Tightest};

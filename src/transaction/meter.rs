@@ -5,6 +5,7 @@
 
 use super::response::Reading;
 use super::{State, Transaction, Vm};
+use crate::audit::Verdict;
 use crate::host::Host;
 use crate::protocol::reply::Spent;
 use crate::quota::Tokens;
@@ -24,7 +25,7 @@ pub(super) struct Meter {
 impl Transaction {
     /// Settles what was reserved, once the exchange has ended.
     /// Gives what the service that counts for the fleet must be told.
-    pub(super) fn pay(&mut self, vm: &Vm, host: &mut dyn Host) -> Vec<Settlement> {
+    pub(super) fn pay(&mut self, vm: &mut Vm, host: &mut dyn Host) -> Vec<Settlement> {
         let reserved = std::mem::take(&mut self.reserved);
         if reserved.is_empty() {
             return Vec::new();
@@ -34,12 +35,22 @@ impl Transaction {
             self.record.charged_tokens = Some(used.total());
             self.record.charged_basis = Some(basis);
         }
+        self.learn(used, basis, vm, host);
         let settlements = self.policy.quotas.settlements(&reserved, used);
         // Nothing can be refused any more. What stays held ends by its time, as used in full.
         if self.policy.quotas.settle(reserved, used, vm.shared_key(), host).is_err() {
             self.record.charged_basis = Some("unsettled");
         }
         settlements
+    }
+
+    /// What the model has counted, beside what was estimated: where it counted what the caller sent, and nothing else.
+    fn learn(&self, used: Tokens, basis: &str, vm: &mut Vm, host: &mut dyn Host) {
+        let Some(gauge) = &self.gauge else { return };
+        let as_sent = self.record.verdict == Verdict::Allow && self.record.unscanned.is_empty();
+        if basis == "usage" && as_sent && self.meter.spent.usage.cached.unwrap_or(0) == 0 {
+            vm.ratios.learn(gauge, used.input, host.now());
+        }
     }
 
     /// For a rehearsal: the reply came with this status, and the model said that it used so much.

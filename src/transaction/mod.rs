@@ -38,7 +38,7 @@ use crate::host::{Host, Timestamp};
 use crate::protocol::mcp::{Claims, Session};
 use crate::protocol::reply::Spent;
 use crate::quota::fleet::Settlement;
-use crate::quota::{Admitted, Counted, Reservation};
+use crate::quota::{Admitted, Counted, Gauge, Reservation};
 use crate::reason::{Denial, Reason};
 use called::Called;
 use response::Reading;
@@ -146,6 +146,8 @@ pub struct Transaction {
     noted: reply::Noted,
     /// What is held for it until it ends.
     reserved: Reservation,
+    /// By what its end tells how good the estimate was.
+    gauge: Option<Gauge>,
     /// What the reply cost, and how much of it was seen.
     meter: meter::Meter,
     /// What the provider keeps of this exchange, not yet in the ledger.
@@ -228,6 +230,7 @@ impl Transaction {
             elsewhere: None,
             noted: reply::Noted::default(),
             reserved: Reservation::default(),
+            gauge: None,
             meter: meter::Meter::default(),
             stored: Vec::new(),
             buffered: 0,

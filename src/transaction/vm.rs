@@ -21,6 +21,8 @@ pub struct Vm {
     pub ring: KeyRing,
     /// What the service that counts for the fleet must still be told.
     pub settlements: Settlements,
+    /// How far the models' counts are from the estimates.
+    pub ratios: quota::Ratios,
     /// The key that all workers of the proxy share.
     shared_key: quota::SharedKey,
     /// The key of the record's hashes.
@@ -54,6 +56,8 @@ impl Vm {
         host.random(&mut name)?;
         let mut verdict_key = [0; 16];
         host.random(&mut verdict_key)?;
+        let mut ratio_key = [0; 16];
+        host.random(&mut ratio_key)?;
         let hash_key = match &policy.audit.hash_key {
             Some(secret) => HashKey::new(secret),
             None => HashKey::new(shared_key.as_bytes()),
@@ -62,6 +66,7 @@ impl Vm {
             tokens: TokenCache::new(host)?,
             ring: KeyRing::new(&policy.name, shared_key.as_bytes()),
             settlements: Settlements::default(),
+            ratios: quota::Ratios::new(ratio_key),
             shared_key,
             hash_key,
             policy_name: policy.name.clone(),

@@ -94,10 +94,19 @@ impl Transaction {
         self.unscanned(&policy, &exchange, &judgement, is_own)?;
         let cap = output_cap(&policy, &exchange, charged.authorized());
         let inspected = Inspected::judged(charged, &judgement)?;
-        let expected = expected(&policy, route, &json, &exchange, cap);
+        let (texts, unread) = expected(&policy, route, &json, &exchange, cap);
+        let mut expected = Tokens { input: texts.input.saturating_add(unread), ..texts };
         let model = Some(exchange.model.as_str());
         let authorized = inspected.charged().authorized();
-        let asks_usage = policy.asks_usage() || policy.quotas.counts_tokens(authorized.roles(), expected);
+        let counts_tokens = policy.quotas.counts_tokens(authorized.roles(), expected);
+        if counts_tokens {
+            let caller = authorized.counted().entitled().principal();
+            let purse = if caller.tenant().is_some() { caller.tenancy() } else { caller.identity() };
+            let gauge = vm.ratios.gauge(&route.written, &exchange.model, &purse, texts.input);
+            expected.input = vm.ratios.tokens(&gauge, host.now()).saturating_add(unread);
+            self.gauge = Some(gauge);
+        }
+        let asks_usage = policy.asks_usage() || counts_tokens;
         let tenant = authorized.counted().entitled().principal().tenancy();
         let key = vm.mask_key();
         let mut vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
@@ -256,8 +265,14 @@ fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized) -> 
 /// Tokens that a message, a tool's description or a parameter takes beside its text.
 const FRAME_TOKENS: u64 = 4;
 
-/// What a request is expected to use at most.
-fn expected(policy: &Policy, route: &RoutePolicy, json: &Json<'_>, exchange: &Exchange, cap: Option<u64>) -> Tokens {
+/// What a request is expected to use at most: its texts and the answer, and what its pictures and files may cost.
+fn expected(
+    policy: &Policy,
+    route: &RoutePolicy,
+    json: &Json<'_>,
+    exchange: &Exchange,
+    cap: Option<u64>,
+) -> (Tokens, u64) {
     let text = |segment: &Segment| text_of(json, segment);
     if !matches!(
         route.operation,
@@ -269,11 +284,11 @@ fn expected(policy: &Policy, route: &RoutePolicy, json: &Json<'_>, exchange: &Ex
             | Operation::Images
             | Operation::Audio
     ) {
-        return Tokens::default();
+        return (Tokens::default(), 0);
     }
     let texts = exchange.segments.iter().filter_map(text).map(|text| Estimate::of(text).tokens() + FRAME_TOKENS);
     let unread = exchange.unscanned.iter().map(|(kind, _)| quota::unread(*kind));
-    let input = texts.chain(unread).fold(0, u64::saturating_add);
+    let input = texts.fold(0, u64::saturating_add);
     let most = match (&exchange.output_cap, cap) {
         (Some(asked), Some(cap)) => asked.tokens.min(cap),
         (Some(asked), None) => asked.tokens,
@@ -285,7 +300,7 @@ fn expected(policy: &Policy, route: &RoutePolicy, json: &Json<'_>, exchange: &Ex
         }
         _ => 0,
     };
-    Tokens { input, output: most.saturating_mul(answers) }
+    (Tokens { input, output: most.saturating_mul(answers) }, unread.fold(0, u64::saturating_add))
 }
 
 /// True when a guard of these roles gives values back.

@@ -98,6 +98,7 @@ impl Transaction {
             self.record.counted_by = Some("proxy");
         }
         if self.reserved.holds_tokens() {
+            self.record.estimated_input = self.gauge.map(|gauge| gauge.estimated());
             self.record.reserved_input = Some(self.reserved.expected().input);
             self.record.reserved_output = Some(self.reserved.expected().output);
         }
