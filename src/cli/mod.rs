@@ -6,6 +6,7 @@
 
 mod capture;
 mod check;
+mod estimate;
 mod eval;
 mod eval_data;
 mod explain;
@@ -38,6 +39,8 @@ enum Command {
     Capture(capture::Arguments),
     /// Check policies: plain documents (YAML, JSON), WasmPlugins, EnvoyFilters, Envoy and ECDS files
     Check(check::Arguments),
+    /// Estimate the tokens of texts, as quotas do
+    Estimate(estimate::Arguments),
     /// Measure recall and false positives of a policy on labelled text
     Eval(eval::Arguments),
     /// Say what would happen to a text or a request, and why
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
     let outcome = match arguments.command {
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Estimate(arguments) => estimate::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Pins(arguments) => pins::run(&arguments),
