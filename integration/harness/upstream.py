@@ -214,6 +214,33 @@ def sse_slow(_: Seen) -> Iterator[tuple]:
         yield "sleep", 0.05
 
 
+# What the second half of the script `sse_halves` says.
+SECRET = "AKIAIOSFODNN7EXAMPLQ"
+# What the scripts `sse_halves` and `gated` wait for, ten seconds at most.
+GATE = threading.Event()
+
+
+def wait_at_the_gate() -> Iterator[tuple]:
+    for _ in range(200):
+        if GATE.is_set():
+            return
+        yield "sleep", 0.05
+
+
+def sse_halves(_: Seen) -> Iterator[tuple]:
+    """A stream that waits in the middle, and then says a secret."""
+    yield SSE_HEAD
+    for event in sse_events(f"the first half and {SECRET} in the second"):
+        yield "data", event
+        if b'"and "' in event:
+            yield from wait_at_the_gate()
+
+
+def gated(_: Seen) -> Iterator[tuple]:
+    yield from wait_at_the_gate()
+    yield from whole(completion())
+
+
 def trailers(_: Seen) -> Iterator[tuple]:
     yield "head", 200, [(b"content-type", b"application/json")]
     yield "data", json.dumps(completion()).encode()
@@ -222,11 +249,6 @@ def trailers(_: Seen) -> Iterator[tuple]:
 
 def slow(_: Seen) -> Iterator[tuple]:
     yield "sleep", 0.5
-    yield from whole(completion())
-
-
-def slower(_: Seen) -> Iterator[tuple]:
-    yield "sleep", 2.0
     yield from whole(completion())
 
 
@@ -262,8 +284,8 @@ def empty(_: Seen) -> Iterator[tuple]:
 SCRIPTS = {
     name.__name__: name
     for name in (
-        canned, canned_trailers, canned_reset, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, trailers, slow, slower, reset, reset_mid,
-        huge, error, not_json, empty,
+        canned, canned_trailers, canned_reset, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, sse_halves, trailers,
+        slow, gated, reset, reset_mid, huge, error, not_json, empty,
     )
 }  # fmt: skip
 

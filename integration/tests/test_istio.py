@@ -11,6 +11,7 @@ from conftest import ATTACK, Site, chat, user
 from harness import cli, envoy, istio
 from harness.envoy import Envoy
 from harness.tokens import claims
+from harness.upstream import GATE, SECRET
 
 
 class Sidecar:
@@ -80,29 +81,46 @@ def test_a_bad_document_changes_nothing_and_the_next_good_one_does(sidecar, prot
     sidecar.send(protocol, chat()).passed()
 
 
-def test_what_a_stream_holds_comes_free_though_the_policy_changed_under_it(sidecar, protocol):
-    """Envoy keeps the old VM for its streams; the slot that one of them holds ends with it, under the new policy too."""
+def test_streams_end_under_the_policy_they_began_with_and_hold_nothing(sidecar, protocol):
+    """Envoy keeps the old VM for its streams; what one of them holds comes free with its end, under the new policy too."""
     busy = copy.deepcopy(sidecar.document)
-    busy["roles"]["analyst"]["quotas"] = [{"per": "subject", "concurrent": 1}, {"per": "subject", "tokens": 5000, "window": "31d"}]
+    busy["roles"]["analyst"]["quotas"] = [{"per": "subject", "concurrent": 2}, {"per": "subject", "tokens": 5000, "window": "31d"}]
     sidecar.push(busy, "config_reload")
-    token, slow = sidecar.token(f"held-{protocol}"), [("x-script", "slower")]
+    token = sidecar.token(f"held-{protocol}")
     before = sidecar.send(protocol, chat(), token=token).passed()
-    open_stream = []
-    thread = threading.Thread(target=lambda: open_stream.append(sidecar.send(protocol, chat(), token=token, headers=slow)))
-    thread.start()
+    open_ones = {}
+
+    def caller(script: str) -> None:
+        body = chat(stream=script == "sse_halves", max_tokens=50)
+        open_ones[script] = sidecar.send(protocol, body, token=token, headers=[("x-script", script)])
+
+    threads = [threading.Thread(target=caller, args=(script,)) for script in ("gated", "sse_halves")]
+    GATE.clear()
+    for thread in threads:
+        thread.start()
     time.sleep(0.15)
     changed = copy.deepcopy(busy)
-    changed["roles"]["analyst"]["maxOutputTokens"] = 77
+    changed["guards"]["standard"]["output"] = {"secrets": "flag"}
     sidecar.push(changed, "config_reload")
-    thread.join()
-    open_stream[0].passed()
-    digests = {outcome.audit["bartizan.policy.digest"] for outcome in (before, open_stream[0])}
-    assert len(digests) == 1 and open_stream[0].audit["bartizan.tokens.basis"] == "usage"
+    during = sidecar.send(protocol, chat(), token=token)
+    GATE.set()
+    for thread in threads:
+        thread.join()
+    # Both slots were still held when the new policy came.
+    during.refused(429, "quota.concurrent")
+    open_ones["gated"].passed()
+    stream = open_ones["sse_halves"].passed("mask")
+    assert SECRET.encode() not in stream.reply.body and stream.reply.body.endswith(b"data: [DONE]\n\n")
+    digests = {outcome.audit["bartizan.policy.digest"] for outcome in (before, *open_ones.values())}
+    assert len(digests) == 1 and {one.audit["bartizan.tokens.basis"] for one in open_ones.values()} == {"usage"}
     after = sidecar.send(protocol, chat(), token=token).passed()
-    assert after.audit["bartizan.policy.digest"] not in digests
+    assert after.audit["bartizan.policy.digest"] == during.audit["bartizan.policy.digest"] not in digests
     # Each has cost its 24 tokens and nothing is held any more but what this last one was told before its own end.
     held = after.audit["bartizan.tokens.reserved_input"] + after.audit["bartizan.tokens.reserved_output"]
-    assert int(after.reply.header("x-ratelimit-remaining-tokens")) >= 5000 - 2 * 24 - held
+    assert int(after.reply.header("x-ratelimit-remaining-tokens")) == 5000 - 3 * 24 - held
+    # What the old policy masked, the new one lets pass.
+    late = sidecar.send(protocol, chat(stream=True), token=token, headers=[("x-script", "sse_halves")]).passed()
+    assert SECRET.encode() in late.reply.body
     sidecar.push(sidecar.document, "config_reload")
 
 

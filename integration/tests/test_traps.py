@@ -1,0 +1,104 @@
+"""A VM that dies under its requests: the module as it is built, with less memory than it asks for."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import Site, chat, user
+from harness import envoy
+from harness.client import H1
+from harness.paths import MODULE, run_folder
+from harness.upstream import GATE, SECRET
+
+MEMORY = 5
+# 10 MiB: a fresh VM takes about half of it, and a body of 4 MB more than all.
+PAGES = 160
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        shift, at = shift + 7, at + 1
+        if data[at - 1] < 128:
+            return value, at
+
+
+def as_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def with_little_memory(module: bytes) -> bytes:
+    """The same module with a limit in its memory section: an allocation beyond it fails, and Rust aborts."""
+    out, at = module[:8], 8
+    while at < len(module):
+        kind = module[at]
+        size, start = varint(module, at + 1)
+        body, at = module[start : start + size], start + size
+        if kind == MEMORY:
+            assert body[:2] == b"\x01\x00", "one memory without a limit"
+            body = b"\x01\x01" + body[2:] + as_varint(PAGES)
+        out += bytes([kind]) + as_varint(len(body)) + body
+    return out
+
+
+def metered(policy: dict) -> None:
+    policy["roles"]["analyst"]["quotas"] = [{"per": "subject", "tokens": 5000, "window": "31d"}]
+
+
+@pytest.fixture(params=["strong", "weak"])
+def fragile(request, upstream, keys):
+    file = Path(run_folder("fragile")) / "bartizan.wasm"
+    file.write_bytes(with_little_memory(MODULE.read_bytes()))
+
+    def edit(config: dict) -> None:
+        envoy.wasm(config)["vm_config"]["code"]["local"]["filename"] = str(file)
+
+    made = Site(request.param, upstream, keys, change=metered, edit=edit, workers=1)
+    yield made
+    made.proxy.stop()
+
+
+def test_a_vm_that_dies_lets_nothing_pass_and_nothing_go(fragile):
+    token = fragile.token("caller")
+    first = fragile.send(H1, chat(), token=token).passed()
+    full = int(first.reply.header("x-ratelimit-remaining-tokens"))
+    streams = []
+
+    def caller() -> None:
+        body = chat(stream=True, max_tokens=50)
+        streams.append(fragile.send(H1, body, token=token, headers=[("x-script", "sse_halves")]))
+
+    thread = threading.Thread(target=caller)
+    GATE.clear()
+    thread.start()
+    time.sleep(0.3)
+    killer = fragile.send(H1, chat(user("lantern " * 480_000)))
+    GATE.set()
+    thread.join()
+    assert "memory allocation of" in fragile.proxy.log()
+    # The request in it is refused; in weak mode its head has left, and no byte of its body.
+    assert killer.reply.status == 503 and not any(seen.complete or seen.body for seen in killer.seen)
+    assert killer.audit["bartizan.verdict"] == "incomplete"
+    # A stream that nobody guards any more ends with its next byte.
+    (stream,) = streams
+    assert stream.reply.status == 200 and not stream.reply.complete
+    assert b"first" in stream.reply.body and SECRET.encode() not in stream.reply.body
+    assert stream.audit["bartizan.verdict"] == "incomplete"
+    # A fresh VM serves the next request, and still holds what was reserved for the stream: nobody knows what it cost.
+    end = time.monotonic() + 10
+    while (again := fragile.send(H1, chat(), token=token)).reply.status == 503 and time.monotonic() < end:
+        time.sleep(0.2)
+    assert int(again.passed().reply.header("x-ratelimit-remaining-tokens")) == full - 24 - (50 + reserved_input(first))
+    assert fragile.proxy.stats("vm_reload_success")["wasm.bartizan.vm_reload_success"] == 1
+
+
+def reserved_input(outcome) -> int:
+    """The streamed question is the same."""
+    return outcome.audit["bartizan.tokens.reserved_input"]
