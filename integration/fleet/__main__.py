@@ -1,4 +1,7 @@
-"""`python -m fleet`: what is away, and the verdicts of a constant load meanwhile. Ends with 1 when one is wrong."""
+"""`python -m fleet [WORD]`: what is away, and the verdicts of a constant load meanwhile. Ends with 1 when one is wrong.
+
+With a word, only the rows whose names have it.
+"""
 
 import sys
 import time
@@ -10,6 +13,7 @@ from harness.upstream import Upstream
 
 from . import servers
 from .load import Load
+from .opaque import AWAY_SECONDS, Opaque
 from .site import FEW, Fleet
 
 SECONDS = 3.0
@@ -38,21 +42,33 @@ def scenarios(double: servers.Double, real, redis, scripted: idp.Scripted):
         yield "service: killed (Limitador)", "real", real.stop, real.start, True
     if redis:
         yield "store: Redis killed (Limitador)", "redis", redis.stop, redis.start, True
+        yield "store: Redis hangs (Limitador)", "redis", redis.pause, redis.go_on, True
 
 
 def row(name: str, fleet: Fleet, begin, end, is_service: bool) -> bool:
     for role in ("spent-deny", "spent-local"):
         for _ in range(FEW):
             fleet.once(role)
-    load = Load(fleet)
+    # An engine that counts in its own memory forgets with its process; Redis remembers.
+    forgot = "killed" in name and "store" not in name
+    # Keys are fetched again every ten seconds.
+    seconds = SECONDS if is_service else 12
+    return play(name, Load(fleet), begin, end, is_service, seconds, forgot)
+
+
+def opaque_row(name: str, fleet: Opaque, begin, end, is_away: bool) -> bool:
+    # A worker asks 200 times a second at most; this load stays below.
+    return play(name, Load(fleet, mix=fleet.mix(), pause=0.04), begin, end, is_away, AWAY_SECONDS if is_away else SECONDS)
+
+
+def play(name: str, load: Load, begin, end, is_away: bool, seconds: float, forgot: bool = False) -> bool:
     try:
         load.enter("before", away=False)
         time.sleep(SECONDS / 2)
-        load.enter("during", away=is_service, settle=1.0)
+        load.enter("during", away=is_away, settle=1.0)
         begin()
-        # Keys are fetched again every ten seconds.
-        time.sleep(SECONDS if is_service else 12)
-        load.enter("after", away=False, settle=2.0, forgot="Limitador" in name)
+        time.sleep(seconds)
+        load.enter("after", away=False, settle=2.0, forgot=forgot)
         end()
         time.sleep(SECONDS)
     finally:
@@ -60,16 +76,16 @@ def row(name: str, fleet: Fleet, begin, end, is_service: bool) -> bool:
     during, wrong = load.tallies["during"], sum((tally.wrong for tally in load.tallies.values()), start=Counter())
     total = sum(tally.requests for tally in load.tallies.values())
     cells = [total, during.requests]
-    for status in (200, 429, 503):
+    for status in (200, 400, 401, 429, 503):
         cells.append(sum(count for (got, _), count in during.seen.items() if got == status))
-    line(name, *cells, sum(wrong.values()))
+    line(name, *cells, *(f"{during.quantile(share):.0f}" for share in (0.5, 0.99)), sum(wrong.values()))
     for (kind, got), count in wrong.items():
         print(f"    wrong: {kind}: {got} x {count}")
     return not wrong and during.requests > 0
 
 
 def line(name: str, *cells) -> None:
-    print(f"{name:<38} " + " ".join(f"{cell:>8}" for cell in cells), flush=True)
+    print(f"{name:<38} " + " ".join(f"{cell:>7}" for cell in cells), flush=True)
 
 
 def main() -> int:
@@ -79,7 +95,9 @@ def main() -> int:
     real = None if reason else servers.Limitador("count-refused")
     redis = None if no_redis else servers.Redis()
     stored = servers.Limitador("count-refused", "redis", f"redis://127.0.0.1:{redis.port}/") if redis else None
-    good = True
+    no_provider = idp.missing()
+    provider = None if no_provider else idp.Provider([Key("RS256", "one")])
+    only, good = " ".join(sys.argv[1:]), True
     with Upstream() as upstream, servers.Double() as double, idp.Scripted() as scripted:
         upstream.keep = False
         scripted.serve([key])
@@ -90,21 +108,29 @@ def main() -> int:
             # The engine waits for its store for seconds: nobody waits for it.
             fleets["redis"] = Fleet(upstream, stored.port, key)
         try:
-            print(f"two proxies of two workers, four clients, seven kinds of requests; each outage takes {SECONDS:.0f} s, the issuer's 12 s\n")
-            line("away", "requests", "in it", "200", "429", "503", "wrong")
+            seconds = f"each outage takes {SECONDS:.0f} s, the issuer's 12 s, that of introspection {AWAY_SECONDS:.0f} s"
+            print(f"{time.strftime('%-d %B %Y')}: two proxies of two workers, four clients; {seconds}\n")
+            line("away", "all", "in it", "200", "400", "401", "429", "503", "p50 ms", "p99 ms", "wrong")
             # The first requests wait for the issuer's keys.
             for fleet in fleets.values():
                 for proxy in range(len(fleet.proxies)):
                     assert fleet.once("deny", proxy=proxy).status == 200
             for name, which, begin, end, is_service in scenarios(double, real, redis, scripted):
-                good &= row(name, fleets[which], begin, end, is_service)
-            for name, why in (("service: killed (Limitador)", reason), ("store: Redis killed (Limitador)", no_redis)):
+                if only in name:
+                    good &= row(name, fleets[which], begin, end, is_service)
+            if provider:
+                opaque = fleets["opaque"] = Opaque(upstream, key, provider)
+                for name, *how in opaque.scenarios():
+                    if only in name:
+                        good &= opaque_row(name, opaque, *how)
+            absent = {"service: killed (Limitador)": reason, "store: Redis (Limitador)": no_redis, "IdP: introspection": no_provider}
+            for name, why in absent.items():
                 if why:
                     print(f"{name:<38} not had: {why}")
         finally:
             for fleet in fleets.values():
                 fleet.stop()
-            for server in (real, stored, redis):
+            for server in (real, stored, redis, provider):
                 if server:
                     server.stop()
     print("wrong verdicts: 0" if good else "WRONG VERDICTS")

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.client import H1, Client
@@ -29,6 +30,15 @@ class Kind:
     forged: bool = False
     # So many passes in one outage are right: each proxy then has the limit for itself.
     passes: int | None = None
+    # A token for each request, instead of one of the role; `None`: there is none now, the kind is left out.
+    fresh: Callable[[], str | None] | None = None
+    # Until then what is away is not missed, by this clock (`time.monotonic`); for a second around it both are right.
+    until: float = 0.0
+
+    def right(self, away: bool, now: float) -> set:
+        if not away or now < self.until - 0.5:
+            return self.well
+        return self.away | self.well if now < self.until + 0.5 else self.away
 
 
 def kinds(proxies: int) -> list[Kind]:
@@ -49,20 +59,26 @@ class Tally:
 
     seen: Counter = field(default_factory=Counter)
     wrong: Counter = field(default_factory=Counter)
+    millis: list = field(default_factory=list)
 
     @property
     def requests(self) -> int:
         return sum(self.seen.values())
 
+    def quantile(self, share: float) -> float:
+        """Of the time that the answers took, milliseconds."""
+        return sorted(self.millis)[min(len(self.millis) - 1, int(share * len(self.millis)))] if self.millis else 0.0
+
 
 class Load:
     """Threads that send every kind in turn to every proxy, until they are stopped. `phase` says what is right now."""
 
-    def __init__(self, fleet: Fleet, threads: int = 4):
-        self.fleet, self.phase = fleet, "well"
-        self.kinds = kinds(len(fleet.proxies))
+    def __init__(self, fleet: Fleet, threads: int = 4, mix: list[Kind] | None = None, pause: float = 0.0):
+        self.fleet, self.phase, self.pause = fleet, "well", pause
+        self.kinds = mix or kinds(len(fleet.proxies))
         forger = Key("ES256", fleet.key.kid)
-        self.tokens = [fleet.token(kind.role, key=forger if kind.forged else None) for kind in self.kinds]
+        token = lambda kind: None if kind.fresh else fleet.token(kind.role, key=forger if kind.forged else None)
+        self.tokens = [token(kind) for kind in self.kinds]
         self.tallies: dict[str, Tally] = {}
         self.lock, self.stopping = threading.Lock(), threading.Event()
         self.threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
@@ -87,15 +103,21 @@ class Load:
                 time.sleep(0.01)
                 continue
             client = clients[turn // len(self.kinds) % len(clients)]
-            reply = self.fleet.send(client, token, kind.text)
             turn += 1
+            if kind.fresh and (token := kind.fresh()) is None:
+                continue
+            sent = time.monotonic()
+            reply = self.fleet.send(client, token, kind.text)
+            took = time.monotonic() - sent
+            time.sleep(self.pause)
             got = reply.status, reply.reason
             with self.lock:
                 if begun[0] != self.phase:
                     continue  # it began in one phase and ended in the next
                 tally = self.tallies[self.phase]
                 tally.seen[got] += 1
-                right = kind.away if self.away else kind.well
+                tally.millis.append(1000 * took)
+                right = kind.right(self.away, time.monotonic())
                 if time.monotonic() < self.both:
                     right = kind.away | kind.well
                 if got == PASS and kind.role.startswith("spent"):

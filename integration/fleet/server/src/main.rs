@@ -4,6 +4,8 @@
 //! counter of a descriptor is that of all its entries. Limitador does not count what it refuses; with `count-refused` it
 //! does, as the usual server. It can't give back.
 
+mod redis_store;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -111,23 +113,13 @@ impl RateLimitService for Service {
 
 fn engine(redis: Option<&str>) -> Result<RateLimiter, Box<dyn std::error::Error>> {
     let Some(url) = redis else { return Ok(RateLimiter::new(100_000)) };
-    #[cfg(feature = "redis")]
-    {
-        let storage = limitador::storage::redis::RedisStorage::new(url).map_err(|error| error.to_string())?;
-        Ok(RateLimiter::new_with_storage(Box::new(storage)))
-    }
-    #[cfg(not(feature = "redis"))]
-    Err(format!("built without Redis: {url}").into())
+    Ok(RateLimiter::new_with_storage(Box::new(redis_store::RedisStore::new(url)?)))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let port: u16 = arguments.first().ok_or("which port?")?.parse()?;
-    if arguments.iter().any(|word| word == "features") {
-        println!("memory{}", if cfg!(feature = "redis") { " redis" } else { "" });
-        return Ok(());
-    }
     let count_refused = arguments.iter().any(|word| word == "count-refused");
     let redis = arguments.iter().position(|word| word == "redis").and_then(|at| arguments.get(at + 1));
     let limits = Arc::new(Limits { engine: engine(redis.map(String::as_str))?, count_refused });

@@ -1,0 +1,126 @@
+"""Opaque tokens and their issuer: a real OpenID provider behind a relay that fails as it is told."""
+
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from harness import envoy, idp
+from harness.client import H1, Client
+from harness.envoy import Envoy
+from harness.tokens import Key
+
+from .load import PASS, Kind
+from .site import Fleet, idp_cluster
+
+SECRET = "IDP_CLIENT_SECRET"
+# How long an answer counts, and how long the issuer is away.
+KEPT, AWAY_SECONDS = 6.0, 9.0
+INACTIVE, UNAVAILABLE = (401, "jwt.inactive"), (503, "jwt.unavailable")
+
+
+class Relay:
+    """Hands questions on to the provider. `mood`: `pass`, `slow`, `hang`, `error` or `garbage`."""
+
+    def __init__(self, provider: idp.Provider):
+        self.mood = "pass"
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                mood = outer.mood
+                if mood in ("slow", "hang"):
+                    time.sleep(0.3 if mood == "slow" else 20)
+                status, answer = (500, b"") if mood == "error" else (200, b"<html>signed in</html>")
+                try:
+                    if mood in ("pass", "slow"):
+                        asked = urllib.request.Request(provider.issuer + self.path, body)
+                        for name in ("authorization", "content-type"):
+                            asked.add_header(name, self.headers[name])
+                        with urllib.request.urlopen(asked, timeout=5) as reply:
+                            status, answer = reply.status, reply.read()
+                    self.send_response(status)
+                    self.send_header("content-length", str(len(answer)))
+                    self.end_headers()
+                    self.wfile.write(answer)
+                except (OSError, urllib.error.URLError):
+                    # The provider is gone, or Envoy gave up: no answer.
+                    self.close_connection = True
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Opaque(Fleet):
+    """Two proxies that ask the issuer about opaque tokens, and believe JWTs of another one."""
+
+    def __init__(self, upstream, key: Key, provider: idp.Provider):
+        self.key, self.provider, self.relay = key, provider, Relay(provider)
+        config = envoy.with_upstream(envoy.load(envoy.STRONG), upstream.port)
+        document = envoy.with_keys(envoy.policy(config), [key.jwk])
+        document["roles"]["analyst"].pop("quotas", None)
+        document["authn"]["issuers"].append({
+            "name": "opaque", "issuer": provider.issuer, "audiences": ["urn:llm:opaque"], "claims": {"subject": "/client_id"},
+            "introspection": {
+                "cluster": "idp", "authority": "idp.test", "path": "/token/introspection", "timeout": "1s",
+                "clientId": idp.CLIENT[0], "clientSecret": {"fromEnv": SECRET}, "keepFor": f"{KEPT:.0f}s", "keepRefusedFor": "1s",
+            },
+        })  # fmt: skip
+        config = envoy.with_policy(config, document)
+        config["static_resources"]["clusters"].append(idp_cluster(config, self.relay.port))
+        envoy.wasm(config)["vm_config"]["environment_variables"] = {"key_values": {SECRET: idp.CLIENT[1]}}
+        self.proxies = [Envoy(config, f"opaque-{number}") for number in range(2)]
+
+    def issue(self) -> None:
+        self.known, *self.new = (self.provider.token("urn:llm:opaque") for _ in range(250))
+
+    def restart(self) -> None:
+        """The provider's memory of tokens ended with it, so that the old ones are good no more."""
+        self.known, self.new = None, []
+        self.provider.start([Key("RS256", "one")])
+        self.issue()
+
+    def mix(self) -> list[Kind]:
+        """What one outage is tried with. Every worker has just been told of the known token, and of no other."""
+        self.issue()
+        for proxy in self.proxies:
+            for _ in range(16):
+                with Client(proxy.port, H1) as client:
+                    assert self.send(client, self.known).status == 200
+        until = time.monotonic() + KEPT
+        return [
+            Kind("JWT of another issuer", "analyst", {PASS}, {PASS}),
+            Kind("known token", "", {PASS}, {UNAVAILABLE}, fresh=lambda: self.known, until=until),
+            Kind("new token", "", {PASS}, {UNAVAILABLE}, fresh=lambda: self.new.pop() if self.new else None),
+            Kind("made-up token", "", {INACTIVE}, {UNAVAILABLE}, fresh=lambda: f"made-up-{uuid.uuid4()}"),
+        ]
+
+    def scenarios(self):
+        """Name, how it begins, how it ends, and whether the issuer is then away."""
+
+        def mood(word: str):
+            return lambda: setattr(self.relay, "mood", word)
+
+        yield "IdP: introspection slow (0.3 s)", mood("slow"), mood("pass"), False
+        yield "IdP: introspection hangs", mood("hang"), mood("pass"), True
+        yield "IdP: introspection answers 500", mood("error"), mood("pass"), True
+        yield "IdP: introspection answers garbage", mood("garbage"), mood("pass"), True
+        yield "IdP: killed (introspection)", self.provider.child.process.kill, self.restart, True
+
+    def stop(self) -> None:
+        super().stop()
+        self.relay.stop()
