@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from conftest import Site, chat, user
-from harness import cli
+from harness import cli, falco
 from harness.client import H1
 from harness.paths import ROOT, run_folder
 from harness.process import Child
@@ -137,6 +137,7 @@ def test_break_glass_ends_by_itself(upstream, keys):
         site.send(H1, chat(user(ATTACK))).refused(400, "scan.injection")
         passed = site.send(H1, chat(user(ATTACK)), token=token(3600)).passed()
         assert passed.audit["bartizan.shadow"] == ["scan.injection"] and passed.audit["user.roles"] == ["breakglass"]
+        assert falco.alarms(passed.audit) == {"Bartizan break-glass role used"}
         site.send(H1, chat(user(ATTACK)), token=token(-120)).refused(401, "jwt.expired")
         # The safe's key is worth nothing beyond its role.
         analyst = safe.sign(claims("on-call", ["analyst"], iss="urn:break-glass"))

@@ -3,6 +3,7 @@
 import hashlib
 
 from conftest import ATTACK, chat, user
+from harness import falco
 from harness.client import Client
 from harness.tokens import claims
 
@@ -49,6 +50,7 @@ def test_a_cooldown_holds_on_every_connection(sites, mode, protocol):
         last = site.send(protocol, chat(*history, attack), token=token).refused(400, "scan.injection")
         history += [attack, {"role": "assistant", "content": "No."}]
     assert last.audit["bartizan.abuse.cooldown_s"] == 2
+    assert falco.alarms(last.audit) == {"Bartizan cool-down began", "Bartizan blocked an attack"}
     workers = set()
     for _ in range(12):
         with Client(site.proxy.port, protocol) as client:

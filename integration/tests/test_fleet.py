@@ -7,6 +7,7 @@ import time
 import pytest
 
 from conftest import ATTACK, Site, chat, user
+from harness import falco
 from harness.client import H1, H2
 from harness.ratelimit import RateLimits, cluster
 
@@ -108,6 +109,7 @@ def test_without_a_verdict_the_policy_decides(fleet, service, mood):
     answers = [ask(fleet, subject, roles=("batch",)) for _ in range(4)]
     assert [got.reply.status for got in answers] == [200] * 3 + [429]
     assert answers[0].audit["bartizan.quota.counted_by"] == "proxy"
+    assert falco.alarms(answers[0].audit) == {"Bartizan counts by itself"}
     assert answers[0].audit["bartizan.tokens.charged"] == 24
     answers[3].refused(429, "quota.requests", before_body=True)
     service.mood = "count"

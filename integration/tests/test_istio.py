@@ -8,7 +8,7 @@ import time
 import pytest
 
 from conftest import ATTACK, Site, chat, user
-from harness import cli, envoy, istio
+from harness import cli, envoy, falco, istio
 from harness.envoy import Envoy
 from harness.tokens import claims
 from harness.upstream import GATE, SECRET
@@ -69,6 +69,7 @@ def test_a_bad_document_changes_nothing_and_the_next_good_one_does(sidecar, prot
     records = [json.loads(line[line.index("{") :]) for line in log.splitlines() if '"event.action":"policy-refuse"' in line]
     assert records and all(record["event.outcome"] == "failure" for record in records)
     assert any("roles.analyst.requets" in error for error in records[-1]["bartizan.policy.errors"])
+    assert falco.alarms(records[-1]) == {"Bartizan policy refused"}
     assert sum(sidecar.proxy.stats("bartizan.policies.outcome.refused").values()) >= 1
     sidecar.send(protocol, chat()).passed()
     sidecar.send(protocol, chat(), token=None).refused(401, "jwt.missing", before_body=True)

@@ -5,6 +5,8 @@ import re
 import time
 
 from conftest import ATTACK, chat, user
+from harness import falco
+from harness.paths import ROOT
 
 
 def test_a_record_says_who_what_and_why(site, protocol):
@@ -66,3 +68,28 @@ def test_the_start_line_says_what_is_in_force(site):
     log = site.proxy.log()
     line = next((line for line in log.splitlines() if "policy llm" in line or '"llm"' in line), None)
     assert line, f"no start line:\n{log[-2000:]}"
+
+
+def test_falcos_rules_are_in_form_and_ask_for_what_a_record_has():
+    known = set()
+    for file in ("record.rs", "policy.rs"):
+        known |= set(re.findall(r'rename = "([^"]+)"', (ROOT / "src/audit" / file).read_text()))
+    must, may = {"rule", "desc", "condition", "output", "priority", "source"}, {"tags", "enabled"}
+    rules = [entry for entry in falco.RULES if "rule" in entry]
+    assert len({rule["rule"] for rule in rules}) == len(rules) >= 8
+    for rule in rules:
+        assert must <= set(rule) <= must | may, rule["rule"]
+        assert rule["source"] == "collector" and rule["priority"] in ("CRITICAL", "ERROR", "WARNING", "NOTICE")
+        assert "%" not in re.sub(r"%json\.value\[/[^\]]+\]", "", rule["output"])
+    for text in [entry["condition"] for entry in falco.RULES if "condition" in entry] + [rule["output"] for rule in rules]:
+        named = {pointer[1:].split("/")[0] for pointer in falco.FIELD.findall(text)}
+        assert named <= known, named - known
+    assert falco.alarms({}) == set()
+
+
+def test_falcos_rules_judge_real_records(site, protocol, keys):
+    assert falco.alarms(site.send(protocol, chat()).passed().audit) == set()
+    assert falco.alarms(site.send(protocol, chat(user(ATTACK))).refused(400, "scan.injection").audit) == {"Bartizan blocked an attack"}
+    head, _, mark = site.token().rpartition(".")
+    forged = site.send(protocol, chat(), token=f"{head}.{mark[40:80]}{mark[:40]}{mark[80:]}").refused(401, "jwt.signature", before_body=True)
+    assert falco.alarms(forged.audit) == {"Bartizan refused a forged or revoked token"}

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from conftest import Site, chat, user
+from harness import falco
 from harness.client import H1
 from harness.upstream import CANNED, SAID
 from harness.wires import WIRES
@@ -184,6 +185,7 @@ def test_a_system_prompt_does_not_leave(sites, mode, name, stream):
                 assert b"[removed]" in got.reply.body and got.audit["bartizan.verdict"] == "mask"
             else:
                 assert got.audit["bartizan.reason"] == "scan.canary"
+                assert falco.alarms(got.audit) == {"Bartizan stopped a leak"}
                 assert not stream or wire.stream(got.reply.body)[1] == wire.ends[1]
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from conftest import Site, chat
-from harness import idp
+from harness import falco, idp
 from harness.client import H1
 from harness.tokens import claims
 from test_jwks import cluster
@@ -53,7 +53,8 @@ def test_a_revoked_token_is_refused_by_every_worker_and_an_outage_is_not_forever
         for token in (stolen, other):
             send(token).passed()
         revoke(published, jti=["stolen"])
-        until(lambda: send(stolen), 401, "jwt.revoked").refused(401, "jwt.revoked", before_body=True)
+        refused = until(lambda: send(stolen), 401, "jwt.revoked").refused(401, "jwt.revoked", before_body=True)
+        assert falco.alarms(refused.audit) == {"Bartizan refused a forged or revoked token"}
         send(other).passed()
         revoke(published, issuedBefore={"alice": int(time.time()) - 3000})
         until(lambda: send(stolen), 200, None)
@@ -64,7 +65,8 @@ def test_a_revoked_token_is_refused_by_every_worker_and_an_outage_is_not_forever
         if on_stale == "deny":
             until(lambda: send(other), 503, "jwt.unavailable")
         else:
-            until(lambda: send(other), 200, None, "unchecked")
+            unchecked = until(lambda: send(other), 200, None, "unchecked")
+            assert falco.alarms(unchecked.audit) == {"Bartizan could not ask whether a token is revoked"}
         revoke(published)
         until(lambda: send(other), 200, None).passed()
         stats = proxy.proxy.stats("revocations.outcome")
