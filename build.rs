@@ -356,9 +356,7 @@ impl Words {
         }
         let first = texts.iter().enumerate().filter(|(at, text)| *at == 0 || texts.get(at - 1) != Some(text));
         let units = layout::words(first.map(|(at, word)| (word.as_bytes(), at as u32)));
-        // A whole word of less than four letters is no beginning of a longer one.
-        let goes_on = |(text, bits): &&(&str, u32)| text.len() >= 4 || bits >> 16 & 1 == 0;
-        let starts = layout::starts(packed.iter().filter(goes_on).map(|(text, _)| text.as_bytes()));
+        let starts = layout::starts(packed.iter().map(|(text, bits)| (text.as_bytes(), bits >> 16 & 1 == 1)));
         let literals: Vec<(Vec<u8>, u16)> = self.raw.iter().map(|(w, of)| (w.clone().into_bytes(), list(of))).collect();
         let layout = layout::literals(&literals);
         numbers(out, "The table of normalised words", "UNITS", "u32", units);
@@ -366,21 +364,23 @@ impl Words {
         numbers(out, "What is known of each", "WORDS", "u32", packed.iter().map(|(_, bits)| bits));
         table(out, "What words speak for, list after list", "USES", "Use", &uses);
         numbers(out, "Where each list begins", "USE_LISTS", "u16", ends);
-        numbers(out, "Filter of two bytes", "PAIRS", "u64", layout.pairs);
         numbers(out, "Filter of three bytes", "TRIPLES", "u64", layout.triples);
         numbers(out, "Buckets of raw keywords", "BUCKETS", "u16", layout.buckets);
         let literal = |text: &[u8], triple: u32, offset: u8, uses: u16| {
             format!("Literal {{ text: &{text:?}, triple: {triple}, offset: {offset}, uses: {uses} }}")
         };
         let list: Vec<String> = layout.list.iter().map(|(w, t, o, u)| literal(w, *t, *o, *u)).collect();
-        let short: Vec<String> = layout.short.iter().map(|(w, u)| literal(w, 0, 0, *u)).collect();
+        let short: Vec<String> = layout.short.iter().map(|(w, t, u)| literal(w, *t, 0, *u)).collect();
+        let single: Vec<String> = layout.single.iter().map(|(w, u)| literal(w, 0, 0, *u)).collect();
         table(out, "Raw keywords", "LITERAL_LIST", "Literal", &list);
-        table(out, "Raw keywords of one or two bytes", "SHORT_LITERALS", "Literal", &short);
+        table(out, "Raw keywords of two bytes", "SHORT_LITERALS", "Literal", &short);
+        table(out, "Raw keywords of one byte", "SINGLE_LITERALS", "Literal", &single);
         out.push_str(
             "/// The words of the normalised view.\npub(super) static LEXICON: Lexicon = \
              Lexicon { units: &UNITS, starts: &STARTS, words: &WORDS };\n\
              /// The keywords of the raw view.\npub(super) static LITERALS: Literals = Literals {\n    \
-             pairs: &PAIRS, triples: &TRIPLES, buckets: &BUCKETS, list: &LITERAL_LIST, short: &SHORT_LITERALS,\n};\n",
+             triples: &TRIPLES, buckets: &BUCKETS, list: &LITERAL_LIST, short: &SHORT_LITERALS, \
+             single: &SINGLE_LITERALS,\n};\n",
         );
         Ok(())
     }

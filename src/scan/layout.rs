@@ -1,7 +1,7 @@
 //! How `build.rs` lays out the tables that the scanner reads. Never part of the module.
 
 use super::lexicon::{BASE, STARTS, WHOLE, Word, start};
-use super::literals::{BUCKETS, FILTER, fold, hash};
+use super::literals::{BUCKETS, FILTER, UNITS, fold, hash};
 
 /// A word of the lexicon in 32 bits.
 pub fn packed(word: Word) -> u32 {
@@ -87,21 +87,27 @@ pub fn words<'w>(words: impl Iterator<Item = (&'w [u8], u32)>) -> Vec<u32> {
     units
 }
 
-/// Lays out the filter of beginnings: [`super::lexicon::Lexicon::starts`].
-pub fn starts<'w>(words: impl Iterator<Item = &'w [u8]>) -> Vec<u64> {
+/// Lays out the filter of beginnings, [`super::lexicon::Lexicon::starts`], for words each with whether a boundary must
+/// follow it.
+pub fn starts<'w>(words: impl Iterator<Item = (&'w [u8], bool)>) -> Vec<u64> {
     let mut bits = vec![0u64; STARTS];
-    for word in words {
-        // What is shorter may go on with anything.
-        let mut beginnings = vec![word.get(..4).unwrap_or(word).to_vec()];
-        while beginnings.first().is_some_and(|so_far| so_far.len() < 4) {
-            let longer = |so_far: &Vec<u8>| {
-                let so_far = so_far.clone();
-                (b'0'..=b'9').chain(b'a'..=b'z').map(move |next| [so_far.as_slice(), &[next]].concat())
-            };
-            beginnings = beginnings.iter().flat_map(longer).collect();
+    for (word, bound_end) in words {
+        let run = word.iter().take(4).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let mut tokens = vec![word.get(..run).unwrap_or_default().to_vec()];
+        // What ends here without a boundary may go on with anything.
+        let mut newest = 0..usize::from(run > 0 && run == word.len() && !bound_end);
+        while tokens.get(newest.start).is_some_and(|token| !newest.is_empty() && token.len() < 4) {
+            let from = tokens.len();
+            for at in newest {
+                let so_far = tokens.get(at).cloned().unwrap_or_default();
+                tokens.extend((b'0'..=b'9').chain(b'a'..=b'z').map(|next| [so_far.as_slice(), &[next]].concat()));
+            }
+            newest = from..tokens.len();
         }
-        for four in beginnings.iter().filter(|four| four.iter().all(u8::is_ascii_alphanumeric)) {
-            let bit = four.first_chunk().map_or(0, |four| start(*four));
+        for token in tokens.iter().filter(|token| !token.is_empty()) {
+            let mut four = [0; 4];
+            four.iter_mut().zip(token).for_each(|(place, byte)| *place = *byte);
+            let bit = start(four);
             if let Some(unit) = bits.get_mut((bit >> 6) as usize) {
                 *unit |= 1 << (bit & 63);
             }
@@ -113,56 +119,47 @@ pub fn starts<'w>(words: impl Iterator<Item = &'w [u8]>) -> Vec<u64> {
 /// The tables as `build.rs` writes them.
 #[derive(Debug)]
 pub struct LiteralTables {
-    /// See [`super::literals::Literals::pairs`].
-    pub pairs: Vec<u64>,
     /// See [`super::literals::Literals::triples`].
     pub triples: Vec<u64>,
     /// See [`super::literals::Literals::buckets`].
     pub buckets: Vec<u16>,
     /// Word, three letters, their place, uses.
     pub list: Vec<(Vec<u8>, u32, u8, u16)>,
-    /// Word, uses.
-    pub short: Vec<(Vec<u8>, u16)>,
+    /// Words of two bytes: word, these, uses.
+    pub short: Vec<(Vec<u8>, u32, u16)>,
+    /// Words of one byte: word, uses.
+    pub single: Vec<(Vec<u8>, u16)>,
 }
 
 /// Lays out the tables for words in lower case, each with its list of uses.
 pub fn literals(words: &[(Vec<u8>, u16)]) -> LiteralTables {
-    let mut pairs = vec![0u64; 1024];
-    let mut triples = vec![0u64; 128];
-    let mut pair = |first: u8, second: u8| {
-        let pair = u16::from_le_bytes([first, second]) | 0x2020;
-        if let Some(bits) = pairs.get_mut(usize::from(pair >> 6)) {
-            *bits |= 1 << (pair & 63);
+    let mut triples = vec![0u64; UNITS];
+    let mut filter = |triple: u32| {
+        let bit = hash(triple, FILTER);
+        if let Some(bits) = triples.get_mut((bit >> 6) as usize) {
+            *bits |= 1 << (bit & 63);
         }
     };
-    let mut short = Vec::new();
-    let mut list = Vec::new();
+    let (mut single, mut short, mut list) = (Vec::new(), Vec::new(), Vec::new());
     for (word, uses) in words {
         match word.as_slice() {
             [] => {}
-            [only] => {
-                (0..=255).for_each(|next| pair(*only, next));
-                short.push((word.clone(), *uses));
-            }
+            [_] => single.push((word.clone(), *uses)),
             [first, second] => {
-                pair(*first, *second);
-                short.push((word.clone(), *uses));
+                (0..=255).for_each(|third| filter(fold(*first, *second, third)));
+                short.push((word.clone(), fold(*first, *second, 0) & 0xffff, *uses));
             }
             _ => {
                 let windows = word.windows(3).enumerate();
                 let Some((offset, &[a, b, c])) = windows
                     .map(|(at, w)| (at, w.first_chunk::<3>()))
                     .filter_map(|(at, w)| Some((at, w?)))
-                    .min_by_key(|(_, [a, b, c])| (frequency(*a) * frequency(*b), frequency(*c)))
+                    .min_by_key(|(_, [a, b, c])| frequency(*a) * frequency(*b) * frequency(*c))
                 else {
                     continue;
                 };
-                pair(a, b);
                 let triple = fold(a, b, c);
-                let bit = hash(triple, FILTER);
-                if let Some(bits) = triples.get_mut((bit >> 6) as usize) {
-                    *bits |= 1 << (bit & 63);
-                }
+                filter(triple);
                 list.push((word.clone(), triple, u8::try_from(offset).unwrap_or(0), *uses));
             }
         }
@@ -171,7 +168,7 @@ pub fn literals(words: &[(Vec<u8>, u16)]) -> LiteralTables {
     let buckets = (0..=1u32 << BUCKETS)
         .map(|bucket| list.iter().filter(|(_, triple, ..)| hash(*triple, BUCKETS) < bucket).count() as u16)
         .collect();
-    LiteralTables { pairs, triples, buckets, list, short }
+    LiteralTables { triples, buckets, list, short, single }
 }
 
 /// How common a byte is in ordinary text, roughly, in thousandths.

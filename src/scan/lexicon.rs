@@ -29,7 +29,8 @@ pub const MORE: u32 = 1 << 20;
 pub struct Lexicon {
     /// Units: label in bits 0 to 7, [`WHOLE`], base above. The unit of a word's number has the label 0.
     pub units: &'static [u32],
-    /// One bit for each hash of the four letters and digits that a word of the text may begin with to be worth a walk.
+    /// One bit for each hash of the four letters and digits that a word of the text may begin with to be worth a walk;
+    /// shorter words of the text are filled up with zeros.
     pub starts: &'static [u64; STARTS],
     /// By word: its list of uses in bits 0 to 15, then a bit each for a boundary that must follow, wide, phrase, open
     /// end, and [`MORE`].
@@ -118,15 +119,15 @@ impl Lexicon {
             if !waiting.0.is_empty() {
                 waiting.flush(at, text, &mut take);
             }
-            if byte.is_ascii_alphanumeric() {
-                let rest = bytes.get(at..).unwrap_or_default();
-                let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            let rest = bytes.get(at..).unwrap_or_default();
+            if is_token(byte) {
+                let length = rest.iter().position(|byte| !is_token(*byte)).unwrap_or(rest.len());
                 if length >= GLUED {
                     self.long(text, at, at + length, inside, &mut waiting, &mut take, &mut compared);
                 } else if !inside && self.may_start(rest, length) {
-                    self.walk(bytes, at, &mut compared, |end, word| {
-                        if !word.bound_end || !joins(text, end) {
-                            waiting.put(end, at, word);
+                    self.walk(rest, &mut compared, |length, word| {
+                        if !word.bound_end || !joins(text, at + length) {
+                            waiting.put(at + length, at, word);
                         }
                     });
                 }
@@ -141,9 +142,9 @@ impl Lexicon {
                     .map_or((1, false), |c| (c.len_utf8(), is_bounded(c)))
             };
             if !inside || !bounded {
-                self.walk(bytes, at, &mut compared, |end, word| {
-                    if !word.bound_end || !joins(text, end) {
-                        waiting.put(end, at, word);
+                self.walk(rest, &mut compared, |length, word| {
+                    if !word.bound_end || !joins(text, at + length) {
+                        waiting.put(at + length, at, word);
                     }
                 });
             }
@@ -180,7 +181,8 @@ impl Lexicon {
             if !waiting.0.is_empty() {
                 waiting.flush(at, text, take);
             }
-            self.walk(bytes, at, compared, |last, word| {
+            self.walk(bytes.get(at..).unwrap_or_default(), compared, |length, word| {
+                let last = at + length;
                 let stands = whole && (!word.bound_end || !joins(text, last));
                 if stands || (glued && last <= run.end && last - at >= GLUED_WORD && !word.phrase) {
                     waiting.put(last, at, word);
@@ -189,35 +191,56 @@ impl Lexicon {
         }
     }
 
-    /// False: no word begins so. Words of the text with less than four letters and digits are not told apart.
+    /// False: no word begins so. `length`: letters and digits that `rest` begins with.
     fn may_start(&self, rest: &[u8], length: usize) -> bool {
-        let Some(four) = rest.first_chunk::<4>().filter(|_| length >= 4) else { return true };
-        let bit = start(*four);
+        let Some(four) = rest.first_chunk::<4>() else { return true };
+        let kept = 32_u32.saturating_sub(8 * length as u32);
+        let four = u32::from_le_bytes(*four) & (u32::MAX >> kept);
+        let bit = start(four.to_le_bytes());
         self.starts.get((bit >> 6) as usize).is_none_or(|bits| bits >> (bit & 63) & 1 == 1)
     }
 
-    /// Every word that begins here, the shorter first.
-    fn walk(&self, bytes: &[u8], start: usize, compared: &mut usize, mut take: impl FnMut(usize, Word)) {
+    /// Every word that `rest` begins with, the shorter first.
+    fn walk(&self, rest: &[u8], compared: &mut usize, mut take: impl FnMut(usize, Word)) {
         let Some(&root) = self.units.first() else { return };
-        let mut unit = root;
-        for (at, &byte) in bytes.iter().enumerate().skip(start) {
+        let (mut unit, mut length) = (root, 0);
+        for &byte in rest {
             let next = self.units.get(((unit >> BASE) ^ u32::from(byte)) as usize).copied().unwrap_or(0);
-            *compared += 1;
+            length += 1;
             if next & 0xff != u32::from(byte) {
-                return;
+                break;
             }
             unit = next;
             if unit & WHOLE != 0 {
                 let number = self.units.get((unit >> BASE) as usize).map_or(0, |value| value >> 8);
                 for packed in self.words.get(number as usize..).unwrap_or_default() {
-                    take(at + 1, Word::unpacked(*packed));
+                    take(length, Word::unpacked(*packed));
                     if packed & MORE == 0 {
                         break;
                     }
                 }
             }
         }
+        *compared += length;
     }
+}
+
+/// Letters and digits of ASCII.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        #[allow(clippy::indexing_slicing)] // a constant: a fault would not compile
+        {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+        }
+        byte += 1;
+    }
+    table
+};
+
+fn is_token(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 /// The bit of four letters and digits in [`Lexicon::starts`].

@@ -1,27 +1,29 @@
 //! Every keyword of the rules that read text as it came: found anywhere, ASCII in any case.
 //!
-//! Laid out at build time. Two letters are looked up at each byte, three where those two are known, and only what is
-//! left is compared: ordinary text is passed over without a comparison. Linear: the words to compare at one byte are
-//! bounded by how many share three letters.
+//! Laid out at build time. Three letters are looked up at each byte, and only what is left is compared: ordinary text is
+//! passed over with few comparisons. Linear: the words to compare at one byte are bounded by how many share three
+//! letters.
 
 /// Bits of the filter of three letters.
-pub(super) const FILTER: u32 = 13;
+pub(super) const FILTER: u32 = 16;
+/// Units of it.
+pub(super) const UNITS: usize = 1 << (FILTER - 6);
 /// Buckets of the table of three letters.
 pub(super) const BUCKETS: u32 = 10;
 
 /// The tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Literals {
-    /// One bit for each two bytes, folded.
-    pub pairs: &'static [u64; 1024],
-    /// One bit for each hash of three bytes, folded.
-    pub triples: &'static [u64; 128],
+    /// One bit for each hash of three bytes, folded, that words begin with or have in them.
+    pub triples: &'static [u64; UNITS],
     /// Where each bucket of `list` begins, and the end of the last one.
     pub buckets: &'static [u16],
     /// Words of three bytes and more, by bucket.
     pub list: &'static [Literal],
-    /// Shorter words.
+    /// Words of two bytes.
     pub short: &'static [Literal],
+    /// Words of one byte, ASCII.
+    pub single: &'static [Literal],
 }
 
 /// A word.
@@ -29,7 +31,7 @@ pub struct Literals {
 pub struct Literal {
     /// In lower case.
     pub text: &'static [u8],
-    /// Its three letters, folded.
+    /// Its three letters, folded; of a word of two, both.
     pub triple: u32,
     /// Where in the word these stand.
     pub offset: u8,
@@ -53,47 +55,44 @@ impl Literals {
     pub fn each(&self, text: &str, mut take: impl FnMut(Found)) -> usize {
         let bytes = text.as_bytes();
         let mut compared = 0;
-        for (at, pair) in bytes.windows(2).enumerate() {
-            let &[first, second] = pair else { continue };
-            if self.knows(first, second) {
-                self.compare(bytes, at, &mut compared, &mut take);
+        for (at, three) in bytes.windows(3).enumerate() {
+            let &[a, b, c] = three else { continue };
+            let triple = fold(a, b, c);
+            let bit = hash(triple, FILTER);
+            if self.triples.get((bit >> 6) as usize).is_some_and(|bits| bits >> (bit & 63) & 1 == 1) {
+                self.compare(bytes, at, triple, &mut compared, &mut take);
             }
         }
-        if let Some(last) = bytes.len().checked_sub(1) {
-            self.compare(bytes, last, &mut compared, &mut take);
+        // Two bytes at the end have no third.
+        if let Some((at, &[a, b])) = bytes.len().checked_sub(2).zip(bytes.last_chunk::<2>()) {
+            self.compare(bytes, at, fold(a, b, 0), &mut compared, &mut take);
+        }
+        for word in self.single {
+            let Some(&byte) = word.text.first() else { continue };
+            for start in memchr::memchr2_iter(byte, byte.to_ascii_uppercase(), bytes) {
+                take(Found { start, end: start + 1, uses: word.uses });
+            }
         }
         compared
     }
 
-    fn knows(&self, first: u8, second: u8) -> bool {
-        let pair = u16::from_le_bytes([first, second]) | 0x2020;
-        self.pairs.get(usize::from(pair >> 6)).is_some_and(|bits| bits >> (pair & 63) & 1 == 1)
-    }
-
-    fn compare(&self, bytes: &[u8], at: usize, compared: &mut usize, take: &mut impl FnMut(Found)) {
-        let Some(rest) = bytes.get(at..) else { return };
+    /// Compares the words that may stand around these three letters.
+    fn compare(&self, bytes: &[u8], at: usize, triple: u32, compared: &mut usize, take: &mut impl FnMut(Found)) {
         let mut check = |word: &Literal| {
-            let offset = usize::from(word.offset);
+            let start = at.checked_sub(usize::from(word.offset))?;
             *compared += 1;
-            if let Some(start) = at.checked_sub(offset)
-                && let Some(there) = bytes.get(start..start + word.text.len())
-                && there.eq_ignore_ascii_case(word.text)
-            {
+            let there = bytes.get(start..start + word.text.len())?;
+            // Mostly it is another word with the same three letters.
+            let alike = |a: Option<&u8>, b: Option<&u8>| a.map(u8::to_ascii_lowercase) == b.copied();
+            let ends = alike(there.last(), word.text.last()) && alike(there.first(), word.text.first());
+            (ends && there.eq_ignore_ascii_case(word.text)).then(|| {
                 take(Found { start, end: start + word.text.len(), uses: word.uses });
-            }
+            })
         };
-        for word in self.short {
-            if rest.first().map(u8::to_ascii_lowercase) == word.text.first().copied() {
-                check(word);
-            }
+        for word in self.short.iter().filter(|word| word.triple == triple & 0xffff) {
+            check(word);
         }
-        let Some(&[a, b, c]) = rest.first_chunk::<3>() else { return };
-        let triple = fold(a, b, c);
-        let hash = hash(triple, FILTER);
-        if self.triples.get((hash >> 6) as usize).is_none_or(|bits| bits >> (hash & 63) & 1 == 0) {
-            return;
-        }
-        let bucket = self::hash(triple, BUCKETS) as usize;
+        let bucket = hash(triple, BUCKETS) as usize;
         let (Some(&from), Some(&to)) = (self.buckets.get(bucket), self.buckets.get(bucket + 1)) else { return };
         for word in self.list.get(usize::from(from)..usize::from(to)).unwrap_or_default() {
             if word.triple == triple {

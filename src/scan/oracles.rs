@@ -222,8 +222,7 @@ fn lexicon(words: &[&str]) -> (Lexicon, Vec<(String, Word)>) {
     known.sort_by(|a, b| a.0.cmp(&b.0));
     known.dedup_by(|a, b| a.0 == b.0);
     let units = layout::words(known.iter().enumerate().map(|(at, (word, _))| (word.as_bytes(), at as u32)));
-    let goes_on = |(text, word): &&(String, Word)| text.len() >= 4 || !word.bound_end;
-    let starts = layout::starts(known.iter().filter(goes_on).map(|(text, _)| text.as_bytes()));
+    let starts = layout::starts(known.iter().map(|(text, word)| (text.as_bytes(), word.bound_end)));
     let words = known.iter().map(|(_, word)| layout::packed(*word)).collect();
     let starts = Box::leak(Box::new(starts.try_into().unwrap()));
     (Lexicon { units: leak(units), starts, words: leak(words) }, known)
@@ -312,11 +311,11 @@ proptest! {
         let layout = layout::literals(&words);
         let literal = |text: &[u8], triple, offset, uses| Literal { text: leak(text.to_vec()), triple, offset, uses };
         let literals = Literals {
-            pairs: Box::leak(Box::new(layout.pairs.try_into().unwrap())),
             triples: Box::leak(Box::new(layout.triples.try_into().unwrap())),
             buckets: leak(layout.buckets),
             list: leak(layout.list.iter().map(|(w, t, o, u)| literal(w, *t, *o, *u)).collect()),
-            short: leak(layout.short.iter().map(|(w, u)| literal(w, 0, 0, *u)).collect()),
+            short: leak(layout.short.iter().map(|(w, t, u)| literal(w, *t, 0, *u)).collect()),
+            single: leak(layout.single.iter().map(|(w, u)| literal(w, 0, 0, *u)).collect()),
         };
         let text = pieces.concat();
         let mut found = BTreeSet::new();

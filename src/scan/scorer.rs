@@ -51,10 +51,11 @@ pub fn explain(normalised: &str, limit: usize) -> Vec<Part> {
     let scale = model.unit / ((to - from).max(8) as f32).sqrt();
     let mut parts = Vec::new();
     let mut seen = BTreeSet::new();
-    model.features(&tokens, |start, end, idea, found| {
-        if end >= from && end < to && seen.insert(found.slot) {
-            let span = tokens.start(start)..tokens.end(end);
-            parts.push(Part { span, weight: found.units as f32 * scale, idea });
+    model.features(&tokens, |feature| {
+        let (first, last) = (feature.first as usize, feature.last as usize);
+        if last >= from && last < to && seen.insert(feature.slot) {
+            let span = tokens.start(first)..tokens.end(last);
+            parts.push(Part { span, weight: feature.units as f32 * scale, idea: feature.idea });
         }
     });
     parts.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()).then(a.span.start.cmp(&b.span.start)));
@@ -88,12 +89,39 @@ fn logistic(z: f32) -> f32 {
 }
 
 /// A feature that weighs something.
-#[derive(Clone, Copy)]
-struct Weight {
-    /// q times its own size, so that small weights keep their precision.
-    units: i32,
+#[derive(Clone, Copy, Default)]
+struct Feature {
+    /// Its first token.
+    first: u32,
+    /// Its last token.
+    last: u32,
     /// Its place in the table, below 2^17.
     slot: u32,
+    /// q times its own size, so that small weights keep their precision.
+    units: i32,
+    /// Of ideas, not of words.
+    idea: bool,
+}
+
+/// Features found in a row of tokens. Whether a feature weighs anything can't be predicted, so that one that does not
+/// is written like any other, and then written over.
+struct Row {
+    features: [Feature; STEP * 3],
+    length: usize,
+}
+
+impl Row {
+    fn put(&mut self, feature: Feature, weighs: bool) {
+        if let Some(place) = self.features.get_mut(self.length) {
+            *place = feature;
+        }
+        self.length += usize::from(weighs);
+    }
+
+    fn each(&mut self, take: &mut impl FnMut(Feature)) {
+        self.features.iter().take(self.length).for_each(|feature| take(*feature));
+        self.length = 0;
+    }
 }
 
 /// In which block each feature stood last. A newcomer takes the place of another with the same low bits, which
@@ -197,24 +225,20 @@ impl Model {
         })
     }
 
-    /// The weight of a feature; `None`: it has none.
-    fn weight(&self, hash: u32) -> Option<Weight> {
+    /// What a feature weighs, its place in the table, and whether it has one: if not, the others mean nothing.
+    fn weight(&self, hash: u32) -> (i32, u32, bool) {
         let bucket = (hash >> self.bucket_shift) as usize;
-        let marks = self.marks.get(bucket)?;
-        let mark = match hash & 0xFFFF {
-            0 => 1,
-            mark => u64::from(mark),
+        let (Some(marks), Some(weights)) = (self.marks.get(bucket), self.weights.get(bucket)) else {
+            return (0, 0, false);
         };
+        let mark = u64::from((hash & 0xFFFF).max(1));
         // The lowest zero lane of the difference is the slot of the mark.
         const ONES: u64 = 0x0001_0001_0001_0001;
         let difference = u64::from_le_bytes(*marks) ^ (mark * ONES);
         let zero = difference.wrapping_sub(ONES) & !difference & (ONES << 15);
-        if zero == 0 {
-            return None;
-        }
-        let lane = (zero.trailing_zeros() / 16) as usize;
-        let q = i32::from(*self.weights.get(bucket)?.get(lane)? as i8);
-        Some(Weight { units: q * q.abs(), slot: (bucket * 4 + lane) as u32 })
+        let lane = zero.trailing_zeros() / 16 & 3;
+        let q = i32::from((u32::from_le_bytes(*weights) >> (lane * 8)) as i8);
+        (q * q.abs(), bucket as u32 * 4 + lane, zero != 0)
     }
 
     fn idea(&self, key: u32) -> u16 {
@@ -264,12 +288,20 @@ impl Model {
     fn ideas(&self, tokens: &Tokens) -> Vec<Idea> {
         let mut out = Vec::new();
         let mut at = 0;
-        while let Some(&first) = tokens.hashes.get(at) {
+        while let Some(&Token { hash: first, stem, .. }) = tokens.0.get(at) {
             let entry = self.idea(first);
+            if entry == 0 {
+                if stem != 0 {
+                    out.push((at as u32, stem));
+                }
+                at += 1;
+                continue;
+            }
             let (mut found, mut length) = ((entry & 0xFF) as u8, 1);
             let longest = usize::from(entry >> 8).min(MAX_TERM);
             let mut key = first;
-            for (n, &hash) in tokens.hashes.iter().skip(at + 1).take(longest.saturating_sub(1)).enumerate() {
+            let next = tokens.0.get(at + 1..).unwrap_or_default();
+            for (n, &Token { hash, .. }) in next.iter().take(longest.saturating_sub(1)).enumerate() {
                 key = mix(key.wrapping_mul(0x9E37_79B1) ^ hash);
                 let longer = (self.idea(key) & 0xFF) as u8;
                 if longer != 0 {
@@ -277,7 +309,7 @@ impl Model {
                 }
             }
             if found == 0 {
-                found = tokens.stems.get(at).copied().unwrap_or(0);
+                found = stem;
             }
             if found != 0 {
                 out.push((at as u32, found));
@@ -287,31 +319,34 @@ impl Model {
         out
     }
 
-    /// Every feature that has a weight: first token, last token, whether of ideas, weight.
-    fn features(&self, tokens: &Tokens, mut take: impl FnMut(usize, usize, bool, Weight)) {
+    /// Every feature that has a weight, in a fixed order.
+    fn features(&self, tokens: &Tokens, mut take: impl FnMut(Feature)) {
         let (mut a, mut b) = (0u32, 0u32);
-        for (at, &c) in tokens.hashes.iter().enumerate() {
-            let mut word = |first: usize, found: Option<Weight>| {
-                if let Some(weight) = found {
-                    take(first, at, false, weight);
-                }
-            };
-            word(at, self.weight(mix(c)));
-            if at > 0 {
-                word(at - 1, self.weight(mix(b.wrapping_mul(0x9E37_79B1) ^ c.wrapping_mul(0x85EB_CA77) ^ 2)));
-            }
-            if at > 1 {
-                let trigram =
+        let mut row = Row { features: [Feature::default(); STEP * 3], length: 0 };
+        for (from, block) in tokens.0.chunks(STEP).enumerate().map(|(at, block)| (at * STEP, block)) {
+            for (at, &Token { hash: c, .. }) in (from as u32..).zip(block) {
+                let mut word = |tokens: u32, hash: u32| {
+                    let (units, slot, weighs) = self.weight(mix(hash));
+                    let whole = at + 1 >= tokens;
+                    let first = (at + 1).wrapping_sub(tokens);
+                    row.put(Feature { first, last: at, slot, units, idea: false }, weighs & whole);
+                };
+                let pair = b.wrapping_mul(0x9E37_79B1) ^ c.wrapping_mul(0x85EB_CA77) ^ 2;
+                let triple =
                     a.wrapping_mul(0xC2B2_AE3D) ^ b.wrapping_mul(0x27D4_EB2F) ^ c.wrapping_mul(0x1656_67B1) ^ 3;
-                word(at - 2, self.weight(mix(trigram)));
+                word(1, c);
+                word(2, pair);
+                word(3, triple);
+                (a, b) = (b, c);
             }
-            (a, b) = (b, c);
+            row.each(&mut take);
         }
         let ideas = self.ideas(tokens);
         for (i, &(at, c)) in ideas.iter().enumerate() {
             let mut idea = |first: u32, hash: u32| {
-                if let Some(weight) = self.weight(mix(hash)) {
-                    take(first as usize, at as usize, true, weight);
+                let (units, slot, weighs) = self.weight(mix(hash));
+                if weighs {
+                    take(Feature { first, last: at, slot, units, idea: true });
                 }
             };
             let c = u32::from(c);
@@ -342,22 +377,29 @@ impl Model {
 
     /// The log-odds of the highest window, and its first block.
     fn highest(&self, tokens: &Tokens) -> Option<(f32, usize)> {
-        let n = tokens.hashes.len();
+        let n = tokens.0.len();
         if n == 0 || self.marks.is_empty() {
             return None;
         }
         let blocks = n.div_ceil(STEP);
-        let mut sums = vec![0i64; blocks.saturating_sub(BLOCKS) + 1];
+        // By window: what it has more than the one before it.
+        let mut steps = vec![0i64; blocks + 1];
         let mut seen = Seen::with_room_for(n);
-        self.features(tokens, |_, end, _, weight| {
-            let block = end / STEP;
-            // Windows that hold this block and not the one where the feature stood last.
-            let first = (block + 1).saturating_sub(BLOCKS).max(seen.put(weight.slot, block));
-            for sum in sums.get_mut(first..).unwrap_or_default().iter_mut().take((block + 1).saturating_sub(first)) {
-                *sum += i64::from(weight.units);
+        self.features(tokens, |feature| {
+            let block = feature.last as usize / STEP;
+            // It counts in windows that hold this block and not the one where the feature stood last.
+            let first = (block + 1).saturating_sub(BLOCKS).max(seen.put(feature.slot, block));
+            for (at, units) in [(first, feature.units), (block + 1, -feature.units)] {
+                if let Some(step) = steps.get_mut(at) {
+                    *step += i64::from(units);
+                }
             }
         });
-        sums.into_iter()
+        let sums = steps.iter().scan(0i64, |sum, step| {
+            *sum += step;
+            Some(*sum)
+        });
+        sums.take(blocks.saturating_sub(BLOCKS) + 1)
             .enumerate()
             .map(|(block, sum)| {
                 let (from, to) = tokens.bounds(block);
@@ -527,27 +569,32 @@ impl Word {
     }
 }
 
-/// The tokens of a text: hash, place, and the idea whose stem a word begins with.
-#[derive(Default)]
-struct Tokens {
-    hashes: Vec<u32>,
-    ends: Vec<(u32, u32)>,
-    stems: Vec<u8>,
+/// The tokens of a text.
+struct Tokens(Vec<Token>);
+
+#[derive(Clone, Copy)]
+struct Token {
+    hash: u32,
+    start: u32,
+    end: u32,
+    /// The idea whose stem it begins with; 0: none.
+    stem: u8,
 }
 
 impl Tokens {
     fn of(text: &str, model: &Model) -> Tokens {
-        let guess = text.len() / 5 + 4;
-        let mut tokens = Tokens {
-            hashes: Vec::with_capacity(guess),
-            ends: Vec::with_capacity(guess),
-            stems: Vec::with_capacity(guess),
-        };
+        let mut tokens = Vec::with_capacity(text.len() / 4 + 4);
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             let start = at;
-            let (kind, length) = kind(text, at, byte);
+            // Asked one after the other: what a table of jumps does next can't be predicted.
+            if byte == b' ' {
+                at += 1;
+                continue;
+            }
+            let plain = PLAIN.get(usize::from(byte)).is_some_and(|folded| *folded != 0);
+            let (kind, length) = if plain { (Class::Word, 1) } else { kind(text, at, byte) };
             at += length;
             let mut stem = 0;
             let state = match kind {
@@ -568,24 +615,22 @@ impl Tokens {
                     word.state
                 }
             };
-            tokens.hashes.push(state);
-            tokens.ends.push((start as u32, at as u32));
-            tokens.stems.push(stem);
+            tokens.push(Token { hash: state, start: start as u32, end: at as u32, stem });
         }
-        tokens
+        Tokens(tokens)
     }
 
     fn start(&self, token: usize) -> usize {
-        self.ends.get(token).map_or(0, |&(start, _)| start as usize)
+        self.0.get(token).map_or(0, |token| token.start as usize)
     }
 
     fn end(&self, token: usize) -> usize {
-        self.ends.get(token).map_or(0, |&(_, end)| end as usize)
+        self.0.get(token).map_or(0, |token| token.end as usize)
     }
 
     /// First and one past the last token of the window that begins at a block.
     fn bounds(&self, block: usize) -> (usize, usize) {
-        (block * STEP, (block * STEP + STEP * BLOCKS).min(self.hashes.len()))
+        (block * STEP, (block * STEP + STEP * BLOCKS).min(self.0.len()))
     }
 
     fn window(&self, block: usize) -> Range<usize> {
@@ -607,7 +652,8 @@ mod tests {
             let tokens = Tokens::of(text, &model);
             let expected: Vec<u32> =
                 vector["tokens"].as_array().unwrap().iter().map(|t| t.as_u64().unwrap() as u32).collect();
-            assert_eq!(tokens.hashes, expected, "{text}");
+            let hashes: Vec<u32> = tokens.0.iter().map(|token| token.hash).collect();
+            assert_eq!(hashes, expected, "{text}");
             let ideas: Vec<(u64, u64)> = vector["concepts"]
                 .as_array()
                 .unwrap()

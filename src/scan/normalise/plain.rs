@@ -63,9 +63,12 @@ pub(super) fn fold(bytes: &mut [u8]) {
 
 /// A byte that could start an escape or markup stands in the text.
 pub(super) fn is_fertile(bytes: &[u8]) -> bool {
-    let escape = |byte: u8| (byte == b'&') | (byte == b'\\') | (byte == b'%') | (byte == b'<');
-    let sign = |byte: u8| escape(byte) | (byte == b'*') | (byte == b'`') | (byte == b'~');
-    bytes.chunks(BLOCK).any(|block| block.iter().fold(false, |any, byte| any | sign(*byte)))
+    bytes.chunks(BLOCK).any(|block| block.iter().fold(0, |any, byte| any | u8::from(is_sign(*byte))) != 0)
+}
+
+const fn is_sign(byte: u8) -> bool {
+    let escape = (byte == b'&') | (byte == b'\\') | (byte == b'%') | (byte == b'<');
+    escape | (byte == b'*') | (byte == b'`') | (byte == b'~')
 }
 
 #[cfg(test)]
