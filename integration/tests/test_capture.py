@@ -15,6 +15,23 @@ def bartizan(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run([str(CLI), *map(str, arguments)], capture_output=True, text=True)
 
 
+def beside_the_guards(site: Site) -> list[dict]:
+    """What quotas and roles say, in the records."""
+    guest = site.token("visitor", ("guest",))
+    tool = {"type": "function", "function": {"name": "rm", "parameters": {"type": "object", "properties": {}}}}
+    asked = [(guest, chat()), (guest, chat(user("wall " * 300))), (guest, chat()), (guest, chat())]
+    asked += [(site.token(), chat(model="another")), (site.token(), chat(tools=[tool]))]
+    return [site.send(H1, body, token=token).audit for token, body in asked]
+
+
+def counted(site: Site, name: str) -> Counter:
+    """Counters by their reason."""
+    counts = Counter()
+    for full, value in site.proxy.stats(f"bartizan.{name}").items():
+        counts[full.split(".reason.")[1].split(".")[0]] += value
+    return counts
+
+
 def test_what_was_flagged_is_sealed_opened_and_rehearsed(upstream, keys):
     folder = run_folder("capture")
     made = json.loads(bartizan("capture", "keygen", "--json", folder / "key").stdout)
@@ -22,11 +39,17 @@ def test_what_was_flagged_is_sealed_opened_and_rehearsed(upstream, keys):
     def change(document: dict) -> None:
         document["capture"] = {"publicKey": made["publicKey"], "keepFor": "1h"}
         document["roles"]["analyst"].pop("quotas")
+        document["roles"]["guest"]["quotas"] = [
+            {"per": "subject", "requests": 3, "window": "1m"}, {"per": "subject", "tokens": 300, "window": "1h"}]  # fmt: skip
 
     def shadow(document: dict) -> None:
         change(document)
         for guard in document.setdefault("guards", {}).values():
             guard["mode"] = "shadow"
+        for role in document["roles"].values():
+            role["mode"] = "shadow"
+            for quota in role.get("quotas", []):
+                quota["mode"] = "shadow"
 
     prompts = [ATTACK, "What is a bartizan?", SECRET, ATTACK]
     enforcing = Site("strong", upstream, keys, change=change)
@@ -35,6 +58,8 @@ def test_what_was_flagged_is_sealed_opened_and_rehearsed(upstream, keys):
         records = [outcome.audit for outcome in sent]
         log = folder / "envoy.log"
         log.write_text(enforcing.proxy.log())
+        others = beside_the_guards(enforcing)
+        refused = counted(enforcing, "requests.decision.block.reason.")
     finally:
         enforcing.proxy.stop()
     assert [outcome.reply.status for outcome in sent] == [400, 200, 400, 400]
@@ -62,5 +87,11 @@ def test_what_was_flagged_is_sealed_opened_and_rehearsed(upstream, keys):
         assert on_the_proxy == {reason: counts["now"] for reason, counts in report["shadow"].items()}
         # And what enforcing refused is what shadow mode counts.
         assert on_the_proxy == Counter(record["bartizan.reason"] for record in records if "bartizan.reason" in record)
+        assert [audit.get("bartizan.reason") for audit in others] == [None, "quota.tooLarge", None, "quota.requests", "rbac.model", "rbac.tool"]
+        in_shadow = beside_the_guards(watched)
+        assert {audit["bartizan.verdict"] for audit in in_shadow} == {"allow"}
+        assert [audit.get("bartizan.shadow", [None])[0] for audit in in_shadow] == [audit.get("bartizan.reason") for audit in others]
+        assert counted(watched, "shadow.reason.") == refused
+        assert not counted(watched, "requests.decision.block.reason.")
     finally:
         watched.proxy.stop()
