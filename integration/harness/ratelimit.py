@@ -17,6 +17,8 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
+from .server import Server
+
 UNITS = {1: 1, 2: 60, 3: 3600, 4: 86400}
 OK, OVER_LIMIT = 1, 2
 
@@ -89,8 +91,8 @@ class Descriptor:
         return one
 
 
-class RateLimits:
-    """The server. It can be stopped and started again on its port, and keeps its counters."""
+class RateLimits(Server):
+    """The server. Started again it keeps its counters."""
 
     def __init__(self, limits: dict[str, tuple[int, int]] | None = None):
         self.limits = limits or {}
@@ -102,25 +104,7 @@ class RateLimits:
         # counted, tokens get garbage.
         self.mood = "count"
         self.delay = 0.0
-        self.port = 0
         self.start()
-
-    def start(self) -> None:
-        ready = threading.Event()
-        self.thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
-        self.thread.start()
-        assert ready.wait(10)
-
-    def stop(self) -> None:
-        """As if killed: every connection breaks."""
-        self.loop.call_soon_threadsafe(self.finish.set)
-        self.thread.join(10)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
     def total(self, quota: str) -> int:
         with self.lock:
@@ -153,24 +137,7 @@ class RateLimits:
                 out += block(2, status)
         return number(1, OVER_LIMIT if over else OK) + out
 
-    def _run(self, ready: threading.Event) -> None:
-        async def main() -> None:
-            self.loop, self.finish = asyncio.get_running_loop(), asyncio.Event()
-            self.writers: set[asyncio.StreamWriter] = set()
-            server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-            self.port = server.sockets[0].getsockname()[1]
-            ready.set()
-            await self.finish.wait()
-            server.close()
-            for writer in self.writers:
-                writer.transport.abort()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-
-        asyncio.run(main())
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writers.add(writer)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
         connection.initiate_connection()
         bodies: dict[int, bytearray] = defaultdict(bytearray)
@@ -191,11 +158,8 @@ class RateLimits:
                         task = asyncio.ensure_future(self._reply(connection, writer, event.stream_id, body))
                         tasks.add(task)
                         task.add_done_callback(tasks.discard)
-        except (ConnectionError, asyncio.CancelledError, h2.exceptions.ProtocolError):
+        except h2.exceptions.ProtocolError:
             pass
-        finally:
-            self.writers.discard(writer)
-            writer.close()
 
     async def _reply(self, connection, writer: asyncio.StreamWriter, stream: int, body: bytes) -> None:
         mood = self.mood

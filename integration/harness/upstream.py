@@ -17,6 +17,7 @@ import h2.events
 import h2.exceptions
 
 from . import providers
+from .server import Server
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -290,7 +291,7 @@ SCRIPTS = {
 }  # fmt: skip
 
 
-class Upstream:
+class Upstream(Server):
     """The server. `seen(case)` is what reached it of one test request, `total` and `octets` what reached it at all."""
 
     def __init__(self) -> None:
@@ -300,10 +301,7 @@ class Upstream:
         self.body_octets = 0
         self.octets = 0
         self.keep = True
-        started = threading.Event()
-        self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
-        self.thread.start()
-        started.wait(10)
+        self.start()
 
     def seen(self, case: str) -> list[Seen]:
         with self.lock:
@@ -313,29 +311,6 @@ class Upstream:
         """Drops the records, keeps the counters."""
         with self.lock:
             self.by_case.clear()
-
-    def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.finish.set)
-        self.thread.join(10)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def _run(self, started: threading.Event) -> None:
-        async def main() -> None:
-            self.loop, self.finish = asyncio.get_running_loop(), asyncio.Event()
-            server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
-            self.port = server.sockets[0].getsockname()[1]
-            started.set()
-            await self.finish.wait()
-            server.close()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-
-        asyncio.run(main())
 
     def _begin(self, seen: Seen) -> None:
         with self.lock:
@@ -347,18 +322,16 @@ class Upstream:
         seen.body += data
         self.body_octets += len(data)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await reader.readexactly(3)
+        self.octets += 3
         try:
-            first = await reader.readexactly(3)
-            self.octets += 3
             if first == b"PRI":
                 await H2Connection(self, reader, writer).run(first)
             else:
                 await self._serve_h1(first, reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ValueError):
-            pass
-        finally:
-            writer.close()
+        except ValueError:
+            pass  # no HTTP
 
     async def _serve_h1(self, start: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def line() -> bytes:
