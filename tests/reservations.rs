@@ -344,6 +344,14 @@ fn what_is_reserved_follows_what_the_model_bills() {
         (&json!(64), &json!(96))
     );
     assert_eq!(left(&mut road), before - 98, "and the charge is what was billed, as ever");
+    // An answer that nobody billed is charged as if it had been: half again as much as it is estimated at.
+    let mut bare = billed(&json!({}));
+    bare["choices"][0]["message"]["content"] = "a wall ".repeat(30).into();
+    let record = long(&mut road, &bare);
+    assert_eq!(
+        (&record["bartizan.tokens.basis"], &record["bartizan.tokens.charged"]),
+        (&json!("counted"), &json!(96 + 60 * 3 / 2))
+    );
     // A caller who talks the estimate down gets no more out of the bucket: what it used is charged.
     for _ in 0..8 {
         long(&mut road, &billed(&json!({ "prompt_tokens": 20, "completion_tokens": 2 })));

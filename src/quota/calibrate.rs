@@ -1,6 +1,7 @@
 //! How far a model's own counts are from the estimate's, learned from requests that have ended.
 //!
-//! Kept by each worker's VM, of the models that it has seen, and used for the input that is reserved. Only what an
+//! Kept by each worker's VM, of the models that it has seen, and used for the input that is reserved, and to
+//! raise what is charged for an answer that nobody billed. Only what an
 //! upstream has billed teaches (see [`Ratios::learn`]), a few requests of each caller are kept, and of those of all the
 //! third quarter is taken: a caller who sends texts that are cheap for their length can't talk the others' estimates
 //! down once these have three requests of their own, and nobody can talk them below [`LEAST`]. What is used beyond
@@ -102,6 +103,11 @@ impl Ratios {
         model.used = self.clock;
         let ratio = model.ratio(now.as_secs()).unwrap_or(ONE);
         gauge.estimated.saturating_mul(ratio).div_ceil(ONE)
+    }
+
+    /// The tokens of another text of the same model's that nobody has billed: never less than its estimate.
+    pub fn raised(&mut self, gauge: &Gauge, estimated: u64, now: Timestamp) -> u64 {
+        self.tokens(&Gauge { estimated, ..*gauge }, now).max(estimated)
     }
 
     /// A request has ended, and the upstream has billed so many tokens for its input.

@@ -30,7 +30,10 @@ impl Transaction {
         if reserved.is_empty() {
             return Vec::new();
         }
-        let (used, basis) = self.used(reserved.expected());
+        let written = self.meter.spent.written.tokens();
+        // What the upstream did not count is no cheaper for what it has counted of other texts.
+        let written = self.gauge.map_or(written, |gauge| vm.ratios.raised(&gauge, written, host.now()));
+        let (used, basis) = self.used(reserved.expected(), written);
         if reserved.holds_tokens() {
             self.record.charged_tokens = Some(used.total());
             self.record.charged_basis = Some(basis);
@@ -64,9 +67,9 @@ impl Transaction {
         }
     }
 
-    /// What the exchange used, and how that is known.
-    fn used(&self, expected: Tokens) -> (Tokens, &'static str) {
-        let Meter { spent: Spent { usage, written }, complete, read } = self.meter;
+    /// What the exchange used, and how that is known. `written`: the tokens of the text that came.
+    fn used(&self, expected: Tokens, written: u64) -> (Tokens, &'static str) {
+        let Meter { spent: Spent { usage, .. }, complete, read } = self.meter;
         match self.record.status {
             // Refused after it was reserved: it never left.
             _ if matches!(self.state, State::Forwarded { admitted: None, .. }) => {
@@ -85,12 +88,12 @@ impl Transaction {
         match (usage.input, usage.output) {
             (Some(input), Some(output)) if complete => (Tokens { input, output }, "usage"),
             (input, output) if cut_off => {
-                let output = output.unwrap_or(0).max(written.tokens()).max(expected.output);
+                let output = output.unwrap_or(0).max(written).max(expected.output);
                 (Tokens { input: input.unwrap_or(expected.input), output }, "reserved")
             }
             _ if !read => (expected, "reserved"),
             (input, output) => {
-                let output = output.unwrap_or(0).max(written.tokens());
+                let output = output.unwrap_or(0).max(written);
                 (Tokens { input: input.unwrap_or(expected.input), output }, "counted")
             }
         }
