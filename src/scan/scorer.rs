@@ -236,7 +236,7 @@ impl Model {
         const ONES: u64 = 0x0001_0001_0001_0001;
         let difference = u64::from_le_bytes(*marks) ^ (mark * ONES);
         let zero = difference.wrapping_sub(ONES) & !difference & (ONES << 15);
-        let lane = zero.trailing_zeros() / 16 & 3;
+        let lane = (zero.trailing_zeros() / 16) & 3;
         let q = i32::from((u32::from_le_bytes(*weights) >> (lane * 8)) as i8);
         (q * q.abs(), bucket as u32 * 4 + lane, zero != 0)
     }
