@@ -68,9 +68,10 @@ def play(name: str, load: Load, begin, end, is_away: bool, seconds: float, forgo
         load.enter("during", away=is_away, settle=1.0)
         begin()
         time.sleep(seconds)
-        load.enter("after", away=False, settle=2.0, forgot=forgot)
+        # Two seconds without a call, where the service hung, and the answer to the first.
+        load.enter("after", away=False, settle=2.6, forgot=forgot)
         end()
-        time.sleep(SECONDS)
+        time.sleep(SECONDS + 1)
     finally:
         load.stop()
     during, wrong = load.tallies["during"], sum((tally.wrong for tally in load.tallies.values()), start=Counter())

@@ -16,8 +16,10 @@ ROLES = {
 }  # fmt: skip
 
 
-def policy(document: dict, quotas: dict[str, list[dict]] | None = None, **service) -> None:
-    """The policy for a fleet: one role for each of `ROLES`, or for each of `quotas`."""
+def policy(document: dict, quotas: dict[str, list[dict]] | None = None, abuse: dict | None = None, **service) -> None:
+    """The policy for a fleet: one role for each of `ROLES`, and for each of `quotas`."""
+    if abuse:
+        document["abuse"] = abuse
     document["rateLimitService"] = {"cluster": "limits", "domain": "llm", "timeout": "300ms"} | service
     base = document["roles"]["analyst"]
     document["roles"] = {"analyst": base | {"quotas": []}}
@@ -43,11 +45,11 @@ class Fleet:
     """Proxies that share a service. `keys_port`: the issuer publishes its keys there."""
 
     def __init__(self, upstream, service_port: int, key: Key, keys_port: int | None = None, proxies: int = 2,
-                 quotas: dict[str, list[dict]] | None = None, **service):  # fmt: skip
+                 quotas: dict[str, list[dict]] | None = None, abuse: dict | None = None, **service):  # fmt: skip
         self.key, self.numbers = key, iter(range(1_000_000_000))
         config = envoy.with_upstream(envoy.load(envoy.STRONG), upstream.port)
         document = envoy.with_keys(envoy.policy(config), [key.jwk])
-        policy(document, quotas, **service)
+        policy(document, quotas, abuse, **service)
         if keys_port:
             document["authn"]["issuers"][0]["jwks"] = {
                 "cluster": "idp", "authority": "idp.test", "path": "/jwks", "timeout": "1s", "refresh": "10s", "staleFor": "1h",

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from fleet.load import ATTACK
 from fleet.site import Fleet
 from harness.client import H1, Client
 from harness.tokens import Key
@@ -57,6 +58,28 @@ def test_tokens_are_settled_upward(fleet):
     assert used >= TOKENS
     # A request writes at most 50; a settlement is told within two tenths of a second or so, sixteen requests at a time.
     assert used <= 1.25 * TOKENS, used
+
+
+def test_strikes_on_two_proxies_ban_on_both(engine, upstream):
+    """No proxy has seen enough of them by itself, and a look is no strike."""
+    abuse = {"strikes": 3, "window": "1h", "cooldown": "1s", "scope": "fleet"}
+    quotas = {"uncounted": []}
+    with Fleet(upstream, engine.port, Key("ES256", "ec"), quotas=quotas, abuse=abuse, timeout="5s") as fleet:
+        for role in ("deny", "uncounted"):
+            attacker, bystander = f"attacker-{role}", f"bystander-{role}"
+            for number in range(3):
+                for _ in range(4):
+                    assert fleet.once(role, attacker).status == 200
+                reply = fleet.once(role, attacker, proxy=number % 2, text=f"{ATTACK} I am number {number}.")
+                assert (reply.status, reply.reason) == (400, "scan.injection")
+            for proxy in range(2):
+                deadline = time.monotonic() + 5
+                while (reply := fleet.once(role, attacker, proxy=proxy)).status == 200:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+                assert (reply.status, reply.reason) == (429, "abuse.cooldown")
+                assert int(reply.header("retry-after")) > 60, "the service's window, not this proxy's cool-down"
+                assert fleet.once(role, bystander, proxy=proxy).status == 200
 
 
 def test_a_killed_engine_denies_or_leaves_it_to_each_proxy(fleet, engine):

@@ -59,8 +59,12 @@ pub fn of(record: &Record) -> Vec<Increment> {
     if record.counted_by.is_some() {
         out.push(Increment { name: "bartizan.fleet.alone".to_owned(), by: 1 });
     }
-    if record.cooldown_secs.is_some() {
-        out.push(Increment { name: "bartizan.abuse.cooldowns".to_owned(), by: 1 });
+    let cooldowns = record.late_cooldowns.saturating_add(u64::from(record.cooldown_secs.is_some()));
+    if cooldowns > 0 {
+        out.push(Increment { name: "bartizan.abuse.cooldowns".to_owned(), by: cooldowns });
+    }
+    if let Some(kind) = record.skipped_call {
+        out.push(Increment { name: format!("bartizan.skipped_calls.kind.{kind}"), by: 1 });
     }
     if record.masked > 0 {
         out.push(Increment { name: "bartizan.masked".to_owned(), by: record.masked });

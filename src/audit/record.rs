@@ -139,9 +139,15 @@ pub struct Record {
     /// `proxy`: this proxy counted by itself what a service should have counted for the fleet.
     #[serde(rename = "bartizan.quota.counted_by", skip_serializing_if = "Option::is_none")]
     pub counted_by: Option<&'static str>,
+    /// Who was not asked because it hangs: `quota` or `introspection`.
+    #[serde(rename = "bartizan.call.skipped", skip_serializing_if = "Option::is_none")]
+    pub skipped_call: Option<&'static str>,
     /// Seconds of the cool-down that this request began for its caller.
     #[serde(rename = "bartizan.abuse.cooldown_s", skip_serializing_if = "Option::is_none")]
     pub cooldown_secs: Option<u64>,
+    /// Cool-downs that began as it ended, of strikes that the store had not taken before.
+    #[serde(rename = "bartizan.abuse.late_cooldowns", skip_serializing_if = "is_zero")]
+    pub late_cooldowns: u64,
     /// What became of the request.
     #[serde(rename = "bartizan.verdict")]
     pub verdict: Verdict,

@@ -273,7 +273,10 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     let guards = guard::compile(document.guards.as_ref(), &references, errors);
     let roles = roles(parsed, &guards, &root, errors);
     let audit = audit(document, hold_headers, environment, &root, errors);
-    let abuse = document.abuse.as_ref().map(|written| quotas::abuse(written, &root.key("abuse"), errors));
+    let issuers = document.authn.as_ref().and_then(|authn| authn.issuers.as_deref()).unwrap_or_default();
+    let issuers: Vec<&str> =
+        issuers.iter().filter_map(|issuer| issuer.name.as_deref()).chain(std::iter::once("apiKeys")).collect();
+    let abuse = document.abuse.as_ref().map(|written| quotas::abuse(written, &issuers, &root.key("abuse"), errors));
     let capture = document.capture.as_ref();
     let capture = capture.and_then(|section| CapturePolicy::compile(section, &root.key("capture"), errors));
     let unmatched = document.unmatched.unwrap_or(Unmatched::Deny);

@@ -58,6 +58,10 @@ pub struct AbusePolicy {
     pub cooldown: Duration,
     /// The longest one.
     pub max_cooldown: Duration,
+    /// Who sees them.
+    pub reach: Reach,
+    /// What happens while the fleet's service can't be had.
+    pub on_unavailable: OnUnavailable,
     /// Whether it takes effect.
     pub mode: Mode,
     /// Callers that are let in nevertheless: issuer's name, tenant, subject.
@@ -166,6 +170,8 @@ pub(super) fn service(
         if let Some(role) = roles.iter().find(fleet) {
             errors
                 .push(&at, format!("missing, but required: role {} has a quota of scope fleet", shortened(&role.name)));
+        } else if document.abuse.as_ref().is_some_and(|abuse| abuse.scope == Some(Reach::Fleet)) {
+            errors.push(&at, "missing, but required: abuse has scope fleet");
         }
         return None;
     };
@@ -184,7 +190,8 @@ pub(super) fn service(
     Some(RateLimitService { cluster: cluster?, domain, timeout, retries, refunds: written.refunds.unwrap_or(false) })
 }
 
-pub(super) fn abuse(written: &document::Abuse, at: &KeyPath, errors: &mut Errors) -> AbusePolicy {
+/// `issuers`: the names that a caller's issuer can have.
+pub(super) fn abuse(written: &document::Abuse, issuers: &[&str], at: &KeyPath, errors: &mut Errors) -> AbusePolicy {
     let mut span = |key: &str, written: Option<Span>, default: u64| {
         let span = written.map_or(Duration::from_secs(default), |span| span.0);
         if !(Duration::from_secs(1)..=Duration::from_secs(31 * 86_400)).contains(&span) {
@@ -198,11 +205,20 @@ pub(super) fn abuse(written: &document::Abuse, at: &KeyPath, errors: &mut Errors
     if max_cooldown < cooldown {
         errors.push(&at.key("maxCooldown"), "shorter than cooldown");
     }
+    let reach = written.scope.unwrap_or(Reach::Proxy);
+    if reach == Reach::Proxy && written.on_unavailable.is_some() {
+        errors.push(&at.key("onUnavailable"), "has a meaning for scope fleet only");
+    }
     let mut lift = Vec::new();
     for (place, caller) in written.lift.iter().flatten().enumerate() {
         let at = at.key("lift").index(place);
         let issuer = errors.require(&at, "issuer", caller.issuer.clone());
         let subject = errors.require(&at, "subject", caller.subject.clone());
+        if let Some(issuer) = issuer.as_deref()
+            && !issuers.contains(&issuer)
+        {
+            errors.push(&at.key("issuer"), format!("{:?} is no issuer of authn, nor apiKeys", shortened(issuer)));
+        }
         lift.extend(issuer.zip(subject).map(|(issuer, subject)| (issuer, caller.tenant.clone(), subject)));
     }
     AbusePolicy {
@@ -210,6 +226,8 @@ pub(super) fn abuse(written: &document::Abuse, at: &KeyPath, errors: &mut Errors
         window,
         cooldown,
         max_cooldown,
+        reach,
+        on_unavailable: written.on_unavailable.unwrap_or(OnUnavailable::Deny),
         mode: written.mode.unwrap_or(Mode::Enforce),
         lift,
     }

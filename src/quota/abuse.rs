@@ -13,12 +13,13 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::bucket::{Charge, Held, Level, Rate};
+use super::fleet::Ban;
 use super::key::SharedKey;
 use super::row::Row;
 use super::{Quotas, ROWS, nanos};
 use crate::authn::Principal;
 use crate::config::AbusePolicy;
-use crate::config::document::Mode;
+use crate::config::document::{Mode, Reach};
 use crate::host::{Fault, Host};
 
 /// The `abuse` section, ready to count.
@@ -27,8 +28,10 @@ pub(super) struct Abuse {
     rate: Rate,
     cooldown: u64,
     max_cooldown: u64,
-    mode: Mode,
+    pub(super) mode: Mode,
     window: Rate,
+    /// What the fleet is told, where it is.
+    pub(super) fleet: Option<Ban>,
     lift: Vec<(String, Option<String>, String)>,
 }
 
@@ -47,11 +50,12 @@ impl Abuse {
             max_cooldown: nanos(policy.max_cooldown),
             mode: policy.mode,
             window: Rate::new(1, nanos(policy.window), 1),
+            fleet: (policy.reach == Reach::Fleet).then(|| Ban::new(policy)),
             lift: policy.lift.clone(),
         }
     }
 
-    fn is_lifted(&self, principal: &Principal) -> bool {
+    pub(super) fn is_lifted(&self, principal: &Principal) -> bool {
         self.lift.iter().any(|(issuer, tenant, subject)| {
             issuer == principal.issuer_name()
                 && tenant.as_deref() == principal.tenant()
@@ -84,6 +88,11 @@ pub struct Strike {
 const MAX_TEXTS: usize = 16;
 
 impl Strike {
+    /// Whose it is, once it is counted and was none that had been counted before.
+    pub(super) fn counted(&self) -> Option<&[u8]> {
+        (self.is_new && self.texts.is_empty()).then_some(&self.identity)
+    }
+
     /// Of a request by this caller with these attacks. `None` for a caller without a credential: they are all one,
     /// and none of them pays for another.
     pub fn new<'t>(principal: &Principal, texts: impl Iterator<Item = &'t str>) -> Option<Strike> {
@@ -184,6 +193,7 @@ impl Abuse {
 mod tests {
     use super::*;
     use crate::authn::RoleIndex;
+    use crate::config::document::OnUnavailable;
     use crate::host::{MemoryHost, Timestamp};
 
     const MINUTE: u64 = 60_000_000_000;
@@ -199,6 +209,8 @@ mod tests {
             window: Duration::from_secs(600),
             cooldown: Duration::from_secs(60),
             max_cooldown: Duration::from_secs(200),
+            reach: Reach::Proxy,
+            on_unavailable: OnUnavailable::Deny,
             mode,
             lift: lift
                 .iter()

@@ -192,7 +192,7 @@ impl Quota {
             on_unavailable: quota.on_unavailable,
             window: quota.window,
             role: role.to_owned(),
-            fleet_id: Quota::fleet_id(role, quota.counts, quota.per, quota.window, twins),
+            fleet_id: Quota::fleet_id(role, quota.counts.as_str(), quota.per, quota.window, twins),
             digest: hasher.finalize().into(),
         }
     }

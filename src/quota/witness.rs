@@ -19,6 +19,8 @@ pub struct Counted {
     entitled: Entitled,
     /// `None`: not charged yet, because which of several roles grant the request is not known.
     limits: Option<Limits>,
+    /// The fleet was asked about the caller's strikes.
+    looked: bool,
 }
 
 /// A request whose request quotas are all charged.
@@ -167,7 +169,8 @@ pub fn count(
         }
         _ => (None, None),
     };
-    Ok(Stage::of(Counted { entitled, limits }, inquiry))
+    let looked = inquiry.as_ref().is_some_and(Inquiry::looks);
+    Ok(Stage::of(Counted { entitled, limits, looked }, inquiry))
 }
 
 /// Charges what [`count`] left open: the call, for a caller of several roles, and the model, where
@@ -217,7 +220,11 @@ pub fn admit(
     let entitled = authorized.counted().entitled();
     let (scope, roles) = (Scope::Whole(entitled.principal(), entitled.operation(), model), authorized.roles());
     let told = charged.limits().clone();
-    let ask = Ask::Rest { tokens: expected, calls: authorized.counted().limits.is_none() };
+    let ask = Ask::Rest {
+        tokens: expected,
+        calls: authorized.counted().limits.is_none(),
+        looked: authorized.counted().looked,
+    };
     let beside = |refusal: Refusal| Refusal { limits: Box::new(told.clone().and(*refusal.limits)), ..refusal };
     let inquiry = policy.quotas.inquire(scope, roles, ask, host.now());
     if let Some(refusal) = inquiry.as_ref().and_then(|inquiry| policy.quotas.never_fits(inquiry)) {

@@ -7,7 +7,7 @@ use super::response::Reading;
 use super::{Edit, Header, Headers, Refused, State, Step, Transaction, Vm, Wait};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;
-use crate::callout::Answer;
+use crate::callout::{Answer, CallFailure};
 use crate::config::RouteIndex;
 use crate::host::{Host, Timestamp};
 use crate::protocol::mcp::Claims;
@@ -19,6 +19,8 @@ use crate::reason::Reason;
 pub(super) struct Called {
     then: Then,
     deadline: Timestamp,
+    /// Without an answer by then, it waited in vain.
+    slow: Timestamp,
 }
 
 /// Where it goes on.
@@ -30,6 +32,16 @@ pub(super) enum Then {
     Count(Box<Asked<Counted>>, Vec<Header>, HeaderRest),
     /// Its tokens are; everything else is done.
     Forward(Box<Asked<Admitted>>, Outgoing),
+}
+
+impl Then {
+    /// Who is asked: the place of its breaker, and the word in metrics.
+    fn service(&self) -> (usize, &'static str) {
+        match self {
+            Then::Count(..) | Then::Forward(..) => (0, "quota"),
+            Then::Authenticate(..) => (1, "introspection"),
+        }
+    }
 }
 
 /// What the header phase has found out by the time the request is counted.
@@ -56,8 +68,14 @@ pub(super) struct Outgoing {
 const GRACE: u64 = 1_000_000_000;
 
 impl Transaction {
-    /// Makes a stage's call and waits for its answer.
-    pub(super) fn ask(&mut self, then: Then, host: &mut dyn Host) -> Result<Step, Refused> {
+    /// Makes a stage's call and waits for its answer; goes on without one where the service hangs.
+    pub(super) fn ask(&mut self, then: Then, vm: &mut Vm, host: &mut dyn Host) -> Result<Step, Refused> {
+        let (place, name) = then.service();
+        let now = host.now();
+        if vm.breakers.get_mut(place).is_some_and(|breaker| !breaker.admits(now)) {
+            self.record.skipped_call = Some(name);
+            return self.go_on(then, &Answer::Failed(CallFailure::Skipped), vm, host);
+        }
         let call = match &then {
             Then::Authenticate(inquiry, ..) => Some(inquiry.call.clone()),
             Then::Count(asked, ..) => asked.call(&self.policy),
@@ -65,8 +83,9 @@ impl Transaction {
         };
         let call = call.ok_or(Reason::Internal)?;
         let timeout = u64::try_from(call.timeout().as_nanos()).unwrap_or(u64::MAX);
-        let deadline = Timestamp(host.now().0.saturating_add(timeout).saturating_add(GRACE));
-        self.state = State::Called(Box::new(Called { then, deadline }));
+        let deadline = Timestamp(now.0.saturating_add(timeout).saturating_add(GRACE));
+        let slow = Timestamp(now.0.saturating_add(timeout / 2));
+        self.state = State::Called(Box::new(Called { then, deadline, slow }));
         Ok(Step::Await(Wait { call: Some(call), deadline }))
     }
 
@@ -77,7 +96,7 @@ impl Transaction {
         Step::Await(Wait { call: None, deadline })
     }
 
-    /// The stage goes on.
+    /// The answer came, or there is none.
     pub(super) fn answered(
         &mut self,
         called: Called,
@@ -85,8 +104,17 @@ impl Transaction {
         vm: &mut Vm,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
+        let now = host.now();
+        if let Some(breaker) = vm.breakers.get_mut(called.then.service().0) {
+            breaker.note(answer.is_failure() && now >= called.slow, now);
+        }
+        self.go_on(called.then, answer, vm, host)
+    }
+
+    /// The stage goes on.
+    fn go_on(&mut self, then: Then, answer: &Answer, vm: &mut Vm, host: &mut dyn Host) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
-        match called.then {
+        match then {
             Then::Authenticate(inquiry, headers, end) => {
                 let authn = policy.authn.introspected(&inquiry, answer, &mut vm.tokens, &mut vm.ring, host)?;
                 self.authenticated(Headers(&headers), authn, (end, None), vm, host)
@@ -94,14 +122,14 @@ impl Transaction {
             Then::Count(asked, headers, rest) => {
                 match asked.answered(&policy, answer, &mut self.reserved, vm.shared_key(), host) {
                     Ok(Stage::Done(counted)) => self.counted(Headers(&headers), rest, counted, vm, host),
-                    Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers, rest), host),
+                    Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers, rest), vm, host),
                     Err(refusal) => self.not_counted(Headers(&headers), rest, refusal.into()),
                 }
             }
             Then::Forward(asked, outgoing) => {
                 match asked.answered(&policy, answer, &mut self.reserved, vm.shared_key(), host)? {
                     Stage::Done(admitted) => Ok(self.forward(admitted, outgoing)),
-                    Stage::Ask(asked) => self.ask(Then::Forward(asked, outgoing), host),
+                    Stage::Ask(asked) => self.ask(Then::Forward(asked, outgoing), vm, host),
                 }
             }
         }

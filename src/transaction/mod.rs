@@ -346,8 +346,9 @@ impl Transaction {
     pub fn finish(mut self, vm: &mut Vm, host: &mut dyn Host) -> Finished {
         self.free(vm);
         self.settle();
-        let settlements = self.pay(vm, host);
-        vm.settle_strikes(&self.policy, host);
+        let mut settlements = self.pay(vm, host);
+        self.record.late_cooldowns = vm.settle_strikes(&self.policy, host);
+        settlements.append(&mut vm.take_told());
         let latency_us = self.spent_nanos / 1000;
         self.record.latency_us = Some(latency_us);
         self.record.worker = vm.worker().to_owned();

@@ -92,7 +92,7 @@ impl Transaction {
                 return Ok(Step::Await(Wait { call: None, deadline }));
             }
             Authentication::Ask(inquiry) => {
-                return self.ask(Then::Authenticate(inquiry, headers.0.to_vec(), end), host);
+                return self.ask(Then::Authenticate(inquiry, headers.0.to_vec(), end), vm, host);
             }
         };
         let method = headers.text(":method").unwrap_or_default();
@@ -118,7 +118,7 @@ impl Transaction {
         let rest = HeaderRest { route: route.index, claims, content_length, end, edit };
         match quota::count(&policy, entitled, vm.shared_key(), host) {
             Ok(Stage::Done(counted)) => self.counted(headers, rest, counted, vm, host),
-            Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers.0.to_vec(), rest), host),
+            Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers.0.to_vec(), rest), vm, host),
             Err(refusal) => self.not_counted(headers, rest, refusal.into()),
         }
     }
@@ -210,7 +210,7 @@ impl Transaction {
         model: Option<&str>,
         expected: Tokens,
         outgoing: Outgoing,
-        vm: &Vm,
+        vm: &mut Vm,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -219,7 +219,7 @@ impl Transaction {
         self.reserved = reserved;
         match stage {
             Stage::Done(admitted) => Ok(self.forward(admitted, outgoing)),
-            Stage::Ask(asked) => self.ask(Then::Forward(asked, outgoing), host),
+            Stage::Ask(asked) => self.ask(Then::Forward(asked, outgoing), vm, host),
         }
     }
 

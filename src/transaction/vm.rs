@@ -2,10 +2,14 @@
 
 use crate::audit::HashKey;
 use crate::authn::{KeyRing, TokenCache};
+use crate::callout::Breaker;
 use crate::capture::Pace;
 use crate::config::Policy;
 use crate::host::{Fault, Host};
-use crate::quota::{self, fleet::Settlements};
+use crate::quota::{
+    self,
+    fleet::{Settlement, Settlements},
+};
 use crate::redact::MaskKey;
 use crate::scan::VerdictMemory;
 
@@ -21,6 +25,8 @@ pub struct Vm {
     pub ring: KeyRing,
     /// What the service that counts for the fleet must still be told.
     pub settlements: Settlements,
+    /// Whether the service that counts for the fleet, and the issuer that is asked about tokens, are asked.
+    pub(super) breakers: [Breaker; 2],
     /// How far the models' counts are from the estimates.
     pub ratios: quota::Ratios,
     /// The key that all workers of the proxy share.
@@ -40,6 +46,8 @@ pub struct Vm {
     captures: Pace,
     /// Strikes that the shared store did not take.
     owed: Vec<quota::Strike>,
+    /// Strikes that the fleet must be told of.
+    told: Vec<Settlement>,
 }
 
 /// Texts whose verdicts are remembered, in each of the memory's two halves.
@@ -66,6 +74,7 @@ impl Vm {
             tokens: TokenCache::new(host)?,
             ring: KeyRing::new(&policy.name, shared_key.as_bytes()),
             settlements: Settlements::default(),
+            breakers: Default::default(),
             ratios: quota::Ratios::new(ratio_key),
             shared_key,
             hash_key,
@@ -79,6 +88,7 @@ impl Vm {
             verdict_key,
             captures: Pace::default(),
             owed: Vec::new(),
+            told: Vec::new(),
         })
     }
 
@@ -108,7 +118,10 @@ impl Vm {
         host: &mut dyn Host,
     ) -> Option<quota::Cooldown> {
         match policy.quotas.strike(&mut strike, &self.shared_key, host) {
-            Ok(begun) => begun,
+            Ok(begun) => {
+                self.told.extend(policy.quotas.strike_to_tell(&strike, host.now()));
+                begun
+            }
             Err(_) => {
                 if self.owed.len() < MAX_OWED {
                     self.owed.push(strike);
@@ -118,11 +131,15 @@ impl Vm {
         }
     }
 
-    /// Tries again to count what is owed; a cool-down that begins so stands in no record.
-    pub(super) fn settle_strikes(&mut self, policy: &Policy, host: &mut dyn Host) {
-        for strike in std::mem::take(&mut self.owed) {
-            self.strike(policy, strike, host);
-        }
+    /// Tries again to count what is owed, and gives the number of cool-downs that begin so.
+    pub(super) fn settle_strikes(&mut self, policy: &Policy, host: &mut dyn Host) -> u64 {
+        let owed = std::mem::take(&mut self.owed);
+        owed.into_iter().filter_map(|strike| self.strike(policy, strike, host)).count() as u64
+    }
+
+    /// Strikes that the fleet must be told of, once.
+    pub(super) fn take_told(&mut self) -> Vec<Settlement> {
+        std::mem::take(&mut self.told)
     }
 
     /// How many requests this worker has captured of late.

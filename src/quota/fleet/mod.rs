@@ -10,11 +10,14 @@
 //! | `quota` | `ROLE.COUNTS.PER.WINDOW`, for example `analyst.tokens.tenant.3600s`; `.2` and so on behind it for a twin |
 //! | the quota's `per` | `subject`, `tenant`, `issuer`, `claim`: 32 hex digits, keyed by `audit.hashKey`; `model`, `operation`: its name; `role`: the role |
 //!
+//! (A caller's strikes have one more: see [`ban`].)
+//!
 //! Requests add 1 as they come. Of tokens, with `refunds` all that a request may use is added before the call
 //! and the rest given back after it (`is_negative_hits`); without it the estimated input is added before, and
 //! what was used beyond that after. What is given back late, in the next window of the wall clock, is dropped:
 //! it would make that one larger.
 
+mod ban;
 mod message;
 mod protobuf;
 mod settle;
@@ -23,6 +26,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use ban::Ban;
 pub use settle::{Batch, Settled, Settlement, Settlements};
 
 use super::bucket::Charge;
@@ -61,6 +65,8 @@ type Entries = Arc<[(&'static str, String)]>;
 #[derive(Clone, Debug)]
 pub struct Inquiry {
     parts: Vec<Part>,
+    /// The caller's strikes, to be looked at.
+    look: Option<Entries>,
     /// What the request may use.
     expected: Tokens,
     /// How often it may still be tried again.
@@ -96,8 +102,8 @@ pub(super) enum Ask {
     /// The request itself, before its body is read.
     Requests,
     /// What is left, as the last stage: these tokens, and `calls`: the request too, because it was not known before
-    /// which of the caller's roles grant it.
-    Rest { tokens: Tokens, calls: bool },
+    /// which of the caller's roles grant it. `looked`: the caller's strikes are known.
+    Rest { tokens: Tokens, calls: bool, looked: bool },
 }
 
 /// What an answer came to.
@@ -160,15 +166,34 @@ impl Quotas {
             quotas.iter().enumerate().map(move |(place, quota)| (quota, (role, place)))
         };
         let fleet = roles.iter().flat_map(of_role).filter(|(quota, _)| quota.reach == Reach::Fleet);
-        let parts: Vec<Part> = fleet.filter_map(part).collect();
-        let expected = if let Ask::Rest { tokens, .. } = ask { tokens } else { Tokens::default() };
-        (!parts.is_empty()).then_some(Inquiry { parts, expected, retries: service.policy.retries, asked: now })
+        let (mut parts, mut calls_later) = (Vec::new(), false);
+        for one in fleet {
+            match part(one) {
+                Some(part) => parts.push(part),
+                None => calls_later = true,
+            }
+        }
+        let (expected, looks) = match ask {
+            Ask::Rest { tokens, looked, .. } => (tokens, !looked),
+            // A call that comes later anyway takes it along.
+            Ask::Requests => (Tokens::default(), !parts.is_empty() || !calls_later),
+        };
+        let look = if looks { self.look(scope) } else { None };
+        let retries = service.policy.retries;
+        (!parts.is_empty() || look.is_some()).then_some(Inquiry { parts, look, expected, retries, asked: now })
     }
 
     /// The call that asks it.
     pub(super) fn fleet_call(&self, inquiry: &Inquiry) -> Option<Call> {
         let service = self.service.as_ref()?;
         let parts: Vec<_> = inquiry.parts.iter().filter_map(|part| Some((part, self.quota_at(part.quota)?))).collect();
+        let look = inquiry.look.as_ref().zip(self.ban());
+        let look = look.map(|(entries, ban)| Descriptor {
+            entries,
+            limit: limit(ban.strikes, ban.window),
+            hits: 0,
+            negative: false,
+        });
         let descriptors: Vec<_> = parts
             .iter()
             .map(|(part, quota)| Descriptor {
@@ -177,6 +202,7 @@ impl Quotas {
                 hits: part.hits,
                 negative: false,
             })
+            .chain(look)
             .collect();
         Some(service.call(message::request(&service.policy.domain, &descriptors)))
     }
@@ -222,7 +248,8 @@ impl Quotas {
 
     fn counted(&self, inquiry: &Inquiry, response: &Response, reserved: &mut Reservation) -> Result<Told, Refusal> {
         let Response { over, statuses } = response;
-        let told_apart = statuses.len() == inquiry.parts.len() && (!over || statuses.iter().any(|status| status.over));
+        let asked = inquiry.parts.len() + usize::from(inquiry.looks());
+        let told_apart = statuses.len() == asked && (!over || statuses.iter().any(|status| status.over));
         let (mut limits, mut worst) = (Limits::default(), None);
         for (place, part) in inquiry.parts.iter().enumerate() {
             let Some(quota) = self.quota_at(part.quota) else { continue };
@@ -254,6 +281,16 @@ impl Quotas {
                 });
             }
         }
+        let look = inquiry.look.as_ref().and_then(|_| match told_apart {
+            true => statuses.last().copied(),
+            false => Some(Status { over: *over, ..Status::default() }),
+        });
+        if let Some(wait) = look.and_then(|status| self.banned(&status)) {
+            match self.enforces_bans() {
+                true => worst = worst.max(Some((wait, Reason::AbuseCooldown))),
+                false => limits.shadow.push(Reason::AbuseCooldown),
+            }
+        }
         match worst {
             None => Ok(Told::Fits(limits)),
             Some((wait, reason)) => {
@@ -273,7 +310,7 @@ impl Quotas {
     ) -> Result<Told, Refusal> {
         let quotas = || inquiry.parts.iter().filter_map(|part| Some((part, self.quota_at(part.quota)?)));
         let denies = |quota: &Quota| quota.mode == Mode::Enforce && quota.on_unavailable == OnUnavailable::Deny;
-        if quotas().any(|(_, quota)| denies(quota)) {
+        if quotas().any(|(_, quota)| denies(quota)) || (inquiry.looks() && self.denies_unknown()) {
             return Err(Refusal { denial: Reason::QuotaUnavailable.into(), limits: Box::default() });
         }
         let key = key.current(&self.policy, host)?;
@@ -337,8 +374,8 @@ impl Quotas {
 
 impl Quota {
     /// The name of this quota in descriptors: the same on every proxy of this policy.
-    pub(super) fn fleet_id(role: &str, counts: Counts, per: Per, window: Duration, twins: usize) -> String {
-        let mut id = format!("{role}.{}.{}.{}s", counts.as_str(), per.as_str(), window.as_secs());
+    pub(super) fn fleet_id(role: &str, counts: &str, per: Per, window: Duration, twins: usize) -> String {
+        let mut id = format!("{role}.{counts}.{}.{}s", per.as_str(), window.as_secs());
         if window.subsec_millis() > 0 {
             id.pop();
             let _ = write!(id, ".{:03}s", window.subsec_millis());
