@@ -261,7 +261,7 @@ fn programs(out: &mut String, mut compiler: compile::Compiler) {
     let (lengths, befores): (Vec<u8>, Vec<u16>) = compiler.runs.iter().copied().unzip();
     numbers(out, "Tokens on end in each, at least", "RUN_LENGTH", "u8", lengths);
     numbers(out, "Bytes before these, at most", "BEFORE_RUN", "u16", befores);
-    numbers(out, "Looked for together with others, and not only around digits", "FAR", "bool", compiler.far());
+    numbers(out, "Looked for together with others, and not only around digits", "FAR", "u16", compiler.far());
     let _ = writeln!(
         out,
         "/// The same of all that are looked for around digits alone.\npub(super) const BEFORE_ANY: usize = {};",

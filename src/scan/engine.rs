@@ -29,6 +29,8 @@ const WORK: usize = 256;
 const WORK_AT_LEAST: usize = 1 << 20;
 /// In [`shipped::BEFORE_DIGIT`]: no bound.
 const FAR: u16 = u16::MAX;
+/// So many rules whose patterns begin anywhere are looked for one by one.
+const FEW: usize = 3;
 /// Shortest run of token bytes that is told from the rest of a text.
 const SHORTEST: usize = 8;
 /// How far from a run of digits a sign may stand.
@@ -274,11 +276,16 @@ impl Engine {
                 own.each(text, window.clone(), &mut |span| take(*at, span, &mut scratch.counts, pass));
             }
         }
-        self.candidates(text, &windows, scratch);
+        let mut far =
+            windows.chunk_by(|a, b| a.0 == b.0).filter_map(|of| of.first()).filter(|(at, _)| self.is_far(*at));
+        let few = far.nth(FEW).is_none();
+        self.candidates(text, &windows, !few, scratch);
         let mut trial = Trial { text, most: WORK * text.len() + WORK_AT_LEAST, next: 0, pass, scratch };
         let mut candidates = std::mem::take(&mut trial.scratch.candidates);
         for (program, starts) in (0..).zip(&mut candidates).filter(|(_, starts)| !starts.is_empty()) {
-            self.program(program, &windows, starts.iter().map(|start| *start as usize), &mut trial);
+            if !few || !shipped::FAR.contains(&program) {
+                self.program(program, &windows, starts.iter().map(|start| *start as usize), &mut trial);
+            }
             starts.clear();
         }
         trial.scratch.candidates = candidates;
@@ -287,7 +294,7 @@ impl Engine {
         tokens.clear();
         let mut told = false;
         let everything = [Range { start: 0, end: text.len() }];
-        for program in &shipped::BROAD {
+        for program in shipped::BROAD.iter().chain(shipped::FAR.iter().filter(|_| few)) {
             let opened = self.of(*program, &windows);
             if opened.is_empty() {
                 continue;
@@ -332,8 +339,8 @@ impl Engine {
         windows.get(from..to).unwrap_or_default()
     }
 
-    /// Where patterns that look for digits may begin, for all windows in one walk.
-    fn candidates(&self, text: &str, windows: &[(u16, Range<usize>)], scratch: &mut Scratch) {
+    /// Where patterns that look for digits may begin, for all windows in one walk. `far`: not around digits alone.
+    fn candidates(&self, text: &str, windows: &[(u16, Range<usize>)], far: bool, scratch: &mut Scratch) {
         scratch.candidates.resize(shipped::PROGRAMS.len(), Vec::new());
         // By rule: the window that was reached.
         scratch.last.fill(u32::MAX);
@@ -356,7 +363,7 @@ impl Engine {
         let spans = runs.iter().filter(looked_at);
         let mut spans: Vec<Range<usize>> =
             spans.map(|run| run.start.saturating_sub(shipped::BEFORE_ANY)..run.end).collect();
-        spans.extend(windows.iter().filter(|(at, _)| self.is_far(*at)).map(|(_, window)| window.clone()));
+        spans.extend(windows.iter().filter(|(at, _)| far && self.is_far(*at)).map(|(_, window)| window.clone()));
         spans.sort_unstable_by_key(|span| span.start);
         let mut from = 0;
         let starts = spans.iter().flat_map(|span| {
@@ -391,7 +398,7 @@ impl Engine {
     /// A pattern of the rule is looked for together with others, and not only around digits.
     fn is_far(&self, rule: u16) -> bool {
         let programs = self.rules.get(usize::from(rule)).map(|rule| rule.programs.clone()).unwrap_or_default();
-        shipped::FAR.get(usize::from(programs.start)..usize::from(programs.end)).is_some_and(|far| far.contains(&true))
+        shipped::FAR.iter().any(|program| programs.contains(program))
     }
 
     /// Runs a program at these places, in order, those within a match before them left out.

@@ -8,8 +8,11 @@
 
 use std::ops::Range;
 
-/// Steps in one window from which failures are noted.
+/// Steps in one window from which failures are noted: few windows come so far, and notes are
+/// memory that must be cleared.
 const PATIENCE: usize = 256;
+/// The same, for each byte.
+const PATIENCE_A_BYTE: usize = 4;
 
 /// One instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,7 +282,7 @@ impl Machine {
     /// A choice that was not made at this place before.
     fn fresh(&mut self, pc: usize, at: usize, length: usize) -> bool {
         if !self.noting {
-            if self.in_window < PATIENCE {
+            if self.in_window < PATIENCE + PATIENCE_A_BYTE * self.window.len() {
                 return true;
             }
             self.noting = true;

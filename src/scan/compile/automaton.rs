@@ -306,9 +306,10 @@ impl Compiler {
     }
 
     #[allow(dead_code, reason = "for build.rs alone")]
-    /// By program: it is looked for together with others, and not only around digits.
-    pub fn far(&self) -> Vec<bool> {
-        self.before.iter().zip(0..).map(|(before, program)| *before > NEAR && self.is_narrow(program)).collect()
+    /// Those that are looked for together with others, and not only around digits.
+    pub fn far(&self) -> Vec<u16> {
+        let far = self.before.iter().zip(0..).filter(|(before, program)| **before > NEAR && self.is_narrow(*program));
+        far.map(|(_, program)| program).collect()
     }
 
     #[allow(dead_code, reason = "for build.rs alone")]
