@@ -364,7 +364,7 @@ fn what_is_reserved_follows_what_the_model_bills() {
 #[test]
 fn only_what_was_billed_for_the_text_as_it_was_sent_teaches() {
     let cached =
-        json!({ "prompt_tokens": 96, "completion_tokens": 2, "prompt_tokens_details": { "cached_tokens": 32 } });
+        json!({ "prompt_tokens": 96, "completion_tokens": 2, "prompt_tokens_details": { "cached_tokens": 49 } });
     let replies = [
         billed(&cached),
         billed(&json!({ "prompt_tokens": 96 })),

@@ -6,6 +6,7 @@ import pytest
 from conftest import ATTACK, user
 from harness import envoy
 from harness.llama import Llama, tiny_model
+from harness.paths import ROOT
 from harness.tokens import claims
 
 
@@ -20,6 +21,7 @@ def proxy(request, llama, keys):
     config = envoy.load(envoy.STRONG if request.param == "strong" else envoy.WEAK)
     config = envoy.with_upstream(config, llama.port)
     document = envoy.with_keys(envoy.policy(config), [key.jwk for key in keys.values()])
+    document["roles"]["analyst"]["quotas"].append({"per": "subject", "tokens": 100_000, "window": "1h"})
     with envoy.Envoy(envoy.with_policy(config, document), f"sdk-{request.param}") as server:
         yield server
 
@@ -47,6 +49,24 @@ def test_a_real_stream(sdk):
     chunks = list(ask(sdk(), stream=True, stream_options={"include_usage": True}))
     assert chunks[-1].usage.completion_tokens == 8
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
+def test_estimates_come_to_what_a_real_tokenizer_counts(sdk, proxy):
+    """Polish, which this model's vocabulary cuts into far more pieces than English."""
+    words = (ROOT / "integration/estimates/texts/polish.txt").read_text().split()
+    # No two begin alike: what comes from the server's cache teaches nothing.
+    texts = [f"{proxy.folder.name} {start} " + " ".join(words[start : start + 40]) for start in range(0, 110, 10)]
+    client, records = sdk(f"pole-{proxy.folder.name}"), []  # its requests go over one connection, to one worker
+    for number, text in enumerate(texts):
+        case = f"{proxy.folder.name}-{number}"
+        ask(client, text, extra_headers={"x-case": case})
+        records.append(proxy.entry(case).audit)
+    estimated, reserved, billed = (
+        [record[name] for record in records[8:]]
+        for name in ("bartizan.tokens.estimated_input", "bartizan.tokens.reserved_input", "gen_ai.usage.input_tokens")
+    )
+    assert len(billed) == 3 and sum(estimated) < 0.75 * sum(billed), (estimated, billed)
+    assert 0.9 * sum(billed) < sum(reserved) < 1.2 * sum(billed), (estimated, reserved, billed)
 
 
 def test_the_models(sdk):

@@ -112,8 +112,8 @@ impl Ratios {
 
     /// A request has ended, and the upstream has billed so many tokens for its input.
     ///
-    /// Give it only what was billed for exactly this text: of a whole reply that nobody changed, and none of it from a
-    /// cache. A count below a quarter of the estimate is taken for one without what a cache held, and teaches nothing.
+    /// Give it only what was billed for exactly this text: of a whole reply that nobody changed, and no more than half of it
+    /// from a cache. A count below a quarter of the estimate is taken for one without what a cache held, and teaches nothing.
     pub fn learn(&mut self, gauge: &Gauge, billed: u64, now: Timestamp) {
         if gauge.estimated < SHORTEST || billed < gauge.estimated / 4 {
             return;

@@ -51,7 +51,10 @@ impl Transaction {
     fn learn(&self, used: Tokens, basis: &str, vm: &mut Vm, host: &mut dyn Host) {
         let Some(gauge) = &self.gauge else { return };
         let as_sent = self.record.verdict == Verdict::Allow && self.record.unscanned.is_empty();
-        if basis == "usage" && as_sent && self.meter.spent.usage.cached.unwrap_or(0) == 0 {
+        // The template in front of every prompt comes from a cache as a rule. A server that leaves what came from there
+        // out of its count is off by a third at most.
+        let is_fresh = self.meter.spent.usage.cached.unwrap_or(0) <= used.input / 2;
+        if basis == "usage" && as_sent && is_fresh {
             vm.ratios.learn(gauge, used.input, host.now());
         }
     }
