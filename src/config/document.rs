@@ -360,8 +360,8 @@ section! {
         cooldown: Option<Span>,
         /// Each cool-down that soon follows another takes twice as long, up to this. Default 1h.
         max_cooldown: Option<Span>,
-        /// Who sees a caller's strikes. Default proxy. Fleet needs `rateLimitService`, one that takes `hits_addend` by
-        /// descriptor, 0 for a look; without a service of its own numbers a window of 1s, 1m, 1h or 1d.
+        /// Who sees a caller's strikes. Default proxy. Fleet needs a window of 1s, 1m, 1h or 1d, and a `rateLimitService`
+        /// that takes `hits_addend` by descriptor, 0 for a look.
         scope: Option<Reach>,
         /// What happens while the fleet's service can't be had. Default deny. With scope fleet only.
         on_unavailable: Option<OnUnavailable>,

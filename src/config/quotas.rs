@@ -209,6 +209,9 @@ pub(super) fn abuse(written: &document::Abuse, issuers: &[&str], at: &KeyPath, e
     if reach == Reach::Proxy && written.on_unavailable.is_some() {
         errors.push(&at.key("onUnavailable"), "has a meaning for scope fleet only");
     }
+    if reach == Reach::Fleet && ![1, 60, 3_600, 86_400].map(Duration::from_secs).contains(&window) {
+        errors.push(&at.key("window"), "expected 1s, 1m, 1h or 1d with scope fleet, the windows that a service knows");
+    }
     let mut lift = Vec::new();
     for (place, caller) in written.lift.iter().flatten().enumerate() {
         let at = at.key("lift").index(place);
