@@ -35,12 +35,12 @@ const here = lines(ran.stdout);
 console.log(`${new Date().toISOString().slice(0, 10)}  ${cpus()[0].model}, ${cpus().length} cores, ${release()} ${arch()}`);
 console.log(`V8 ${process.versions.v8} (Node ${process.versions.node}); MB/s, rules alone and with the scorer\n`);
 const cell = (value, width = 9) => String(value).padStart(width);
-console.log("kind".padEnd(15) + ["wasm", "+scorer", "native", "+scorer", "ratio", "4 MiB ms"].map((h) => cell(h)).join(""));
+console.log("kind".padEnd(18) + ["wasm", "+scorer", "native", "+scorer", "ratio", "4 MiB ms"].map((h) => cell(h)).join(""));
 for (const row of wasm) {
   const twin = here.find((other) => other.kind === row.kind);
   const ratio = (row.rules / twin.rules).toFixed(2);
   console.log(
-    row.kind.padEnd(15) +
+    row.kind.padEnd(18) +
       [row.rules, row.scored, twin.rules, twin.scored, ratio, row.callback].map((value) => cell(value)).join(""),
   );
 }
