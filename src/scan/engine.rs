@@ -488,7 +488,7 @@ impl Engine {
             }
         };
         for (block, bytes) in text.as_bytes().chunks(BLOCK).enumerate() {
-            if !bytes.iter().fold(false, |any, byte| any | byte.is_ascii_digit()) {
+            if bytes.iter().fold(0, |any, byte| any | u8::from(byte.is_ascii_digit())) == 0 {
                 continue;
             }
             for at in bytes.iter().enumerate().filter(|(_, b)| b.is_ascii_digit()).map(|(at, _)| block * BLOCK + at) {

@@ -55,12 +55,23 @@ impl Literals {
     pub fn each(&self, text: &str, mut take: impl FnMut(Found)) -> usize {
         let bytes = text.as_bytes();
         let mut compared = 0;
-        for (at, three) in bytes.windows(3).enumerate() {
+        let mut at = 0;
+        // Six places at a time: at nearly none of them stands anything.
+        while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let eight = u64::from_le_bytes(*eight) | 0x2020_2020_2020_2020;
+            let triple = |place: usize| (eight >> (8 * place)) as u32 & 0x00ff_ffff;
+            if (0..6).fold(0, |any, place| any | self.knows(triple(place))) != 0 {
+                for place in (0..6).filter(|place| self.knows(triple(*place)) != 0) {
+                    self.compare(bytes, at + place, triple(place), &mut compared, &mut take);
+                }
+            }
+            at += 6;
+        }
+        for (place, three) in bytes.get(at..).unwrap_or_default().windows(3).enumerate() {
             let &[a, b, c] = three else { continue };
             let triple = fold(a, b, c);
-            let bit = hash(triple, FILTER);
-            if self.triples.get((bit >> 6) as usize).is_some_and(|bits| bits >> (bit & 63) & 1 == 1) {
-                self.compare(bytes, at, triple, &mut compared, &mut take);
+            if self.knows(triple) != 0 {
+                self.compare(bytes, at + place, triple, &mut compared, &mut take);
             }
         }
         // Two bytes at the end have no third.
@@ -74,6 +85,12 @@ impl Literals {
             }
         }
         compared
+    }
+
+    /// 1: words begin with these three letters, or have them in them; 0: none does.
+    fn knows(&self, triple: u32) -> u64 {
+        let bit = hash(triple, FILTER);
+        self.triples.get((bit >> 6) as usize).map_or(0, |bits| bits >> (bit & 63) & 1)
     }
 
     /// Compares the words that may stand around these three letters.

@@ -89,7 +89,6 @@ fn logistic(z: f32) -> f32 {
 }
 
 /// A feature that weighs something.
-#[derive(Clone, Copy, Default)]
 struct Feature {
     /// Its first token.
     first: u32,
@@ -103,24 +102,19 @@ struct Feature {
     idea: bool,
 }
 
-/// Features found in a row of tokens. Whether a feature weighs anything can't be predicted, so that one that does not
-/// is written like any other, and then written over.
+/// Features found in a row of tokens, each with its last token, how many it has, and its place in the table. Whether
+/// one weighs anything can't be predicted, so that one that does not is written like any other, and then written over.
 struct Row {
-    features: [Feature; STEP * 3],
+    found: [(u32, u32, u32); STEP * 3],
     length: usize,
 }
 
 impl Row {
-    fn put(&mut self, feature: Feature, weighs: bool) {
-        if let Some(place) = self.features.get_mut(self.length) {
-            *place = feature;
+    fn put(&mut self, last: u32, tokens: u32, slot: u32, weighs: bool) {
+        if let Some(place) = self.found.get_mut(self.length) {
+            *place = (last, tokens, slot);
         }
         self.length += usize::from(weighs);
-    }
-
-    fn each(&mut self, take: &mut impl FnMut(Feature)) {
-        self.features.iter().take(self.length).for_each(|feature| take(*feature));
-        self.length = 0;
     }
 }
 
@@ -225,20 +219,23 @@ impl Model {
         })
     }
 
-    /// What a feature weighs, its place in the table, and whether it has one: if not, the others mean nothing.
-    fn weight(&self, hash: u32) -> (i32, u32, bool) {
-        let bucket = (hash >> self.bucket_shift) as usize;
-        let (Some(marks), Some(weights)) = (self.marks.get(bucket), self.weights.get(bucket)) else {
-            return (0, 0, false);
-        };
+    /// A feature's place in the table, and whether it has one: if not, the place means nothing.
+    fn slot(&self, hash: u32) -> (u32, bool) {
+        let bucket = hash >> self.bucket_shift;
+        let Some(marks) = self.marks.get(bucket as usize) else { return (0, false) };
         let mark = u64::from((hash & 0xFFFF).max(1));
         // The lowest zero lane of the difference is the slot of the mark.
         const ONES: u64 = 0x0001_0001_0001_0001;
         let difference = u64::from_le_bytes(*marks) ^ (mark * ONES);
         let zero = difference.wrapping_sub(ONES) & !difference & (ONES << 15);
-        let lane = (zero.trailing_zeros() / 16) & 3;
-        let q = i32::from((u32::from_le_bytes(*weights) >> (lane * 8)) as i8);
-        (q * q.abs(), bucket as u32 * 4 + lane, zero != 0)
+        (bucket * 4 + ((zero.trailing_zeros() / 16) & 3), zero != 0)
+    }
+
+    /// What the feature at a place weighs.
+    fn units(&self, slot: u32) -> i32 {
+        let weight = self.weights.get(slot as usize / 4).and_then(|weights| weights.get(slot as usize % 4));
+        let q = i32::from(weight.copied().unwrap_or(0) as i8);
+        q * q.abs()
     }
 
     fn idea(&self, key: u32) -> u16 {
@@ -322,14 +319,12 @@ impl Model {
     /// Every feature that has a weight, in a fixed order.
     fn features(&self, tokens: &Tokens, mut take: impl FnMut(Feature)) {
         let (mut a, mut b) = (0u32, 0u32);
-        let mut row = Row { features: [Feature::default(); STEP * 3], length: 0 };
+        let mut row = Row { found: [(0, 0, 0); STEP * 3], length: 0 };
         for (from, block) in tokens.0.chunks(STEP).enumerate().map(|(at, block)| (at * STEP, block)) {
             for (at, &Token { hash: c, .. }) in (from as u32..).zip(block) {
                 let mut word = |tokens: u32, hash: u32| {
-                    let (units, slot, weighs) = self.weight(mix(hash));
-                    let whole = at + 1 >= tokens;
-                    let first = (at + 1).wrapping_sub(tokens);
-                    row.put(Feature { first, last: at, slot, units, idea: false }, weighs & whole);
+                    let (slot, weighs) = self.slot(mix(hash));
+                    row.put(at, tokens, slot, weighs & (at + 1 >= tokens));
                 };
                 let pair = b.wrapping_mul(0x9E37_79B1) ^ c.wrapping_mul(0x85EB_CA77) ^ 2;
                 let triple =
@@ -339,14 +334,16 @@ impl Model {
                 word(3, triple);
                 (a, b) = (b, c);
             }
-            row.each(&mut take);
+            for &(last, tokens, slot) in row.found.iter().take(std::mem::take(&mut row.length)) {
+                take(Feature { first: last + 1 - tokens, last, slot, units: self.units(slot), idea: false });
+            }
         }
         let ideas = self.ideas(tokens);
         for (i, &(at, c)) in ideas.iter().enumerate() {
             let mut idea = |first: u32, hash: u32| {
-                let (units, slot, weighs) = self.weight(mix(hash));
+                let (slot, weighs) = self.slot(mix(hash));
                 if weighs {
-                    take(Feature { first, last: at, slot, units, idea: true });
+                    take(Feature { first, last: at, slot, units: self.units(slot), idea: true });
                 }
             };
             let c = u32::from(c);

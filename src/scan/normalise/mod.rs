@@ -172,7 +172,7 @@ fn worth_a_look(text: &[u8]) -> bool {
     let sign = |byte: u8| byte.is_ascii_digit() | (byte == b'@') | (byte == b'$');
     let mut found = 0;
     for (block, bytes) in text.chunks(plain::BLOCK).enumerate() {
-        if !bytes.iter().fold(false, |any, byte| any | sign(*byte)) {
+        if bytes.iter().fold(0, |any, byte| any | u8::from(sign(*byte))) == 0 {
             continue;
         }
         for at in bytes.iter().enumerate().filter(|(_, b)| sign(**b)).map(|(at, _)| block * plain::BLOCK + at) {

@@ -203,7 +203,8 @@ impl Tokens {
                 Class::Space | Class::Skip => continue,
                 Class::Single => hash(bytes, start, at),
                 Class::Mark => {
-                    while bytes.get(at..at + length) == bytes.get(start..start + length) {
+                    let same = |at: usize| bytes.get(at..at + length) == bytes.get(start..start + length);
+                    while bytes.get(at) == Some(&byte) && (length == 1 || same(at)) {
                         at += length;
                     }
                     hash(bytes, start, start + length)
