@@ -1,10 +1,11 @@
 """A server of a test's own: asyncio in a thread, on a free port of 127.0.0.1."""
 
+import abc
 import asyncio
 import threading
 
 
-class Server:
+class Server(abc.ABC):
     """Give it `serve(reader, writer)`. It can be stopped and started again on its port; as a context manager it stops."""
 
     port = 0
@@ -26,9 +27,9 @@ class Server:
     def __exit__(self, *_):
         self.stop()
 
+    @abc.abstractmethod
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection; it is closed afterwards."""
-        raise NotImplementedError
 
     async def _main(self, ready: threading.Event) -> None:
         self.loop, self.finish, writers = asyncio.get_running_loop(), asyncio.Event(), set()
