@@ -49,7 +49,7 @@ section! {
         system: Option<u64>,
         /// Default 101, as `system`.
         developer: Option<u64>,
-        /// Default 50.
+        /// Default 80.
         user: Option<u64>,
         /// Default 50.
         assistant: Option<u64>,
