@@ -196,7 +196,7 @@ fn holds(value: Option<&Json<'_>>, said: &str) -> bool {
     match value {
         Some(Json::String(text)) => text == said,
         Some(Json::Bool(value)) => said == if *value { "true" } else { "false" },
-        Some(Json::Number(number)) => number.to_string() == said,
+        Some(Json::Number(number)) => number.as_str() == said,
         Some(Json::Array(items)) => items.iter().any(|item| holds(Some(item), said)),
         Some(Json::Object(entries)) => entries.iter().any(|(_, value)| holds(Some(value), said)),
         Some(Json::Null) | None => false,

@@ -21,7 +21,7 @@ mod tools;
 use std::borrow::Cow;
 
 pub use generic::{GenericSpec, Pointer};
-pub use json::{Json, Path};
+pub use json::{Json, Number, Path};
 pub use tools::remove_tools;
 
 use crate::config::document::{Operation, Zone};

@@ -43,7 +43,7 @@ fn options(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             ("num_predict", Json::Null) => {}
             ("num_predict", Json::Number(number)) => {
                 // -1 and -2: no limit.
-                let tokens = if number.as_i64().is_some_and(|n| n < 0) { Some(u64::MAX) } else { number.as_u64() };
+                let tokens = if number.whole().is_some_and(|n| n < 0) { Some(u64::MAX) } else { number.as_u64() };
                 let tokens = tokens.ok_or(reader.shape())?;
                 reader.out.output_cap = Some(OutputCap { path: place.clone(), tokens });
             }

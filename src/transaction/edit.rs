@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Number;
-
-use crate::protocol::{Exchange, Json};
+use crate::protocol::{Exchange, Json, Number};
 use crate::redact::{Masker, Vault};
 use crate::scan::verdict::{NOTICE, Outcome};
 

@@ -180,7 +180,7 @@ impl ReplyGuard {
     pub(super) fn whole(&mut self, body: &[u8], now: Timestamp, noted: &mut Noted) -> Result<Option<Vec<u8>>, Reason> {
         let policy = Arc::clone(&self.policy);
         noted.read = true;
-        let mut json = Json::parse(body, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
+        let mut json = Json::parse_reply(body, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let parts = route.protocol.read_reply(route.operation, &json);
         noted.complete = true;

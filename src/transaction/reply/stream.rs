@@ -147,7 +147,7 @@ impl StreamGuard {
             return self.event(frame, now, noted);
         }
         let depth = self.guard.policy.limits.max_json_depth;
-        let json = Json::parse(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
+        let json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
         let asks = json.get("method").is_some();
         let refusal = json.get("id").and_then(Json::as_str).and_then(|id| older.session.open_refusal(id));
         if let (Some((reason, id)), false) = (refusal, asks) {
@@ -177,7 +177,7 @@ impl StreamGuard {
             self.enqueue(frame, None, Vec::new(), Vec::new());
             return Ok(());
         }
-        let mut json = Json::parse(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
+        let mut json = Json::parse_reply(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let mut parts = self.stream.read(frame.event(), &json);
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, true) });
         self.guard.within_cap(&noted.spent)?;
@@ -302,7 +302,7 @@ impl StreamGuard {
             None => queued.frame.data().unwrap_or_default(),
         };
         let depth = self.guard.policy.limits.max_json_depth;
-        let mut json = Json::parse(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
+        let mut json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
         for (path, text) in new {
             if let Some(Json::String(place)) = json.at_mut(path) {
                 *place = text.into();
