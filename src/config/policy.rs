@@ -289,11 +289,16 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         roles.iter().flat_map(|role| &role.quotas).filter_map(|quota| quota.claim.clone()).collect();
     let service = quotas::service(document, &name, &roles, &root, errors);
     let quotas = quotas.with_abuse(abuse.as_ref()).with_service(service.as_ref(), audit.hash_key.as_deref());
+    let authn = authn?.with_counted_claims(&claims);
+    let authn = match &abuse {
+        Some(abuse) => authn.with_end_users(abuse.claim.as_deref()),
+        None => authn,
+    };
     Some(Policy {
         name,
         digest: parsed.digest.clone(),
         hold_headers,
-        authn: authn?.with_counted_claims(&claims),
+        authn,
         roles,
         quotas,
         guards,
