@@ -16,6 +16,12 @@ use serde_json::Number;
 
 use crate::reason::Reason;
 
+/// The most that one body may hold: a number, list or object counts as [`VALUE`], a text or a key as [`TEXT`]. A text
+/// takes a hundred times its two quotes in memory until it is judged, and a VM has 1 GiB.
+const MAX_VALUES: usize = 1 << 22;
+const VALUE: usize = 1;
+const TEXT: usize = 4;
+
 /// A JSON value. Objects keep the order of their keys.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json<'a> {
@@ -57,11 +63,12 @@ impl<'a> Json<'a> {
     /// Reads a whole body.
     ///
     /// # Errors
-    /// [`Reason::BodyMalformed`], [`Reason::BodyDuplicateKey`] or [`Reason::BodyDepth`].
+    /// [`Reason::BodyMalformed`], [`Reason::BodyDuplicateKey`], [`Reason::BodyDepth`], or [`Reason::BodyTooLarge`] for
+    /// more than 1,048,576 texts and keys, or four times as many other values.
     pub fn parse(body: &'a [u8], max_depth: usize) -> Result<Json<'a>, Reason> {
-        let fault = Cell::new(Reason::BodyMalformed);
+        let (fault, room) = (Cell::new(Reason::BodyMalformed), Cell::new(MAX_VALUES));
         let mut deserializer = serde_json::Deserializer::from_slice(body);
-        Seed { depth: max_depth, fault: &fault }
+        Seed { depth: max_depth, fault: &fault, room: &room }
             .deserialize(&mut deserializer)
             .and_then(|json| deserializer.end().map(|()| json))
             .map_err(|_| fault.get())
@@ -234,6 +241,7 @@ fn folds_to(key: &str, name: &str) -> bool {
 struct Seed<'c> {
     depth: usize,
     fault: &'c Cell<Reason>,
+    room: &'c Cell<usize>,
 }
 
 impl Seed<'_> {
@@ -242,7 +250,16 @@ impl Seed<'_> {
             self.fault.set(Reason::BodyDepth);
             return Err(E::custom("too deep"));
         };
-        Ok(Seed { depth, fault: self.fault })
+        Ok(Seed { depth, ..*self })
+    }
+
+    fn spend<E: de::Error>(&self, cost: usize) -> Result<(), E> {
+        let Some(room) = self.room.get().checked_sub(cost) else {
+            self.fault.set(Reason::BodyTooLarge);
+            return Err(E::custom("too many values"));
+        };
+        self.room.set(room);
+        Ok(())
     }
 }
 
@@ -250,6 +267,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        self.spend(VALUE)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -290,11 +308,13 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Number::from_f64(value).map(Json::Number).ok_or_else(|| E::custom("not a number"))
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Json<'de>, E> {
+        self.spend(TEXT - VALUE)?;
         Ok(Json::String(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Json<'de>, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Json<'de>, E> {
+        self.spend(TEXT - VALUE)?;
         Ok(Json::String(Cow::Owned(text.to_owned())))
     }
 
@@ -312,6 +332,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut entries: Vec<(Cow<'de, str>, Json<'de>)> = Vec::new();
         let mut seen: HashSet<Cow<'de, str>> = HashSet::new();
         while let Some(Key(key)) = map.next_key()? {
+            self.spend(TEXT)?;
             let twice = if entries.len() < SMALL {
                 entries.iter().any(|(earlier, _)| *earlier == key)
             } else {
@@ -411,6 +432,25 @@ mod tests {
         let many: String = (0..100).map(|i| format!("\"k{i}\":0,")).collect();
         let body = format!("{{{many}\"k7\":1}}");
         assert_eq!(Json::parse(body.as_bytes(), 4), Err(Reason::BodyDuplicateKey));
+    }
+
+    #[test]
+    fn a_body_of_too_many_values_is_refused() {
+        let list = |value: &str, count: usize| format!("[{}{value}]", format!("{value},").repeat(count - 1));
+        let most = MAX_VALUES - VALUE;
+        for (value, count, fits) in [
+            ("0", most, true),
+            ("0", most + 1, false),
+            ("[]", most + 1, false),
+            ("\"\"", most / TEXT, true),
+            ("\"\"", most / TEXT + 1, false),
+            ("\"\\n\"", most / TEXT + 1, false),
+            (r#"{"a":0}"#, most / (2 * VALUE + TEXT), true),
+            (r#"{"a":0}"#, most / (2 * VALUE + TEXT) + 1, false),
+        ] {
+            let outcome = Json::parse(list(value, count).as_bytes(), 4).map(|_| ());
+            assert_eq!(outcome, if fits { Ok(()) } else { Err(Reason::BodyTooLarge) }, "{count} of {value}");
+        }
     }
 
     #[test]
