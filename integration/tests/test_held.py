@@ -138,6 +138,27 @@ def test_streams_whose_body_never_comes(upstream, keys):
         site.proxy.stop()
 
 
+def test_the_shipped_request_timeout_ends_what_never_comes(mode, upstream, keys):
+    """The upstream has the head by then in weak mode; the slot is free again in both."""
+
+    def one_slot(policy: dict) -> None:
+        policy["roles"]["analyst"]["quotas"] = [{"per": "subject", "concurrent": 1}]
+
+    def sooner(config: dict) -> None:
+        assert envoy.manager(config)["request_timeout"] == "60s"
+        envoy.manager(config)["request_timeout"] = "1s"
+
+    site = Site(mode, upstream, keys, change=one_slot, edit=sooner, workers=1)
+    try:
+        with Heads(site.proxy.port) as heads:
+            heads.send(head(site.token()))
+            (reply,) = heads.wait()
+        assert (reply.status, reply.complete) == (408, True)
+        site.send(H1, chat()).passed()
+    finally:
+        site.proxy.stop()
+
+
 def test_requests_that_keep_coming_do_not_put_the_keys_off(mode, upstream, keys):
     """Each request that waits asks for a tick soon; that must not put the tick off that would have come."""
     with idp.Scripted() as server:
