@@ -280,6 +280,76 @@ class Client:
         return reply
 
 
+class Heads:
+    """One HTTP/2 connection with many requests at once that have a head and no byte of a body."""
+
+    def __init__(self, port: int, timeout: float = 60.0):
+        self.client = Client(port, H2, timeout)
+        self.client._connect()
+        self.socket, self.h2 = self.client.socket, self.client.h2
+        self.replies: dict[int, Reply] = {}
+        self.open_streams: set[int] = set()
+        # How many streams there may be is in the proxy's first frame.
+        self._read()
+
+    def send(self, headers: Headers, path: str = "/v1/chat/completions", host: str = "llm.example.com") -> None:
+        stream = self.h2.get_next_available_stream_id()
+        head = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", raw(host)), (b":path", raw(path))]
+        self.h2.send_headers(stream, head + [(raw(key), raw(value)) for key, value in headers])
+        self.replies[stream] = Reply()
+        self.open_streams.add(stream)
+        self._flush()
+        # What is there already is read, so that neither side fills the other's buffers.
+        self.socket.setblocking(False)
+        try:
+            self._read()
+        except BlockingIOError:
+            pass
+        finally:
+            self.socket.settimeout(self.client.timeout)
+
+    def wait(self) -> list[Reply]:
+        """Every reply, once all streams have ended; those that a lost connection took have status 0."""
+        while self.open_streams and self._read():
+            pass
+        return list(self.replies.values())
+
+    def close(self) -> None:
+        self.client.close()
+
+    def _flush(self) -> None:
+        if out := self.h2.data_to_send():
+            self.socket.sendall(out)
+
+    def _read(self) -> bool:
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        for event in self.h2.receive_data(data) if data else ():
+            reply = self.replies.get(getattr(event, "stream_id", None))
+            if isinstance(event, h2.events.DataReceived):
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            if isinstance(event, h2.events.ResponseReceived):
+                fields = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in event.headers]
+                reply.status = int(dict(fields)[":status"])
+                reply.headers = [field for field in fields if not field[0].startswith(":")]
+            elif isinstance(event, h2.events.StreamEnded):
+                reply.complete = True
+                self.open_streams.discard(event.stream_id)
+            elif isinstance(event, h2.events.StreamReset):
+                self.open_streams.discard(event.stream_id)
+        self.socket.settimeout(self.client.timeout)
+        self._flush()
+        return bool(data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
 def call(port: int, protocol: str = H1, **fields) -> Reply:
     """One request on a connection of its own."""
     with Client(port, protocol) as client:

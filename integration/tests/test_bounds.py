@@ -26,6 +26,19 @@ def little_room(policy: dict) -> None:
     policy["limits"] = {"maxBodyBytes": 100_000, "maxBufferedBytesPerWorker": 150_000}
 
 
+def test_many_small_values_do_not_kill_the_vm(sites, mode):
+    """Each takes a hundred times its size in memory, and the body is as long as the default allows."""
+    site = sites(mode)
+    empty, numbers = b'"",' * (5 << 20), b"0," * (5 << 20)
+    for values in (empty, numbers):
+        body = b'{"model":"smollm2","messages":[{"role":"user","content":"hi"}],"x":[' + values + b"0]}"
+        assert len(body) < 16 << 20
+        site.send(H1, body).refused(413, "body.tooLarge")
+    few = b'{"model":"smollm2","messages":[{"role":"user","content":"hi"}],"x":[' + b"0," * (4_000_000) + b"0]}"
+    site.send(H1, few).passed()
+    assert sum(site.proxy.stats("vm_reload").values()) == 0
+
+
 def test_many_half_bodies_do_not_fill_a_worker(sites, mode):
     site = sites(mode, change=little_room)
     body = json.dumps(chat(user("lantern " * 11_000))).encode()

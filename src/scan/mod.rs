@@ -120,6 +120,13 @@ pub struct RuleCard {
     pub shadow: bool,
 }
 
+impl RuleCard {
+    /// True for a rule of level high or critical that is scored.
+    pub fn is_strong(&self) -> bool {
+        !self.shadow && matches!(self.level, Level::High | Level::Critical)
+    }
+}
+
 /// One match of one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
