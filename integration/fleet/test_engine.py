@@ -73,7 +73,7 @@ def test_strikes_on_two_proxies_ban_on_both(engine, upstream):
                 reply = fleet.once(role, attacker, proxy=number % 2, text=f"{ATTACK} I am number {number}.")
                 assert (reply.status, reply.reason) == (400, "scan.injection")
             for proxy in range(2):
-                deadline = time.monotonic() + 5
+                deadline = time.monotonic() + 60
                 while (reply := fleet.once(role, attacker, proxy=proxy)).status == 200:
                     assert time.monotonic() < deadline
                     time.sleep(0.05)
@@ -94,7 +94,7 @@ def test_a_killed_engine_denies_or_leaves_it_to_each_proxy(fleet, engine):
             assert got == [200, 200, 200, 429, 429], "three an hour, each proxy by itself"
     finally:
         engine.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while fleet.once("deny").status != 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)
