@@ -226,12 +226,12 @@ def sse_slow(_: Seen) -> Iterator[tuple]:
 
 # What the second half of the script `sse_halves` says.
 SECRET = "AKIAIOSFODNN7EXAMPLQ"
-# What the scripts `sse_halves` and `gated` wait for, ten seconds at most.
+# What the scripts `sse_halves` and `gated` wait for, a minute at most.
 GATE = threading.Event()
 
 
 def wait_at_the_gate() -> Iterator[tuple]:
-    for _ in range(200):
+    for _ in range(1200):
         if GATE.is_set():
             return
         yield "sleep", 0.05
