@@ -213,7 +213,7 @@ def cluster(port: int, name: str = "limits") -> dict:
         "explicit_http_config": {"http2_protocol_options": {}},
     }
     return {
-        "name": name, "type": "STATIC", "connect_timeout": "0.5s",
+        "name": name, "type": "STATIC", "connect_timeout": "5s",
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]},
     }  # fmt: skip

@@ -26,6 +26,7 @@ def site(mode: str, upstream, keys, provider: idp.Provider) -> Site:
             "introspection": {
                 "cluster": "idp", "authority": f"127.0.0.1:{provider.port}", "path": "/token/introspection",
                 "clientId": idp.CLIENT[0], "clientSecret": {"fromEnv": SECRET}, "keepFor": "2s", "keepRefusedFor": "1s",
+                "timeout": "20s",
             },
         })  # fmt: skip
         document["roles"]["analyst"].pop("quotas")

@@ -16,7 +16,7 @@ from harness.wait import eventually
 def remote(document: dict, issuer: str | None = None, **jwks) -> None:
     """The policy's one issuer with keys from the cluster `idp`."""
     entry = document["authn"]["issuers"][0]
-    entry["jwks"] = {"cluster": "idp", "authority": "idp.test", "path": "/jwks", "timeout": "2s"} | jwks
+    entry["jwks"] = {"cluster": "idp", "authority": "idp.test", "path": "/jwks", "timeout": "20s"} | jwks
     if issuer:
         entry |= {"issuer": issuer, "audiences": ["urn:llm"]}
         document["roles"]["analyst"].pop("quotas")  # the test sends what it can
