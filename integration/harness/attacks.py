@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from .faults import Case, check
+from .faults import Case
 
 CHAT = "/v1/chat/completions"
 FILLER = "The harbour was quiet that evening and the lamps were lit one by one along the pier. " * 4
@@ -147,7 +147,4 @@ ROWS: dict[str, dict] = {
 def attacks(folder: Path) -> list[Case]:
     """All of them, under the policy of `folder`."""
     base = yaml.safe_load((folder / "policy.yaml").read_text())
-    cases = [Case(name, {"fault": name.split("-")[0], **row}, base) for name, row in ROWS.items()]
-    for case in cases:
-        check(case)
-    return cases
+    return [Case(name, {"fault": name.split("-")[0], **row}, base) for name, row in ROWS.items()]

@@ -1,6 +1,6 @@
 """Inputs that once were judged wrongly, as files: a request, what the upstream answers, and what must come of it.
 
-A case is one JSON file beside a `policy.yaml`:
+A case is one JSON file; `policy.yaml` beside it is the policy of all:
 
 | key | meaning |
 |---|---|
@@ -57,6 +57,11 @@ class Case:
     def times(self) -> int:
         return self.data.get("times", 1)
 
+    def unread(self) -> set[str]:
+        """What the case says and nobody reads."""
+        wants = [self.data["want"], *self.data["want"].get("any", ())]
+        return set(self.data) - KEYS | set().union(*wants) - set(JUDGES) - {"any"}
+
     def call(self, case: str) -> Call:
         """The request, named `case` for the upstream and the access log."""
         data = self.data
@@ -84,21 +89,11 @@ def merged(base: dict, change: dict) -> dict:
     return result
 
 
-def load(folder: Path) -> list[Case]:
-    """The cases of a folder, in the order of their names. A key that nobody reads is an error."""
-    base = yaml.safe_load((folder / "policy.yaml").read_text())
-    cases = [Case(path.stem, json.loads(path.read_text()), base) for path in sorted(folder.glob("*.json"))]
-    for case in cases:
-        check(case)
-    return cases
-
-
-def check(case: Case) -> None:
-    """Refuses a case that says something which nobody reads."""
-    wants = [case.data["want"], *case.data["want"].get("any", ())]
-    unknown = set(case.data) - KEYS | set().union(*wants) - set(JUDGES) - {"any"}
-    if unknown or not case.data["want"] or ENCODERS.get(case.data.get("encode", "zstd")) is None:
-        raise ValueError(f"{case.name}: nothing reads {sorted(unknown)}, or nothing is wanted")
+def load(folder: Path, policy: Path) -> list[Case]:
+    """The cases of a folder, in the order of their names; `policy` is theirs where the folder has none."""
+    own = folder / "policy.yaml"
+    base = yaml.safe_load((own if own.exists() else policy).read_text())
+    return [Case(path.stem, json.loads(path.read_text()), base) for path in sorted(folder.glob("*.json"))]
 
 
 @dataclass
@@ -246,7 +241,7 @@ class NotMended:
     HEAD = "# Cases that do not hold yet. A case that holds must leave the list; no case may join it.\n"
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path, self.new = path, not path.exists()
         lines = path.read_text().splitlines() if path.exists() else []
         self.lines = [tuple(line.split()) for line in lines if line.strip() and not line.startswith("#")]
 
@@ -261,11 +256,11 @@ class NotMended:
         return [" ".join(line) for line in self.lines if not good(*line)]
 
     def write(self, cases: list[Case], results: dict[tuple[str, str, str], bool]) -> None:
-        """The list as these results (true: it holds) have it; what has not run stays as it was."""
+        """Takes off what these results say to hold, and adds nothing, unless there was no list. What has not run stays."""
         lines = []
         for case in cases:
             places = [(case.name, mode, protocol) for mode in MODES for protocol in case.protocols]
-            wrong = {place for place in places if (not results[place] if place in results else self.has(*place))}
+            wrong = {place for place in places if (self.new or self.has(*place)) and not results.get(place)}
             if wrong == set(places):
                 lines.append(case.name)
                 continue
