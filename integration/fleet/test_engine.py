@@ -55,9 +55,10 @@ def test_tokens_are_settled_upward(fleet):
     got = spread(fleet, "metered", 800, threads, text="Tell me about castles. " * 8, headers=[("x-script", "metered")])
     assert set(got) == {(200, None), (429, "quota.tokens")}
     used = sum(map(sum, METERED))
-    assert used >= TOKENS
-    # A request writes at most 50; a settlement is told within two tenths of a second or so, sixteen requests at a time.
-    assert used <= 1.25 * TOKENS, used
+    # Beyond the limit goes what is not told yet: how much depends on the machine, but it is far from all that was asked.
+    assert TOKENS <= used <= 2 * TOKENS, used
+    # Once all is told, nothing passes any more.
+    assert set(spread(fleet, "metered", threads, threads)) == {(429, "quota.tokens")}
 
 
 def test_strikes_on_two_proxies_ban_on_both(engine, upstream):
