@@ -17,6 +17,7 @@ WRK        := $(if $(shell command -v wrk),,$(CACHE)/wrk/.ready)
 MESH_TOOLS := $(CACHE)/kube/.ready
 TOKENIZERS := $(CACHE)/tokenizers/.ready
 LIMITS     := $(CACHE)/limits/.ready
+REDIS      := $(if $(shell command -v redis-server),,$(CACHE)/redis/.ready)
 APISERVER  := $(CACHE)/apiserver/.tried
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy.
@@ -61,12 +62,12 @@ mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, reg
 	MESH_TEST=1 $(PYTHON) -m pytest integration/mesh -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m mesh
 
-fleet-test: build cli $(VENV_STAMP) $(LIMITS) ## two proxies and a real rate-limit engine; outages under load, as a table
+fleet-test: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) ## two proxies and a real rate-limit engine; outages under load, as a table
 	$(call say,the fleet)
 	FLEET_TEST=1 $(PYTHON) -m pytest integration/fleet -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
-outage-table: build cli $(VENV_STAMP) $(LIMITS) ## issuer, rate-limit engine and its Redis away under constant load: wrong verdicts (cold: 6 minutes more)
+outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) ## issuer, rate-limit engine and its Redis away under constant load: wrong verdicts (cold: 6 minutes more)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
 mesh-tools: $(MESH_TOOLS) ## kubectl, helm, etcd, registry and promtool into .cache
@@ -178,13 +179,18 @@ $(CACHE)/wrk/.ready:
 $(LITELLM): integration/requirements-litellm.txt
 	$(call say,litellm (once, about a minute))
 	@[ -x $(CACHE)/litellm/bin/python ] || python3 -m venv $(CACHE)/litellm
-	$(CACHE)/litellm/bin/python -m pip install --quiet --disable-pip-version-check -r $< || echo "    litellm can't be had: its tests are skipped"
+	$(CACHE)/litellm/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(MESH_TOOLS): integration/mesh/tools.sh integration/mesh/requirements.txt $(VENV_STAMP)
 	$(call say,tools of the mesh tests (once))
 	-$(PYTHON) -m pip install --quiet --disable-pip-version-check "$$(grep -o '^kubernetes-validate[^ ]*' integration/mesh/requirements.txt)"
 	integration/mesh/tools.sh $(CACHE) $(PYTHON)
+	@touch $@
+
+$(CACHE)/redis/.ready: integration/fleet/redis.sh
+	$(call say,Redis (once))
+	integration/fleet/redis.sh $(CACHE)/redis
 	@touch $@
 
 # Limitador's engine: four to six minutes cold.

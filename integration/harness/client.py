@@ -56,6 +56,8 @@ class Call:
     trailers: Headers = field(default_factory=list)
     length: int | None | str = "exact"
     host: str = "llm.example.com"
+    # Filled as the reply comes, for a test that looks at it in between.
+    into: Reply | None = None
 
     def pieces(self) -> list[bytes]:
         if self.chunks is not None:
@@ -66,7 +68,7 @@ class Call:
 class Client:
     """One connection, kept alive over calls; `protocol` is `h1` or `h2`."""
 
-    def __init__(self, port: int, protocol: str = H1, timeout: float = 20.0):
+    def __init__(self, port: int, protocol: str = H1, timeout: float = 60.0):
         self.port, self.protocol, self.timeout = port, protocol, timeout
         self.socket: socket.socket | None = None
 
@@ -129,7 +131,7 @@ class Client:
         except (BrokenPipeError, ConnectionResetError):
             pass  # refused before the body was through: the reply is still to be read
         try:
-            reply = self._read_h1(call.method)
+            reply = self._read_h1(call.method, call.into or Reply())
         except (ConnectionResetError, EOFError):
             self.close()
             # An idle connection that the proxy had closed says nothing about the request.
@@ -163,13 +165,13 @@ class Client:
             fields.append((key.decode("latin-1").lower(), value.strip().decode("latin-1")))
         return fields
 
-    def _read_h1(self, method: str) -> Reply:
+    def _read_h1(self, method: str, reply: Reply) -> Reply:
         while True:
             status = int(self._line().split()[1])
             headers = self._fields()
             if status >= 200 or status == 101:
                 break
-        reply = Reply(status, headers)
+        reply.status, reply.headers = status, headers
         try:
             if method == "HEAD" or status in (101, 204, 304):
                 pass
@@ -210,7 +212,7 @@ class Client:
             headers.append((b"content-length", b"%d" % len(call.body)))
         pieces = call.pieces()
         self.h2.send_headers(stream, headers, end_stream=not pieces and not call.trailers)
-        reply = Reply()
+        reply = call.into or Reply()
         state = {"done": False}
 
         def pump(block: bool) -> None:
