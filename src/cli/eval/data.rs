@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::eval::wilson;
+use super::wilson;
 use crate::scan::{Kind, Report, Scanner};
 
 /// Labels of rows that are about data, not about attacks.

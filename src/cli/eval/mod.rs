@@ -5,6 +5,8 @@
 //! guard replaces. With `--claim` every row claims one zone, from a role that may not write it. Three figures
 //! stand side by side: rules and scorer, rules alone, scorer alone.
 
+mod data;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,9 +14,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::eval_data::{self, DataReport, Span};
 use super::output::{Outcome, print, print_json, read_text};
 use super::source;
+use data::{DataReport, Span};
+
 use crate::config::document::Zone;
 use crate::config::{GuardPolicy, Policy, RouteIndex};
 use crate::host::Timestamp;
@@ -289,8 +292,8 @@ fn file(
         let row: Row = serde_json::from_str(line).with_context(place)?;
         let own = row.zone.as_deref().map_or(Ok(Zone::User), zone_named).with_context(place)?;
         let zone = job.claim.unwrap_or(own);
-        if !LABELS.iter().chain(&eval_data::LABELS).any(|label| *label == row.label) {
-            let known: Vec<&str> = LABELS.iter().chain(&eval_data::LABELS).copied().collect();
+        if !LABELS.iter().chain(&data::LABELS).any(|label| *label == row.label) {
+            let known: Vec<&str> = LABELS.iter().chain(&data::LABELS).copied().collect();
             bail!("{}: unknown label {:?}, expected one of {}", place(), row.label, known.join(", "));
         }
         let mut report = policy.scanner.scan(&[Text { zone, text: &row.text }], budget);
@@ -306,7 +309,7 @@ fn file(
         let data = report.texts.iter().flat_map(|text| &text.findings).any(|finding| {
             policy.scanner.cards().get(usize::from(finding.rule.0)).is_some_and(|card| card.kind != Kind::Attack)
         });
-        if eval_data::LABELS.contains(&row.label.as_str()) {
+        if data::LABELS.contains(&row.label.as_str()) {
             let all = data_report.get_or_insert_default();
             all.add(&policy.scanner, &row.text, &row.label, &row.spans, &report);
         }
