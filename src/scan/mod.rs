@@ -210,6 +210,13 @@ impl Scanner {
         conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), texts, Some(memory))
     }
 
+    /// Steps that scanning these texts takes in keyword tables and patterns: the same on every machine, for benchmarks.
+    pub fn steps(&self, texts: &[Text<'_>], budget: Budget) -> usize {
+        let mut scan = Scan::new(&self.engine, self.scorer, budget);
+        conversation::scan(&mut scan, texts, None);
+        scan.steps
+    }
+
     /// One score from 0 to 100 for a text: its attack findings, without those that `muted` names, and the learned part.
     pub fn score(&self, report: &TextReport, _zone: Zone, muted: &dyn Fn(RuleIndex) -> bool) -> u8 {
         score::combine(&self.cards, report, muted)
