@@ -291,6 +291,9 @@ class Heads:
         self.socket, self.h2 = self.client.socket, self.client.h2
         self.replies: dict[int, Reply] = {}
         self.open_streams: set[int] = set()
+        # An answer for which the connection has no window is cut off by Envoy, when the request has not come whole.
+        self.h2.increment_flow_control_window(1 << 26)
+        self._flush()
         # How many streams there may be is in the proxy's first frame.
         self._read()
 
