@@ -33,7 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             count::requests(kind(name)?, size.parse()?, prepared.parse()?, sent.parse()?)
         }
         ["texts", name, size, count, seed] => write_texts(kind(name)?, size.parse()?, count.parse()?, seed.parse()?),
-        ["rules", count] => Ok(println!("{}", own::rules(count.parse()?))),
+        ["rules", count] => {
+            println!("{}", own::rules(count.parse()?));
+            Ok(())
+        }
         _ => Err("expected scan, own, worst, count, texts or rules; bench.rs says how".into()),
     }
 }
@@ -82,8 +85,7 @@ mod tests {
 
     #[test]
     fn rules_of_a_policys_own_are_found_in_prose() {
-        let policy =
-            site::policy(|document| document["rules"] = serde_json::json!({ "custom": own::rules(24) })).unwrap();
+        let policy = site::policy(&[("/rules", serde_json::json!({ "custom": own::rules(24) }))]).unwrap();
         assert!(scan::own_hits(&policy, &Texts::new(1).fresh(Kind::Prose, 8192)) > 0);
     }
 }

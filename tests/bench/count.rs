@@ -24,7 +24,9 @@ pub fn requests(kind: Kind, size: usize, prepared: usize, sent: usize) -> Result
         let reason = site.send(body);
         if number >= WARM {
             bytes += length;
-            reason.map(|reason| *refused.entry(reason).or_default() += 1);
+            if let Some(reason) = reason {
+                *refused.entry(reason).or_default() += 1;
+            }
         }
     }
     println!("{}", serde_json::json!({ "kind": kind.name(), "size": size, "bytes": bytes, "refused": refused }));

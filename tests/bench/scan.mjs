@@ -6,7 +6,7 @@
 //
 // Without Liftoff, V8 compiles as Envoy's does. A cell is the fastest of all rounds: what disturbs a round only slows it.
 import { spawnSync } from "node:child_process";
-import { readFileSync, openSync, closeSync, mkdtempSync, rmSync, writeFileSync, mkdirSync } from "node:fs";
+import { readFileSync, openSync, mkdtempSync, rmSync, writeFileSync, mkdirSync } from "node:fs";
 import { tmpdir, cpus, loadavg } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,6 +17,7 @@ const { BASE, BASE_MODULE, ONLY = "", WRITE } = process.env;
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
 const KINDS = ["prose", "chat", "issues", "code", "logs", "json", "chinese", "arabic", "base64"];
 const text = [];
+const kept = [];
 const say = (line = "") => { text.push(line); console.log(line); };
 const rows = (output) => output.split("\n").filter(Boolean).map((line) => JSON.parse(line));
 const cell = (value, width = 10) => String(value ?? "-").padStart(width);
@@ -43,7 +44,8 @@ function onV8(path) {
     // The library's own `_initialize` is the proxy's; here the program's `_start` runs.
     const { memory, _start } = new WebAssembly.Instance(code, { ...wasi.getImportObject(), env }).exports;
     wasi.start({ exports: { memory, _start } });
-    closeSync(out);
+    // What WASI was given, it closes itself, at some time after it is no longer used.
+    kept.push(wasi);
     const found = rows(readFileSync(file, "utf8"));
     rmSync(folder, { recursive: true });
     return found;

@@ -74,7 +74,7 @@ pub fn own_hits(policy: &Policy, text: &str) -> usize {
 }
 
 fn with(scorer: bool, own: usize) -> Result<Policy, Box<dyn Error>> {
-    site::policy(|document| document["rules"] = json!({ "scorer": scorer, "custom": own::rules(own) }))
+    site::policy(&[("/rules", json!({ "scorer": scorer, "custom": own::rules(own) }))])
 }
 
 /// The rules that were found.

@@ -27,13 +27,17 @@ pub fn shipped() -> Result<Value, Box<dyn Error>> {
     Ok(serde_json::from_str(&lines.join("\n"))?)
 }
 
-/// The same, compiled, after a change.
+/// The same, compiled, with these values where the JSON Pointers lead.
 ///
 /// # Errors
-/// What is wrong with it then.
-pub fn policy(change: impl FnOnce(&mut Value)) -> Result<Policy, Box<dyn Error>> {
+/// A pointer that leads nowhere, or what is wrong with the policy then.
+pub fn policy(changes: &[(&str, Value)]) -> Result<Policy, Box<dyn Error>> {
     let mut document = shipped()?;
-    change(&mut document);
+    for (pointer, value) in changes {
+        let (parent, key) = pointer.rsplit_once('/').ok_or("expected a JSON Pointer")?;
+        let parent = document.pointer_mut(parent).and_then(Value::as_object_mut).ok_or("no such section")?;
+        parent.insert(key.to_owned(), value.clone());
+    }
     let compiled = Policy::from_json(document.to_string().as_bytes(), &|_| None);
     compiled.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ").into())
 }
@@ -54,12 +58,11 @@ impl Site {
     pub fn new() -> Result<Site, Box<dyn Error>> {
         let key = Ed25519KeyPair::from_bytes(&seeded())?;
         let public = base64url(&key.public_key().to_bytes());
-        let policy = policy(|document| {
-            document["authn"]["issuers"][0]["jwks"] =
-                json!({ "inline": { "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": public }] } });
-            document["roles"]["analyst"]["quotas"] =
-                json!([{ "per": "subject", "requests": 1_000_000_000, "window": "1m" }]);
-        })?;
+        let keys = json!({ "inline": { "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": public }] } });
+        let policy = policy(&[
+            ("/authn/issuers/0/jwks", keys),
+            ("/roles/analyst/quotas", json!([{ "per": "subject", "requests": 1_000_000_000, "window": "1m" }])),
+        ])?;
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
         Vm::prepare(&policy, &mut host).map_err(|fault| fault.to_string())?;
         let vm = Vm::new(&policy, &mut host).map_err(|fault| fault.to_string())?;
