@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::body::{Reader, Spot};
 use super::frames::{Frame, Framing};
+use super::payload::is_base64;
 use super::reply::{Channel, Facts, TextKind, ToolCall, Walk};
 use super::{Exchange, Json, Path, UnscannedKind, message};
 use crate::audit::HashKey;
@@ -316,10 +317,6 @@ fn visit_payloads(value: &Json<'_>, path: &Path, visit: &mut dyn FnMut(Unscanned
         }
         _ => {}
     }
-}
-
-fn is_base64(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=\r\n".contains(&byte))
 }
 
 /// The request's id, as JSON, for the answer to it.

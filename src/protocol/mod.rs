@@ -13,6 +13,7 @@ pub mod keys;
 pub mod mcp;
 mod ollama;
 mod openai;
+mod payload;
 pub mod reply;
 mod system;
 mod tgi;

@@ -5,6 +5,7 @@ pub(super) mod reply;
 use serde_json::json;
 
 use super::body::{Reader, Spot, newest_turn, spot_of};
+use super::payload::is_base64;
 use super::{Exchange, Json, Path, UnscannedKind, message};
 use crate::config::document::{Operation, Zone};
 use crate::reason::{Denial, Reason};
@@ -168,9 +169,10 @@ fn read_source<'j>(
     for (at, (key, value)) in reader.entries(source, &["data", "content", "url"])?.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
-            "data" if !text => {}
+            "data" if value.as_str().is_some_and(is_base64) && !text => reader.payload(UnscannedKind::File, &place),
             "content" if matches!(value, Json::Array(_)) => content(reader, &place, value, spot)?,
-            "type" | "media_type" => {}
+            "type" if matches!(kind, "text" | "content" | "base64" | "url" | "file") => {}
+            "media_type" => reader.media_type(&place, value, spot),
             _ => reader.free_text(&place, value, spot),
         }
         reader.key(&place, key, spot);

@@ -149,19 +149,15 @@ pub(super) fn read_part<'j>(
         "file" | "input_file" => Some(UnscannedKind::File),
         _ => Some(UnscannedKind::Other),
     };
-    // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
-    let bytes: &[&str] = match unscanned {
-        Some(UnscannedKind::Other) | None => &[],
-        Some(_) => &["data", "file_data"],
-    };
     if let Some(kind) = unscanned {
         reader.unscanned(kind, path);
     }
+    // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
+    let payload = unscanned.filter(|kind| *kind != UnscannedKind::Other);
     for (at, (key, value)) in reader.entries(part, &["text"])?.iter().enumerate() {
         let place = path.child(at);
-        // The responses API has the bytes of a file right here.
-        if key != "type" && !bytes.contains(&key.as_ref()) {
-            reader.text_without(&place, value, spot, bytes);
+        if key != "type" {
+            reader.text_beside(&place, value, spot, payload);
         }
         reader.key(&place, key, spot);
     }

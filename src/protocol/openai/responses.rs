@@ -1,6 +1,7 @@
 //! "Create a model response": input items of every kind, instructions, tools that run at the provider.
 
 use super::super::body::{Reader, Spot, newest_turn, spot_of};
+use super::super::payload::is_base64;
 use super::super::{Exchange, Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
 use super::chat::{read_part, tool_choice, tool_name, zone_of};
@@ -122,17 +123,17 @@ fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot
             ("role" | "type", _) => {}
             // Thoughts that only the provider can read, and pictures that it made.
             ("encrypted_content", Json::String(_)) => reader.unscanned(UnscannedKind::Opaque, &place),
-            ("result", Json::String(_)) if kind == "image_generation_call" => {}
+            ("result", Json::String(text)) if kind == "image_generation_call" && is_base64(text) => {}
             // What was found and what a server's tool returned stands in the call's own item.
             ("results" | "outputs" | "output", _) if spot.zone == Zone::Assistant => {
-                reader.text_without(&place, value, Spot::TOOL, &["image_url"]);
+                reader.text_beside(&place, value, Spot::TOOL, Some(UnscannedKind::Image));
             }
             ("content" | "output" | "summary", Json::Array(_)) => {
                 for (index, part) in reader.items(value)?.iter().enumerate() {
                     read_part(reader, &place.child(index), part, spot)?;
                 }
             }
-            _ => reader.text_without(&place, value, spot, &["data", "file_data"]),
+            _ => reader.text_beside(&place, value, spot, Some(UnscannedKind::Image)),
         }
         reader.key(&place, key, spot);
     }
