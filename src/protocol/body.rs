@@ -89,10 +89,12 @@ impl<'b, 'j> Reader<'b, 'j> {
         Ok(())
     }
 
-    /// How many choices the client asks for.
-    pub(super) fn choices(&mut self, name: &'static str) -> Result<(), Denial> {
-        if let Some((_, choices)) = self.take(name)? {
-            self.out.choices = choices.as_u64().ok_or(self.shape())?;
+    /// How many choices the client asks for under these names: the largest counts.
+    pub(super) fn choices(&mut self, names: &[&'static str]) -> Result<(), Denial> {
+        for (place, name) in names.iter().enumerate() {
+            let Some((_, choices)) = self.take(name)? else { continue };
+            let choices = choices.as_u64().ok_or(self.shape())?;
+            self.out.choices = if place == 0 { choices } else { self.out.choices.max(choices) };
         }
         Ok(())
     }

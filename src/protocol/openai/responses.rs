@@ -4,7 +4,7 @@ use super::super::body::{Reader, Spot, newest_turn, spot_of};
 use super::super::payload::is_base64;
 use super::super::{Exchange, Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
-use super::chat::{read_part, tool_choice, tool_name, zone_of};
+use super::chat::{defined, mcp_servers, offer, read_part, tool_choice, zone_of};
 use crate::config::document::Zone;
 use crate::reason::Denial;
 
@@ -31,11 +31,11 @@ pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
     }
     if let Some((path, value)) = reader.take("tools")? {
         for (position, tool) in reader.items(value)?.iter().enumerate() {
-            let name = tool_name(&reader, tool)?;
-            reader.tool(&name, &path.child(position));
+            offer(&mut reader, tool, &path.child(position))?;
             reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
         }
     }
+    mcp_servers(&mut reader)?;
     tool_choice(&mut reader)?;
     input(&mut reader)?;
     reader.finish()
@@ -117,6 +117,7 @@ fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot
         "item_reference" => reader.unscanned(UnscannedKind::State, path),
         _ => reader.unscanned(UnscannedKind::Other, path),
     }
+    defined(reader, path, item)?;
     for (at, (key, value)) in reader.entries(item, &["content", "output", "arguments"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
