@@ -410,6 +410,12 @@ pub(super) fn check_reply(reply: &Json<'_>, is_batch: bool) -> Result<(), Reason
 }
 
 fn check_message(message: &Json<'_>) -> Result<(), Reason> {
+    match message {
+        Json::Object(_) => {}
+        Json::Array(_) => return Err(Reason::ReplyUnreadable),
+        // A word of a server about an error: a text, and no list.
+        _ => return Ok(()),
+    }
     let field = |holder: &Json<'_>, name| holder.field(name).map(|_| ()).map_err(|_| Reason::ReplyUnreadable);
     ["jsonrpc", "id", "method", "params", "result", "error"].into_iter().try_for_each(|name| field(message, name))?;
     let Some(result @ Json::Object(_)) = message.get("result") else { return Ok(()) };
