@@ -200,7 +200,7 @@ impl<'b, 'j> Reader<'b, 'j> {
 
     /// Bytes that can't be scanned. A part that is listed already is not listed twice.
     pub(super) fn payload(&mut self, kind: UnscannedKind, path: &Path) {
-        if !self.out.unscanned.last().is_some_and(|(_, base)| path.below(base).is_some()) {
+        if self.out.unscanned.last().is_none_or(|(_, base)| path.below(base).is_none()) {
             self.unscanned(kind, path);
         }
     }
