@@ -124,7 +124,7 @@ section! {
         max_output_tokens: Option<u64>,
         /// What happens to a request over `maxOutputTokens`. Default clamp.
         over_output_tokens: Option<OverCap>,
-        /// Cap on the choices of one request (`n`). Default 1.
+        /// Cap on the choices of one request: prompts x `n`. Default 1.
         max_choices: Option<u64>,
         /// Limits on how much; all of them apply.
         quotas: Option<Vec<Quota>>,

@@ -3,7 +3,7 @@
 //! An adapter takes the fields it knows by name; [`Reader::finish`] makes segments of all the others,
 //! so that a new field of an API is scanned before it is understood.
 
-use super::{Exchange, Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind, keys};
+use super::{Exchange, Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind, keys, payload};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
 
@@ -89,10 +89,12 @@ impl<'b, 'j> Reader<'b, 'j> {
         Ok(())
     }
 
-    /// How many choices the client asks for.
-    pub(super) fn choices(&mut self, name: &'static str) -> Result<(), Denial> {
-        if let Some((_, choices)) = self.take(name)? {
-            self.out.choices = choices.as_u64().ok_or(self.shape())?;
+    /// How many choices the client asks for under these names: the largest counts.
+    pub(super) fn choices(&mut self, names: &[&'static str]) -> Result<(), Denial> {
+        for (place, name) in names.iter().enumerate() {
+            let Some((_, choices)) = self.take(name)? else { continue };
+            let choices = choices.as_u64().ok_or(self.shape())?;
+            self.out.choices = if place == 0 { choices } else { self.out.choices.max(choices) };
         }
         Ok(())
     }
@@ -170,24 +172,43 @@ impl<'b, 'j> Reader<'b, 'j> {
 
     /// All strings at or below `path`, keys that are not the protocol's among them.
     pub(super) fn free_text(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
-        self.text_without(path, value, spot, &[]);
+        self.text_beside(path, value, spot, None);
     }
 
-    /// The same, without the bytes of a payload: what stands under one of the keys `bytes`, and data URLs.
-    pub(super) fn text_without(&mut self, path: &Path, value: &Json<'j>, spot: Spot, bytes: &[&str]) {
-        let mut found = Vec::new();
+    /// The same, of a part that may hold a payload of this kind: bytes at a place where the format has bytes are listed
+    /// as unscanned. Anything else at that place is text.
+    pub(super) fn text_beside(&mut self, path: &Path, value: &Json<'j>, spot: Spot, kind: Option<UnscannedKind>) {
+        let own = self.body.key_at(path).unwrap_or_default();
+        let (mut found, mut payloads) = (Vec::new(), Vec::new());
         value.visit_strings(path, &mut |place, is_key, text| {
             let known = is_key && keys::knows(text);
-            let payload = !is_key
-                && !bytes.is_empty()
-                && (text.starts_with("data:")
-                    || place.below(path).and_then(|rest| value.key_at(&rest)).is_some_and(|key| bytes.contains(&key)));
-            if !text.is_empty() && !known && !payload {
+            let key = || place.below(path).and_then(|rest| value.key_at(&rest)).unwrap_or(own);
+            if text.is_empty() || known {
+            } else if !is_key && kind.is_some() && payload::is_payload(key(), text) {
+                payloads.push(place.clone());
+            } else {
                 found.push((place.clone(), is_key));
             }
         });
         for (place, is_key) in found {
             self.segment(&place, is_key, spot);
+        }
+        for place in payloads {
+            self.payload(kind.unwrap_or(UnscannedKind::Other), &place);
+        }
+    }
+
+    /// Bytes that can't be scanned. A part that is listed already is not listed twice.
+    pub(super) fn payload(&mut self, kind: UnscannedKind, path: &Path) {
+        if self.out.unscanned.last().is_none_or(|(_, base)| path.below(base).is_none()) {
+            self.unscanned(kind, path);
+        }
+    }
+
+    /// A media type, which no text can be; anything else is text.
+    pub(super) fn media_type(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
+        if !value.as_str().is_some_and(payload::is_media_type) {
+            self.free_text(path, value, spot);
         }
     }
 

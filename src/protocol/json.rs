@@ -154,6 +154,15 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// Sets an object's entry: in its place where it stands there, else at the end. No object is left as it is.
+    pub fn set(&mut self, name: &'static str, value: Json<'a>) {
+        let Json::Object(entries) = self else { return };
+        match entries.iter_mut().find(|(key, _)| key == name) {
+            Some((_, place)) => *place = value,
+            None => entries.push((name.into(), value)),
+        }
+    }
+
     /// Takes the value at `path` out, with its key. What stands behind it in the same array or object moves up.
     pub fn remove(&mut self, path: &Path) {
         let Some((&last, parents)) = path.0.split_last() else { return };

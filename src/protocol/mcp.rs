@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::body::{Reader, Spot};
 use super::frames::{Frame, Framing};
+use super::payload::is_base64;
 use super::reply::{Channel, Facts, TextKind, ToolCall, Walk};
 use super::{Exchange, Json, Path, UnscannedKind, message};
 use crate::audit::HashKey;
@@ -318,10 +319,6 @@ fn visit_payloads(value: &Json<'_>, path: &Path, visit: &mut dyn FnMut(Unscanned
     }
 }
 
-fn is_base64(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=\r\n".contains(&byte))
-}
-
 /// The request's id, as JSON, for the answer to it.
 pub(super) fn id(body: &Json<'_>) -> Option<String> {
     match body.get("id")? {
@@ -365,21 +362,72 @@ pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
     walk.strings(&root, reply, Channel { choice: 0, item: 0, kind: TextKind::Text });
     let payloads = &walk.parts.unscanned;
     walk.parts.texts.retain(|text| text.is_key || !payloads.iter().any(|(_, path)| *path == text.path));
-    let Json::Object(entries) = reply else { return };
+    match reply {
+        Json::Array(messages) => {
+            for (position, message) in messages.iter().enumerate() {
+                list_definitions(walk, &root.child(position), message);
+            }
+        }
+        message => list_definitions(walk, &root, message),
+    }
+}
+
+/// The lists of definitions that a result may hold: each one's key, what stands before the names of its elements, and
+/// the key of these names.
+const LISTS: [(&str, &str, &str); 4] = [
+    ("tools", "", "name"),
+    ("prompts", "prompt:", "name"),
+    ("resources", "resource:", "uri"),
+    ("resourceTemplates", "resource:", "uriTemplate"),
+];
+
+fn list_definitions(walk: &mut Walk, path: &Path, message: &Json<'_>) {
+    let Json::Object(entries) = message else { return };
     let Some(result) = entries.iter().position(|(key, _)| key == "result") else { return };
-    for (list, prefix, name) in
-        [("tools", "", "name"), ("prompts", "prompt:", "name"), ("resources", "resource:", "uri")]
-    {
-        let Some(Json::Object(fields)) = reply.get("result") else { return };
+    for (list, prefix, name) in LISTS {
+        let Some(Json::Object(fields)) = message.get("result") else { return };
         let Some(at) = fields.iter().position(|(key, _)| key == list) else { continue };
         let Some((_, Json::Array(items))) = fields.get(at) else { continue };
         for (position, item) in items.iter().enumerate() {
-            let path = root.child(result).child(at).child(position);
+            let path = path.child(result).child(at).child(position);
             let name = item.get(name).and_then(Json::as_str).unwrap_or_default();
             let item = u32::try_from(position).unwrap_or(u32::MAX);
             walk.parts.calls.push(ToolCall { name: format!("{prefix}{name}"), choice: 0, item, path, named: true });
         }
     }
+}
+
+/// Checks that a server's message has the form in which its definitions are looked for. `is_batch`: it answers an array.
+///
+/// # Errors
+/// [`Reason::ReplyUnreadable`] for an array that answers none, for what is no message, and for a key that a lenient
+/// client would take for one of the protocol's.
+pub(super) fn check_reply(reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
+    match reply {
+        Json::Array(messages) if is_batch => messages.iter().try_for_each(check_message),
+        message => check_message(message),
+    }
+}
+
+fn check_message(message: &Json<'_>) -> Result<(), Reason> {
+    match message {
+        Json::Object(_) => {}
+        Json::Array(_) => return Err(Reason::ReplyUnreadable),
+        // A word of a server about an error: a text, and no list.
+        _ => return Ok(()),
+    }
+    let field = |holder: &Json<'_>, name| holder.field(name).map(|_| ()).map_err(|_| Reason::ReplyUnreadable);
+    ["jsonrpc", "id", "method", "params", "result", "error"].into_iter().try_for_each(|name| field(message, name))?;
+    let Some(result @ Json::Object(_)) = message.get("result") else { return Ok(()) };
+    for (list, _, name) in LISTS {
+        field(result, list)?;
+        match result.get(list) {
+            None | Some(Json::Null) => {}
+            Some(Json::Array(items)) => items.iter().try_for_each(|item| field(item, name))?,
+            Some(_) => return Err(Reason::ReplyUnreadable),
+        }
+    }
+    Ok(())
 }
 
 /// The names of what a list defines and the SHA-256 of each whole definition, keys in order: a definition that

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod mcp;
 mod ollama;
 mod openai;
+mod payload;
 pub mod reply;
 mod system;
 mod tgi;
@@ -25,6 +26,7 @@ pub use json::{Json, Number, Path};
 pub use tools::remove_tools;
 
 use crate::config::document::{Operation, Zone};
+use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
 /// A wire format with what it needs to know.
@@ -297,6 +299,19 @@ impl Protocol {
         match self {
             Protocol::Generic(spec) => spec.knows_key(key),
             _ => keys::knows(key),
+        }
+    }
+
+    /// A whole reply, as of a model that a content filter has stopped, for where the status says that all is well.
+    /// `None`: this operation has no such reply.
+    pub fn withheld(&self, operation: Operation, denial: &Denial, model: &str, now: Timestamp) -> Option<Vec<u8>> {
+        match self {
+            Protocol::Openai => openai::withheld(operation, denial, model, now),
+            Protocol::Anthropic => anthropic::withheld(operation, denial, model),
+            Protocol::Ollama => ollama::withheld(operation, model),
+            Protocol::Tgi => Some(tgi::withheld()),
+            // A JSON-RPC error is a reply; what a generic one is nobody knows.
+            Protocol::Mcp | Protocol::Generic(_) => None,
         }
     }
 

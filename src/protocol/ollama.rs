@@ -121,6 +121,17 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
     json!({ "error": message(denial.reason) }).to_string().into_bytes()
 }
 
+/// A reply that the content filter has ended.
+pub(super) fn withheld(operation: Operation, model: &str) -> Option<Vec<u8>> {
+    let is_chat = match operation {
+        Operation::Chat => true,
+        Operation::Generate => false,
+        _ => return None,
+    };
+    let facts = Facts { model: Some(model.to_owned()), ..Facts::default() };
+    Some(close(&facts, is_chat, "content_filter"))
+}
+
 pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
     let Json::Object(entries) = reply else { return walk.others(&Path::default(), reply) };
     let done = matches!(reply.get("done"), Some(Json::Bool(true)));

@@ -11,10 +11,13 @@
 
 use super::{Json, Path, Protocol, UnscannedKind, anthropic, mcp, ollama, openai, tgi};
 use crate::config::document::Operation;
+use crate::reason::Reason;
 
+mod calls;
 mod stream;
 mod usage;
 
+pub use calls::Rewrite;
 pub(super) use stream::Facts;
 pub use stream::{Progress, Stream};
 pub use usage::{Spent, Usage};
@@ -108,6 +111,8 @@ pub struct ReplyParts {
     pub usage: Option<Usage>,
     /// Channels that end with this event, after its own texts. Write held-back text before it.
     pub ends: Vec<End>,
+    /// What must be changed for all clients to read the same calls; see [`Stream::rewrite`].
+    pub rewrites: Vec<Rewrite>,
     /// The event holds nothing but usage: it is left out when the client did not ask for it.
     pub usage_only: bool,
 }
@@ -132,6 +137,17 @@ impl Protocol {
             _ => walk.read(Wire::of(self, operation), reply),
         }
         walk.parts
+    }
+
+    /// Checks that a whole reply or an event has a form in which nothing hides. `is_batch`: the request was an array.
+    ///
+    /// # Errors
+    /// [`Reason::ReplyUnreadable`].
+    pub fn check_reply(&self, reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
+        match self {
+            Protocol::Mcp => mcp::check_reply(reply, is_batch),
+            _ => Ok(()),
+        }
     }
 
     /// The id of what the provider keeps of this exchange, for the caller to go on with.
@@ -212,6 +228,11 @@ impl Wire {
     /// A call comes whole in one event: what an event says of calls is forgotten with the next.
     fn calls_come_whole(self) -> bool {
         matches!(self, Wire::Ollama | Wire::Mcp)
+    }
+
+    /// A call comes in pieces that clients join, its name too.
+    fn calls_come_in_pieces(self) -> bool {
+        matches!(self, Wire::Chat | Wire::Completions)
     }
 
     /// Blocks or items open and close one by one; else choices do.

@@ -47,6 +47,11 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
     json!({ "error": message, "error_type": kind }).to_string().into_bytes()
 }
 
+/// An empty answer: the server has no word for a content filter.
+pub(super) fn withheld() -> Vec<u8> {
+    json!({ "generated_text": "" }).to_string().into_bytes()
+}
+
 /// A whole reply tells its cost in headers.
 pub(super) fn usage_of<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Usage {
     let mut usage = Usage::default();

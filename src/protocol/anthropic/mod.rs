@@ -5,6 +5,7 @@ pub(super) mod reply;
 use serde_json::json;
 
 use super::body::{Reader, Spot, newest_turn, spot_of};
+use super::payload::is_base64;
 use super::{Exchange, Json, Path, UnscannedKind, message};
 use crate::config::document::{Operation, Zone};
 use crate::reason::{Denial, Reason};
@@ -32,12 +33,7 @@ pub(super) fn read(operation: Operation, body: &Json<'_>) -> Result<Exchange, De
 fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     if let Some((path, value)) = reader.take("tools")? {
         for (position, tool) in reader.items(value)?.iter().enumerate() {
-            // A set of tools of an MCP server is named by the server.
-            let name = match reader.inner(tool, "mcp_server_name")? {
-                Some(_) => format!("mcp:{}", reader.inner_text(tool, "mcp_server_name")?),
-                None => reader.inner_text(tool, "name")?.to_owned(),
-            };
-            reader.tool(&name, &path.child(position));
+            offer(&mut *reader, tool, &path.child(position))?;
             reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
         }
     }
@@ -54,6 +50,41 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             reader.tool(&name, &path.child(position));
         }
         reader.free_text(&path, value, Spot::DEVELOPER);
+    }
+    Ok(())
+}
+
+/// The names of a tool, each of which the role must allow. A set of tools of an MCP server is named by the server.
+fn offer(reader: &mut Reader<'_, '_>, tool: &Json<'_>, path: &Path) -> Result<(), Denial> {
+    let server = reader.inner(tool, "mcp_server_name")?.is_some();
+    if server {
+        let name = format!("mcp:{}", reader.inner_text(tool, "mcp_server_name")?);
+        reader.tool(&name, path);
+    }
+    if !server || reader.inner(tool, "name")?.is_some() {
+        let name = reader.inner_text(tool, "name")?;
+        reader.tool(name, path);
+    }
+    Ok(())
+}
+
+/// The tools that a block defines, or repeats the definition of.
+fn defined(reader: &mut Reader<'_, '_>, path: &Path, block: &Json<'_>) -> Result<(), Denial> {
+    let Json::Object(entries) = block else { return Ok(()) };
+    if let Some(server) = reader.inner(block, "mcp_server_name")?.and_then(Json::as_str) {
+        reader.tool(&format!("mcp:{server}"), path);
+    }
+    let _ = (reader.inner(block, "tools")?, reader.inner(block, "tool")?);
+    for (at, (key, value)) in entries.iter().enumerate() {
+        match (key.as_ref(), value) {
+            ("tools", Json::Array(_)) => {
+                for (position, tool) in reader.items(value)?.iter().enumerate() {
+                    offer(reader, tool, &path.child(at).child(position))?;
+                }
+            }
+            ("tool", Json::Object(_)) => offer(reader, value, path)?,
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -105,6 +136,7 @@ fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, sp
         return Ok(());
     }
     let kind = reader.inner_text(block, "type")?;
+    defined(reader, path, block)?;
     let spot = match kind {
         "tool_result" | "mcp_tool_result" => Spot::TOOL,
         "document" | "search_result" => Spot::DOCUMENT,
@@ -168,9 +200,10 @@ fn read_source<'j>(
     for (at, (key, value)) in reader.entries(source, &["data", "content", "url"])?.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
-            "data" if !text => {}
+            "data" if value.as_str().is_some_and(is_base64) && !text => reader.payload(UnscannedKind::File, &place),
             "content" if matches!(value, Json::Array(_)) => content(reader, &place, value, spot)?,
-            "type" | "media_type" => {}
+            "type" if matches!(kind, "text" | "content" | "base64" | "url" | "file") => {}
+            "media_type" => reader.media_type(&place, value, spot),
             _ => reader.free_text(&place, value, spot),
         }
         reader.key(&place, key, spot);
@@ -192,4 +225,15 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
     };
     let kind = if denial.reason == Reason::RbacModel { "not_found_error" } else { kind };
     json!({ "type": "error", "error": { "type": kind, "message": message(denial.reason) } }).to_string().into_bytes()
+}
+
+/// The reply of a model that refuses. It says why in a text, because a message without one is none that a caller can send
+/// back.
+pub(super) fn withheld(operation: Operation, denial: &Denial, model: &str) -> Option<Vec<u8>> {
+    let body = json!({
+        "id": "msg_0", "type": "message", "role": "assistant", "model": model,
+        "content": [{ "type": "text", "text": message(denial.reason) }],
+        "stop_reason": "refusal", "stop_sequence": null, "usage": { "input_tokens": 0, "output_tokens": 0 },
+    });
+    (operation == Operation::Chat).then(|| body.to_string().into_bytes())
 }

@@ -10,7 +10,7 @@ pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
     let mut reader = Reader::new(body);
     reader.model()?;
     reader.stream(false)?;
-    reader.choices("n")?;
+    reader.choices(&["n", "best_of"])?;
     reader.caps(&OUTPUT_CAPS, &["max_completion_tokens"])?;
     tools(&mut reader)?;
     messages(&mut reader)?;
@@ -23,12 +23,16 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     for (list, inner) in [("tools", true), ("functions", false)] {
         let Some((path, value)) = reader.take(list)? else { continue };
         for (position, definition) in reader.items(value)?.iter().enumerate() {
-            let name =
-                if inner { tool_name(reader, definition)? } else { reader.inner_text(definition, "name")?.to_owned() };
-            reader.tool(&name, &path.child(position));
+            if inner {
+                offer(reader, definition, &path.child(position))?;
+            } else {
+                let name = reader.inner_text(definition, "name")?;
+                reader.tool(name, &path.child(position));
+            }
             reader.free_text(&path.child(position), definition, Spot::DEVELOPER);
         }
     }
+    mcp_servers(reader)?;
     tool_choice(reader)?;
     if let Some((path, value)) = reader.take("function_call")? {
         match value {
@@ -59,13 +63,11 @@ pub(super) fn tool_choice(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             Some(list) => {
                 let at = entry(&at, holder, "tools");
                 for (position, tool) in reader.items(list)?.iter().enumerate() {
-                    let name = tool_name(reader, tool)?;
-                    reader.tool(&name, &at.child(position));
+                    offer(reader, tool, &at.child(position))?;
                 }
             }
             None => {
-                let name = tool_name(reader, value)?;
-                reader.tool(&name, &path);
+                offer(reader, value, &path)?;
             }
         }
     }
@@ -79,20 +81,68 @@ fn entry(path: &Path, object: &Json<'_>, key: &str) -> Path {
     entries.iter().position(|(name, _)| name == key).map_or_else(|| path.clone(), |at| path.child(at))
 }
 
-/// The name of a tool: a function's or custom tool's own, a server-side tool's type; the tools of a remote
-/// MCP server are `mcp:` and its label.
-pub(super) fn tool_name(reader: &Reader<'_, '_>, tool: &Json<'_>) -> Result<String, Denial> {
-    let kind = reader.inner_text(tool, "type")?;
-    let name = match reader.inner(tool, kind)? {
-        Some(inner @ Json::Object(_)) => reader.inner_text(inner, "name")?,
-        _ => match kind {
-            // An allowed-tools list and the responses API name functions flatly.
-            "function" | "custom" => reader.inner_text(tool, "name")?,
-            "mcp" => return Ok(format!("mcp:{}", reader.inner_text(tool, "server_label")?)),
-            _ => kind,
-        },
-    };
-    Ok(name.to_owned())
+/// The names of a tool, each of which the role must allow: a function's or custom tool's own; a server-side tool's type,
+/// and any name that it has besides; for a remote MCP server `mcp:` and its label. The tools of a namespace are offered
+/// each by itself.
+pub(super) fn offer(reader: &mut Reader<'_, '_>, tool: &Json<'_>, path: &Path) -> Result<(), Denial> {
+    let kind = reader.inner(tool, "type")?.and_then(Json::as_str).unwrap_or_default();
+    if let ("namespace", Some(tools)) = (kind, reader.inner(tool, "tools")?) {
+        let at = entry(path, tool, "tools");
+        for (position, inner) in reader.items(tools)?.iter().enumerate() {
+            offer(reader, inner, &at.child(position))?;
+        }
+        return Ok(());
+    }
+    let mut names: Vec<String> = Vec::new();
+    match kind {
+        "" | "function" | "custom" => {}
+        "mcp" => names.push(format!("mcp:{}", reader.inner_text(tool, "server_label")?)),
+        _ => names.push(kind.to_owned()),
+    }
+    let holders = ["function", "custom", kind].map(|key| reader.inner(tool, key));
+    for holder in std::iter::once(Ok(Some(tool))).chain(holders) {
+        let name = match holder? {
+            Some(holder @ Json::Object(_)) => reader.inner(holder, "name")?,
+            _ => None,
+        };
+        names.extend(name.and_then(Json::as_str).filter(|name| !name.is_empty()).map(str::to_owned));
+    }
+    names.dedup();
+    if names.is_empty() {
+        return Err(reader.shape());
+    }
+    names.iter().for_each(|name| reader.tool(name, path));
+    Ok(())
+}
+
+/// The tools that an item of a conversation defines, or repeats the definition of.
+pub(super) fn defined(reader: &mut Reader<'_, '_>, path: &Path, item: &Json<'_>) -> Result<(), Denial> {
+    if let Some(server) = reader.inner(item, "server_label")?.and_then(Json::as_str) {
+        reader.tool(&format!("mcp:{server}"), path);
+        return Ok(());
+    }
+    if let Some(list @ Json::Array(_)) = reader.inner(item, "tools")? {
+        let at = entry(path, item, "tools");
+        for (position, tool) in reader.items(list)?.iter().enumerate() {
+            offer(reader, tool, &at.child(position))?;
+        }
+    }
+    if let Some(tool @ Json::Object(_)) = reader.inner(item, "tool")? {
+        offer(reader, tool, path)?;
+    }
+    Ok(())
+}
+
+/// Servers of the Model Context Protocol, as some servers of this API take them.
+pub(super) fn mcp_servers(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let Some((path, value)) = reader.take("mcp_servers")? else { return Ok(()) };
+    for (position, server) in reader.items(value)?.iter().enumerate() {
+        let label = if reader.inner(server, "server_label")?.is_some() { "server_label" } else { "name" };
+        let name = format!("mcp:{}", reader.inner_text(server, label)?);
+        reader.tool(&name, &path.child(position));
+    }
+    reader.free_text(&path, value, Spot::DEVELOPER);
+    Ok(())
 }
 
 fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
@@ -110,6 +160,7 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 }
 
 fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>, spot: Spot) -> Result<(), Denial> {
+    defined(reader, path, message)?;
     // Refuses the look-alikes of `content` too, which a lenient upstream would read in its place.
     for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
         let place = path.child(at);
@@ -149,19 +200,15 @@ pub(super) fn read_part<'j>(
         "file" | "input_file" => Some(UnscannedKind::File),
         _ => Some(UnscannedKind::Other),
     };
-    // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
-    let bytes: &[&str] = match unscanned {
-        Some(UnscannedKind::Other) | None => &[],
-        Some(_) => &["data", "file_data"],
-    };
     if let Some(kind) = unscanned {
         reader.unscanned(kind, path);
     }
+    // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
+    let payload = unscanned.filter(|kind| *kind != UnscannedKind::Other);
     for (at, (key, value)) in reader.entries(part, &["text"])?.iter().enumerate() {
         let place = path.child(at);
-        // The responses API has the bytes of a file right here.
-        if key != "type" && !bytes.contains(&key.as_ref()) {
-            reader.text_without(&place, value, spot, bytes);
+        if key != "type" {
+            reader.text_beside(&place, value, spot, payload);
         }
         reader.key(&place, key, spot);
     }

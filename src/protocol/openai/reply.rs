@@ -10,7 +10,7 @@ use super::super::{Json, Path, UnscannedKind};
 pub(in super::super) const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
 
 /// The item of the older `function_call`, of which a choice has one.
-const FUNCTION_CALL: u32 = u32::MAX;
+pub(in super::super) const FUNCTION_CALL: u32 = u32::MAX;
 
 pub(in super::super) fn read(walk: &mut Walk, reply: &Json<'_>) {
     let Json::Object(entries) = reply else { return walk.others(&Path::default(), reply) };
@@ -100,9 +100,7 @@ fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>, choice: u32) {
 
 fn read_call(walk: &mut Walk, path: &Path, call: &Json<'_>, choice: u32, item: u32) {
     let Json::Object(entries) = call else { return walk.others(path, call) };
-    // A call whose function is not known by any of its names has none, and no list of tools allows it.
-    let inner = entries.iter().map(|(_, value)| value).find(|value| matches!(value, Json::Object(_)));
-    name_call(walk, path, inner.unwrap_or(&Json::Null), choice, item);
+    name_call(walk, path, call, choice, item);
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
         match value {
@@ -112,10 +110,16 @@ fn read_call(walk: &mut Walk, path: &Path, call: &Json<'_>, choice: u32, item: u
     }
 }
 
-fn name_call(walk: &mut Walk, path: &Path, function: &Json<'_>, choice: u32, item: u32) {
-    let name = function.get("name").and_then(Json::as_str).unwrap_or_default();
+/// The name of a call, its own or in one of its objects. One with two names has none, and no list of tools allows that.
+fn name_call(walk: &mut Walk, path: &Path, call: &Json<'_>, choice: u32, item: u32) {
+    let Json::Object(entries) = call else { return };
+    let inner = entries.iter().filter_map(|(_, value)| value.get("name"));
+    let mut names = call.get("name").into_iter().chain(inner).filter_map(Json::as_str).filter(|name| !name.is_empty());
+    let name = names.next().unwrap_or_default();
+    let is_one = names.all(|other| other == name);
     let named = !walk.stream || !name.is_empty();
-    walk.parts.calls.push(ToolCall { name: name.to_owned(), choice, item, path: path.clone(), named });
+    let name = if is_one { name.to_owned() } else { String::new() };
+    walk.parts.calls.push(ToolCall { name, choice, item, path: path.clone(), named });
 }
 
 fn read_function(walk: &mut Walk, path: &Path, function: &Json<'_>, choice: u32, item: u32) {

@@ -1,9 +1,10 @@
 //! "Create a model response": input items of every kind, instructions, tools that run at the provider.
 
 use super::super::body::{Reader, Spot, newest_turn, spot_of};
+use super::super::payload::is_base64;
 use super::super::{Exchange, Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
-use super::chat::{read_part, tool_choice, tool_name, zone_of};
+use super::chat::{defined, mcp_servers, offer, read_part, tool_choice, zone_of};
 use crate::config::document::Zone;
 use crate::reason::Denial;
 
@@ -30,11 +31,11 @@ pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
     }
     if let Some((path, value)) = reader.take("tools")? {
         for (position, tool) in reader.items(value)?.iter().enumerate() {
-            let name = tool_name(&reader, tool)?;
-            reader.tool(&name, &path.child(position));
+            offer(&mut reader, tool, &path.child(position))?;
             reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
         }
     }
+    mcp_servers(&mut reader)?;
     tool_choice(&mut reader)?;
     input(&mut reader)?;
     reader.finish()
@@ -116,23 +117,24 @@ fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot
         "item_reference" => reader.unscanned(UnscannedKind::State, path),
         _ => reader.unscanned(UnscannedKind::Other, path),
     }
+    defined(reader, path, item)?;
     for (at, (key, value)) in reader.entries(item, &["content", "output", "arguments"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
             ("role" | "type", _) => {}
             // Thoughts that only the provider can read, and pictures that it made.
             ("encrypted_content", Json::String(_)) => reader.unscanned(UnscannedKind::Opaque, &place),
-            ("result", Json::String(_)) if kind == "image_generation_call" => {}
+            ("result", Json::String(text)) if kind == "image_generation_call" && is_base64(text) => {}
             // What was found and what a server's tool returned stands in the call's own item.
             ("results" | "outputs" | "output", _) if spot.zone == Zone::Assistant => {
-                reader.text_without(&place, value, Spot::TOOL, &["image_url"]);
+                reader.text_beside(&place, value, Spot::TOOL, Some(UnscannedKind::Image));
             }
             ("content" | "output" | "summary", Json::Array(_)) => {
                 for (index, part) in reader.items(value)?.iter().enumerate() {
                     read_part(reader, &place.child(index), part, spot)?;
                 }
             }
-            _ => reader.text_without(&place, value, spot, &["data", "file_data"]),
+            _ => reader.text_beside(&place, value, spot, Some(UnscannedKind::Image)),
         }
         reader.key(&place, key, spot);
     }

@@ -12,12 +12,11 @@ pub(super) fn completions(body: &Json<'_>) -> Result<Exchange, Denial> {
     let mut reader = Reader::new(body);
     reader.model()?;
     reader.stream(false)?;
-    reader.choices("n")?;
-    if let Some((_, of)) = reader.take("best_of")? {
-        reader.out.choices = reader.out.choices.max(of.as_u64().ok_or(reader.shape())?);
-    }
+    reader.choices(&["n", "best_of"])?;
     reader.caps(&OUTPUT_CAPS, &["max_tokens"])?;
-    prompts(&mut reader, "prompt", Spot::USER)?;
+    // Each prompt of a list has answers of its own.
+    let prompts = prompts(&mut reader, "prompt", Spot::USER)?;
+    reader.out.choices = reader.out.choices.saturating_mul(prompts);
     reader.finish()
 }
 
@@ -62,27 +61,28 @@ pub(super) fn batch(body: &Json<'_>) -> Result<Exchange, Denial> {
 pub(super) fn media(body: &Json<'_>) -> Result<Exchange, Denial> {
     let mut reader = Reader::new(body);
     reader.model()?;
-    reader.choices("n")?;
+    reader.choices(&["n"])?;
     reader.finish()
 }
 
-/// A string, a list of strings, or token numbers.
-fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Result<(), Denial> {
+/// A string, a list of strings, or token numbers. Gives how many prompts they are.
+fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Result<u64, Denial> {
     let (path, value) = reader.require(name)?;
     let Json::Array(_) = value else {
         if value.as_str().is_none() {
             return Err(reader.shape());
         }
         reader.segment(&path, false, spot);
-        return Ok(());
+        return Ok(1);
     };
-    let mut tokens = false;
+    let (mut tokens, mut prompts) = (false, 0u64);
     for (index, prompt) in reader.items(value)?.iter().enumerate() {
         match prompt {
             Json::String(_) => reader.segment(&path.child(index), false, spot),
             Json::Number(_) | Json::Array(_) => tokens = true,
             _ => return Err(reader.shape()),
         }
+        prompts += u64::from(!matches!(prompt, Json::Number(_)));
         // Strings that stand among the numbers are still text.
         if let Json::Array(_) = prompt {
             reader.free_text(&path.child(index), prompt, spot);
@@ -91,5 +91,6 @@ fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Resul
     if tokens {
         reader.unscanned(UnscannedKind::Other, &path);
     }
-    Ok(())
+    // A list of numbers is one prompt.
+    Ok(prompts.max(1))
 }
