@@ -239,7 +239,7 @@ impl StreamGuard {
             self.stream.name_calls(&mut parts);
             let data = frame.data().map(std::borrow::Cow::into_owned).unwrap_or_default();
             let depth = self.guard.policy.limits.max_json_depth;
-            let json = Json::parse(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
+            let json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
             self.decided(frame, json, parts, progress, now, noted)?;
         }
         Ok(())
