@@ -51,6 +51,35 @@ fn pieces() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..10).prop_map(|pieces| pieces.join(" "))
 }
 
+/// Words as people write them, in scripts of every kind.
+const WORDS: [&str; 28] = [
+    "Menu", "soup", "bread", "R&D", "Berlin", "20%", "off", "Sales", "Q3", "fn", "café", "Straße", "naïve", "Привет",
+    "мир", "Καλημέρα", "東京", "配列", "ガイド", "カタカナ", "안녕하세요", "ㅠㅠ", "ㅋㅋㅋ", "أهلا", "שלום", "नमस्ते", "สวัสดี", "Տեքստ",
+];
+
+/// Text that hides nothing: such words between any marks and symbols, also many of one kind on end.
+fn harmless() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        prop::sample::select(WORDS.to_vec()).prop_map(String::from),
+        "[\\p{P}\\p{S}]{1,4}",
+        "[!-/:-@\\[-`{-~]{1,6}",
+        ("[\\p{P}\\p{S}]", 1usize..40).prop_map(|(sign, count)| sign.repeat(count)),
+        ("[&%\\\\<>*`~•·・/\"']", 1usize..9).prop_map(|(sign, count)| sign.repeat(count)),
+        Just(" ".to_string()),
+        Just("\n".to_string()),
+    ];
+    prop::collection::vec(piece, 1..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn harmless_text_is_always_scanned_whole(text in harmless()) {
+        prop_assert!(scan(&text).complete, "{:?}", text);
+    }
+}
+
 proptest! {
     #[test]
     fn every_finding_lies_on_character_boundaries_in_order(text in pieces()) {
@@ -87,6 +116,22 @@ proptest! {
         for (at, finding) in &report.joints {
             prop_assert!(texts[*at].text.get(finding.span.clone()).is_some());
         }
+    }
+}
+
+#[test]
+fn what_real_texts_write_is_scanned_whole() {
+    for text in [
+        "Menu: • soup • bread. 20% off",
+        "Sales · Q3 rose 5 %",
+        "R&D · Berlin",
+        "** · **",
+        "• Run `cargo test` first",
+        "\\\\\\\\server\\\\share\\\\new \\\\\\\\\"x\\\\\\\\\"",
+        "东京・<b>大阪</b>・<i>京都</i>",
+        "ㅠㅠ & ㅋㅋ <3",
+    ] {
+        assert!(scan(text).complete, "{text}");
     }
 }
 
