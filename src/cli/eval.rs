@@ -20,7 +20,7 @@ use crate::config::{GuardPolicy, Policy, RouteIndex};
 use crate::host::Timestamp;
 use crate::protocol::Position;
 use crate::scan::verdict::{Outcome as Verdict, Place, judge};
-use crate::scan::{Budget, Kind, Report, Scanner, Text, TextReport, normalise};
+use crate::scan::{Kind, Report, Scanner, Text, TextReport, normalise};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -280,7 +280,7 @@ fn file(
     let Job { policy, guard, .. } = *job;
     let mut out = Vec::new();
     let mut data_report: Option<DataReport> = None;
-    let budget = Budget { scan_bytes: policy.limits.max_scan_bytes, decoded_bytes: policy.limits.max_decoded_bytes };
+    let budget = policy.limits.budget();
     for (number, line) in read_text(path)?.lines().enumerate() {
         if line.trim().is_empty() {
             continue;

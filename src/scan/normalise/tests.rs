@@ -121,7 +121,8 @@ fn no_character_beside_the_signs_of_escapes_leaves_a_residue() {
 /// Steps: bytes that all rounds read. Runs are looked at once, so that time goes with them.
 #[test]
 fn no_run_of_signs_takes_more_rounds_the_longer_it_is() {
-    for unit in ["*", "~", "`", "\\", "*`", "~*", "&", "%", "<", "·", "・", "\u{1172}", "\u{3160}", "_", "\\\"", "<b"] {
+    for unit in ["*", "~", "`", "\\", "*`", "~*", "&", "%", "<", "·", "・", "\u{1172}", "\u{3160}", "_", "\\\"", "<b"]
+    {
         let work = |count: usize| normalise(&format!("a {} b", unit.repeat(count))).work();
         assert!(work(4_000) <= work(1_000) * 4, "{unit:?}");
     }
