@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use bartizan::config::document::Zone;
-use bartizan::scan::{Budget, Text};
+use bartizan::scan::Text;
 use serde_json::json;
 
 use super::site::{Site, chat, parts};
@@ -209,9 +209,7 @@ fn filled(unit: &str, length: usize) -> String {
 /// Steps a byte of the scanner.
 fn steps(site: &Site, text: &str) -> f64 {
     let texts: Vec<Text<'_>> = text.split(CUT).map(|text| Text { zone: Zone::User, text }).collect();
-    let limits = &site.policy().limits;
-    let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
-    site.policy().scanner.steps(&texts, budget) as f64 / text.len() as f64
+    site.policy().scanner.scan(&texts, site.policy().limits.budget()).work as f64 / text.len() as f64
 }
 
 /// Nanoseconds a byte of the whole request, the faster of two: the verdict of a known text would be remembered, so each

@@ -168,7 +168,7 @@ impl Stage {
 
 /// What one request may cost.
 pub(super) fn budget(limits: &LimitsPolicy) -> Budget {
-    Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes }
+    limits.budget()
 }
 
 /// The request, and the path that it goes to. Only Anthropic's API tells documents from other texts.
