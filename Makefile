@@ -141,7 +141,7 @@ fmt: ## format the code
 
 eval: ## recall and false positives on a folder of labelled data; CORPORA=folder
 	@if [ ! -d "$(CORPORA)" ]; then echo "no data at $(CORPORA): make eval CORPORA=folder, with files of {\"id\",\"text\",\"label\"} rows"; exit 2; fi
-	cargo run --release --bin bartizan -- eval "$(CORPORA)"/*.jsonl
+	cargo run --release --bin bartizan -- eval --conversations "$(CORPORA)"/*.jsonl
 	python3 integration/eval/report.py --bartizan target/release/bartizan --corpora "$(CORPORA)"
 
 clean: ## what was built
