@@ -9,6 +9,7 @@
 //! bench rules COUNT              rules of a policy's own, as JSON
 //! ```
 
+mod clock;
 mod count;
 mod own;
 mod scan;

@@ -4,12 +4,12 @@
 //! whole request. The record separator cuts the repeated text into parts of the message.
 
 use std::error::Error;
-use std::time::Instant;
 
 use bartizan::config::document::Zone;
 use bartizan::scan::{Budget, Text};
 use serde_json::json;
 
+use super::clock;
 use super::site::{Site, chat, parts};
 use super::texts::{Draw, Kind, Texts};
 
@@ -214,15 +214,15 @@ fn steps(site: &Site, text: &str) -> f64 {
     site.policy().scanner.steps(&texts, budget) as f64 / text.len() as f64
 }
 
-/// Nanoseconds a byte of the whole request, the faster of two: the verdict of a known text would be remembered, so each
+/// Nanoseconds of processor time a byte of the whole request, the faster of two: the verdict of a known text would be remembered, so each
 /// begins with a word of its own.
 fn time(site: &mut Site, text: &str) -> f64 {
     let mut best = f64::MAX;
     for word in ["first ", "second "] {
         let body = body(&format!("{word}{text}"));
-        let began = Instant::now();
+        let began = clock::cpu();
         site.send(body);
-        best = best.min(began.elapsed().as_secs_f64() * 1e9 / text.len() as f64);
+        best = best.min(clock::since(began) / text.len() as f64);
     }
     best
 }
