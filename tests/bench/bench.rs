@@ -4,6 +4,7 @@
 //! bench scan [KIND]              the scanner alone: one JSON line a kind and size
 //! bench own                      the same beside rules of the policy's own
 //! bench worst                    a search for the costliest text: one JSON line a unit
+//! bench large UNIT SIZE          how long the scanner takes for a text of such a unit
 //! bench count KIND SIZE PREPARED SENT  whole requests, for callgrind; the line says how many were refused
 //! bench texts KIND SIZE COUNT SEED     fresh texts, each a JSON string on a line
 //! bench refused KIND SIZE COUNT SEED   those of them that the shipped policy refuses, with the reason
@@ -31,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["scan", name] => scan::kind(kind(name)?),
         ["own"] => scan::own_rules(),
         ["worst"] => worst::search(),
+        ["large", unit, size] => worst::large(unit, size.parse()?),
         ["count", name, size, prepared, sent] => {
             count::requests(kind(name)?, size.parse()?, prepared.parse()?, sent.parse()?)
         }
@@ -40,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("{}", own::rules(count.parse()?));
             Ok(())
         }
-        _ => Err("expected scan, own, worst, count, texts, refused or rules; bench.rs says how".into()),
+        _ => Err("expected scan, own, worst, large, count, texts, refused or rules; bench.rs says how".into()),
     }
 }
 

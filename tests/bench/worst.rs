@@ -9,9 +9,9 @@ use bartizan::config::document::Zone;
 use bartizan::scan::{Budget, Text};
 use serde_json::json;
 
-use super::clock;
 use super::site::{Site, chat, parts};
 use super::texts::{Draw, Kind, Texts};
+use super::{clock, site};
 
 /// Bytes of a candidate's text while the search goes on.
 const LENGTH: usize = 4 * 1024;
@@ -125,11 +125,25 @@ pub fn search() -> Result<(), Box<dyn Error>> {
             let (taken, spent) = (steps(&site, &text), time(&mut site, &text));
             let longer = time(&mut site, &filled(&candidate.unit, 4 * SHOWN));
             let refused = site.send(body(&text));
-            let row = json!({ "by": by, "unit": candidate.unit.escape_debug().to_string(), "steps": taken, "ns": spent,
+            let row = json!({ "by": by, "unit": candidate.unit, "shown": candidate.unit.escape_debug().to_string(), "steps": taken, "ns": spent,
                 "timesSteps": taken / base.0, "times": spent / base.1, "growth": longer / spent, "refused": refused });
             println!("{row}");
         }
     }
+    Ok(())
+}
+
+/// Prints how long the scanner takes for a text of this unit: the longest callback.
+///
+/// # Errors
+/// When the policy does not compile.
+pub fn large(unit: &str, size: usize) -> Result<(), Box<dyn Error>> {
+    let policy = site::policy(&[])?;
+    let text = filled(unit, size);
+    let texts: Vec<Text<'_>> = text.split(CUT).map(|text| Text { zone: Zone::User, text }).collect();
+    let began = clock::cpu();
+    policy.scanner.scan(&texts, Budget { scan_bytes: 1 << 26, decoded_bytes: 1 << 20 });
+    println!("{}", json!({ "callback": clock::since(began) / 1e6 }));
     Ok(())
 }
 
