@@ -33,35 +33,35 @@ BYTES = b"RIFF\0\0\0\0WAVE"
 Instance = tuple[str, Any]
 
 
+WORDS = {
+    "model": "smollm2", "arguments": '{"castle": "north"}', "partial_json": '{"castle": "north"}', "voice": "alloy",
+    "role": "user", "object": "thing", "type": "castle", "media_type": "image/png", "mime_type": "image/png",
+    "mimetype": "image/png", "status": "completed", "stop_reason": "end_turn", "protocolversion": "2025-11-25",
+    "completion_window": "24h", "size": "1024x1024", "jsonrpc": "2.0", "method": "tools/call", "user": "user-1",
+    "date": "2026-11-27", "timezone": "Europe/Berlin", "country": "DE", "pattern": "^[a-z]+$", "version": "1.0",
+    "ttl": "5m", "$schema": "https://json-schema.org/draft/2020-12/schema", "format": "png", "redacted": BASE64, "data": BASE64,
+    "image_url": f"data:image/png;base64,{BASE64}", "file_data": f"data:image/png;base64,{BASE64}",
+    "uri": LINK, "source": LINK, "src": LINK, "uritemplate": LINK, "host": "castles.example.com",
+    "tool": "search_castles", "server_label": "search_castles", "namespace": "search_castles", "label": "search_castles",
+    "cwd": "docs/castles.txt", "working_directory": "docs/castles.txt", "file": "docs/castles.txt",
+}  # fmt: skip
+# Parts of names, the first that fits counts.
+BY_PART = {
+    BASE64: ("b64", "encrypted", "signature", "blob", "fingerprint"), LINK: ("url",), "castles.example.com": ("domain",),
+    "2026-11-27T10:00:00Z": ("_at$", "timestamp$", "modified$", "_time$"),
+    "": ("id$", "_ids$", "key$", "cursor$", "token$", "tag$", "_index$", "tier$", "state$"),
+    "search_castles": ("name",), "docs/castles.txt": ("path",),
+}  # fmt: skip
+
+
 def word(name: str) -> str:
     """A harmless text that fits a field of this name."""
     lower = name.lower()
-    known = {
-        "model": "smollm2", "arguments": '{"castle": "north"}', "partial_json": '{"castle": "north"}', "voice": "alloy",
-        "role": "user", "object": "thing", "type": "castle", "media_type": "image/png", "mime_type": "image/png",
-        "mimetype": "image/png", "status": "completed", "stop_reason": "end_turn", "protocolversion": "2025-11-25",
-        "email": "", "completion_window": "24h", "size": "1024x1024", "jsonrpc": "2.0", "method": "tools/call",
-        "user": "user-1", "date": "2026-11-27", "timezone": "Europe/Berlin", "country": "DE", "pattern": "^[a-z]+$",
-        "version": "1.0", "ttl": "5m", "$schema": "https://json-schema.org/draft/2020-12/schema", "format": "png",
-    }  # fmt: skip
-    if lower in known:
-        return known[lower]
-    if lower == "image_url" or lower == "file_data":
-        return f"data:image/png;base64,{BASE64}"
-    if any(part in lower for part in ("b64", "encrypted", "signature", "blob", "fingerprint", "thought_sig")) or lower in ("data", "redacted"):
-        return BASE64
-    if "url" in lower or lower in ("uri", "source", "websiteurl", "src", "uritemplate"):
-        return LINK
-    if "domain" in lower or lower == "host":
-        return "castles.example.com"
-    if lower.endswith(("_at", "timestamp", "modified", "_time")):
-        return "2026-11-27T10:00:00Z"
-    if lower == "id" or lower.endswith(("_id", "id", "_ids", "key", "cursor", "token", "tag", "_index", "tier", "state")):
-        return f"{lower.rstrip('s') if lower.endswith('ids') else lower}_1"
-    if "name" in lower or lower in ("tool", "namespace", "label", "server_label"):
-        return "search_castles"
-    if "path" in lower or lower in ("cwd", "working_directory", "file"):
-        return "docs/castles.txt"
+    if lower in WORDS:
+        return WORDS[lower]
+    for text, parts in BY_PART.items():
+        if any(lower.endswith(part[:-1]) if part.endswith("$") else part in lower for part in parts):
+            return text or f"{lower}_1"
     return TEXT
 
 
