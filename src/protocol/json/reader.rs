@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
         let number = self.number_since(start);
         // Some parsers read infinity, others refuse it.
         let is_large = number.0.len() > MAX_DIGITS || number.0.contains(['e', 'E']);
-        if is_large && self.grammar == Grammar::Strict && number.0.parse().is_ok_and(f64::is_infinite) {
+        if is_large && self.grammar == Grammar::Strict && number.0.parse::<f64>().is_ok_and(f64::is_infinite) {
             return Err(Reason::BodyMalformed);
         }
         Ok(number)
