@@ -99,8 +99,6 @@ def measure(running: Running, load: Load, names: list[str], seconds: float = LEN
 
 def table(running: Running, load: Load, names: list[str], **more) -> None:
     """One load, a row a contender."""
-    if not wanted(load.name):
-        return
     made = measure(running, load, names, **more)
     say(f"\n{load.name}")
     say(f"  {'':<28}{'CPU/request':>13}{'added':>10}{'requests/s':>12}{'share':>8}{'p50':>11}{'p99':>11}{'refused':>9}")
@@ -135,19 +133,24 @@ def by_kind(running: Running, tokens: list[str], size: int) -> None:
 def requests(key: Key) -> None:
     """All tables of whole requests."""
     warm = [key.sign(claims("bench", lifetime=86400))]
-    cold = [key.sign(claims(f"bench{number}", lifetime=86400)) for number in range(COLD)]
     with Envoy(model_server(), "model", workers=1) as model, Running(contenders(model.port, key), "contender") as running:
         for size in (1024, 16384):
             by_kind(running, warm, size)
-        table(running, Load("stage by stage: 1 KiB of chat, cached token", "chat", 1024, warm), STAGES)
+
+        def show(name: str, kind: str, size: int, names: list[str], same: bool = False, cold: bool = False) -> None:
+            if wanted(name):
+                tokens = [key.sign(claims(f"bench{number}", lifetime=86400)) for number in range(COLD)] if cold else warm
+                table(running, Load(name, kind, size, tokens, same=same), names)
+
+        show("stage by stage: 1 KiB of chat, cached token", "chat", 1024, STAGES)
         names = [BARE, "jwt_authn", *NATIVE, "token, roles", STRONG, WEAK]
-        table(running, Load("1 KiB of chat, cold token", "chat", 1024, cold), names)
-        table(running, Load("0.3 KiB of prose, cached token", "prose", 300, warm), [*SHORT, LINE])
-        table(running, Load("16 KiB of chat, cached token", "chat", 16384, warm), SHORT)
-        table(running, Load("256 KiB of chat, cached token", "chat", 262144, warm), SHORT)
-        table(running, Load("1 KiB of chat, the same text again", "chat", 1024, warm, same=True), [BARE, STRONG])
+        show("1 KiB of chat, cold token", "chat", 1024, names, cold=True)
+        show("0.3 KiB of prose, cached token", "prose", 300, [*SHORT, LINE])
+        show("16 KiB of chat, cached token", "chat", 16384, SHORT)
+        show("256 KiB of chat, cached token", "chat", 262144, SHORT)
+        show("1 KiB of chat, the same text again", "chat", 1024, [BARE, STRONG], same=True)
         own = [f"{count} own rules" for count in OWN]
-        table(running, Load("own rules with patterns and hits: 1 KiB of prose", "prose", 1024, warm), [BARE, STRONG, *own])
+        show("own rules with patterns and hits: 1 KiB of prose", "prose", 1024, [BARE, STRONG, *own])
         connections(running)
 
 
