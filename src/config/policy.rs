@@ -234,8 +234,9 @@ impl Policy {
 
     /// The route for a path without its query: an exact one before a prefix, a longer prefix before a shorter one.
     pub fn route(&self, path: &str) -> Option<&RoutePolicy> {
-        let rank =
-            |route: &&RoutePolicy| (matches!(route.matches, route::PathMatch::Exact(_)), route.matches.as_str().len());
+        let rank = |route: &&RoutePolicy| {
+            (!matches!(route.matches, route::PathMatch::Prefix(_)), route.matches.as_str().len())
+        };
         self.routes.iter().filter(|route| route.matches.matches(path)).max_by_key(rank)
     }
 

@@ -1,30 +1,85 @@
 //! Anthropic's messages API, after its public reference: "Create a message" and "Count tokens".
 
-pub(super) mod reply;
+mod keys;
+mod reply;
 
 use serde_json::json;
 
-use super::body::{Reader, Spot, newest_turn, spot_of};
-use super::{Exchange, Json, Path, UnscannedKind, message};
+use super::adapter::Adapter;
+use super::form::Form;
+use super::reply::{Plain, ReplyFormat};
+
+use super::request::{Reader, Spot, newest_turn, spot_of};
+use super::system::{last_message, text_at};
+use super::{Json, Path, UnscannedKind, Usage, message};
 use crate::config::document::{Operation, Zone};
 use crate::reason::{Denial, Reason};
 
-pub(super) fn read(operation: Operation, body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+/// The format.
+#[derive(Debug)]
+pub(super) struct Anthropic;
+
+const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_openai) };
+
+impl Adapter for Anthropic {
+    fn name(&self) -> &'static str {
+        "anthropic"
+    }
+
+    fn paths(&self) -> &'static [(&'static str, Operation)] {
+        &[
+            ("messages", Operation::Chat),
+            ("messages/count_tokens", Operation::CountTokens),
+            ("models", Operation::Models),
+            ("models/", Operation::Models),
+        ]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        keys::KEYS
+    }
+
+    fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        match operation {
+            Operation::Chat | Operation::CountTokens => read(operation, reader),
+            _ => Err(Reason::BodyShape.into()),
+        }
+    }
+
+    fn system_prompt(&self, operation: Operation, body: &Json<'_>) -> Option<Path> {
+        match operation {
+            Operation::Chat => last_message(body, "messages").or_else(|| text_at(body, "system")),
+            _ => None,
+        }
+    }
+
+    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
+        error_body(denial)
+    }
+
+    fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
+        match operation {
+            Operation::Chat => &reply::Messages,
+            _ => &PLAIN,
+        }
+    }
+}
+
+fn read(operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
     // Counting costs nothing that a cap could bound.
     reader.caps(&["max_tokens"], if operation == Operation::Chat { &["max_tokens"] } else { &[] })?;
     if let Some((path, value)) = reader.take("system")? {
-        content(&mut reader, &path, value, Spot::SYSTEM)?;
+        content(reader, &path, value, Spot::SYSTEM)?;
     }
-    tools(&mut reader)?;
-    messages(&mut reader)?;
+    tools(reader)?;
+    messages(reader)?;
     if let Some((path, value)) = reader.take("container")? {
         reader.unscanned(UnscannedKind::State, &path);
         reader.free_text(&path, value, Spot::USER);
     }
-    reader.finish()
+    Ok(())
 }
 
 /// Tools by their own names, those that run at the provider too; the tools of a remote MCP server are
@@ -76,7 +131,7 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
             let place = path.child(index).child(at);
             match key.as_ref() {
-                "role" => {}
+                "role" if reader.parameter(&place, value, Form::Word(&["user", "assistant", "system"])) => {}
                 "content" => content(reader, &place, value, spot)?,
                 _ => reader.free_text(&place, value, spot),
             }
@@ -98,6 +153,26 @@ fn content<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot:
     Ok(())
 }
 
+/// The types of blocks that are read.
+const TYPES: [&str; 16] = [
+    "text",
+    "tool_use",
+    "tool_result",
+    "thinking",
+    "server_tool_use",
+    "web_search_tool_result",
+    "web_fetch_tool_result",
+    "code_execution_tool_result",
+    "bash_code_execution_tool_result",
+    "text_editor_code_execution_tool_result",
+    "mcp_tool_use",
+    "mcp_tool_result",
+    "search_result",
+    "document",
+    "redacted_thinking",
+    "image",
+];
+
 /// One block. Blocks nest (a tool's result holds blocks); the parser bounds the depth.
 fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, spot: Spot) -> Result<(), Denial> {
     if let Json::String(_) = block {
@@ -113,44 +188,33 @@ fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, sp
         _ => spot,
     };
     match kind {
-        "text"
-        | "tool_use"
-        | "tool_result"
-        | "thinking"
-        | "server_tool_use"
-        | "web_search_tool_result"
-        | "web_fetch_tool_result"
-        | "code_execution_tool_result"
-        | "bash_code_execution_tool_result"
-        | "text_editor_code_execution_tool_result"
-        | "mcp_tool_use"
-        | "mcp_tool_result"
-        | "search_result"
-        | "document"
-        | "redacted_thinking" => {}
         "image" => reader.unscanned(UnscannedKind::Image, path),
         "container_upload" => reader.unscanned(UnscannedKind::File, path),
+        _ if TYPES.contains(&kind) => {}
         _ => reader.unscanned(UnscannedKind::Other, path),
     }
     for (at, (key, value)) in reader.entries(block, &["text", "content", "source"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
-            ("type", _) => {}
+            ("type", _) if reader.parameter(&place, value, Form::Word(&TYPES)) => {}
             ("source", Json::Object(_)) => read_source(reader, &place, value, spot, kind == "document")?,
             ("content", Json::Array(blocks)) if blocks.iter().all(|block| block.get("type").is_some()) => {
                 content(reader, &place, value, spot)?;
             }
             // What only the provider can read: the model's own thoughts, come back as they were.
             ("signature" | "encrypted_content" | "encrypted_index", Json::String(_)) => {
-                reader.unscanned(UnscannedKind::Opaque, &place);
+                reader.opaque(&place, value, spot);
             }
-            ("data", Json::String(_)) if kind == "redacted_thinking" => reader.unscanned(UnscannedKind::Opaque, &place),
+            ("data", Json::String(_)) if kind == "redacted_thinking" => reader.opaque(&place, value, spot),
             _ => reader.free_text(&place, value, spot),
         }
         reader.key(&place, key, spot);
     }
     Ok(())
 }
+
+/// The types of sources.
+const SOURCES: [&str; 5] = ["text", "content", "base64", "url", "file"];
 
 /// Where a block's content comes from: text, blocks, bytes, a link or an uploaded file.
 fn read_source<'j>(
@@ -168,9 +232,10 @@ fn read_source<'j>(
     for (at, (key, value)) in reader.entries(source, &["data", "content", "url"])?.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
-            "data" if !text => {}
+            "data" if !text && reader.parameter(&place, value, Form::Base64) => {}
             "content" if matches!(value, Json::Array(_)) => content(reader, &place, value, spot)?,
-            "type" | "media_type" => {}
+            "type" if reader.parameter(&place, value, Form::Word(&SOURCES)) => {}
+            "media_type" if reader.parameter(&place, value, Form::MediaType) => {}
             _ => reader.free_text(&place, value, spot),
         }
         reader.key(&place, key, spot);
@@ -179,7 +244,7 @@ fn read_source<'j>(
 }
 
 /// `{"type":"error","error":{"type","message"}}` with the types that Anthropic's SDKs know.
-pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+fn error_body(denial: &Denial) -> Vec<u8> {
     let kind = match denial.status() {
         401 => "authentication_error",
         403 => "permission_error",

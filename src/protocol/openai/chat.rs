@@ -1,20 +1,19 @@
 //! "Create chat completion".
 
-use super::super::body::{Reader, Spot, newest_turn, spot_of};
-use super::super::{Exchange, Json, Path, UnscannedKind};
+use super::super::form::Form;
+use super::super::request::{Reader, Spot, newest_turn, spot_of};
+use super::super::{Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
 use crate::config::document::Zone;
 use crate::reason::Denial;
 
-pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
     reader.choices("n")?;
     reader.caps(&OUTPUT_CAPS, &["max_completion_tokens"])?;
-    tools(&mut reader)?;
-    messages(&mut reader)?;
-    reader.finish()
+    tools(reader)?;
+    messages(reader)
 }
 
 /// `tools`, the older `functions`, `tool_choice` and `web_search_options`: names for the role's list, and
@@ -95,6 +94,24 @@ pub(super) fn tool_name(reader: &Reader<'_, '_>, tool: &Json<'_>) -> Result<Stri
     Ok(name.to_owned())
 }
 
+/// The roles of messages.
+pub(super) const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+
+/// The types of parts of a message's content.
+const TYPES: [&str; 11] = [
+    "text",
+    "refusal",
+    "input_text",
+    "output_text",
+    "summary_text",
+    "reasoning_text",
+    "image_url",
+    "input_image",
+    "input_audio",
+    "file",
+    "input_file",
+];
+
 fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let (path, value) = reader.require("messages")?;
     let messages = reader.items(value)?;
@@ -114,7 +131,10 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
     for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
-            (_, Json::Null | Json::Bool(_) | Json::Number(_)) | ("role", _) => {}
+            (_, Json::Null | Json::Bool(_) | Json::Number(_)) => {}
+            ("role", _) => {
+                reader.parameter(&place, value, Form::Word(&ROLES));
+            }
             ("content", Json::Array(_)) => {
                 for (index, part) in reader.items(value)?.iter().enumerate() {
                     read_part(reader, &place.child(index), part, spot)?;
@@ -160,7 +180,7 @@ pub(super) fn read_part<'j>(
     for (at, (key, value)) in reader.entries(part, &["text"])?.iter().enumerate() {
         let place = path.child(at);
         // The responses API has the bytes of a file right here.
-        if key != "type" && !bytes.contains(&key.as_ref()) {
+        if key != "type" || !reader.parameter(&place, value, Form::Word(&TYPES)) {
             reader.text_without(&place, value, spot, bytes);
         }
         reader.key(&place, key, spot);
@@ -182,19 +202,24 @@ pub(super) fn zone_of(role: &str) -> Option<Zone> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::OUTPUT_CAPS;
+    use super::super::{OUTPUT_CAPS, Openai};
     use super::*;
-    use crate::protocol::keys;
+    use crate::config::document::Operation;
+    use crate::protocol::{Exchange, Protocol};
     use crate::reason::Reason;
 
+    fn of_json(json: &Json<'_>) -> Result<Exchange, Denial> {
+        Protocol::new(Openai).read_request(Operation::Chat, None, json)
+    }
+
     fn read(body: &str) -> Result<Exchange, Denial> {
-        super::read(&Json::parse(body.as_bytes(), 32).unwrap())
+        of_json(&Json::parse(body.as_bytes(), 32).unwrap())
     }
 
     /// Every segment as `zone position pointer text`.
     fn listing(body: &str) -> Vec<String> {
         let json = Json::parse(body.as_bytes(), 32).unwrap();
-        let exchange = super::read(&json).unwrap();
+        let exchange = of_json(&json).unwrap();
         exchange
             .segments
             .iter()
@@ -204,7 +229,7 @@ mod tests {
                 } else {
                     json.at(&segment.path).and_then(Json::as_str).unwrap().to_owned()
                 };
-                let pointer = json.pointer(&segment.path, &keys::knows);
+                let pointer = json.pointer(&segment.path, &|key| Protocol::new(Openai).knows_key(key));
                 format!("{:?} {:?} {pointer} {text}", segment.zone, segment.position)
             })
             .collect()

@@ -7,7 +7,7 @@ use crate::authz::{self, Authorized};
 use crate::config::document::{DataAction, Operation, PiiType, Zone};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::Host;
-use crate::protocol::{Exchange, Json, Protocol, Segment, UnscannedKind, remove_tools};
+use crate::protocol::{Exchange, Json, Segment, UnscannedKind, remove_tools};
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
@@ -46,7 +46,7 @@ impl Transaction {
             State::Refusing(refusing) => return Err(self.refused_before(*refusing, &body, vm)),
             _ => return Err(Reason::Internal.into()),
         };
-        let Pending { counted, route, claims, content_length, is_form, edit } = *pending;
+        let Pending { counted, route, asserted, path_model, content_length, is_form, edit } = *pending;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm)?;
         self.record.body_bytes = Some(body.len() as u64);
@@ -62,18 +62,19 @@ impl Transaction {
         };
         self.rpc_id = route.protocol.request_id(&json);
         self.note_message(&json, &edit);
-        if let Some(claims) = claims {
-            claims.check(&json)?;
+        if let Some(asserted) = asserted {
+            asserted.check(&json)?;
         }
+        let path_model = path_model.as_deref();
         let mut exchange = match is_form {
-            true => route.protocol.read_form(route.operation),
-            false => route.protocol.read(route.operation, &json)?,
+            true => route.protocol.read_form(route.operation)?,
+            false => route.protocol.read_request(route.operation, path_model, &json)?,
         };
         self.note_model(&policy, &exchange.model, vm);
         let authorized = authz::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);
         if authorized.removes_tools() {
-            exchange = self.without_tools(&policy, route, &authorized, &mut json, &exchange)?;
+            exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
         let charged = quota::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
@@ -144,7 +145,7 @@ impl Transaction {
             return reason.into();
         }
         if let Ok(message) = Json::parse(body, self.policy.limits.max_json_depth) {
-            self.rpc_id = Protocol::Mcp.request_id(&message);
+            self.rpc_id = self.protocol().and_then(|protocol| protocol.request_id(&message));
             self.note_message(&message, &edit);
         }
         refused
@@ -154,7 +155,7 @@ impl Transaction {
     fn without_tools<'j>(
         &mut self,
         policy: &Policy,
-        route: &RoutePolicy,
+        (route, path_model): (&RoutePolicy, Option<&str>),
         authorized: &Authorized,
         json: &mut Json<'j>,
         exchange: &Exchange,
@@ -163,7 +164,7 @@ impl Transaction {
         let paths: Vec<_> = others.filter_map(|tool| tool.path.as_ref()).collect();
         self.record.tools_removed = paths.len() as u64;
         remove_tools(json, paths);
-        let exchange = route.protocol.read(route.operation, json)?;
+        let exchange = route.protocol.read_request(route.operation, path_model, json)?;
         if exchange.tools.iter().all(|tool| authorized.may_use(policy, &tool.name)) {
             Ok(exchange)
         } else {

@@ -1,6 +1,6 @@
 //! What a reply cost, as the upstream counted it.
 
-use super::super::Json;
+use super::Json;
 use crate::quota::Estimate;
 
 /// Tokens as the upstream counted them. What it did not tell is `None`, which is not zero.
@@ -27,7 +27,7 @@ impl Usage {
     }
 
     /// OpenAI's object `usage`, of any of its APIs. `None` when it holds no count.
-    pub(in super::super) fn of_openai(value: &Json<'_>) -> Option<Usage> {
+    pub(super) fn of_openai(value: &Json<'_>) -> Option<Usage> {
         let count = |names: [&str; 2]| names.into_iter().find_map(|name| value.get(name).and_then(Json::as_u64));
         let input = count(["prompt_tokens", "input_tokens"]);
         // Embeddings have no answer, and servers leave its count out.

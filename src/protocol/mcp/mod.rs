@@ -5,6 +5,7 @@
 //! so is a method that is not in their lists. A tool is known by its name, a prompt as `prompt:NAME`, a
 //! resource as `resource:URI`: the role's `tools.allow` decides over all three. The model is `default`.
 
+mod keys;
 pub mod older;
 
 use base64::Engine as _;
@@ -12,11 +13,14 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::body::{Reader, Spot};
+use super::adapter::{Adapter, Asserted, HeaderPairs, Protocol};
+use super::form::{Form, is_base64};
 use super::frames::{Frame, Framing};
-use super::reply::{Channel, Facts, TextKind, ToolCall, Walk};
-use super::{Exchange, Json, Path, UnscannedKind, message};
+use super::reply::{Channel, Ending, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk};
+use super::request::{Reader, Spot};
+use super::{Json, Path, UnscannedKind, message};
 use crate::audit::HashKey;
+use crate::config::document::Operation;
 use crate::reason::{Denial, Reason};
 
 /// The revisions of the specification that are known here, oldest first.
@@ -65,6 +69,85 @@ const METHODS: [&str; 29] = [
     "tools/list",
 ];
 
+/// The format, messages of both sides.
+#[derive(Debug)]
+pub struct Mcp;
+
+impl Adapter for Mcp {
+    fn name(&self) -> &'static str {
+        "mcp"
+    }
+
+    fn paths(&self) -> &'static [(&'static str, Operation)] {
+        &[("mcp", Operation::Mcp)]
+    }
+
+    fn only_operation(&self) -> Option<Operation> {
+        Some(Operation::Mcp)
+    }
+
+    /// GET opens the server's own stream, DELETE ends a session.
+    fn methods(&self, _operation: Operation) -> &'static [&'static str] {
+        &["POST", "GET", "DELETE"]
+    }
+
+    fn reads_body(&self, _operation: Operation, method: &str) -> bool {
+        method == "POST"
+    }
+
+    fn opens_stream(&self, method: &str) -> bool {
+        method == "GET"
+    }
+
+    fn serves_tools(&self) -> bool {
+        true
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        keys::KEYS
+    }
+
+    fn asserted(&self, headers: HeaderPairs<'_, '_>, older: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {
+        Ok(Some(Box::new(Claims { older, ..Claims::read(headers)? })))
+    }
+
+    fn request_id(&self, body: &Json<'_>) -> Option<String> {
+        id(body)
+    }
+
+    fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        read(reader)
+    }
+
+    fn error_body(&self, denial: &Denial, id: Option<&str>) -> Vec<u8> {
+        error_body(denial, id)
+    }
+
+    fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
+        self
+    }
+}
+
+impl ReplyFormat for Mcp {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        read_reply(walk, reply);
+    }
+
+    fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
+        close(ending.facts, ending.reason)
+    }
+
+    fn calls_come_whole(&self) -> bool {
+        true
+    }
+
+    /// A server's own requests and notifications have other ids than the answer, or none.
+    fn note(&self, facts: &mut Facts, event: &Json<'_>, _parts: &ReplyParts) {
+        let answers = event.get("result").or(event.get("error")).is_some();
+        facts.rpc_id = id(event).filter(|_| answers).or(facts.rpc_id.take());
+    }
+}
+
 /// What the headers of a request say of its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
@@ -107,17 +190,11 @@ impl Claims {
         Ok(claims)
     }
 
-    /// The claims of a message of the older form, or of none.
-    #[must_use]
-    pub fn of_older(self, older: bool) -> Claims {
-        Claims { older, ..self }
-    }
-
     /// Compares them with the body that came.
     ///
     /// # Errors
     /// [`Reason::McpHeader`], [`Reason::McpRevision`], or [`Reason::BodyShape`] for a batch where the revision has none.
-    pub fn check(&self, body: &Json<'_>) -> Result<(), Denial> {
+    fn compare(&self, body: &Json<'_>) -> Result<(), Denial> {
         if let Json::Array(messages) = body {
             let asked = messages.iter().any(|message| asked_revision(message).is_some());
             let batches =
@@ -145,6 +222,12 @@ impl Claims {
             && (version.is_none() || version == self.version)
             && self.params.iter().all(|said| params.is_some_and(|params| holds(params.get("arguments"), said)));
         if agree { Ok(()) } else { Err(Reason::McpHeader.into()) }
+    }
+}
+
+impl Asserted for Claims {
+    fn check(&self, body: &Json<'_>) -> Result<(), Denial> {
+        self.compare(body)
     }
 }
 
@@ -203,19 +286,19 @@ fn holds(value: Option<&Json<'_>>, said: &str) -> bool {
     }
 }
 
-pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.out.model = "default".to_owned();
+    let body = reader.body;
     match body {
         Json::Array(messages) if messages.is_empty() || messages.len() > 100 => return Err(reader.shape()),
         Json::Array(messages) => {
             for (position, message) in messages.iter().enumerate() {
-                read_message(&mut reader, &Path::default().child(position), message)?;
+                read_message(reader, &Path::default().child(position), message)?;
             }
         }
-        _ => read_message(&mut reader, &Path::default(), body)?,
+        _ => read_message(reader, &Path::default(), body)?,
     }
-    Ok(reader.out)
+    Ok(())
 }
 
 fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>) -> Result<(), Denial> {
@@ -238,18 +321,14 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
-            "jsonrpc" | "method" => {}
+            "jsonrpc" if reader.parameter(&place, value, Form::Word(&["2.0"])) => {}
+            "method" if reader.parameter(&place, value, Form::Word(&METHODS)) => {}
             // What the client answers may hold pictures; what it asks is JSON of any form, and all of it text.
             "result" => {
-                let first = reader.out.segments.len();
-                reader.free_text(&place, value, Spot::USER);
                 let mut payloads = Vec::new();
                 visit_payloads(value, &place, &mut |kind, path| payloads.push((kind, path.clone())));
-                let mut at = 0;
-                reader.out.segments.retain(|segment| {
-                    at += 1;
-                    at <= first || segment.is_key || !payloads.iter().any(|(_, path)| *path == segment.path)
-                });
+                let bytes = if payloads.is_empty() { &[][..] } else { &["data", "blob"] };
+                reader.text_without(&place, value, Spot::USER, bytes);
                 reader.out.unscanned.extend(payloads);
             }
             _ => reader.free_text(&place, value, Spot::USER),
@@ -318,12 +397,8 @@ fn visit_payloads(value: &Json<'_>, path: &Path, visit: &mut dyn FnMut(Unscanned
     }
 }
 
-fn is_base64(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=\r\n".contains(&byte))
-}
-
 /// The request's id, as JSON, for the answer to it.
-pub(super) fn id(body: &Json<'_>) -> Option<String> {
+fn id(body: &Json<'_>) -> Option<String> {
     match body.get("id")? {
         id @ (Json::Number(_) | Json::String(_)) => String::from_utf8(id.to_bytes()).ok().filter(|id| id.len() <= 256),
         _ => None,
@@ -331,7 +406,7 @@ pub(super) fn id(body: &Json<'_>) -> Option<String> {
 }
 
 /// A JSON-RPC error.
-pub fn error_body(denial: &Denial, id: Option<&str>) -> Vec<u8> {
+fn error_body(denial: &Denial, id: Option<&str>) -> Vec<u8> {
     let code = match denial.reason {
         Reason::BodyMalformed | Reason::BodyDuplicateKey | Reason::BodyDepth => -32_700,
         Reason::BodyShape if denial.param == Some("method") => -32_601,
@@ -359,12 +434,14 @@ fn error(id: Option<&str>, code: i32, message: &str, reason: &str) -> Vec<u8> {
 
 /// A server's message, whole or one event of a stream: every string is a text, and the tools of a list
 /// are calls that can be cut out of it.
-pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
+fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
     let root = Path::default();
-    visit_payloads(reply, &root, &mut |kind, place| walk.parts.unscanned.push((kind, place.clone())));
+    let mut payloads = Vec::new();
+    visit_payloads(reply, &root, &mut |kind, place| payloads.push((kind, place.clone())));
     walk.strings(&root, reply, Channel { choice: 0, item: 0, kind: TextKind::Text });
-    let payloads = &walk.parts.unscanned;
+    payloads.retain(|(_, path)| reply.at(path).is_some_and(|value| walk.parts.parameter(path, value, Form::Base64)));
     walk.parts.texts.retain(|text| text.is_key || !payloads.iter().any(|(_, path)| *path == text.path));
+    walk.parts.unscanned.extend(payloads);
     let Json::Object(entries) = reply else { return };
     let Some(result) = entries.iter().position(|(key, _)| key == "result") else { return };
     for (list, prefix, name) in
@@ -385,9 +462,7 @@ pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
 /// The names of what a list defines and the SHA-256 of each whole definition, keys in order: a definition that
 /// changes after it was approved has another.
 pub fn definitions(reply: &Json<'_>) -> Vec<(String, String)> {
-    let mut walk = Walk::new(false);
-    read_reply(&mut walk, reply);
-    let calls = walk.parts.calls.into_iter();
+    let calls = Protocol::new(Mcp).read_reply(Operation::Mcp, reply).calls.into_iter();
     calls.filter_map(|call| Some((call.name, pin(reply.at(&call.path)?)))).collect()
 }
 
@@ -408,7 +483,7 @@ fn sorted<'a>(value: &Json<'a>) -> Json<'a> {
     }
 }
 
-pub(super) fn close(facts: &Facts, reason: Reason) -> Vec<u8> {
+fn close(facts: &Facts, reason: Reason) -> Vec<u8> {
     Frame::of_data(Framing::Sse, None, &error(facts.rpc_id.as_deref(), REFUSED, &message(reason), reason.code()))
 }
 
@@ -431,7 +506,7 @@ mod tests {
     #[test]
     fn headers_must_say_what_the_body_says() {
         let body = Json::parse(CALL.as_bytes(), 16).unwrap();
-        let check = |headers: &[(&str, &str)]| claims(headers).and_then(|c| c.check(&body).map_err(|d| d.reason));
+        let check = |headers: &[(&str, &str)]| claims(headers).and_then(|c| c.compare(&body).map_err(|d| d.reason));
         assert_eq!(check(&[]), Ok(()));
         assert_eq!(check(&[("MCP-Protocol-Version", "2025-11-25")]), Ok(()));
         assert_eq!(check(&[("mcp-protocol-version", "2027-01-01")]), Err(Reason::McpRevision));
@@ -452,7 +527,8 @@ mod tests {
     fn messages_name_what_they_use() {
         let read = |text: &str| {
             let json = Json::parse(text.as_bytes(), 16).unwrap();
-            super::read(&json)
+            Protocol::new(Mcp)
+                .read_request(Operation::Mcp, None, &json)
                 .map(|exchange| exchange.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(" "))
                 .map_err(|denial| denial.reason)
         };

@@ -1,16 +1,76 @@
 //! Hugging Face's text-generation-inference: `/generate`, `/generate_stream` and `/`, after its public
 //! reference. Its OpenAI-compatible side is protocol `openai`.
 
+mod keys;
+
 use serde_json::json;
 
-use super::body::{Reader, Spot};
+use super::adapter::{Adapter, HeaderPairs};
 use super::frames::{Frame, Framing};
-use super::reply::{Channel, End, TextKind, Usage, Walk};
-use super::{Exchange, Json, OutputCap, Path, message};
+use super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, Walk};
+use super::request::{Reader, Spot};
+use super::{Json, OutputCap, Path, Usage, message};
+use crate::config::document::Operation;
 use crate::reason::Denial;
 
-pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+/// The format, requests and replies.
+#[derive(Debug)]
+pub(super) struct Tgi;
+
+impl Adapter for Tgi {
+    fn name(&self) -> &'static str {
+        "tgi"
+    }
+
+    fn paths(&self) -> &'static [(&'static str, Operation)] {
+        &[("generate", Operation::Generate), ("generate_stream", Operation::Generate), ("info", Operation::Models)]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        keys::KEYS
+    }
+
+    fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        read(reader)
+    }
+
+    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
+        error_body(denial)
+    }
+
+    fn usage_of(&self, headers: HeaderPairs<'_, '_>) -> Usage {
+        usage_of(headers)
+    }
+
+    fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
+        self
+    }
+}
+
+impl ReplyFormat for Tgi {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        read_reply(walk, reply);
+    }
+
+    fn is_terminator(&self, data: &[u8]) -> bool {
+        // The SDKs look at the beginning alone.
+        data.starts_with(b"[DONE]")
+    }
+
+    fn extra(&self, _facts: &Facts, _channel: &Channel, text: &str) -> Vec<u8> {
+        extra(text)
+    }
+
+    fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
+        close(ending.why("at its limit of tokens", "by the content policy"))
+    }
+
+    fn is_token(&self, event: &Json<'_>) -> bool {
+        event.get("token").is_some()
+    }
+}
+
+fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     // A server has one model.
     reader.out.model = "default".to_owned();
     reader.stream(false)?;
@@ -32,12 +92,12 @@ pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
             reader.key(&place, key, Spot::USER);
         }
     }
-    reader.finish()
+    Ok(())
 }
 
 /// `{"error","error_type"}`. The types are the server's own; for what only a proxy refuses it has none, and
 /// its SDK then raises by the status.
-pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+fn error_body(denial: &Denial) -> Vec<u8> {
     let message = message(denial.reason);
     let kind = match denial.status() {
         401..=405 => return json!({ "error": message }).to_string().into_bytes(),
@@ -48,7 +108,7 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
 }
 
 /// A whole reply tells its cost in headers.
-pub(super) fn usage_of<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Usage {
+fn usage_of(headers: HeaderPairs<'_, '_>) -> Usage {
     let mut usage = Usage::default();
     for (name, value) in headers {
         let place = match name {
@@ -61,7 +121,7 @@ pub(super) fn usage_of<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) 
     usage
 }
 
-pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
+fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
     match reply {
         // `/` answers with a list.
         Json::Array(replies) => {
@@ -73,7 +133,7 @@ pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
     }
 }
 
-fn read_one(walk: &mut Walk, path: &Path, reply: &Json<'_>) {
+fn read_one(walk: &mut Walk<'_>, path: &Path, reply: &Json<'_>) {
     let Json::Object(entries) = reply else { return walk.others(path, reply) };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
@@ -113,12 +173,12 @@ fn read_one(walk: &mut Walk, path: &Path, reply: &Json<'_>) {
     }
 }
 
-pub(super) fn extra(text: &str) -> Vec<u8> {
+fn extra(text: &str) -> Vec<u8> {
     let token = json!({ "id": 0, "text": text, "logprob": 0.0, "special": false });
     event(&json!({ "index": 0, "token": token, "generated_text": null, "details": null }))
 }
 
-pub(super) fn close(why: &str) -> Vec<u8> {
+fn close(why: &str) -> Vec<u8> {
     event(&json!({ "error": format!("The reply was stopped {why}."), "error_type": "incomplete_generation" }))
 }
 

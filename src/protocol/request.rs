@@ -1,9 +1,11 @@
 //! A request's body on its way to an [`Exchange`]: what every adapter does the same way.
 //!
-//! An adapter takes the fields it knows by name; [`Reader::finish`] makes segments of all the others,
+//! An adapter takes the fields it knows by name; [`Reader::finish`] makes segments of all that it did not account for,
 //! so that a new field of an API is scanned before it is understood.
 
-use super::{Exchange, Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind, keys};
+use super::account::Draft;
+use super::form::Form;
+use super::{Exchange, Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
 
@@ -11,13 +13,14 @@ use crate::reason::{Denial, Reason};
 const MAX_ITEMS: usize = 10_000;
 
 /// A body that is being taken apart.
-pub(super) struct Reader<'b, 'j> {
+pub struct Reader<'b, 'j> {
     pub(super) body: &'b Json<'j>,
-    pub(super) out: Exchange,
+    pub(super) out: Draft,
+    /// The model that the path names, where it names one.
+    path_model: Option<&'b str>,
+    knows: &'b dyn Fn(&str) -> bool,
     /// The field that a wrong shape is blamed on.
     param: &'static str,
-    /// Fields of the body that were taken apart already, by position.
-    consumed: Vec<usize>,
 }
 
 /// Where a text stands in the conversation.
@@ -47,8 +50,12 @@ impl Spot {
 }
 
 impl<'b, 'j> Reader<'b, 'j> {
-    pub(super) fn new(body: &'b Json<'j>) -> Reader<'b, 'j> {
-        Reader { body, out: Exchange { choices: 1, ..Exchange::default() }, param: "", consumed: Vec::new() }
+    pub(super) fn new(
+        body: &'b Json<'j>,
+        path_model: Option<&'b str>,
+        knows: &'b dyn Fn(&str) -> bool,
+    ) -> Reader<'b, 'j> {
+        Reader { body, out: Draft::new(), path_model, knows, param: "" }
     }
 
     /// A wrong shape of the field that is being read.
@@ -61,10 +68,7 @@ impl<'b, 'j> Reader<'b, 'j> {
     pub(super) fn take(&mut self, name: &'static str) -> Result<Option<(Path, &'b Json<'j>)>, Denial> {
         self.param = name;
         let found = self.body.field(name).map_err(|reason| Denial::new(reason).with_param(name))?;
-        Ok(found.map(|(position, value)| {
-            self.consumed.push(position);
-            (Path::default().child(position), value)
-        }))
+        Ok(found.map(|(position, value)| (Path::default().child(position), value)))
     }
 
     /// A field of the body that must be there.
@@ -72,11 +76,22 @@ impl<'b, 'j> Reader<'b, 'j> {
         self.take(name)?.ok_or(self.shape())
     }
 
-    /// `model`, which must be there.
+    /// `model`, which must be there where the path does not name it. The path's counts: a server that has it there does
+    /// not look into the body.
     pub(super) fn model(&mut self) -> Result<(), Denial> {
-        let (_, model) = self.require("model")?;
+        if let Some(model) = self.path_model {
+            self.out.model = model.to_owned();
+            return Ok(());
+        }
+        let (path, model) = self.require("model")?;
         self.out.model = model.as_str().filter(|model| !model.is_empty()).ok_or(self.shape())?.to_owned();
+        self.parameter(&path, model, Form::Name);
         Ok(())
+    }
+
+    /// A string that is no text where it fits the form of its place. False: it is a text.
+    pub(super) fn parameter(&mut self, path: &Path, value: &Json<'j>, form: Form<'_>) -> bool {
+        self.out.parameter(path, value, form)
     }
 
     /// `stream`, and what it is when it is not there.
@@ -163,6 +178,15 @@ impl<'b, 'j> Reader<'b, 'j> {
         self.out.tools.push(Offered { name: name.to_owned(), path: None });
     }
 
+    /// What the provider signed or sealed, and it alone can read. What does not look so is a text.
+    pub(super) fn opaque(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
+        if self.parameter(path, value, Form::Base64) {
+            self.unscanned(UnscannedKind::Opaque, path);
+        } else {
+            self.free_text(path, value, spot);
+        }
+    }
+
     /// What can't be scanned.
     pub(super) fn unscanned(&mut self, kind: UnscannedKind, path: &Path) {
         self.out.unscanned.push((kind, path.clone()));
@@ -173,27 +197,33 @@ impl<'b, 'j> Reader<'b, 'j> {
         self.text_without(path, value, spot, &[]);
     }
 
-    /// The same, without the bytes of a payload: what stands under one of the keys `bytes`, and data URLs.
+    /// The same, without the bytes of a payload: base64 under one of the keys `bytes`, and data URLs. The caller lists
+    /// them as unscanned.
     pub(super) fn text_without(&mut self, path: &Path, value: &Json<'j>, spot: Spot, bytes: &[&str]) {
         let mut found = Vec::new();
         value.visit_strings(path, &mut |place, is_key, text| {
-            let known = is_key && keys::knows(text);
-            let payload = !is_key
-                && !bytes.is_empty()
-                && (text.starts_with("data:")
-                    || place.below(path).and_then(|rest| value.key_at(&rest)).is_some_and(|key| bytes.contains(&key)));
-            if !text.is_empty() && !known && !payload {
+            if !text.is_empty() && !(is_key && (self.knows)(text)) {
                 found.push((place.clone(), is_key));
             }
         });
         for (place, is_key) in found {
-            self.segment(&place, is_key, spot);
+            let payload = !is_key && !bytes.is_empty() && {
+                let (value, key) = (self.body.at(&place), self.body.key_at(&place));
+                value.is_some_and(|value| {
+                    self.out.parameter(&place, value, Form::DataUrl)
+                        || (key.is_some_and(|key| bytes.contains(&key))
+                            && self.out.parameter(&place, value, Form::Base64))
+                })
+            };
+            if !payload {
+                self.segment(&place, is_key, spot);
+            }
         }
     }
 
     /// The key of an entry, when it is not the protocol's.
     pub(super) fn key(&mut self, path: &Path, key: &str, spot: Spot) {
-        if !keys::knows(key) {
+        if !(self.knows)(key) {
             self.segment(path, true, spot);
         }
     }
@@ -202,19 +232,9 @@ impl<'b, 'j> Reader<'b, 'j> {
         self.out.segments.push(Segment { zone: spot.zone, position: spot.position, path: path.clone(), is_key });
     }
 
-    /// Every field that was not taken by name is text of the caller's, as strict as the caller's words.
-    pub(super) fn finish(mut self) -> Result<Exchange, Denial> {
-        self.param = "";
-        let Json::Object(entries) = self.body else { return Err(self.shape()) };
-        for (position, (key, value)) in entries.iter().enumerate() {
-            if self.consumed.contains(&position) {
-                continue;
-            }
-            let path = Path::default().child(position);
-            self.key(&path, key, Spot::USER);
-            self.free_text(&path, value, Spot::USER);
-        }
-        Ok(self.out)
+    /// The exchange: what was not accounted for is text of the caller's, as strict as the caller's words.
+    pub(super) fn finish(self) -> Exchange {
+        self.out.close(self.body, self.knows)
     }
 }
 
