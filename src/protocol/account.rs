@@ -22,6 +22,10 @@ pub struct Exchange {
     pub stream: bool,
     /// Every text, in the order of the conversation; what no rule of the format knows comes last.
     pub segments: Vec<Segment>,
+    /// Models that the request names beside `model`: those it falls back to, drafts.
+    pub models: Vec<String>,
+    /// Parameters by which the caller chooses what is the operator's to choose: addresses, keys, templates, adapters.
+    pub choices_of_operator: Vec<&'static str>,
     /// The tools that the model may call in this request, or that the request calls, in the order they stand.
     pub tools: Vec<Offered>,
     /// The client's own cap on output tokens.
@@ -30,8 +34,12 @@ pub struct Exchange {
     pub output_cap_key: &'static [&'static str],
     /// How many choices the client asks for.
     pub choices: u64,
+    /// Strings that go to the upstream as these.
+    pub rewrites: Vec<(Path, &'static str)>,
     /// What can't be scanned, and where.
     pub unscanned: Vec<(UnscannedKind, Path)>,
+    /// The types of blocks, items and parts that the format does not know. Their text is in `segments`.
+    pub unknown: Vec<String>,
     /// The responses and conversations at the provider that the request goes on with. They stand in `unscanned` too.
     pub stored: Vec<String>,
     closed: Closed,
@@ -47,11 +55,15 @@ impl Exchange {
             model: String::new(),
             stream: false,
             segments: Vec::new(),
+            models: Vec::new(),
+            choices_of_operator: Vec::new(),
             tools: Vec::new(),
             output_cap: None,
             output_cap_key: &[],
             choices: 1,
+            rewrites: Vec::new(),
             unscanned: Vec::new(),
+            unknown: Vec::new(),
             stored: Vec::new(),
             closed: Closed,
         }
@@ -59,7 +71,7 @@ impl Exchange {
 
     /// What a record tells of a request whose body is gone.
     pub fn recorded(model: &str, output_cap: Option<u64>) -> Exchange {
-        let output_cap = output_cap.map(|tokens| OutputCap { path: Path::default(), tokens });
+        let output_cap = output_cap.map(|tokens| OutputCap { places: Vec::new(), tokens, agree: true });
         Exchange { model: model.to_owned(), output_cap, ..Exchange::empty() }
     }
 

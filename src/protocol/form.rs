@@ -14,7 +14,9 @@ pub(super) enum Form<'f> {
     /// The bytes of a picture, a sound or a file, or what a provider signed or sealed: base64 of more than 256 bytes.
     /// Shorter ones are scanned, which costs nothing.
     Base64,
-    /// The same as a data URL.
+    /// Base64 where the place does not say that it is: what it encodes must be no text.
+    Bytes,
+    /// A data URL with base64 of more than 256 bytes whose type is no text.
     DataUrl,
 }
 
@@ -34,8 +36,32 @@ impl Form<'_> {
             Form::MediaType => is_media_type(text),
             Form::Time => is_time(text),
             Form::Base64 => text.len() > SHORT && is_base64(text),
+            Form::Bytes => text.len() > SHORT && is_base64(text) && !encodes_text(text),
             Form::DataUrl => data_url(text).is_some_and(|payload| payload.len() > SHORT && is_base64(payload)),
         }
+    }
+}
+
+/// True when the beginning of a base64 text decodes to characters.
+fn encodes_text(text: &str) -> bool {
+    use base64::Engine as _;
+    let letters = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).take(SHORT);
+    let plain: Vec<u8> = letters
+        .map(|byte| match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            byte => byte,
+        })
+        .collect();
+    let whole = plain.get(..plain.len() - plain.len() % 4).unwrap_or_default();
+    let engine = base64::engine::general_purpose::STANDARD_NO_PAD;
+    match engine.decode(whole) {
+        Ok(bytes) => {
+            let end = bytes.len().saturating_sub(3);
+            let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
+            !head.chars().any(|c| c == char::REPLACEMENT_CHARACTER || (c.is_control() && !c.is_whitespace()))
+        }
+        Err(_) => true,
     }
 }
 

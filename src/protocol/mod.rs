@@ -74,7 +74,11 @@ pub enum UnscannedKind {
     Opaque,
     /// Text that the scan budget did not reach.
     Budget,
-    /// A part of a kind this version does not know.
+    /// What the provider fetches by itself: uploaded files by their id, documents by their address, connectors.
+    Reference,
+    /// Text as the numbers of a model's tokens.
+    Tokens,
+    /// Bytes of a kind that this version does not know.
     Other,
 }
 
@@ -88,6 +92,8 @@ impl UnscannedKind {
             UnscannedKind::State => "state",
             UnscannedKind::Opaque => "opaque",
             UnscannedKind::Budget => "budget",
+            UnscannedKind::Reference => "reference",
+            UnscannedKind::Tokens => "tokens",
             UnscannedKind::Other => "other",
         }
     }
@@ -96,11 +102,16 @@ impl UnscannedKind {
 /// The cap on output tokens that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputCap {
-    /// Where the number stands.
-    pub path: Path,
-    /// The number.
+    /// Where it stands, under each of its names.
+    pub places: Vec<Path>,
+    /// The lowest of the numbers; [`NO_LIMIT`] where the client asks for none.
     pub tokens: u64,
+    /// All places have the same number.
+    pub agree: bool,
 }
+
+/// A cap that is none: servers read a negative number so.
+pub const NO_LIMIT: u64 = u64::MAX;
 
 /// A tool that a request names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +120,8 @@ pub struct Offered {
     pub name: String,
     /// What must go for the tool to go; `None`: the request itself is its call.
     pub path: Option<Path>,
+    /// Where a remote tool runs: the host of its address, or `connector:` and the provider's name of it.
+    pub host: Option<String>,
 }
 
 /// A reply that takes the place of the upstream's.

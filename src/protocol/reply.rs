@@ -263,6 +263,23 @@ impl Walk<'_> {
         let delta = self.stream;
         match value {
             Json::String(_) => self.push(path, Channel { choice, item, kind }, delta, false),
+            // A list of parts: their texts go on in the next event as a plain text does.
+            Json::Array(parts) if delta => {
+                for (position, part) in parts.iter().enumerate() {
+                    self.text(&path.child(position), part, choice, item, kind);
+                }
+            }
+            Json::Object(entries) if delta => {
+                for (position, (key, inner)) in entries.iter().enumerate() {
+                    let place = path.child(position);
+                    match key.as_ref() {
+                        "text" | "thinking" | "content" | "summary" | "reasoning" => {
+                            self.text(&place, inner, choice, item, kind);
+                        }
+                        _ => self.rest(&place, key, inner),
+                    }
+                }
+            }
             _ => self.strings(path, value, Channel { choice, item, kind }),
         }
     }

@@ -5,12 +5,14 @@
 
 use super::account::Draft;
 use super::form::Form;
-use super::{Exchange, Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind};
+use super::{Exchange, Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, UnscannedKind};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
 
 /// More messages, parts or tools than this is no chat.
 const MAX_ITEMS: usize = 10_000;
+/// As many types of unknown parts are named in the record.
+const MAX_UNKNOWN: usize = 16;
 
 /// A body that is being taken apart.
 pub struct Reader<'b, 'j> {
@@ -21,6 +23,8 @@ pub struct Reader<'b, 'j> {
     knows: &'b dyn Fn(&str) -> bool,
     /// The field that a wrong shape is blamed on.
     param: &'static str,
+    /// A cap of zero asks for no answer at all, not for one without a limit.
+    pub(super) zero_is_nothing: bool,
 }
 
 /// Where a text stands in the conversation.
@@ -55,7 +59,7 @@ impl<'b, 'j> Reader<'b, 'j> {
         path_model: Option<&'b str>,
         knows: &'b dyn Fn(&str) -> bool,
     ) -> Reader<'b, 'j> {
-        Reader { body, out: Draft::new(), path_model, knows, param: "" }
+        Reader { body, out: Draft::new(), path_model, knows, param: "", zero_is_nothing: false }
     }
 
     /// A wrong shape of the field that is being read.
@@ -107,13 +111,13 @@ impl<'b, 'j> Reader<'b, 'j> {
     /// How many choices the client asks for.
     pub(super) fn choices(&mut self, name: &'static str) -> Result<(), Denial> {
         if let Some((_, choices)) = self.take(name)? {
-            self.out.choices = choices.as_u64().ok_or(self.shape())?;
+            self.out.choices = self.number(choices)?.ok_or(self.shape())?;
         }
         Ok(())
     }
 
-    /// The cap on output tokens under any of these names, which must not stand there twice. The first is
-    /// the one to inject.
+    /// The cap on output tokens under any of these names. Of several the lowest counts, and is then written to each:
+    /// which of them a server reads is its own affair.
     pub(super) fn caps(&mut self, names: &[&'static str], inject: &'static [&'static str]) -> Result<(), Denial> {
         for name in names {
             let Some((path, value)) = self.take(name)? else { continue };
@@ -123,14 +127,31 @@ impl<'b, 'j> Reader<'b, 'j> {
         Ok(())
     }
 
-    /// One cap. A negative number asks for no limit, where an API has such.
+    /// One cap. A number that servers read as no limit is none: below zero and, where that does not mean "nothing", zero.
     pub(super) fn cap(&mut self, path: Path, value: &Json<'_>) -> Result<(), Denial> {
-        let tokens = value.as_u64().ok_or(self.shape())?;
-        if self.out.output_cap.is_some() {
-            return Err(Denial::new(Reason::RbacParameter).with_param(self.param));
+        let tokens = match self.number(value)? {
+            Some(0) if !self.zero_is_nothing => NO_LIMIT,
+            tokens => tokens.unwrap_or(NO_LIMIT),
+        };
+        match &mut self.out.output_cap {
+            Some(cap) => {
+                cap.agree &= cap.tokens == tokens;
+                cap.tokens = cap.tokens.min(tokens);
+                cap.places.push(path);
+            }
+            none => *none = Some(OutputCap { places: vec![path], tokens, agree: true }),
         }
-        self.out.output_cap = Some(OutputCap { path, tokens });
         Ok(())
+    }
+
+    /// A whole number however it is written (`2048`, `2048.0`); `None`: it is below zero.
+    pub(super) fn number(&self, value: &Json<'_>) -> Result<Option<u64>, Denial> {
+        let Json::Number(number) = value else { return Err(self.shape()) };
+        match (number.as_u64(), number.whole()) {
+            (Some(tokens), _) => Ok(Some(tokens)),
+            (None, Some(whole)) => Ok(u64::try_from(whole).ok()),
+            (None, None) => Err(self.shape()),
+        }
     }
 
     /// All strings of a field, when it is there. True when it was.
@@ -170,12 +191,17 @@ impl<'b, 'j> Reader<'b, 'j> {
 
     /// A tool that the model may call.
     pub(super) fn tool(&mut self, name: &str, path: &Path) {
-        self.out.tools.push(Offered { name: name.to_owned(), path: Some(path.clone()) });
+        self.out.tools.push(Offered { name: name.to_owned(), path: Some(path.clone()), host: None });
+    }
+
+    /// A tool that runs at a host which the request names, or behind a connector of the provider's.
+    pub(super) fn remote_tool(&mut self, name: &str, path: &Path, host: Option<String>) {
+        self.out.tools.push(Offered { name: name.to_owned(), path: Some(path.clone()), host });
     }
 
     /// A tool that the request itself calls.
     pub(super) fn calls(&mut self, name: &str) {
-        self.out.tools.push(Offered { name: name.to_owned(), path: None });
+        self.out.tools.push(Offered { name: name.to_owned(), path: None, host: None });
     }
 
     /// What the provider signed or sealed, and it alone can read. What does not look so is a text.
@@ -184,6 +210,36 @@ impl<'b, 'j> Reader<'b, 'j> {
             self.unscanned(UnscannedKind::Opaque, path);
         } else {
             self.free_text(path, value, spot);
+        }
+    }
+
+    /// A block, item or part of a type that the format does not know: all its strings are in the strictest zone, but for
+    /// bytes that are no text.
+    pub(super) fn unknown(&mut self, path: &Path, value: &Json<'j>, kind: &str, spot: Spot) {
+        if self.out.unknown.len() < MAX_UNKNOWN {
+            self.out.unknown.push(kind.to_owned());
+        }
+        self.text_or_bytes(path, value, Spot { zone: Zone::User, ..spot });
+    }
+
+    /// All strings below, but for bytes that are no text, which are listed as unscanned.
+    fn text_or_bytes(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
+        let mut found = Vec::new();
+        value.visit_strings(path, &mut |place, is_key, text| {
+            if !text.is_empty() && !(is_key && (self.knows)(text)) {
+                found.push((place.clone(), is_key));
+            }
+        });
+        for (place, is_key) in found {
+            let bytes = !is_key
+                && self.body.at(&place).is_some_and(|value| {
+                    self.out.parameter(&place, value, Form::DataUrl) || self.out.parameter(&place, value, Form::Bytes)
+                });
+            if bytes {
+                self.unscanned(UnscannedKind::Other, &place);
+            } else {
+                self.segment(&place, is_key, spot);
+            }
         }
     }
 
@@ -240,6 +296,19 @@ impl<'b, 'j> Reader<'b, 'j> {
 
 /// The entries of an object.
 pub(super) type Entries<'j> = Vec<(std::borrow::Cow<'j, str>, Json<'j>)>;
+
+/// The host of an address, in lower case: what stands between the scheme with any user, and port or path. What is no such
+/// address is given back whole, so that no host's name allows it.
+pub(super) fn host_of(address: &str) -> String {
+    let rest =
+        address.split_once("://").filter(|(scheme, _)| matches!(*scheme, "https" | "http")).map(|(_, rest)| rest);
+    let Some(rest) = rest else { return address.to_owned() };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = host.split(':').next().unwrap_or_default();
+    let plain = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    if plain { host.to_ascii_lowercase() } else { address.to_owned() }
+}
 
 /// The index of the first message of the caller's newest turn: what follows the last reply of the
 /// model, not counting a reply that stands at the very end (a prefill).

@@ -167,6 +167,16 @@ choice! {
 }
 
 choice! {
+    /// What happens to parts of a type that this version does not know.
+    UnknownAction {
+        /// All their text is scanned, and the record names the type.
+        Scan = "scan",
+        /// The request is refused.
+        Deny = "deny",
+    }
+}
+
+choice! {
     /// What the provider keeps.
     StateAction {
         /// The request is refused.
@@ -195,6 +205,10 @@ section! {
         state: Option<StateAction>,
         /// What a provider made and it alone can read: signatures and encrypted thoughts. Default flag.
         opaque: Option<UnscannedAction>,
+        /// What the provider fetches by itself: uploaded files by their id, documents by their address, connectors.
+        reference: Option<UnscannedAction>,
+        /// Text as the numbers of a model's tokens (embeddings and older completions take such).
+        tokens: Option<UnscannedAction>,
         /// Text over `limits.maxScanBytes` or `limits.maxDecodedBytes`.
         budget: Option<UnscannedAction>,
     }

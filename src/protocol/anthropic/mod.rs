@@ -9,7 +9,7 @@ use super::adapter::Adapter;
 use super::form::Form;
 use super::reply::{Plain, ReplyFormat};
 
-use super::request::{Reader, Spot, newest_turn, spot_of};
+use super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::system::{last_message, text_at};
 use super::{Json, Path, UnscannedKind, Usage, message};
 use crate::config::document::{Operation, Zone};
@@ -87,12 +87,7 @@ fn read(operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial>
 fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     if let Some((path, value)) = reader.take("tools")? {
         for (position, tool) in reader.items(value)?.iter().enumerate() {
-            // A set of tools of an MCP server is named by the server.
-            let name = match reader.inner(tool, "mcp_server_name")? {
-                Some(_) => format!("mcp:{}", reader.inner_text(tool, "mcp_server_name")?),
-                None => reader.inner_text(tool, "name")?.to_owned(),
-            };
-            reader.tool(&name, &path.child(position));
+            offer(reader, &path.child(position), tool)?;
             reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
         }
     }
@@ -106,9 +101,31 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     if let Some((path, value)) = reader.take("mcp_servers")? {
         for (position, server) in reader.items(value)?.iter().enumerate() {
             let name = format!("mcp:{}", reader.inner_text(server, "name")?);
-            reader.tool(&name, &path.child(position));
+            let host = reader.inner(server, "url")?.and_then(Json::as_str).map(host_of);
+            reader.remote_tool(&name, &path.child(position), host);
         }
         reader.free_text(&path, value, Spot::DEVELOPER);
+    }
+    Ok(())
+}
+
+/// A tool by its name; a set of tools of an MCP server is `mcp:` and the server's name; any other set is its type. Two
+/// names of one tool are refused.
+fn offer(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -> Result<(), Denial> {
+    let name = match reader.inner(tool, "name")? {
+        Some(_) => Some(reader.inner_text(tool, "name")?),
+        None => None,
+    };
+    let kind = reader.inner(tool, "type")?.and_then(Json::as_str);
+    let server = match reader.inner(tool, "mcp_server_name")? {
+        Some(_) => Some(format!("mcp:{}", reader.inner_text(tool, "mcp_server_name")?)),
+        None => None,
+    };
+    match (name, server, kind) {
+        (None, Some(server), _) => reader.tool(&server, path),
+        (Some(name), None, _) => reader.tool(name, path),
+        (None, None, Some(kind)) if !matches!(kind, "" | "custom") => reader.tool(kind, path),
+        _ => return Err(reader.shape()),
     }
     Ok(())
 }
@@ -154,7 +171,7 @@ fn content<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot:
 }
 
 /// The types of blocks that are read.
-const TYPES: [&str; 16] = [
+const TYPES: [&str; 24] = [
     "text",
     "tool_use",
     "tool_result",
@@ -171,6 +188,14 @@ const TYPES: [&str; 16] = [
     "document",
     "redacted_thinking",
     "image",
+    "tool_reference",
+    "tool_search_tool_result",
+    "tool_search_tool_search_result",
+    "web_search_result",
+    "web_fetch_result",
+    "code_execution_result",
+    "bash_code_execution_result",
+    "compaction",
 ];
 
 /// One block. Blocks nest (a tool's result holds blocks); the parser bounds the depth.
@@ -191,9 +216,16 @@ fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, sp
         "image" => reader.unscanned(UnscannedKind::Image, path),
         "container_upload" => reader.unscanned(UnscannedKind::File, path),
         _ if TYPES.contains(&kind) => {}
-        _ => reader.unscanned(UnscannedKind::Other, path),
+        _ => {
+            reader.unknown(path, block, kind, spot);
+            return Ok(());
+        }
     }
-    for (at, (key, value)) in reader.entries(block, &["text", "content", "source"])?.iter().enumerate() {
+    if kind == "tool_reference" {
+        let name = reader.inner_text(block, "tool_name")?;
+        reader.tool(name, path);
+    }
+    for (at, (key, value)) in reader.entries(block, &["text", "content", "source", "tool_name"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
             ("type", _) if reader.parameter(&place, value, Form::Word(&TYPES)) => {}

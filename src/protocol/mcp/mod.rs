@@ -26,6 +26,9 @@ use crate::reason::{Denial, Reason};
 /// The revisions of the specification that are known here, oldest first.
 pub const REVISIONS: [&str; 4] = ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
 
+/// The newest revision that begins with a handshake.
+const HANDSHAKE: &str = "2025-11-25";
+
 /// The revision without sessions, in which headers repeat the body.
 const STATELESS: &str = "2026-07-28";
 
@@ -312,7 +315,8 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
             if METHODS.binary_search(&method).is_err() {
                 return Err(reader.shape().with_param("method"));
             }
-            name_tools(reader, method, message.get("params"))?;
+            let at = entries.iter().position(|(key, _)| key == "params").unwrap_or_default();
+            name_tools(reader, method, message.get("params"), &path.child(at))?;
         }
         // An answer to what the server asked: sampling, elicitation, roots.
         None if message.get("result").is_some() != message.get("error").is_some() => {}
@@ -339,7 +343,7 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
 }
 
 /// What the caller may use, by name.
-fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_>>) -> Result<(), Denial> {
+fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_>>, path: &Path) -> Result<(), Denial> {
     let params = params.unwrap_or(&Json::Null);
     let shape = reader.shape();
     let text = |key: &str| params.field(key).ok().flatten().and_then(|(_, value)| value.as_str()).ok_or(shape.clone());
@@ -347,26 +351,100 @@ fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_
         "tools/call" => reader.calls(text("name")?),
         "prompts/get" => reader.calls(&format!("prompt:{}", text("name")?)),
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
-            reader.calls(&format!("resource:{}", text("uri")?));
+            name_resource(reader, text("uri")?);
         }
         "completion/complete" => {
-            let about = params.get("ref").ok_or(shape.clone())?;
-            match (about.get("name").and_then(Json::as_str), about.get("uri").and_then(Json::as_str)) {
+            let (_, about) = params.field("ref").ok().flatten().ok_or(shape.clone())?;
+            let text = |key: &str| {
+                let found = about.field(key).map_err(|_| shape.clone())?;
+                Ok::<_, Denial>(found.and_then(|(_, value)| value.as_str()))
+            };
+            match (text("name")?, text("uri")?) {
                 (Some(name), None) => reader.calls(&format!("prompt:{name}")),
-                (None, Some(uri)) => reader.calls(&format!("resource:{uri}")),
+                (None, Some(uri)) => name_resource(reader, uri),
                 _ => return Err(shape),
             }
         }
         // The older form's own is refused in the other one by `Claims::check`.
         "initialize" => {
-            let revision = text("protocolVersion")?;
-            if revision != older::REVISION && !REVISIONS.contains(&revision) {
-                return Err(Reason::McpRevision.into());
+            match text("protocolVersion")? {
+                // It has no handshake.
+                STATELESS => return Err(Reason::McpRevision.into()),
+                revision if revision == older::REVISION || REVISIONS.contains(&revision) => {}
+                // The server answers with one that it knows, of those that are read here.
+                _ => {
+                    let (at, _) = params.field("protocolVersion").ok().flatten().ok_or(shape)?;
+                    reader.out.rewrites.push((path.child(at), HANDSHAKE));
+                }
             }
         }
         _ => {}
     }
     Ok(())
+}
+
+/// A resource by its URI as it stands there, and as a server may read it: both must be allowed.
+fn name_resource(reader: &mut Reader<'_, '_>, uri: &str) {
+    reader.calls(&format!("resource:{uri}"));
+    let plain = normalised(uri);
+    if plain != uri {
+        reader.calls(&format!("resource:{plain}"));
+    }
+}
+
+/// A URI without escapes of plain characters and without dot segments (RFC 3986 section 6.2.2), however often it was
+/// escaped, and with backslashes as slashes.
+fn normalised(uri: &str) -> String {
+    let mut text = uri.replace('\\', "/");
+    // Each round leaves fewer escapes; a server undoes one or two.
+    for _ in 0..4 {
+        let next = unescaped(&text);
+        if next == text {
+            break;
+        }
+        text = next.replace('\\', "/");
+    }
+    let (scheme, rest) = text.split_once(':').map_or(("", text.as_str()), |(scheme, rest)| (scheme, rest));
+    let mut parts: Vec<&str> = Vec::new();
+    for part in rest.split('/') {
+        match part {
+            "." => {}
+            ".." => {
+                // The host and what stands before it are no segments.
+                if parts.len() > 3 {
+                    parts.pop();
+                }
+            }
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join("/");
+    if text.contains(':') { format!("{}:{joined}", scheme.to_ascii_lowercase()) } else { joined }
+}
+
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        match (byte, after) {
+            (b'%', [high, low, tail @ ..]) => match (digit(high), digit(low)) {
+                (Some(high), Some(low)) => {
+                    bytes.push((high * 16 + low) as u8);
+                    rest = tail;
+                }
+                _ => {
+                    bytes.push(byte);
+                    rest = after;
+                }
+            },
+            _ => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The bytes of pictures, sounds and files, which can't be scanned.
@@ -539,7 +617,18 @@ mod tests {
         assert_eq!(of("prompts/get", r#"{"name":"p"}"#).as_deref(), Ok("prompt:p"));
         assert_eq!(of("resources/read", r#"{"uri":"file:///a"}"#).as_deref(), Ok("resource:file:///a"));
         assert_eq!(of("initialize", r#"{"protocolVersion":"2025-06-18"}"#).as_deref(), Ok(""));
-        assert_eq!(of("initialize", r#"{"protocolVersion":"1.0"}"#), Err(Reason::McpRevision));
+        assert_eq!(of("initialize", r#"{"protocolVersion":"2027-01-15"}"#).as_deref(), Ok(""));
+        assert_eq!(of("initialize", r#"{"protocolVersion":"2026-07-28"}"#), Err(Reason::McpRevision));
+        for uri in [
+            "file:///ok/../etc/passwd",
+            "file:///ok/%2e%2E/etc/passwd",
+            "file:///ok/%252e%252e/etc/passwd",
+            "FILE:///ok/./..\\\\etc/passwd",
+        ] {
+            let names = of("resources/read", &format!(r#"{{"uri":"{uri}"}}"#)).unwrap();
+            assert!(names.ends_with(" resource:file:///etc/passwd"), "{names}");
+        }
+        assert_eq!(of("completion/complete", r#"{"ref":{"type":"ref/prompt","Name":"x"}}"#), Err(Reason::BodyShape));
         for (method, params) in [("tools/call", "{}"), ("tools/call", r#"{"Name":"x"}"#), ("tools/run", "{}")] {
             assert_eq!(of(method, params), Err(Reason::BodyShape), "{method} {params}");
         }

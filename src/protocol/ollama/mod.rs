@@ -11,7 +11,7 @@ use super::frames::{Frame, Framing};
 use super::reply::{Channel, End, Ending, Facts, Plain, ReplyFormat, TextKind, ToolCall, Walk};
 use super::request::{Reader, Spot, newest_turn, spot_of};
 use super::system::{last_message, text_at};
-use super::{Json, OutputCap, Path, UnscannedKind, Usage, message};
+use super::{Json, Path, UnscannedKind, Usage, message};
 use crate::config::document::{Operation, Zone};
 use crate::protocol::Position;
 use crate::reason::Denial;
@@ -138,13 +138,7 @@ fn options(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         let place = path.child(at);
         match (key.as_ref(), value) {
             ("num_predict", Json::Null) => {}
-            ("num_predict", Json::Number(number)) => {
-                // -1 and -2: no limit.
-                let tokens = if number.whole().is_some_and(|n| n < 0) { Some(u64::MAX) } else { number.as_u64() };
-                let tokens = tokens.ok_or(reader.shape())?;
-                reader.out.output_cap = Some(OutputCap { path: place.clone(), tokens });
-            }
-            ("num_predict", _) => return Err(reader.shape()),
+            ("num_predict", _) => reader.cap(place.clone(), value)?,
             _ => reader.free_text(&place, value, Spot::USER),
         }
         reader.key(&place, key, Spot::USER);

@@ -1,7 +1,7 @@
 //! "Create chat completion".
 
 use super::super::form::Form;
-use super::super::request::{Reader, Spot, newest_turn, spot_of};
+use super::super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::super::{Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
 use crate::config::document::Zone;
@@ -19,12 +19,11 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 /// `tools`, the older `functions`, `tool_choice` and `web_search_options`: names for the role's list, and
 /// every string of a definition as text, because the model reads all of it.
 fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
-    for (list, inner) in [("tools", true), ("functions", false)] {
-        let Some((path, value)) = reader.take(list)? else { continue };
+    offered(reader)?;
+    if let Some((path, value)) = reader.take("functions")? {
         for (position, definition) in reader.items(value)?.iter().enumerate() {
-            let name =
-                if inner { tool_name(reader, definition)? } else { reader.inner_text(definition, "name")?.to_owned() };
-            reader.tool(&name, &path.child(position));
+            let name = reader.inner_text(definition, "name")?;
+            reader.tool(name, &path.child(position));
             reader.free_text(&path.child(position), definition, Spot::DEVELOPER);
         }
     }
@@ -46,6 +45,16 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     Ok(())
 }
 
+/// `tools`.
+pub(super) fn offered(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let Some((path, value)) = reader.take("tools")? else { return Ok(()) };
+    for (position, tool) in reader.items(value)?.iter().enumerate() {
+        offer(reader, &path.child(position), tool)?;
+        reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
+    }
+    Ok(())
+}
+
 /// `tool_choice` as an object names one tool, or holds a list of allowed ones.
 pub(super) fn tool_choice(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let Some((path, value)) = reader.take("tool_choice")? else { return Ok(()) };
@@ -54,18 +63,16 @@ pub(super) fn tool_choice(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             Some(allowed) => (allowed, entry(&path, value, "allowed_tools")),
             None => (value, path.clone()),
         };
+        let modes = ["auto", "none", "required", "any"];
         match reader.inner(holder, "tools")? {
             Some(list) => {
                 let at = entry(&at, holder, "tools");
                 for (position, tool) in reader.items(list)?.iter().enumerate() {
-                    let name = tool_name(reader, tool)?;
-                    reader.tool(&name, &at.child(position));
+                    offer(reader, &at.child(position), tool)?;
                 }
             }
-            None => {
-                let name = tool_name(reader, value)?;
-                reader.tool(&name, &path);
-            }
+            None if reader.inner(value, "type")?.and_then(Json::as_str).is_some_and(|kind| modes.contains(&kind)) => {}
+            None => offer(reader, &path, value)?,
         }
     }
     reader.free_text(&path, value, Spot::DEVELOPER);
@@ -78,20 +85,66 @@ fn entry(path: &Path, object: &Json<'_>, key: &str) -> Path {
     entries.iter().position(|(name, _)| name == key).map_or_else(|| path.clone(), |at| path.child(at))
 }
 
-/// The name of a tool: a function's or custom tool's own, a server-side tool's type; the tools of a remote
-/// MCP server are `mcp:` and its label.
-pub(super) fn tool_name(reader: &Reader<'_, '_>, tool: &Json<'_>) -> Result<String, Denial> {
-    let kind = reader.inner_text(tool, "type")?;
-    let name = match reader.inner(tool, kind)? {
-        Some(inner @ Json::Object(_)) => reader.inner_text(inner, "name")?,
-        _ => match kind {
-            // An allowed-tools list and the responses API name functions flatly.
-            "function" | "custom" => reader.inner_text(tool, "name")?,
-            "mcp" => return Ok(format!("mcp:{}", reader.inner_text(tool, "server_label")?)),
-            _ => kind,
-        },
+/// What a tool is called by: a function's or custom tool's own name, a server-side tool's type and its name where it has
+/// one; the tools of a remote MCP server are `mcp:` and its label; a namespace is its tools. Two names for one tool are
+/// refused, because which of them a server reads is its own affair.
+pub(super) fn offer(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -> Result<(), Denial> {
+    let kind = match reader.inner(tool, "type")? {
+        Some(_) => reader.inner_text(tool, "type")?,
+        // Some clients send the function by itself.
+        None if tool.get("name").is_some() => "function",
+        None => return Err(reader.shape()),
     };
-    Ok(name.to_owned())
+    let flat = match reader.inner(tool, "name")? {
+        Some(_) => Some(reader.inner_text(tool, "name")?),
+        None => None,
+    };
+    let mut inner = None;
+    for holder in ["function", "custom", kind] {
+        let Some(holder @ Json::Object(_)) = reader.inner(tool, holder)? else { continue };
+        if reader.inner(holder, "name")?.is_some() {
+            let name = reader.inner_text(holder, "name")?;
+            if inner.is_some_and(|other| other != name) {
+                return Err(reader.shape());
+            }
+            inner = Some(name);
+        }
+    }
+    match kind {
+        "function" | "custom" => {
+            let name = inner.or(flat).ok_or(reader.shape())?;
+            if flat.is_some_and(|flat| flat != name) {
+                return Err(reader.shape());
+            }
+            reader.tool(name, path);
+        }
+        _ if inner.is_some() => return Err(reader.shape()),
+        "mcp" => {
+            let name = format!("mcp:{}", reader.inner_text(tool, "server_label")?);
+            let connector =
+                reader.inner(tool, "connector_id")?.and_then(Json::as_str).map(|id| format!("connector:{id}"));
+            let address = reader.inner(tool, "server_url")?.and_then(Json::as_str).map(host_of);
+            if connector.is_some() && address.is_some() {
+                return Err(reader.shape());
+            }
+            reader.remote_tool(&name, path, connector.or(address));
+        }
+        "namespace" => {
+            let at = entry(path, tool, "tools");
+            if let Some(list) = reader.inner(tool, "tools")? {
+                for (position, tool) in reader.items(list)?.iter().enumerate() {
+                    offer(reader, &at.child(position), tool)?;
+                }
+            }
+        }
+        _ => {
+            reader.tool(kind, path);
+            if let Some(name) = flat.filter(|name| *name != kind) {
+                reader.tool(name, path);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The roles of messages.
@@ -167,13 +220,15 @@ pub(super) fn read_part<'j>(
         "image_url" | "input_image" | "computer_screenshot" => Some(UnscannedKind::Image),
         "input_audio" => Some(UnscannedKind::Audio),
         "file" | "input_file" => Some(UnscannedKind::File),
-        _ => Some(UnscannedKind::Other),
+        // Servers read a part without a type as text.
+        "" if part.get("text").is_some() => None,
+        _ => {
+            reader.unknown(path, part, kind, spot);
+            return Ok(());
+        }
     };
     // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
-    let bytes: &[&str] = match unscanned {
-        Some(UnscannedKind::Other) | None => &[],
-        Some(_) => &["data", "file_data"],
-    };
+    let bytes: &[&str] = if unscanned.is_some() { &["data", "file_data"] } else { &[] };
     if let Some(kind) = unscanned {
         reader.unscanned(kind, path);
     }
@@ -205,7 +260,7 @@ mod tests {
     use super::super::{OUTPUT_CAPS, Openai};
     use super::*;
     use crate::config::document::Operation;
-    use crate::protocol::{Exchange, Protocol};
+    use crate::protocol::{Exchange, NO_LIMIT, Protocol};
     use crate::reason::Reason;
 
     fn of_json(json: &Json<'_>) -> Result<Exchange, Denial> {
@@ -275,11 +330,13 @@ mod tests {
             {"type":"hologram","hologram":{"text":"hi"}}]}]}"#;
         let exchange = read(body).unwrap();
         let kinds: Vec<_> = exchange.unscanned.iter().map(|(kind, _)| kind.name()).collect();
-        assert_eq!(kinds, ["image", "image", "audio", "other"]);
+        assert_eq!(kinds, ["image", "image", "audio"]);
+        assert_eq!(exchange.unknown, ["hologram"]);
         let texts = listing(body);
         assert!(texts.iter().any(|line| line.ends_with("https://a.example/x.png")));
         assert!(texts.iter().any(|line| line.ends_with(" hi")));
-        assert!(!texts.iter().any(|line| line.contains("AAAA")));
+        // Bytes so short are scanned.
+        assert!(texts.iter().any(|line| line.contains("AAAA")));
     }
 
     #[test]
@@ -296,13 +353,43 @@ mod tests {
     }
 
     #[test]
-    fn caps_are_read_under_every_alias_and_never_twice() {
+    fn two_names_of_one_tool_are_refused_and_nested_tools_are_named() {
+        for tool in [
+            r#"{"type":"web_search","web_search":{"name":"search_x"}}"#,
+            r#"{"type":"web_search","function":{"name":"search_x"}}"#,
+            r#"{"type":"function","name":"a","function":{"name":"b"}}"#,
+            r#"{"type":"function","function":{"name":"a"},"custom":{"name":"b"}}"#,
+            r#"{"type":"mcp","server_label":"l","mcp":{"name":"b"}}"#,
+            r#"{"type":"mcp","server_label":"l","server_url":"https://a.example","connector_id":"c"}"#,
+        ] {
+            let denial = read(&format!(r#"{{"model":"m","messages":[],"tools":[{tool}]}}"#)).unwrap_err();
+            assert_eq!((denial.reason, denial.param), (Reason::BodyShape, Some("tools")), "{tool}");
+        }
+        let body = r#"{"model":"m","messages":[],"tool_choice":{"type":"auto"},"tools":[{"name":"flat","parameters":{}},
+            {"type":"namespace","name":"crm","tools":[{"type":"function","name":"inner"}]},
+            {"type":"bash_20250124","name":"bash"},
+            {"type":"mcp","server_label":"l","server_url":"https://User@Tools.Example.com:8443/x"}]}"#;
+        let exchange = read(body).unwrap();
+        let names: Vec<&str> = exchange.tools.iter().map(|tool| tool.name.as_str()).collect();
+        assert_eq!(names, ["flat", "inner", "bash_20250124", "bash", "mcp:l"]);
+        assert_eq!(exchange.tools[4].host.as_deref(), Some("tools.example.com"));
+    }
+
+    #[test]
+    fn caps_are_read_under_every_alias_and_the_lowest_counts() {
         for key in OUTPUT_CAPS {
             let body = format!(r#"{{"model":"m","messages":[],"{key}":7}}"#);
             assert_eq!(read(&body).unwrap().output_cap.unwrap().tokens, 7);
         }
-        let both = r#"{"model":"m","messages":[],"max_tokens":7,"max_completion_tokens":9}"#;
-        assert_eq!(read(both).unwrap_err().reason, Reason::RbacParameter);
+        let both = r#"{"model":"m","messages":[],"max_tokens":7,"max_completion_tokens":9,"n_predict":-1}"#;
+        let cap = read(both).unwrap().output_cap.unwrap();
+        assert_eq!((cap.tokens, cap.places.len(), cap.agree), (7, 3, false));
+        for none in ["-1", "0", "-2.0"] {
+            let body = format!(r#"{{"model":"m","messages":[],"max_tokens":{none}}}"#);
+            assert_eq!(read(&body).unwrap().output_cap.unwrap().tokens, NO_LIMIT);
+        }
+        let whole = r#"{"model":"m","messages":[],"max_tokens":2048.0}"#;
+        assert_eq!(read(whole).unwrap().output_cap.unwrap().tokens, 2048);
     }
 
     #[test]
@@ -317,7 +404,7 @@ mod tests {
             (r#"{"model":"m","messages":[{"role":"user","Content":"x"}]}"#, "messages"),
             (r#"{"model":"m","messages":[{"role":"user","content":{"a":1}}]}"#, "messages"),
             (r#"{"model":"m","messages":[],"stream":"yes"}"#, "stream"),
-            (r#"{"model":"m","messages":[],"max_tokens":-1}"#, "max_tokens"),
+            (r#"{"model":"m","messages":[],"max_tokens":"7"}"#, "max_tokens"),
             (r#"{"model":"m","messages":[],"max_tokens":1.5}"#, "max_tokens"),
             (r#"{"model":"m","messages":[],"n":"2"}"#, "n"),
             (r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{}}]}"#, "tools"),

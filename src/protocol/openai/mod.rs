@@ -5,6 +5,7 @@
 mod chat;
 mod events;
 mod keys;
+mod parameters;
 mod reply;
 mod responses;
 mod simple;
@@ -20,7 +21,17 @@ use crate::config::document::Operation;
 use crate::reason::{Denial, Reason};
 
 /// Every spelling of the cap on output tokens that an OpenAI-compatible server takes.
-const OUTPUT_CAPS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+const OUTPUT_CAPS: [&str; 9] = [
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "n_predict",
+    "num_predict",
+    "max_new_tokens",
+    "max_length",
+    "max_gen_len",
+    "max_tokens_to_sample",
+];
 
 /// The format.
 #[derive(Debug)]
@@ -73,6 +84,7 @@ impl Adapter for Openai {
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        parameters::read(reader)?;
         match operation {
             Operation::Chat => chat::read(reader),
             Operation::Responses => responses::read(reader),

@@ -4,7 +4,7 @@ use super::super::form::Form;
 use super::super::request::{Reader, Spot, newest_turn, spot_of};
 use super::super::{Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
-use super::chat::{ROLES, read_part, tool_choice, tool_name, zone_of};
+use super::chat::{ROLES, offer, offered, read_part, tool_choice, zone_of};
 use crate::config::document::Zone;
 use crate::reason::Denial;
 
@@ -28,13 +28,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             }
         }
     }
-    if let Some((path, value)) = reader.take("tools")? {
-        for (position, tool) in reader.items(value)?.iter().enumerate() {
-            let name = tool_name(reader, tool)?;
-            reader.tool(&name, &path.child(position));
-            reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
-        }
-    }
+    offered(reader)?;
     tool_choice(reader)?;
     input(reader)
 }
@@ -88,7 +82,7 @@ fn zone(reader: &Reader<'_, '_>, item: &Json<'_>) -> Result<Zone, Denial> {
 }
 
 /// The types of items whose every part is text.
-const TYPES: [&str; 20] = [
+const TYPES: [&str; 24] = [
     "message",
     "reasoning",
     "function_call",
@@ -109,6 +103,10 @@ const TYPES: [&str; 20] = [
     "mcp_list_tools",
     "mcp_approval_request",
     "mcp_approval_response",
+    "tool_search_call",
+    "tool_search_output",
+    "additional_tools",
+    "compaction",
 ];
 
 fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot: Spot) -> Result<(), Denial> {
@@ -117,9 +115,20 @@ fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot
         "computer_call_output" | "image_generation_call" => reader.unscanned(UnscannedKind::Image, path),
         "item_reference" => reader.unscanned(UnscannedKind::State, path),
         _ if TYPES.contains(&kind) => {}
-        _ => reader.unscanned(UnscannedKind::Other, path),
+        _ => {
+            reader.unknown(path, item, kind, spot);
+            return Ok(());
+        }
     }
-    for (at, (key, value)) in reader.entries(item, &["content", "output", "arguments"])?.iter().enumerate() {
+    // What defines tools here offers them as `tools` does; those that a remote server listed are that server's.
+    if let (Some(list), false) = (reader.inner(item, "tools")?, kind == "mcp_list_tools") {
+        let Json::Object(entries) = item else { return Err(reader.shape()) };
+        let at = entries.iter().position(|(key, _)| key == "tools").unwrap_or_default();
+        for (position, tool) in reader.items(list)?.iter().enumerate() {
+            offer(reader, &path.child(at).child(position), tool)?;
+        }
+    }
+    for (at, (key, value)) in reader.entries(item, &["content", "output", "arguments", "tools"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
             ("role", _) if reader.parameter(&place, value, Form::Word(&ROLES)) => {}

@@ -11,9 +11,12 @@ use crate::reason::Denial;
 pub(super) fn completions(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
+    // With `echo` a cap of zero asks for the prompt's probabilities.
+    reader.zero_is_nothing = true;
     reader.choices("n")?;
     if let Some((_, of)) = reader.take("best_of")? {
-        reader.out.choices = reader.out.choices.max(of.as_u64().ok_or(reader.shape())?);
+        let of = reader.number(of)?.ok_or(reader.shape())?;
+        reader.out.choices = reader.out.choices.max(of);
     }
     reader.caps(&OUTPUT_CAPS, &["max_tokens"])?;
     prompts(reader, "prompt", Spot::USER)?;
@@ -84,7 +87,7 @@ fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Resul
         }
     }
     if tokens {
-        reader.unscanned(UnscannedKind::Other, &path);
+        reader.unscanned(UnscannedKind::Tokens, &path);
     }
     Ok(())
 }

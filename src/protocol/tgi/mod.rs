@@ -9,7 +9,7 @@ use super::adapter::{Adapter, HeaderPairs};
 use super::frames::{Frame, Framing};
 use super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, Walk};
 use super::request::{Reader, Spot};
-use super::{Json, OutputCap, Path, Usage, message};
+use super::{Json, Path, Usage, message};
 use crate::config::document::Operation;
 use crate::reason::Denial;
 
@@ -82,11 +82,12 @@ fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             let place = path.child(at);
             match (key.as_ref(), value) {
                 (_, Json::Null) => {}
-                ("max_new_tokens", _) => {
-                    let tokens = value.as_u64().ok_or(reader.shape())?;
-                    reader.out.output_cap = Some(OutputCap { path: place.clone(), tokens });
+                ("max_new_tokens" | "max_tokens" | "max_length", _) => reader.cap(place.clone(), value)?,
+                ("best_of", _) => reader.out.choices = reader.number(value)?.ok_or(reader.shape())?,
+                ("adapter_id" | "lora_id", _) => {
+                    reader.out.choices_of_operator.push("adapter_id");
+                    reader.free_text(&place, value, Spot::USER);
                 }
-                ("best_of", _) => reader.out.choices = value.as_u64().ok_or(reader.shape())?,
                 _ => reader.free_text(&place, value, Spot::USER),
             }
             reader.key(&place, key, Spot::USER);

@@ -7,7 +7,7 @@ use crate::authz::{self, Authorized};
 use crate::config::document::{DataAction, Operation, PiiType, Zone};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::Host;
-use crate::protocol::{Exchange, Json, Segment, UnscannedKind, remove_tools};
+use crate::protocol::{Exchange, Json, NO_LIMIT, Segment, UnscannedKind, remove_tools};
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
@@ -160,12 +160,12 @@ impl Transaction {
         json: &mut Json<'j>,
         exchange: &Exchange,
     ) -> Result<Exchange, Refused> {
-        let others = exchange.tools.iter().filter(|tool| !authorized.may_use(policy, &tool.name));
+        let others = exchange.tools.iter().filter(|tool| !authorized.may_use(policy, tool));
         let paths: Vec<_> = others.filter_map(|tool| tool.path.as_ref()).collect();
         self.record.tools_removed = paths.len() as u64;
         remove_tools(json, paths);
         let exchange = route.protocol.read_request(route.operation, path_model, json)?;
-        if exchange.tools.iter().all(|tool| authorized.may_use(policy, &tool.name)) {
+        if exchange.tools.iter().all(|tool| authorized.may_use(policy, tool)) {
             Ok(exchange)
         } else {
             Err(Denial::new(Reason::RbacTool).with_param("tools").into())
@@ -258,8 +258,8 @@ fn text_of<'j>(json: &'j Json<'_>, segment: &Segment) -> Option<&'j str> {
 fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized) -> Option<u64> {
     let default = || policy.quotas.count_output(authorized.roles()).then_some(policy.limits.default_output_tokens);
     match &exchange.output_cap {
-        Some(_) => authorized.output_cap(),
-        None => authorized.output_cap().or_else(default),
+        Some(asked) if asked.tokens != NO_LIMIT => authorized.output_cap(),
+        _ => authorized.output_cap().or_else(default),
     }
 }
 
@@ -290,11 +290,8 @@ fn expected(
     let texts = exchange.segments.iter().filter_map(text).map(|text| Estimate::of(text).tokens() + FRAME_TOKENS);
     let unread = exchange.unscanned.iter().map(|(kind, _)| quota::unread(*kind));
     let input = texts.fold(0, u64::saturating_add);
-    let most = match (&exchange.output_cap, cap) {
-        (Some(asked), Some(cap)) => asked.tokens.min(cap),
-        (Some(asked), None) => asked.tokens,
-        (None, cap) => cap.unwrap_or(policy.limits.default_output_tokens),
-    };
+    let asked = exchange.output_cap.as_ref().map(|asked| asked.tokens).filter(|tokens| *tokens != NO_LIMIT);
+    let most = asked.into_iter().chain(cap).min().unwrap_or(policy.limits.default_output_tokens);
     let answers = match route.operation {
         Operation::Chat | Operation::Generate | Operation::Completions | Operation::Responses => {
             exchange.choices.max(1)
