@@ -3,51 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod common;
+
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use bartizan::config::document::Operation;
 use bartizan::protocol::frames::{Frame, Frames};
 use bartizan::protocol::reply::{ReplyParts, ReplyText, Stream, TextKind, ToolCall};
 use bartizan::protocol::{Json, Path, Protocol};
 use bartizan::reason::Reason;
+use common::golden::{golden, protocol};
 
 const DEPTH: usize = 64;
-
-struct Golden {
-    folder: String,
-    file: String,
-    protocol: Protocol,
-    operation: Operation,
-    bytes: Vec<u8>,
-}
-
-fn protocol(word: &str) -> Protocol {
-    Protocol::named(word).unwrap_or_else(|| panic!("no protocol {word}"))
-}
-
-fn golden(kind: &str) -> Vec<Golden> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/protocol");
-    let mut found = Vec::new();
-    for folder in std::fs::read_dir(root).unwrap() {
-        let folder = folder.unwrap();
-        let name = folder.file_name().into_string().unwrap();
-        let Some((word, operation)) = name.split_once('-') else { continue };
-        let operation = Operation::ALL.iter().copied().find(|known| known.as_str() == operation);
-        let operation = operation.unwrap_or_else(|| panic!("{name}: no such operation"));
-        for file in std::fs::read_dir(folder.path()).unwrap() {
-            let file = file.unwrap();
-            let label = file.file_name().into_string().unwrap();
-            if label.ends_with(kind) {
-                let bytes = std::fs::read(file.path()).unwrap();
-                found.push(Golden { folder: name.clone(), file: label, protocol: protocol(word), operation, bytes });
-            }
-        }
-    }
-    found.sort_by(|a, b| (&a.folder, &a.file).cmp(&(&b.folder, &b.file)));
-    assert!(!found.is_empty());
-    found
-}
 
 fn text<'j>(json: &'j Json<'_>, path: &Path, is_key: bool) -> &'j str {
     if is_key { json.key_at(path).unwrap() } else { json.at(path).and_then(Json::as_str).unwrap() }
@@ -73,7 +40,7 @@ fn requests() {
         let cap = exchange
             .output_cap
             .as_ref()
-            .map(|cap| format!("{} {}", pointer(&json, &cap.path, &one.protocol), cap.tokens));
+            .map(|cap| format!("{} {}", pointer(&json, &cap.places[0], &one.protocol), cap.tokens));
         writeln!(out, "model {:?}, stream {}, choices {}", exchange.model, exchange.stream, exchange.choices).unwrap();
         let tools: Vec<&str> = exchange.tools.iter().map(|tool| tool.name.as_str()).collect();
         writeln!(out, "cap {cap:?}, tools {tools:?}").unwrap();

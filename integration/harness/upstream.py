@@ -282,11 +282,26 @@ def empty(_: Seen) -> Iterator[tuple]:
     yield "head", 204, []
 
 
+def accepted(_: Seen) -> Iterator[tuple]:
+    """What the official TypeScript server of MCP answers to a notification."""
+    yield "head", 202, []
+
+
+def accepted_text(_: Seen) -> Iterator[tuple]:
+    yield "head", 202, [(b"content-type", b"text/plain")]
+    yield "data", b"Accepted"
+
+
+def nothing(_: Seen) -> Iterator[tuple]:
+    yield "head", 200, []
+
+
 SCRIPTS = {
     name.__name__: name
     for name in (
         canned, canned_trailers, canned_reset, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, sse_halves, trailers,
         slow, gated, reset, reset_mid, huge, error, not_json, empty,
+        accepted, accepted_text, nothing,
     )
 }  # fmt: skip
 

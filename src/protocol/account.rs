@@ -8,6 +8,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use super::calls::Rewrite;
 use super::form::Form;
 use super::reply::{Channel, End, ReplyText, TextKind, ToolCall};
 use super::{Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind, Usage};
@@ -189,6 +190,8 @@ pub struct ReplyParts {
     pub usage: Option<Usage>,
     /// Channels that end with this event, after its own texts. Write held-back text before it.
     pub ends: Vec<End>,
+    /// What must be changed for all clients to read the same calls; see [`super::reply::Stream::rewrite`].
+    pub rewrites: Vec<Rewrite>,
     /// The event holds nothing but usage: it is left out when the client did not ask for it.
     pub usage_only: bool,
     closed: Closed,
@@ -210,6 +213,7 @@ impl ReplyDraft {
             unscanned: Vec::new(),
             usage: None,
             ends: Vec::new(),
+            rewrites: Vec::new(),
             usage_only: false,
             closed: Closed,
         };

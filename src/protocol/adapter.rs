@@ -12,6 +12,7 @@ use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::{Exchange, Json, Path, Refusal, UnscannedKind, Usage, keys, registry};
 use crate::config::document::Operation;
+use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
 /// Names and values of headers, as they came.
@@ -120,6 +121,12 @@ pub trait Adapter: Debug + Send + Sync {
 
     /// The body of a refusal in the format's own words. `id` is the request's, where it had one.
     fn error_body(&self, denial: &Denial, id: Option<&str>) -> Vec<u8>;
+
+    /// A whole reply, as of a model that a content filter has stopped, for where the status says that all is well.
+    /// `None`: this operation has no such reply.
+    fn withheld(&self, _operation: Operation, _denial: &Denial, _model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+        None
+    }
 
     /// What the headers of a reply tell of its cost.
     fn usage_of(&self, _headers: HeaderPairs<'_, '_>) -> Usage {

@@ -57,6 +57,12 @@ impl Number<'_> {
     }
 }
 
+impl From<u32> for Number<'_> {
+    fn from(value: u32) -> Self {
+        u64::from(value).into()
+    }
+}
+
 impl From<u64> for Number<'_> {
     fn from(value: u64) -> Self {
         Number(Cow::Owned(value.to_string()))
@@ -156,6 +162,15 @@ impl<'a> Json<'a> {
         match self {
             Json::Object(entries) => entries.iter_mut().find(|(key, _)| key == name).map(|(_, value)| value),
             _ => None,
+        }
+    }
+
+    /// Sets an object's entry: in its place where it stands there, else at the end. No object is left as it is.
+    pub fn set(&mut self, name: &'static str, value: Json<'a>) {
+        let Json::Object(entries) = self else { return };
+        match entries.iter_mut().find(|(key, _)| key == name) {
+            Some((_, place)) => *place = value,
+            None => entries.push((name.into(), value)),
         }
     }
 

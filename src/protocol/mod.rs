@@ -7,6 +7,7 @@
 mod account;
 mod adapter;
 mod anthropic;
+mod calls;
 mod form;
 pub mod frames;
 mod generic;

@@ -19,8 +19,12 @@ use crate::config::document::Operation;
 use crate::reason::Reason;
 
 pub use super::account::ReplyParts;
+pub use super::calls::Rewrite;
 pub use super::stream::{Facts, Progress, Stream};
 pub use super::usage::{Spent, Usage};
+
+/// The item of the older `function_call`, of which a choice has one.
+pub(super) const FUNCTION_CALL: u32 = u32::MAX;
 
 /// What a text of a reply is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,9 +156,17 @@ pub trait ReplyFormat: Debug + Send + Sync {
         false
     }
 
-    /// True when clients put the pieces of a call's name together; else they take the last.
-    fn joins_names(&self) -> bool {
+    /// True when a call comes in pieces that clients join, its name too.
+    fn calls_come_in_pieces(&self) -> bool {
         false
+    }
+
+    /// Checks that a whole reply or an event has a form in which nothing hides. `is_batch`: the request was an array.
+    ///
+    /// # Errors
+    /// [`Reason::ReplyUnreadable`].
+    fn check(&self, _reply: &Json<'_>, _is_batch: bool) -> Result<(), Reason> {
+        Ok(())
     }
 
     /// True for an event that is one token of the answer, where servers may tell no other count.
@@ -197,6 +209,14 @@ impl Protocol {
         let mut walk = Walk { stream, parts: ReplyDraft::new(), knows: &knows };
         self.reply(operation).read(&mut walk, reply);
         walk.parts.close(reply, &knows)
+    }
+
+    /// Checks that a whole reply or an event has a form in which nothing hides. `is_batch`: the request was an array.
+    ///
+    /// # Errors
+    /// [`Reason::ReplyUnreadable`].
+    pub fn check_reply(&self, operation: Operation, reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
+        self.reply(operation).check(reply, is_batch)
     }
 
     /// The id of what the provider keeps of this exchange, for the caller to go on with.

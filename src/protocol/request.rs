@@ -108,10 +108,12 @@ impl<'b, 'j> Reader<'b, 'j> {
         Ok(())
     }
 
-    /// How many choices the client asks for.
-    pub(super) fn choices(&mut self, name: &'static str) -> Result<(), Denial> {
-        if let Some((_, choices)) = self.take(name)? {
-            self.out.choices = self.number(choices)?.ok_or(self.shape())?;
+    /// How many choices the client asks for under these names: the largest counts.
+    pub(super) fn choices(&mut self, names: &[&'static str]) -> Result<(), Denial> {
+        for (place, name) in names.iter().enumerate() {
+            let Some((_, choices)) = self.take(name)? else { continue };
+            let choices = self.number(choices)?.ok_or(self.shape())?;
+            self.out.choices = if place == 0 { choices } else { self.out.choices.max(choices) };
         }
         Ok(())
     }
@@ -250,12 +252,12 @@ impl<'b, 'j> Reader<'b, 'j> {
 
     /// All strings at or below `path`, keys that are not the protocol's among them.
     pub(super) fn free_text(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
-        self.text_without(path, value, spot, &[]);
+        self.text_beside(path, value, spot, None);
     }
 
-    /// The same, without the bytes of a payload: base64 under one of the keys `bytes`, and data URLs. The caller lists
-    /// them as unscanned.
-    pub(super) fn text_without(&mut self, path: &Path, value: &Json<'j>, spot: Spot, bytes: &[&str]) {
+    /// The same, of a part that may hold a payload of this kind: bytes at a place where the format has bytes are listed
+    /// as unscanned. Anything else at that place is text.
+    pub(super) fn text_beside(&mut self, path: &Path, value: &Json<'j>, spot: Spot, kind: Option<UnscannedKind>) {
         let mut found = Vec::new();
         value.visit_strings(path, &mut |place, is_key, text| {
             if !text.is_empty() && !(is_key && (self.knows)(text)) {
@@ -263,17 +265,33 @@ impl<'b, 'j> Reader<'b, 'j> {
             }
         });
         for (place, is_key) in found {
-            let payload = !is_key && !bytes.is_empty() && {
-                let (value, key) = (self.body.at(&place), self.body.key_at(&place));
-                value.is_some_and(|value| {
-                    self.out.parameter(&place, value, Form::DataUrl)
-                        || (key.is_some_and(|key| bytes.contains(&key))
-                            && self.out.parameter(&place, value, Form::Base64))
-                })
-            };
-            if !payload {
-                self.segment(&place, is_key, spot);
+            match (kind, self.body.key_at(&place), self.body.at(&place)) {
+                (Some(kind), Some("data" | "file_data"), Some(value)) if !is_key => {
+                    self.bytes(&place, value, spot, kind);
+                }
+                (Some(kind), Some("url" | "image_url" | "file_url"), Some(value))
+                    if !is_key && self.parameter(&place, value, Form::DataUrl) =>
+                {
+                    self.payload(kind, &place);
+                }
+                _ => self.segment(&place, is_key, spot),
             }
+        }
+    }
+
+    /// A string at a place where the format has bytes. What does not look so is a text.
+    pub(super) fn bytes(&mut self, path: &Path, value: &Json<'j>, spot: Spot, kind: UnscannedKind) {
+        if self.parameter(path, value, Form::Base64) || self.parameter(path, value, Form::DataUrl) {
+            self.payload(kind, path);
+        } else {
+            self.free_text(path, value, spot);
+        }
+    }
+
+    /// Bytes that can't be scanned. A part that is listed already is not listed twice.
+    pub(super) fn payload(&mut self, kind: UnscannedKind, path: &Path) {
+        if !self.out.unscanned.last().is_some_and(|(_, base)| path.is_in(base)) {
+            self.unscanned(kind, path);
         }
     }
 

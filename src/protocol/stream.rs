@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::calls::{Calls, MAX_CALLS, rewrite};
 use super::frames::Framing;
-use super::reply::{Channel, Ending, ReplyFormat, ReplyParts, TextKind, ToolCall, remove_calls};
+use super::reply::{Channel, End, Ending, ReplyFormat, ReplyParts, TextKind, ToolCall, remove_calls};
 use super::{Json, Path, Protocol, Usage};
 use crate::config::document::Operation;
 use crate::reason::Reason;
-
-/// Calls of tools that one stream may hold at a time; more are reported and can't be named.
-pub(super) const MAX_CALLS: usize = 1024;
 
 /// The reader and writer of one stream.
 #[derive(Clone, Debug)]
@@ -17,7 +15,9 @@ pub struct Stream {
     protocol: Protocol,
     operation: Operation,
     facts: Facts,
-    /// Names of the calls, by choice and item: they may come in pieces.
+    /// Calls that come in pieces.
+    calls: Calls,
+    /// Names of the calls that don't, by choice and item.
     names: BTreeMap<(u32, u32), String>,
     denied: BTreeSet<(u32, u32)>,
     usage: Option<Usage>,
@@ -60,6 +60,7 @@ impl Stream {
             protocol,
             operation,
             facts: Facts::default(),
+            calls: Calls::default(),
             names: BTreeMap::new(),
             denied: BTreeSet::new(),
             usage: None,
@@ -97,17 +98,13 @@ impl Stream {
             self.names.clear();
             self.denied.clear();
         }
-        let joins = self.format().joins_names();
-        for call in parts.calls.iter().filter(|call| call.named) {
-            let key = (call.choice, call.item);
-            if self.names.len() < MAX_CALLS || self.names.contains_key(&key) {
-                let name = self.names.entry(key).or_default();
-                // Clients of the chat API put the pieces of a name together; the others take the last.
-                if !joins {
-                    name.clear();
-                }
-                if name.len() <= 4096 {
-                    name.push_str(&call.name);
+        if self.format().calls_come_in_pieces() {
+            self.calls.read(data, &mut parts);
+        } else {
+            for call in parts.calls.iter().filter(|call| call.named) {
+                let key = (call.choice, call.item);
+                if self.names.len() < MAX_CALLS || self.names.contains_key(&key) {
+                    self.names.insert(key, call.name.clone());
                 }
             }
         }
@@ -141,6 +138,36 @@ impl Stream {
         self.sent = progress;
     }
 
+    /// True while the name of one of these calls may go on: nobody can say yet whether it is allowed.
+    pub fn is_undecided(&self, parts: &ReplyParts) -> bool {
+        parts.calls.iter().any(|call| self.calls.is_open(call.choice, call.item))
+    }
+
+    /// No more of any call's name will come.
+    pub fn end_calls(&mut self) {
+        self.calls.end(End::ALL);
+    }
+
+    /// Gives the calls of an event that waited the names that they have by now.
+    pub fn name_calls(&self, parts: &mut ReplyParts) {
+        for call in &mut parts.calls {
+            let name = match self.format().calls_come_in_pieces() {
+                true => self.calls.name(call.choice, call.item),
+                // One that has a name is judged by it, whatever stands at the same place.
+                false if call.named => None,
+                false => self.names.get(&(call.choice, call.item)).map(String::as_str),
+            };
+            if let Some(name) = name {
+                name.clone_into(&mut call.name);
+            }
+        }
+    }
+
+    /// Changes an event so that all clients read the same calls. True: something was changed.
+    pub fn rewrite(&self, data: &mut Json<'_>, parts: &ReplyParts) -> bool {
+        self.format().calls_come_in_pieces() && rewrite(data, parts)
+    }
+
     /// From now on, every piece of this call is cut out by [`Stream::prune`].
     pub fn deny(&mut self, call: &ToolCall) {
         self.denied.insert((call.choice, call.item));
@@ -152,7 +179,7 @@ impl Stream {
         let ends_without_calls = !self.denied.is_empty()
             && parts.ends.iter().any(|end| {
                 let called = |key: &&(u32, u32)| end.choice.is_none_or(|choice| choice == key.0);
-                self.names.keys().filter(called).all(|key| self.denied.contains(key))
+                self.names.keys().chain(self.calls.keys()).filter(called).all(|key| self.denied.contains(key))
             });
         if gone.is_empty() && !ends_without_calls {
             return None;
@@ -180,14 +207,6 @@ impl Stream {
 
     fn walk(&self, data: &Json<'_>) -> ReplyParts {
         self.protocol.take_apart(self.operation, data, true)
-    }
-
-    fn name_calls(&self, parts: &mut ReplyParts) {
-        for call in &mut parts.calls {
-            if let Some(name) = self.names.get(&(call.choice, call.item)) {
-                call.name.clone_from(name);
-            }
-        }
     }
 
     fn note(&mut self, data: &Json<'_>, parts: &ReplyParts) {

@@ -270,7 +270,7 @@ impl Transaction {
                 self.request_step(step, vm)
             }
             Event::ResponseHeaders { headers, end } => self.response_headers(Headers(headers), end),
-            Event::ResponseBuffered(bytes) => self.response_buffered(bytes, vm),
+            Event::ResponseBuffered(bytes) => self.response_buffered(bytes, vm, host.now()),
             Event::ResponseBody(body) => {
                 let step = self.response_body(&body, host.now());
                 self.free(vm);

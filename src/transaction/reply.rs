@@ -24,7 +24,7 @@ use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
 use crate::protocol::{Json, UnscannedKind};
 use crate::quota::Estimate;
-use crate::reason::Reason;
+use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::scan::verdict::NOTICE;
 use detect::{Detector, destination};
@@ -54,6 +54,10 @@ pub(super) struct ReplyGuard {
     clean: BTreeSet<String>,
     /// The client did not ask for the event that tells a stream's cost.
     strips_usage: bool,
+    /// The request was an array of messages.
+    pub(super) is_batch: bool,
+    /// The model that was asked for.
+    pub(super) model: String,
     /// The most output tokens that the policy lets a stream have; `None`: it sets no cap.
     pub(super) most_output: Option<u64>,
 }
@@ -145,6 +149,8 @@ impl ReplyGuard {
             echoes: echoes::Echoes::default(),
             clean: BTreeSet::new(),
             strips_usage,
+            is_batch: false,
+            model: String::new(),
             most_output: None,
         }
     }
@@ -160,6 +166,18 @@ impl ReplyGuard {
 
     fn route(&self) -> Option<&RoutePolicy> {
         self.policy.route_at(self.route)
+    }
+
+    /// The reply is of a server of tools.
+    pub(super) fn is_of_tools(&self) -> bool {
+        self.route().is_some_and(|route| route.protocol.serves_tools())
+    }
+
+    /// A whole reply that takes the place of one that is refused under the upstream's own status: one that a content
+    /// filter has ended. `None`: the operation has none.
+    pub(super) fn withheld(&self, denial: &Denial, now: Timestamp) -> Option<Vec<u8>> {
+        let route = self.route()?;
+        route.protocol.withheld(route.operation, denial, &self.model, now)
     }
 
     /// What the headers tell of the reply's cost.
@@ -194,6 +212,7 @@ impl ReplyGuard {
         noted.read = true;
         let mut json = Json::parse_reply(body, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
+        route.protocol.check_reply(route.operation, &json, self.is_batch)?;
         let parts = route.protocol.read_reply(route.operation, &json);
         noted.complete = true;
         if policy.unscanned.knows_owners() {

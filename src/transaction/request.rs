@@ -27,6 +27,11 @@ use headers::{
     content_length, content_type, credentials, is_form, is_request_id, is_untyped, known_method, present, readable,
 };
 
+/// Tells the providers' SDKs not to send a request again: the model was called for it.
+pub(super) fn no_retry() -> (&'static str, String) {
+    ("x-should-retry", "false".to_owned())
+}
+
 /// The most that values to be restored may take in one request, in bytes.
 const MAX_VAULT: usize = 1 << 20;
 
@@ -270,6 +275,9 @@ impl Transaction {
 
     pub(super) fn refuse(&mut self, refused: impl Into<Refused>) -> Step {
         let Refused { denial, mut headers } = refused.into();
+        if let State::Forwarded { admitted: Some(_), .. } = self.state {
+            headers.push(no_retry());
+        }
         self.state = State::Refused;
         self.record.refused(denial.reason);
         let refusal = self.refusal(&denial);

@@ -13,6 +13,7 @@ use super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::system::{last_message, text_at};
 use super::{Json, Path, UnscannedKind, Usage, message};
 use crate::config::document::{Operation, Zone};
+use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
 /// The format.
@@ -55,6 +56,10 @@ impl Adapter for Anthropic {
 
     fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
         error_body(denial)
+    }
+
+    fn withheld(&self, operation: Operation, denial: &Denial, model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+        withheld(operation, denial, model)
     }
 
     fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
@@ -109,23 +114,43 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     Ok(())
 }
 
-/// A tool by its name; a set of tools of an MCP server is `mcp:` and the server's name; any other set is its type. Two
-/// names of one tool are refused.
+/// A tool by its name; a set of tools of an MCP server is `mcp:` and the server's name; any other set is its type. Of two
+/// names each must be allowed: which of them a server reads is its own affair.
 fn offer(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -> Result<(), Denial> {
-    let name = match reader.inner(tool, "name")? {
-        Some(_) => Some(reader.inner_text(tool, "name")?),
-        None => None,
-    };
-    let kind = reader.inner(tool, "type")?.and_then(Json::as_str);
-    let server = match reader.inner(tool, "mcp_server_name")? {
-        Some(_) => Some(format!("mcp:{}", reader.inner_text(tool, "mcp_server_name")?)),
-        None => None,
-    };
-    match (name, server, kind) {
-        (None, Some(server), _) => reader.tool(&server, path),
-        (Some(name), None, _) => reader.tool(name, path),
-        (None, None, Some(kind)) if !matches!(kind, "" | "custom") => reader.tool(kind, path),
-        _ => return Err(reader.shape()),
+    let server = reader.inner(tool, "mcp_server_name")?.is_some();
+    if server {
+        let name = format!("mcp:{}", reader.inner_text(tool, "mcp_server_name")?);
+        reader.tool(&name, path);
+    }
+    let kind = reader.inner(tool, "type")?.and_then(Json::as_str).unwrap_or_default();
+    match reader.inner(tool, "name")? {
+        None if server => {}
+        None if !matches!(kind, "" | "custom") => reader.tool(kind, path),
+        _ => {
+            let name = reader.inner_text(tool, "name")?;
+            reader.tool(name, path);
+        }
+    }
+    Ok(())
+}
+
+/// The tools that a block defines, or repeats the definition of.
+fn defined(reader: &mut Reader<'_, '_>, path: &Path, block: &Json<'_>) -> Result<(), Denial> {
+    let Json::Object(entries) = block else { return Ok(()) };
+    if let Some(server) = reader.inner(block, "mcp_server_name")?.and_then(Json::as_str) {
+        reader.tool(&format!("mcp:{server}"), path);
+    }
+    let _ = (reader.inner(block, "tools")?, reader.inner(block, "tool")?);
+    for (at, (key, value)) in entries.iter().enumerate() {
+        match (key.as_ref(), value) {
+            ("tools", Json::Array(_)) => {
+                for (position, tool) in reader.items(value)?.iter().enumerate() {
+                    offer(reader, &path.child(at).child(position), tool)?;
+                }
+            }
+            ("tool", Json::Object(_)) => offer(reader, path, value)?,
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -205,6 +230,7 @@ fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, sp
         return Ok(());
     }
     let kind = reader.inner_text(block, "type")?;
+    defined(reader, path, block)?;
     let spot = match kind {
         "tool_result" | "mcp_tool_result" => Spot::TOOL,
         "document" | "search_result" => Spot::DOCUMENT,
@@ -289,4 +315,15 @@ fn error_body(denial: &Denial) -> Vec<u8> {
     };
     let kind = if denial.reason == Reason::RbacModel { "not_found_error" } else { kind };
     json!({ "type": "error", "error": { "type": kind, "message": message(denial.reason) } }).to_string().into_bytes()
+}
+
+/// The reply of a model that refuses. It says why in a text, because a message without one is none that a caller can send
+/// back.
+fn withheld(operation: Operation, denial: &Denial, model: &str) -> Option<Vec<u8>> {
+    let body = json!({
+        "id": "msg_0", "type": "message", "role": "assistant", "model": model,
+        "content": [{ "type": "text", "text": message(denial.reason) }],
+        "stop_reason": "refusal", "stop_sequence": null, "usage": { "input_tokens": 0, "output_tokens": 0 },
+    });
+    (operation == Operation::Chat).then(|| body.to_string().into_bytes())
 }

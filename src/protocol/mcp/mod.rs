@@ -136,6 +136,10 @@ impl ReplyFormat for Mcp {
         read_reply(walk, reply);
     }
 
+    fn check(&self, reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
+        check_reply(reply, is_batch)
+    }
+
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
         close(ending.facts, ending.reason)
     }
@@ -331,9 +335,12 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
             "result" => {
                 let mut payloads = Vec::new();
                 visit_payloads(value, &place, &mut |kind, path| payloads.push((kind, path.clone())));
-                let bytes = if payloads.is_empty() { &[][..] } else { &["data", "blob"] };
-                reader.text_without(&place, value, Spot::USER, bytes);
-                reader.out.unscanned.extend(payloads);
+                for (kind, path) in payloads {
+                    if reader.body.at(&path).is_some_and(|bytes| reader.out.parameter(&path, bytes, Form::Base64)) {
+                        reader.unscanned(kind, &path);
+                    }
+                }
+                // Every other string of it is left to the end, and is the caller's.
             }
             _ => reader.free_text(&place, value, Spot::USER),
         }
@@ -520,21 +527,72 @@ fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
     payloads.retain(|(_, path)| reply.at(path).is_some_and(|value| walk.parts.parameter(path, value, Form::Base64)));
     walk.parts.texts.retain(|text| text.is_key || !payloads.iter().any(|(_, path)| *path == text.path));
     walk.parts.unscanned.extend(payloads);
-    let Json::Object(entries) = reply else { return };
+    match reply {
+        Json::Array(messages) => {
+            for (position, message) in messages.iter().enumerate() {
+                list_definitions(walk, &root.child(position), message);
+            }
+        }
+        message => list_definitions(walk, &root, message),
+    }
+}
+
+/// The lists of definitions that a result may hold: each one's key, what stands before the names of its elements, and
+/// the key of these names.
+const LISTS: [(&str, &str, &str); 4] = [
+    ("tools", "", "name"),
+    ("prompts", "prompt:", "name"),
+    ("resources", "resource:", "uri"),
+    ("resourceTemplates", "resource:", "uriTemplate"),
+];
+
+fn list_definitions(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>) {
+    let Json::Object(entries) = message else { return };
     let Some(result) = entries.iter().position(|(key, _)| key == "result") else { return };
-    for (list, prefix, name) in
-        [("tools", "", "name"), ("prompts", "prompt:", "name"), ("resources", "resource:", "uri")]
-    {
-        let Some(Json::Object(fields)) = reply.get("result") else { return };
+    for (list, prefix, name) in LISTS {
+        let Some(Json::Object(fields)) = message.get("result") else { return };
         let Some(at) = fields.iter().position(|(key, _)| key == list) else { continue };
         let Some((_, Json::Array(items))) = fields.get(at) else { continue };
         for (position, item) in items.iter().enumerate() {
-            let path = root.child(result).child(at).child(position);
+            let path = path.child(result).child(at).child(position);
             let name = item.get(name).and_then(Json::as_str).unwrap_or_default();
             let item = u32::try_from(position).unwrap_or(u32::MAX);
             walk.parts.calls.push(ToolCall { name: format!("{prefix}{name}"), choice: 0, item, path, named: true });
         }
     }
+}
+
+/// Checks that a server's message has the form in which its definitions are looked for. `is_batch`: it answers an array.
+///
+/// # Errors
+/// [`Reason::ReplyUnreadable`] for an array that answers none, for what is no message, and for a key that a lenient
+/// client would take for one of the protocol's.
+fn check_reply(reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
+    match reply {
+        Json::Array(messages) if is_batch => messages.iter().try_for_each(check_message),
+        message => check_message(message),
+    }
+}
+
+fn check_message(message: &Json<'_>) -> Result<(), Reason> {
+    match message {
+        Json::Object(_) => {}
+        Json::Array(_) => return Err(Reason::ReplyUnreadable),
+        // A word of a server about an error: a text, and no list.
+        _ => return Ok(()),
+    }
+    let field = |holder: &Json<'_>, name| holder.field(name).map(|_| ()).map_err(|_| Reason::ReplyUnreadable);
+    ["jsonrpc", "id", "method", "params", "result", "error"].into_iter().try_for_each(|name| field(message, name))?;
+    let Some(result @ Json::Object(_)) = message.get("result") else { return Ok(()) };
+    for (list, _, name) in LISTS {
+        field(result, list)?;
+        match result.get(list) {
+            None | Some(Json::Null) => {}
+            Some(Json::Array(items)) => items.iter().try_for_each(|item| field(item, name))?,
+            Some(_) => return Err(Reason::ReplyUnreadable),
+        }
+    }
+    Ok(())
 }
 
 /// The names of what a list defines and the SHA-256 of each whole definition, keys in order: a definition that

@@ -13,6 +13,7 @@ use super::request::{Reader, Spot, newest_turn, spot_of};
 use super::system::{last_message, text_at};
 use super::{Json, Path, UnscannedKind, Usage, message};
 use crate::config::document::{Operation, Zone};
+use crate::host::Timestamp;
 use crate::protocol::Position;
 use crate::reason::Denial;
 
@@ -71,6 +72,10 @@ impl Adapter for Ollama {
 
     fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
         error_body(denial)
+    }
+
+    fn withheld(&self, operation: Operation, _denial: &Denial, model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+        withheld(operation, model)
     }
 
     fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
@@ -221,6 +226,17 @@ fn generate(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 /// `{"error":"..."}`.
 fn error_body(denial: &Denial) -> Vec<u8> {
     json!({ "error": message(denial.reason) }).to_string().into_bytes()
+}
+
+/// A reply that the content filter has ended.
+fn withheld(operation: Operation, model: &str) -> Option<Vec<u8>> {
+    let is_chat = match operation {
+        Operation::Chat => true,
+        Operation::Generate => false,
+        _ => return None,
+    };
+    let facts = Facts { model: Some(model.to_owned()), ..Facts::default() };
+    Some(close(&facts, is_chat, "content_filter"))
 }
 
 fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {

@@ -5,12 +5,12 @@ use super::super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::super::{Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
 use crate::config::document::Zone;
-use crate::reason::Denial;
+use crate::reason::{Denial, Reason};
 
 pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
-    reader.choices("n")?;
+    reader.choices(&["n", "best_of"])?;
     reader.caps(&OUTPUT_CAPS, &["max_completion_tokens"])?;
     tools(reader)?;
     messages(reader)
@@ -27,6 +27,7 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             reader.free_text(&path.child(position), definition, Spot::DEVELOPER);
         }
     }
+    mcp_servers(reader)?;
     tool_choice(reader)?;
     if let Some((path, value)) = reader.take("function_call")? {
         match value {
@@ -85,65 +86,86 @@ fn entry(path: &Path, object: &Json<'_>, key: &str) -> Path {
     entries.iter().position(|(name, _)| name == key).map_or_else(|| path.clone(), |at| path.child(at))
 }
 
-/// What a tool is called by: a function's or custom tool's own name, a server-side tool's type and its name where it has
-/// one; the tools of a remote MCP server are `mcp:` and its label; a namespace is its tools. Two names for one tool are
-/// refused, because which of them a server reads is its own affair.
+/// The names of a tool, each of which the role must allow: a function's or custom tool's own; a server-side tool's type,
+/// and any name that it has besides; for a remote MCP server `mcp:` and its label. The tools of a namespace are offered
+/// each by itself.
+///
+/// A function with two names is refused: which of them a server reads is its own affair.
 pub(super) fn offer(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -> Result<(), Denial> {
-    let kind = match reader.inner(tool, "type")? {
-        Some(_) => reader.inner_text(tool, "type")?,
-        // Some clients send the function by itself.
-        None if tool.get("name").is_some() => "function",
-        None => return Err(reader.shape()),
-    };
-    let flat = match reader.inner(tool, "name")? {
-        Some(_) => Some(reader.inner_text(tool, "name")?),
-        None => None,
-    };
-    let mut inner = None;
-    for holder in ["function", "custom", kind] {
-        let Some(holder @ Json::Object(_)) = reader.inner(tool, holder)? else { continue };
-        if reader.inner(holder, "name")?.is_some() {
-            let name = reader.inner_text(holder, "name")?;
-            if inner.is_some_and(|other| other != name) {
-                return Err(reader.shape());
-            }
-            inner = Some(name);
+    let kind = reader.inner(tool, "type")?.and_then(Json::as_str).unwrap_or_default();
+    if let ("namespace", Some(tools)) = (kind, reader.inner(tool, "tools")?) {
+        let at = entry(path, tool, "tools");
+        for (position, inner) in reader.items(tools)?.iter().enumerate() {
+            offer(reader, &at.child(position), inner)?;
         }
+        return Ok(());
     }
+    let mut names: Vec<String> = Vec::new();
+    let mut host = None;
     match kind {
-        "function" | "custom" => {
-            let name = inner.or(flat).ok_or(reader.shape())?;
-            if flat.is_some_and(|flat| flat != name) {
-                return Err(reader.shape());
-            }
-            reader.tool(name, path);
-        }
-        _ if inner.is_some() => return Err(reader.shape()),
+        "" | "function" | "custom" => {}
         "mcp" => {
-            let name = format!("mcp:{}", reader.inner_text(tool, "server_label")?);
-            let connector =
-                reader.inner(tool, "connector_id")?.and_then(Json::as_str).map(|id| format!("connector:{id}"));
-            let address = reader.inner(tool, "server_url")?.and_then(Json::as_str).map(host_of);
+            names.push(format!("mcp:{}", reader.inner_text(tool, "server_label")?));
+            let connector = reader.inner(tool, "connector_id")?.and_then(Json::as_str);
+            let address = reader.inner(tool, "server_url")?.and_then(Json::as_str);
             if connector.is_some() && address.is_some() {
                 return Err(reader.shape());
             }
-            reader.remote_tool(&name, path, connector.or(address));
+            host = connector.map(|id| format!("connector:{id}")).or(address.map(host_of));
         }
-        "namespace" => {
-            let at = entry(path, tool, "tools");
-            if let Some(list) = reader.inner(tool, "tools")? {
-                for (position, tool) in reader.items(list)?.iter().enumerate() {
-                    offer(reader, &at.child(position), tool)?;
-                }
-            }
-        }
-        _ => {
-            reader.tool(kind, path);
-            if let Some(name) = flat.filter(|name| *name != kind) {
-                reader.tool(name, path);
-            }
+        _ => names.push(kind.to_owned()),
+    }
+    let own = names.len();
+    let holders = ["function", "custom", kind].map(|key| reader.inner(tool, key));
+    for holder in std::iter::once(Ok(Some(tool))).chain(holders) {
+        let name = match holder? {
+            Some(holder @ Json::Object(_)) => reader.inner(holder, "name")?,
+            _ => None,
+        };
+        let name = name.and_then(Json::as_str).filter(|name| !name.is_empty());
+        if let Some(name) = name.filter(|name| !names.iter().any(|other| other == name)) {
+            names.push(name.to_owned());
         }
     }
+    if names.is_empty() {
+        return Err(reader.shape());
+    }
+    if own == 0 && names.len() > 1 {
+        return Err(Denial::new(Reason::RbacTool).with_param("tools"));
+    }
+    names.iter().for_each(|name| reader.remote_tool(name, path, host.clone()));
+    Ok(())
+}
+
+/// The tools that an item of a conversation defines, or repeats the definition of.
+pub(super) fn defined(reader: &mut Reader<'_, '_>, path: &Path, item: &Json<'_>) -> Result<(), Denial> {
+    if let Some(server) = reader.inner(item, "server_label")?.and_then(Json::as_str) {
+        reader.tool(&format!("mcp:{server}"), path);
+        return Ok(());
+    }
+    if let Some(list @ Json::Array(_)) = reader.inner(item, "tools")? {
+        let at = entry(path, item, "tools");
+        for (position, tool) in reader.items(list)?.iter().enumerate() {
+            offer(reader, &at.child(position), tool)?;
+        }
+    }
+    if let Some(tool @ Json::Object(_)) = reader.inner(item, "tool")? {
+        offer(reader, path, tool)?;
+    }
+    Ok(())
+}
+
+/// Servers of the Model Context Protocol, as some servers of this API take them.
+pub(super) fn mcp_servers(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let Some((path, value)) = reader.take("mcp_servers")? else { return Ok(()) };
+    for (position, server) in reader.items(value)?.iter().enumerate() {
+        let label = if reader.inner(server, "server_label")?.is_some() { "server_label" } else { "name" };
+        let name = format!("mcp:{}", reader.inner_text(server, label)?);
+        let address = if reader.inner(server, "server_url")?.is_some() { "server_url" } else { "url" };
+        let host = reader.inner(server, address)?.and_then(Json::as_str).map(host_of);
+        reader.remote_tool(&name, &path.child(position), host);
+    }
+    reader.free_text(&path, value, Spot::DEVELOPER);
     Ok(())
 }
 
@@ -180,6 +202,7 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 }
 
 fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>, spot: Spot) -> Result<(), Denial> {
+    defined(reader, path, message)?;
     // Refuses the look-alikes of `content` too, which a lenient upstream would read in its place.
     for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
         let place = path.child(at);
@@ -227,16 +250,14 @@ pub(super) fn read_part<'j>(
             return Ok(());
         }
     };
-    // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
-    let bytes: &[&str] = if unscanned.is_some() { &["data", "file_data"] } else { &[] };
     if let Some(kind) = unscanned {
         reader.unscanned(kind, path);
     }
+    // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
     for (at, (key, value)) in reader.entries(part, &["text"])?.iter().enumerate() {
         let place = path.child(at);
-        // The responses API has the bytes of a file right here.
         if key != "type" || !reader.parameter(&place, value, Form::Word(&TYPES)) {
-            reader.text_without(&place, value, spot, bytes);
+            reader.text_beside(&place, value, spot, unscanned);
         }
         reader.key(&place, key, spot);
     }
@@ -261,7 +282,6 @@ mod tests {
     use super::*;
     use crate::config::document::Operation;
     use crate::protocol::{Exchange, NO_LIMIT, Protocol};
-    use crate::reason::Reason;
 
     fn of_json(json: &Json<'_>) -> Result<Exchange, Denial> {
         Protocol::new(Openai).read_request(Operation::Chat, None, json)
@@ -355,24 +375,20 @@ mod tests {
     #[test]
     fn two_names_of_one_tool_are_refused_and_nested_tools_are_named() {
         for tool in [
-            r#"{"type":"web_search","web_search":{"name":"search_x"}}"#,
-            r#"{"type":"web_search","function":{"name":"search_x"}}"#,
             r#"{"type":"function","name":"a","function":{"name":"b"}}"#,
             r#"{"type":"function","function":{"name":"a"},"custom":{"name":"b"}}"#,
-            r#"{"type":"mcp","server_label":"l","mcp":{"name":"b"}}"#,
-            r#"{"type":"mcp","server_label":"l","server_url":"https://a.example","connector_id":"c"}"#,
         ] {
             let denial = read(&format!(r#"{{"model":"m","messages":[],"tools":[{tool}]}}"#)).unwrap_err();
-            assert_eq!((denial.reason, denial.param), (Reason::BodyShape, Some("tools")), "{tool}");
+            assert_eq!((denial.reason, denial.param), (Reason::RbacTool, Some("tools")), "{tool}");
         }
         let body = r#"{"model":"m","messages":[],"tool_choice":{"type":"auto"},"tools":[{"name":"flat","parameters":{}},
             {"type":"namespace","name":"crm","tools":[{"type":"function","name":"inner"}]},
-            {"type":"bash_20250124","name":"bash"},
+            {"type":"bash_20250124","name":"bash"},{"type":"web_search","web_search":{"name":"x"}},
             {"type":"mcp","server_label":"l","server_url":"https://User@Tools.Example.com:8443/x"}]}"#;
         let exchange = read(body).unwrap();
         let names: Vec<&str> = exchange.tools.iter().map(|tool| tool.name.as_str()).collect();
-        assert_eq!(names, ["flat", "inner", "bash_20250124", "bash", "mcp:l"]);
-        assert_eq!(exchange.tools[4].host.as_deref(), Some("tools.example.com"));
+        assert_eq!(names, ["flat", "inner", "bash_20250124", "bash", "web_search", "x", "mcp:l"]);
+        assert_eq!(exchange.tools[6].host.as_deref(), Some("tools.example.com"));
     }
 
     #[test]

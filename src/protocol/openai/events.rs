@@ -4,9 +4,9 @@
 
 use serde_json::json;
 
+use super::super::calls::MAX_CALLS;
 use super::super::frames::{Frame, Framing};
 use super::super::reply::{Channel, End, Ending, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk, id};
-use super::super::stream::MAX_CALLS;
 use super::super::{Json, Path, UnscannedKind, Usage};
 
 /// Replies of the responses API.

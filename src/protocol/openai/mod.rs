@@ -18,6 +18,7 @@ use super::request::Reader;
 use super::system::{last_message, text_at};
 use super::{Json, Path, UnscannedKind, Usage, message};
 use crate::config::document::Operation;
+use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
 /// Every spelling of the cap on output tokens that an OpenAI-compatible server takes.
@@ -110,6 +111,10 @@ impl Adapter for Openai {
         error_body(denial)
     }
 
+    fn withheld(&self, operation: Operation, denial: &Denial, model: &str, now: Timestamp) -> Option<Vec<u8>> {
+        withheld(operation, denial, model, now)
+    }
+
     fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
         match operation {
             Operation::Chat => &CHAT,
@@ -150,4 +155,40 @@ fn error_body(denial: &Denial) -> Vec<u8> {
     json!({ "error": { "message": message, "type": kind, "param": denial.param, "code": code } })
         .to_string()
         .into_bytes()
+}
+
+/// The reply of a model that the content filter has stopped. An answer without text has `content` all the same: callers
+/// take its length.
+fn withheld(operation: Operation, denial: &Denial, model: &str, now: Timestamp) -> Option<Vec<u8>> {
+    let why = message(denial.reason);
+    let created = now.as_secs();
+    let usage = json!({ "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0 });
+    let body = match operation {
+        Operation::Chat => json!({
+            "id": "chatcmpl-0", "object": "chat.completion", "created": created, "model": model,
+            "choices": [{ "index": 0, "message": { "role": "assistant", "content": "", "refusal": why },
+                "logprobs": null, "finish_reason": "content_filter" }],
+            "usage": usage,
+        }),
+        Operation::Completions => json!({
+            "id": "cmpl-0", "object": "text_completion", "created": created, "model": model,
+            "choices": [{ "index": 0, "text": "", "logprobs": null, "finish_reason": "content_filter" }],
+            "usage": usage,
+        }),
+        Operation::Responses => json!({
+            "id": "resp_0", "object": "response", "created_at": created, "model": model, "status": "incomplete",
+            "incomplete_details": { "reason": "content_filter" }, "error": null, "instructions": null, "metadata": {},
+            "output": [{ "type": "message", "id": "msg_0", "role": "assistant", "status": "incomplete",
+                "content": [{ "type": "refusal", "refusal": why }] }],
+            "parallel_tool_calls": true, "temperature": null, "tool_choice": "auto", "tools": [], "top_p": null,
+            "usage": { "input_tokens": 0, "input_tokens_details": { "cached_tokens": 0 }, "output_tokens": 0,
+                "output_tokens_details": { "reasoning_tokens": 0 }, "total_tokens": 0 },
+        }),
+        Operation::Embeddings => json!({ "object": "list", "data": [], "model": model,
+            "usage": { "prompt_tokens": 0, "total_tokens": 0 } }),
+        Operation::Moderations => json!({ "id": "modr-0", "model": model, "results": [] }),
+        Operation::Images => json!({ "created": created, "data": [] }),
+        _ => return None,
+    };
+    Some(body.to_string().into_bytes())
 }

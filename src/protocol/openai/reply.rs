@@ -3,14 +3,13 @@
 use serde_json::{Value, json};
 
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{Channel, End, Ending, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk, index};
+use super::super::reply::{
+    Channel, End, Ending, FUNCTION_CALL, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk, index,
+};
 use super::super::{Json, Path, UnscannedKind, Usage};
 
 /// Keys that servers put the model's thoughts under.
 const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
-
-/// The item of the older `function_call`, of which a choice has one.
-const FUNCTION_CALL: u32 = u32::MAX;
 
 /// Replies with `choices`.
 #[derive(Debug)]
@@ -54,8 +53,8 @@ impl ReplyFormat for Choices {
         out
     }
 
-    fn joins_names(&self) -> bool {
-        !self.older
+    fn calls_come_in_pieces(&self) -> bool {
+        true
     }
 
     fn note(&self, facts: &mut Facts, event: &Json<'_>, parts: &ReplyParts) {
@@ -154,9 +153,7 @@ fn read_message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u3
 
 fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, choice: u32, item: u32) {
     let Json::Object(entries) = call else { return walk.others(path, call) };
-    // A call whose function is not known by any of its names has none, and no list of tools allows it.
-    let inner = entries.iter().map(|(_, value)| value).find(|value| matches!(value, Json::Object(_)));
-    name_call(walk, path, inner.unwrap_or(&Json::Null), choice, item);
+    name_call(walk, path, call, choice, item);
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
         match value {
@@ -166,10 +163,16 @@ fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, choice: u32, ite
     }
 }
 
-fn name_call(walk: &mut Walk<'_>, path: &Path, function: &Json<'_>, choice: u32, item: u32) {
-    let name = function.get("name").and_then(Json::as_str).unwrap_or_default();
+/// The name of a call, its own or in one of its objects. One with two names has none, and no list of tools allows that.
+fn name_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, choice: u32, item: u32) {
+    let Json::Object(entries) = call else { return };
+    let inner = entries.iter().filter_map(|(_, value)| value.get("name"));
+    let mut names = call.get("name").into_iter().chain(inner).filter_map(Json::as_str).filter(|name| !name.is_empty());
+    let name = names.next().unwrap_or_default();
+    let is_one = names.all(|other| other == name);
     let named = !walk.stream || !name.is_empty();
-    walk.parts.calls.push(ToolCall { name: name.to_owned(), choice, item, path: path.clone(), named });
+    let name = if is_one { name.to_owned() } else { String::new() };
+    walk.parts.calls.push(ToolCall { name, choice, item, path: path.clone(), named });
 }
 
 fn read_function(walk: &mut Walk<'_>, path: &Path, function: &Json<'_>, choice: u32, item: u32) {

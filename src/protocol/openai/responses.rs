@@ -4,7 +4,7 @@ use super::super::form::Form;
 use super::super::request::{Reader, Spot, newest_turn, spot_of};
 use super::super::{Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
-use super::chat::{ROLES, offer, offered, read_part, tool_choice, zone_of};
+use super::chat::{ROLES, defined, mcp_servers, offered, read_part, tool_choice, zone_of};
 use crate::config::document::Zone;
 use crate::reason::Denial;
 
@@ -29,6 +29,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         }
     }
     offered(reader)?;
+    mcp_servers(reader)?;
     tool_choice(reader)?;
     input(reader)
 }
@@ -116,18 +117,12 @@ fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot
         "item_reference" => reader.unscanned(UnscannedKind::State, path),
         _ if TYPES.contains(&kind) => {}
         _ => {
+            defined(reader, path, item)?;
             reader.unknown(path, item, kind, spot);
             return Ok(());
         }
     }
-    // What defines tools here offers them as `tools` does; those that a remote server listed are that server's.
-    if let (Some(list), false) = (reader.inner(item, "tools")?, kind == "mcp_list_tools") {
-        let Json::Object(entries) = item else { return Err(reader.shape()) };
-        let at = entries.iter().position(|(key, _)| key == "tools").unwrap_or_default();
-        for (position, tool) in reader.items(list)?.iter().enumerate() {
-            offer(reader, &path.child(at).child(position), tool)?;
-        }
-    }
+    defined(reader, path, item)?;
     for (at, (key, value)) in reader.entries(item, &["content", "output", "arguments", "tools"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
@@ -136,18 +131,18 @@ fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot
             // Thoughts that only the provider can read, and pictures that it made.
             ("encrypted_content", Json::String(_)) => reader.opaque(&place, value, spot),
             ("result", Json::String(_)) if kind == "image_generation_call" => {
-                reader.text_without(&place, value, spot, &["result"]);
+                reader.bytes(&place, value, spot, UnscannedKind::Image);
             }
             // What was found and what a server's tool returned stands in the call's own item.
             ("results" | "outputs" | "output", _) if spot.zone == Zone::Assistant => {
-                reader.text_without(&place, value, Spot::TOOL, &["image_url"]);
+                reader.text_beside(&place, value, Spot::TOOL, Some(UnscannedKind::Image));
             }
             ("content" | "output" | "summary", Json::Array(_)) => {
                 for (index, part) in reader.items(value)?.iter().enumerate() {
                     read_part(reader, &place.child(index), part, spot)?;
                 }
             }
-            _ => reader.text_without(&place, value, spot, &["data", "file_data"]),
+            _ => reader.text_beside(&place, value, spot, Some(UnscannedKind::Image)),
         }
         reader.key(&place, key, spot);
     }

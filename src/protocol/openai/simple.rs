@@ -13,13 +13,11 @@ pub(super) fn completions(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.stream(false)?;
     // With `echo` a cap of zero asks for the prompt's probabilities.
     reader.zero_is_nothing = true;
-    reader.choices("n")?;
-    if let Some((_, of)) = reader.take("best_of")? {
-        let of = reader.number(of)?.ok_or(reader.shape())?;
-        reader.out.choices = reader.out.choices.max(of);
-    }
+    reader.choices(&["n", "best_of"])?;
     reader.caps(&OUTPUT_CAPS, &["max_tokens"])?;
-    prompts(reader, "prompt", Spot::USER)?;
+    // Each prompt of a list has answers of its own.
+    let prompts = prompts(reader, "prompt", Spot::USER)?;
+    reader.out.choices = reader.out.choices.saturating_mul(prompts);
     Ok(())
 }
 
@@ -60,27 +58,27 @@ pub(super) fn batch(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 /// Images and speech made from a prompt: every string is the caller's.
 pub(super) fn media(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
-    reader.choices("n")?;
-    Ok(())
+    reader.choices(&["n"])
 }
 
-/// A string, a list of strings, or token numbers.
-fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Result<(), Denial> {
+/// A string, a list of strings, or token numbers. Gives how many prompts they are.
+fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Result<u64, Denial> {
     let (path, value) = reader.require(name)?;
     let Json::Array(_) = value else {
         if value.as_str().is_none() {
             return Err(reader.shape());
         }
         reader.segment(&path, false, spot);
-        return Ok(());
+        return Ok(1);
     };
-    let mut tokens = false;
+    let (mut tokens, mut prompts) = (false, 0u64);
     for (index, prompt) in reader.items(value)?.iter().enumerate() {
         match prompt {
             Json::String(_) => reader.segment(&path.child(index), false, spot),
             Json::Number(_) | Json::Array(_) => tokens = true,
             _ => return Err(reader.shape()),
         }
+        prompts += u64::from(!matches!(prompt, Json::Number(_)));
         // Strings that stand among the numbers are still text.
         if let Json::Array(_) = prompt {
             reader.free_text(&path.child(index), prompt, spot);
@@ -89,5 +87,6 @@ fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Resul
     if tokens {
         reader.unscanned(UnscannedKind::Tokens, &path);
     }
-    Ok(())
+    // A list of numbers is one prompt.
+    Ok(prompts.max(1))
 }

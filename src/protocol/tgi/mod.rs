@@ -11,6 +11,7 @@ use super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, Usage, message};
 use crate::config::document::Operation;
+use crate::host::Timestamp;
 use crate::reason::Denial;
 
 /// The format, requests and replies.
@@ -40,6 +41,10 @@ impl Adapter for Tgi {
 
     fn usage_of(&self, headers: HeaderPairs<'_, '_>) -> Usage {
         usage_of(headers)
+    }
+
+    fn withheld(&self, _operation: Operation, _denial: &Denial, _model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+        Some(withheld())
     }
 
     fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
@@ -106,6 +111,11 @@ fn error_body(denial: &Denial) -> Vec<u8> {
         _ => "validation",
     };
     json!({ "error": message, "error_type": kind }).to_string().into_bytes()
+}
+
+/// An empty answer: the server has no word for a content filter.
+fn withheld() -> Vec<u8> {
+    json!({ "generated_text": "" }).to_string().into_bytes()
 }
 
 /// A whole reply tells its cost in headers.

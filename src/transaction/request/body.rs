@@ -122,7 +122,10 @@ impl Transaction {
         });
         let rewritten = asked || lit || planted.is_some() || self.record.tools_removed > 0;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
-        guard.most_output = cap.map(|_| expected.output).filter(|output| *output > 0);
+        let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
+        guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
+        guard.is_batch = matches!(json, Json::Array(_));
+        guard.model.clone_from(&exchange.model);
         let verdict = match applied {
             _ if applied.replaced > 0 || self.record.tools_removed > 0 => Verdict::Replace,
             _ if applied.masked > 0 => Verdict::Mask,
@@ -290,6 +293,7 @@ fn expected(
     let texts = exchange.segments.iter().filter_map(text).map(|text| Estimate::of(text).tokens() + FRAME_TOKENS);
     let unread = exchange.unscanned.iter().map(|(kind, _)| quota::unread(*kind));
     let input = texts.fold(0, u64::saturating_add);
+    // Of a cap of nothing some servers make no limit, and what is not held is not settled: one token is.
     let asked = exchange.output_cap.as_ref().map(|asked| asked.tokens).filter(|tokens| *tokens != NO_LIMIT);
     let most = asked.into_iter().chain(cap).min().unwrap_or(policy.limits.default_output_tokens);
     let answers = match route.operation {
@@ -298,7 +302,7 @@ fn expected(
         }
         _ => 0,
     };
-    (Tokens { input, output: most.saturating_mul(answers) }, unread.fold(0, u64::saturating_add))
+    (Tokens { input, output: most.max(1).saturating_mul(answers) }, unread.fold(0, u64::saturating_add))
 }
 
 /// True when a guard of these roles gives values back.
