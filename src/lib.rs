@@ -25,6 +25,7 @@
 //! | [`scan`] | text -> findings and a score |
 //! | [`redact`] | PII and secret validators; masking |
 //! | [`glob`] | names with `*` in them |
+//! | [`held`] | which held streams a tick turns to, and how many |
 //! | [`audit`] | the record, header names, metric names |
 //! | [`capture`] | flagged requests, sealed for the operator |
 //! | [`transaction`] | the order of the stages, as a sans-IO state machine |
@@ -42,6 +43,7 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod glob;
+pub mod held;
 pub mod host;
 pub mod protocol;
 pub mod quota;

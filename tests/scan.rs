@@ -99,29 +99,3 @@ fn a_text_beyond_the_budget_is_not_called_complete() {
         assert_eq!(report.texts[0].complete, scan_bytes >= text.len());
     }
 }
-
-/// Hostile shapes at a size where anything quadratic would not come back.
-#[test]
-fn hostile_shapes_come_back() {
-    for unit in [
-        "a",
-        "\u{200b}",
-        "%41",
-        "&amp;",
-        "i ",
-        "1",
-        "1 ",
-        "@",
-        ":",
-        "=41",
-        "<~",
-        ".- ",
-        "A=",
-        "ignore ",
-        "all previou ",
-        "-",
-    ] {
-        let text = unit.repeat(200_000 / unit.len());
-        assert!(scan(&text).findings.len() <= 8192 * 8);
-    }
-}

@@ -364,10 +364,15 @@ choice! {
 }
 
 section! {
-    /// Strikes and cool-downs. A request in which a text is refused or replaced as an attack is a strike against its
-    /// caller (issuer, tenant and subject), unless each such text was one within the window already: who resends a
-    /// conversation is not struck again. Callers without a credential get none.
+    /// Strikes and cool-downs. A request that is refused for an attack is a strike against its end user, if a rule of
+    /// level high or critical found the attack or its score is at least 90, unless each such text was one within the
+    /// window already: who resends a conversation is not struck again. What is replaced is no strike. `per` says who
+    /// the end user is; a request without one is no strike.
     Abuse {
+        /// Who is struck and refused. Default subject.
+        per: Option<StrikesPer>,
+        /// Which claim of the token names the end user, a JSON Pointer. With `per: claim` only.
+        claim: Option<String>,
         /// So many strikes within the window begin a cool-down, 1 to 1000. Default 5.
         strikes: Option<u64>,
         /// Strikes are forgotten in this time, 1s to 31d. Default 10m.
@@ -388,14 +393,26 @@ section! {
     }
 }
 
+choice! {
+    /// Who the end user of a request is. The holder of an API key and a caller without a credential name none.
+    StrikesPer {
+        /// The token's subject, with its issuer and tenant. A token that an application got for itself (client
+        /// credentials, a service account, a workload's identity) has no end user.
+        Subject = "subject",
+        /// Whom a claim of the token names, with its issuer and tenant: for tokens with which an application acts for
+        /// its users. A token without the claim is judged as with `subject`.
+        Claim = "claim",
+    }
+}
+
 section! {
     /// One caller, exactly.
     Lifted {
-        /// The issuer's name in this policy; `apiKeys` for the holder of one. Required.
+        /// The issuer's name in this policy. Required.
         issuer: Option<String>,
         /// The tenant. Absent: a caller without one.
         tenant: Option<String>,
-        /// The subject. Required.
+        /// The subject, or the end user that `per` names. Required.
         subject: Option<String>,
     }
 }

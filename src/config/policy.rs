@@ -303,11 +303,16 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         roles.iter().flat_map(|role| &role.quotas).filter_map(|quota| quota.claim.clone()).collect();
     let service = quotas::service(document, &name, &roles, &root, errors);
     let quotas = quotas.with_abuse(abuse.as_ref()).with_service(service.as_ref(), audit.hash_key.as_deref());
+    let authn = authn?.with_counted_claims(&claims);
+    let authn = match &abuse {
+        Some(abuse) => authn.with_end_users(abuse.claim.as_deref()),
+        None => authn,
+    };
     Some(Policy {
         name,
         digest: parsed.digest.clone(),
         hold_headers,
-        authn: authn?.with_counted_claims(&claims),
+        authn,
         roles,
         quotas,
         guards,
@@ -523,13 +528,14 @@ fn limits(document: &document::Document, root: &KeyPath, errors: &mut Errors) ->
     let absent = document::Limits::default();
     let written = document.limits.as_ref().unwrap_or(&absent);
     let at = root.key("limits");
-    let max_body = errors.range(&at, "maxBodyBytes", written.max_body_bytes, 4 * MIB, 1..=16 * MIB);
+    let key = "maxBufferedBytesPerWorker";
+    let buffered = errors.range(&at, key, written.max_buffered_bytes_per_worker, 128 * MIB, 1..=512 * MIB);
+    let default = buffered.min(16 * MIB);
+    let max_body = errors.range(&at, "maxBodyBytes", written.max_body_bytes, default, 1..=64 * MIB);
     let depth = errors.range(&at, "maxJsonDepth", written.max_json_depth, 64, 1..=100);
     let decoded = errors.range(&at, "maxDecodedBytes", written.max_decoded_bytes, MIB, 0..=16 * MIB);
     let scanned = errors.range(&at, "maxScanBytes", written.max_scan_bytes, 4 * MIB, 1..=64 * MIB);
     let response = errors.range(&at, "maxResponseBytes", written.max_response_bytes, 4 * MIB, 1..=16 * MIB);
-    let key = "maxBufferedBytesPerWorker";
-    let buffered = errors.range(&at, key, written.max_buffered_bytes_per_worker, 64 * MIB, 1..=512 * MIB);
     if buffered < max_body {
         errors
             .push(&at.key(key), format!("{buffered} is less than maxBodyBytes ({max_body}): no such body could pass"));

@@ -98,8 +98,8 @@ impl<'a> Json<'a> {
     /// Reads a request's body.
     ///
     /// # Errors
-    /// [`Reason::BodyMalformed`], [`Reason::BodyDuplicateKey`] or [`Reason::BodyDepth`] (`max_depth` counts arrays and
-    /// objects).
+    /// [`Reason::BodyMalformed`], [`Reason::BodyDuplicateKey`], [`Reason::BodyDepth`] (`max_depth` counts arrays and
+    /// objects), or [`Reason::BodyTooLarge`] for more than 1,048,576 texts and keys, or four times as many other values.
     pub fn parse(body: &'a [u8], max_depth: usize) -> Result<Json<'a>, Reason> {
         reader::read(body, max_depth, reader::Grammar::Strict)
     }
@@ -325,6 +325,26 @@ mod tests {
         let many: String = (0..100).map(|i| format!("\"k{i}\":0,")).collect();
         let body = format!("{{{many}\"k7\":1}}");
         assert_eq!(Json::parse(body.as_bytes(), 4), Err(Reason::BodyDuplicateKey));
+    }
+
+    #[test]
+    fn a_body_of_too_many_values_is_refused() {
+        use super::reader::{MAX_VALUES, TEXT, VALUE};
+        let list = |value: &str, count: usize| format!("[{}{value}]", format!("{value},").repeat(count - 1));
+        let most = MAX_VALUES - VALUE;
+        for (value, count, fits) in [
+            ("0", most, true),
+            ("0", most + 1, false),
+            ("[]", most + 1, false),
+            ("\"\"", most / TEXT, true),
+            ("\"\"", most / TEXT + 1, false),
+            ("\"\\n\"", most / TEXT + 1, false),
+            (r#"{"a":0}"#, most / (2 * VALUE + TEXT), true),
+            (r#"{"a":0}"#, most / (2 * VALUE + TEXT) + 1, false),
+        ] {
+            let outcome = Json::parse(list(value, count).as_bytes(), 4).map(|_| ());
+            assert_eq!(outcome, if fits { Ok(()) } else { Err(Reason::BodyTooLarge) }, "{count} of {value}");
+        }
     }
 
     #[test]

@@ -27,12 +27,22 @@ pub struct VerdictMemory {
     capacity: usize,
     newer: HashMap<u128, TextReport>,
     older: HashMap<u128, TextReport>,
+    /// Something is pinned, so that texts of any length are looked up.
+    pins: bool,
 }
 
 impl VerdictMemory {
     /// An empty memory. The key must be random: with a known one, a client could prepare a text that takes another's verdict.
     pub fn new(key: [u8; 16], capacity: usize) -> Self {
-        VerdictMemory { key, capacity: capacity.max(1), newer: HashMap::new(), older: HashMap::new() }
+        VerdictMemory { key, capacity: capacity.max(1), newer: HashMap::new(), older: HashMap::new(), pins: false }
+    }
+
+    /// From now on this is the report of this text, whatever a scan would say: for measurements that put another
+    /// probability in the scorer's place. Counts towards the capacity.
+    #[cfg(feature = "cli")]
+    pub fn pin(&mut self, text: Text<'_>, report: TextReport) {
+        self.pins = true;
+        self.newer.insert(self.hash(0, text, ""), report);
     }
 
     /// Reports that are held.
@@ -109,7 +119,8 @@ fn remembered(
     tail: &str,
     scan: impl FnOnce(Text<'_>) -> TextReport,
 ) -> TextReport {
-    let Some(memory) = memory.as_deref_mut().filter(|_| text.text.len() + tail.len() >= SHORTEST) else {
+    let Some(memory) = memory.as_deref_mut().filter(|memory| memory.pins || text.text.len() + tail.len() >= SHORTEST)
+    else {
         return scan(text);
     };
     let hash = memory.hash(kind, text, tail);

@@ -120,6 +120,13 @@ pub struct RuleCard {
     pub shadow: bool,
 }
 
+impl RuleCard {
+    /// True for a rule of level high or critical that is scored.
+    pub fn is_strong(&self) -> bool {
+        !self.shadow && matches!(self.level, Level::High | Level::Critical)
+    }
+}
+
 /// One match of one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -201,6 +208,13 @@ impl Scanner {
     /// The memory must have been used with this scanner alone.
     pub fn scan_with(&self, memory: &mut VerdictMemory, texts: &[Text<'_>], budget: Budget) -> Report {
         conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), texts, Some(memory))
+    }
+
+    /// Steps that scanning these texts takes in keyword tables and patterns: the same on every machine, for benchmarks.
+    pub fn steps(&self, texts: &[Text<'_>], budget: Budget) -> usize {
+        let mut scan = Scan::new(&self.engine, self.scorer, budget);
+        conversation::scan(&mut scan, texts, None);
+        scan.steps
     }
 
     /// One score from 0 to 100 for a text: its attack findings, without those that `muted` names, and the learned part.

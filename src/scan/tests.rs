@@ -157,46 +157,76 @@ fn a_long_document_does_not_add_up_far_apart_trifles() {
     assert_eq!(score(vec![]), 0);
 }
 
+/// What hostile texts are made of: what rules begin with, what decoders read, and disguises.
+const HOSTILE: &[&str] = &[
+    "a",
+    "1",
+    "1 ",
+    "1-",
+    "1.",
+    "4111 ",
+    ":1",
+    "a:",
+    ":",
+    "@",
+    "a@b.",
+    "key=",
+    "sk-",
+    "://a:",
+    "ignore ",
+    "all previou ",
+    "token: ",
+    "eyJ",
+    "A=",
+    "-----BEGIN ",
+    "-",
+    "+1 (",
+    "nhs ",
+    "card 4",
+    "i g n o r e ",
+    "i ",
+    "\u{200b}",
+    "忽略",
+    "игнор",
+    "%41",
+    "&amp;",
+    "=41",
+    "<~",
+    ".- ",
+    "](",
+    "?q=",
+    "\n",
+    "(",
+    "\"",
+    "*",
+];
+
 /// Steps, not seconds: what is compared, walked and tried.
+fn linear(engine: &Engine, scratch: &mut engine::Scratch, unit: &str) {
+    let mut steps = |length: usize| {
+        let text = unit.repeat(length / unit.len());
+        let raw = engine.raw(&text, Zone::User, scratch).work;
+        raw + engine.normalised(&text, Zone::User, scratch).work
+    };
+    let (short, long) = (steps(8_192), steps(32_768));
+    assert!(long <= short * 5 + 10_000, "{unit:?}: {short} steps, {long} for four times the text");
+}
+
 #[test]
 fn four_times_a_hostile_text_costs_four_times_the_steps() {
     let selection = Selection { packs: Pack::ALL, disable: &[], custom: &[], scorer: false };
     let (engine, _) = Engine::compile(&selection).unwrap();
     let mut scratch = engine.scratch();
-    for unit in [
-        "a",
-        "1",
-        "1 ",
-        "1-",
-        "1.",
-        "4111 ",
-        ":1",
-        "a:",
-        "@",
-        "a@b.",
-        "key=",
-        "sk-",
-        "://a:",
-        "ignore ",
-        "all previou ",
-        "token: ",
-        "eyJ",
-        "A=",
-        "-----BEGIN ",
-        "+1 (",
-        "nhs ",
-        "card 4",
-        "i g n o r e ",
-        "\u{200b}",
-        "忽略",
-        "игнор",
-    ] {
-        let mut steps = |length: usize| {
-            let text = unit.repeat(length / unit.len());
-            let raw = engine.raw(&text, Zone::User, &mut scratch).work;
-            raw + engine.normalised(&text, Zone::User, &mut scratch).work
-        };
-        let (short, long) = (steps(8_192), steps(32_768));
-        assert!(long <= short * 5 + 10_000, "{unit:?}: {short} steps, {long} for four times the text");
+    for unit in HOSTILE {
+        linear(&engine, &mut scratch, unit);
     }
+    // And mixtures, drawn anew where PROPTEST_RNG_SEED says so.
+    let mut runner = proptest::test_runner::TestRunner::new(proptest::prelude::ProptestConfig::with_cases(48));
+    let mixtures = proptest::collection::vec(proptest::sample::select(HOSTILE), 2..5);
+    let scratch = std::cell::RefCell::new(scratch);
+    let drawn = runner.run(&mixtures, |pieces| {
+        linear(&engine, &mut scratch.borrow_mut(), &pieces.concat());
+        Ok(())
+    });
+    drawn.unwrap();
 }

@@ -32,6 +32,8 @@ pub struct Scan<'e> {
     scorer: bool,
     left: Budget,
     scratch: Scratch,
+    /// Steps of keyword tables and patterns so far.
+    pub(super) steps: usize,
 }
 
 /// Where a view's offsets lead.
@@ -55,7 +57,7 @@ struct Place {
 impl<'e> Scan<'e> {
     /// A scan with a fresh budget.
     pub fn new(engine: &'e Engine, scorer: bool, budget: Budget) -> Self {
-        Scan { engine, scorer, left: budget, scratch: engine.scratch() }
+        Scan { engine, scorer, left: budget, scratch: engine.scratch(), steps: 0 }
     }
 
     /// Scans one text.
@@ -107,12 +109,14 @@ impl<'e> Scan<'e> {
 
     fn piece(&mut self, text: &str, zone: Zone, place: &Place, depth: usize, report: &mut TextReport) {
         let pass = self.engine.raw(text, zone, &mut self.scratch);
+        self.steps += pass.work;
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, &Way::Same, depth, place, None, report);
 
         let n = normalise::normalise(text);
         report.complete &= !n.residue();
         let pass = self.engine.normalised(n.text(), zone, &mut self.scratch);
+        self.steps += pass.work;
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, &Way::Through(&n), depth, place, None, report);
         self.learn(n.text(), report);
@@ -120,6 +124,7 @@ impl<'e> Scan<'e> {
         if n.seen().meets(CLEANS) {
             let clean = normalise::cleaned(text);
             let raw = self.engine.raw(clean.text(), zone, &mut self.scratch);
+            self.steps += raw.work;
             self.keep(&raw.matches, &Way::Through(&clean), depth, place, None, report);
             if depth < DEPTH {
                 self.encoded(clean.text(), zone, place, depth, &Way::Through(&clean), report);
@@ -157,6 +162,7 @@ impl<'e> Scan<'e> {
         report: &mut TextReport,
     ) {
         let pass = self.engine.normalised(reading, zone, &mut self.scratch);
+        self.steps += pass.work;
         self.keep(&pass.matches, way, depth, place, Some(name), report);
         self.learn(reading, report);
     }

@@ -217,7 +217,9 @@ section! {
 section! {
     /// Bounds on what one request may cost.
     Limits {
-        /// Request body, bytes. Default 4194304, at most 16777216.
+        /// Request body, bytes. Default 16777216, or `maxBufferedBytesPerWorker` if that is less; at most 67108864.
+        /// Envoy's own buffers must be larger. Text beyond `maxScanBytes` is not scanned: `unscanned.budget` says what
+        /// becomes of such a request.
         max_body_bytes: Option<u64>,
         /// JSON nesting. Default 64, at most 100.
         max_json_depth: Option<u64>,
@@ -227,7 +229,7 @@ section! {
         max_scan_bytes: Option<u64>,
         /// A whole reply, or one event of a stream, bytes. Default 4194304, at most 16777216.
         max_response_bytes: Option<u64>,
-        /// Bodies held by one worker at a time, bytes. Default 67108864.
+        /// Bodies held by one worker at a time, bytes. Default 134217728, at most 536870912.
         max_buffered_bytes_per_worker: Option<u64>,
         /// The cap on output tokens of a request that has none, neither its own nor its role's, under a quota that counts
         /// output. Default 4096.

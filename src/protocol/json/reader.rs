@@ -17,13 +17,19 @@ pub(super) enum Grammar {
     Lenient,
 }
 
+/// The most that one body may hold: a number, list or object counts as [`VALUE`], a text or a key as [`TEXT`]. A text
+/// takes a hundred times its two quotes in memory until it is judged, and a VM has 1 GiB.
+pub(super) const MAX_VALUES: usize = 1 << 22;
+pub(super) const VALUE: usize = 1;
+pub(super) const TEXT: usize = 4;
+
 /// Up to here, comparing a key with every earlier one is cheaper than hashing.
 const SMALL: usize = 16;
 
 pub(super) fn read(body: &[u8], max_depth: usize, grammar: Grammar) -> Result<Json<'_>, Reason> {
     let text = std::str::from_utf8(body).map_err(|_| Reason::BodyMalformed)?;
     let text = if grammar == Grammar::Lenient { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
-    let mut reader = Reader { text, at: 0, grammar };
+    let mut reader = Reader { text, at: 0, grammar, room: MAX_VALUES };
     let value = reader.value(max_depth)?;
     reader.skip_blanks();
     if reader.at == text.len() { Ok(value) } else { Err(Reason::BodyMalformed) }
@@ -34,14 +40,23 @@ struct Reader<'a> {
     /// Always at the border of a character.
     at: usize,
     grammar: Grammar,
+    /// What the body may still hold.
+    room: usize,
 }
 
 impl<'a> Reader<'a> {
+    fn spend(&mut self, cost: usize) -> Result<(), Reason> {
+        self.room = self.room.checked_sub(cost).ok_or(Reason::BodyTooLarge)?;
+        Ok(())
+    }
+
     fn value(&mut self, depth: usize) -> Result<Json<'a>, Reason> {
         self.skip_blanks();
+        self.spend(VALUE)?;
         match self.peek() {
             Some(b'"') => {
                 self.at += 1;
+                self.spend(TEXT - VALUE)?;
                 self.string().map(Json::String)
             }
             Some(b'{') => {
@@ -87,6 +102,7 @@ impl<'a> Reader<'a> {
         loop {
             self.skip_blanks();
             self.expect(b'"')?;
+            self.spend(TEXT)?;
             let key = self.string()?;
             let is_new = if entries.len() < SMALL {
                 entries.iter().all(|(earlier, _)| *earlier != key)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::eval::wilson;
+use super::tables::wilson;
 use crate::scan::{Kind, Report, Scanner};
 
 /// Labels of rows that are about data, not about attacks.
@@ -39,7 +39,7 @@ impl Share {
     }
 
     fn close(&mut self) {
-        self.ci95 = wilson(self.found, self.all);
+        self.ci95 = wilson(self.found as f64, self.all as f64);
     }
 }
 
