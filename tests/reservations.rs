@@ -449,7 +449,7 @@ fn usage_far_below_the_text_that_came_is_not_believed() {
             "usage": { "prompt_tokens": 12, "completion_tokens": told } })
         .to_string()
     };
-    let mut charged = |told: u64| {
+    let charged = |told: u64| {
         let mut road = road(tokens(100_000));
         let mut open = Open::begin(&mut road, &asks(1000)).unwrap();
         open.answer(&mut road, "200", "application/json", &[&reply(told)], true);

@@ -192,7 +192,7 @@ pub(super) fn rewrite(data: &mut Json<'_>, parts: &ReplyParts) -> bool {
         match change {
             Rewrite::Index(path, index) => {
                 if let Some(call) = data.at_mut(path) {
-                    call.set("index", Json::Number((*index).into()));
+                    call.set("index", Json::Number(u64::from(*index).into()));
                 }
             }
             Rewrite::NoName(path) => {
