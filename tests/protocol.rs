@@ -320,10 +320,9 @@ fn what_parsers_read_differently_is_refused_and_the_rest_is_written_again_the_sa
             (Ok(json), None) => {
                 let again = json.to_bytes();
                 assert_eq!(Json::parse(&again, DEPTH).unwrap(), json, "{}", row.name);
-                // Zero has a sign and a type for some readers, and one value.
-                let body = String::from_utf8(body).unwrap().replace(":-0.0", ":0").replace(":-0", ":0");
-                let theirs = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
-                assert_eq!(theirs(&again), theirs(body.as_bytes()), "{}", row.name);
+                // A number beyond a double is none of theirs.
+                let theirs = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+                assert_eq!(theirs(&again), theirs(&body), "{}", row.name);
             }
             (Err(reason), Some(expected)) => assert_eq!(reason.code(), expected, "{}", row.name),
             (read, expected) => panic!("{}: {:?}, expected {expected:?}", row.name, read.err()),

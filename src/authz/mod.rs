@@ -205,7 +205,7 @@ fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
 
 fn may_use(role: &RolePolicy, tool: &Offered) -> bool {
     let at = |host: &String| role.tool_hosts.iter().any(|glob| glob.matches(host));
-    role.tools.iter().any(|glob| glob.matches(&tool.name)) && tool.host.as_ref().is_none_or(at)
+    !tool.is_ambiguous && role.tools.iter().any(|glob| glob.matches(&tool.name)) && tool.host.as_ref().is_none_or(at)
 }
 
 /// How far a request got with a role.

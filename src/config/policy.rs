@@ -518,7 +518,7 @@ fn unscanned(document: &document::Document) -> UnscannedPolicy {
         }),
         opaque: written.opaque.unwrap_or(UnscannedAction::Flag),
         budget: written.budget.unwrap_or(default),
-        reference: written.reference.unwrap_or(default),
+        reference: written.reference.or(written.file).unwrap_or(default),
         tokens: written.tokens.unwrap_or(default),
     }
 }

@@ -23,6 +23,11 @@ pub(super) enum Form<'f> {
 /// What is not longer is scanned rather than believed.
 const SHORT: usize = 256;
 
+/// True for what may be bytes: base64 or a data URL of any length. A short one is listed as unscanned and scanned too.
+pub(super) fn is_bytes(text: &str) -> bool {
+    !text.is_empty() && (is_base64(text) || data_url(text).is_some_and(is_base64))
+}
+
 impl Form<'_> {
     /// True when a value has this form.
     pub(super) fn fits(self, text: &str) -> bool {

@@ -75,7 +75,7 @@ pub enum UnscannedKind {
     Opaque,
     /// Text that the scan budget did not reach.
     Budget,
-    /// What the provider fetches by itself: uploaded files by their id, documents by their address, connectors.
+    /// What the provider fetches by itself: uploaded files by their id, documents by their address.
     Reference,
     /// Text as the numbers of a model's tokens.
     Tokens,
@@ -123,6 +123,8 @@ pub struct Offered {
     pub path: Option<Path>,
     /// Where a remote tool runs: the host of its address, or `connector:` and the provider's name of it.
     pub host: Option<String>,
+    /// It has two names, and which of them a server reads is its own affair: no role may use it.
+    pub is_ambiguous: bool,
 }
 
 /// A reply that takes the place of the upstream's.

@@ -12,7 +12,7 @@
 use std::fmt::Debug;
 
 use super::account::ReplyDraft;
-use super::form::Form;
+use super::form::{Form, is_bytes};
 use super::frames::Framing;
 use super::{Json, Path, Protocol, UnscannedKind};
 use crate::config::document::Operation;
@@ -339,9 +339,10 @@ impl Walk<'_> {
     /// What the provider signed or sealed, and it alone can read, or bytes that are no text. What does not look so is a
     /// text. An empty one is the beginning of a block.
     pub(super) fn payload(&mut self, kind: UnscannedKind, path: &Path, value: &Json<'_>) {
-        if self.parts.parameter(path, value, Form::Base64) || self.parts.parameter(path, value, Form::DataUrl) {
+        if value.as_str().is_some_and(is_bytes) {
             self.parts.unscanned.push((kind, path.clone()));
-        } else {
+        }
+        if !self.parts.parameter(path, value, Form::Base64) && !self.parts.parameter(path, value, Form::DataUrl) {
             self.others(path, value);
         }
     }

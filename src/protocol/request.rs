@@ -4,7 +4,7 @@
 //! so that a new field of an API is scanned before it is understood.
 
 use super::account::Draft;
-use super::form::Form;
+use super::form::{Form, is_bytes};
 use super::{Exchange, Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, UnscannedKind};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
@@ -193,24 +193,32 @@ impl<'b, 'j> Reader<'b, 'j> {
 
     /// A tool that the model may call.
     pub(super) fn tool(&mut self, name: &str, path: &Path) {
-        self.out.tools.push(Offered { name: name.to_owned(), path: Some(path.clone()), host: None });
+        self.remote_tool(name, path, None);
+    }
+
+    /// A tool with two names.
+    pub(super) fn ambiguous_tool(&mut self, name: &str, path: &Path) {
+        let (name, path) = (name.to_owned(), Some(path.clone()));
+        self.out.tools.push(Offered { name, path, host: None, is_ambiguous: true });
     }
 
     /// A tool that runs at a host which the request names, or behind a connector of the provider's.
     pub(super) fn remote_tool(&mut self, name: &str, path: &Path, host: Option<String>) {
-        self.out.tools.push(Offered { name: name.to_owned(), path: Some(path.clone()), host });
+        let (name, path) = (name.to_owned(), Some(path.clone()));
+        self.out.tools.push(Offered { name, path, host, is_ambiguous: false });
     }
 
     /// A tool that the request itself calls.
     pub(super) fn calls(&mut self, name: &str) {
-        self.out.tools.push(Offered { name: name.to_owned(), path: None, host: None });
+        self.out.tools.push(Offered { name: name.to_owned(), path: None, host: None, is_ambiguous: false });
     }
 
     /// What the provider signed or sealed, and it alone can read. What does not look so is a text.
     pub(super) fn opaque(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
-        if self.parameter(path, value, Form::Base64) {
+        if value.as_str().is_some_and(is_bytes) {
             self.unscanned(UnscannedKind::Opaque, path);
-        } else {
+        }
+        if !self.parameter(path, value, Form::Base64) {
             self.free_text(path, value, spot);
         }
     }
@@ -270,9 +278,9 @@ impl<'b, 'j> Reader<'b, 'j> {
                     self.bytes(&place, value, spot, kind);
                 }
                 (Some(kind), Some("url" | "image_url" | "file_url"), Some(value))
-                    if !is_key && self.parameter(&place, value, Form::DataUrl) =>
+                    if !is_key && value.as_str().is_some_and(|text| text.starts_with("data:")) =>
                 {
-                    self.payload(kind, &place);
+                    self.bytes(&place, value, spot, kind);
                 }
                 _ => self.segment(&place, is_key, spot),
             }
@@ -281,9 +289,10 @@ impl<'b, 'j> Reader<'b, 'j> {
 
     /// A string at a place where the format has bytes. What does not look so is a text.
     pub(super) fn bytes(&mut self, path: &Path, value: &Json<'j>, spot: Spot, kind: UnscannedKind) {
-        if self.parameter(path, value, Form::Base64) || self.parameter(path, value, Form::DataUrl) {
+        if value.as_str().is_some_and(is_bytes) {
             self.payload(kind, path);
-        } else {
+        }
+        if !self.parameter(path, value, Form::Base64) && !self.parameter(path, value, Form::DataUrl) {
             self.free_text(path, value, spot);
         }
     }

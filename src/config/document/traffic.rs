@@ -205,7 +205,7 @@ section! {
         state: Option<StateAction>,
         /// What a provider made and it alone can read: signatures and encrypted thoughts. Default flag.
         opaque: Option<UnscannedAction>,
-        /// What the provider fetches by itself: uploaded files by their id, documents by their address, connectors.
+        /// What the provider fetches by itself: uploaded files by their id, documents by their address. Default: as `file`.
         reference: Option<UnscannedAction>,
         /// Text as the numbers of a model's tokens (embeddings and older completions take such).
         tokens: Option<UnscannedAction>,

@@ -240,7 +240,7 @@ fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, sp
     };
     match kind {
         "image" => reader.unscanned(UnscannedKind::Image, path),
-        "container_upload" => reader.unscanned(UnscannedKind::File, path),
+        "container_upload" => reader.unscanned(UnscannedKind::Reference, path),
         _ if TYPES.contains(&kind) => {}
         _ => {
             reader.unknown(path, block, kind, spot);
@@ -285,7 +285,8 @@ fn read_source<'j>(
     let kind = reader.inner_text(source, "type")?;
     let text = matches!(kind, "text" | "content");
     if document && !text {
-        reader.unscanned(UnscannedKind::File, path);
+        let is_here = !matches!(kind, "url" | "file");
+        reader.unscanned(if is_here { UnscannedKind::File } else { UnscannedKind::Reference }, path);
     }
     for (at, (key, value)) in reader.entries(source, &["data", "content", "url"])?.iter().enumerate() {
         let place = path.child(at);

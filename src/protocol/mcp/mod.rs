@@ -336,9 +336,10 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
                 let mut payloads = Vec::new();
                 visit_payloads(value, &place, &mut |kind, path| payloads.push((kind, path.clone())));
                 for (kind, path) in payloads {
-                    if reader.body.at(&path).is_some_and(|bytes| reader.out.parameter(&path, bytes, Form::Base64)) {
-                        reader.unscanned(kind, &path);
+                    if let Some(bytes) = reader.body.at(&path) {
+                        reader.parameter(&path, bytes, Form::Base64);
                     }
+                    reader.unscanned(kind, &path);
                 }
                 // Every other string of it is left to the end, and is the caller's.
             }
@@ -524,8 +525,10 @@ fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
     let mut payloads = Vec::new();
     visit_payloads(reply, &root, &mut |kind, place| payloads.push((kind, place.clone())));
     walk.strings(&root, reply, Channel { choice: 0, item: 0, kind: TextKind::Text });
-    payloads.retain(|(_, path)| reply.at(path).is_some_and(|value| walk.parts.parameter(path, value, Form::Base64)));
-    walk.parts.texts.retain(|text| text.is_key || !payloads.iter().any(|(_, path)| *path == text.path));
+    // Short ones are scanned besides.
+    let mut long: Vec<Path> = payloads.iter().map(|(_, path)| path.clone()).collect();
+    long.retain(|path| reply.at(path).is_some_and(|value| walk.parts.parameter(path, value, Form::Base64)));
+    walk.parts.texts.retain(|text| text.is_key || !long.contains(&text.path));
     walk.parts.unscanned.extend(payloads);
     match reply {
         Json::Array(messages) => {

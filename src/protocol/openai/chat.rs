@@ -5,7 +5,7 @@ use super::super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::super::{Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
 use crate::config::document::Zone;
-use crate::reason::{Denial, Reason};
+use crate::reason::Denial;
 
 pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
@@ -90,7 +90,7 @@ fn entry(path: &Path, object: &Json<'_>, key: &str) -> Path {
 /// and any name that it has besides; for a remote MCP server `mcp:` and its label. The tools of a namespace are offered
 /// each by itself.
 ///
-/// A function with two names is refused: which of them a server reads is its own affair.
+/// A function with two names is allowed to no role: which of them a server reads is its own affair.
 pub(super) fn offer(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -> Result<(), Denial> {
     let kind = reader.inner(tool, "type")?.and_then(Json::as_str).unwrap_or_default();
     if let ("namespace", Some(tools)) = (kind, reader.inner(tool, "tools")?) {
@@ -131,7 +131,8 @@ pub(super) fn offer(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -
         return Err(reader.shape());
     }
     if own == 0 && names.len() > 1 {
-        return Err(Denial::new(Reason::RbacTool).with_param("tools"));
+        names.iter().for_each(|name| reader.ambiguous_tool(name, path));
+        return Ok(());
     }
     names.iter().for_each(|name| reader.remote_tool(name, path, host.clone()));
     Ok(())
@@ -242,7 +243,10 @@ pub(super) fn read_part<'j>(
         "text" | "refusal" | "input_text" | "output_text" | "summary_text" | "reasoning_text" => None,
         "image_url" | "input_image" | "computer_screenshot" => Some(UnscannedKind::Image),
         "input_audio" => Some(UnscannedKind::Audio),
-        "file" | "input_file" => Some(UnscannedKind::File),
+        "file" | "input_file" => {
+            let is_here = part.get("file").unwrap_or(part).get("file_data").is_some();
+            Some(if is_here { UnscannedKind::File } else { UnscannedKind::Reference })
+        }
         // Servers read a part without a type as text.
         "" if part.get("text").is_some() => None,
         _ => {
@@ -282,6 +286,7 @@ mod tests {
     use super::*;
     use crate::config::document::Operation;
     use crate::protocol::{Exchange, NO_LIMIT, Protocol};
+    use crate::reason::Reason;
 
     fn of_json(json: &Json<'_>) -> Result<Exchange, Denial> {
         Protocol::new(Openai).read_request(Operation::Chat, None, json)
@@ -378,8 +383,8 @@ mod tests {
             r#"{"type":"function","name":"a","function":{"name":"b"}}"#,
             r#"{"type":"function","function":{"name":"a"},"custom":{"name":"b"}}"#,
         ] {
-            let denial = read(&format!(r#"{{"model":"m","messages":[],"tools":[{tool}]}}"#)).unwrap_err();
-            assert_eq!((denial.reason, denial.param), (Reason::RbacTool, Some("tools")), "{tool}");
+            let exchange = read(&format!(r#"{{"model":"m","messages":[],"tools":[{tool}]}}"#)).unwrap();
+            assert!(exchange.tools.len() == 2 && exchange.tools.iter().all(|tool| tool.is_ambiguous), "{tool}");
         }
         let body = r#"{"model":"m","messages":[],"tool_choice":{"type":"auto"},"tools":[{"name":"flat","parameters":{}},
             {"type":"namespace","name":"crm","tools":[{"type":"function","name":"inner"}]},

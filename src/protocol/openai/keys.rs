@@ -18,6 +18,7 @@ pub(super) const KEYS: &[&str] = &[
     "billing",
     "bytes",
     "call_id",
+    "cached_tokens",
     "caller",
     "choices",
     "citations",

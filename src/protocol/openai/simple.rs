@@ -50,7 +50,7 @@ pub(super) fn moderations(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 /// "Create batch": the requests stand in a file that was uploaded before.
 pub(super) fn batch(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let (path, file) = reader.require("input_file_id")?;
-    reader.unscanned(UnscannedKind::File, &path);
+    reader.unscanned(UnscannedKind::Reference, &path);
     reader.free_text(&path, file, Spot::USER);
     Ok(())
 }

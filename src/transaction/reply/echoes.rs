@@ -15,6 +15,9 @@ const TAIL: usize = 160;
 /// More running texts than this are one: an echo has three or four.
 const MAX_TEXTS: usize = 32;
 
+/// The name of the text in which every piece is a line.
+const PIECES: &str = "pieces";
+
 /// The ends of the running texts so far, by the keys on the way to their pieces.
 #[derive(Debug, Default)]
 pub(super) struct Echoes(BTreeMap<String, String>);
@@ -69,7 +72,12 @@ impl ReplyGuard {
 /// Joins the strings of an echo by the keys on the way to them. Keys that are not the format's are a text of their own.
 fn gather(value: &Json<'_>, keys: &mut String, knows: &dyn Fn(&str) -> bool, texts: &mut BTreeMap<String, String>) {
     match value {
-        Json::String(text) => join(texts, keys, text),
+        Json::String(text) => {
+            join(texts, keys, text);
+            // A piece may be a whole value that its neighbours hide.
+            join(texts, PIECES, text);
+            join(texts, PIECES, "\n");
+        }
         Json::Array(items) => items.iter().for_each(|item| gather(item, keys, knows, texts)),
         Json::Object(entries) => {
             for (key, inner) in entries {
@@ -107,6 +115,8 @@ mod tests {
         let mut texts = BTreeMap::new();
         gather(&json, &mut String::new(), &|key| key != "new", &mut texts);
         let found: Vec<(&str, &str)> = texts.iter().map(|(keys, text)| (keys.as_str(), text.as_str())).collect();
-        assert_eq!(found, [("/*", "z"), ("/content/token", "AKIA"), ("/content/top/token", "xy"), ("key/*", "new\n")]);
+        let lines = ("pieces", "AK\nx\nIA\ny\nz\n");
+        let joined = [("/*", "z"), ("/content/token", "AKIA"), ("/content/top/token", "xy"), ("key/*", "new\n"), lines];
+        assert_eq!(found, joined);
     }
 }
