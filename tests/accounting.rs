@@ -4,7 +4,7 @@
 
 mod common;
 
-use bartizan::protocol::{Json, Path, Protocol, keys};
+use bartizan::protocol::{Json, Path};
 use common::golden::{Golden, golden};
 use common::road::Road;
 use serde_json::{Value, json};
@@ -14,14 +14,14 @@ const DEPTH: usize = 64;
 /// The path of a golden's operation.
 fn path_of(one: &Golden) -> String {
     let (path, _) = one.protocol.paths().iter().find(|(_, operation)| *operation == one.operation).unwrap();
-    if one.protocol == Protocol::Mcp { format!("/{path}") } else { format!("/{}/{path}", one.protocol.name()) }
+    if one.protocol.serves_tools() { format!("/{path}") } else { format!("/{}/{path}", one.protocol.name()) }
 }
 
 /// A proxy that reads every protocol, refuses what is hostile and lists what it can't read.
 fn road(goldens: &[Golden]) -> Road {
     let models: Vec<String> = goldens
         .iter()
-        .filter_map(|one| one.protocol.read(one.operation, &Json::parse(&one.bytes, DEPTH).unwrap()).ok())
+        .filter_map(|one| one.protocol.read_request(one.operation, None, &Json::parse(&one.bytes, DEPTH).unwrap()).ok())
         .map(|exchange| exchange.model)
         .filter(|model| !model.is_empty())
         .collect();
@@ -68,7 +68,7 @@ fn no_text_is_left_out_for_how_it_begins() {
     let (mut tried, mut listed, mut passed) = (0, 0, Vec::new());
     for one in &goldens {
         let json = Json::parse(&one.bytes, DEPTH).unwrap();
-        if one.protocol.read(one.operation, &json).is_err() {
+        if one.protocol.read_request(one.operation, None, &json).is_err() {
             continue;
         }
         for place in strings(&json) {
@@ -83,12 +83,12 @@ fn no_text_is_left_out_for_how_it_begins() {
                 if !String::from_utf8_lossy(sent).contains(needle) {
                     continue;
                 }
-                let exchange = one.protocol.read(one.operation, &body).unwrap();
+                let exchange = one.protocol.read_request(one.operation, None, &body).unwrap();
                 if exchange.unscanned.iter().any(|(_, base)| place.below(base).is_some()) {
                     assert_eq!(run.record()["bartizan.coverage"], "partial");
                     listed += 1;
                 } else {
-                    let pointer = body.pointer(&place, &keys::knows);
+                    let pointer = body.pointer(&place, &|key| one.protocol.knows_key(key));
                     passed.push(format!("{}/{} {pointer}: {text}", one.folder, one.file));
                 }
             }
@@ -105,11 +105,13 @@ fn a_payload_is_listed() {
     let goldens = golden(".request.json");
     let mut road = road(&goldens);
     let token = format!("Bearer {}", road.token(&["analyst"], 600));
-    let image = json!({ "type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=" });
+    // Short ones are scanned.
+    let bytes = "iVBORw0KGgoA".repeat(40);
+    let image = json!({ "type": "input_image", "image_url": format!("data:image/png;base64,{bytes}") });
     let output = json!({ "type": "function_call_output", "call_id": "c", "output": [image] });
     let nested = json!({ "type": "web_search_call", "id": "w", "status": "completed",
-        "results": [{ "url": "data:image/png;base64,iVBORw0KGgo=" }] });
-    let unknown = json!({ "type": "local_shell_call_output", "id": "w", "data": "iVBORw0KGgo=" });
+        "results": [{ "url": format!("data:image/png;base64,{bytes}") }] });
+    let unknown = json!({ "type": "local_shell_call_output", "id": "w", "data": bytes });
     for item in [json!({ "role": "user", "content": [image] }), output, nested, unknown] {
         let model = goldens.iter().find(|one| one.folder == "openai-responses").unwrap();
         let model: Value = serde_json::from_slice(&model.bytes).unwrap();

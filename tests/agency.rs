@@ -170,13 +170,19 @@ fn tools_are_found_in_every_place() {
         let mut open = road(|document| {
             document["unscanned"] = json!({ "default": "flag" });
             document["roles"]["analyst"]["tools"]["allow"] = json!(["*"]);
+            document["roles"]["analyst"]["toolHosts"] = json!(["*"]);
         });
+        // Of a function with two names nobody knows which a server reads: no role may use it.
+        let tool = &body["tools"][0];
+        let names = [&tool["name"], &tool["function"]["name"], &tool["custom"]["name"]];
+        let is_function = tool["type"] == "function" || tool["type"] == "custom";
+        let is_ambiguous = is_function && names.iter().filter(|name| name.is_string()).count() > 1;
         let run = open.post(
             path,
             &[("authorization", &token.replace(&token, &format!("Bearer {}", open.token(&["analyst"], 600))))],
             body.to_string().as_bytes(),
         );
-        assert_eq!(run.reason(), "", "{body}");
+        assert_eq!(run.reason(), if is_ambiguous { "rbac.tool" } else { "" }, "{body}");
         let mut removing = road(|document| {
             document["unscanned"] = json!({ "default": "flag" });
             document["roles"]["analyst"]["tools"]["others"] = json!("remove");
@@ -313,16 +319,18 @@ fn a_definition_that_is_not_the_approved_one_is_not_shown() {
 
 #[test]
 fn what_only_a_provider_can_read_is_recorded() {
+    // Short ones are scanned.
+    let sealed = "c2VjcmV0".repeat(40);
     let messages = json!([
         { "role": "user", "content": "hi" },
-        { "role": "assistant", "content": [{ "type": "thinking", "thinking": "hm", "signature": "c2ln" },
-            { "type": "redacted_thinking", "data": "c2VjcmV0" }, { "type": "text", "text": "hello" }] },
+        { "role": "assistant", "content": [{ "type": "thinking", "thinking": "hm", "signature": sealed },
+            { "type": "redacted_thinking", "data": sealed }, { "type": "text", "text": "hello" }] },
         { "role": "user", "content": "go on" }]);
     let body = json!({ "model": "small", "max_tokens": 9, "messages": messages });
     let (_, record) = sent(&mut road(|_| ()), "/v1/messages", &body);
     assert_eq!((&record["bartizan.unscanned"], &record["bartizan.coverage"]), (&json!(["opaque"]), &json!("partial")));
     let reply =
-        json!({ "content": [{ "type": "redacted_thinking", "data": "c2VjcmV0" }, { "type": "text", "text": "ok" }] });
+        json!({ "content": [{ "type": "redacted_thinking", "data": sealed }, { "type": "text", "text": "ok" }] });
     let plain = json!({ "model": "small", "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" }] });
     let (_, answer) = road(|_| ()).answered_at("/v1/messages", &plain, JSON, |_| vec![reply.to_string().into_bytes()]);
     assert_eq!((answer.text(), &answer.record["bartizan.unscanned"]), (reply.to_string(), &json!(["opaque"])));

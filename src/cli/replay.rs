@@ -24,7 +24,7 @@ use crate::capture::{Caller, Opened, Sealed};
 use crate::config::document::{self, Mode};
 use crate::config::{Policy, RoutePolicy};
 use crate::host::{Host as _, MemoryHost, Timestamp};
-use crate::protocol::{Exchange, OutputCap, Path};
+use crate::protocol::Exchange;
 use crate::quota::{self, Stage as Counting, Tokens};
 use crate::reason::Reason;
 use crate::scan::Kind;
@@ -456,12 +456,7 @@ impl Stage {
         let authorized = match model {
             Some(model) => {
                 let cap = one.number("gen_ai.request.max_tokens");
-                let exchange = Exchange {
-                    model: model.to_owned(),
-                    choices: 1,
-                    output_cap: cap.map(|tokens| OutputCap { path: Path::default(), tokens }),
-                    ..Exchange::default()
-                };
+                let exchange = Exchange::recorded(model, cap);
                 authz::authorize(&policy, counted, &exchange).map_err(denial)?
             }
             None => authz::authorize_bodyless(counted),

@@ -78,6 +78,9 @@ section! {
         unmatched: Option<Unmatched>,
         /// What happens to content that can't be scanned, by kind.
         unscanned: Option<Unscanned>,
+        /// What happens to blocks, items and parts of a type that this version does not know. Default scan: their strings
+        /// are scanned in the strictest zone, whatever `unscanned` says; bytes in them that are no text still fall under it.
+        unknown: Option<UnknownAction>,
         /// Bounds on what one request may cost.
         limits: Option<Limits>,
         /// The service that counts quotas of scope fleet.
@@ -126,6 +129,11 @@ section! {
         over_output_tokens: Option<OverCap>,
         /// Cap on the choices of one request: prompts x `n`. Default 1.
         max_choices: Option<u64>,
+        /// Hosts at which remote tools may run (`server_url` of a tool, `url` of an MCP server), with `*`; a connector of the
+        /// provider's is `connector:NAME`. Default none.
+        tool_hosts: Option<Vec<String>>,
+        /// Parameters that choose what is otherwise the operator's to choose.
+        parameters: Option<Parameters>,
         /// Limits on how much; all of them apply.
         quotas: Option<Vec<Quota>>,
         /// The guard's name. Default `standard`.
@@ -142,6 +150,14 @@ section! {
         allow: Option<Vec<String>>,
         /// What happens to other tools that a request offers to the model. Default deny.
         others: Option<OtherTools>,
+    }
+}
+
+section! {
+    /// Parameters that choose what is otherwise the operator's to choose: addresses, keys, templates, adapters, routes.
+    Parameters {
+        /// Names of such parameters, or globs. Required; an empty list allows none.
+        allow: Option<Vec<String>>,
     }
 }
 

@@ -2,7 +2,8 @@
 //! out is immutable and holds nothing that could still be wrong.
 
 use super::document::{
-    self, Mode, OtherTools, OverCap, Role, StateAction, SubjectForm, UnscannedAction, UpstreamHeader, Zone,
+    self, Mode, OtherTools, OverCap, Role, StateAction, SubjectForm, UnknownAction, UnscannedAction, UpstreamHeader,
+    Zone,
 };
 use super::document::{Operation, Pack, ResponseHeaders, Unmatched};
 use super::environment::{Environment, secret};
@@ -44,6 +45,8 @@ pub struct Policy {
     pub unmatched: Unmatched,
     /// What happens to content that can't be scanned.
     pub unscanned: UnscannedPolicy,
+    /// What happens to parts of a type that this version does not know.
+    pub unknown: UnknownAction,
     /// Bounds on what one request may cost.
     pub limits: LimitsPolicy,
     /// What is written about a request.
@@ -69,6 +72,10 @@ pub struct RolePolicy {
     pub models: Vec<Glob>,
     /// Tools that may be offered to the model.
     pub tools: Vec<Glob>,
+    /// Hosts at which remote tools may run.
+    pub tool_hosts: Vec<Glob>,
+    /// Parameters that choose what is otherwise the operator's to choose.
+    pub parameters: Vec<Glob>,
     /// What happens to other tools that a request offers.
     pub other_tools: OtherTools,
     /// Zones that this role may author.
@@ -104,6 +111,10 @@ pub struct UnscannedPolicy {
     pub opaque: UnscannedAction,
     /// Text over the scanner's bounds.
     pub budget: UnscannedAction,
+    /// What the provider fetches by itself.
+    pub reference: UnscannedAction,
+    /// Text as the numbers of a model's tokens.
+    pub tokens: UnscannedAction,
 }
 
 impl UnscannedPolicy {
@@ -125,6 +136,8 @@ impl UnscannedPolicy {
             },
             UnscannedKind::Opaque => self.opaque,
             UnscannedKind::Budget => self.budget,
+            UnscannedKind::Reference => self.reference,
+            UnscannedKind::Tokens => self.tokens,
             UnscannedKind::Other => self.default,
         }
     }
@@ -243,8 +256,9 @@ impl Policy {
 
     /// The route for a path without its query: an exact one before a prefix, a longer prefix before a shorter one.
     pub fn route(&self, path: &str) -> Option<&RoutePolicy> {
-        let rank =
-            |route: &&RoutePolicy| (matches!(route.matches, route::PathMatch::Exact(_)), route.matches.as_str().len());
+        let rank = |route: &&RoutePolicy| {
+            (!matches!(route.matches, route::PathMatch::Prefix(_)), route.matches.as_str().len())
+        };
         self.routes.iter().filter(|route| route.matches.matches(path)).max_by_key(rank)
     }
 
@@ -315,6 +329,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         routes,
         unmatched,
         unscanned: unscanned(document),
+        unknown: document.unknown.unwrap_or(UnknownAction::Scan),
         limits,
         audit,
         capture,
@@ -447,6 +462,11 @@ fn role_policy(name: &str, role: &Role, at: &KeyPath, errors: &mut Errors) -> Op
         let at = at.key("tools");
         errors.require(&at, "allow", tools.allow.as_ref()).map(|allow| globs(allow, &at.key("allow"), errors))
     });
+    let hosts = role.tool_hosts.as_ref().map(|hosts| globs(hosts, &at.key("toolHosts"), errors));
+    let parameters = role.parameters.as_ref().and_then(|parameters| {
+        let at = at.key("parameters");
+        errors.require(&at, "allow", parameters.allow.as_ref()).map(|allow| globs(allow, &at.key("allow"), errors))
+    });
     let max_output_tokens =
         role.max_output_tokens.map(|cap| errors.range(at, "maxOutputTokens", Some(cap), 1, 1..=100_000_000));
     if role.over_output_tokens.is_some() && max_output_tokens.is_none() {
@@ -469,6 +489,8 @@ fn role_policy(name: &str, role: &Role, at: &KeyPath, errors: &mut Errors) -> Op
         workloads,
         models: models?,
         tools: tools.unwrap_or_default(),
+        tool_hosts: hosts.unwrap_or_default(),
+        parameters: parameters.unwrap_or_default(),
         other_tools: role.tools.as_ref().and_then(|tools| tools.others).unwrap_or(OtherTools::Deny),
         may_write: role.may_write.clone().unwrap_or_default(),
         max_output_tokens,
@@ -505,6 +527,8 @@ fn unscanned(document: &document::Document) -> UnscannedPolicy {
         }),
         opaque: written.opaque.unwrap_or(UnscannedAction::Flag),
         budget: written.budget.unwrap_or(default),
+        reference: written.reference.or(written.file).unwrap_or(default),
+        tokens: written.tokens.unwrap_or(default),
     }
 }
 

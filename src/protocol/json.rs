@@ -57,6 +57,12 @@ impl Number<'_> {
     }
 }
 
+impl From<u32> for Number<'_> {
+    fn from(value: u32) -> Self {
+        u64::from(value).into()
+    }
+}
+
 impl From<u64> for Number<'_> {
     fn from(value: u64) -> Self {
         Number(Cow::Owned(value.to_string()))
@@ -75,6 +81,11 @@ impl Path {
         steps.extend_from_slice(&self.0);
         steps.push(u32::try_from(position).unwrap_or(u32::MAX));
         Path(steps)
+    }
+
+    /// True when this place is `base` or lies below it.
+    pub fn is_in(&self, base: &Path) -> bool {
+        self.0.starts_with(&base.0)
     }
 
     /// The rest of this path below `base`; `None` when it does not lie there.
@@ -244,18 +255,27 @@ impl<'a> Json<'a> {
     /// Calls `visit` for every string at or below `path`: the values, and with `is_key` true the keys.
     /// Depth is bounded by the parser.
     pub fn visit_strings(&self, path: &Path, visit: &mut dyn FnMut(&Path, bool, &str)) {
+        self.visit_below(&mut path.clone(), visit);
+    }
+
+    fn visit_below(&self, path: &mut Path, visit: &mut dyn FnMut(&Path, bool, &str)) {
         match self {
             Json::String(text) => visit(path, false, text),
             Json::Array(items) => {
                 for (position, item) in items.iter().enumerate() {
-                    item.visit_strings(&path.child(position), visit);
+                    if !matches!(item, Json::Null | Json::Bool(_) | Json::Number(_)) {
+                        path.0.push(u32::try_from(position).unwrap_or(u32::MAX));
+                        item.visit_below(path, visit);
+                        path.0.pop();
+                    }
                 }
             }
             Json::Object(entries) => {
                 for (position, (key, value)) in entries.iter().enumerate() {
-                    let place = path.child(position);
-                    visit(&place, true, key);
-                    value.visit_strings(&place, visit);
+                    path.0.push(u32::try_from(position).unwrap_or(u32::MAX));
+                    visit(path, true, key);
+                    value.visit_below(path, visit);
+                    path.0.pop();
                 }
             }
             Json::Null | Json::Bool(_) | Json::Number(_) => {}

@@ -80,7 +80,7 @@ impl Transaction {
             // The answer comes on the caller's stream: no word of this one is read by anybody.
             _ if is_good && self.elsewhere.is_some() => Reading::Over,
             // The answer to a message that asks for none: its body means nothing.
-            _ if self.record.status == Some(202) && guard.is_mcp() => Reading::Over,
+            _ if self.record.status == Some(202) && guard.is_of_tools() => Reading::Over,
             Form::Stream => match StreamGuard::new(*guard, self.rpc_id.clone(), self.session.clone()) {
                 Some(guard) => Reading::Stream(Box::new(guard)),
                 None => Reading::Refused(Reason::Internal, None, None),

@@ -14,15 +14,9 @@ pub struct Golden {
     pub bytes: Vec<u8>,
 }
 
-fn protocol(word: &str) -> Protocol {
-    match word {
-        "openai" => Protocol::Openai,
-        "anthropic" => Protocol::Anthropic,
-        "ollama" => Protocol::Ollama,
-        "tgi" => Protocol::Tgi,
-        "mcp" => Protocol::Mcp,
-        _ => panic!("no protocol {word}"),
-    }
+/// The format of this word.
+pub fn protocol(word: &str) -> Protocol {
+    Protocol::named(word).unwrap_or_else(|| panic!("no protocol {word}"))
 }
 
 /// The files that end so, in order.

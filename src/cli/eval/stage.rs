@@ -14,7 +14,6 @@ use crate::authn::ANONYMOUS_ROLE;
 use crate::config::document::{self, Operation, Zone};
 use crate::config::{LimitsPolicy, Policy, RoutePolicy};
 use crate::host::{MemoryHost, Timestamp};
-use crate::protocol::Protocol;
 use crate::scan::{Budget, Text, TextReport};
 use crate::transaction::{Event, Header, Step, Transaction, Vm};
 
@@ -88,16 +87,13 @@ impl Stage {
         document.authn.get_or_insert_default().unsafe_anonymous = Some(true);
         (document.abuse, document.capture) = (None, None);
         let routes = document.routes.get_or_insert_default();
-        for (path, read_as, protocol) in [
-            (CHAT, Protocol::Openai, document::Protocol::Openai),
-            (MESSAGES, Protocol::Anthropic, document::Protocol::Anthropic),
-        ] {
+        for (path, protocol) in [(CHAT, "openai"), (MESSAGES, "anthropic")] {
             // A route of the policy's own keeps the exceptions that name it.
-            let fits = |route: &RoutePolicy| route.protocol == read_as && route.operation == Operation::Chat;
+            let fits = |route: &RoutePolicy| route.protocol.name() == protocol && route.operation == Operation::Chat;
             if !policy.route(path).is_some_and(fits) {
                 routes.push(document::Route {
                     matches: Some(document::RouteMatch { path: Some(path.to_owned()), path_prefix: None }),
-                    protocol: Some(protocol),
+                    protocol: Some(document::Protocol::Named(protocol)),
                     ..document::Route::default()
                 });
             }

@@ -212,7 +212,7 @@ fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow
         Ok(json) => json,
         Err(reason) => bail!("the request is refused before any role counts: {reason} ({})", reason.status()),
     };
-    let exchange = match route.protocol.read(route.operation, &json) {
+    let exchange = match route.protocol.read_request(route.operation, route.matches.parameter(path), &json) {
         Ok(exchange) => exchange,
         Err(denial) => {
             let at = denial.param.map(|param| format!(" at {param}")).unwrap_or_default();

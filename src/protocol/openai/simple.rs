@@ -1,39 +1,38 @@
 //! The operations whose bodies are a few fields: older completions, embeddings, moderations, batches, media.
 
-use super::super::body::{Reader, Spot};
-use super::super::{Exchange, Json, UnscannedKind};
+use super::super::request::{Reader, Spot};
+use super::super::{Json, UnscannedKind};
 use super::OUTPUT_CAPS;
 use crate::config::document::Zone;
 use crate::protocol::Position;
 use crate::reason::Denial;
 
 /// "Create completion". A prompt of token numbers can't be read without the model's vocabulary.
-pub(super) fn completions(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn completions(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
+    // With `echo` a cap of zero asks for the prompt's probabilities.
+    reader.zero_is_nothing = true;
     reader.choices(&["n", "best_of"])?;
     reader.caps(&OUTPUT_CAPS, &["max_tokens"])?;
     // Each prompt of a list has answers of its own.
-    let prompts = prompts(&mut reader, "prompt", Spot::USER)?;
+    let prompts = prompts(reader, "prompt", Spot::USER)?;
     reader.out.choices = reader.out.choices.saturating_mul(prompts);
-    reader.finish()
+    Ok(())
 }
 
 /// "Create embeddings". What is embedded is a document that somebody will find.
-pub(super) fn embeddings(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn embeddings(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     // Current: a vector of another text would be a lie, so a finding refuses.
-    prompts(&mut reader, "input", Spot::new(Zone::Document, Position::Current))?;
-    reader.finish()
+    prompts(reader, "input", Spot::new(Zone::Document, Position::Current))?;
+    Ok(())
 }
 
 /// "Create moderation". `model` may be absent.
-pub(super) fn moderations(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn moderations(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.out.model = "default".to_owned();
-    if body.field("model")?.is_some() {
+    if reader.body.field("model")?.is_some() {
         reader.model()?;
     }
     let (path, input) = reader.require("input")?;
@@ -41,28 +40,25 @@ pub(super) fn moderations(body: &Json<'_>) -> Result<Exchange, Denial> {
         Json::String(_) => reader.segment(&path, false, Spot::USER),
         _ => {
             for (index, part) in reader.items(input)?.iter().enumerate() {
-                super::chat::read_part(&mut reader, &path.child(index), part, Spot::USER)?;
+                super::chat::read_part(reader, &path.child(index), part, Spot::USER)?;
             }
         }
     }
-    reader.finish()
+    Ok(())
 }
 
 /// "Create batch": the requests stand in a file that was uploaded before.
-pub(super) fn batch(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn batch(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let (path, file) = reader.require("input_file_id")?;
-    reader.unscanned(UnscannedKind::File, &path);
+    reader.unscanned(UnscannedKind::Reference, &path);
     reader.free_text(&path, file, Spot::USER);
-    reader.finish()
+    Ok(())
 }
 
 /// Images and speech made from a prompt: every string is the caller's.
-pub(super) fn media(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn media(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
-    reader.choices(&["n"])?;
-    reader.finish()
+    reader.choices(&["n"])
 }
 
 /// A string, a list of strings, or token numbers. Gives how many prompts they are.
@@ -89,7 +85,7 @@ fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Resul
         }
     }
     if tokens {
-        reader.unscanned(UnscannedKind::Other, &path);
+        reader.unscanned(UnscannedKind::Tokens, &path);
     }
     // A list of numbers is one prompt.
     Ok(prompts.max(1))

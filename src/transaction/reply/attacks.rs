@@ -7,7 +7,7 @@ use crate::audit::FindingEntry;
 use crate::config::document::{UnscannedAction, Zone};
 use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ToolCall};
-use crate::protocol::{Json, Path, Position, Protocol, UnscannedKind};
+use crate::protocol::{Json, Path, Position, UnscannedKind};
 use crate::reason::Reason;
 use crate::scan::Text;
 use crate::scan::verdict::{NOTICE, Outcome, Place, judge};
@@ -37,7 +37,7 @@ impl ReplyGuard {
         let policy = &self.policy;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let mut attacks = Attacks::default();
-        if route.protocol != Protocol::Mcp {
+        if !route.protocol.serves_tools() {
             return Ok(attacks);
         }
         let text = |one| Text { zone: Zone::Tool, text: text_of(json, one).unwrap_or_default() };

@@ -168,7 +168,12 @@ impl<'a> Detector<'a> {
         });
     }
 
-    pub(super) fn finish(self, noted: &mut Noted) -> Result<(), Reason> {
+    /// Notes what was found. True: something was.
+    ///
+    /// # Errors
+    /// Why the text can't go on.
+    pub(super) fn finish(self, noted: &mut Noted) -> Result<bool, Reason> {
+        let found = !self.findings.is_empty() || !self.shadow.is_empty();
         for finding in self.findings {
             // A stream's text is looked at piece by piece, each with what came before it.
             let known = noted.findings.iter().any(|other| {
@@ -184,6 +189,6 @@ impl<'a> Detector<'a> {
                 noted.shadow.push(reason);
             }
         }
-        self.denial.map_or(Ok(()), Err)
+        self.denial.map_or(Ok(found), Err)
     }
 }

@@ -7,9 +7,9 @@ use super::{Detector, Noted, ReplyGuard, destination, written};
 use crate::config::McpPart;
 use crate::host::Timestamp;
 use crate::protocol::frames::{Frame, Frames};
-use crate::protocol::mcp::{self, Session};
+use crate::protocol::mcp::Session;
 use crate::protocol::reply::{Channel, Progress, ReplyParts, Spent, Stream};
-use crate::protocol::{Json, Path, Protocol};
+use crate::protocol::{Json, Path};
 use crate::reason::Reason;
 use crate::redact::{MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::scan::verdict::NOTICE;
@@ -166,18 +166,19 @@ impl StreamGuard {
         let depth = self.guard.policy.limits.max_json_depth;
         let json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
         let asks = json.get("method").is_some();
+        let protocol = self.guard.route().ok_or(Reason::Internal)?.protocol.clone();
         let refusal = json.get("id").and_then(Json::as_str).and_then(|id| older.session.open_refusal(id));
         if let (Some((reason, id)), false) = (refusal, asks) {
-            let error = mcp::error_body(&reason.into(), Some(id));
+            let error = protocol.error_body(&reason.into(), Some(id));
             self.enqueue(frame, Some(error), Vec::new(), Vec::new());
             return Ok(());
         }
-        let id = Protocol::Mcp.request_id(&json);
+        let id = protocol.request_id(&json);
         let Err(reason) = self.event(frame.clone(), now, noted) else { return Ok(()) };
         noted.withheld = Some(reason);
         // What the server asks or tells unasked is left out: its own wait ends by itself.
         if let (Some(id), false) = (id, asks) {
-            self.enqueue(frame, Some(mcp::error_body(&reason.into(), Some(&id))), Vec::new(), Vec::new());
+            self.enqueue(frame, Some(protocol.error_body(&reason.into(), Some(&id))), Vec::new(), Vec::new());
         }
         Ok(())
     }
@@ -201,7 +202,7 @@ impl StreamGuard {
         }
         let json = Json::parse_reply(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let route = policy.route_at(self.guard.route).ok_or(Reason::Internal)?;
-        route.protocol.check_reply(&json, self.guard.is_batch)?;
+        route.protocol.check_reply(route.operation, &json, self.guard.is_batch)?;
         let parts = self.stream.read(frame.event(), &json);
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, true) });
         self.guard.within_cap(&noted.spent)?;
@@ -267,6 +268,7 @@ impl StreamGuard {
             changed = true;
         }
         changed |= self.guard.fixed_texts(&mut json, &parts, &|one| !one.delta || one.is_key, now, noted)?;
+        changed |= self.guard.judge_echoes(&mut json, &parts, now, noted)?;
         changed |= attacks.cut(&mut json, noted);
         let mut pieces = Vec::new();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {

@@ -5,6 +5,7 @@
 //! so is a method that is not in their lists. A tool is known by its name, a prompt as `prompt:NAME`, a
 //! resource as `resource:URI`: the role's `tools.allow` decides over all three. The model is `default`.
 
+mod keys;
 pub mod older;
 
 use base64::Engine as _;
@@ -12,16 +13,21 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::body::{Reader, Spot};
+use super::adapter::{Adapter, Asserted, HeaderPairs, Protocol};
+use super::form::{Form, is_base64};
 use super::frames::{Frame, Framing};
-use super::payload::is_base64;
-use super::reply::{Channel, Facts, TextKind, ToolCall, Walk};
-use super::{Exchange, Json, Path, UnscannedKind, message};
+use super::reply::{Channel, Ending, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk};
+use super::request::{Reader, Spot};
+use super::{Json, Path, UnscannedKind, message};
 use crate::audit::HashKey;
+use crate::config::document::Operation;
 use crate::reason::{Denial, Reason};
 
 /// The revisions of the specification that are known here, oldest first.
 pub const REVISIONS: [&str; 4] = ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
+
+/// The newest revision that begins with a handshake.
+const HANDSHAKE: &str = "2025-11-25";
 
 /// The revision without sessions, in which headers repeat the body.
 const STATELESS: &str = "2026-07-28";
@@ -66,6 +72,89 @@ const METHODS: [&str; 29] = [
     "tools/list",
 ];
 
+/// The format, messages of both sides.
+#[derive(Debug)]
+pub struct Mcp;
+
+impl Adapter for Mcp {
+    fn name(&self) -> &'static str {
+        "mcp"
+    }
+
+    fn paths(&self) -> &'static [(&'static str, Operation)] {
+        &[("mcp", Operation::Mcp)]
+    }
+
+    fn only_operation(&self) -> Option<Operation> {
+        Some(Operation::Mcp)
+    }
+
+    /// GET opens the server's own stream, DELETE ends a session.
+    fn methods(&self, _operation: Operation) -> &'static [&'static str] {
+        &["POST", "GET", "DELETE"]
+    }
+
+    fn reads_body(&self, _operation: Operation, method: &str) -> bool {
+        method == "POST"
+    }
+
+    fn opens_stream(&self, method: &str) -> bool {
+        method == "GET"
+    }
+
+    fn serves_tools(&self) -> bool {
+        true
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        keys::KEYS
+    }
+
+    fn asserted(&self, headers: HeaderPairs<'_, '_>, older: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {
+        Ok(Some(Box::new(Claims { older, ..Claims::read(headers)? })))
+    }
+
+    fn request_id(&self, body: &Json<'_>) -> Option<String> {
+        id(body)
+    }
+
+    fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        read(reader)
+    }
+
+    fn error_body(&self, denial: &Denial, id: Option<&str>) -> Vec<u8> {
+        error_body(denial, id)
+    }
+
+    fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
+        self
+    }
+}
+
+impl ReplyFormat for Mcp {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        read_reply(walk, reply);
+    }
+
+    fn check(&self, reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
+        check_reply(reply, is_batch)
+    }
+
+    fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
+        close(ending.facts, ending.reason)
+    }
+
+    fn calls_come_whole(&self) -> bool {
+        true
+    }
+
+    /// A server's own requests and notifications have other ids than the answer, or none.
+    fn note(&self, facts: &mut Facts, event: &Json<'_>, _parts: &ReplyParts) {
+        let answers = event.get("result").or(event.get("error")).is_some();
+        facts.rpc_id = id(event).filter(|_| answers).or(facts.rpc_id.take());
+    }
+}
+
 /// What the headers of a request say of its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
@@ -108,17 +197,11 @@ impl Claims {
         Ok(claims)
     }
 
-    /// The claims of a message of the older form, or of none.
-    #[must_use]
-    pub fn of_older(self, older: bool) -> Claims {
-        Claims { older, ..self }
-    }
-
     /// Compares them with the body that came.
     ///
     /// # Errors
     /// [`Reason::McpHeader`], [`Reason::McpRevision`], or [`Reason::BodyShape`] for a batch where the revision has none.
-    pub fn check(&self, body: &Json<'_>) -> Result<(), Denial> {
+    fn compare(&self, body: &Json<'_>) -> Result<(), Denial> {
         if let Json::Array(messages) = body {
             let asked = messages.iter().any(|message| asked_revision(message).is_some());
             let batches =
@@ -146,6 +229,12 @@ impl Claims {
             && (version.is_none() || version == self.version)
             && self.params.iter().all(|said| params.is_some_and(|params| holds(params.get("arguments"), said)));
         if agree { Ok(()) } else { Err(Reason::McpHeader.into()) }
+    }
+}
+
+impl Asserted for Claims {
+    fn check(&self, body: &Json<'_>) -> Result<(), Denial> {
+        self.compare(body)
     }
 }
 
@@ -204,19 +293,19 @@ fn holds(value: Option<&Json<'_>>, said: &str) -> bool {
     }
 }
 
-pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.out.model = "default".to_owned();
+    let body = reader.body;
     match body {
         Json::Array(messages) if messages.is_empty() || messages.len() > 100 => return Err(reader.shape()),
         Json::Array(messages) => {
             for (position, message) in messages.iter().enumerate() {
-                read_message(&mut reader, &Path::default().child(position), message)?;
+                read_message(reader, &Path::default().child(position), message)?;
             }
         }
-        _ => read_message(&mut reader, &Path::default(), body)?,
+        _ => read_message(reader, &Path::default(), body)?,
     }
-    Ok(reader.out)
+    Ok(())
 }
 
 fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>) -> Result<(), Denial> {
@@ -230,7 +319,8 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
             if METHODS.binary_search(&method).is_err() {
                 return Err(reader.shape().with_param("method"));
             }
-            name_tools(reader, method, message.get("params"))?;
+            let at = entries.iter().position(|(key, _)| key == "params").unwrap_or_default();
+            name_tools(reader, method, message.get("params"), &path.child(at))?;
         }
         // An answer to what the server asked: sampling, elicitation, roots.
         None if message.get("result").is_some() != message.get("error").is_some() => {}
@@ -239,19 +329,19 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
-            "jsonrpc" | "method" => {}
+            "jsonrpc" if reader.parameter(&place, value, Form::Word(&["2.0"])) => {}
+            "method" if reader.parameter(&place, value, Form::Word(&METHODS)) => {}
             // What the client answers may hold pictures; what it asks is JSON of any form, and all of it text.
             "result" => {
-                let first = reader.out.segments.len();
-                reader.free_text(&place, value, Spot::USER);
                 let mut payloads = Vec::new();
                 visit_payloads(value, &place, &mut |kind, path| payloads.push((kind, path.clone())));
-                let mut at = 0;
-                reader.out.segments.retain(|segment| {
-                    at += 1;
-                    at <= first || segment.is_key || !payloads.iter().any(|(_, path)| *path == segment.path)
-                });
-                reader.out.unscanned.extend(payloads);
+                for (kind, path) in payloads {
+                    if let Some(bytes) = reader.body.at(&path) {
+                        reader.parameter(&path, bytes, Form::Base64);
+                    }
+                    reader.unscanned(kind, &path);
+                }
+                // Every other string of it is left to the end, and is the caller's.
             }
             _ => reader.free_text(&place, value, Spot::USER),
         }
@@ -261,7 +351,7 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
 }
 
 /// What the caller may use, by name.
-fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_>>) -> Result<(), Denial> {
+fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_>>, path: &Path) -> Result<(), Denial> {
     let params = params.unwrap_or(&Json::Null);
     let shape = reader.shape();
     let text = |key: &str| params.field(key).ok().flatten().and_then(|(_, value)| value.as_str()).ok_or(shape.clone());
@@ -269,26 +359,100 @@ fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_
         "tools/call" => reader.calls(text("name")?),
         "prompts/get" => reader.calls(&format!("prompt:{}", text("name")?)),
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
-            reader.calls(&format!("resource:{}", text("uri")?));
+            name_resource(reader, text("uri")?);
         }
         "completion/complete" => {
-            let about = params.get("ref").ok_or(shape.clone())?;
-            match (about.get("name").and_then(Json::as_str), about.get("uri").and_then(Json::as_str)) {
+            let (_, about) = params.field("ref").ok().flatten().ok_or(shape.clone())?;
+            let text = |key: &str| {
+                let found = about.field(key).map_err(|_| shape.clone())?;
+                Ok::<_, Denial>(found.and_then(|(_, value)| value.as_str()))
+            };
+            match (text("name")?, text("uri")?) {
                 (Some(name), None) => reader.calls(&format!("prompt:{name}")),
-                (None, Some(uri)) => reader.calls(&format!("resource:{uri}")),
+                (None, Some(uri)) => name_resource(reader, uri),
                 _ => return Err(shape),
             }
         }
         // The older form's own is refused in the other one by `Claims::check`.
         "initialize" => {
-            let revision = text("protocolVersion")?;
-            if revision != older::REVISION && !REVISIONS.contains(&revision) {
-                return Err(Reason::McpRevision.into());
+            match text("protocolVersion")? {
+                // It has no handshake.
+                STATELESS => return Err(Reason::McpRevision.into()),
+                revision if revision == older::REVISION || REVISIONS.contains(&revision) => {}
+                // The server answers with one that it knows, of those that are read here.
+                _ => {
+                    let (at, _) = params.field("protocolVersion").ok().flatten().ok_or(shape)?;
+                    reader.out.rewrites.push((path.child(at), HANDSHAKE));
+                }
             }
         }
         _ => {}
     }
     Ok(())
+}
+
+/// A resource by its URI as it stands there, and as a server may read it: both must be allowed.
+fn name_resource(reader: &mut Reader<'_, '_>, uri: &str) {
+    reader.calls(&format!("resource:{uri}"));
+    let plain = normalised(uri);
+    if plain != uri {
+        reader.calls(&format!("resource:{plain}"));
+    }
+}
+
+/// A URI without escapes of plain characters and without dot segments (RFC 3986 section 6.2.2), however often it was
+/// escaped, and with backslashes as slashes.
+fn normalised(uri: &str) -> String {
+    let mut text = uri.replace('\\', "/");
+    // Each round leaves fewer escapes; a server undoes one or two.
+    for _ in 0..4 {
+        let next = unescaped(&text);
+        if next == text {
+            break;
+        }
+        text = next.replace('\\', "/");
+    }
+    let (scheme, rest) = text.split_once(':').map_or(("", text.as_str()), |(scheme, rest)| (scheme, rest));
+    let mut parts: Vec<&str> = Vec::new();
+    for part in rest.split('/') {
+        match part {
+            "." => {}
+            ".." => {
+                // The host and what stands before it are no segments.
+                if parts.len() > 3 {
+                    parts.pop();
+                }
+            }
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join("/");
+    if text.contains(':') { format!("{}:{joined}", scheme.to_ascii_lowercase()) } else { joined }
+}
+
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        match (byte, after) {
+            (b'%', [high, low, tail @ ..]) => match (digit(high), digit(low)) {
+                (Some(high), Some(low)) => {
+                    bytes.push((high * 16 + low) as u8);
+                    rest = tail;
+                }
+                _ => {
+                    bytes.push(byte);
+                    rest = after;
+                }
+            },
+            _ => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The bytes of pictures, sounds and files, which can't be scanned.
@@ -320,7 +484,7 @@ fn visit_payloads(value: &Json<'_>, path: &Path, visit: &mut dyn FnMut(Unscanned
 }
 
 /// The request's id, as JSON, for the answer to it.
-pub(super) fn id(body: &Json<'_>) -> Option<String> {
+fn id(body: &Json<'_>) -> Option<String> {
     match body.get("id")? {
         id @ (Json::Number(_) | Json::String(_)) => String::from_utf8(id.to_bytes()).ok().filter(|id| id.len() <= 256),
         _ => None,
@@ -328,7 +492,7 @@ pub(super) fn id(body: &Json<'_>) -> Option<String> {
 }
 
 /// A JSON-RPC error.
-pub fn error_body(denial: &Denial, id: Option<&str>) -> Vec<u8> {
+fn error_body(denial: &Denial, id: Option<&str>) -> Vec<u8> {
     let code = match denial.reason {
         Reason::BodyMalformed | Reason::BodyDuplicateKey | Reason::BodyDepth => -32_700,
         Reason::BodyShape if denial.param == Some("method") => -32_601,
@@ -356,12 +520,16 @@ fn error(id: Option<&str>, code: i32, message: &str, reason: &str) -> Vec<u8> {
 
 /// A server's message, whole or one event of a stream: every string is a text, and the tools of a list
 /// are calls that can be cut out of it.
-pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
+fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
     let root = Path::default();
-    visit_payloads(reply, &root, &mut |kind, place| walk.parts.unscanned.push((kind, place.clone())));
+    let mut payloads = Vec::new();
+    visit_payloads(reply, &root, &mut |kind, place| payloads.push((kind, place.clone())));
     walk.strings(&root, reply, Channel { choice: 0, item: 0, kind: TextKind::Text });
-    let payloads = &walk.parts.unscanned;
-    walk.parts.texts.retain(|text| text.is_key || !payloads.iter().any(|(_, path)| *path == text.path));
+    // Short ones are scanned besides.
+    let mut long: Vec<Path> = payloads.iter().map(|(_, path)| path.clone()).collect();
+    long.retain(|path| reply.at(path).is_some_and(|value| walk.parts.parameter(path, value, Form::Base64)));
+    walk.parts.texts.retain(|text| text.is_key || !long.contains(&text.path));
+    walk.parts.unscanned.extend(payloads);
     match reply {
         Json::Array(messages) => {
             for (position, message) in messages.iter().enumerate() {
@@ -381,7 +549,7 @@ const LISTS: [(&str, &str, &str); 4] = [
     ("resourceTemplates", "resource:", "uriTemplate"),
 ];
 
-fn list_definitions(walk: &mut Walk, path: &Path, message: &Json<'_>) {
+fn list_definitions(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>) {
     let Json::Object(entries) = message else { return };
     let Some(result) = entries.iter().position(|(key, _)| key == "result") else { return };
     for (list, prefix, name) in LISTS {
@@ -402,7 +570,7 @@ fn list_definitions(walk: &mut Walk, path: &Path, message: &Json<'_>) {
 /// # Errors
 /// [`Reason::ReplyUnreadable`] for an array that answers none, for what is no message, and for a key that a lenient
 /// client would take for one of the protocol's.
-pub(super) fn check_reply(reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
+fn check_reply(reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
     match reply {
         Json::Array(messages) if is_batch => messages.iter().try_for_each(check_message),
         message => check_message(message),
@@ -433,9 +601,7 @@ fn check_message(message: &Json<'_>) -> Result<(), Reason> {
 /// The names of what a list defines and the SHA-256 of each whole definition, keys in order: a definition that
 /// changes after it was approved has another.
 pub fn definitions(reply: &Json<'_>) -> Vec<(String, String)> {
-    let mut walk = Walk::new(false);
-    read_reply(&mut walk, reply);
-    let calls = walk.parts.calls.into_iter();
+    let calls = Protocol::new(Mcp).read_reply(Operation::Mcp, reply).calls.into_iter();
     calls.filter_map(|call| Some((call.name, pin(reply.at(&call.path)?)))).collect()
 }
 
@@ -456,7 +622,7 @@ fn sorted<'a>(value: &Json<'a>) -> Json<'a> {
     }
 }
 
-pub(super) fn close(facts: &Facts, reason: Reason) -> Vec<u8> {
+fn close(facts: &Facts, reason: Reason) -> Vec<u8> {
     Frame::of_data(Framing::Sse, None, &error(facts.rpc_id.as_deref(), REFUSED, &message(reason), reason.code()))
 }
 
@@ -479,7 +645,7 @@ mod tests {
     #[test]
     fn headers_must_say_what_the_body_says() {
         let body = Json::parse(CALL.as_bytes(), 16).unwrap();
-        let check = |headers: &[(&str, &str)]| claims(headers).and_then(|c| c.check(&body).map_err(|d| d.reason));
+        let check = |headers: &[(&str, &str)]| claims(headers).and_then(|c| c.compare(&body).map_err(|d| d.reason));
         assert_eq!(check(&[]), Ok(()));
         assert_eq!(check(&[("MCP-Protocol-Version", "2025-11-25")]), Ok(()));
         assert_eq!(check(&[("mcp-protocol-version", "2027-01-01")]), Err(Reason::McpRevision));
@@ -500,7 +666,8 @@ mod tests {
     fn messages_name_what_they_use() {
         let read = |text: &str| {
             let json = Json::parse(text.as_bytes(), 16).unwrap();
-            super::read(&json)
+            Protocol::new(Mcp)
+                .read_request(Operation::Mcp, None, &json)
                 .map(|exchange| exchange.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(" "))
                 .map_err(|denial| denial.reason)
         };
@@ -511,7 +678,18 @@ mod tests {
         assert_eq!(of("prompts/get", r#"{"name":"p"}"#).as_deref(), Ok("prompt:p"));
         assert_eq!(of("resources/read", r#"{"uri":"file:///a"}"#).as_deref(), Ok("resource:file:///a"));
         assert_eq!(of("initialize", r#"{"protocolVersion":"2025-06-18"}"#).as_deref(), Ok(""));
-        assert_eq!(of("initialize", r#"{"protocolVersion":"1.0"}"#), Err(Reason::McpRevision));
+        assert_eq!(of("initialize", r#"{"protocolVersion":"2027-01-15"}"#).as_deref(), Ok(""));
+        assert_eq!(of("initialize", r#"{"protocolVersion":"2026-07-28"}"#), Err(Reason::McpRevision));
+        for uri in [
+            "file:///ok/../etc/passwd",
+            "file:///ok/%2e%2E/etc/passwd",
+            "file:///ok/%252e%252e/etc/passwd",
+            "FILE:///ok/./..\\\\etc/passwd",
+        ] {
+            let names = of("resources/read", &format!(r#"{{"uri":"{uri}"}}"#)).unwrap();
+            assert!(names.ends_with(" resource:file:///etc/passwd"), "{names}");
+        }
+        assert_eq!(of("completion/complete", r#"{"ref":{"type":"ref/prompt","Name":"x"}}"#), Err(Reason::BodyShape));
         for (method, params) in [("tools/call", "{}"), ("tools/call", r#"{"Name":"x"}"#), ("tools/run", "{}")] {
             assert_eq!(of(method, params), Err(Reason::BodyShape), "{method} {params}");
         }

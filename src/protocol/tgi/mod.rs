@@ -1,16 +1,81 @@
 //! Hugging Face's text-generation-inference: `/generate`, `/generate_stream` and `/`, after its public
 //! reference. Its OpenAI-compatible side is protocol `openai`.
 
+mod keys;
+
 use serde_json::json;
 
-use super::body::{Reader, Spot};
+use super::adapter::{Adapter, HeaderPairs};
 use super::frames::{Frame, Framing};
-use super::reply::{Channel, End, TextKind, Usage, Walk};
-use super::{Exchange, Json, OutputCap, Path, message};
+use super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, Walk};
+use super::request::{Reader, Spot};
+use super::{Json, Path, Usage, message};
+use crate::config::document::Operation;
+use crate::host::Timestamp;
 use crate::reason::Denial;
 
-pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+/// The format, requests and replies.
+#[derive(Debug)]
+pub(super) struct Tgi;
+
+impl Adapter for Tgi {
+    fn name(&self) -> &'static str {
+        "tgi"
+    }
+
+    fn paths(&self) -> &'static [(&'static str, Operation)] {
+        &[("generate", Operation::Generate), ("generate_stream", Operation::Generate), ("info", Operation::Models)]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        keys::KEYS
+    }
+
+    fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        read(reader)
+    }
+
+    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
+        error_body(denial)
+    }
+
+    fn usage_of(&self, headers: HeaderPairs<'_, '_>) -> Usage {
+        usage_of(headers)
+    }
+
+    fn withheld(&self, _operation: Operation, _denial: &Denial, _model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+        Some(withheld())
+    }
+
+    fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
+        self
+    }
+}
+
+impl ReplyFormat for Tgi {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        read_reply(walk, reply);
+    }
+
+    fn is_terminator(&self, data: &[u8]) -> bool {
+        // The SDKs look at the beginning alone.
+        data.starts_with(b"[DONE]")
+    }
+
+    fn extra(&self, _facts: &Facts, _channel: &Channel, text: &str) -> Vec<u8> {
+        extra(text)
+    }
+
+    fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
+        close(ending.why("at its limit of tokens", "by the content policy"))
+    }
+
+    fn is_token(&self, event: &Json<'_>) -> bool {
+        event.get("token").is_some()
+    }
+}
+
+fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     // A server has one model.
     reader.out.model = "default".to_owned();
     reader.stream(false)?;
@@ -22,22 +87,23 @@ pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
             let place = path.child(at);
             match (key.as_ref(), value) {
                 (_, Json::Null) => {}
-                ("max_new_tokens", _) => {
-                    let tokens = value.as_u64().ok_or(reader.shape())?;
-                    reader.out.output_cap = Some(OutputCap { path: place.clone(), tokens });
+                ("max_new_tokens" | "max_tokens" | "max_length", _) => reader.cap(place.clone(), value)?,
+                ("best_of", _) => reader.out.choices = reader.number(value)?.ok_or(reader.shape())?,
+                ("adapter_id" | "lora_id", _) => {
+                    reader.out.choices_of_operator.push("adapter_id");
+                    reader.free_text(&place, value, Spot::USER);
                 }
-                ("best_of", _) => reader.out.choices = value.as_u64().ok_or(reader.shape())?,
                 _ => reader.free_text(&place, value, Spot::USER),
             }
             reader.key(&place, key, Spot::USER);
         }
     }
-    reader.finish()
+    Ok(())
 }
 
 /// `{"error","error_type"}`. The types are the server's own; for what only a proxy refuses it has none, and
 /// its SDK then raises by the status.
-pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+fn error_body(denial: &Denial) -> Vec<u8> {
     let message = message(denial.reason);
     let kind = match denial.status() {
         401..=405 => return json!({ "error": message }).to_string().into_bytes(),
@@ -48,12 +114,12 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
 }
 
 /// An empty answer: the server has no word for a content filter.
-pub(super) fn withheld() -> Vec<u8> {
+fn withheld() -> Vec<u8> {
     json!({ "generated_text": "" }).to_string().into_bytes()
 }
 
 /// A whole reply tells its cost in headers.
-pub(super) fn usage_of<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Usage {
+fn usage_of(headers: HeaderPairs<'_, '_>) -> Usage {
     let mut usage = Usage::default();
     for (name, value) in headers {
         let place = match name {
@@ -66,7 +132,7 @@ pub(super) fn usage_of<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) 
     usage
 }
 
-pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
+fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
     match reply {
         // `/` answers with a list.
         Json::Array(replies) => {
@@ -78,7 +144,7 @@ pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
     }
 }
 
-fn read_one(walk: &mut Walk, path: &Path, reply: &Json<'_>) {
+fn read_one(walk: &mut Walk<'_>, path: &Path, reply: &Json<'_>) {
     let Json::Object(entries) = reply else { return walk.others(path, reply) };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
@@ -118,12 +184,12 @@ fn read_one(walk: &mut Walk, path: &Path, reply: &Json<'_>) {
     }
 }
 
-pub(super) fn extra(text: &str) -> Vec<u8> {
+fn extra(text: &str) -> Vec<u8> {
     let token = json!({ "id": 0, "text": text, "logprob": 0.0, "special": false });
     event(&json!({ "index": 0, "token": token, "generated_text": null, "details": null }))
 }
 
-pub(super) fn close(why: &str) -> Vec<u8> {
+fn close(why: &str) -> Vec<u8> {
     event(&json!({ "error": format!("The reply was stopped {why}."), "error_type": "incomplete_generation" }))
 }
 

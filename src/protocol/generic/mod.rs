@@ -5,9 +5,12 @@
 
 use serde_json::json;
 
-use super::reply::{TextKind, Walk};
-use super::{Exchange, Json, Path, Position, Segment, message};
-use crate::config::document::Zone;
+use super::adapter::Adapter;
+use super::form::Form;
+use super::reply::{ReplyFormat, TextKind, Walk};
+use super::request::{Reader, Spot};
+use super::{Json, Path, Usage, message};
+use crate::config::document::Operation;
 use crate::reason::{Denial, Reason};
 
 /// The pointers of one route, taken apart.
@@ -88,47 +91,50 @@ impl GenericSpec {
         &self.output
     }
 
-    pub(super) fn read(&self, body: &Json<'_>) -> Result<Exchange, Denial> {
+    fn read(&self, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         let shape = || Denial::new(Reason::BodyShape);
+        let body = reader.body;
         let Json::Object(_) = body else { return Err(shape()) };
         for key in self.pointers().filter_map(|pointer| pointer.0.first()) {
             body.field(key)?;
         }
-        let mut out = Exchange { model: "default".to_owned(), choices: 1, ..Exchange::default() };
+        reader.out.model = "default".to_owned();
         let model = self.model.iter().flat_map(|pointer| pointer.places(body)).next();
         if let Some(path) = &model {
-            out.model = body.at(path).and_then(Json::as_str).filter(|m| !m.is_empty()).ok_or_else(shape)?.to_owned();
+            reader.out.model =
+                body.at(path).and_then(Json::as_str).filter(|m| !m.is_empty()).ok_or_else(shape)?.to_owned();
         }
         let prompts: Vec<Path> = self.prompt.iter().flat_map(|pointer| pointer.places(body)).collect();
         if prompts.is_empty() {
             return Err(shape());
         }
         let documents: Vec<Path> = self.documents.iter().flat_map(|pointer| pointer.places(body)).collect();
+        if let Some((path, value)) = model.as_ref().and_then(|path| Some((path, body.at(path)?))) {
+            reader.parameter(path, value, Form::Name);
+        }
         body.visit_strings(&Path::default(), &mut |place, is_key, text| {
-            if text.is_empty() || (is_key && self.knows_key(text)) || (!is_key && Some(place) == model.as_ref()) {
+            if text.is_empty() || (is_key && self.names(text)) || (!is_key && Some(place) == model.as_ref()) {
                 return;
             }
-            let in_document = documents.iter().any(|document| place.below(document).is_some())
-                && !prompts.iter().any(|prompt| place.below(prompt).is_some());
-            let (zone, position) =
-                if in_document { (Zone::Document, Position::History) } else { (Zone::User, Position::Current) };
-            out.segments.push(Segment { zone, position, path: place.clone(), is_key });
+            let in_document = documents.iter().any(|document| place.is_in(document))
+                && !prompts.iter().any(|prompt| place.is_in(prompt));
+            reader.segment(place, is_key, if in_document { Spot::DOCUMENT } else { Spot::USER });
         });
-        Ok(out)
+        Ok(())
     }
 
     /// What the pointers of `output` reach is the answer, every other string a text of its own.
-    pub(super) fn read_reply(&self, walk: &mut Walk, reply: &Json<'_>) {
+    fn read_reply(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
         let answers: Vec<Path> = self.output.iter().flat_map(|pointer| pointer.places(reply)).collect();
         walk.others(&Path::default(), reply);
         for text in &mut walk.parts.texts {
-            if answers.iter().any(|answer| text.path.below(answer).is_some()) {
+            if answers.iter().any(|answer| text.path.is_in(answer)) {
                 text.channel.kind = TextKind::Text;
             }
         }
     }
 
-    pub(super) fn knows_key(&self, key: &str) -> bool {
+    fn names(&self, key: &str) -> bool {
         self.pointers().any(|pointer| pointer.0.iter().any(|step| step == key))
     }
 
@@ -137,18 +143,73 @@ impl GenericSpec {
     }
 }
 
+impl Adapter for GenericSpec {
+    fn name(&self) -> &'static str {
+        "generic"
+    }
+
+    fn paths(&self) -> &'static [(&'static str, Operation)] {
+        &[]
+    }
+
+    fn operations(&self) -> Vec<Operation> {
+        vec![Operation::Generate, Operation::Chat]
+    }
+
+    fn only_operation(&self) -> Option<Operation> {
+        Some(Operation::Generate)
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn knows_key(&self, key: &str) -> bool {
+        self.names(key)
+    }
+
+    fn content_keys(&self) -> Option<&'static [&'static str]> {
+        None
+    }
+
+    fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        self.read(reader)
+    }
+
+    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
+        error_body(denial)
+    }
+
+    fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
+        self
+    }
+}
+
+impl ReplyFormat for GenericSpec {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        self.read_reply(walk, reply);
+        walk.parts.usage = reply.get("usage").and_then(Usage::of_openai);
+    }
+}
+
 /// `{"error":{"message","code"}}`: the code is the reason, since no SDK has a list of its own here.
-pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+fn error_body(denial: &Denial) -> Vec<u8> {
     json!({ "error": { "message": message(denial.reason), "code": denial.reason.code() } }).to_string().into_bytes()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::document::Zone;
+    use crate::protocol::{Exchange, Protocol};
 
     fn spec(prompt: &[&str], documents: &[&str]) -> GenericSpec {
         let list = |texts: &[&str]| texts.iter().map(|text| Pointer::parse(text).unwrap()).collect();
         GenericSpec::new(list(prompt), list(documents), Pointer::parse("/model"), Vec::new())
+    }
+
+    fn read(spec: GenericSpec, body: &Json<'_>) -> Result<Exchange, Denial> {
+        Protocol::new(spec).read_request(Operation::Generate, None, body)
     }
 
     #[test]
@@ -163,7 +224,7 @@ mod tests {
         let body =
             Json::parse(br#"{"prompt":"hi","context":[{"text":"d1"},{"text":"d2"}],"model":"m","extra":{"k":"v"}}"#, 8)
                 .unwrap();
-        let exchange = spec(&["/prompt"], &["/context/*/text"]).read(&body).unwrap();
+        let exchange = read(spec(&["/prompt"], &["/context/*/text"]), &body).unwrap();
         assert_eq!(exchange.model, "m");
         let seen: Vec<_> = exchange
             .segments
@@ -187,7 +248,7 @@ mod tests {
     fn a_body_without_the_prompt_is_refused() {
         for body in [r#"{"model":"m"}"#, r#"["prompt"]"#, r#"{"Prompt":"x"}"#, r#"{"prompt":"x","model":7}"#] {
             let json = Json::parse(body.as_bytes(), 8).unwrap();
-            assert_eq!(spec(&["/prompt"], &[]).read(&json).unwrap_err().reason, Reason::BodyShape, "{body}");
+            assert_eq!(read(spec(&["/prompt"], &[]), &json).unwrap_err().reason, Reason::BodyShape, "{body}");
         }
     }
 }

@@ -1,37 +1,139 @@
 //! Ollama's own API, after its public reference: `/api/chat`, `/api/generate`, embeddings, models. Replies
 //! stream as lines of JSON unless the request says otherwise.
 
+mod keys;
+
 use serde_json::{Value, json};
 
-use super::body::{Reader, Spot, newest_turn, spot_of};
+use super::adapter::Adapter;
+use super::form::Form;
 use super::frames::{Frame, Framing};
-use super::reply::{Channel, End, Facts, TextKind, ToolCall, Usage, Walk};
-use super::{Exchange, Json, OutputCap, Path, UnscannedKind, message};
+use super::reply::{Channel, End, Ending, Facts, Plain, ReplyFormat, TextKind, ToolCall, Walk};
+use super::request::{Reader, Spot, newest_turn, spot_of};
+use super::system::{last_message, text_at};
+use super::{Json, Path, UnscannedKind, Usage, message};
 use crate::config::document::{Operation, Zone};
+use crate::host::Timestamp;
 use crate::protocol::Position;
 use crate::reason::Denial;
 
-pub(super) fn read(operation: Operation, body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+/// The format.
+#[derive(Debug)]
+pub(super) struct Ollama;
+
+/// Replies of `chat` and `generate`.
+#[derive(Debug)]
+struct Lines {
+    chat: bool,
+}
+
+const CHAT: Lines = Lines { chat: true };
+const GENERATE: Lines = Lines { chat: false };
+const PLAIN: Plain = Plain { usage };
+
+impl Adapter for Ollama {
+    fn name(&self) -> &'static str {
+        "ollama"
+    }
+
+    fn paths(&self) -> &'static [(&'static str, Operation)] {
+        &[
+            ("chat", Operation::Chat),
+            ("generate", Operation::Generate),
+            ("embed", Operation::Embeddings),
+            ("embeddings", Operation::Embeddings),
+            ("tags", Operation::Models),
+            ("ps", Operation::Models),
+            ("version", Operation::Models),
+            ("show", Operation::ModelCard),
+        ]
+    }
+
+    /// Its clients often send no type.
+    fn takes_any_type(&self) -> bool {
+        true
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        keys::KEYS
+    }
+
+    fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        read(operation, reader)
+    }
+
+    fn system_prompt(&self, operation: Operation, body: &Json<'_>) -> Option<Path> {
+        match operation {
+            Operation::Chat => last_message(body, "messages"),
+            Operation::Generate => text_at(body, "system"),
+            _ => None,
+        }
+    }
+
+    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
+        error_body(denial)
+    }
+
+    fn withheld(&self, operation: Operation, _denial: &Denial, model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+        withheld(operation, model)
+    }
+
+    fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
+        match operation {
+            Operation::Chat => &CHAT,
+            Operation::Generate => &GENERATE,
+            _ => &PLAIN,
+        }
+    }
+}
+
+impl ReplyFormat for Lines {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        read_reply(walk, reply);
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Lines
+    }
+
+    fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
+        paths.iter().rev().for_each(|path| reply.remove(path));
+        without_calls(reply, notice);
+    }
+
+    fn extra(&self, facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
+        extra(facts, channel, text, self.chat)
+    }
+
+    fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
+        close(ending.facts, self.chat, ending.why("length", "content_filter"))
+    }
+
+    fn calls_come_whole(&self) -> bool {
+        self.chat
+    }
+}
+
+fn read(operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     match operation {
         Operation::Chat => {
-            tools(&mut reader)?;
-            messages(&mut reader)?;
+            tools(reader)?;
+            messages(reader)?;
         }
-        Operation::Generate => generate(&mut reader)?,
+        Operation::Generate => generate(reader)?,
         Operation::Embeddings => {
             for name in ["input", "prompt"] {
                 reader.texts(name, Spot::new(Zone::Document, Position::Current))?;
             }
         }
-        _ => return reader.finish(),
+        _ => return Ok(()),
     }
     if operation != Operation::Embeddings {
         reader.stream(true)?;
-        options(&mut reader)?;
+        options(reader)?;
     }
-    reader.finish()
+    Ok(())
 }
 
 fn options(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
@@ -41,13 +143,7 @@ fn options(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         let place = path.child(at);
         match (key.as_ref(), value) {
             ("num_predict", Json::Null) => {}
-            ("num_predict", Json::Number(number)) => {
-                // -1 and -2: no limit.
-                let tokens = if number.whole().is_some_and(|n| n < 0) { Some(u64::MAX) } else { number.as_u64() };
-                let tokens = tokens.ok_or(reader.shape())?;
-                reader.out.output_cap = Some(OutputCap { path: place.clone(), tokens });
-            }
-            ("num_predict", _) => return Err(reader.shape()),
+            ("num_predict", _) => reader.cap(place.clone(), value)?,
             _ => reader.free_text(&place, value, Spot::USER),
         }
         reader.key(&place, key, Spot::USER);
@@ -85,10 +181,9 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
             let place = path.child(index).child(at);
             match (key.as_ref(), value) {
-                ("role", Json::String(_)) if zone != Zone::User => {}
-                // Clients send an empty list with every message.
-                ("images", Json::Array(images)) if images.is_empty() => {}
-                ("images", Json::Array(_)) => reader.unscanned(UnscannedKind::Image, &place),
+                ("role", _)
+                    if reader.parameter(&place, value, Form::Word(&["system", "assistant", "tool", "user"])) => {}
+                ("images", Json::Array(_)) => images(reader, &place, value, spot),
                 _ => reader.free_text(&place, value, spot),
             }
             reader.key(&place, key, spot);
@@ -97,14 +192,26 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     Ok(())
 }
 
+/// A list of pictures in base64. Clients send an empty one with every message.
+fn images<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot: Spot) {
+    let Json::Array(pictures) = value else { return reader.free_text(path, value, spot) };
+    if !pictures.is_empty() {
+        reader.unscanned(UnscannedKind::Image, path);
+    }
+    for (position, picture) in pictures.iter().enumerate() {
+        let place = path.child(position);
+        if !reader.parameter(&place, picture, Form::Base64) {
+            reader.free_text(&place, picture, spot);
+        }
+    }
+}
+
 fn generate(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.texts("system", Spot::SYSTEM)?;
     reader.texts("template", Spot::SYSTEM)?;
     reader.texts("prompt", Spot::USER)?;
-    if let Some((path, value)) = reader.take("images")?
-        && !matches!(value, Json::Array(images) if images.is_empty())
-    {
-        reader.unscanned(UnscannedKind::Image, &path);
+    if let Some((path, value)) = reader.take("images")? {
+        images(reader, &path, value, Spot::USER);
     }
     // Token numbers of an earlier conversation.
     if let Some((path, value)) = reader.take("context")?
@@ -117,12 +224,12 @@ fn generate(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 }
 
 /// `{"error":"..."}`.
-pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+fn error_body(denial: &Denial) -> Vec<u8> {
     json!({ "error": message(denial.reason) }).to_string().into_bytes()
 }
 
 /// A reply that the content filter has ended.
-pub(super) fn withheld(operation: Operation, model: &str) -> Option<Vec<u8>> {
+fn withheld(operation: Operation, model: &str) -> Option<Vec<u8>> {
     let is_chat = match operation {
         Operation::Chat => true,
         Operation::Generate => false,
@@ -132,7 +239,7 @@ pub(super) fn withheld(operation: Operation, model: &str) -> Option<Vec<u8>> {
     Some(close(&facts, is_chat, "content_filter"))
 }
 
-pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
+fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
     let Json::Object(entries) = reply else { return walk.others(&Path::default(), reply) };
     let done = matches!(reply.get("done"), Some(Json::Bool(true)));
     for (at, (key, value)) in entries.iter().enumerate() {
@@ -153,7 +260,7 @@ pub(super) fn read_reply(walk: &mut Walk, reply: &Json<'_>) {
 
 /// A prompt that is still in the server's memory is not counted: the count is then left out. Embeddings have no
 /// answer to count.
-pub(super) fn usage(reply: &Json<'_>) -> Option<Usage> {
+fn usage(reply: &Json<'_>) -> Option<Usage> {
     let count = |name: &str| reply.get(name).and_then(Json::as_u64);
     let (input, output) = (count("prompt_eval_count"), count("eval_count"));
     let embeds = reply.get("embeddings").or(reply.get("embedding")).is_some();
@@ -161,14 +268,18 @@ pub(super) fn usage(reply: &Json<'_>) -> Option<Usage> {
     (input.is_some() || output.is_some()).then_some(Usage { input, output, cached: None })
 }
 
-fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>) {
+fn read_message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>) {
     let Json::Object(entries) = message else { return };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
             ("content", _) => walk.text(&place, value, 0, 0, TextKind::Text),
             ("thinking", _) => walk.text(&place, value, 0, 0, TextKind::Reasoning),
-            ("images", Json::Array(_)) => walk.parts.unscanned.push((UnscannedKind::Image, place)),
+            ("images", Json::Array(pictures)) => {
+                for (position, picture) in pictures.iter().enumerate() {
+                    walk.payload(UnscannedKind::Image, &place.child(position), picture);
+                }
+            }
             ("tool_calls", Json::Array(calls)) => {
                 for (position, call) in calls.iter().enumerate() {
                     let item = u32::try_from(position).unwrap_or(u32::MAX);
@@ -186,7 +297,7 @@ fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>) {
 }
 
 /// Takes away what tells of calls that are gone.
-pub(super) fn without_calls(reply: &mut Json<'_>, notice: &str) {
+fn without_calls(reply: &mut Json<'_>, notice: &str) {
     let Some(Json::Object(entries)) = reply.get_mut("message") else { return };
     let before = entries.len();
     entries.retain(|(key, value)| key != "tool_calls" || !matches!(value, Json::Array(calls) if calls.is_empty()));
@@ -198,7 +309,7 @@ pub(super) fn without_calls(reply: &mut Json<'_>, notice: &str) {
     }
 }
 
-pub(super) fn extra(facts: &Facts, channel: &Channel, text: &str, chat: bool) -> Vec<u8> {
+fn extra(facts: &Facts, channel: &Channel, text: &str, chat: bool) -> Vec<u8> {
     let thinking = channel.kind == TextKind::Reasoning;
     let body = match (chat, thinking) {
         (true, true) => json!({ "message": { "role": "assistant", "content": "", "thinking": text } }),
@@ -209,7 +320,7 @@ pub(super) fn extra(facts: &Facts, channel: &Channel, text: &str, chat: bool) ->
     line(facts, body, None)
 }
 
-pub(super) fn close(facts: &Facts, chat: bool, why: &str) -> Vec<u8> {
+fn close(facts: &Facts, chat: bool, why: &str) -> Vec<u8> {
     let body =
         if chat { json!({ "message": { "role": "assistant", "content": "" } }) } else { json!({ "response": "" }) };
     line(facts, body, Some(why))

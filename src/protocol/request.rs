@@ -1,23 +1,30 @@
 //! A request's body on its way to an [`Exchange`]: what every adapter does the same way.
 //!
-//! An adapter takes the fields it knows by name; [`Reader::finish`] makes segments of all the others,
+//! An adapter takes the fields it knows by name; [`Reader::finish`] makes segments of all that it did not account for,
 //! so that a new field of an API is scanned before it is understood.
 
-use super::{Exchange, Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind, keys, payload};
+use super::account::Draft;
+use super::form::{Form, is_bytes};
+use super::{Exchange, Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, UnscannedKind};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
 
 /// More messages, parts or tools than this is no chat.
 const MAX_ITEMS: usize = 10_000;
+/// As many types of unknown parts are named in the record.
+const MAX_UNKNOWN: usize = 16;
 
 /// A body that is being taken apart.
-pub(super) struct Reader<'b, 'j> {
+pub struct Reader<'b, 'j> {
     pub(super) body: &'b Json<'j>,
-    pub(super) out: Exchange,
+    pub(super) out: Draft,
+    /// The model that the path names, where it names one.
+    path_model: Option<&'b str>,
+    knows: &'b dyn Fn(&str) -> bool,
     /// The field that a wrong shape is blamed on.
     param: &'static str,
-    /// Fields of the body that were taken apart already, by position.
-    consumed: Vec<usize>,
+    /// A cap of zero asks for no answer at all, not for one without a limit.
+    pub(super) zero_is_nothing: bool,
 }
 
 /// Where a text stands in the conversation.
@@ -47,8 +54,12 @@ impl Spot {
 }
 
 impl<'b, 'j> Reader<'b, 'j> {
-    pub(super) fn new(body: &'b Json<'j>) -> Reader<'b, 'j> {
-        Reader { body, out: Exchange { choices: 1, ..Exchange::default() }, param: "", consumed: Vec::new() }
+    pub(super) fn new(
+        body: &'b Json<'j>,
+        path_model: Option<&'b str>,
+        knows: &'b dyn Fn(&str) -> bool,
+    ) -> Reader<'b, 'j> {
+        Reader { body, out: Draft::new(), path_model, knows, param: "", zero_is_nothing: false }
     }
 
     /// A wrong shape of the field that is being read.
@@ -61,10 +72,7 @@ impl<'b, 'j> Reader<'b, 'j> {
     pub(super) fn take(&mut self, name: &'static str) -> Result<Option<(Path, &'b Json<'j>)>, Denial> {
         self.param = name;
         let found = self.body.field(name).map_err(|reason| Denial::new(reason).with_param(name))?;
-        Ok(found.map(|(position, value)| {
-            self.consumed.push(position);
-            (Path::default().child(position), value)
-        }))
+        Ok(found.map(|(position, value)| (Path::default().child(position), value)))
     }
 
     /// A field of the body that must be there.
@@ -72,11 +80,22 @@ impl<'b, 'j> Reader<'b, 'j> {
         self.take(name)?.ok_or(self.shape())
     }
 
-    /// `model`, which must be there.
+    /// `model`, which must be there where the path does not name it. The path's counts: a server that has it there does
+    /// not look into the body.
     pub(super) fn model(&mut self) -> Result<(), Denial> {
-        let (_, model) = self.require("model")?;
+        if let Some(model) = self.path_model {
+            self.out.model = model.to_owned();
+            return Ok(());
+        }
+        let (path, model) = self.require("model")?;
         self.out.model = model.as_str().filter(|model| !model.is_empty()).ok_or(self.shape())?.to_owned();
+        self.parameter(&path, model, Form::Name);
         Ok(())
+    }
+
+    /// A string that is no text where it fits the form of its place. False: it is a text.
+    pub(super) fn parameter(&mut self, path: &Path, value: &Json<'j>, form: Form<'_>) -> bool {
+        self.out.parameter(path, value, form)
     }
 
     /// `stream`, and what it is when it is not there.
@@ -93,14 +112,14 @@ impl<'b, 'j> Reader<'b, 'j> {
     pub(super) fn choices(&mut self, names: &[&'static str]) -> Result<(), Denial> {
         for (place, name) in names.iter().enumerate() {
             let Some((_, choices)) = self.take(name)? else { continue };
-            let choices = choices.as_u64().ok_or(self.shape())?;
+            let choices = self.number(choices)?.ok_or(self.shape())?;
             self.out.choices = if place == 0 { choices } else { self.out.choices.max(choices) };
         }
         Ok(())
     }
 
-    /// The cap on output tokens under any of these names, which must not stand there twice. The first is
-    /// the one to inject.
+    /// The cap on output tokens under any of these names. Of several the lowest counts, and is then written to each:
+    /// which of them a server reads is its own affair.
     pub(super) fn caps(&mut self, names: &[&'static str], inject: &'static [&'static str]) -> Result<(), Denial> {
         for name in names {
             let Some((path, value)) = self.take(name)? else { continue };
@@ -110,14 +129,31 @@ impl<'b, 'j> Reader<'b, 'j> {
         Ok(())
     }
 
-    /// One cap. A negative number asks for no limit, where an API has such.
+    /// One cap. A number that servers read as no limit is none: below zero and, where that does not mean "nothing", zero.
     pub(super) fn cap(&mut self, path: Path, value: &Json<'_>) -> Result<(), Denial> {
-        let tokens = value.as_u64().ok_or(self.shape())?;
-        if self.out.output_cap.is_some() {
-            return Err(Denial::new(Reason::RbacParameter).with_param(self.param));
+        let tokens = match self.number(value)? {
+            Some(0) if !self.zero_is_nothing => NO_LIMIT,
+            tokens => tokens.unwrap_or(NO_LIMIT),
+        };
+        match &mut self.out.output_cap {
+            Some(cap) => {
+                cap.agree &= cap.tokens == tokens;
+                cap.tokens = cap.tokens.min(tokens);
+                cap.places.push(path);
+            }
+            none => *none = Some(OutputCap { places: vec![path], tokens, agree: true }),
         }
-        self.out.output_cap = Some(OutputCap { path, tokens });
         Ok(())
+    }
+
+    /// A whole number however it is written (`2048`, `2048.0`); `None`: it is below zero.
+    pub(super) fn number(&self, value: &Json<'_>) -> Result<Option<u64>, Denial> {
+        let Json::Number(number) = value else { return Err(self.shape()) };
+        match (number.as_u64(), number.whole()) {
+            (Some(tokens), _) => Ok(Some(tokens)),
+            (None, Some(whole)) => Ok(u64::try_from(whole).ok()),
+            (None, None) => Err(self.shape()),
+        }
     }
 
     /// All strings of a field, when it is there. True when it was.
@@ -157,12 +193,64 @@ impl<'b, 'j> Reader<'b, 'j> {
 
     /// A tool that the model may call.
     pub(super) fn tool(&mut self, name: &str, path: &Path) {
-        self.out.tools.push(Offered { name: name.to_owned(), path: Some(path.clone()) });
+        self.remote_tool(name, path, None);
+    }
+
+    /// A tool with two names.
+    pub(super) fn ambiguous_tool(&mut self, name: &str, path: &Path) {
+        let (name, path) = (name.to_owned(), Some(path.clone()));
+        self.out.tools.push(Offered { name, path, host: None, is_ambiguous: true });
+    }
+
+    /// A tool that runs at a host which the request names, or behind a connector of the provider's.
+    pub(super) fn remote_tool(&mut self, name: &str, path: &Path, host: Option<String>) {
+        let (name, path) = (name.to_owned(), Some(path.clone()));
+        self.out.tools.push(Offered { name, path, host, is_ambiguous: false });
     }
 
     /// A tool that the request itself calls.
     pub(super) fn calls(&mut self, name: &str) {
-        self.out.tools.push(Offered { name: name.to_owned(), path: None });
+        self.out.tools.push(Offered { name: name.to_owned(), path: None, host: None, is_ambiguous: false });
+    }
+
+    /// What the provider signed or sealed, and it alone can read. What does not look so is a text.
+    pub(super) fn opaque(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
+        if value.as_str().is_some_and(is_bytes) {
+            self.unscanned(UnscannedKind::Opaque, path);
+        }
+        if !self.parameter(path, value, Form::Base64) {
+            self.free_text(path, value, spot);
+        }
+    }
+
+    /// A block, item or part of a type that the format does not know: all its strings are in the strictest zone, but for
+    /// bytes that are no text.
+    pub(super) fn unknown(&mut self, path: &Path, value: &Json<'j>, kind: &str, spot: Spot) {
+        if self.out.unknown.len() < MAX_UNKNOWN {
+            self.out.unknown.push(kind.to_owned());
+        }
+        self.text_or_bytes(path, value, Spot { zone: Zone::User, ..spot });
+    }
+
+    /// All strings below, but for bytes that are no text, which are listed as unscanned.
+    fn text_or_bytes(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
+        let mut found = Vec::new();
+        value.visit_strings(path, &mut |place, is_key, text| {
+            if !text.is_empty() && !(is_key && (self.knows)(text)) {
+                found.push((place.clone(), is_key));
+            }
+        });
+        for (place, is_key) in found {
+            let bytes = !is_key
+                && self.body.at(&place).is_some_and(|value| {
+                    self.out.parameter(&place, value, Form::DataUrl) || self.out.parameter(&place, value, Form::Bytes)
+                });
+            if bytes {
+                self.unscanned(UnscannedKind::Other, &place);
+            } else {
+                self.segment(&place, is_key, spot);
+            }
+        }
     }
 
     /// What can't be scanned.
@@ -178,43 +266,47 @@ impl<'b, 'j> Reader<'b, 'j> {
     /// The same, of a part that may hold a payload of this kind: bytes at a place where the format has bytes are listed
     /// as unscanned. Anything else at that place is text.
     pub(super) fn text_beside(&mut self, path: &Path, value: &Json<'j>, spot: Spot, kind: Option<UnscannedKind>) {
-        let own = self.body.key_at(path).unwrap_or_default();
-        let (mut found, mut payloads) = (Vec::new(), Vec::new());
+        let mut found = Vec::new();
         value.visit_strings(path, &mut |place, is_key, text| {
-            let known = is_key && keys::knows(text);
-            let key = || place.below(path).and_then(|rest| value.key_at(&rest)).unwrap_or(own);
-            if text.is_empty() || known {
-            } else if !is_key && kind.is_some() && payload::is_payload(key(), text) {
-                payloads.push(place.clone());
-            } else {
+            if !text.is_empty() && !(is_key && (self.knows)(text)) {
                 found.push((place.clone(), is_key));
             }
         });
         for (place, is_key) in found {
-            self.segment(&place, is_key, spot);
+            match (kind, self.body.key_at(&place), self.body.at(&place)) {
+                (Some(kind), Some("data" | "file_data"), Some(value)) if !is_key => {
+                    self.bytes(&place, value, spot, kind);
+                }
+                (Some(kind), Some("url" | "image_url" | "file_url"), Some(value))
+                    if !is_key && value.as_str().is_some_and(|text| text.starts_with("data:")) =>
+                {
+                    self.bytes(&place, value, spot, kind);
+                }
+                _ => self.segment(&place, is_key, spot),
+            }
         }
-        for place in payloads {
-            self.payload(kind.unwrap_or(UnscannedKind::Other), &place);
+    }
+
+    /// A string at a place where the format has bytes. What does not look so is a text.
+    pub(super) fn bytes(&mut self, path: &Path, value: &Json<'j>, spot: Spot, kind: UnscannedKind) {
+        if value.as_str().is_some_and(is_bytes) {
+            self.payload(kind, path);
+        }
+        if !self.parameter(path, value, Form::Base64) && !self.parameter(path, value, Form::DataUrl) {
+            self.free_text(path, value, spot);
         }
     }
 
     /// Bytes that can't be scanned. A part that is listed already is not listed twice.
     pub(super) fn payload(&mut self, kind: UnscannedKind, path: &Path) {
-        if self.out.unscanned.last().is_none_or(|(_, base)| path.below(base).is_none()) {
+        if !self.out.unscanned.last().is_some_and(|(_, base)| path.is_in(base)) {
             self.unscanned(kind, path);
-        }
-    }
-
-    /// A media type, which no text can be; anything else is text.
-    pub(super) fn media_type(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
-        if !value.as_str().is_some_and(payload::is_media_type) {
-            self.free_text(path, value, spot);
         }
     }
 
     /// The key of an entry, when it is not the protocol's.
     pub(super) fn key(&mut self, path: &Path, key: &str, spot: Spot) {
-        if !keys::knows(key) {
+        if !(self.knows)(key) {
             self.segment(path, true, spot);
         }
     }
@@ -223,24 +315,27 @@ impl<'b, 'j> Reader<'b, 'j> {
         self.out.segments.push(Segment { zone: spot.zone, position: spot.position, path: path.clone(), is_key });
     }
 
-    /// Every field that was not taken by name is text of the caller's, as strict as the caller's words.
-    pub(super) fn finish(mut self) -> Result<Exchange, Denial> {
-        self.param = "";
-        let Json::Object(entries) = self.body else { return Err(self.shape()) };
-        for (position, (key, value)) in entries.iter().enumerate() {
-            if self.consumed.contains(&position) {
-                continue;
-            }
-            let path = Path::default().child(position);
-            self.key(&path, key, Spot::USER);
-            self.free_text(&path, value, Spot::USER);
-        }
-        Ok(self.out)
+    /// The exchange: what was not accounted for is text of the caller's, as strict as the caller's words.
+    pub(super) fn finish(self) -> Exchange {
+        self.out.close(self.body, self.knows)
     }
 }
 
 /// The entries of an object.
 pub(super) type Entries<'j> = Vec<(std::borrow::Cow<'j, str>, Json<'j>)>;
+
+/// The host of an address, in lower case: what stands between the scheme with any user, and port or path. What is no such
+/// address is given back whole, so that no host's name allows it.
+pub(super) fn host_of(address: &str) -> String {
+    let rest =
+        address.split_once("://").filter(|(scheme, _)| matches!(*scheme, "https" | "http")).map(|(_, rest)| rest);
+    let Some(rest) = rest else { return address.to_owned() };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = host.split(':').next().unwrap_or_default();
+    let plain = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    if plain { host.to_ascii_lowercase() } else { address.to_owned() }
+}
 
 /// The index of the first message of the caller's newest turn: what follows the last reply of the
 /// model, not counting a reply that stands at the very end (a prefill).

@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::openai::reply::FUNCTION_CALL;
-use super::super::{Json, Path};
-use super::{End, ReplyParts, TextKind};
+use super::reply::{End, FUNCTION_CALL, ReplyParts, ReplyText, TextKind};
+use super::{Json, Path};
 
 /// Calls of tools that one stream may hold; those beyond have no name, which no list of tools allows.
 pub(super) const MAX_CALLS: usize = 1024;
@@ -51,10 +50,10 @@ impl Calls {
         let ReplyParts { calls, texts, ends, rewrites, .. } = parts;
         for call in calls {
             let Some(json) = data.at(&call.path) else { continue };
-            let arguments = |text: &&mut super::ReplyText| {
+            let arguments = |text: &&mut ReplyText| {
                 text.channel.kind == TextKind::ToolArguments && text.path.below(&call.path).is_some()
             };
-            let text_of = |text: &super::ReplyText| data.at(&text.path).and_then(Json::as_str).unwrap_or_default();
+            let text_of = |text: &ReplyText| data.at(&text.path).and_then(Json::as_str).unwrap_or_default();
             let mut own: Vec<_> = texts.iter_mut().filter(arguments).collect();
             let piece = Piece {
                 choice: call.choice,

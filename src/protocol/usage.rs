@@ -1,6 +1,6 @@
 //! What a reply cost, as the upstream counted it.
 
-use super::super::Json;
+use super::Json;
 use crate::quota::Estimate;
 
 /// Tokens as the upstream counted them. What it did not tell is `None`, which is not zero.
@@ -27,12 +27,12 @@ impl Usage {
     }
 
     /// OpenAI's object `usage`, of any of its APIs. `None` when it holds no count.
-    pub(in super::super) fn of_openai(value: &Json<'_>) -> Option<Usage> {
+    pub(super) fn of_openai(value: &Json<'_>) -> Option<Usage> {
         let count = |names: [&str; 2]| names.into_iter().find_map(|name| value.get(name).and_then(Json::as_u64));
         let input = count(["prompt_tokens", "input_tokens"]);
-        // Embeddings have no answer, and servers leave its count out.
-        let rest = || Some(count(["total_tokens", "total_tokens"])?.saturating_sub(input?));
-        let output = count(["completion_tokens", "output_tokens"]).or_else(rest);
+        // Embeddings have no answer, and servers leave its count out. Some count thoughts in the total and nowhere else.
+        let rest = input.and_then(|input| Some(count(["total_tokens", "total_tokens"])?.saturating_sub(input)));
+        let output = count(["completion_tokens", "output_tokens"]).max(rest);
         let details = ["prompt_tokens_details", "input_tokens_details"].into_iter().find_map(|name| value.get(name));
         let cached = details.and_then(|details| details.get("cached_tokens")).and_then(Json::as_u64);
         (input.is_some() || output.is_some()).then_some(Usage { input, output, cached })
@@ -74,6 +74,10 @@ mod tests {
             usage(Some(3), Some(5), Some(2))
         );
         assert_eq!(of(r#"{"prompt_tokens":3,"total_tokens":3}"#), usage(Some(3), Some(0), None));
+        assert_eq!(
+            of(r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":115}"#),
+            usage(Some(10), Some(105), None)
+        );
         assert_eq!(of(r#"{"completion_tokens":5}"#), usage(None, Some(5), None));
         assert_eq!(of(r#"{"prompt_tokens":-3,"completion_tokens":"5"}"#), None);
         assert_eq!(of("{}"), None);

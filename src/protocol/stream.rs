@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::frames::Framing;
-use super::super::{Json, Path, anthropic, mcp, ollama, openai, tgi};
 use super::calls::{Calls, MAX_CALLS, rewrite};
-use super::{Channel, End, ReplyParts, TextKind, ToolCall, Usage, Walk, Wire, remove_calls};
+use super::frames::Framing;
+use super::reply::{Channel, End, Ending, ReplyFormat, ReplyParts, TextKind, ToolCall, remove_calls};
+use super::{Json, Path, Protocol, Usage};
+use crate::config::document::Operation;
 use crate::reason::Reason;
 
 /// The reader and writer of one stream.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    wire: Wire,
+    protocol: Protocol,
+    operation: Operation,
     facts: Facts,
     /// Calls that come in pieces.
     calls: Calls,
@@ -27,35 +29,36 @@ pub struct Stream {
 
 /// What every event of a stream repeats.
 #[derive(Clone, Debug, Default)]
-pub(in super::super) struct Facts {
-    pub(in super::super) id: Option<String>,
-    pub(in super::super) model: Option<String>,
-    pub(in super::super) created: Option<u64>,
+pub struct Facts {
+    pub(super) id: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) created: Option<u64>,
     /// The time in words, where the protocol has it so; of the last event.
-    pub(in super::super) created_at: Option<String>,
+    pub(super) created_at: Option<String>,
     /// The key that this upstream's thoughts stand under.
-    pub(in super::super) reasoning: Option<&'static str>,
+    pub(super) reasoning: Option<&'static str>,
     /// The responses API: the last event's number, and the type and item id of each channel's deltas.
-    pub(in super::super) sequence: u64,
+    pub(super) sequence: u64,
     /// JSON-RPC: the id of the request that is answered, as JSON.
-    pub(in super::super) rpc_id: Option<String>,
-    pub(in super::super) channels: BTreeMap<Channel, (String, String)>,
+    pub(super) rpc_id: Option<String>,
+    pub(super) channels: BTreeMap<Channel, (String, String)>,
 }
 
 /// How far a stream is.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    pub(in super::super) started: bool,
+    pub(super) started: bool,
     /// Choices or blocks that have begun and not ended.
-    pub(in super::super) open: BTreeSet<u32>,
+    pub(super) open: BTreeSet<u32>,
     /// The next one's number.
-    pub(in super::super) next: u32,
+    pub(super) next: u32,
 }
 
 impl Stream {
-    pub(super) fn new(wire: Wire) -> Stream {
+    pub(super) fn new(protocol: Protocol, operation: Operation) -> Stream {
         Stream {
-            wire,
+            protocol,
+            operation,
             facts: Facts::default(),
             calls: Calls::default(),
             names: BTreeMap::new(),
@@ -74,28 +77,28 @@ impl Stream {
         self
     }
 
+    fn format(&self) -> &dyn ReplyFormat {
+        self.protocol.reply(self.operation)
+    }
+
     /// How the stream is cut into events.
     pub fn framing(&self) -> Framing {
-        match self.wire {
-            Wire::Ollama | Wire::OllamaGenerate => Framing::Lines,
-            _ => Framing::Sse,
-        }
+        self.format().framing()
     }
 
     /// True for an event's data that is no JSON and ends the stream.
     pub fn is_terminator(&self, data: &[u8]) -> bool {
-        // The SDKs look at the beginning alone.
-        matches!(self.wire, Wire::Chat | Wire::Completions | Wire::Tgi) && data.starts_with(b"[DONE]")
+        self.format().is_terminator(data)
     }
 
     /// Takes one event apart. `event` is its name, where it has one.
     pub fn read(&mut self, _event: Option<&str>, data: &Json<'_>) -> ReplyParts {
         let mut parts = self.walk(data);
-        if self.wire.calls_come_whole() {
+        if self.format().calls_come_whole() {
             self.names.clear();
             self.denied.clear();
         }
-        if self.wire.calls_come_in_pieces() {
+        if self.format().calls_come_in_pieces() {
             self.calls.read(data, &mut parts);
         } else {
             for call in parts.calls.iter().filter(|call| call.named) {
@@ -106,8 +109,7 @@ impl Stream {
             }
         }
         self.name_calls(&mut parts);
-        if self.wire == Wire::Tgi && data.get("token").is_some() {
-            // An event is a token, and many servers tell no other count.
+        if self.format().is_token(data) {
             self.tokens = self.tokens.saturating_add(1);
             let counted = Usage { output: Some(self.tokens), ..Usage::default() };
             parts.usage = Some(parts.usage.unwrap_or_default().max(counted));
@@ -123,9 +125,7 @@ impl Stream {
 
     /// The id of what the provider keeps of this exchange, when this event ends it well.
     pub fn kept(&self, data: &Json<'_>) -> Option<String> {
-        let kind = data.get("type").and_then(Json::as_str);
-        let ends = matches!(kind, Some("response.completed" | "response.incomplete"));
-        if self.wire == Wire::Responses && ends { super::id(data.get("response")?) } else { None }
+        self.format().kept_by(data)
     }
 
     /// How far the stream is with the event read last; goes to [`Stream::sent`] when that event leaves.
@@ -151,7 +151,7 @@ impl Stream {
     /// Gives the calls of an event that waited the names that they have by now.
     pub fn name_calls(&self, parts: &mut ReplyParts) {
         for call in &mut parts.calls {
-            let name = match self.wire.calls_come_in_pieces() {
+            let name = match self.format().calls_come_in_pieces() {
                 true => self.calls.name(call.choice, call.item),
                 // One that has a name is judged by it, whatever stands at the same place.
                 false if call.named => None,
@@ -165,7 +165,7 @@ impl Stream {
 
     /// Changes an event so that all clients read the same calls. True: something was changed.
     pub fn rewrite(&self, data: &mut Json<'_>, parts: &ReplyParts) -> bool {
-        self.wire.calls_come_in_pieces() && rewrite(data, parts)
+        self.format().calls_come_in_pieces() && rewrite(data, parts)
     }
 
     /// From now on, every piece of this call is cut out by [`Stream::prune`].
@@ -184,7 +184,7 @@ impl Stream {
         if gone.is_empty() && !ends_without_calls {
             return None;
         }
-        remove_calls(self.wire, data, gone, notice);
+        remove_calls(self.format(), data, gone, notice);
         let mut left = self.walk(data);
         self.name_calls(&mut left);
         left.usage = self.usage;
@@ -193,36 +193,12 @@ impl Stream {
 
     /// An event that carries more text of a channel.
     pub fn extra(&self, channel: &Channel, text: &str) -> Vec<u8> {
-        match self.wire {
-            Wire::Chat => openai::reply::extra(&self.facts, channel, text, false),
-            Wire::Completions => openai::reply::extra(&self.facts, channel, text, true),
-            Wire::Responses => openai::events::extra(&self.facts, channel, text),
-            Wire::Messages => anthropic::reply::extra(channel, text),
-            Wire::Ollama => ollama::extra(&self.facts, channel, text, true),
-            Wire::OllamaGenerate => ollama::extra(&self.facts, channel, text, false),
-            Wire::Tgi => tgi::extra(text),
-            Wire::Mcp | Wire::Unknown => Vec::new(),
-        }
+        self.format().extra(&self.facts, channel, text)
     }
 
     /// The events that end a stream early, after the events that were [`Stream::sent`].
     pub fn close(&self, reason: Reason) -> Vec<u8> {
-        // A cap that is reached ends a stream as the model's own limit does.
-        let why = |limit, filter| if reason == Reason::ReplyTokens { limit } else { filter };
-        match self.wire {
-            Wire::Chat => openai::reply::close(&self.facts, &self.sent, false, why("length", "content_filter")),
-            Wire::Completions => openai::reply::close(&self.facts, &self.sent, true, why("length", "content_filter")),
-            Wire::Responses => openai::events::close(&self.facts, why("max_output_tokens", "content_filter")),
-            Wire::Messages => {
-                let output = self.usage.and_then(|usage| usage.output).unwrap_or(0);
-                anthropic::reply::close(&self.facts, &self.sent, output, why("max_tokens", "refusal"))
-            }
-            Wire::Ollama => ollama::close(&self.facts, true, why("length", "content_filter")),
-            Wire::OllamaGenerate => ollama::close(&self.facts, false, why("length", "content_filter")),
-            Wire::Tgi => tgi::close(why("at its limit of tokens", "by the content policy")),
-            Wire::Mcp => mcp::close(&self.facts, reason),
-            Wire::Unknown => Vec::new(),
-        }
+        self.format().close(&Ending { facts: &self.facts, sent: &self.sent, usage: self.usage, reason })
     }
 
     fn is_denied(&self, call: &ToolCall) -> bool {
@@ -230,9 +206,7 @@ impl Stream {
     }
 
     fn walk(&self, data: &Json<'_>) -> ReplyParts {
-        let mut walk = Walk::new(true);
-        walk.read(self.wire, data);
-        walk.parts
+        self.protocol.take_apart(self.operation, data, true)
     }
 
     fn note(&mut self, data: &Json<'_>, parts: &ReplyParts) {
@@ -248,24 +222,9 @@ impl Stream {
         }
         self.seen.started = true;
         facts.created_at = text("created_at").or(facts.created_at.take());
-        if self.wire == Wire::Mcp {
-            // A server's own requests and notifications have other ids, or none.
-            let answers = data.get("result").or(data.get("error")).is_some();
-            facts.rpc_id = mcp::id(data).filter(|_| answers).or(facts.rpc_id.take());
-        }
         facts.sequence = field("sequence_number").and_then(Json::as_u64).unwrap_or(facts.sequence);
-        for one in &parts.texts {
-            if one.channel.kind == TextKind::Reasoning {
-                let key = data.key_at(&one.path).unwrap_or_default();
-                let known = openai::reply::REASONING.iter().find(|known| **known == key);
-                facts.reasoning = known.copied().or(facts.reasoning);
-            }
-            if self.wire == Wire::Responses && one.delta && facts.channels.len() < MAX_CALLS {
-                let kind = text("type").unwrap_or_default();
-                facts.channels.entry(one.channel).or_insert_with(|| (kind, text("item_id").unwrap_or_default()));
-            }
-        }
-        let by_item = self.wire.counts_items();
+        self.protocol.reply(self.operation).note(facts, data, parts);
+        let by_item = self.format().counts_items();
         let texts = parts.texts.iter().map(|one| one.channel).filter(|channel| channel.kind != TextKind::Other);
         let units = texts.map(|channel| if by_item { channel.item } else { channel.choice });
         let calls = parts.calls.iter().map(|call| if by_item { call.item } else { call.choice });
