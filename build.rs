@@ -207,7 +207,7 @@ fn programs(out: &mut String, mut compiler: compile::Compiler) {
     let mut firsts = Vec::new();
     let (mut places, mut kinds): (Vec<usize>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
     for program in 0..compiler.programs.len() {
-        firsts.push(compiler.first(program, 0));
+        firsts.push(compiler.lookahead(program, 0));
         let of = compiler.places(program);
         places.push(kinds.iter().position(|known| *known == of).unwrap_or(kinds.len()));
         if places.last() == Some(&kinds.len()) {
@@ -218,15 +218,16 @@ fn programs(out: &mut String, mut compiler: compile::Compiler) {
             Step::Literal(bytes) => format!("Op::Literal(&{bytes:?})"),
             Step::Fold(word) => format!("Op::Fold(&{word:?})"),
             Step::Set(set) => format!("Op::Set({set})"),
-            Step::Span(set, min, max, greedy) => format!(
-                "Op::Span(Span {{ set: {set}, min: {min}, max: {max}, greedy: {greedy}, keeps: {}, next: {} }})",
-                compiler.keeps(program, pc),
-                compiler.first(program, pc + 1)
+            Step::Repeat(set, min, max, greedy) => format!(
+                "Op::Repeat(Repeat {{ set: {set}, min: {min}, max: {max}, greedy: {greedy}, possessive: {}, \
+                 lookahead: {} }})",
+                compiler.is_possessive(program, pc),
+                compiler.lookahead(program, pc + 1)
             ),
             Step::Split(first, second) => format!(
-                "Op::Split {{ first: {first}, second: {second}, firsts: [{}, {}] }}",
-                compiler.first(program, usize::from(*first)),
-                compiler.first(program, usize::from(*second))
+                "Op::Split {{ first: {first}, second: {second}, lookaheads: [{}, {}] }}",
+                compiler.lookahead(program, usize::from(*first)),
+                compiler.lookahead(program, usize::from(*second))
             ),
             Step::Jump(to) => format!("Op::Jump({to})"),
             Step::Look(look) => format!("Op::Look(Look::{look})"),
@@ -248,9 +249,9 @@ fn programs(out: &mut String, mut compiler: compile::Compiler) {
         .map(|(ascii, ranges)| format!("Set {{ ascii: {ascii:?}, ranges: &{ranges:?} }}"))
         .collect();
     table(out, "Sets of characters", "SETS", "Set", &sets);
-    let firsts: Vec<String> =
-        compiler.firsts.iter().map(|(bytes, end)| format!("First {{ bytes: {bytes:?}, end: {end} }}")).collect();
-    table(out, "What may come first", "FIRSTS", "First", &firsts);
+    let lookaheads: Vec<String> =
+        compiler.lookaheads.iter().map(|(bytes, end)| format!("ByteSet {{ bytes: {bytes:?}, end: {end} }}")).collect();
+    table(out, "What may come next", "LOOKAHEADS", "ByteSet", &lookaheads);
     numbers(out, "Classes of bytes", "BEGIN_CLASSES", "u8", beginnings.classes);
     numbers(out, "Units of the automaton", "BEGIN_UNITS", "u32", beginnings.units);
     numbers(out, "Where each list of patterns begins", "BEGIN_LISTS", "u16", beginnings.lists);
@@ -271,7 +272,7 @@ fn programs(out: &mut String, mut compiler: compile::Compiler) {
         out,
         "/// How patterns begin.\npub(super) static BEGINNINGS: Beginnings = Beginnings {{\n    classes: &BEGIN_CLASSES, \
          units: &BEGIN_UNITS, roots: {:?}, lists: &BEGIN_LISTS, patterns: &BEGIN_PATTERNS, groups: &BEGIN_GROUPS,\n}};\n\
-         /// Sets and firsts.\npub(super) static TABLES: Tables = Tables {{ sets: &SETS, firsts: &FIRSTS }};\n",
+         /// Sets of characters and of bytes.\npub(super) static TABLES: Tables = Tables {{ sets: &SETS, lookaheads: &LOOKAHEADS }};\n",
         beginnings.roots
     );
 }

@@ -151,8 +151,10 @@ def sites(upstream, keys):
         return made[key]
 
     yield make
+    unwell = [site.proxy.folder.name for site in made.values() if not site.proxy.child.alive() or "panic" in site.proxy.log().lower()]
     for site in made.values():
         site.proxy.stop()
+    assert not unwell, "after all that, these proxies are dead or had a panic"
 
 
 @pytest.fixture(params=["strong", "weak"])

@@ -52,7 +52,27 @@ def cpu(pid: int) -> float:
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
-def measure(running: dict[str, Envoy], load: Load, names: list[str], seconds: float = LENGTH, connections: int = CONNECTIONS):
+class Running(dict[str, Envoy]):
+    """The contenders, each started when a table first measures it."""
+
+    def __init__(self, configs: dict[str, dict], prefix: str):
+        super().__init__()
+        self.configs, self.prefix = configs, prefix
+
+    def __missing__(self, name: str) -> Envoy:
+        levels = "wasm:info,config:info" if name == LINE else "wasm:warning,config:info"
+        self[name] = Envoy(self.configs[name], self.prefix, workers=1, levels=levels)
+        return self[name]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        for proxy in self.values():
+            proxy.stop()
+
+
+def measure(running: Running, load: Load, names: list[str], seconds: float = LENGTH, connections: int = CONNECTIONS):
     """The contenders take turns, and every second round goes backwards: each one's medians, and its share of no filter."""
     rows: dict[str, list[dict]] = {name: [] for name in names}
     for name in names:
@@ -77,10 +97,8 @@ def measure(running: dict[str, Envoy], load: Load, names: list[str], seconds: fl
     return made
 
 
-def table(running: dict[str, Envoy], load: Load, names: list[str], **more) -> None:
+def table(running: Running, load: Load, names: list[str], **more) -> None:
     """One load, a row a contender."""
-    if not wanted(load.name):
-        return
     made = measure(running, load, names, **more)
     say(f"\n{load.name}")
     say(f"  {'':<28}{'CPU/request':>13}{'added':>10}{'requests/s':>12}{'share':>8}{'p50':>11}{'p99':>11}{'refused':>9}")
@@ -92,7 +110,7 @@ def table(running: dict[str, Envoy], load: Load, names: list[str], **more) -> No
         )
 
 
-def by_kind(running: dict[str, Envoy], tokens: list[str], size: int) -> None:
+def by_kind(running: Running, tokens: list[str], size: int) -> None:
     """One size, a row a kind of text: what Bartizan adds."""
     title = f"by kind of text, {size // 1024} KiB, cached token: {STRONG}"
     if not wanted(title):
@@ -115,32 +133,31 @@ def by_kind(running: dict[str, Envoy], tokens: list[str], size: int) -> None:
 def requests(key: Key) -> None:
     """All tables of whole requests."""
     warm = [key.sign(claims("bench", lifetime=86400))]
-    cold = [key.sign(claims(f"bench{number}", lifetime=86400)) for number in range(COLD)]
-    running: dict[str, Envoy] = {}
-    try:
-        model = running["model"] = Envoy(model_server(), "model", workers=1)
-        for name, config in contenders(model.port, key).items():
-            levels = "wasm:info,config:info" if name == LINE else "wasm:warning,config:info"
-            running[name] = Envoy(config, "contender", workers=1, levels=levels)
+    with Envoy(model_server(), "model", workers=1) as model, Running(contenders(model.port, key), "contender") as running:
         for size in (1024, 16384):
             by_kind(running, warm, size)
-        table(running, Load("stage by stage: 1 KiB of chat, cached token", "chat", 1024, warm), STAGES)
+
+        def show(name: str, kind: str, size: int, names: list[str], same: bool = False, cold: bool = False) -> None:
+            if wanted(name):
+                tokens = [key.sign(claims(f"bench{number}", lifetime=86400)) for number in range(COLD)] if cold else warm
+                table(running, Load(name, kind, size, tokens, same=same), names)
+
+        show("stage by stage: 1 KiB of chat, cached token", "chat", 1024, STAGES)
         names = [BARE, "jwt_authn", *NATIVE, "token, roles", STRONG, WEAK]
-        table(running, Load("1 KiB of chat, cold token", "chat", 1024, cold), names)
-        table(running, Load("0.3 KiB of prose, cached token", "prose", 300, warm), [*SHORT, LINE])
-        table(running, Load("16 KiB of chat, cached token", "chat", 16384, warm), SHORT)
-        table(running, Load("256 KiB of chat, cached token", "chat", 262144, warm), SHORT)
-        table(running, Load("1 KiB of chat, the same text again", "chat", 1024, warm, same=True), [BARE, STRONG])
+        show("1 KiB of chat, cold token", "chat", 1024, names, cold=True)
+        show("0.3 KiB of prose, cached token", "prose", 300, [*SHORT, LINE])
+        show("16 KiB of chat, cached token", "chat", 16384, SHORT)
+        show("256 KiB of chat, cached token", "chat", 262144, SHORT)
+        show("1 KiB of chat, the same text again", "chat", 1024, [BARE, STRONG], same=True)
         own = [f"{count} own rules" for count in OWN]
-        table(running, Load("own rules with patterns and hits: 1 KiB of prose", "prose", 1024, warm), [BARE, STRONG, *own])
+        show("own rules with patterns and hits: 1 KiB of prose", "prose", 1024, [BARE, STRONG, *own])
         connections(running)
-    finally:
-        for server in running.values():
-            server.stop()
 
 
-def connections(running: dict[str, Envoy]) -> None:
+def connections(running: Running) -> None:
     """That nobody pays for connections: each contender keeps those to the model server."""
+    if not running:
+        return
     say("\nconnections to the model server (upstream_cx_total) and requests over them (upstream_rq_total)")
     for name, proxy in running.items():
         stats = proxy.stats("cluster.llm.upstream_")
@@ -163,13 +180,9 @@ def streams(key: Key) -> None:
         f"authorization: Bearer {tokens[0]}\r\ncontent-length: {len(body)}\r\n\r\n"
     ).encode()
     names = [BARE, "native, JWT cache", STRONG, WEAK]
-    made = contenders(server.port, key)
-    running: dict[str, Envoy] = {}
     first: dict[str, list[float]] = {name: [] for name in names}
     every: dict[str, list[float]] = {name: [] for name in names}
-    try:
-        for name in names:
-            running[name] = Envoy(made[name], "events", workers=1, levels="wasm:warning,config:info")
+    with server, Running(contenders(server.port, key), "events") as running:
         table(running, load, names, seconds=max(2.0, LENGTH), connections=2 * CONNECTIONS)
         for name in names:
             events.delays(running[name].port, head + body)
@@ -178,10 +191,6 @@ def streams(key: Key) -> None:
                 found = events.delays(running[name].port, head + body)
                 first[name].append(found[0])
                 every[name] += found[1:]
-    finally:
-        server.stop()
-        for proxy in running.values():
-            proxy.stop()
     say(f"\nfrom the sending of a word to its arrival, {events.WORDS} words {events.PAUSE * 1e3:.0f} ms apart")
     say(f"  {'':<28}{'first word':>12}{'more':>10}{'every word p50':>16}{'p99':>10}{'more':>10}")
     base = statistics.median(first[BARE]), statistics.median(every[BARE])

@@ -87,7 +87,10 @@ class Server:
                     connection.sendall(chunk(event))
                 connection.sendall(b"0\r\n\r\n")
 
-    def stop(self) -> None:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
         self.listener.close()
 
 

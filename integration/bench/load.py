@@ -13,7 +13,7 @@ from harness.paths import ROOT
 CACHE = ROOT / ".cache" / "wrk"
 NATIVE = ROOT / "target" / "release" / "examples" / "bench"
 # Text of one load: more than any cache of the processor holds, and than a proxy that scans reads in a round.
-POOL = 8 << 20
+POOL = 32 << 20
 
 _folders = tempfile.TemporaryDirectory(prefix="bench-")
 _pools: dict[tuple[str, int], Path] = {}

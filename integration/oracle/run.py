@@ -4,7 +4,7 @@ import contextlib
 import json
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 
 from harness.client import H1, H2, Call, Client, Reply

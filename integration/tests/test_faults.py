@@ -60,7 +60,7 @@ class Lanes:
         key = lane(case, mode, protocol)
         if key in self.refused:
             return self.refused[key]
-        with Client(self.proxy.ports[self.names[key]], protocol, timeout=60) as client:
+        with Client(self.proxy.ports[self.names[key]], protocol, timeout=300) as client:
             for number in range(case.times):
                 name = f"{case.name}-{mode}-{protocol}-{number}"
                 if "reply" in case.data:

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ATTACK, Site, chat, everywhere, user
 from harness import falco
-from harness.client import H1, H2
+from harness.client import H1
 from harness.ratelimit import RateLimits, cluster
 from harness.upstream import GATE
 from harness.wait import eventually

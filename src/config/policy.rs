@@ -18,7 +18,7 @@ use crate::capture::CapturePolicy;
 use crate::glob::Glob;
 use crate::protocol::UnscannedKind;
 use crate::quota::Quotas;
-use crate::scan::{FaultAt, Scanner, Selection};
+use crate::scan::{Budget, FaultAt, Scanner, Selection};
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -154,12 +154,21 @@ pub struct LimitsPolicy {
     pub max_decoded_bytes: usize,
     /// Scanned text of one request, bytes.
     pub max_scan_bytes: usize,
+    /// Steps of scanning one request.
+    pub max_work: usize,
     /// A whole reply, or one event of a stream, bytes.
     pub max_response_bytes: usize,
     /// Bodies held by one worker at a time, bytes.
     pub max_buffered_bytes_per_worker: usize,
     /// The cap on output tokens where nothing else sets one and a quota counts them.
     pub default_output_tokens: u64,
+}
+
+impl LimitsPolicy {
+    /// What scanning one request may cost.
+    pub fn budget(&self) -> Budget {
+        Budget { scan_bytes: self.max_scan_bytes, decoded_bytes: self.max_decoded_bytes, work: self.max_work }
+    }
 }
 
 /// What is written about a request.
@@ -535,6 +544,7 @@ fn limits(document: &document::Document, root: &KeyPath, errors: &mut Errors) ->
     let depth = errors.range(&at, "maxJsonDepth", written.max_json_depth, 64, 1..=100);
     let decoded = errors.range(&at, "maxDecodedBytes", written.max_decoded_bytes, MIB, 0..=16 * MIB);
     let scanned = errors.range(&at, "maxScanBytes", written.max_scan_bytes, 4 * MIB, 1..=64 * MIB);
+    let work = errors.range(&at, "maxWork", written.max_work, Budget::SHIPPED.work as u64, MIB..=4096 * MIB - 1);
     let response = errors.range(&at, "maxResponseBytes", written.max_response_bytes, 4 * MIB, 1..=16 * MIB);
     if buffered < max_body {
         errors
@@ -545,6 +555,7 @@ fn limits(document: &document::Document, root: &KeyPath, errors: &mut Errors) ->
         max_json_depth: depth as usize,
         max_decoded_bytes: decoded as usize,
         max_scan_bytes: scanned as usize,
+        max_work: work as usize,
         max_response_bytes: response as usize,
         max_buffered_bytes_per_worker: buffered as usize,
         default_output_tokens: errors.range(

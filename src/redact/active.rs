@@ -79,7 +79,7 @@ fn link(text: &str, open: usize, allowed: &[Glob]) -> Option<Active> {
     let mut stop = open + close + 1 + start + blank + end;
     if !is_definition {
         // The title and the bracket belong to it.
-        stop = text.get(stop..).and_then(|rest| rest.find([')', '\n'])).map_or(stop, |found| stop + found + 1);
+        stop = self::window(text, stop).find([')', '\n']).map_or(stop, |found| stop + found + 1);
     }
     let span = open - usize::from(is_image)..stop;
     if runs(address) {

@@ -2,6 +2,7 @@
 
 mod building;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -18,15 +19,15 @@ use super::{FaultAt, RuleCard, RuleFault, Selection};
 use building::Building;
 
 /// Findings of one rule in one pass over a text, for rules that only count once in a window.
-const REPEATS: usize = 16;
+const REPEATS: u16 = 16;
 /// Findings of one pass; more are not listed, and the text is reported as not complete.
 const MOST: usize = 8192;
 /// Weight of disguised words from which a reading of the whole text is worth its cost.
 const DISGUISED: usize = 3;
-/// Steps of patterns that a byte of text may cost; what is left is not searched, and the text reported as not complete.
-const WORK: usize = 256;
-/// Steps that any text may cost.
-const WORK_AT_LEAST: usize = 1 << 20;
+/// Bytes of a keyword that stands between its windows, at most.
+const KEYWORD: usize = 64;
+/// Bytes from the end of a text within which a match that its validator refused is listed.
+const AT_END: usize = 8;
 /// In [`shipped::BEFORE_DIGIT`]: no bound.
 const FAR: u16 = u16::MAX;
 /// So many rules whose patterns begin anywhere are looked for one by one.
@@ -91,15 +92,23 @@ pub struct Pass {
     pub mirrored: bool,
     /// Words that read backwards.
     pub reversed: bool,
-    /// More was found than is listed.
+    /// What a validator refused at the end of the text.
+    pub refused: Vec<Match>,
+    /// More was found than is listed, or no work was left to search all of the text.
     pub overrun: bool,
-    /// Steps that were taken, whatever the clock says.
+    /// Findings of one rule that are listed, where it only counts once in a window.
+    repeats: u16,
+    /// Steps that were taken: bytes read, patterns tried, instructions of their programs.
     pub work: usize,
 }
 
-/// Memory that passes share.
+/// Memory that passes share, and the work that they may still do.
 #[derive(Debug)]
 pub struct Scratch {
+    /// Steps that are left.
+    left: usize,
+    /// Findings of one rule in one pass, at most, where it only counts once in a window.
+    repeats: u16,
     places: Places,
     windows: Vec<(u16, Range<usize>)>,
     /// Runs of digits, in order.
@@ -119,8 +128,6 @@ pub struct Scratch {
 /// The state of one text's trials.
 struct Trial<'t, 's> {
     text: &'t str,
-    /// Steps that may be taken.
-    most: usize,
     /// Where the next match may begin.
     next: usize,
     pass: &'s mut Pass,
@@ -128,7 +135,37 @@ struct Trial<'t, 's> {
 }
 
 impl Scratch {
-    fn begin(&mut self) {
+    /// Lists every finding of a rule from here on, or only as many as count.
+    pub fn list_all(&mut self, all: bool) {
+        self.repeats = if all { u16::MAX } else { REPEATS };
+    }
+
+    /// Takes steps out of what is left; false, and nothing is left: there were not so many.
+    pub fn spend(&mut self, steps: usize) -> bool {
+        let is_enough = steps <= self.left;
+        self.left = self.left.saturating_sub(steps);
+        is_enough
+    }
+
+    /// Steps that are left.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The pass has taken more steps than were left.
+    fn is_spent(&self) -> bool {
+        self.machine.steps > self.left
+    }
+
+    /// Ends a pass: pays for its steps.
+    fn end(&mut self, pass: &mut Pass) {
+        pass.work = std::mem::take(&mut self.machine.steps);
+        pass.overrun |= !self.spend(pass.work);
+    }
+
+    /// Begins a pass over a text, each byte of which is a step.
+    fn begin(&mut self, text: &str) {
+        self.machine.steps = text.len();
         self.windows.clear();
         self.runs.clear();
         self.digits.clear();
@@ -167,9 +204,11 @@ impl Engine {
         if faults.is_empty() { building.finish() } else { Err(faults) }
     }
 
-    /// Memory for passes.
-    pub fn scratch(&self) -> Scratch {
+    /// Memory for passes that may take so many steps in all.
+    pub fn scratch(&self, steps: usize) -> Scratch {
         Scratch {
+            left: steps,
+            repeats: REPEATS,
             places: Places::new(shipped::PLACES, NEARS.len()),
             windows: Vec::new(),
             runs: Vec::new(),
@@ -183,14 +222,19 @@ impl Engine {
     }
 
     /// Passes the rules of the normalised view over normalised text.
-    pub fn normalised(&self, text: &str, zone: Zone, scratch: &mut Scratch) -> Pass {
-        let mut pass = Pass::default();
-        scratch.begin();
+    pub fn normalised(&self, text: &str, zones: Zones, scratch: &mut Scratch) -> Pass {
+        let mut pass = Pass { repeats: scratch.repeats, ..Pass::default() };
+        scratch.begin(text);
+        if scratch.is_spent() {
+            scratch.end(&mut pass);
+            return pass;
+        }
         let mut disguised = [0usize; 3];
-        pass.work += LEXICON.each(text, |hit| {
+        let compared = LEXICON.each(text, |hit| {
             let weight = if hit.end - hit.start >= 6 { 2 } else { 1 };
             let word = hit.start..hit.end;
             for purpose in shipped::uses(hit.uses) {
+                scratch.machine.steps += 1;
                 match *purpose {
                     Use::Slot(at, group) => {
                         let Some(near) = NEARS.get(usize::from(at)) else { continue };
@@ -208,45 +252,55 @@ impl Engine {
                             base: usize::from(near.base),
                         };
                         if let Some(span) = scratch.places.step(&near, usize::from(at), group, word.clone(), hit.wide)
-                            && self.looks_at(rule, zone)
+                            && self.looks_at(rule, zones)
                         {
                             take(rule, span, &mut scratch.counts, &mut pass);
                         }
                     }
                     Use::Unless(at) => scratch.places.forbid(usize::from(at), word.clone()),
-                    Use::Keyword(rule) => self.keyword(self.place(rule), word.clone(), text, zone, scratch, &mut pass),
+                    Use::Keyword(rule) => self.keyword(self.place(rule), word.clone(), text, zones, scratch, &mut pass),
                     Use::Rotated => disguised[0] += weight,
                     Use::Mirrored => disguised[1] += weight,
                     Use::Reversed => disguised[2] += weight,
                 }
             }
         });
+        scratch.machine.steps += compared;
         if let Some(own) = &self.own {
             own.each(text, |hit| {
+                scratch.machine.steps += hit.rules.len();
                 for rule in hit.rules {
-                    self.keyword(*rule, hit.start..hit.end, text, zone, scratch, &mut pass);
+                    self.keyword(*rule, hit.start..hit.end, text, zones, scratch, &mut pass);
                 }
             });
         }
         [pass.rotated, pass.mirrored, pass.reversed] = disguised.map(|weight| weight >= DISGUISED);
         self.windows(text, scratch, &mut pass);
+        scratch.end(&mut pass);
         pass
     }
 
     /// Passes the rules of the raw view over text as it came.
-    pub fn raw(&self, text: &str, zone: Zone, scratch: &mut Scratch) -> Pass {
-        let mut pass = Pass::default();
-        scratch.begin();
-        pass.work += LITERALS.each(text, |found| {
+    pub fn raw(&self, text: &str, zones: Zones, scratch: &mut Scratch) -> Pass {
+        let mut pass = Pass { repeats: scratch.repeats, ..Pass::default() };
+        scratch.begin(text);
+        if scratch.is_spent() {
+            scratch.end(&mut pass);
+            return pass;
+        }
+        let compared = LITERALS.each(text, |found| {
             for purpose in shipped::uses(found.uses) {
+                scratch.machine.steps += 1;
                 if let Use::Keyword(rule) = *purpose {
-                    self.keyword(self.place(rule), found.start..found.end, text, zone, scratch, &mut pass);
+                    self.keyword(self.place(rule), found.start..found.end, text, zones, scratch, &mut pass);
                 }
             }
         });
-        self.digit_runs(text, zone, scratch, &mut pass);
+        scratch.machine.steps += compared;
+        self.digit_runs(text, zones, scratch, &mut pass);
         self.drop_without_digits(scratch);
         self.windows(text, scratch, &mut pass);
+        scratch.end(&mut pass);
         pass
     }
 
@@ -272,7 +326,10 @@ impl Engine {
             joins
         });
         for (at, window) in &windows {
-            if let Some(own) = self.rules.get(usize::from(*at)).and_then(|rule| rule.own.as_ref()) {
+            if let Some(own) = self.rules.get(usize::from(*at)).and_then(|rule| rule.own.as_ref())
+                && !scratch.is_spent()
+            {
+                scratch.machine.steps += window.len();
                 own.each(text, window.clone(), &mut |span| take(*at, span, &mut scratch.counts, pass));
             }
         }
@@ -280,7 +337,7 @@ impl Engine {
             windows.chunk_by(|a, b| a.0 == b.0).filter_map(|of| of.first()).filter(|(at, _)| self.is_far(*at));
         let few = far.nth(FEW).is_none();
         self.candidates(text, &windows, !few, scratch);
-        let mut trial = Trial { text, most: WORK * text.len() + WORK_AT_LEAST, next: 0, pass, scratch };
+        let mut trial = Trial { text, next: 0, pass, scratch };
         let mut candidates = std::mem::take(&mut trial.scratch.candidates);
         for (program, starts) in (0..).zip(&mut candidates).filter(|(_, starts)| !starts.is_empty()) {
             if !few || !shipped::FAR.contains(&program) {
@@ -300,7 +357,7 @@ impl Engine {
                 continue;
             }
             let begins = shipped::PROGRAM_FIRSTS.get(usize::from(*program));
-            let Some(first) = begins.and_then(|at| shipped::FIRSTS.get(usize::from(*at))) else { continue };
+            let Some(first) = begins.and_then(|at| shipped::LOOKAHEADS.get(usize::from(*at))) else { continue };
             let bytes = text.as_bytes();
             let rule = self.owner(*program);
             let digits = self.rules.get(usize::from(rule)).is_some_and(|rule| rule.digits.is_some());
@@ -314,15 +371,16 @@ impl Engine {
                 (_, Some(before)) if digits => (runs.as_slice(), before, 1),
                 _ => (everything.as_slice(), 0, 1),
             };
+            let read = Cell::new(0);
             for window in opened {
                 let starts = near(spans, before, least, window.1.clone())
+                    .inspect(|_| read.set(read.get() + 1))
                     .filter(|at| first.takes(bytes.get(*at).copied()) && text.is_char_boundary(*at));
                 self.program(*program, std::slice::from_ref(window), starts, &mut trial);
+                trial.scratch.machine.steps += read.take();
             }
         }
         (trial.scratch.runs, trial.scratch.tokens) = (runs, tokens);
-        pass.overrun |= scratch.machine.steps > WORK * text.len() + WORK_AT_LEAST;
-        pass.work += std::mem::take(&mut scratch.machine.steps);
         scratch.windows = windows;
     }
 
@@ -372,7 +430,9 @@ impl Engine {
             starts
         });
         for start in starts {
-            for program in shipped::BEGINNINGS.at(text.as_bytes(), start) {
+            let patterns = shipped::BEGINNINGS.at(text.as_bytes(), start);
+            scratch.machine.steps += 1 + patterns.len();
+            for program in patterns {
                 let rule = self.owner(*program);
                 let Some(reached) = scratch.last.get_mut(usize::from(rule)) else { continue };
                 while let Some((_, window)) = windows.get(*reached as usize).filter(|(of, _)| *of == rule) {
@@ -423,23 +483,31 @@ impl Engine {
             while start >= window.end {
                 let Some((_, next)) = windows.next() else { return };
                 window = next.clone();
-                trial.scratch.machine.enter(window.clone());
+                trial.scratch.machine.enter(window.clone(), reach(rule.window));
                 trial.next = window.start;
             }
+            trial.scratch.machine.steps += 1;
             if start < trial.next || !may_begin(places, trial.text.as_bytes(), start) {
                 continue;
             }
             if !trial.text.is_char_boundary(start) {
                 continue;
             }
-            if trial.scratch.machine.steps > trial.most {
+            if trial.scratch.is_spent() {
                 return;
             }
             let Some(found) = trial.scratch.machine.run(ops, &shipped::TABLES, trial.text, start) else { continue };
             // A group may leave a border that the next match needs for itself.
             trial.next = found.value.end.max(found.whole.start + 1);
             let valid = |check: Validator| trial.text.get(found.value.clone()).is_some_and(check);
-            if !found.value.is_empty() && rule.validate.is_none_or(valid) {
+            if found.value.is_empty() {
+                continue;
+            }
+            if !rule.validate.is_none_or(valid) {
+                if trial.text.len() - found.value.end <= AT_END {
+                    trial.pass.refused.push(Match { rule: at, span: found.value });
+                }
+            } else {
                 if rule.raw {
                     push(at, found.value, trial.pass);
                 } else {
@@ -449,12 +517,13 @@ impl Engine {
         }
     }
 
-    fn looks_at(&self, rule: u16, zone: Zone) -> bool {
-        self.rules.get(usize::from(rule)).is_some_and(|rule| rule.zones & bit(zone) != 0)
+    /// True when a rule looks at one of the zones.
+    pub fn looks_at(&self, rule: u16, zones: Zones) -> bool {
+        self.rules.get(usize::from(rule)).is_some_and(|rule| rule.zones & zones.0 != 0)
     }
 
-    fn keyword(&self, at: u16, word: Range<usize>, text: &str, zone: Zone, scratch: &mut Scratch, pass: &mut Pass) {
-        let Some(rule) = self.rules.get(usize::from(at)).filter(|rule| rule.zones & bit(zone) != 0) else { return };
+    fn keyword(&self, at: u16, word: Range<usize>, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
+        let Some(rule) = self.rules.get(usize::from(at)).filter(|rule| rule.zones & zones.0 != 0) else { return };
         if rule.programs.is_empty() && rule.own.is_none() {
             return take(at, word, &mut scratch.counts, pass);
         }
@@ -472,7 +541,7 @@ impl Engine {
     }
 
     /// Runs of digits with at most two other characters between each two.
-    fn digit_runs(&self, text: &str, zone: Zone, scratch: &mut Scratch, pass: &mut Pass) {
+    fn digit_runs(&self, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
         if self.digits.is_empty() {
             return;
         }
@@ -482,8 +551,9 @@ impl Engine {
             scratch.digits.push(count);
             let signs = signs(text.as_bytes(), start..end);
             for (_, beside, rule) in self.digits.iter().take_while(|(least, ..)| count >= *least) {
+                scratch.machine.steps += 1;
                 if *beside == 0 || signs & beside != 0 {
-                    self.keyword(*rule, start..end, text, zone, scratch, pass);
+                    self.keyword(*rule, start..end, text, zones, scratch, pass);
                 }
             }
         };
@@ -523,6 +593,11 @@ impl Engine {
     pub fn memory(&self) -> usize {
         self.own.as_ref().map_or(0, Signatures::memory)
     }
+}
+
+/// How far a repetition without an upper bound may go in a rule of this window: a keyword's windows on either side.
+pub(super) const fn reach(window: usize) -> usize {
+    window * 2 + KEYWORD
 }
 
 /// Bytes before the first digit of a pattern's match, where that has a bound.
@@ -587,7 +662,7 @@ fn signs(bytes: &[u8], run: Range<usize>) -> u16 {
 
 fn take(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {
     if let Some(count) = counts.get_mut(usize::from(rule))
-        && usize::from(*count) < REPEATS
+        && *count < pass.repeats
     {
         *count += 1;
         push(rule, span, pass);
@@ -608,6 +683,20 @@ fn floor(text: &str, mut at: usize) -> usize {
         at -= 1;
     }
     at
+}
+
+/// Zones that a pass looks for, one bit each.
+#[derive(Clone, Copy, Debug)]
+pub struct Zones(u8);
+
+impl Zones {
+    /// Whatever zone a rule looks at.
+    pub const ALL: Zones = Zones(u8::MAX);
+
+    /// One zone.
+    pub const fn of(zone: Zone) -> Zones {
+        Zones(bit(zone))
+    }
 }
 
 const fn bit(zone: Zone) -> u8 {

@@ -11,6 +11,7 @@ pub mod decode;
 #[cfg(test)]
 mod distance;
 mod engine;
+mod joints;
 #[cfg(test)]
 mod layout;
 mod lexicon;
@@ -28,6 +29,8 @@ mod score;
 pub mod scorer;
 mod shipped;
 mod signatures;
+#[cfg(test)]
+mod steps;
 mod text;
 pub mod verdict;
 
@@ -79,13 +82,21 @@ pub struct Text<'a> {
     pub text: &'a str,
 }
 
-/// What one scan may cost, in bytes of text.
+/// What one scan may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Scanned text of the whole request.
     pub scan_bytes: usize,
     /// Decoded text of the whole request.
     pub decoded_bytes: usize,
+    /// Steps of the whole request, in every reading of every text: a byte read, a pattern tried, an instruction of
+    /// a pattern's program.
+    pub work: usize,
+}
+
+impl Budget {
+    /// What the shipped policy allows: 4 MiB of text, 1 MiB of decoded text, 2^28 steps.
+    pub const SHIPPED: Budget = Budget { scan_bytes: 4 << 20, decoded_bytes: 1 << 20, work: 1 << 28 };
 }
 
 /// A rule's place in the scanner that found it.
@@ -145,6 +156,9 @@ pub struct TextReport {
     pub findings: Vec<Finding>,
     /// The learned scorer's calibrated probability of an attack, 0 to 1; `None`: switched off, or no words.
     pub learned: Option<f32>,
+    /// What a pattern matched at the end of the text and its validator refused: it is not looked for again where the
+    /// next text is read together with this one.
+    pub refused: Vec<(RuleIndex, Range<usize>)>,
     /// False: the budget ended before this text was scanned whole.
     pub complete: bool,
 }
@@ -157,6 +171,8 @@ pub struct Report {
     /// Findings that only show when neighbouring texts are joined: the index of the last text of the join.
     /// The span is the part that lies in that text.
     pub joints: Vec<(usize, Finding)>,
+    /// Steps that were taken, of [`Budget::work`].
+    pub work: usize,
 }
 
 /// The compiled rules and the scorer.
@@ -196,25 +212,18 @@ impl Scanner {
     /// Scans the texts of one request. Linear in their length; never fails: what the budget did not
     /// reach is reported as not complete.
     pub fn scan(&self, texts: &[Text<'_>], budget: Budget) -> Report {
-        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), texts, None)
+        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), &self.cards, texts, None)
     }
 
     /// The same without the learned scorer: for replies, in which attacks are not looked for.
     pub fn scan_data(&self, texts: &[Text<'_>], budget: Budget) -> Report {
-        conversation::scan(&mut Scan::new(&self.engine, false, budget), texts, None)
+        conversation::scan(&mut Scan::new(&self.engine, false, budget), &self.cards, texts, None)
     }
 
     /// The same, where texts that an earlier request brought are not scanned again and cost no budget.
     /// The memory must have been used with this scanner alone.
     pub fn scan_with(&self, memory: &mut VerdictMemory, texts: &[Text<'_>], budget: Budget) -> Report {
-        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), texts, Some(memory))
-    }
-
-    /// Steps that scanning these texts takes in keyword tables and patterns: the same on every machine, for benchmarks.
-    pub fn steps(&self, texts: &[Text<'_>], budget: Budget) -> usize {
-        let mut scan = Scan::new(&self.engine, self.scorer, budget);
-        conversation::scan(&mut scan, texts, None);
-        scan.steps
+        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), &self.cards, texts, Some(memory))
     }
 
     /// One score from 0 to 100 for a text: its attack findings, without those that `muted` names, and the learned part.

@@ -11,7 +11,7 @@ use super::beginnings::Beginnings;
 use super::compile::{Compiler, Step};
 use super::lexicon::{Hit, Lexicon, Word, is_bounded};
 use super::literals::{Found as Keyword, Literal, Literals};
-use super::program::{First, Look, Machine, Op, Places, Set, Span, Tables, may_begin};
+use super::program::{ByteSet, Look, Machine, Op, Places, Repeat, Set, Tables, may_begin};
 use super::{layout, rulefile, shipped};
 
 fn leak<T>(rows: Vec<T>) -> &'static [T] {
@@ -31,13 +31,14 @@ fn programs(patterns: &[String]) -> (Vec<&'static [Op]>, Tables, Beginnings, Vec
             Step::Literal(bytes) => Op::Literal(leak(bytes)),
             Step::Fold(word) => Op::Fold(leak(word)),
             Step::Set(set) => Op::Set(set),
-            Step::Span(set, min, max, greedy) => {
-                let (keeps, next) = (compiler.keeps(program, pc), compiler.first(program, pc + 1));
-                Op::Span(Span { set, min, max, greedy, keeps, next })
+            Step::Repeat(set, min, max, greedy) => {
+                let possessive = compiler.is_possessive(program, pc);
+                let lookahead = compiler.lookahead(program, pc + 1);
+                Op::Repeat(Repeat { set, min, max, greedy, possessive, lookahead })
             }
             Step::Split(first, second) => {
-                let firsts = [first, second].map(|at| compiler.first(program, usize::from(at)));
-                Op::Split { first, second, firsts }
+                let lookaheads = [first, second].map(|at| compiler.lookahead(program, usize::from(at)));
+                Op::Split { first, second, lookaheads }
             }
             Step::Jump(to) => Op::Jump(to),
             Step::Look("Start") => Op::Look(Look::Start),
@@ -53,8 +54,8 @@ fn programs(patterns: &[String]) -> (Vec<&'static [Op]>, Tables, Beginnings, Vec
     }
     let begin = compiler.beginnings();
     let sets = compiler.sets.iter().map(|(ascii, ranges)| Set { ascii: *ascii, ranges: leak(ranges.clone()) });
-    let firsts = compiler.firsts.iter().map(|(bytes, end)| First { bytes: *bytes, end: *end });
-    let tables = Tables { sets: leak(sets.collect()), firsts: leak(firsts.collect()) };
+    let lookaheads = compiler.lookaheads.iter().map(|(bytes, end)| ByteSet { bytes: *bytes, end: *end });
+    let tables = Tables { sets: leak(sets.collect()), lookaheads: leak(lookaheads.collect()) };
     let beginnings = Beginnings {
         classes: Box::leak(Box::new(begin.classes.try_into().unwrap())),
         units: leak(begin.units),
@@ -112,7 +113,7 @@ fn actual(
     begins: impl Fn(usize) -> bool,
 ) -> Vec<(usize, usize)> {
     let mut machine = Machine::default();
-    machine.enter(window.clone());
+    machine.enter(window.clone(), usize::MAX);
     let mut out = Vec::new();
     let mut next = window.start;
     for start in window {
@@ -198,7 +199,7 @@ fn a_hostile_text_costs_a_pattern_no_more_than_its_length() {
     let steps = |ops: &[Op], length: usize| {
         let text = "abk.y".repeat(length / 5);
         let mut machine = Machine::default();
-        machine.enter(0..text.len());
+        machine.enter(0..text.len(), usize::MAX);
         for at in 0..text.len() {
             let _ = machine.run(ops, &tables, &text, at);
         }

@@ -1,18 +1,26 @@
-//! Patterns as programs that were compiled at build time: nothing is compiled, allocated or cached when one is first
-//! needed, and a pattern costs a few hundred bytes.
+//! Patterns as programs of a bounded backtracker, compiled at build time: nothing is compiled, allocated or cached when
+//! one is first needed, and a pattern costs a few hundred bytes.
 //!
-//! A program is run at one place of the text. It backtracks in the order of preference of its pattern, so that it finds
-//! what any leftmost-first engine finds there. A step that one byte rules out is never taken: what may follow a span
-//! or a branch is known. Where a text makes a program try much, what has failed once at a place is noted, so that no
-//! place is tried twice: steps are bounded by the program times the window.
+//! A program runs at one place of the text, and tries what its pattern prefers first, so that it finds what any
+//! leftmost-first engine finds there. A branch that the next byte rules out is never taken.
+//!
+//! Linear in the window, over all places at which a program is tried, by three memos that live as long as the window:
+//! - where a run of a repeated set ends is walked once, not once a place;
+//! - an end of a repetition from which the rest of the pattern failed is never tried again: what follows an end does not
+//!   depend on how it was reached;
+//! - once a window has taken many steps, choices that were made before are noted, a bit for each instruction and place.
+//!
+//! A repetition without an upper bound goes no further than the machine's reach, which is counted from its own start
+//! and not from the end of a window that many keywords have made long.
 
 use std::ops::Range;
 
-/// Steps in one window from which failures are noted: few windows come so far, and notes are
-/// memory that must be cleared.
+/// Steps in one window from which choices are noted: few windows come so far, and notes are memory that must be cleared.
 const PATIENCE: usize = 256;
 /// The same, for each byte.
 const PATIENCE_A_BYTE: usize = 4;
+/// Shorter runs are walked faster than they are remembered.
+const WORTH_A_NOTE: usize = 8;
 
 /// One instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +31,8 @@ pub enum Op {
     Fold(&'static [u8]),
     /// One character of a set.
     Set(u16),
-    /// So many characters of a set.
-    Span(Span),
+    /// A repeated set.
+    Repeat(Repeat),
     /// The first branch, then the second.
     Split {
         /// Where the preferred branch goes on.
@@ -32,7 +40,7 @@ pub enum Op {
         /// Where the other goes on.
         second: u16,
         /// What each may begin with.
-        firsts: [u16; 2],
+        lookaheads: [u16; 2],
     },
     /// Goes on elsewhere.
     Jump(u16),
@@ -48,19 +56,19 @@ pub enum Op {
 
 /// A repeated set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct Repeat {
     /// The set.
     pub set: u16,
     /// Fewest characters.
     pub min: u16,
-    /// Most characters; [`u16::MAX`]: any number.
+    /// Most characters; [`u16::MAX`]: no upper bound.
     pub max: u16,
     /// As many as possible first.
     pub greedy: bool,
     /// No character that it took can be what follows: it is never given back.
-    pub keeps: bool,
+    pub possessive: bool,
     /// What may follow.
-    pub next: u16,
+    pub lookahead: u16,
 }
 
 /// A condition on a place.
@@ -87,25 +95,25 @@ pub struct Set {
     pub ranges: &'static [(u32, u32)],
 }
 
-/// What may come first: bytes, or the end of the window.
+/// What may come next: bytes, or the end of the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct First {
+pub struct ByteSet {
     /// Bytes.
     pub bytes: [u64; 4],
     /// The end.
     pub end: bool,
 }
 
-/// Sets and firsts that programs share.
+/// Sets that programs share.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
-    /// Sets.
+    /// Sets of characters.
     pub sets: &'static [Set],
-    /// Firsts.
-    pub firsts: &'static [First],
+    /// Lookahead sets.
+    pub lookaheads: &'static [ByteSet],
 }
 
-impl First {
+impl ByteSet {
     /// True when this byte, or the end, may come.
     pub fn takes(&self, byte: Option<u8>) -> bool {
         match byte {
@@ -143,17 +151,23 @@ fn character(rest: &[u8]) -> Option<char> {
     std::str::from_utf8(rest.get(..length)?).ok()?.chars().next()
 }
 
-/// A way not taken yet.
+/// A choice that is not exhausted.
 #[derive(Clone, Copy, Debug)]
-struct Way {
-    /// Where to go on; of a lazy span, the span itself.
+struct Backtrack {
+    /// Where to go on; of a repetition, the repetition itself.
     pc: u16,
     kind: Kind,
+    /// Of a branch, its place; of a repetition, the end that is being tried.
     at: u32,
-    /// Of a greedy span, how far it may be given back; of a lazy one, how many characters it has.
+    /// Of a greedy repetition, its shortest end; of a lazy one, how many characters its next end has.
     bound: u32,
+    /// Of a greedy repetition, its longest end; of a lazy one, where it begins.
+    limit: u32,
     value: [u32; 2],
 }
+
+/// In [`Backtrack::bound`]: a lazy repetition has no further end.
+const EXHAUSTED: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -162,16 +176,49 @@ enum Kind {
     TakeMore,
 }
 
+/// What is known of a repetition in the window of the same number.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memo {
+    window: u32,
+    /// A run of its set, to where it ends.
+    run: [u32; 2],
+    /// Ends, first and last of a stretch without gaps, from which the rest of the pattern failed.
+    failed: [u32; 2],
+}
+
+impl Memo {
+    fn failed(&self, at: usize) -> bool {
+        let [from, to] = self.failed;
+        (from as usize..=to as usize).contains(&at) && to > 0
+    }
+
+    /// Ends that failed, too. Stretches that do not touch are not kept both.
+    fn fail(&mut self, from: usize, to: usize) {
+        let (from, to) = (from as u32, to as u32);
+        let [known_from, known_to] = self.failed;
+        let touches = known_to > 0 && from <= known_to.saturating_add(1) && known_from <= to.saturating_add(1);
+        self.failed = if touches { [from.min(known_from), to.max(known_to)] } else { [from, to] };
+    }
+}
+
 /// Memory that runs share, and the count of their steps.
 #[derive(Debug, Default)]
 pub struct Machine {
-    ways: Vec<Way>,
-    /// By instruction and place, after [`PATIENCE`] is lost: tried before.
-    tried: Vec<u64>,
+    open: Vec<Backtrack>,
+    /// By instruction.
+    memos: Vec<Memo>,
+    /// By place and instruction, once [`PATIENCE`] is lost: a choice that was made before.
+    visited: Vec<u64>,
+    /// Of these, the bits that the current run has set.
+    trail: Vec<usize>,
     noting: bool,
     window: Range<usize>,
+    /// The window's number.
+    number: u32,
+    /// Bytes that a repetition without an upper bound may go.
+    reach: usize,
     in_window: usize,
-    /// Steps of all runs.
+    /// Steps of all runs: bytes that were read and instructions.
     pub steps: usize,
 }
 
@@ -201,21 +248,28 @@ pub struct Found {
 }
 
 impl Machine {
-    /// Begins with a program in a window: failures in another one mean nothing here.
-    pub fn enter(&mut self, window: Range<usize>) {
+    /// Begins with a program in a window: what is known of another window means nothing here. `reach`: bytes that a
+    /// repetition without an upper bound may go.
+    pub fn enter(&mut self, window: Range<usize>, reach: usize) {
         self.window = window;
+        self.reach = reach;
         self.noting = false;
         self.in_window = 0;
+        self.number = self.number.wrapping_add(1);
+        if self.number == 0 {
+            self.memos.clear();
+            self.number = 1;
+        }
     }
 
     /// Runs a program at a place of the window.
     pub fn run(&mut self, program: &[Op], tables: &Tables, text: &str, start: usize) -> Option<Found> {
         let bytes = text.as_bytes().get(..self.window.end)?;
         let (mut pc, mut at, mut value) = (0usize, start, [u32::MAX; 2]);
-        self.ways.clear();
+        self.open.clear();
+        self.trail.clear();
         loop {
-            self.steps += 1;
-            self.in_window += 1;
+            self.count(1);
             let op = *program.get(pc)?;
             let next = match op {
                 Op::Literal(literal) => bytes
@@ -227,20 +281,21 @@ impl Machine {
                     let set = tables.sets.get(usize::from(set))?;
                     set.takes(bytes.get(at..).unwrap_or_default()).map(|length| (pc + 1, at + length))
                 }
-                Op::Span(span) => {
-                    if self.fresh(pc, at, program.len()) {
-                        self.span(span, pc, at, bytes, tables, value)
+                Op::Repeat(repeat) => {
+                    if self.is_new(pc, at, program.len()) {
+                        self.repeat(repeat, pc, at, bytes, tables, value)
                     } else {
                         None
                     }
                 }
-                Op::Split { first, second, firsts } => {
-                    if self.fresh(pc, at, program.len()) {
+                Op::Split { first, second, lookaheads } => {
+                    if self.is_new(pc, at, program.len()) {
                         let byte = bytes.get(at).copied();
                         let [one, other] =
-                            firsts.map(|at| tables.firsts.get(usize::from(at)).is_some_and(|f| f.takes(byte)));
+                            lookaheads.map(|at| tables.lookaheads.get(usize::from(at)).is_some_and(|f| f.takes(byte)));
                         if one && other {
-                            self.ways.push(Way { pc: second, kind: Kind::Branch, at: at as u32, bound: 0, value });
+                            let at = at as u32;
+                            self.open.push(Backtrack { pc: second, kind: Kind::Branch, at, bound: 0, limit: 0, value });
                         }
                         match (one, other) {
                             (true, _) => Some((usize::from(first), at)),
@@ -262,6 +317,7 @@ impl Machine {
                     Some((pc + 1, at))
                 }
                 Op::Match => {
+                    self.forget_success();
                     let [from, to] = value;
                     let whole = start..at;
                     let value = if to == u32::MAX { whole.clone() } else { from as usize..to as usize };
@@ -279,123 +335,265 @@ impl Machine {
         }
     }
 
+    fn count(&mut self, steps: usize) {
+        self.steps += steps;
+        self.in_window += steps;
+    }
+
     /// A choice that was not made at this place before.
-    fn fresh(&mut self, pc: usize, at: usize, length: usize) -> bool {
+    fn is_new(&mut self, pc: usize, at: usize, length: usize) -> bool {
         if !self.noting {
             if self.in_window < PATIENCE + PATIENCE_A_BYTE * self.window.len() {
                 return true;
             }
             self.noting = true;
-            self.tried.clear();
-            self.tried.resize(((self.window.len() + 1) * length).div_ceil(64), 0);
+            self.visited.clear();
+            self.visited.resize(((self.window.len() + 1) * length).div_ceil(64), 0);
         }
         let bit = at.saturating_sub(self.window.start) * length + pc;
-        let Some(bits) = self.tried.get_mut(bit / 64) else { return true };
+        let Some(bits) = self.visited.get_mut(bit / 64) else { return true };
         let known = *bits >> (bit % 64) & 1 == 1;
         *bits |= 1 << (bit % 64);
+        if !known {
+            self.trail.push(bit);
+        }
         !known
     }
 
+    /// What led to a match has not failed: a match that begins in this one's border may come by there.
+    fn forget_success(&mut self) {
+        for bit in self.trail.drain(..) {
+            if let Some(bits) = self.visited.get_mut(bit / 64) {
+                *bits &= !(1 << (bit % 64));
+            }
+        }
+        // Longer ends than the one that led to it have failed all the same.
+        while let Some(Backtrack { pc, kind, at, limit, .. }) = self.open.pop() {
+            if matches!(kind, Kind::GiveBack)
+                && at < limit
+                && let Some(memo) = self.memo(usize::from(pc))
+            {
+                memo.fail(at as usize + 1, limit as usize);
+            }
+        }
+    }
+
+    /// What is known of a repetition in this window.
+    fn memo(&mut self, pc: usize) -> Option<&mut Memo> {
+        if pc >= self.memos.len() {
+            self.memos.resize(pc + 1, Memo::default());
+        }
+        let number = self.number;
+        let memo = self.memos.get_mut(pc)?;
+        if memo.window != number {
+            *memo = Memo { window: number, ..Memo::default() };
+        }
+        Some(memo)
+    }
+
+    /// Where the run of a set ends that goes on at `from`.
+    fn run_end(&mut self, set: &Set, pc: usize, from: usize, bytes: &[u8]) -> usize {
+        let [known_start, known_end] = self.memo(pc).map_or([0; 2], |memo| memo.run.map(|at| at as usize));
+        if known_end > 0 && (known_start..=known_end).contains(&from) {
+            return known_end;
+        }
+        let (mut end, mut walked) = (from, 0);
+        while let Some(length) = set.takes(bytes.get(end..).unwrap_or_default()) {
+            end += length;
+            walked += length;
+            // Ends are tried from the last to the first: what follows them begins ever earlier in one run.
+            if end == known_start && known_end > 0 {
+                end = known_end;
+                break;
+            }
+        }
+        self.count(walked);
+        if end - from >= WORTH_A_NOTE
+            && let Some(memo) = self.memo(pc)
+        {
+            memo.run = [from as u32, end as u32];
+        }
+        end
+    }
+
     #[allow(clippy::too_many_arguments, reason = "the state of one loop")]
-    fn span(
+    fn repeat(
         &mut self,
-        span: Span,
+        repeat: Repeat,
         pc: usize,
         at: usize,
         bytes: &[u8],
         tables: &Tables,
         value: [u32; 2],
     ) -> Option<(usize, usize)> {
-        let set = tables.sets.get(usize::from(span.set))?;
-        let (mut end, mut count, mut low) = (at, 0u16, at);
-        let goal = if span.greedy { span.max } else { span.min };
-        while count < goal || goal == u16::MAX {
-            let Some(length) = set.takes(bytes.get(end..).unwrap_or_default()) else { break };
-            end += length;
-            count = count.saturating_add(1);
-            if count == span.min {
-                low = end;
+        let set = tables.sets.get(usize::from(repeat.set))?;
+        let has_bound = repeat.max < u16::MAX;
+        let (mut end, mut count, mut shortest) = (at, 0u16, at);
+        if repeat.greedy && !has_bound && set.ranges.is_empty() {
+            // Bytes are characters: the run's end tells how many there are.
+            end = self.run_end(set, pc, at, bytes);
+            shortest = at + usize::from(repeat.min);
+            if end < shortest {
+                return None;
+            }
+        } else {
+            let goal = if repeat.greedy && has_bound { repeat.max } else { repeat.min };
+            while count < goal {
+                let Some(length) = set.takes(bytes.get(end..).unwrap_or_default()) else { break };
+                end += length;
+                count += 1;
+                if count == repeat.min {
+                    shortest = end;
+                }
+            }
+            self.count(end - at);
+            if count < repeat.min {
+                return None;
             }
         }
-        self.steps += usize::from(count) / 8;
-        self.in_window += usize::from(count) / 8;
-        if count < span.min {
+        let (place, bound) = (end as u32, u32::from(count));
+        if !repeat.greedy {
+            let kind = Kind::TakeMore;
+            self.open.push(Backtrack { pc: pc as u16, kind, at: place, bound, limit: place, value });
             return None;
         }
-        if !span.greedy {
-            let way = Way { pc: pc as u16, kind: Kind::TakeMore, at: end as u32, bound: u32::from(count), value };
-            self.ways.push(way);
-            return None;
+        if !has_bound {
+            end = self.run_end(set, pc, end, bytes);
+            if end - at > self.reach {
+                end = floor(bytes, at.saturating_add(self.reach)).max(shortest);
+            }
         }
-        if end > low && !span.keeps {
-            let way = Way { pc: pc as u16, kind: Kind::GiveBack, at: end as u32, bound: low as u32, value };
-            self.ways.push(way);
-        }
-        let next = tables.firsts.get(usize::from(span.next))?;
-        next.takes(bytes.get(end).copied()).then_some((pc + 1, end))
+        let (place, bound) = (end as u32, shortest as u32);
+        let choice = Backtrack { pc: pc as u16, kind: Kind::GiveBack, at: place, bound, limit: place, value };
+        self.give_back(choice, repeat, bytes, tables)
     }
 
-    /// The latest way not taken yet.
+    /// The longest end of a greedy repetition, from the one that it stands at, after which the pattern may go on.
+    fn give_back(
+        &mut self,
+        mut choice: Backtrack,
+        repeat: Repeat,
+        bytes: &[u8],
+        tables: &Tables,
+    ) -> Option<(usize, usize)> {
+        let pc = usize::from(choice.pc);
+        let next = tables.lookaheads.get(usize::from(repeat.lookahead))?;
+        let (shortest, longest) = (choice.bound as usize, choice.limit as usize);
+        let is_long = longest - shortest >= WORTH_A_NOTE;
+        let least = if repeat.possessive { longest } else { shortest };
+        let mut at = Some(choice.at as usize);
+        while let Some(end) = at.filter(|end| *end >= least) {
+            if is_long
+                && let Some(memo) = self.memo(pc)
+                && memo.failed(end)
+            {
+                let [first, _] = memo.failed;
+                at = (first as usize).checked_sub(1).map(|before| floor(bytes, before));
+                continue;
+            }
+            self.count(1);
+            if next.takes(bytes.get(end).copied()) {
+                if end > least || is_long {
+                    choice.at = end as u32;
+                    self.open.push(choice);
+                }
+                return Some((pc + 1, end));
+            }
+            at = end.checked_sub(1).map(|before| floor(bytes, before));
+        }
+        if is_long && let Some(memo) = self.memo(pc) {
+            memo.fail(shortest, longest);
+        }
+        None
+    }
+
+    /// The shortest end of a lazy repetition, from the one that it stands at, after which the pattern may go on.
+    fn take_more(
+        &mut self,
+        mut choice: Backtrack,
+        repeat: Repeat,
+        bytes: &[u8],
+        tables: &Tables,
+    ) -> Option<(usize, usize)> {
+        let pc = usize::from(choice.pc);
+        let next = tables.lookaheads.get(usize::from(repeat.lookahead))?;
+        let set = tables.sets.get(usize::from(repeat.set))?;
+        let has_bound = repeat.max < u16::MAX;
+        let (first, mut at, mut count) = (choice.limit as usize, choice.at as usize, choice.bound);
+        if count == EXHAUSTED {
+            if let Some(memo) = self.memo(pc) {
+                memo.fail(first, at);
+            }
+            return None;
+        }
+        loop {
+            self.count(1);
+            let known = self.memo(pc).filter(|memo| !has_bound && memo.failed(at)).map(|memo| memo.failed);
+            if let Some([_, last]) = known {
+                at = self.run_end(set, pc, at, bytes).min(last as usize);
+            }
+            let goes = known.is_none() && next.takes(bytes.get(at).copied());
+            let end = at;
+            let more = if has_bound { count < u32::from(repeat.max) } else { at - first < self.reach };
+            let length = set.takes(bytes.get(at..).unwrap_or_default()).filter(|_| more);
+            if let Some(length) = length {
+                at += length;
+                count += 1;
+            }
+            if goes {
+                (choice.at, choice.bound) = (at as u32, if length.is_some() { count } else { EXHAUSTED });
+                self.open.push(choice);
+                return Some((pc + 1, end));
+            }
+            if length.is_none() {
+                if end - first >= WORTH_A_NOTE
+                    && let Some(memo) = self.memo(pc)
+                {
+                    memo.fail(first, end);
+                }
+                return None;
+            }
+        }
+    }
+
+    /// The latest choice that is not exhausted.
     fn back(&mut self, program: &[Op], tables: &Tables, bytes: &[u8]) -> Option<((usize, usize), [u32; 2])> {
-        while let Some(mut way) = self.ways.pop() {
-            let (at, pc) = (way.at as usize, usize::from(way.pc));
-            let span = match (way.kind, program.get(pc)) {
-                (Kind::Branch, _) => return Some(((pc, at), way.value)),
-                (_, Some(Op::Span(span))) => span,
-                _ => continue,
+        while let Some(mut choice) = self.open.pop() {
+            let (at, pc) = (choice.at as usize, usize::from(choice.pc));
+            let found = match (choice.kind, program.get(pc)) {
+                (Kind::Branch, _) => Some((pc, at)),
+                (Kind::TakeMore, Some(Op::Repeat(repeat))) => self.take_more(choice, *repeat, bytes, tables),
+                (Kind::GiveBack, Some(Op::Repeat(repeat))) => {
+                    // The end that it stands at has failed.
+                    if repeat.possessive || choice.at <= choice.bound {
+                        let (shortest, longest) = (choice.bound as usize, choice.limit as usize);
+                        if longest - shortest >= WORTH_A_NOTE
+                            && let Some(memo) = self.memo(pc)
+                        {
+                            memo.fail(shortest, longest);
+                        }
+                        None
+                    } else {
+                        choice.at = floor(bytes, at - 1) as u32;
+                        self.give_back(choice, *repeat, bytes, tables)
+                    }
+                }
+                _ => None,
             };
-            let next = tables.firsts.get(usize::from(span.next))?;
-            match way.kind {
-                Kind::GiveBack => {
-                    let mut at = at;
-                    while at > way.bound as usize {
-                        self.steps += 1;
-                        self.in_window += 1;
-                        at -= 1;
-                        // Characters are given back whole.
-                        while bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80) {
-                            at -= 1;
-                        }
-                        if next.takes(bytes.get(at).copied()) {
-                            if at > way.bound as usize {
-                                way.at = at as u32;
-                                self.ways.push(way);
-                            }
-                            return Some(((pc + 1, at), way.value));
-                        }
-                    }
-                }
-                _ => {
-                    let set = tables.sets.get(usize::from(span.set))?;
-                    let (mut at, mut count) = (at, way.bound);
-                    // A lazy span is met here first: with as few characters as it may have.
-                    loop {
-                        self.steps += 1;
-                        self.in_window += 1;
-                        let goes = next.takes(bytes.get(at).copied());
-                        let here = at;
-                        let more = span.max == u16::MAX || count < u32::from(span.max);
-                        let length = set.takes(bytes.get(at..).unwrap_or_default()).filter(|_| more);
-                        if let Some(length) = length {
-                            at += length;
-                            count += 1;
-                        }
-                        if goes {
-                            if length.is_some() {
-                                (way.at, way.bound) = (at as u32, count);
-                                self.ways.push(way);
-                            }
-                            return Some(((pc + 1, here), way.value));
-                        }
-                        if length.is_none() {
-                            break;
-                        }
-                    }
-                }
+            if let Some(place) = found {
+                return Some((place, choice.value));
             }
         }
         None
     }
+}
+
+/// Characters are given back whole: where the one begins that stands here.
+fn floor(bytes: &[u8], mut at: usize) -> usize {
+    while at > 0 && bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80) {
+        at -= 1;
+    }
+    at
 }
 
 /// The length of a word in any case at the head of these bytes.

@@ -7,7 +7,7 @@ use super::Kind;
 use super::beginnings::Beginnings;
 use super::lexicon::Lexicon;
 use super::literals::{Literal, Literals};
-use super::program::{First, Look, Op, Set, Span, Tables};
+use super::program::{ByteSet, Look, Op, Repeat, Set, Tables};
 
 /// A shipped rule.
 #[derive(Debug)]

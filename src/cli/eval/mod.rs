@@ -45,14 +45,17 @@ pub(super) struct Arguments {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
-    /// In the JSON also figures by zone, reasons, conversations, a role without mayWrite, a sweep of thresholds, rules and
-    /// scorer apart, secrets and personal data
+    /// In the JSON also figures by zone, reasons, a role without mayWrite, a sweep of thresholds, rules and scorer apart,
+    /// secrets and personal data
     #[arg(long, requires = "json")]
     details: bool,
     /// One line a row as well, with score, rule ids and why it is blocked: to FILE, or before the result. Two runs over
     /// the same files give lines that `diff` can compare
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     rows: Option<Option<PathBuf>>,
+    /// Judge conversations of 40 harmless texts of all files as well: with --json the figures stand in the details
+    #[arg(long, conflicts_with = "claim")]
+    conversations: bool,
     /// Judge every row as if it claimed this zone, from a role that may not write it: what moving a text gains
     #[arg(long, value_name = "ZONE")]
     claim: Option<String>,
@@ -130,7 +133,7 @@ struct Details {
     all: BTreeMap<String, Tally>,
     by_zone: BTreeMap<String, BTreeMap<String, Tally>>,
     sweep: BTreeMap<String, Vec<SweepLine>>,
-    /// Of the harmless texts of all files; absent where there are too few, and with `--claim`.
+    /// Of the harmless texts of all files; absent where there are too few, or nobody asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     conversations: Option<Conversations>,
 }
@@ -143,8 +146,6 @@ struct FileReport {
     by_label: BTreeMap<String, Tally>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<DataReport>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    conversations: Option<Conversations>,
 }
 
 #[derive(Debug, Serialize)]
@@ -175,8 +176,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.normalise {
         return normalise_lines();
     }
-    let config = arguments.config.as_deref();
-    let policy = policy(config)?;
+    let document = document(arguments.config.as_deref())?;
+    let policy = compiled(parsed(&document)?)?;
     let names: Vec<&str> = policy.guards.iter().map(|guard| guard.name.as_str()).collect();
     let guard = policy.guards.iter().find(|guard| guard.name == arguments.guard);
     let guard = guard.with_context(|| {
@@ -186,8 +187,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         eprintln!("bartizan: judged by guard {}, one of {} (--guard)", guard.name, names.join(", "));
     }
     let job = Job {
-        trusted: Stage::new(config, &guard.name, true)?,
-        untrusted: Stage::new(config, &guard.name, false)?,
+        trusted: Stage::new(&document, &guard.name, true)?,
+        untrusted: Stage::new(&document, &guard.name, false)?,
         thresholds: Zone::ALL.iter().map(|zone| (*zone, guard.injection.threshold(*zone))).collect(),
         learned: arguments.learned.as_deref().map(learned_rows).transpose()?,
         claim: arguments.claim.as_deref().map(|name| zone_named(name).context("--claim")).transpose()?,
@@ -197,15 +198,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Some(None) => Some(Box::new(std::io::stdout().lock())),
         Some(Some(path)) => Some(Box::new(std::fs::File::create(path).with_context(|| path.display().to_string())?)),
     };
-    let promised = arguments.json && !arguments.details;
-    let converses = !promised && job.claim.is_none();
     let (mut files, mut all, mut pool) = (Vec::new(), Vec::new(), Vec::new());
     for path in &arguments.files {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut read = job.file(path, &name, rows.as_deref_mut())?;
         let by_label = tallies(&read.rows, |row| row.label.clone());
-        let conversations = if converses { conversation::judge(&job.trusted, &read.harmless)? } else { None };
-        files.push(FileReport { file: name, n: read.rows.len(), by_label, data: read.data, conversations });
+        files.push(FileReport { file: name, n: read.rows.len(), by_label, data: read.data });
         pool.append(&mut read.harmless);
         all.append(&mut read.rows);
     }
@@ -226,10 +224,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             all: tallies(&all, |row| row.label.clone()),
             by_zone,
             sweep: sweep(&all),
-            conversations: if converses { conversation::judge(&job.trusted, &pool)? } else { None },
+            conversations: match arguments.conversations {
+                true => conversation::judge(&job.trusted, &pool)?,
+                false => None,
+            },
         }),
     };
-    if promised {
+    if arguments.json && !arguments.details {
         evaluation.promised();
     }
     match (arguments.json, &arguments.rows) {
@@ -262,16 +263,17 @@ fn normalise_lines() -> anyhow::Result<Outcome> {
 
 /// The policy in a file, or the shipped one.
 pub(super) fn policy(config: Option<&Path>) -> anyhow::Result<Policy> {
-    compiled(parsed(config)?)
+    compiled(parsed(&document(config)?)?)
 }
 
-/// The document in a file, or the shipped one.
-fn parsed(config: Option<&Path>) -> anyhow::Result<Parsed> {
-    let text = match config {
-        Some(path) => read_text(path)?,
-        None => SHIPPED.to_owned(),
-    };
-    let found = source::find(&text, false);
+/// A file, or the shipped policy.
+fn document(config: Option<&Path>) -> anyhow::Result<String> {
+    config.map_or_else(|| Ok(SHIPPED.to_owned()), read_text)
+}
+
+/// The first policy of a file.
+fn parsed(file: &str) -> anyhow::Result<Parsed> {
+    let found = source::find(file, false);
     let source = found.sources.into_iter().next();
     Ok(source.context("no policy in the file: see `bartizan check`")?.parsed)
 }

@@ -139,17 +139,16 @@ pub(super) fn tables(evaluation: &Evaluation) -> String {
             out.push_str(&format!("{label:<13} {rows:>5}  {reason}\n"));
         }
     }
-    out.push_str(&format!(
-        "\nconversations of 40 harmless texts, refused or changed anywhere\n{:<44} {:>5} {:>8} {:>15}  reasons\n",
-        "file", "texts", "blocked", "95 % interval"
-    ));
-    let files = evaluation.files.iter().map(|file| (file.file.as_str(), &file.conversations));
-    for (name, conversations) in files.chain([("all files", &details.conversations)]) {
-        let Some(of) = conversations else { continue };
+    if let Some(of) = &details.conversations {
         let reasons: Vec<String> = of.reasons.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
-        let blocked = format!("{:.1} %", 100.0 * of.rate);
-        let interval = interval(of.ci95);
-        out.push_str(&format!("{name:<44} {:>5} {blocked:>8} {interval:>15}  {}\n", of.texts, reasons.join(", ")));
+        out.push_str(&format!(
+            "\nconversations of 40 of the {} harmless texts, {} judged: {:.1} % refused or changed anywhere ({} %); {}\n",
+            of.texts,
+            of.n,
+            100.0 * of.rate,
+            interval(of.ci95),
+            reasons.join(", ")
+        ));
     }
     out.push_str("\nshare of rows at or above a score\nlabel          score     both    rules   scorer\n");
     for (label, lines) in &details.sweep {

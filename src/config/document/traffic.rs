@@ -209,7 +209,7 @@ section! {
         reference: Option<UnscannedAction>,
         /// Text as the numbers of a model's tokens (embeddings and older completions take such).
         tokens: Option<UnscannedAction>,
-        /// Text over `limits.maxScanBytes` or `limits.maxDecodedBytes`.
+        /// Text over `limits.maxScanBytes`, `limits.maxDecodedBytes` or `limits.maxWork`.
         budget: Option<UnscannedAction>,
     }
 }
@@ -227,6 +227,9 @@ section! {
         max_decoded_bytes: Option<u64>,
         /// Scanned text of one request, bytes. Default 4194304.
         max_scan_bytes: Option<u64>,
+        /// Steps that scanning one request, or one text of a reply, may take: bytes read in every reading of the
+        /// text, patterns tried, instructions of patterns. Default 268435456.
+        max_work: Option<u64>,
         /// A whole reply, or one event of a stream, bytes. Default 4194304, at most 16777216.
         max_response_bytes: Option<u64>,
         /// Bodies held by one worker at a time, bytes. Default 134217728, at most 536870912.

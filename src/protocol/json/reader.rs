@@ -23,6 +23,9 @@ pub(super) const MAX_VALUES: usize = 1 << 22;
 pub(super) const VALUE: usize = 1;
 pub(super) const TEXT: usize = 4;
 
+/// A number of so many characters without an exponent is finite as a double.
+const MAX_DIGITS: usize = 300;
+
 /// Up to here, comparing a key with every earlier one is cheaper than hashing.
 const SMALL: usize = 16;
 
@@ -221,7 +224,13 @@ impl<'a> Reader<'a> {
             let _ = self.byte(b'+') || self.byte(b'-');
             self.digits()?;
         }
-        Ok(self.number_since(start))
+        let number = self.number_since(start);
+        // Some parsers read infinity, others refuse it.
+        let is_large = number.0.len() > MAX_DIGITS || number.0.contains(['e', 'E']);
+        if is_large && self.grammar == Grammar::Strict && number.0.parse::<f64>().is_ok_and(f64::is_infinite) {
+            return Err(Reason::BodyMalformed);
+        }
+        Ok(number)
     }
 
     fn not_finite(&mut self) -> Result<Number<'a>, Reason> {
@@ -326,9 +335,7 @@ mod tests {
         match (strict(text), oracle) {
             (Ok(ours), Ok(theirs)) => assert_eq!(plain(&numbers_as_one(&ours)), without_numbers(theirs), "{text:?}"),
             (Err(Reason::BodyDuplicateKey | Reason::BodyDepth), _) | (Err(_), Err(_)) => {}
-            (Ok(_), Err(why)) => {
-                assert!(why.to_string().contains("out of range"), "we accept {text:?}, the oracle does not: {why}");
-            }
+            (Ok(_), Err(why)) => panic!("we accept {text:?}, the oracle does not: {why}"),
             (Err(why), Ok(_)) => panic!("we refuse {text:?} as {why:?}"),
         }
     }
@@ -340,7 +347,7 @@ mod tests {
             let text = format!("[{number}]");
             assert_eq!(strict(&text).unwrap().to_bytes(), text.as_bytes());
         }
-        for bad in ["01", "+1", "1.", ".5", "1e", "--1", "-", "0x1", "1_0", "Infinity", "NaN", "-Infinity"] {
+        for bad in ["01", "+1", "1.", ".5", "1e", "--1", "-", "0x1", "1_0", "1e999", "Infinity", "NaN", "-Infinity"] {
             assert_eq!(strict(bad), Err(Reason::BodyMalformed), "{bad}");
         }
     }

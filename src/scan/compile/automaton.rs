@@ -128,7 +128,7 @@ impl Compiler {
         let shared = self.programs.iter().zip(&self.shared).filter(|(_, shared)| any || **shared);
         let mut sets_used = BTreeSet::new();
         for step in shared.flat_map(|(steps, _)| steps) {
-            if let Step::Set(set) | Step::Span(set, ..) = step {
+            if let Step::Set(set) | Step::Repeat(set, ..) = step {
                 sets_used.insert(*set);
             }
             if let Step::Literal(bytes) = step {
@@ -345,7 +345,7 @@ impl Compiler {
             Some(Step::Literal(_) | Step::Fold(_) | Step::Set(_)) => {
                 out.push((program, Place::Inside(pc as u16, inside)));
             }
-            Some(Step::Span(_, min, max, _)) => {
+            Some(Step::Repeat(_, min, max, _)) => {
                 // Counts beyond what is looked at are as good as none.
                 let open = *max == u16::MAX || usize::from(*max) > DEPTH;
                 let inside = if open { inside.min((*min).min(DEPTH as u16)) } else { inside };
@@ -396,7 +396,7 @@ impl Compiler {
         match self.programs.get(usize::from(program))?.get(usize::from(pc))? {
             Step::Literal(literal) => (literal.get(usize::from(inside)) == Some(&byte)).then_some(0),
             Step::Fold(word) => folds(*word.get(usize::from(inside))?, byte),
-            Step::Set(set) | Step::Span(set, ..) => self.leads(*set, byte).then_some(left),
+            Step::Set(set) | Step::Repeat(set, ..) => self.leads(*set, byte).then_some(left),
             _ => None,
         }
     }
@@ -414,7 +414,7 @@ impl Compiler {
                         let place = Place::Inside(pc, inside + 1);
                         return vec![(program, if left > 0 { Place::Rest(pc, inside + 1, left) } else { place })];
                     }
-                    Some(Step::Span(..)) => (pc, inside + 1),
+                    Some(Step::Repeat(..)) => (pc, inside + 1),
                     _ => (pc + 1, 0),
                 }
             }

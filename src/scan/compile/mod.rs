@@ -19,7 +19,7 @@ pub enum Step {
     /// A set.
     Set(u16),
     /// Set, min, max, greedy.
-    Span(u16, u16, u16, bool),
+    Repeat(u16, u16, u16, bool),
     /// Preferred, other.
     Split(u16, u16),
     /// Elsewhere.
@@ -37,15 +37,15 @@ pub enum Step {
 /// ASCII bits and ranges beyond.
 pub type SetKey = ([u64; 2], Vec<(u32, u32)>);
 /// Bytes and the end.
-pub type FirstKey = ([u64; 4], bool);
+pub type LookaheadKey = ([u64; 4], bool);
 
 /// Programs of many patterns, and what they share.
 #[derive(Debug, Default)]
 pub struct Compiler {
     /// Sets in the order of their numbers.
     pub sets: Vec<SetKey>,
-    /// Firsts in the order of their numbers.
-    pub firsts: Vec<FirstKey>,
+    /// Lookahead sets in the order of their numbers.
+    pub lookaheads: Vec<LookaheadKey>,
     /// One program a pattern.
     pub programs: Vec<Vec<Step>>,
     shared: Vec<bool>,
@@ -56,7 +56,7 @@ pub struct Compiler {
     /// By set: the bytes that its characters begin with.
     leading: Vec<[bool; 256]>,
     known_sets: BTreeMap<SetKey, u16>,
-    known_firsts: BTreeMap<FirstKey, u16>,
+    known_lookaheads: BTreeMap<LookaheadKey, u16>,
 }
 
 impl Compiler {
@@ -164,7 +164,7 @@ impl Compiler {
         let narrow = |number: u32| u16::try_from(number).map_err(|_| "a repetition is too long".to_owned());
         if let Some(set) = set {
             let max = repetition.max.map(narrow).transpose()?.unwrap_or(u16::MAX);
-            out.push(Step::Span(set, narrow(repetition.min)?, max, repetition.greedy));
+            out.push(Step::Repeat(set, narrow(repetition.min)?, max, repetition.greedy));
             return Ok(());
         }
         for _ in 0..repetition.min {
@@ -246,17 +246,17 @@ impl Compiler {
     }
 
     /// The number of what a program may begin with from an instruction on.
-    pub fn first(&mut self, program: usize, pc: usize) -> u16 {
-        let mut first: FirstKey = ([0; 4], false);
+    pub fn lookahead(&mut self, program: usize, pc: usize) -> u16 {
+        let mut first: LookaheadKey = ([0; 4], false);
         self.gather(program, pc, &mut BTreeSet::new(), &mut first);
-        let next = self.firsts.len() as u16;
-        *self.known_firsts.entry(first).or_insert_with_key(|key| {
-            self.firsts.push(*key);
+        let next = self.lookaheads.len() as u16;
+        *self.known_lookaheads.entry(first).or_insert_with_key(|key| {
+            self.lookaheads.push(*key);
             next
         })
     }
 
-    fn gather(&self, program: usize, pc: usize, seen: &mut BTreeSet<usize>, out: &mut FirstKey) {
+    fn gather(&self, program: usize, pc: usize, seen: &mut BTreeSet<usize>, out: &mut LookaheadKey) {
         if !seen.insert(pc) {
             return;
         }
@@ -273,7 +273,7 @@ impl Compiler {
                 (0..=255).filter(|b| folds(first, *b).is_some()).for_each(byte);
             }
             Some(Step::Set(set)) => (0..=255).filter(|b| self.leads(*set, *b)).for_each(byte),
-            Some(Step::Span(set, min, ..)) => {
+            Some(Step::Repeat(set, min, ..)) => {
                 (0..=255).filter(|b| self.leads(*set, *b)).for_each(byte);
                 if *min == 0 {
                     self.gather(program, pc + 1, seen, out);
@@ -294,12 +294,12 @@ impl Compiler {
     }
 
     /// True when no byte that a span takes may begin what follows it.
-    pub fn keeps(&mut self, program: usize, pc: usize) -> bool {
-        let Some(Step::Span(set, ..)) = self.programs.get(program).and_then(|steps| steps.get(pc)).cloned() else {
+    pub fn is_possessive(&mut self, program: usize, pc: usize) -> bool {
+        let Some(Step::Repeat(set, ..)) = self.programs.get(program).and_then(|steps| steps.get(pc)).cloned() else {
             return false;
         };
-        let next = self.first(program, pc + 1);
-        let Some((bytes, _)) = self.firsts.get(usize::from(next)).copied() else { return false };
+        let next = self.lookahead(program, pc + 1);
+        let Some((bytes, _)) = self.lookaheads.get(usize::from(next)).copied() else { return false };
         let begins = |b: u8| bytes.get(usize::from(b >> 6)).is_none_or(|bits| bits >> (b & 63) & 1 == 1);
         (0..=255).all(|b| !self.leads(set, b) || !begins(b))
     }

@@ -47,6 +47,8 @@ pub(super) enum Read {
     Char(char, usize, Marks),
     /// Nothing in place of so many bytes.
     Nothing(usize),
+    /// So many bytes like the first, none of which begins an escape.
+    Kept(usize),
 }
 
 /// Reads the escape that starts at `at`, if there is one. `joins`: the byte before is a letter's.
@@ -54,10 +56,10 @@ pub(super) fn read(text: &str, at: usize, joins: bool) -> Option<Read> {
     let rest = text.as_bytes().get(at..)?;
     match rest.first()? {
         b'&' => entity(rest).map(|(c, used)| Read::Char(c, used, Marks::ENTITY)),
-        b'\\' => backslash(rest).map(|(c, used)| Read::Char(c, used, Marks::ESCAPE)),
+        b'\\' => backslashes(rest),
         b'%' => percent(rest).map(|(c, used)| Read::Char(c, used, Marks::PERCENT)),
         b'<' if joins => tag(rest).map(Read::Nothing),
-        b'*' | b'`' | b'~' => emphasis(rest, joins).map(Read::Nothing),
+        b'*' | b'`' | b'~' => Some(emphasis(rest, joins)),
         _ => None,
     }
 }
@@ -98,11 +100,21 @@ fn hex(rest: &[u8], start: usize, length: usize) -> Option<u32> {
     (used == length).then_some(value)
 }
 
+/// A run of backslashes, which is looked at once: before a quote or a slash all of it goes, whatever the number of
+/// times that the text was quoted; elsewhere only the last one can begin an escape.
+fn backslashes(rest: &[u8]) -> Option<Read> {
+    let run = rest.iter().take_while(|byte| **byte == b'\\').count();
+    match rest.get(run) {
+        Some(c @ (b'"' | b'\'' | b'/')) => Some(Read::Char(char::from(*c), run + 1, Marks::ESCAPE)),
+        _ if run > 1 => Some(Read::Kept(run - 1)),
+        _ => backslash(rest).map(|(c, used)| Read::Char(c, used, Marks::ESCAPE)),
+    }
+}
+
 fn backslash(rest: &[u8]) -> Option<(char, usize)> {
     match rest.get(1)? {
         // Either case: `\N` would be an escape once it is folded.
         b'n' | b'N' | b'r' | b'R' | b't' | b'T' => Some((' ', 2)),
-        b'"' | b'\'' | b'/' => Some((char::from(*rest.get(1)?), 2)),
         b'x' | b'X' => Some((char::from_u32(hex(rest, 2, 2)?)?, 4)),
         b'u' | b'U' if rest.get(2) == Some(&b'{') => {
             let (value, digits) = number(slice(rest, 3..9.min(rest.len())), 16);
@@ -144,9 +156,10 @@ fn percent(rest: &[u8]) -> Option<(char, usize)> {
     Some((c, length * 3))
 }
 
-/// Runs of `*`, backquote or `~` that touch a word.
-fn emphasis(rest: &[u8], joins: bool) -> Option<usize> {
-    let first = *rest.first()?;
+/// Runs of `*`, backquote or `~` that touch a word. What does not go stays as a whole: within a run no byte touches a
+/// word but the last one, which does so together with the others.
+fn emphasis(rest: &[u8], joins: bool) -> Read {
+    let first = rest.first().copied().unwrap_or_default();
     let run = rest.iter().take_while(|b| **b == first).count();
     let follows = rest.get(run).is_some_and(is_wordy);
     let goes = match (first, run) {
@@ -155,7 +168,7 @@ fn emphasis(rest: &[u8], joins: bool) -> Option<usize> {
         (b'`', _) => joins && follows,
         _ => false,
     };
-    goes.then_some(run)
+    if goes { Read::Nothing(run) } else { Read::Kept(run) }
 }
 
 fn is_wordy(byte: &u8) -> bool {

@@ -5,7 +5,7 @@
 //! Genuine Cyrillic, Greek or Armenian words keep their letters. Linear; the output is at most eleven times as long as
 //! the input (one Arabic ligature). Decides nothing about what is an attack.
 //!
-//! Idempotent, unless [`Normalised::residue`] is set: escapes within escapes are undone four deep.
+//! Idempotent, unless [`Normalised::residue`] is set: escapes within escapes are undone eight deep.
 //!
 //! ```
 //! # use bartizan::scan::normalise;
@@ -25,8 +25,8 @@ use unicode_normalization::char::{compose, decompose_compatible, is_combining_ma
 pub use offsets::Marks;
 use offsets::Offsets;
 
-/// Escapes within escapes are undone so often.
-const ROUNDS: usize = 4;
+/// Rounds over a text at most; each undoes one level of escapes within escapes.
+const ROUNDS: usize = 8;
 /// Foreign letters of one word that are judged together.
 const LONGEST_WORD: usize = 64;
 
@@ -62,6 +62,7 @@ pub struct Normalised {
     tables: Vec<Offsets>,
     seen: Marks,
     residue: bool,
+    work: usize,
 }
 
 impl Normalised {
@@ -75,9 +76,14 @@ impl Normalised {
         self.seen
     }
 
-    /// True when escapes nest deeper than was undone.
+    /// True when the last round still changed the text: escapes nest deeper than was undone.
     pub fn residue(&self) -> bool {
         self.residue
+    }
+
+    /// Bytes that were read in all rounds.
+    pub fn work(&self) -> usize {
+        self.work
     }
 
     /// The original bytes of a range of [`Normalised::text`], and what was done to them.
@@ -109,8 +115,10 @@ fn rounds(text: &str, lower: bool) -> Normalised {
     for round in 0..ROUNDS {
         let input = if round == 0 { text } else { &out.text };
         let fold = Fold::run(input, lower);
-        let again = fold.again;
+        out.work += input.len();
         out.seen = out.seen.with(fold.seen);
+        // A round that may bring forth something new has brought forth nothing where the text is as it was.
+        let again = fold.again && fold.out != input.as_bytes();
         let moved = !fold.offsets.is_identity(input.len());
         if moved {
             out.tables.push(fold.offsets);
@@ -279,6 +287,10 @@ impl<'t> Fold<'t> {
                 Some(escapes::Read::Nothing(used)) => {
                     self.left_out(Marks::MARKUP);
                     at + used
+                }
+                Some(escapes::Read::Kept(run)) => {
+                    (at..at + run).for_each(|at| self.char(c, at..at + 1, Marks::NONE));
+                    at + run
                 }
                 None => {
                     self.char(c, at..at + 1, Marks::NONE);

@@ -91,9 +91,41 @@ fn leetspeak_is_a_reading_of_its_own() {
 }
 
 #[test]
-fn escapes_four_deep_are_undone_and_deeper_ones_reported() {
-    assert!(!normalise("&amp;amp;#73;").residue());
-    assert!(normalise("&amp;amp;amp;amp;amp;amp;#73;").residue());
+fn escapes_eight_deep_are_undone_and_deeper_ones_reported() {
+    let nested = |depth: usize| format!("&{}#73;", "amp;".repeat(depth - 1));
+    for depth in 1..8 {
+        check(&nested(depth), "i");
+    }
+    for depth in 9..20 {
+        assert!(normalise(&nested(depth)).residue(), "{depth}");
+    }
+}
+
+#[test]
+fn quotes_come_out_of_any_number_of_backslashes() {
+    for count in 1..40 {
+        check(&format!("say {}\"hi", "\\".repeat(count)), "say \"hi");
+        assert!(!normalise(&format!("{0}n {0} {0}x {0}u {0}{0}/", "\\".repeat(count))).residue(), "{count}");
+    }
+}
+
+/// A character that is its own normal form brings forth nothing, whatever escapes may begin beside it.
+#[test]
+fn no_character_beside_the_signs_of_escapes_leaves_a_residue() {
+    let assigned = ('\0'..='\u{1ffff}').chain('\u{e0000}'..='\u{e0fff}');
+    let texts = assigned.map(|c| format!("{c}&{c}{c}%{c} {c}\\{c}<{c}a{c}*{c}b `{c}~~{c} {c}~&"));
+    let found: Vec<String> = texts.filter(|text| normalise(text).residue()).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+/// Steps: bytes that all rounds read. Runs are looked at once, so that time goes with them.
+#[test]
+fn no_run_of_signs_takes_more_rounds_the_longer_it_is() {
+    for unit in ["*", "~", "`", "\\", "*`", "~*", "&", "%", "<", "·", "・", "\u{1172}", "\u{3160}", "_", "\\\"", "<b"]
+    {
+        let work = |count: usize| normalise(&format!("a {} b", unit.repeat(count))).work();
+        assert!(work(4_000) <= work(1_000) * 4, "{unit:?}");
+    }
 }
 
 #[test]

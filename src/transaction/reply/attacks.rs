@@ -9,8 +9,8 @@ use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ToolCall};
 use crate::protocol::{Json, Path, Position, UnscannedKind};
 use crate::reason::Reason;
+use crate::scan::Text;
 use crate::scan::verdict::{NOTICE, Outcome, Place, judge};
-use crate::scan::{Budget, Text};
 
 /// What must not go on of one message.
 #[derive(Default)]
@@ -44,8 +44,7 @@ impl ReplyGuard {
         let texts: Vec<Text<'_>> = parts.texts.iter().map(text).collect();
         let place = |is_key| Place { zone: Zone::Tool, position: Position::History, is_key, trusted: false };
         let places: Vec<Place> = parts.texts.iter().map(|one| place(one.is_key)).collect();
-        let limits = &policy.limits;
-        let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
+        let budget = policy.limits.budget();
         let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guards.get(*index)).collect();
         let judgement = judge(&policy.scanner, &guards, self.route, &places, policy.scanner.scan(&texts, budget), now);
         for judged in &judgement.findings {

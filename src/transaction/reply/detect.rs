@@ -78,7 +78,7 @@ impl<'a> Detector<'a> {
     /// `at` is where the text stands in the whole.
     pub(super) fn detect(&mut self, text: &str, at: usize) -> Detected {
         let policy = self.policy;
-        let budget = Budget { scan_bytes: text.len(), decoded_bytes: policy.limits.max_decoded_bytes };
+        let budget = Budget { scan_bytes: text.len(), ..policy.limits.budget() };
         let zone = crate::config::document::Zone::Assistant;
         let mut report = policy.scanner.scan_data(&[Text { zone, text }], budget);
         let report = report.texts.pop().unwrap_or_default();

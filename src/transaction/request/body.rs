@@ -11,8 +11,8 @@ use crate::protocol::{Exchange, Json, NO_LIMIT, Segment, UnscannedKind, remove_t
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
+use crate::scan::Text;
 use crate::scan::verdict::{Inspected, Judgement, Place, judge};
-use crate::scan::{Budget, Text};
 use crate::transaction::called::Outgoing;
 use crate::transaction::edit::apply;
 use crate::transaction::plant::plant;
@@ -214,9 +214,7 @@ impl Scan<'_, '_> {
             .iter()
             .map(|segment| Text { zone: segment.zone, text: text_of(json, segment).unwrap_or_default() })
             .collect();
-        let limits = &policy.limits;
-        let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
-        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, budget);
+        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
         let trusted: Vec<Zone> = Zone::ALL.iter().copied().filter(|zone| authorized.may_write(policy, *zone)).collect();
         let places: Vec<Place> = exchange
             .segments

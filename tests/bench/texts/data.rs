@@ -28,7 +28,7 @@ fn record(draw: &mut Draw, english: &English) -> Value {
 }
 
 fn field(draw: &mut Draw, english: &English, nest: bool) -> (String, Value) {
-    let noun = english.noun(draw);
+    let noun = harmless(draw, english);
     match draw.below(13) {
         0 => (format!("{noun}_at"), stamp(draw).into()),
         1 => (
@@ -60,6 +60,12 @@ fn field(draw: &mut Draw, english: &English, nest: bool) -> (String, Value) {
             format!("{} {}", draw.pick(&english.names), english.capital(&english.coined(draw))).into(),
         ),
     }
+}
+
+/// A noun that names no credential: a value beside such a name is refused with reason.
+fn harmless(draw: &mut Draw, english: &English) -> String {
+    let noun = english.noun(draw);
+    if ["password", "secret"].contains(&noun.as_str()) { "entry".into() } else { noun }
 }
 
 fn stamp(draw: &mut Draw) -> String {

@@ -177,12 +177,12 @@ pub fn uuid(draw: &mut Draw) -> String {
     format!("{}-{}-4{}-a{}-{}", draw.hex(8), draw.hex(4), draw.hex(3), draw.hex(3), draw.hex(12))
 }
 
-/// One line of one of six formats.
+/// One line of one of seven formats; those with more numbers than words come more often, as they do.
 pub fn log_line(draw: &mut Draw, english: &English, out: &mut String) {
     let level = draw.pick(&["INFO", "INFO", "INFO", "DEBUG", "WARN", "ERROR"]);
     let (at, from) = (time(draw), address(draw));
     let (noun, verb) = (english.noun(draw), english.past(draw));
-    let line = match draw.below(7) {
+    let line = match draw.pick(&[0, 0, 0, 1, 2, 2, 3, 4, 4, 5, 6, 6]) {
         6 => format!(
             "{at}.{:03}+00:00 {level} order={}-{:04}-{:04} {noun}={} ts={}{:06} user={}{:03} {verb} {}/{} in {}ms, {} {}",
             draw.below(1000),

@@ -32,7 +32,7 @@ pub enum Kind {
     Chinese,
     /// Arabic sentences.
     Arabic,
-    /// Attachments: half of them bytes, half of them text.
+    /// Attachments: two thirds of them bytes, the others text.
     Base64,
 }
 
@@ -123,7 +123,7 @@ impl Texts {
 /// An attachment, in lines of 76 characters, as mail programs write it, or on one line, as APIs do.
 fn attachment(draw: &mut Draw, english: &English, out: &mut String) {
     let mut bytes = Vec::new();
-    if draw.one_in(2) {
+    if draw.one_in(3) {
         let mut text = String::new();
         (0..draw.between(1, 4)).for_each(|_| prose::paragraph(draw, english, &mut text));
         bytes.extend_from_slice(text.as_bytes());
