@@ -283,10 +283,21 @@ fn a_prefix_covers_a_provider() {
     assert_eq!(seen("/v1/models/gpt-4o"), Some(("openai", "models", "/v1/")));
     assert_eq!(seen("/v1/messages"), Some(("anthropic", "chat", "/v1/")));
     assert_eq!(seen("/v1/messages/count_tokens"), Some(("anthropic", "countTokens", "/v1/")));
+    assert_eq!(seen("/v1/deployments/gpt-4o/chat/completions"), Some(("openai", "chat", "/v1/")));
+    let azure = "/v1/deployments/gpt-4o/chat/completions";
+    assert_eq!(policy.route(azure).and_then(|route| route.matches.parameter(azure)), Some("gpt-4o"));
     assert_eq!(seen("/v1/embeddings"), Some(("generic", "generate", "/v1/embeddings")));
     assert_eq!(seen("/api/show"), Some(("ollama", "modelCard", "/api/")));
     assert_eq!(seen("/hf/generate/x"), Some(("tgi", "generate", "/hf/generate/")));
-    for unknown in ["/v1/responses/resp_1", "/v1/files/x", "/v1/", "/api/pull", "/v1/chat", "/v1/messages/batches"] {
+    for unknown in [
+        "/v1/responses/resp_1",
+        "/v1/files/x",
+        "/v1/",
+        "/api/pull",
+        "/v1/chat",
+        "/v1/messages/batches",
+        "/v1/deployments/a/b/chat/completions",
+    ] {
         assert_eq!(seen(unknown), None, "{unknown}");
     }
     assert!(policy.routes.iter().enumerate().all(|(place, route)| usize::from(route.index.0) == place));

@@ -236,7 +236,7 @@ impl<'b, 'j> Reader<'b, 'j> {
     fn text_or_bytes(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
         let mut found = Vec::new();
         value.visit_strings(path, &mut |place, is_key, text| {
-            if !text.is_empty() && !(is_key && (self.knows)(text)) {
+            if !(text.is_empty() || is_key && (self.knows)(text)) {
                 found.push((place.clone(), is_key));
             }
         });
@@ -268,7 +268,7 @@ impl<'b, 'j> Reader<'b, 'j> {
     pub(super) fn text_beside(&mut self, path: &Path, value: &Json<'j>, spot: Spot, kind: Option<UnscannedKind>) {
         let mut found = Vec::new();
         value.visit_strings(path, &mut |place, is_key, text| {
-            if !text.is_empty() && !(is_key && (self.knows)(text)) {
+            if !(text.is_empty() || is_key && (self.knows)(text)) {
                 found.push((place.clone(), is_key));
             }
         });

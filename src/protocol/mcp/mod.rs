@@ -7,6 +7,7 @@
 
 mod keys;
 pub mod older;
+mod uri;
 
 use base64::Engine as _;
 use serde_json::json;
@@ -394,65 +395,10 @@ fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_
 /// A resource by its URI as it stands there, and as a server may read it: both must be allowed.
 fn name_resource(reader: &mut Reader<'_, '_>, uri: &str) {
     reader.calls(&format!("resource:{uri}"));
-    let plain = normalised(uri);
+    let plain = uri::normalised(uri);
     if plain != uri {
         reader.calls(&format!("resource:{plain}"));
     }
-}
-
-/// A URI without escapes of plain characters and without dot segments (RFC 3986 section 6.2.2), however often it was
-/// escaped, and with backslashes as slashes.
-fn normalised(uri: &str) -> String {
-    let mut text = uri.replace('\\', "/");
-    // Each round leaves fewer escapes; a server undoes one or two.
-    for _ in 0..4 {
-        let next = unescaped(&text);
-        if next == text {
-            break;
-        }
-        text = next.replace('\\', "/");
-    }
-    let (scheme, rest) = text.split_once(':').map_or(("", text.as_str()), |(scheme, rest)| (scheme, rest));
-    let mut parts: Vec<&str> = Vec::new();
-    for part in rest.split('/') {
-        match part {
-            "." => {}
-            ".." => {
-                // The host and what stands before it are no segments.
-                if parts.len() > 3 {
-                    parts.pop();
-                }
-            }
-            part => parts.push(part),
-        }
-    }
-    let joined = parts.join("/");
-    if text.contains(':') { format!("{}:{joined}", scheme.to_ascii_lowercase()) } else { joined }
-}
-
-fn unescaped(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digit = |byte: &u8| char::from(*byte).to_digit(16);
-        match (byte, after) {
-            (b'%', [high, low, tail @ ..]) => match (digit(high), digit(low)) {
-                (Some(high), Some(low)) => {
-                    bytes.push((high * 16 + low) as u8);
-                    rest = tail;
-                }
-                _ => {
-                    bytes.push(byte);
-                    rest = after;
-                }
-            },
-            _ => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The bytes of pictures, sounds and files, which can't be scanned.
@@ -680,15 +626,8 @@ mod tests {
         assert_eq!(of("initialize", r#"{"protocolVersion":"2025-06-18"}"#).as_deref(), Ok(""));
         assert_eq!(of("initialize", r#"{"protocolVersion":"2027-01-15"}"#).as_deref(), Ok(""));
         assert_eq!(of("initialize", r#"{"protocolVersion":"2026-07-28"}"#), Err(Reason::McpRevision));
-        for uri in [
-            "file:///ok/../etc/passwd",
-            "file:///ok/%2e%2E/etc/passwd",
-            "file:///ok/%252e%252e/etc/passwd",
-            "FILE:///ok/./..\\\\etc/passwd",
-        ] {
-            let names = of("resources/read", &format!(r#"{{"uri":"{uri}"}}"#)).unwrap();
-            assert!(names.ends_with(" resource:file:///etc/passwd"), "{names}");
-        }
+        let names = of("resources/read", r#"{"uri":"file:///ok/../etc/passwd"}"#).unwrap();
+        assert_eq!(names, "resource:file:///ok/../etc/passwd resource:file:///etc/passwd");
         assert_eq!(of("completion/complete", r#"{"ref":{"type":"ref/prompt","Name":"x"}}"#), Err(Reason::BodyShape));
         for (method, params) in [("tools/call", "{}"), ("tools/call", r#"{"Name":"x"}"#), ("tools/run", "{}")] {
             assert_eq!(of(method, params), Err(Reason::BodyShape), "{method} {params}");
