@@ -192,7 +192,12 @@ fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
     if let Some(name) = exchange.choices_of_operator.iter().find(may_choose) {
         return Some(Denial::new(Reason::RbacParameter).with_param(name));
     }
-    if exchange.choices > role.max_choices {
+    // Lists of prompts are what some clients send; how many choices they get of each, none says by habit.
+    let over = match role.max_choices {
+        Some(most) => exchange.answers() > most,
+        None => exchange.choices > 1,
+    };
+    if over {
         return Some(Denial::new(Reason::RbacParameter).with_param("n"));
     }
     match (role.over_output_tokens, role.max_output_tokens, &exchange.output_cap) {

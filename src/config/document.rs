@@ -127,7 +127,7 @@ section! {
         max_output_tokens: Option<u64>,
         /// What happens to a request over `maxOutputTokens`. Default clamp.
         over_output_tokens: Option<OverCap>,
-        /// Cap on the choices of one request: prompts x `n`. Default 1.
+        /// Cap on the answers of one request: prompts x `n`. Absent: one choice (`n`) of each prompt, any number of prompts.
         max_choices: Option<u64>,
         /// Hosts at which remote tools may run (`server_url` of a tool, `url` of an MCP server), with `*`; a connector of the
         /// provider's is `connector:NAME`. Default none.

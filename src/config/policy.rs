@@ -84,8 +84,8 @@ pub struct RolePolicy {
     pub max_output_tokens: Option<u64>,
     /// What happens to a request over the cap.
     pub over_output_tokens: OverCap,
-    /// Cap on the choices of one request.
-    pub max_choices: u64,
+    /// Cap on the answers of one request, prompts x choices. `None`: one choice of each prompt.
+    pub max_choices: Option<u64>,
     /// Limits on how much; all of them apply.
     pub quotas: Vec<QuotaPolicy>,
     /// Its guard.
@@ -472,7 +472,7 @@ fn role_policy(name: &str, role: &Role, at: &KeyPath, errors: &mut Errors) -> Op
     if role.over_output_tokens.is_some() && max_output_tokens.is_none() {
         errors.push(&at.key("maxOutputTokens"), "missing, but overOutputTokens has no effect without it");
     }
-    let max_choices = errors.range(at, "maxChoices", role.max_choices, 1, 1..=128);
+    let max_choices = role.max_choices.map(|most| errors.range(at, "maxChoices", Some(most), 1, 1..=65_536));
     let quotas = role.quotas.as_deref().unwrap_or_default();
     if quotas.len() > 8 {
         errors.push(&at.key("quotas"), format!("{} quotas, expected at most 8", quotas.len()));

@@ -33,8 +33,10 @@ pub struct Exchange {
     pub output_cap: Option<OutputCap>,
     /// The keys on the way to the place where a cap is injected when there is none; empty: there is no cap.
     pub output_cap_key: &'static [&'static str],
-    /// How many choices the client asks for.
+    /// How many choices the client asks for, of each prompt.
     pub choices: u64,
+    /// How many prompts the request holds that are answered one by one.
+    pub prompts: u64,
     /// Strings that go to the upstream as these.
     pub rewrites: Vec<(Path, &'static str)>,
     /// What can't be scanned, and where.
@@ -51,6 +53,11 @@ pub struct Exchange {
 struct Closed;
 
 impl Exchange {
+    /// How many answers the client asks for.
+    pub fn answers(&self) -> u64 {
+        self.choices.max(1).saturating_mul(self.prompts.max(1))
+    }
+
     fn empty() -> Exchange {
         Exchange {
             model: String::new(),
@@ -62,6 +69,7 @@ impl Exchange {
             output_cap: None,
             output_cap_key: &[],
             choices: 1,
+            prompts: 1,
             rewrites: Vec::new(),
             unscanned: Vec::new(),
             unknown: Vec::new(),

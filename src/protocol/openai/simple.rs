@@ -16,8 +16,7 @@ pub(super) fn completions(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.choices(&["n", "best_of"])?;
     reader.caps(&OUTPUT_CAPS, &["max_tokens"])?;
     // Each prompt of a list has answers of its own.
-    let prompts = prompts(reader, "prompt", Spot::USER)?;
-    reader.out.choices = reader.out.choices.saturating_mul(prompts);
+    reader.out.prompts = prompts(reader, "prompt", Spot::USER)?;
     Ok(())
 }
 

@@ -296,7 +296,7 @@ fn expected(
     let most = asked.into_iter().chain(cap).min().unwrap_or(policy.limits.default_output_tokens);
     let answers = match route.operation {
         Operation::Chat | Operation::Generate | Operation::Completions | Operation::Responses => {
-            exchange.choices.max(1)
+            exchange.answers()
         }
         _ => 0,
     };
