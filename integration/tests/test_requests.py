@@ -175,7 +175,6 @@ def test_header_bytes_that_are_no_utf8(site, protocol):
         (400, "body.shape", b"[]"),
         (403, "rbac.model", json.dumps(chat(model="gpt-4o")).encode()),
         (403, "rbac.tool", json.dumps(chat(tools=[{"type": "function", "function": {"name": "shell"}}])).encode()),
-        (403, "rbac.parameter", json.dumps(chat(max_tokens=1, max_completion_tokens=2)).encode()),
         (403, "rbac.parameter", json.dumps(chat(n=9)).encode()),
         (400, "body.unscanned", json.dumps(chat(user([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]))).encode()),
     ],
@@ -194,8 +193,8 @@ def test_other_content_types_and_encodings(site, protocol):
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_limit(site, protocol, chunked):
-    body = json.dumps(chat(user("lorem ipsum " * 450_000))).encode()
-    assert len(body) > 5 << 20
+    body = json.dumps(chat(user("lorem ipsum " * 1_500_000))).encode()
+    assert len(body) > 17 << 20
     more = {"chunks": [body[at : at + 65536] for at in range(0, len(body), 65536)]} if chunked else {"body": body}
     body = more.pop("body", None)
     got = site.send(protocol, body, **more)

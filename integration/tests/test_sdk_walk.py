@@ -46,7 +46,7 @@ def open_to_all(document: dict) -> None:
     document["roles"]["analyst"].update(
         operations=["chat", "completions", "responses", "embeddings", "moderations", "conversations", "countTokens", "batch",
                     "files", "images", "audio", "mcp"],
-        models=["*"], tools={"allow": ["*"]}, maxChoices=10, quotas=[],
+        models=["*"], tools={"allow": ["*"]}, toolHosts=["*"], parameters={"allow": ["*"]}, maxChoices=10, quotas=[],
     )  # fmt: skip
     document["guards"]["standard"].update(pii={"action": "mask"}, secrets={"action": "block"})
     document["guards"]["standard"]["output"] = {"secrets": "mask", "pii": "mask", "exfiltration": "remove", "script": "remove"}

@@ -101,17 +101,16 @@ pub(super) fn offer(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -
         return Ok(());
     }
     let mut names: Vec<String> = Vec::new();
-    let mut host = None;
+    // Where it runs: both places of a tool that names two.
+    let mut hosts: Vec<Option<String>> = Vec::new();
     match kind {
         "" | "function" | "custom" => {}
         "mcp" => {
             names.push(format!("mcp:{}", reader.inner_text(tool, "server_label")?));
             let connector = reader.inner(tool, "connector_id")?.and_then(Json::as_str);
             let address = reader.inner(tool, "server_url")?.and_then(Json::as_str);
-            if connector.is_some() && address.is_some() {
-                return Err(reader.shape());
-            }
-            host = connector.map(|id| format!("connector:{id}")).or(address.map(host_of));
+            hosts.extend(connector.map(|id| Some(format!("connector:{id}"))));
+            hosts.extend(address.map(|address| Some(host_of(address))));
         }
         _ => names.push(kind.to_owned()),
     }
@@ -134,7 +133,12 @@ pub(super) fn offer(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -
         names.iter().for_each(|name| reader.ambiguous_tool(name, path));
         return Ok(());
     }
-    names.iter().for_each(|name| reader.remote_tool(name, path, host.clone()));
+    if hosts.is_empty() {
+        hosts.push(None);
+    }
+    for name in &names {
+        hosts.iter().for_each(|host| reader.remote_tool(name, path, host.clone()));
+    }
     Ok(())
 }
 
