@@ -41,7 +41,8 @@ fn requests() {
             .output_cap
             .as_ref()
             .map(|cap| format!("{} {}", pointer(&json, &cap.places[0], &one.protocol), cap.tokens));
-        writeln!(out, "model {:?}, stream {}, choices {}", exchange.model, exchange.stream, exchange.answers()).unwrap();
+        writeln!(out, "model {:?}, stream {}, choices {}", exchange.model, exchange.stream, exchange.answers())
+            .unwrap();
         let tools: Vec<&str> = exchange.tools.iter().map(|tool| tool.name.as_str()).collect();
         writeln!(out, "cap {cap:?}, tools {tools:?}").unwrap();
         for (kind, path) in &exchange.unscanned {

@@ -122,7 +122,10 @@ fn no_pattern_costs_its_worst_text_more_than_a_constant_a_byte() {
             let (short, long) = (filled(&unit, SHORT), filled(&unit, LONG));
             let (few, many) = (steps(program, &short), steps(program, &long));
             let id = RULES[usize::from(shipped::OWNERS[usize::from(program)])].id;
-            assert!(many <= few * 5 + 16 * LONG, "{id}, pattern {program}: {few} steps, {many} for four times {unit:?}");
+            assert!(
+                many <= few * 5 + 16 * LONG,
+                "{id}, pattern {program}: {few} steps, {many} for four times {unit:?}"
+            );
             texts += 1;
             let a_byte = many / LONG;
             if a_byte > worst.0 {

@@ -295,9 +295,7 @@ fn expected(
     let asked = exchange.output_cap.as_ref().map(|asked| asked.tokens).filter(|tokens| *tokens != NO_LIMIT);
     let most = asked.into_iter().chain(cap).min().unwrap_or(policy.limits.default_output_tokens);
     let answers = match route.operation {
-        Operation::Chat | Operation::Generate | Operation::Completions | Operation::Responses => {
-            exchange.answers()
-        }
+        Operation::Chat | Operation::Generate | Operation::Completions | Operation::Responses => exchange.answers(),
         _ => 0,
     };
     (Tokens { input, output: most.max(1).saturating_mul(answers) }, unread.fold(0, u64::saturating_add))
