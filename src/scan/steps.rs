@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::program::{Machine, Op, Repeat, Set, Tables, may_begin};
+use bartizan_rules::program::{Machine, Op, Repeat, Set, Tables, may_begin};
+
 use super::shipped::{self, RULES};
 
 /// Length of a derived text.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bartizan_rules::choice;
 use serde::Deserialize;
 
 use super::{Operation, OutputAction};

@@ -7,6 +7,8 @@ use regex_automata::util::captures::Captures;
 use regex_automata::util::syntax;
 use regex_automata::{Input, PatternID};
 
+/// Bytes of text on either side of a keyword in which a pattern is tried, unless the rule says otherwise.
+pub const WINDOW: u32 = 256;
 /// Largest compiled automaton of one pattern, in bytes.
 const SIZE_LIMIT: usize = 512 * 1024;
 /// Longest pattern, in bytes.
