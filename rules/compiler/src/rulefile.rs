@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use bartizan_rules::beginnings::sign;
 use bartizan_rules::lexicon::fold_word;
-use bartizan_rules::patterns::{self, WINDOW};
+use bartizan_rules::patterns::{Pattern, WINDOW};
 use bartizan_rules::words::{Level, Pack, PiiType, Zone};
 
 const STATUSES: [&str; 4] = ["experimental", "test", "stable", "deprecated"];
@@ -285,7 +285,7 @@ impl Bundler {
         }
         let beside = detect.beside.as_deref().map(|signs| self::beside(signs, faults)).unwrap_or_default();
         for pattern in &patterns {
-            if let Err(fault) = patterns::compile(pattern) {
+            if let Err(fault) = Pattern::compile(pattern) {
                 faults.push(format!("detect.pattern '{pattern}': {fault}"));
             }
         }

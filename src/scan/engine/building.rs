@@ -75,12 +75,12 @@ impl Building {
         if rule.keywords.as_ref().is_some_and(|words| words.len() > 1000) {
             fault("keywords", "over 1000 keywords".into());
         }
-        let own = match rule.pattern.as_deref().map(patterns::compile) {
+        let own = match rule.pattern.as_deref().map(Pattern::compile) {
             Some(Err(message)) => {
                 fault("pattern", message);
                 None
             }
-            Some(Ok(vm)) => Some(Pattern::new(vm)),
+            Some(Ok(pattern)) => Some(pattern),
             None => None,
         };
         if faults.len() > before || off {

@@ -52,8 +52,9 @@ impl Engine {
             if let Some(own) = self.rules.get(usize::from(*at)).and_then(|rule| rule.own.as_ref())
                 && !scratch.is_spent()
             {
-                scratch.machine.steps += window.len();
-                own.each(text, window.clone(), &mut |span| take(*at, span, &mut scratch.counts, pass));
+                let counts = &mut scratch.counts;
+                let steps = own.each(text, window.clone(), &mut |span| take(*at, span, counts, pass));
+                scratch.machine.steps += steps;
             }
         }
         let mut far =
