@@ -52,7 +52,7 @@ test: test-native ## everything: native tests, then the module on real Envoy
 test-native: export PROPTEST_RNG_SEED ?= 1
 test-native: ## unit, table and property tests
 	$(call say,native tests)
-	cargo test --all-targets
+	cargo test --workspace --all-targets
 
 test-envoy: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
@@ -135,12 +135,12 @@ cli: ## the command line: target/debug/bartizan
 
 lint: ## format and clippy, native and wasm
 	$(call say,lint)
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --lib --no-default-features --target wasm32-wasip1 -- -D warnings
 
 fmt: ## format the code
-	cargo fmt
+	cargo fmt --all
 
 eval: ## recall and false positives on a folder of labelled data; CORPORA=folder
 	@if [ ! -d "$(CORPORA)" ]; then echo "no data at $(CORPORA): make eval CORPORA=folder, with files of {\"id\",\"text\",\"label\"} rows"; exit 2; fi

@@ -10,7 +10,7 @@ use bartizan::scan::{Budget, Scanner, Selection, Text, samples};
 fn rules(wanted: impl Fn(&str) -> bool) -> Vec<RuleFile> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
     let mut rules = Vec::new();
-    for (pack, _) in bartizan::scan::rulefile::PACKS.iter().filter(|(pack, _)| wanted(pack)) {
+    for pack in Pack::ALL.iter().map(|pack| pack.as_str()).filter(|pack| wanted(pack)) {
         for file in std::fs::read_dir(root.join(pack)).unwrap().flatten() {
             if file.path().extension().is_some_and(|extension| extension == "yaml") {
                 let text = std::fs::read_to_string(file.path()).unwrap();

@@ -25,24 +25,9 @@ macro_rules! section {
     };
 }
 
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-        #[cfg_attr(feature = "cli", derive(JsonSchema))]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)* }
+use bartizan_rules::choice;
 
-        impl $name {
-            /// Every value, in the order of the documentation.
-            pub const ALL: &'static [$name] = &[ $( $name::$variant, )* ];
-
-            /// The word that stands for this value in the document, the record and the metrics.
-            pub const fn as_str(self) -> &'static str {
-                match self { $( $name::$variant => $word, )* }
-            }
-        }
-    };
-}
+pub use crate::enums::*;
 
 mod guards;
 mod identity;
@@ -168,70 +153,6 @@ choice! {
         Deny = "deny",
         /// They are taken out of the request. What a request calls by itself is still refused.
         Remove = "remove",
-    }
-}
-
-choice! {
-    /// An operation on a model.
-    Operation {
-        /// Chat: OpenAI's chat completions, Anthropic's messages, Ollama's chat.
-        Chat = "chat",
-        /// The list of models, and one model's card.
-        Models = "models",
-        /// A prompt through the `generic` protocol, Ollama's or text-generation-inference's generate.
-        Generate = "generate",
-        /// OpenAI's older completions.
-        Completions = "completions",
-        /// OpenAI's responses.
-        Responses = "responses",
-        /// Embeddings.
-        Embeddings = "embeddings",
-        /// OpenAI's moderations.
-        Moderations = "moderations",
-        /// OpenAI's conversations: making one.
-        Conversations = "conversations",
-        /// Anthropic's count of a request's tokens.
-        CountTokens = "countTokens",
-        /// Ollama's card of one model.
-        ModelCard = "modelCard",
-        /// OpenAI's batches.
-        Batch = "batch",
-        /// OpenAI's files. What is uploaded is not read: `unscanned` decides, and only a role of every model may do it.
-        Files = "files",
-        /// OpenAI's images, made from a prompt.
-        Images = "images",
-        /// OpenAI's speech, made from a text.
-        Audio = "audio",
-        /// Everything of a Model Context Protocol server; `tools` says which of its tools, prompts and resources.
-        Mcp = "mcp",
-    }
-}
-
-choice! {
-    /// Where in a conversation a text stands. A zone is the caller's claim.
-    Zone {
-        /// The application's instructions.
-        System = "system",
-        /// The developer's instructions.
-        Developer = "developer",
-        /// The caller's words.
-        User = "user",
-        /// The model's earlier words, and the arguments of its tool calls.
-        Assistant = "assistant",
-        /// What a tool returned.
-        Tool = "tool",
-        /// A retrieved or attached document.
-        Document = "document",
-    }
-}
-
-choice! {
-    /// Whether a decision takes effect.
-    Mode {
-        /// It does.
-        Enforce = "enforce",
-        /// It is made, recorded and counted, and changes nothing.
-        Shadow = "shadow",
     }
 }
 

@@ -3,27 +3,13 @@
 //! A [`Scanner`] is compiled once per policy and is immutable. It decides nothing: the guard of the
 //! policy turns scores and findings into a verdict (`transaction`).
 
-mod beginnings;
-#[cfg(test)]
-mod compile;
 mod conversation;
 pub mod decode;
-#[cfg(test)]
-mod distance;
 mod engine;
 mod joints;
 #[cfg(test)]
-mod layout;
-mod lexicon;
-mod literals;
-mod near;
-pub mod normalise;
-#[cfg(test)]
 mod oracles;
-mod patterns;
-mod program;
-pub mod rulefile;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "cli")]
 pub mod samples;
 mod score;
 pub mod scorer;
@@ -36,11 +22,17 @@ pub mod verdict;
 
 use std::ops::Range;
 
+pub use bartizan_rules::normalise;
+pub use bartizan_rules::words::Kind;
+#[cfg(feature = "cli")]
+pub use bartizan_rules_compiler::rulefile;
+
 pub use conversation::VerdictMemory;
 use engine::Engine;
 use text::Scan;
 
-use crate::config::document::{CustomRule, Level, Pack, PiiType, Zone};
+use crate::config::document::CustomRule;
+use crate::enums::{Level, Pack, Zone};
 
 /// Which rules a scanner holds.
 #[derive(Clone, Debug)]
@@ -102,17 +94,6 @@ impl Budget {
 /// A rule's place in the scanner that found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleIndex(pub u16);
-
-/// What a rule looks for: decides which part of the guard answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// An attack on the model; counts towards the score.
-    Attack,
-    /// A credential.
-    Secret,
-    /// Personal data of this type.
-    Pii(PiiType),
-}
 
 /// What is public of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::config::document::{Pack, Zone};
+use crate::enums::{Pack, Zone};
 
 use super::rulefile::RuleFile;
 use super::{Budget, Finding, Scanner, Selection, Text};

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::config::document::Zone;
+use crate::enums::Zone;
 
 use super::decode;
 use super::engine::{self, Engine, Match, Scratch, Zones};

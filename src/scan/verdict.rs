@@ -4,8 +4,8 @@
 //! each text holds. A zone is the caller's claim: unless a granting role may write it, the stricter
 //! of its own threshold and the user's applies, so that moving a text into another role gains nothing.
 
-use crate::config::document::{Action, DataAction, Level, Mode, Zone};
 use crate::config::{GuardPolicy, RouteIndex};
+use crate::enums::{Action, DataAction, Level, Mode, Zone};
 use crate::host::Timestamp;
 use crate::protocol::Position;
 use crate::quota::Charged;

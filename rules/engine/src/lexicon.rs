@@ -16,11 +16,12 @@ pub const GLUED_WORD: usize = 4;
 const LONGEST_ENDING: usize = 24;
 
 /// Units of [`Lexicon::starts`].
-pub(super) const STARTS: usize = 512;
+pub const STARTS: usize = 512;
 
 /// A unit of the table stands for a whole word, whose number is at `base`.
-pub(super) const WHOLE: u32 = 1 << 8;
-pub(super) const BASE: u32 = 9;
+pub const WHOLE: u32 = 1 << 8;
+/// Where the base begins in a unit.
+pub const BASE: u32 = 9;
 /// In a packed word: the next one is spelled alike.
 pub const MORE: u32 = 1 << 20;
 
@@ -244,7 +245,7 @@ fn is_token(byte: u8) -> bool {
 }
 
 /// The bit of four letters and digits in [`Lexicon::starts`].
-pub(super) const fn start(four: [u8; 4]) -> u32 {
+pub const fn start(four: [u8; 4]) -> u32 {
     u32::from_le_bytes(four).wrapping_mul(0x9E37_79B1) >> 17
 }
 
@@ -272,4 +273,20 @@ pub fn is_bounded(c: char) -> bool {
         | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}');
     // Indic vowel signs belong to the word.
     !unbounded && (matches!(c, '\u{430}'..='\u{44f}' | '\u{900}'..='\u{dff}') || c.is_alphanumeric())
+}
+
+/// A keyword as the text will show it, with the `*` of an open end kept.
+///
+/// # Errors
+/// A word that is empty after normalisation.
+pub fn fold_word(word: &str, fold: &dyn Fn(&str) -> String) -> Result<String, String> {
+    let open_start = word.len() > 1 && word.starts_with('*');
+    let open_end = word.len() > 1 && word.ends_with('*') && !word.ends_with("**");
+    let inner = word.get(usize::from(open_start)..word.len() - usize::from(open_end)).unwrap_or(word);
+    let folded = fold(inner);
+    let folded = folded.trim();
+    if folded.is_empty() {
+        return Err(format!("keyword '{word}' is empty after normalisation"));
+    }
+    Ok(format!("{}{folded}{}", if open_start { "*" } else { "" }, if open_end { "*" } else { "" }))
 }

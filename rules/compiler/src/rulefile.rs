@@ -1,49 +1,20 @@
 //! The form of a rule file and of the bundle made from all of them.
 //!
-//! Shared between `build.rs` (files -> bundle) and the crate (bundle -> scanner, `bartizan rules test`),
-//! so that a rule is checked by the same code in both. Does no I/O and knows no YAML: the caller hands
-//! over what serde has read.
+//! A rule is checked by the same code when the filter is built and by `bartizan rules test`. Does no I/O and knows no
+//! YAML: the caller hands over what serde has read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::beginnings::sign;
-
-/// The packs, which are the folders below `rules/`, with the prefix of their ids.
-pub const PACKS: [(&str, &str); 8] = [
-    ("injection", "PI-"),
-    ("jailbreak", "JB-"),
-    ("leakage", "LK-"),
-    ("exfiltration", "EX-"),
-    ("hijack", "HJ-"),
-    ("obfuscation", "OB-"),
-    ("secrets", "SE-"),
-    ("pii", "PD-"),
-];
-
-/// The zones a rule may name in its scope.
-pub const ZONES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "document"];
+use bartizan_rules::beginnings::sign;
+use bartizan_rules::lexicon::fold_word;
+use bartizan_rules::patterns::{Pattern, WINDOW};
+use bartizan_rules::words::{Level, Pack, PiiType, Zone};
 
 const STATUSES: [&str; 4] = ["experimental", "test", "stable", "deprecated"];
-const LEVELS: [&str; 5] = ["informational", "low", "medium", "high", "critical"];
 const VIEWS: [&str; 2] = ["normalised", "raw"];
-const KINDS: [&str; 11] = [
-    "email",
-    "phone",
-    "creditCard",
-    "iban",
-    "usSsn",
-    "nationalId",
-    "passport",
-    "ipAddress",
-    "macAddress",
-    "cryptoWallet",
-    "birthDate",
-];
 
-/// Bytes of text on either side of a keyword in which a pattern is tried, unless the rule says otherwise.
-pub const WINDOW: u32 = 256;
 /// The same in the pack pii, whose marks (digits, colons, dots) occur in any text.
 pub const PII_WINDOW: u32 = 64;
 /// The widest window a rule may ask for.
@@ -314,7 +285,7 @@ impl Bundler {
         }
         let beside = detect.beside.as_deref().map(|signs| self::beside(signs, faults)).unwrap_or_default();
         for pattern in &patterns {
-            if let Err(fault) = super::patterns::compile(pattern) {
+            if let Err(fault) = Pattern::compile(pattern) {
                 faults.push(format!("detect.pattern '{pattern}': {fault}"));
             }
         }
@@ -397,29 +368,13 @@ fn expand(words: &[String], vocabulary: &Vocabulary, depth: usize, take: &mut dy
     Ok(())
 }
 
-/// A keyword as the text will show it, with the `*` of an open end kept.
-///
-/// # Errors
-/// A word that is empty after normalisation.
-pub fn fold_word(word: &str, fold: &dyn Fn(&str) -> String) -> Result<String, String> {
-    let open_start = word.len() > 1 && word.starts_with('*');
-    let open_end = word.len() > 1 && word.ends_with('*') && !word.ends_with("**");
-    let inner = word.get(usize::from(open_start)..word.len() - usize::from(open_end)).unwrap_or(word);
-    let folded = fold(inner);
-    let folded = folded.trim();
-    if folded.is_empty() {
-        return Err(format!("keyword '{word}' is empty after normalisation"));
-    }
-    Ok(format!("{}{folded}{}", if open_start { "*" } else { "" }, if open_end { "*" } else { "" }))
-}
-
 fn check_card(pack: &str, name: &str, file: &RuleFile, tags: &BTreeSet<String>, faults: &mut Vec<String>) {
     let mut fault = |ok: bool, message: String| {
         if !ok {
             faults.push(message);
         }
     };
-    let prefix = PACKS.iter().find(|(known, _)| *known == pack).map(|(_, prefix)| *prefix);
+    let prefix = Pack::ALL.iter().find(|known| known.as_str() == pack).map(|pack| pack.prefix());
     fault(prefix.is_some(), format!("'{pack}' is not a pack"));
     let number = file.id.strip_prefix(prefix.unwrap_or_default()).unwrap_or_default();
     fault(
@@ -433,7 +388,7 @@ fn check_card(pack: &str, name: &str, file: &RuleFile, tags: &BTreeSet<String>, 
     fault(!file.title.trim().is_empty(), "title: empty".into());
     fault(!file.description.trim().is_empty(), "description: empty".into());
     one_of("status", &file.status, &STATUSES, &mut fault);
-    one_of("level", &file.level, &LEVELS, &mut fault);
+    one_of("level", &file.level, &words(Level::ALL, Level::as_str), &mut fault);
     fault(!file.tags.is_empty(), "tags: empty".into());
     for tag in &file.tags {
         fault(tags.contains(tag), format!("tag '{tag}' is not in rules/TAGS"));
@@ -444,18 +399,22 @@ fn check_card(pack: &str, name: &str, file: &RuleFile, tags: &BTreeSet<String>, 
         fault(shape == [4, 2, 2] && digits, format!("date '{date}': expected YYYY-MM-DD"));
     }
     for zone in file.detect.scope.iter().flatten() {
-        one_of("detect.scope", zone, &ZONES, &mut fault);
+        one_of("detect.scope", zone, &words(Zone::ALL, Zone::as_str), &mut fault);
     }
     if let Some(view) = &file.detect.view {
         one_of("detect.view", view, &VIEWS, &mut fault);
     }
     match &file.detect.kind {
-        Some(kind) if pack == "pii" => one_of("detect.kind", kind, &KINDS, &mut fault),
+        Some(kind) if pack == "pii" => one_of("detect.kind", kind, &words(PiiType::ALL, PiiType::as_str), &mut fault),
         Some(_) => fault(false, "detect.kind: only in the pack pii".into()),
         None => fault(pack != "pii", "detect.kind: required in the pack pii".into()),
     }
     fault(file.tests.matching.len() >= MIN_SAMPLES, format!("tests.match: at least {MIN_SAMPLES}"));
     fault(file.tests.no_match.len() >= MIN_SAMPLES, format!("tests.no_match: at least {MIN_SAMPLES}"));
+}
+
+fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().map(|value| word(*value)).collect()
 }
 
 fn one_of(key: &str, value: &str, known: &[&str], fault: &mut dyn FnMut(bool, String)) {

@@ -1,7 +1,7 @@
-//! How `build.rs` lays out the tables that the scanner reads. Never part of the module.
+//! How the tables are laid out that the scanner reads.
 
-use super::lexicon::{BASE, STARTS, WHOLE, Word, start};
-use super::literals::{BUCKETS, FILTER, UNITS, fold, hash};
+use bartizan_rules::lexicon::{BASE, STARTS, WHOLE, Word, start};
+use bartizan_rules::literals::{BUCKETS, FILTER, UNITS, fold, hash};
 
 /// A word of the lexicon in 32 bits.
 pub fn packed(word: Word) -> u32 {
@@ -87,7 +87,7 @@ pub fn words<'w>(words: impl Iterator<Item = (&'w [u8], u32)>) -> Vec<u32> {
     units
 }
 
-/// Lays out the filter of beginnings, [`super::lexicon::Lexicon::starts`], for words each with whether a boundary must
+/// Lays out the filter of beginnings, [`bartizan_rules::lexicon::Lexicon::starts`], for words each with whether a boundary must
 /// follow it.
 pub fn starts<'w>(words: impl Iterator<Item = (&'w [u8], bool)>) -> Vec<u64> {
     let mut bits = vec![0u64; STARTS];
@@ -119,9 +119,9 @@ pub fn starts<'w>(words: impl Iterator<Item = (&'w [u8], bool)>) -> Vec<u64> {
 /// The tables as `build.rs` writes them.
 #[derive(Debug)]
 pub struct LiteralTables {
-    /// See [`super::literals::Literals::triples`].
+    /// See [`bartizan_rules::literals::Literals::triples`].
     pub triples: Vec<u64>,
-    /// See [`super::literals::Literals::buckets`].
+    /// See [`bartizan_rules::literals::Literals::buckets`].
     pub buckets: Vec<u16>,
     /// Word, three letters, their place, uses.
     pub list: Vec<(Vec<u8>, u32, u8, u16)>,

@@ -1,5 +1,4 @@
-//! How far before what a match can't be without it may begin, its first digit or a run of token bytes, for `build.rs`.
-//! Never part of the module.
+//! How far before what a match can't be without it may begin: its first digit, or a run of token bytes.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 

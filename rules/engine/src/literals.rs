@@ -5,11 +5,11 @@
 //! letters.
 
 /// Bits of the filter of three letters.
-pub(super) const FILTER: u32 = 16;
+pub const FILTER: u32 = 16;
 /// Units of it.
-pub(super) const UNITS: usize = 1 << (FILTER - 6);
+pub const UNITS: usize = 1 << (FILTER - 6);
 /// Buckets of the table of three letters.
-pub(super) const BUCKETS: u32 = 10;
+pub const BUCKETS: u32 = 10;
 
 /// The tables.
 #[derive(Clone, Copy, Debug)]
@@ -120,11 +120,11 @@ impl Literals {
 }
 
 /// Three bytes as one number, letters in lower case.
-pub(super) const fn fold(a: u8, b: u8, c: u8) -> u32 {
+pub const fn fold(a: u8, b: u8, c: u8) -> u32 {
     u32::from_le_bytes([a, b, c, 0]) | 0x0020_2020
 }
 
 /// So many bits of a hash.
-pub(super) const fn hash(triple: u32, bits: u32) -> u32 {
+pub const fn hash(triple: u32, bits: u32) -> u32 {
     triple.wrapping_mul(0x9E37_79B1) >> (32 - bits)
 }

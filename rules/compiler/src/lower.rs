@@ -1,15 +1,14 @@
-//! From patterns to programs, for `build.rs` and tests. Never part of the module.
-
-mod automaton;
+//! From patterns to programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look as HirLook};
 
-use super::beginnings::is_token;
-use super::distance::{before_digit, before_run};
+use crate::distance::{before_digit, before_run};
+use bartizan_rules::beginnings::is_token;
+use bartizan_rules::program::{Look, Op, Repeat};
 
-/// Instructions, as [`super::program::Op`], but owned.
+/// Instructions, as [`bartizan_rules::program::Op`], but owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Bytes.
@@ -25,7 +24,7 @@ pub enum Step {
     /// Elsewhere.
     Jump(u16),
     /// A place.
-    Look(&'static str),
+    Look(Look),
     /// The group `value` begins.
     Open,
     /// It ends.
@@ -48,7 +47,7 @@ pub struct Compiler {
     pub lookaheads: Vec<LookaheadKey>,
     /// One program a pattern.
     pub programs: Vec<Vec<Step>>,
-    shared: Vec<bool>,
+    pub(crate) shared: Vec<bool>,
     /// By program: bytes before the first digit of a match, at most.
     pub before: Vec<u16>,
     /// By program: tokens on end that every match holds, and bytes before these, at most.
@@ -80,6 +79,31 @@ impl Compiler {
         Ok(())
     }
 
+    /// A program as it runs. What it holds lives until the process ends, which is soon: this compiles.
+    pub fn ops(&mut self, program: usize) -> Vec<Op> {
+        let steps = self.programs.get(program).cloned().unwrap_or_default();
+        let op = |(pc, step): (usize, Step)| match step {
+            Step::Literal(bytes) => Op::Literal(bytes.leak()),
+            Step::Fold(word) => Op::Fold(word.leak()),
+            Step::Set(set) => Op::Set(set),
+            Step::Repeat(set, min, max, greedy) => {
+                let possessive = self.is_possessive(program, pc);
+                let lookahead = self.lookahead(program, pc + 1);
+                Op::Repeat(Repeat { set, min, max, greedy, possessive, lookahead })
+            }
+            Step::Split(first, second) => {
+                let lookaheads = [first, second].map(|at| self.lookahead(program, usize::from(at)));
+                Op::Split { first, second, lookaheads }
+            }
+            Step::Jump(to) => Op::Jump(to),
+            Step::Look(look) => Op::Look(look),
+            Step::Open => Op::Open,
+            Step::Close => Op::Close,
+            Step::Match => Op::Match,
+        };
+        steps.into_iter().enumerate().map(op).collect()
+    }
+
     fn step(&mut self, hir: &Hir, out: &mut Vec<Step>) -> Result<(), String> {
         match hir.kind() {
             HirKind::Empty => {}
@@ -89,11 +113,11 @@ impl Compiler {
                 out.push(Step::Set(set));
             }
             HirKind::Look(look) => out.push(Step::Look(match look {
-                HirLook::Start => "Start",
-                HirLook::End => "End",
-                HirLook::StartLF => "LineStart",
-                HirLook::EndLF => "LineEnd",
-                HirLook::WordAscii => "Word",
+                HirLook::Start => Look::Start,
+                HirLook::End => Look::End,
+                HirLook::StartLF => Look::LineStart,
+                HirLook::EndLF => Look::LineEnd,
+                HirLook::WordAscii => Look::Word,
                 other => return Err(format!("{other:?} is not built: use (?-u:\\b), ^ or $")),
             })),
             HirKind::Capture(capture) => {
@@ -241,7 +265,7 @@ impl Compiler {
     }
 
     /// A character of the set begins with this byte.
-    fn leads(&self, set: u16, byte: u8) -> bool {
+    pub(crate) fn leads(&self, set: u16, byte: u8) -> bool {
         self.leading.get(usize::from(set)).and_then(|table| table.get(usize::from(byte))).copied().unwrap_or(false)
     }
 
@@ -256,7 +280,7 @@ impl Compiler {
         })
     }
 
-    fn gather(&self, program: usize, pc: usize, seen: &mut BTreeSet<usize>, out: &mut LookaheadKey) {
+    pub(crate) fn gather(&self, program: usize, pc: usize, seen: &mut BTreeSet<usize>, out: &mut LookaheadKey) {
         if !seen.insert(pc) {
             return;
         }
@@ -284,8 +308,8 @@ impl Compiler {
                 self.gather(program, usize::from(*second), seen, out);
             }
             Some(Step::Jump(to)) => self.gather(program, usize::from(*to), seen, out),
-            Some(Step::Look("End")) => out.1 = true,
-            Some(Step::Look("LineEnd")) => {
+            Some(Step::Look(Look::End)) => out.1 = true,
+            Some(Step::Look(Look::LineEnd)) => {
                 byte(b'\n');
                 out.1 = true;
             }
@@ -316,7 +340,7 @@ fn any_case(hir: &Hir) -> Option<u8> {
 }
 
 /// How many bytes follow when this one begins a letter in any case.
-fn folds(small: u8, byte: u8) -> Option<u8> {
+pub(crate) fn folds(small: u8, byte: u8) -> Option<u8> {
     match (small, byte) {
         (b'k', 0xe2) => Some(2),
         (b's', 0xc5) => Some(1),

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use super::super::beginnings::{FIRST_GROUP, PARTS, SECOND_GROUP, parts};
-use super::super::layout::frequency;
-use super::{Compiler, Step, folds};
+use crate::layout::frequency;
+use bartizan_rules::beginnings::{FIRST_GROUP, PARTS, SECOND_GROUP, parts};
+use bartizan_rules::program::Look;
+
+use crate::lower::{Compiler, Step, folds};
 
 /// Counts of repetitions that the automaton of beginnings tells apart.
 const DEPTH: usize = 20;
@@ -305,14 +307,12 @@ impl Compiler {
         self.shared.get(at) == Some(&true) && !rare && !self.is_broad(program)
     }
 
-    #[allow(dead_code, reason = "for build.rs alone")]
     /// Those that are looked for together with others, and not only around digits.
     pub fn far(&self) -> Vec<u16> {
         let far = self.before.iter().zip(0..).filter(|(before, program)| **before > NEAR && self.is_narrow(*program));
         far.map(|(_, program)| program).collect()
     }
 
-    #[allow(dead_code, reason = "for build.rs alone")]
     /// Bytes before a digit within which one of the others may begin.
     pub fn before_any(&self) -> u16 {
         let narrow =
@@ -339,7 +339,7 @@ impl Compiler {
         }
         let mut go = |pc: usize, out: &mut State| self.close(program, pc, 0, edge, out, seen);
         match self.programs.get(usize::from(program)).and_then(|steps| steps.get(pc)) {
-            None | Some(Step::Match | Step::Look("End" | "LineEnd")) => {
+            None | Some(Step::Match | Step::Look(Look::End | Look::LineEnd)) => {
                 out.push((program, Place::Open));
             }
             Some(Step::Literal(_) | Step::Fold(_) | Step::Set(_)) => {
@@ -361,8 +361,8 @@ impl Compiler {
                 go(usize::from(*second), out);
             }
             Some(Step::Jump(to)) => go(usize::from(*to), out),
-            Some(Step::Look("Start")) if edge != Edge::Text => {}
-            Some(Step::Look("LineStart")) if edge == Edge::None => {}
+            Some(Step::Look(Look::Start)) if edge != Edge::Text => {}
+            Some(Step::Look(Look::LineStart)) if edge == Edge::None => {}
             Some(Step::Look(_) | Step::Open | Step::Close) => go(pc + 1, out),
         }
     }

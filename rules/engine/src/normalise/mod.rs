@@ -8,7 +8,7 @@
 //! Idempotent, unless [`Normalised::residue`] is set: escapes within escapes are undone eight deep.
 //!
 //! ```
-//! # use bartizan::scan::normalise;
+//! # use bartizan_rules::normalise;
 //! assert_eq!(normalise::to_string("Ｉｇｎｏｒｅ  аll\u{200b}"), "ignore all");
 //! ```
 
