@@ -81,7 +81,9 @@ def test_the_bill_of_materials_names_what_is_in_the_module():
     assert {"serde_json", "aho-corasick", "regex-automata", "proxy-wasm"} <= names
     # The command line's crates and the tests' are not in the module.
     assert not names & {"clap", "proptest", "insta", "indicatif"}
-    assert all(component.get("licenses") and component.get("hashes") for component in bill["components"]), "a crate without licence or checksum"
+    # Crates of this repository are hashed with the module.
+    others = [component for component in bill["components"] if not component["name"].startswith("bartizan")]
+    assert all(component.get("licenses") and component.get("hashes") for component in others), "a crate without licence or checksum"
     assert len({component["bom-ref"] for component in bill["components"]}) == len(bill["components"])
     assert image.bill_of_materials(MODULE.read_bytes()) == bill
 

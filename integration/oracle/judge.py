@@ -204,8 +204,6 @@ class Oracle:
                 refuse(400, "body.shape")
             if not all(isinstance(message, dict) and message.get("role") in ROLES for message in messages):
                 refuse(400, "body.shape")
-            if sum(cap in body for cap in CAPS) > 1:
-                refuse(403, "rbac.parameter")
             tools = [tool["function"]["name"] for tool in body.get("tools", [])]
             choices = body.get("n", 1)
             turn = max((at + 1 for at, m in enumerate(messages) if m["role"] == "assistant"), default=0)
@@ -221,7 +219,8 @@ class Oracle:
         allowed = [glob for role in roles for glob in role.get("tools", {}).get("allow", [])]
         if not all(any(fnmatch.fnmatchcase(tool, glob) for glob in allowed) for tool in tools):
             refuse(403, "rbac.tool")
-        if choices > 1:
+        # Where the upstream calls is the operator's to choose.
+        if choices > 1 or "api_base" in body:
             refuse(403, "rbac.parameter")
         if unscanned:
             refuse(400, "body.unscanned")

@@ -216,7 +216,7 @@ def a_forbidden_tool(w: World) -> Call:
 
 @kind
 def a_forbidden_parameter(w: World) -> Call:
-    return post(w, chat(w, **w.random.choice([{"n": 5}, {"max_tokens": 5, "max_completion_tokens": 6}])))
+    return post(w, chat(w, **w.random.choice([{"n": 5}, {"api_base": "https://models.example.com"}])))
 
 
 @kind

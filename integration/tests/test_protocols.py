@@ -375,8 +375,7 @@ def test_what_the_upstream_reads(site):
         "/api/generate": {"model": MODEL, "prompt": "hi", "suffix": ATTACK},
         "/generate": {"inputs": "hi", "parameters": {"stop": [ATTACK]}},
     }.items():
-        reason = "body.unscanned" if "hologram" in str(body) else "scan.injection"
-        refused(path, body, 400, reason)
+        refused(path, body, 400, "scan.injection")
 
 
 USAGE = {
