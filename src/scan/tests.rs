@@ -256,6 +256,16 @@ fn a_long_document_does_not_add_up_far_apart_trifles() {
     assert_eq!(score(vec![]), 0);
 }
 
+#[test]
+fn one_character_over_and_over_hides_nothing() {
+    let scanner = scanner();
+    for c in (' '..='~').chain(['\n', 'é', '忽', '\u{1f600}']) {
+        for length in [65, 2_048, 16_384] {
+            assert!(scan(&scanner, &c.to_string().repeat(length)).complete, "{c:?} {length} times");
+        }
+    }
+}
+
 /// What hostile texts are made of: what rules begin with, what decoders read, and disguises.
 const HOSTILE: &[&str] = &[
     "a",

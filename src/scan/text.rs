@@ -118,7 +118,10 @@ impl<'e> Scan<'e> {
         if depth < DEPTH {
             self.encoded(text, zones, place, depth, &Way::Same, report);
         } else if self.reads(text.len(), report)
-            && decode::decode(text, &mut 65_536).found.iter().any(|found| found.text.len() > 64)
+            && decode::decode(text, &mut 65_536)
+                .found
+                .iter()
+                .any(|found| found.text.len() > 64 && says_something(&found.text))
         {
             report.complete = false;
         }
@@ -261,6 +264,13 @@ fn lead(way: &Way<'_>, depth: usize, place: &Place, span: Range<usize>) -> (Rang
     } else {
         (place.origin.clone(), marks)
     }
+}
+
+/// False for one character over and over: `33` is `3` in hexadecimal, and says so at any depth.
+fn says_something(text: &str) -> bool {
+    let mut chars = text.chars();
+    let first = chars.next();
+    chars.any(|c| Some(c) != first)
 }
 
 fn spell(text: &str, letter: fn(u8) -> u8) -> String {
