@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-native test-envoy mesh-test mesh-tools fleet-test outage-table oracle estimates bench bench-scan build cli image release chart-schema lint fmt eval clean distclean rust-target
+.PHONY: help demo test test-native test-envoy mesh-test mesh-tools fleet-test outage-table oracle estimates bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -16,7 +16,9 @@ CLI        := target/debug/bartizan
 WRK        := $(if $(shell command -v wrk),,$(CACHE)/wrk/.ready)
 MESH_TOOLS := $(CACHE)/kube/.ready
 TOKENIZERS := $(CACHE)/tokenizers/.ready
+MCP_SDK    := $(CACHE)/mcp-sdk/.ready
 LIMITS     := $(CACHE)/limits/.ready
+REDIS      := $(if $(shell command -v redis-server),,$(CACHE)/redis/.ready)
 APISERVER  := $(CACHE)/apiserver/.tried
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy.
@@ -50,9 +52,9 @@ test: test-native ## everything: native tests, then the module on real Envoy
 test-native: export PROPTEST_RNG_SEED ?= 1
 test-native: ## unit, table and property tests
 	$(call say,native tests)
-	cargo test --all-targets
+	cargo test --workspace --all-targets
 
-test-envoy: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) ## the built module on real Envoy
+test-envoy: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration -n $(WORKERS) --dist loadfile $(PYTEST)
 
@@ -61,13 +63,15 @@ mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, reg
 	MESH_TEST=1 $(PYTHON) -m pytest integration/mesh -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m mesh
 
-fleet-test: build cli $(VENV_STAMP) $(LIMITS) ## two proxies and a real rate-limit engine; outages under load, as a table
+fleet-test: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) ## two proxies and a real rate-limit engine; outages under load, as a table
 	$(call say,the fleet)
 	FLEET_TEST=1 $(PYTHON) -m pytest integration/fleet -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
-outage-table: build cli $(VENV_STAMP) $(LIMITS) ## issuer, rate-limit engine and its Redis away under constant load: wrong verdicts (cold: 6 minutes more)
+outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) ## issuer, rate-limit engine and its Redis away under constant load: wrong verdicts (cold: 6 minutes more)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
+
+mcp-sdk: $(MCP_SDK) ## the official TypeScript SDKs of the Model Context Protocol into .cache (needs Node.js)
 
 mesh-tools: $(MESH_TOOLS) ## kubectl, helm, etcd, registry and promtool into .cache
 
@@ -92,14 +96,24 @@ oracle: build cli $(VENV_STAMP) ## the seeded request mix alone; REQUESTS=, SEED
 estimates: cli $(VENV_STAMP) $(TOKENIZERS) ## token estimates beside what real tokenizers count (needs Node.js)
 	@PYTHONPATH=integration $(PYTHON) -m estimates $(CACHE)/tokenizers
 
-bench: build cli $(VENV_STAMP) $(WRK) ## beside no filter and Envoy's own chain, stage by stage: rate, latency, CPU, memory
+# The benchmarks' native half draws the fresh texts of all three. WRITE=1 keeps what they print in tests/bench/results.
+BENCH      := target/release/examples/bench
+bench-native: rust-target
+	cargo build --release --example bench --no-default-features
+
+bench: build bench-native $(VENV_STAMP) $(WRK) ## requests of fresh text beside no filter and Envoy's own chain: CPU, rate, latency, streams, memory
+	$(call say,bench)
 	@PYTHONPATH=integration $(PYTHON) -m bench
 
-bench-scan: rust-target ## the scanner alone, natively and on V8: MB/s by kind of text, memory (needs Node.js)
+bench-scan: bench-native ## the scanner alone, natively and on V8: ns a byte by kind of text, the costliest text (needs Node.js)
+	cargo build --release --example bench --no-default-features --target wasm32-wasip1
 	$(call say,scanner)
-	cargo build --release --example speed --no-default-features
-	cargo build --release --example speed --no-default-features --target wasm32-wasip1
-	@node --no-warnings tests/bench/scan.mjs target/release/examples/speed target/wasm32-wasip1/release/examples/speed.wasm
+	@node --no-warnings --no-liftoff tests/bench/scan.mjs $(BENCH) target/wasm32-wasip1/release/examples/bench.wasm
+
+bench-count: bench-native ## instructions a byte of whole requests, by kind of text and stage (needs valgrind)
+	@command -v valgrind >/dev/null || { echo "valgrind is missing: install it by your package manager"; exit 1; }
+	$(call say,instructions)
+	@python3 tests/bench/count.py $(BENCH)
 
 build: rust-target $(if $(shell command -v npm),$(WASM_OPT)) ## the module: target/bartizan.wasm
 	$(call say,module)
@@ -121,16 +135,16 @@ cli: ## the command line: target/debug/bartizan
 
 lint: ## format and clippy, native and wasm
 	$(call say,lint)
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --lib --no-default-features --target wasm32-wasip1 -- -D warnings
 
 fmt: ## format the code
-	cargo fmt
+	cargo fmt --all
 
 eval: ## recall and false positives on a folder of labelled data; CORPORA=folder
 	@if [ ! -d "$(CORPORA)" ]; then echo "no data at $(CORPORA): make eval CORPORA=folder, with files of {\"id\",\"text\",\"label\"} rows"; exit 2; fi
-	cargo run --release --bin bartizan -- eval "$(CORPORA)"/*.jsonl
+	cargo run --release --bin bartizan -- eval --conversations "$(CORPORA)"/*.jsonl
 	python3 integration/eval/report.py --bartizan target/release/bartizan --corpora "$(CORPORA)"
 
 clean: ## what was built
@@ -166,6 +180,14 @@ $(TOKENIZERS): integration/estimates/packages.txt
 	npm install --silent --no-audit --no-fund --prefix $(CACHE)/tokenizers $$(cat $<)
 	@touch $@
 
+# What can't be had is a reported skip of the tests that need it.
+$(MCP_SDK): integration/tests/mcp_peers/package-lock.json
+	$(call say,MCP SDKs of TypeScript (once))
+	@rm -rf $(CACHE)/mcp-sdk; mkdir -p $(CACHE)/mcp-sdk
+	@cp integration/tests/mcp_peers/package.json $< $(CACHE)/mcp-sdk/
+	@if npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(CACHE)/mcp-sdk; then touch $@; \
+	else echo "    they can't be had: their tests are skipped"; fi
+
 # The load generator, out of Debian's packages and not installed.
 $(CACHE)/wrk/.ready:
 	$(call say,wrk (once))
@@ -178,13 +200,18 @@ $(CACHE)/wrk/.ready:
 $(LITELLM): integration/requirements-litellm.txt
 	$(call say,litellm (once, about a minute))
 	@[ -x $(CACHE)/litellm/bin/python ] || python3 -m venv $(CACHE)/litellm
-	$(CACHE)/litellm/bin/python -m pip install --quiet --disable-pip-version-check -r $< || echo "    litellm can't be had: its tests are skipped"
+	$(CACHE)/litellm/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(MESH_TOOLS): integration/mesh/tools.sh integration/mesh/requirements.txt $(VENV_STAMP)
 	$(call say,tools of the mesh tests (once))
 	-$(PYTHON) -m pip install --quiet --disable-pip-version-check "$$(grep -o '^kubernetes-validate[^ ]*' integration/mesh/requirements.txt)"
 	integration/mesh/tools.sh $(CACHE) $(PYTHON)
+	@touch $@
+
+$(CACHE)/redis/.ready: integration/fleet/redis.sh
+	$(call say,Redis (once))
+	integration/fleet/redis.sh $(CACHE)/redis
 	@touch $@
 
 # Limitador's engine: four to six minutes cold.

@@ -109,7 +109,7 @@ pub trait Host {
     fn random(&mut self, out: &mut [u8]) -> Result<(), Fault>;
 }
 
-/// A [`Host`] in plain memory, for tests and the command line.
+/// A [`Host`] in plain memory, for tests and the command line. Its store is as lax as Envoy's.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryHost {
     /// The time that [`Host::now`] gives.
@@ -117,6 +117,8 @@ pub struct MemoryHost {
     /// What [`Host::property`] gives, by the path joined with dots.
     pub properties: std::collections::BTreeMap<String, Vec<u8>>,
     store: std::collections::BTreeMap<String, Shared>,
+    /// The last version given: one count for all keys.
+    version: u32,
     seed: u64,
 }
 
@@ -142,12 +144,12 @@ impl Host for MemoryHost {
     }
 
     fn shared_set(&mut self, key: &str, value: &[u8], cas: u32) -> Result<SetOutcome, Fault> {
-        let entry = self.store.entry(key.to_owned()).or_default();
-        if entry.cas != cas {
+        // Neither version 0 nor the version of a key that was never written is compared.
+        if cas != 0 && self.store.get(key).is_some_and(|found| found.cas != cas) {
             return Ok(SetOutcome::Conflict);
         }
-        entry.cas = entry.cas.wrapping_add(1).max(1);
-        entry.value = value.to_vec();
+        self.version = self.version.wrapping_add(1).max(1);
+        self.store.insert(key.to_owned(), Shared { value: value.to_vec(), cas: self.version });
         Ok(SetOutcome::Stored)
     }
 
@@ -166,5 +168,26 @@ impl Host for MemoryHost {
             *byte = (self.seed >> 33) as u8;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_compares_versions_as_envoy_does() {
+        let mut host = MemoryHost::default();
+        assert_eq!(host.shared_get("a"), Ok(Shared::default()));
+        // Nothing is there to compare with, and whoever names no version overwrites.
+        assert_eq!(host.shared_set("a", b"first", 7), Ok(SetOutcome::Stored));
+        assert_eq!(host.shared_set("a", b"second", 0), Ok(SetOutcome::Stored));
+        let second = host.shared_get("a").unwrap();
+        assert_eq!(host.shared_set("a", b"third", second.cas), Ok(SetOutcome::Stored));
+        assert_eq!(host.shared_set("a", b"late", second.cas), Ok(SetOutcome::Conflict));
+        assert_eq!(host.shared_get("a").unwrap().value, b"third");
+        // Another key's version is never this one's.
+        host.shared_set("b", b"other", 0).unwrap();
+        assert_ne!(host.shared_get("a").unwrap().cas, host.shared_get("b").unwrap().cas);
     }
 }

@@ -22,9 +22,11 @@
 //! | [`quota`] | request counters, exact across Envoy's workers |
 //! | [`callout`] | calls that a stage waits for, and their answers |
 //! | [`protocol`] | one file a wire format: request -> `Exchange`; reply -> usage; denial bodies |
-//! | [`scan`] | text -> findings and a score |
+//! | [`scan`] | text -> findings and a score; the parts that read the text are `bartizan_rules` (`rules/engine`) |
 //! | [`redact`] | PII and secret validators; masking |
+//! | [`enums`] | the domain's closed words |
 //! | [`glob`] | names with `*` in them |
+//! | [`held`] | which held streams a tick turns to, and how many |
 //! | [`audit`] | the record, header names, metric names |
 //! | [`capture`] | flagged requests, sealed for the operator |
 //! | [`transaction`] | the order of the stages, as a sans-IO state machine |
@@ -41,7 +43,9 @@ pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
+pub mod enums;
 pub mod glob;
+pub mod held;
 pub mod host;
 pub mod protocol;
 pub mod quota;

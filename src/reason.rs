@@ -86,7 +86,7 @@ reasons! {
     RouteMethod = "route.method", 405;
     /// `Upgrade` or `CONNECT` on a guarded route.
     RouteUpgrade = "route.upgrade", 400;
-    /// The body is over `limits.maxBodyBytes`.
+    /// The body is over `limits.maxBodyBytes`, or holds more than 1,048,576 texts and keys, or four times as many numbers.
     BodyTooLarge = "body.tooLarge", 413;
     /// The body's length does not fit `content-length`.
     BodyLength = "body.length", 400;

@@ -113,6 +113,88 @@ fn tools_that_the_role_may_not_use_are_taken_out_of_a_request() {
     assert_eq!(body["tools"], json!([{ "type": "function", "name": "search_a" }]));
 }
 
+/// A tool is a tool wherever a request defines or names it.
+#[test]
+fn tools_are_found_in_every_place() {
+    let inner = json!({ "type": "function", "name": "delete_all", "parameters": {} });
+    let plain = json!({ "name": "delete_all", "input_schema": {} });
+    let user = json!({ "role": "user", "content": "hi" });
+    let disguise = json!({ "type": "web_search", "web_search": { "name": "search_x" } });
+    let chat = |more: Value| {
+        let mut body = ask("hi");
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ("/v1/chat/completions", body)
+    };
+    let item = |item: Value| ("/v1/responses", json!({ "model": "small", "input": [user, item] }));
+    let responses = |tool: Value| ("/v1/responses", json!({ "model": "small", "input": "hi", "tools": [tool] }));
+    let block = |block: Value| {
+        let messages = json!([user, { "role": "assistant", "content": [block] }, user]);
+        ("/v1/messages", json!({ "model": "small", "max_tokens": 9, "messages": messages }))
+    };
+    let mut cases = vec![
+        chat(json!({ "tools": [disguise] })),
+        chat(json!({ "tools": [{ "type": "code_interpreter", "function": { "name": "search_x" } }] })),
+        chat(json!({ "tools": [{ "type": "function", "name": "search_x", "function": { "name": "delete_all" } }] })),
+        chat(
+            json!({ "tools": [{ "type": "custom", "custom": { "name": "search_x" }, "function": { "name": "delete_all" } }] }),
+        ),
+        chat(json!({ "tools": [{ "type": "namespace", "name": "search_x", "tools": [inner] }] })),
+        chat(json!({ "mcp_servers": [{ "name": "x", "url": "https://x.test" }] })),
+        chat(json!({ "web_search_options": {} })),
+        chat(json!({ "messages": [{ "role": "developer", "content": "hi", "tools": [inner] }] })),
+        responses(disguise),
+        responses(json!({ "type": "namespace", "name": "search_x", "description": "d", "tools": [inner] })),
+        responses(
+            json!({ "type": "namespace", "name": "n", "tools": [{ "type": "namespace", "name": "m", "tools": [inner] }] }),
+        ),
+        responses(json!({ "type": "mcp", "server_label": "x", "name": "search_x" })),
+        item(json!({ "type": "mcp_list_tools", "id": "m", "server_label": "x", "tools": [] })),
+        (
+            "/v1/messages",
+            json!({ "model": "small", "max_tokens": 9, "messages": [user], "tools": [
+            { "type": "mcp_toolset", "mcp_server_name": "x", "name": "search_x" }] }),
+        ),
+        block(json!({ "type": "tool_addition", "tool": plain })),
+        block(json!({ "type": "mcp_tool_listing", "mcp_server_name": "x", "tools": [] })),
+    ];
+    for kind in ["additional_tools", "tool_search_output", "tool_addition", "mcp_tool_listing", "something_new"] {
+        cases.push(item(json!({ "type": kind, "role": "developer", "tools": [inner] })));
+        cases.push(item(json!({ "type": kind, "role": "developer", "tools": [{ "type": "namespace", "name": "n", "tools": [inner] }] })));
+        cases.push(block(json!({ "type": kind, "tools": [plain] })));
+    }
+    for (path, body) in &cases {
+        let mut strict = road(|document| document["unscanned"] = json!({ "default": "flag" }));
+        let token = format!("Bearer {}", strict.token(&["analyst"], 600));
+        let run = strict.post(path, &[("authorization", &token)], body.to_string().as_bytes());
+        assert_eq!(run.reason(), "rbac.tool", "{body}");
+        let mut open = road(|document| {
+            document["unscanned"] = json!({ "default": "flag" });
+            document["roles"]["analyst"]["tools"]["allow"] = json!(["*"]);
+            document["roles"]["analyst"]["toolHosts"] = json!(["*"]);
+        });
+        // Of a function with two names nobody knows which a server reads: no role may use it.
+        let tool = &body["tools"][0];
+        let names = [&tool["name"], &tool["function"]["name"], &tool["custom"]["name"]];
+        let is_function = tool["type"] == "function" || tool["type"] == "custom";
+        let is_ambiguous = is_function && names.iter().filter(|name| name.is_string()).count() > 1;
+        let run = open.post(
+            path,
+            &[("authorization", &token.replace(&token, &format!("Bearer {}", open.token(&["analyst"], 600))))],
+            body.to_string().as_bytes(),
+        );
+        assert_eq!(run.reason(), if is_ambiguous { "rbac.tool" } else { "" }, "{body}");
+        let mut removing = road(|document| {
+            document["unscanned"] = json!({ "default": "flag" });
+            document["roles"]["analyst"]["tools"]["others"] = json!("remove");
+        });
+        let token = format!("Bearer {}", removing.token(&["analyst"], 600));
+        let run = removing.post(path, &[("authorization", &token)], body.to_string().as_bytes());
+        assert_eq!(run.reason(), "", "{body}");
+        let sent = run.body();
+        assert!(!sent.to_string().contains("delete_all") && sent.pointer("/tools/0").is_none(), "{body}\n{sent}");
+    }
+}
+
 #[test]
 fn without_the_switch_they_refuse_the_request() {
     let mut body = ask("hi");
@@ -237,16 +319,18 @@ fn a_definition_that_is_not_the_approved_one_is_not_shown() {
 
 #[test]
 fn what_only_a_provider_can_read_is_recorded() {
+    // Short ones are scanned.
+    let sealed = "c2VjcmV0".repeat(40);
     let messages = json!([
         { "role": "user", "content": "hi" },
-        { "role": "assistant", "content": [{ "type": "thinking", "thinking": "hm", "signature": "c2ln" },
-            { "type": "redacted_thinking", "data": "c2VjcmV0" }, { "type": "text", "text": "hello" }] },
+        { "role": "assistant", "content": [{ "type": "thinking", "thinking": "hm", "signature": sealed },
+            { "type": "redacted_thinking", "data": sealed }, { "type": "text", "text": "hello" }] },
         { "role": "user", "content": "go on" }]);
     let body = json!({ "model": "small", "max_tokens": 9, "messages": messages });
     let (_, record) = sent(&mut road(|_| ()), "/v1/messages", &body);
     assert_eq!((&record["bartizan.unscanned"], &record["bartizan.coverage"]), (&json!(["opaque"]), &json!("partial")));
     let reply =
-        json!({ "content": [{ "type": "redacted_thinking", "data": "c2VjcmV0" }, { "type": "text", "text": "ok" }] });
+        json!({ "content": [{ "type": "redacted_thinking", "data": sealed }, { "type": "text", "text": "ok" }] });
     let plain = json!({ "model": "small", "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" }] });
     let (_, answer) = road(|_| ()).answered_at("/v1/messages", &plain, JSON, |_| vec![reply.to_string().into_bytes()]);
     assert_eq!((answer.text(), &answer.record["bartizan.unscanned"]), (reply.to_string(), &json!(["opaque"])));

@@ -70,12 +70,18 @@ fn golden(kind: &str) -> Vec<Golden> {
 
 /// Everyone may do everything; what is found is refused, or cut out of replies; what is not scanned is refused.
 fn road() -> Road {
+    road_of(&["*"])
+}
+
+/// The same, with these tools.
+fn road_of(tools: &[&str]) -> Road {
     Road::new(|document| {
         document["authn"] = json!({ "unsafeAnonymous": true });
         document["roles"] = json!({ "anonymous": {
             "operations": ["chat", "completions", "responses", "embeddings", "moderations", "batch", "images",
                 "conversations", "countTokens", "generate", "mcp"],
-            "models": ["*"], "tools": { "allow": ["*"] } } });
+            "models": ["*"], "tools": { "allow": tools }, "toolHosts": ["*"], "parameters": { "allow": ["*"] },
+            "maxChoices": 128 } });
         document["guards"]["standard"] = json!({
             "injection": { "action": "block", "history": "block" }, "secrets": { "action": "block" },
             "output": { "secrets": "mask" } });
@@ -197,6 +203,8 @@ fn every_place_of_a_request_is_read() {
     let (mut tried, mut unread) = (BTreeMap::new(), Vec::new());
     for one in golden(".request.json") {
         let body: Value = serde_json::from_slice(&one.bytes).unwrap();
+        // Golden files hold parts that are not scanned: only a place of this one's own counts.
+        let plain = road.post(one.path, &[], body.to_string().as_bytes()).record();
         for hostile in [ATTACK, SECRET] {
             for (what, changed) in variants(&body, hostile) {
                 *tried.entry(one.name.clone()).or_insert(0) += 1;
@@ -206,8 +214,6 @@ fn every_place_of_a_request_is_read() {
                     Err(_) => true,
                     Ok(edit) => edit.body.as_ref().is_some_and(|body| !String::from_utf8_lossy(body).contains(hostile)),
                 };
-                // Golden files hold parts that are not scanned: only a place of this one's own counts.
-                let plain = road.post(one.path, &[], body.to_string().as_bytes()).record();
                 let decided = unscanned(&record) > unscanned(&plain);
                 if !gone && !decided {
                     let record = record["bartizan.unscanned"].to_string();
@@ -320,7 +326,8 @@ fn every_place_of_an_event_is_read() {
                 None => ("", event.as_str()),
             };
             let Ok(body) = serde_json::from_str::<Value>(data.trim()) else { continue };
-            for (what, changed) in variants(&body, SECRET) {
+            // With blanks around it: a piece is glued to its neighbours, and a longer word is another word.
+            for (what, changed) in variants(&body, &format!(" {SECRET} ")) {
                 *tried.entry(one.name.clone()).or_insert(0) += 1;
                 let mut events = events.clone();
                 events[number] = format!("{head} {changed}{cut}").trim_start_matches(' ').to_owned();
@@ -333,4 +340,174 @@ fn every_place_of_an_event_is_read() {
         }
     }
     report(&tried, &unread, "events");
+}
+
+/// A tool that no role may use.
+const FORBIDDEN: &str = "delete_everything";
+
+/// Every place that names, defines or calls a tool, by the keys that name one.
+fn tool_places(body: &Value, keys: &[&str]) -> Vec<Place> {
+    let mut strings = Vec::new();
+    places(body, &mut Vec::new(), &mut strings, &mut Vec::new());
+    let lists = ["tools", "functions", "mcp_servers", "tool_choice", "function_call", "tool_calls", "function"];
+    strings.retain(|place| {
+        let is_name = place.last().and_then(Value::as_str).is_some_and(|key| keys.contains(&key));
+        // A schema has fields of any name.
+        let in_schema = place
+            .iter()
+            .any(|step| ["parameters", "input_schema", "inputSchema"].contains(&step.as_str().unwrap_or("")));
+        is_name && !in_schema && place.iter().any(|step| lists.contains(&step.as_str().unwrap_or("")))
+    });
+    strings
+}
+
+/// What defines a tool beside `tools`, where each format has it.
+fn definitions(path: &str) -> Vec<Value> {
+    let tool = json!({ "type": "function", "name": FORBIDDEN, "parameters": { "type": "object" } });
+    match path {
+        "/v1/chat/completions" => vec![
+            json!({ "tools": [{ "type": "function", "function": { "name": FORBIDDEN } }] }),
+            json!({ "tools": [{ "type": "custom", "custom": { "name": FORBIDDEN } }] }),
+            json!({ "tools": [{ "type": FORBIDDEN }] }),
+            json!({ "tools": [{ "type": "function", "name": "search_x", "function": { "name": FORBIDDEN } }] }),
+            json!({ "tools": [{ "type": "web_search", "web_search": { "name": FORBIDDEN } }] }),
+            json!({ "tools": [{ "type": "namespace", "name": "n", "tools": [tool] }] }),
+            json!({ "tools": [{ "type": "mcp", "server_label": FORBIDDEN }] }),
+            json!({ "functions": [{ "name": FORBIDDEN }] }),
+            json!({ "function_call": { "name": FORBIDDEN } }),
+            json!({ "tool_choice": { "type": "function", "function": { "name": FORBIDDEN } } }),
+            json!({ "tool_choice": { "type": "allowed_tools", "allowed_tools": { "tools": [tool] } } }),
+            json!({ "mcp_servers": [{ "name": FORBIDDEN, "url": "https://a.example" }] }),
+        ],
+        "/v1/responses" => vec![
+            json!({ "tools": [tool] }),
+            json!({ "tools": [{ "type": "namespace", "name": "n", "tools": [tool] }] }),
+            json!({ "tools": [{ "type": "mcp", "server_label": FORBIDDEN, "connector_id": "c" }] }),
+            json!({ "tool_choice": { "type": "function", "name": FORBIDDEN } }),
+            json!({ "input": [{ "type": "additional_tools", "role": "developer", "tools": [tool] }] }),
+            json!({ "input": [{ "type": "tool_search_output", "tools": [tool] }] }),
+            json!({ "input": [{ "type": "tool_addition", "tool": tool }] }),
+            json!({ "input": [{ "type": "hologram_tools", "tools": [tool] }] }),
+            json!({ "input": [{ "type": "mcp_list_tools", "server_label": FORBIDDEN, "tools": [] }] }),
+        ],
+        "/anthropic/v1/messages" => vec![
+            json!({ "tools": [{ "name": FORBIDDEN, "input_schema": { "type": "object" } }] }),
+            json!({ "tools": [{ "type": FORBIDDEN }] }),
+            json!({ "tools": [{ "type": "mcp_toolset", "mcp_server_name": FORBIDDEN }] }),
+            json!({ "tools": [{ "name": "search_x", "mcp_server_name": FORBIDDEN }] }),
+            json!({ "tool_choice": { "type": "tool", "name": FORBIDDEN } }),
+            json!({ "mcp_servers": [{ "type": "url", "name": FORBIDDEN, "url": "https://a.example" }] }),
+            json!({ "messages": [{ "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "t",
+                "content": [{ "type": "tool_reference", "tool_name": FORBIDDEN }] }] }] }),
+            json!({ "messages": [{ "role": "user", "content": [{ "type": "tool_addition", "tool": { "name": FORBIDDEN } }] }] }),
+        ],
+        "/ollama/api/chat" => vec![json!({ "tools": [{ "type": "function", "function": { "name": FORBIDDEN } }] })],
+        "/mcp" => vec![
+            json!({ "method": "tools/call", "params": { "name": FORBIDDEN } }),
+            json!({ "method": "prompts/get", "params": { "name": FORBIDDEN } }),
+            json!({ "method": "resources/read", "params": { "uri": FORBIDDEN } }),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+/// A proxy whose role may use any tool but the forbidden one.
+fn road_of_tools() -> Road {
+    // `mcp:`, `prompt:` and `resource:` stand before names.
+    let first = "abcefghijklnoqstuvwxyz_";
+    let globs: Vec<String> = first.chars().map(|letter| format!("{letter}*")).collect();
+    let globs: Vec<&str> = globs.iter().map(String::as_str).chain(["delete_c*", "mcp:a*", "mcp:n*"]).collect();
+    road_of(&globs)
+}
+
+#[test]
+fn a_forbidden_tool_is_offered_nowhere() {
+    let mut road = road_of_tools();
+    let mut tried = 0;
+    for one in golden(".request.json") {
+        let body: Value = serde_json::from_slice(&one.bytes).unwrap();
+        let mut variants: Vec<Value> = Vec::new();
+        for place in tool_places(&body, &["name", "server_label"]) {
+            let mut changed = body.clone();
+            *at(&mut changed, &place) = FORBIDDEN.into();
+            // What the model called before was called then.
+            if !place.iter().any(|step| step == "messages" || step == "input") {
+                variants.push(changed);
+            }
+        }
+        for extra in definitions(one.path) {
+            let mut changed = body.clone();
+            for (key, value) in extra.as_object().unwrap() {
+                changed[key.as_str()] = value.clone();
+            }
+            variants.push(changed);
+        }
+        for changed in variants {
+            tried += 1;
+            let run = road.post(one.path, &[], changed.to_string().as_bytes());
+            assert!(run.outcome.is_err(), "{}: {changed}", one.name);
+        }
+        // In prose it is a word.
+        if one.path == "/v1/chat/completions" {
+            let ask = json!({ "model": "m", "messages": [{ "role": "user", "content": format!("What does {FORBIDDEN} do?") }] });
+            assert!(road.post(one.path, &[], ask.to_string().as_bytes()).outcome.is_ok());
+        }
+    }
+    println!("{tried} places of tools tried in requests");
+    assert!(tried > 40, "{tried}");
+}
+
+#[test]
+fn a_forbidden_tool_is_called_nowhere() {
+    let mut road = road_of_tools();
+    let mut tried = 0;
+    let calls = |body: &Value| -> Vec<Place> {
+        let mut strings = Vec::new();
+        places(body, &mut Vec::new(), &mut strings, &mut Vec::new());
+        strings.retain(|place| {
+            let holder = {
+                let mut body = body.clone();
+                at(&mut body, &place[..place.len() - 1]).clone()
+            };
+            let is_call = ["arguments", "input", "inputSchema"].iter().any(|key| holder.get(key).is_some());
+            place.last().is_some_and(|key| key == "name") && is_call
+        });
+        strings
+    };
+    for one in golden("calls.reply.json") {
+        let body: Value = serde_json::from_slice(&one.bytes).unwrap();
+        for place in calls(&body) {
+            tried += 1;
+            let mut changed = body.clone();
+            *at(&mut changed, &place) = FORBIDDEN.into();
+            let request = request_for(one.path, false);
+            let (text, _) =
+                answered(&mut road, one.path, &request, "application/json", &[changed.to_string().into_bytes()]);
+            assert!(!text.contains(FORBIDDEN), "{}: {text}", one.name);
+        }
+    }
+    for one in golden("calls.stream") {
+        let text = String::from_utf8(one.bytes.clone()).unwrap();
+        let is_sse = text.contains("data:");
+        let content_type = if is_sse { "text/event-stream" } else { "application/x-ndjson" };
+        let cut = if is_sse { "\n\n" } else { "\n" };
+        let events: Vec<String> = text.split_inclusive(cut).map(str::to_owned).collect();
+        let request = request_for(one.path, true);
+        for (number, event) in events.iter().enumerate() {
+            let (head, data) = event.find("data:").map_or(("", event.as_str()), |start| event.split_at(start + 5));
+            let Ok(body) = serde_json::from_str::<Value>(data.trim()) else { continue };
+            for place in calls(&body) {
+                tried += 1;
+                let mut changed = body.clone();
+                *at(&mut changed, &place) = FORBIDDEN.into();
+                let mut events = events.clone();
+                events[number] = format!("{head} {changed}{cut}").trim_start_matches(' ').to_owned();
+                let bytes: Vec<Vec<u8>> = events.iter().map(|event| event.clone().into_bytes()).collect();
+                let (text, _) = answered(&mut road, one.path, &request, content_type, &bytes);
+                assert!(!text.contains(FORBIDDEN), "{}: {text}", one.name);
+            }
+        }
+    }
+    println!("{tried} places of calls tried in replies and events");
+    assert!(tried > 10, "{tried}");
 }

@@ -15,7 +15,7 @@ fn scanner() -> Scanner {
 }
 
 fn targets(scanner: &Scanner, text: &str, action: DataAction) -> Vec<Target> {
-    let budget = Budget { scan_bytes: 1 << 20, decoded_bytes: 1 << 20 };
+    let budget = Budget { scan_bytes: 1 << 20, decoded_bytes: 1 << 20, ..Budget::SHIPPED };
     let report = scanner.scan(&[Text { zone: Zone::User, text }], budget);
     report.texts[0]
         .findings

@@ -388,3 +388,78 @@ fn only_what_was_billed_for_the_text_as_it_was_sent_teaches() {
     (0..12).for_each(|_| drop(record(&mut road)));
     assert_eq!(record(&mut road)["bartizan.tokens.reserved_input"], first["bartizan.tokens.reserved_input"]);
 }
+
+/// A road for completions, with room for so many choices.
+fn completing(limit: u64, choices: u64) -> Road {
+    Road::new(|document| {
+        document["roles"]["analyst"]["operations"] = json!(["chat", "completions"]);
+        document["roles"]["analyst"]["maxChoices"] = json!(choices);
+        document["roles"]["analyst"]["quotas"] = tokens(limit);
+        document["routes"] = json!([{ "match": { "pathPrefix": "/v1/" }, "protocol": "openai" }]);
+        document["unscanned"] = json!({ "default": "flag" });
+    })
+}
+
+#[test]
+fn each_prompt_has_answers_of_its_own() {
+    for (prompt, more, answers) in [
+        (json!("hi"), json!({}), 1),
+        (json!(["hi"]), json!({}), 1),
+        (json!(["hi", "ho", "ha"]), json!({}), 3),
+        (json!(["hi", "ho", "ha"]), json!({ "n": 2 }), 6),
+        (json!(["hi", "ho"]), json!({ "n": 2, "best_of": 5 }), 10),
+        (json!([1, 2, 3]), json!({}), 1),
+        (json!([[1, 2], [3]]), json!({ "n": 2 }), 4),
+    ] {
+        let mut body = json!({ "model": "small", "prompt": prompt, "max_tokens": 10 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        for (choices, reason) in [(answers, ""), (answers - 1, "rbac.parameter")] {
+            if choices == 0 {
+                continue;
+            }
+            let mut road = completing(100_000, choices);
+            let token = format!("Bearer {}", road.token(&["analyst"], 600));
+            let run = road.post("/v1/completions", &[("authorization", &token)], body.to_string().as_bytes());
+            assert_eq!(run.reason(), reason, "{body}");
+            if reason.is_empty() {
+                assert_eq!(run.record()["bartizan.tokens.reserved_output"], answers * 10, "{body}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_was_not_asked_for_is_paid() {
+    for kind in ["tokens", "outputTokens"] {
+        let mut road = road(json!([{ "per": "tenant", kind: 10_000, "window": "1h" }]));
+        let mut open = Open::begin(&mut road, &asks(0)).unwrap();
+        open.answer(&mut road, "200", "application/json", &[WHOLE], true);
+        let record = open.end(&mut road);
+        assert_eq!(record["bartizan.tokens.basis"], "usage", "{record}");
+        assert_eq!(record["bartizan.tokens.charged"], 17);
+        assert!(reserved(&record) > 0);
+    }
+}
+
+#[test]
+fn usage_far_below_the_text_that_came_is_not_believed() {
+    let text = "The towers of the castle stand on the hill above the river. ".repeat(20);
+    let reply = |told: u64| {
+        json!({ "choices": [{ "index": 0, "message": { "role": "assistant", "content": text }, "finish_reason": "stop" }],
+            "usage": { "prompt_tokens": 12, "completion_tokens": told } })
+        .to_string()
+    };
+    let charged = |told: u64| {
+        let mut road = road(tokens(100_000));
+        let mut open = Open::begin(&mut road, &asks(1000)).unwrap();
+        open.answer(&mut road, "200", "application/json", &[&reply(told)], true);
+        let record = open.end(&mut road);
+        (
+            record["bartizan.tokens.charged"].as_u64().unwrap(),
+            record["bartizan.tokens.basis"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (counted, basis) = charged(1);
+    assert!(counted > 200 && basis == "counted", "{counted} {basis}");
+    assert_eq!(charged(240), (252, "usage".to_owned()));
+}

@@ -13,7 +13,7 @@ static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
     Scanner::compile(&selection).unwrap()
 });
 
-const AMPLE: Budget = Budget { scan_bytes: 1 << 22, decoded_bytes: 1 << 20 };
+const AMPLE: Budget = Budget::SHIPPED;
 const BENIGN: &str = "The ferry leaves from the north pier and the weather is fine.";
 
 fn scan(text: &str) -> TextReport {
@@ -49,6 +49,61 @@ fn pieces() -> impl Strategy<Value = String> {
         .prop_map(String::from),
     ];
     prop::collection::vec(piece, 0..10).prop_map(|pieces| pieces.join(" "))
+}
+
+/// Words as people write them, in scripts of every kind.
+const WORDS: [&str; 28] = [
+    "Menu",
+    "soup",
+    "bread",
+    "R&D",
+    "Berlin",
+    "20%",
+    "off",
+    "Sales",
+    "Q3",
+    "fn",
+    "café",
+    "Straße",
+    "naïve",
+    "Привет",
+    "мир",
+    "Καλημέρα",
+    "東京",
+    "配列",
+    "ガイド",
+    "カタカナ",
+    "안녕하세요",
+    "ㅠㅠ",
+    "ㅋㅋㅋ",
+    "أهلا",
+    "שלום",
+    "नमस्ते",
+    "สวัสดี",
+    "Տեքստ",
+];
+
+/// Text that hides nothing: such words between any marks and symbols, also many of one kind on end.
+fn harmless() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        prop::sample::select(WORDS.to_vec()).prop_map(String::from),
+        "[\\p{P}\\p{S}]{1,4}",
+        "[!-/:-@\\[-`{-~]{1,6}",
+        ("[\\p{P}\\p{S}]", 1usize..40).prop_map(|(sign, count)| sign.repeat(count)),
+        ("[&%\\\\<>*`~•·・/\"']", 1usize..9).prop_map(|(sign, count)| sign.repeat(count)),
+        Just(" ".to_string()),
+        Just("\n".to_string()),
+    ];
+    prop::collection::vec(piece, 1..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn harmless_text_is_always_scanned_whole(text in harmless()) {
+        prop_assert!(scan(&text).complete, "{:?}", text);
+    }
 }
 
 proptest! {
@@ -90,38 +145,31 @@ proptest! {
     }
 }
 
+#[test]
+fn what_real_texts_write_is_scanned_whole() {
+    for text in [
+        "Menu: • soup • bread. 20% off",
+        "Sales · Q3 rose 5 %",
+        "R&D · Berlin",
+        "** · **",
+        "• Run `cargo test` first",
+        "\\\\\\\\server\\\\share\\\\new \\\\\\\\\"x\\\\\\\\\"",
+        "东京・<b>大阪</b>・<i>京都</i>",
+        "ㅠㅠ & ㅋㅋ <3",
+    ] {
+        assert!(scan(text).complete, "{text}");
+    }
+}
+
 /// Any budget binds: what is reported complete was read whole, and nothing beyond the budget is reported.
 #[test]
 fn a_text_beyond_the_budget_is_not_called_complete() {
     let text = "word ".repeat(1000);
     for scan_bytes in [0, 1, 4999, 5000] {
-        let report = SCANNER.scan(&[Text { zone: Zone::User, text: &text }], Budget { scan_bytes, decoded_bytes: 0 });
+        let report = SCANNER.scan(
+            &[Text { zone: Zone::User, text: &text }],
+            Budget { scan_bytes, decoded_bytes: 0, ..Budget::SHIPPED },
+        );
         assert_eq!(report.texts[0].complete, scan_bytes >= text.len());
-    }
-}
-
-/// Hostile shapes at a size where anything quadratic would not come back.
-#[test]
-fn hostile_shapes_come_back() {
-    for unit in [
-        "a",
-        "\u{200b}",
-        "%41",
-        "&amp;",
-        "i ",
-        "1",
-        "1 ",
-        "@",
-        ":",
-        "=41",
-        "<~",
-        ".- ",
-        "A=",
-        "ignore ",
-        "all previou ",
-        "-",
-    ] {
-        let text = unit.repeat(200_000 / unit.len());
-        assert!(scan(&text).findings.len() <= 8192 * 8);
     }
 }

@@ -1,151 +1,247 @@
-"""Chat requests through one Envoy worker: no filter, Envoy's own chain, Bartizan stage by stage, alternating.
+"""Chat requests of fresh text through one Envoy worker: no filter, Envoy's own chain, Bartizan stage by stage, alternating.
 
-    make bench                          three rounds of two seconds each
-    ROUNDS=9 SECONDS=5 make bench       ONLY="1 KiB" for one table
-
-The model server is another Envoy that answers a fixed completion, so that its own cost is small and even.
+    make bench                          about seven minutes: three rounds of one second each
+    ROUNDS=9 SECONDS=3 make bench       ONLY="by kind" for some of the tables, WRITE=1 to keep them
 """
 
 import datetime
 import os
 import platform
 import statistics
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 from harness.envoy import Envoy
 from harness.paths import MODULE, ROOT
 from harness.tokens import Key, claims
 
 from . import events
-from .contenders import contenders, model_server
+from .contenders import BARE, LINE, OWN, STRONG, WEAK, contenders, model_server
 from .load import Load, drive
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
-LENGTH = float(os.environ.get("SECONDS", "2"))
+LENGTH = float(os.environ.get("SECONDS", "1"))
 CONNECTIONS = int(os.environ.get("CONNECTIONS", "16"))
 ONLY = os.environ.get("ONLY", "")
 # More than the filter's memory of tokens holds, so that each one is new when it comes again.
 COLD = 6000
+KINDS = ["prose", "chat", "issues", "code", "logs", "json", "chinese", "arabic", "base64"]
+# Refused requests cost less than others: a table with more of them is about something else.
+REFUSED = 0.05
 
-BARE, STRONG, WEAK = "no filter", "+ secrets, PII: strong", "the same: weak"
-SHORT = [BARE, "native chain", "native, JWT cache", STRONG, WEAK]
+NATIVE = ["native chain", "native, JWT cache"]
+SHORT = [BARE, *NATIVE, STRONG, WEAK]
+STAGES = [BARE, "jwt_authn", *NATIVE, "token, roles", "+ quota", "+ attack rules", "+ scorer", STRONG, LINE, WEAK]
+LINES: list[str] = []
 
 
-def loads(key: Key) -> list[tuple[Load, list[str] | None]]:
-    """Each kind of request and who is measured with it; `None`: everyone."""
-    warm = [key.sign(claims("bench", lifetime=86400))]
-    cold = [key.sign(claims(f"bench{number}", lifetime=86400)) for number in range(COLD)]
-    return [
-        (Load("1 KiB, cached token", 1024, warm), None),
-        (Load("1 KiB, cold token", 1024, cold), [BARE, "jwt_authn", "native chain", "token, roles", STRONG, WEAK]),
-        (Load("0.3 KiB, cached token", 300, warm), SHORT),
-        (Load("16 KiB, cached token", 16384, warm), SHORT),
-        (Load("256 KiB, cached token", 262144, warm), SHORT),
-        (Load("1 KiB, the same text again", 1024, warm, same=True), SHORT),
-        (Load("1 KiB, streamed reply of 50 events", 1024, warm, streamed=True), SHORT),
-    ]
+def say(line: str = "") -> None:
+    LINES.append(line)
+    print(line, flush=True)
+
+
+def wanted(table: str) -> bool:
+    return ONLY in table
 
 
 def cpu(pid: int) -> float:
-    """Seconds of processor time a process has used."""
-    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Seconds of processor time a process has used, all its threads."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
-def measure(running: dict[str, Envoy], load: Load, names: list[str]) -> None:
-    """One table: the contenders take turns, and every second round goes backwards."""
+class Running(dict[str, Envoy]):
+    """The contenders, each started when a table first measures it."""
+
+    def __init__(self, configs: dict[str, dict], prefix: str):
+        super().__init__()
+        self.configs, self.prefix = configs, prefix
+
+    def __missing__(self, name: str) -> Envoy:
+        levels = "wasm:info,config:info" if name == LINE else "wasm:warning,config:info"
+        self[name] = Envoy(self.configs[name], self.prefix, workers=1, levels=levels)
+        return self[name]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        for proxy in self.values():
+            proxy.stop()
+
+
+def measure(running: Running, load: Load, names: list[str], seconds: float = LENGTH, connections: int = CONNECTIONS):
+    """The contenders take turns, and every second round goes backwards: each one's medians, and its share of no filter."""
     rows: dict[str, list[dict]] = {name: [] for name in names}
     for name in names:
-        drive(running[name].port, load, CONNECTIONS, 1)
+        drive(running[name].port, load, connections, 1)
     for number in range(ROUNDS):
         for name in names if number % 2 == 0 else reversed(names):
             proxy = running[name]
             before = cpu(proxy.child.pid)
-            row = drive(proxy.port, load, CONNECTIONS, LENGTH)
-            if row["wrong"] or not row["requests"]:
-                raise SystemExit(f"{name}, {load.name}: {row['wrong']} of {row['requests']} replies were not 200")
-            row["cpu"] = (cpu(proxy.child.pid) - before) / row["requests"]
+            row = drive(proxy.port, load, connections, seconds)
+            if row["lost"] or not row["requests"] or row["refused"] > REFUSED * row["requests"]:
+                raise SystemExit(f"{name}, {load.name}: {row['refused']} refused and {row['lost']} lost of {row['requests']}")
+            row["cpu"] = (cpu(proxy.child.pid) - before) / row["requests"] * 1e6
             row["rate"] = row["requests"] / row["seconds"]
             rows[name].append(row)
-    print(f"\n{load.name}")
-    print(f"  {'':<24}{'requests/s':>11}{'of no filter':>14}{'p50':>10}{'p99':>10}{'CPU/request':>13}{'more CPU':>11}")
-    bare = statistics.median(row["cpu"] for row in rows[BARE])
+    made = {}
     for name, measured in rows.items():
-        middle = {field: statistics.median(row[field] for row in measured) for field in measured[0]}
+        made[name] = {field: statistics.median(row[field] for row in measured) for field in measured[0]}
         # Against the same round, so that a machine that is busy for a while does not decide.
-        share = statistics.median(row["rate"] / other["rate"] for row, other in zip(measured, rows[BARE], strict=True))
-        print(
-            f"  {name:<24}{middle['rate']:>11.0f}{share:>14.2f}{middle['p50'] / 1e3:>7.2f} ms{middle['p99'] / 1e3:>7.2f} ms"
-            f"{middle['cpu'] * 1e6:>10.0f} us{(middle['cpu'] - bare) * 1e6:>8.0f} us",
-            flush=True,
+        pairs = list(zip(measured, rows[names[0]], strict=True))
+        made[name]["share"] = statistics.median(row["rate"] / other["rate"] for row, other in pairs)
+        made[name]["more"] = statistics.median(row["cpu"] - other["cpu"] for row, other in pairs)
+    return made
+
+
+def table(running: Running, load: Load, names: list[str], **more) -> None:
+    """One load, a row a contender."""
+    made = measure(running, load, names, **more)
+    say(f"\n{load.name}")
+    say(f"  {'':<28}{'CPU/request':>13}{'added':>10}{'requests/s':>12}{'share':>8}{'p50':>11}{'p99':>11}{'refused':>9}")
+    for name, row in made.items():
+        refused = f"{row['refused'] / row['requests']:.2%}" if row["refused"] else ""
+        say(
+            f"  {name:<28}{row['cpu']:>10.0f} us{row['more']:>7.0f} us{row['rate']:>12.0f}{row['share']:>8.2f}"
+            f"{row['p50'] / 1e3:>8.2f} ms{row['p99'] / 1e3:>8.2f} ms{refused:>9}"
         )
 
 
-def stream_delays(key: Key) -> None:
-    """Delays of the first word and of every word, beside no filter."""
+def by_kind(running: Running, tokens: list[str], size: int) -> None:
+    """One size, a row a kind of text: what Bartizan adds."""
+    title = f"by kind of text, {size // 1024} KiB, cached token: {STRONG}"
+    if not wanted(title):
+        return
+    say(f"\n{title}")
+    say(f"  {'':<28}{'no filter':>13}{'added':>10}{'requests/s':>12}{'share':>8}{'p50':>11}{'p99':>11}{'refused':>9}")
+    added = []
+    for kind in KINDS:
+        made = measure(running, Load(f"{kind}, {size // 1024} KiB", kind, size, tokens), [BARE, STRONG])
+        bare, row = made[BARE], made[STRONG]
+        added.append(row["more"])
+        refused = f"{row['refused'] / row['requests']:.2%}" if row["refused"] else ""
+        say(
+            f"  {kind:<28}{bare['cpu']:>10.0f} us{row['more']:>7.0f} us{row['rate']:>12.0f}{row['share']:>8.2f}"
+            f"{row['p50'] / 1e3:>8.2f} ms{row['p99'] / 1e3:>8.2f} ms{refused:>9}"
+        )
+    say(f"  {'median of the kinds':<28}{'':>13}{statistics.median(added):>7.0f} us")
+
+
+def requests(key: Key) -> None:
+    """All tables of whole requests."""
+    warm = [key.sign(claims("bench", lifetime=86400))]
+    with Envoy(model_server(), "model", workers=1) as model, Running(contenders(model.port, key), "contender") as running:
+        for size in (1024, 16384):
+            by_kind(running, warm, size)
+
+        def show(name: str, kind: str, size: int, names: list[str], same: bool = False, cold: bool = False) -> None:
+            if wanted(name):
+                tokens = [key.sign(claims(f"bench{number}", lifetime=86400)) for number in range(COLD)] if cold else warm
+                table(running, Load(name, kind, size, tokens, same=same), names)
+
+        show("stage by stage: 1 KiB of chat, cached token", "chat", 1024, STAGES)
+        names = [BARE, "jwt_authn", *NATIVE, "token, roles", STRONG, WEAK]
+        show("1 KiB of chat, cold token", "chat", 1024, names, cold=True)
+        show("0.3 KiB of prose, cached token", "prose", 300, [*SHORT, LINE])
+        show("16 KiB of chat, cached token", "chat", 16384, SHORT)
+        show("256 KiB of chat, cached token", "chat", 262144, SHORT)
+        show("1 KiB of chat, the same text again", "chat", 1024, [BARE, STRONG], same=True)
+        own = [f"{count} own rules" for count in OWN]
+        show("own rules with patterns and hits: 1 KiB of prose", "prose", 1024, [BARE, STRONG, *own])
+        connections(running)
+
+
+def connections(running: Running) -> None:
+    """That nobody pays for connections: each contender keeps those to the model server."""
+    if not running:
+        return
+    say("\nconnections to the model server (upstream_cx_total) and requests over them (upstream_rq_total)")
+    for name, proxy in running.items():
+        stats = proxy.stats("cluster.llm.upstream_")
+        total, sent = (stats.get(f"cluster.llm.upstream_{field}_total", 0) for field in ("cx", "rq"))
+        if sent:
+            say(f"  {name:<28}{total:>8}{sent:>10}")
+
+
+def streams(key: Key) -> None:
+    """Replies whose events come one by one: CPU a request, and how much later each event comes."""
+    title = f"streams: {events.EVENTS} events one by one, {events.PAUSE * 1e3:.0f} ms apart, 1 KiB of chat"
+    if not wanted(title):
+        return
     server = events.Server()
-    load = Load("events", 1024, [""], streamed=True)
-    body = (load.folder / "body").read_bytes()
+    tokens = [key.sign(claims("bench", lifetime=86400))]
+    load = Load(title, "chat", 1024, tokens, streamed=True)
+    body = load.body()
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nhost: llm.example.com\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {key.sign(claims('bench', lifetime=86400))}\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"authorization: Bearer {tokens[0]}\r\ncontent-length: {len(body)}\r\n\r\n"
     ).encode()
-    names = [BARE, STRONG, WEAK]
-    made = contenders(server.port, key)
-    running = {}
+    names = [BARE, "native, JWT cache", STRONG, WEAK]
     first: dict[str, list[float]] = {name: [] for name in names}
     every: dict[str, list[float]] = {name: [] for name in names}
-    try:
+    with server, Running(contenders(server.port, key), "events") as running:
+        table(running, load, names, seconds=max(2.0, LENGTH), connections=2 * CONNECTIONS)
         for name in names:
-            running[name] = Envoy(made[name], "events", workers=1)
             events.delays(running[name].port, head + body)
-        for _ in range(max(3, ROUNDS * 3)):
+        for _ in range(max(3, ROUNDS * 2)):
             for name in names:
                 found = events.delays(running[name].port, head + body)
                 first[name].append(found[0])
                 every[name] += found[1:]
-    finally:
-        server.stop()
-        for proxy in running.values():
-            proxy.stop()
-    print(f"\nfrom the sending of a word to its arrival, {events.WORDS} words {events.PAUSE * 1e3:.0f} ms apart")
-    print(f"  {'':<24}{'first word':>12}{'more':>10}{'every word p50':>16}{'p99':>10}{'more':>10}")
+    say(f"\nfrom the sending of a word to its arrival, {events.WORDS} words {events.PAUSE * 1e3:.0f} ms apart")
+    say(f"  {'':<28}{'first word':>12}{'more':>10}{'every word p50':>16}{'p99':>10}{'more':>10}")
     base = statistics.median(first[BARE]), statistics.median(every[BARE])
     for name in names:
         one, all_ = statistics.median(first[name]), sorted(every[name])
         middle = statistics.median(all_)
-        print(
-            f"  {name:<24}{one * 1e6:>9.0f} us{(one - base[0]) * 1e6:>7.0f} us{middle * 1e6:>13.0f} us"
+        say(
+            f"  {name:<28}{one * 1e6:>9.0f} us{(one - base[0]) * 1e6:>7.0f} us{middle * 1e6:>13.0f} us"
             f"{all_[len(all_) * 99 // 100] * 1e6:>7.0f} us{(middle - base[1]) * 1e6:>7.0f} us"
         )
 
 
+def sizes(key: Key) -> None:
+    """Memory and time to ready, by the number of workers."""
+    title = "memory and time to ready"
+    if not wanted(title):
+        return
+    say(f"\n{title}: resident memory at rest and after a second of 16 KiB chats; from the start of the process to ready")
+    say(f"  {'':<28}{'workers':>8}{'at rest':>12}{'after':>12}{'ready':>10}{'CPU till then':>15}")
+    load = Load(title, "chat", 16384, [key.sign(claims("bench", lifetime=86400))])
+    with Envoy(model_server(), "model", workers=1) as model:
+        made = contenders(model.port, key)
+        for workers in (1, 2, 4, 8):
+            for name in (BARE, STRONG):
+                began = time.monotonic()
+                with Envoy(made[name], "size", workers=workers, levels="wasm:warning,config:info") as proxy:
+                    ready, spent, rest = time.monotonic() - began, cpu(proxy.child.pid), proxy.memory()
+                    drive(proxy.port, load, 2 * workers, 1)
+                    say(
+                        f"  {name:<28}{workers:>8}{rest / 2**20:>8.1f} MiB{proxy.memory() / 2**20:>8.1f} MiB"
+                        f"{ready:>8.2f} s{spent:>13.2f} s"
+                    )
+
+
 def main() -> int:
-    print(
-        f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, one Envoy worker, {CONNECTIONS} connections, "
-        f"HTTP/1.1, RS256, {ROUNDS} rounds of {LENGTH:g} s"
+    describe = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    say(
+        f"{datetime.date.today()}  {describe.stdout.strip()}  {model} ({platform.machine()}), {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f} at the start"
     )
-    print(f"{MODULE.relative_to(ROOT)}: {MODULE.stat().st_size} bytes ({MODULE.stat().st_size / 2**20:.2f} MiB)")
+    say(f"one Envoy worker, {CONNECTIONS} connections, HTTP/1.1, RS256, {ROUNDS} rounds of {LENGTH:g} s, medians; wrk on the same machine")
+    say(f"{MODULE.relative_to(ROOT)}: {MODULE.stat().st_size} bytes")
     key = Key("RS256", "bench")
-    running: dict[str, Envoy] = {}
-    try:
-        model = Envoy(model_server(), "model", workers=1)
-        running["model"] = model
-        for name, config in contenders(model.port, key).items():
-            running[name] = Envoy(config, "contender", workers=1)
-        rest = {name: running[name].memory() for name in running}
-        for load, names in loads(key):
-            if ONLY in load.name:
-                measure(running, load, names or [name for name in running if name != "model"])
-        after = {name: running[name].memory() for name in running}
-    finally:
-        for server in running.values():
-            server.stop()
-    print("\nresident memory of the proxy: at rest, after all of the above")
-    for name in SHORT:
-        print(f"  {name:<24}{rest[name] / 2**20:>8.1f} MiB{after[name] / 2**20:>8.1f} MiB")
-    if not ONLY or ONLY in "events":
-        stream_delays(key)
+    requests(key)
+    streams(key)
+    sizes(key)
+    if os.environ.get("WRITE"):
+        folder = ROOT / "tests" / "bench" / "results"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{datetime.date.today()}-bench.txt").write_text("\n".join(LINES) + "\n")
     return 0
 
 

@@ -11,6 +11,8 @@ from harness.envoy import EXTENSIONS
 from harness.tokens import AUDIENCE, ISSUER, Key
 from harness.upstream import completion
 
+from .load import native
+
 # The same two phrases that DESIGN's own measurement looks for.
 LUA = """
 function envoy_on_request(handle)
@@ -23,44 +25,43 @@ function envoy_on_request(handle)
 end
 """
 PLENTY = 1_000_000_000
+BARE, STRONG, WEAK = "no filter", "+ secrets, PII: strong", "the same: weak"
+# The same with a line a request in Envoy's log, beside the record in the filter state.
+LINE = "the same: strong, log line"
+OWN = [10, 100, 1000]
 
 
 def model_server() -> dict:
-    """An Envoy that answers every request by itself: a completion, or at `/stream/...` fifty events in one piece."""
+    """An Envoy that answers every request by itself with a completion, once it has read the whole body.
+
+    A direct response alone is sent on the headers, and the connection is closed because the body is still under way: each
+    request of the proxy in front would then open another. The buffer filter waits for the body.
+    """
     config = envoy.without_filter(envoy.load())
     http = envoy.manager(config)
     http.pop("access_log")
-
-    def answer(match: dict, kind: str, body: str) -> dict:
-        header = {"header": {"key": "content-type", "value": kind}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        return {
-            "match": match, "direct_response": {"status": 200, "body": {"inline_string": body}},
-            "response_headers_to_add": [header],
-        }  # fmt: skip
-
-    streams = {"prefix": "/", "headers": [{"name": "x-stream", "present_match": True}]}
-    http["route_config"]["virtual_hosts"][0]["routes"] = [
-        answer(streams, "text/event-stream", "".join(events(50))),
-        answer({"prefix": "/"}, "application/json", json.dumps(completion())),
-    ]
-    http["route_config"]["max_direct_response_body_size_bytes"] = 65536
+    buffer = {"@type": f"{EXTENSIONS}.filters.http.buffer.v3.Buffer", "max_request_bytes": 8 << 20}
+    http["http_filters"].insert(0, {"name": "envoy.filters.http.buffer", "typed_config": buffer})
+    header = {"header": {"key": "content-type", "value": "application/json"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    http["route_config"]["virtual_hosts"][0]["routes"] = [{
+        "match": {"prefix": "/"}, "response_headers_to_add": [header],
+        "direct_response": {"status": 200, "body": {"inline_string": json.dumps(completion())}},
+    }]  # fmt: skip
     return config
 
 
-def events(count: int) -> list[str]:
-    """A streamed completion of so many words."""
+def events(words: list[str]) -> list[str]:
+    """A streamed completion of these words, and its end."""
 
     def event(delta: dict, finish: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
         body = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
         return f"data: {json.dumps(body)}\n\n"
 
-    words = "the keeper of the lighthouse walked home along the shore and thought about supper ".split()
-    deltas = [event({"content": words[at % len(words)] + " "}) for at in range(count)]
-    return [*deltas, event({}, "stop"), "data: [DONE]\n\n"]
+    return [*(event({"content": word + " "}) for word in words), event({}, "stop"), "data: [DONE]\n\n"]
 
 
-def native(key: Key, stages: tuple[str, ...], cache: bool) -> list[dict]:
+def chain_of(key: Key, stages: tuple[str, ...], cache: bool) -> list[dict]:
     """Envoy's own filters for the same work."""
 
     def entry(name: str, kind: str, body: dict) -> dict:
@@ -107,6 +108,11 @@ def policies(document: dict) -> dict[str, dict]:
         made["rules"] = {"packs": changes.get("packs", []), "scorer": changes.get("scorer", False)}
         return made
 
+    def own(count: int) -> dict:
+        made = copy.deepcopy(everything)
+        made["rules"] = {"custom": json.loads(native("rules", str(count)))}
+        return made
+
     attacks = ["injection", "jailbreak", "leakage", "exfiltration", "hijack", "obfuscation"]
     everything = variant(quotas=True)
     everything.pop("rules")
@@ -115,7 +121,8 @@ def policies(document: dict) -> dict[str, dict]:
         "+ quota": variant(quotas=True),
         "+ attack rules": variant(quotas=True, packs=attacks),
         "+ scorer": variant(quotas=True, packs=attacks, scorer=True),
-        "+ secrets, PII: strong": everything,
+        STRONG: everything,
+        **{f"{count} own rules": own(count) for count in OWN},
     }
 
 
@@ -127,7 +134,7 @@ def contenders(port: int, key: Key) -> dict[str, dict]:
         envoy.manager(config).pop("access_log")
         return config
 
-    made = {"no filter": envoy.without_filter(bare())}
+    made = {BARE: envoy.without_filter(bare())}
     chain = ("jwt", "rbac", "limit", "lua")
     for name, stages, cache in (
         ("jwt_authn", ("jwt",), False),
@@ -136,11 +143,12 @@ def contenders(port: int, key: Key) -> dict[str, dict]:
     ):
         config = envoy.without_filter(bare())
         filters = envoy.manager(config)["http_filters"]
-        filters[:0] = native(key, stages, cache)
+        filters[:0] = chain_of(key, stages, cache)
         made[name] = config
     strong, weak = bare(), bare(envoy.WEAK)
     for name, policy in policies(envoy.with_keys(envoy.policy(strong), [key.jwk])).items():
         made[name] = envoy.with_policy(strong, policy)
-    everything = policies(envoy.with_keys(envoy.policy(weak), [key.jwk]))["+ secrets, PII: strong"]
-    made["the same: weak"] = envoy.with_policy(weak, everything)
+    everything = policies(envoy.with_keys(envoy.policy(weak), [key.jwk]))[STRONG]
+    made[LINE] = made[STRONG]
+    made[WEAK] = envoy.with_policy(weak, everything)
     return made

@@ -1,5 +1,6 @@
-"""What a stream's events are delayed by: a model server that says when it sent each word, and a client that reads it."""
+"""Streams whose events come one by one: a model server that sends them so, and a client that reads when each comes."""
 
+import itertools
 import json
 import re
 import socket
@@ -7,8 +8,12 @@ import threading
 import time
 
 from .contenders import events
+from .load import native
 
 WORDS = 100
+# Events of a stream whose words are no times, and how many different ones there are.
+EVENTS = 50
+STREAMS = 64
 # A pause, as between tokens of a fast model.
 PAUSE = 0.004
 
@@ -18,10 +23,19 @@ def spelled(number: int) -> str:
     return "".join("abcdefghij"[int(digit)] for digit in str(number))
 
 
+def chunk(event: str) -> bytes:
+    """An event as a chunk of HTTP/1.1."""
+    data = event.encode()
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
 class Server:
-    """A model server that streams the time, word by word."""
+    """A model server that streams word by word: the time of sending, or fresh prose where the request has `x-stream`."""
 
     def __init__(self) -> None:
+        lines = native("texts", "prose", str(EVENTS * 16), str(STREAMS), "9").splitlines()
+        words = [json.loads(line).split()[:EVENTS] for line in lines]
+        self.streams = itertools.cycle([[chunk(event) for event in events(each)] for each in words])
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -57,22 +71,26 @@ class Server:
                 connection.sendall(
                     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
                 )
+                if b"x-stream" in head:
+                    for event in next(self.streams):
+                        time.sleep(PAUSE)
+                        connection.sendall(event)
+                    connection.sendall(b"0\r\n\r\n")
+                    continue
                 for _ in range(WORDS):
                     time.sleep(PAUSE)
                     word = f"at {spelled(time.perf_counter_ns())} "
                     choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
                     body = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
-                    self._chunk(connection, f"data: {json.dumps(body)}\n\n")
-                for event in events(0):
-                    self._chunk(connection, event)
+                    connection.sendall(chunk(f"data: {json.dumps(body)}\n\n"))
+                for event in events([]):
+                    connection.sendall(chunk(event))
                 connection.sendall(b"0\r\n\r\n")
 
-    @staticmethod
-    def _chunk(connection: socket.socket, event: str) -> None:
-        data = event.encode()
-        connection.sendall(b"%x\r\n%s\r\n" % (len(data), data))
+    def __enter__(self):
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_) -> None:
         self.listener.close()
 
 

@@ -1,7 +1,8 @@
 -- wrk's script: wrk ... -s load.lua URL -- FOLDER PREFIX
--- FOLDER/tokens: one token a line, taken in turn; FOLDER/body: the body, in which "@@@@@@@@" becomes eight letters
--- that are never the same twice, unless FOLDER/same exists; FOLDER/headers: more header lines.
-local heads, front, back, at = {}, nil, nil, 0
+-- FOLDER/tokens: one token a line, taken in turn. FOLDER/texts: one JSON string a line, read on in turn; eight letters that
+-- are never the same twice go in front of each, unless FOLDER/same exists: then the first text is sent again and again.
+-- FOLDER/front and FOLDER/back: the body around the text. FOLDER/headers: more header lines.
+local heads, texts, front, back, at, fixed = {}, {}, nil, nil, 0, nil
 
 local function read(path)
   local file = io.open(path, "rb")
@@ -13,18 +14,16 @@ end
 
 function init(args)
   local folder = args[1]
-  local body, more = read(folder .. "/body"), read(folder .. "/headers") or ""
-  local mark = body:find("@@@@@@@@", 1, true)
-  if mark and not read(folder .. "/same") then
-    front, back = body:sub(1, mark - 1), body:sub(mark + 8)
-  else
-    front, back = body, nil
-  end
+  local more = read(folder .. "/headers") or ""
+  front, back = read(folder .. "/front") .. '"', read(folder .. "/back")
   at = tonumber(args[2]) or 0
+  for line in io.lines(folder .. "/texts") do
+    texts[#texts + 1] = " " .. line:sub(2) .. back
+  end
+  if read(folder .. "/same") then fixed = front .. "aaaaaaaa" .. texts[1] end
   for token in io.lines(folder .. "/tokens") do
     heads[#heads + 1] = "POST /v1/chat/completions HTTP/1.1\r\nhost: llm.example.com\r\n"
-      .. "content-type: application/json\r\n" .. more .. "authorization: Bearer " .. token
-      .. "\r\ncontent-length: " .. #body .. "\r\n\r\n"
+      .. "content-type: application/json\r\n" .. more .. "authorization: Bearer " .. token .. "\r\ncontent-length: "
   end
 end
 
@@ -39,14 +38,12 @@ end
 
 function request()
   at = at + 1
-  local head = heads[at % #heads + 1]
-  if back then return head .. front .. letters(at * 7919) .. back end
-  return head .. front
+  local body = fixed or front .. letters(at * 7919) .. texts[at % #texts + 1]
+  return heads[at % #heads + 1] .. #body .. "\r\n\r\n" .. body
 end
 
 function done(summary, latency)
-  io.write(string.format('{"requests":%d,"seconds":%.6f,"wrong":%d,"p50":%.3f,"p99":%.3f}\n',
-    summary.requests, summary.duration / 1e6,
-    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout,
-    latency:percentile(50), latency:percentile(99)))
+  local lost = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout
+  io.write(string.format('{"requests":%d,"seconds":%.6f,"refused":%d,"lost":%d,"p50":%.3f,"p99":%.3f}\n',
+    summary.requests, summary.duration / 1e6, summary.errors.status, lost, latency:percentile(50), latency:percentile(99)))
 end

@@ -1,23 +1,44 @@
-"""The load generator, wrk, and the body and tokens that it sends."""
+"""The load generator, wrk, and what it sends: fresh texts, drawn by the same program as the scanner's benchmark."""
 
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.paths import ROOT, run_folder
+from harness.paths import ROOT
 
-TEXT = "The keeper of the lighthouse walked home along the shore and thought about supper. "
 CACHE = ROOT / ".cache" / "wrk"
+NATIVE = ROOT / "target" / "release" / "examples" / "bench"
+# Text of one load: more than any cache of the processor holds, and than a proxy that scans reads in a round.
+POOL = 32 << 20
+
+_folders = tempfile.TemporaryDirectory(prefix="bench-")
+_pools: dict[tuple[str, int], Path] = {}
+
+
+def native(*arguments: str) -> str:
+    """What the native half of the benchmarks prints."""
+    return subprocess.run([str(NATIVE), *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def texts(kind: str, size: int) -> Path:
+    """A file of fresh texts, each a JSON string on a line."""
+    if (kind, size) not in _pools:
+        path = Path(_folders.name) / f"{kind}-{size}"
+        path.write_text(native("texts", kind, str(size), str(max(64, POOL // size)), "5"))
+        _pools[kind, size] = path
+    return _pools[kind, size]
 
 
 @dataclass
 class Load:
-    """One kind of request: a chat whose body has `size` bytes and, unless `same`, a text that was never sent before."""
+    """One kind of request: a chat of one message, whose text has `size` bytes and, unless `same`, was never sent before."""
 
     name: str
+    kind: str
     size: int
     tokens: list[str]
     streamed: bool = False
@@ -25,22 +46,25 @@ class Load:
     folder: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        self.folder = run_folder("bench-load")
-        body = {"model": "smollm2", "messages": [{"role": "user", "content": ""}]}
-        if self.size >= 256:
-            # A stream that goes on far beyond its cap would be ended.
-            body["max_tokens"] = 4096 if self.streamed else 16
+        self.folder = Path(tempfile.mkdtemp(dir=_folders.name))
+        body = {"model": "smollm2", "max_tokens": 16, "messages": [{"role": "user", "content": "@"}]}
         if self.streamed:
-            body["stream"] = True
+            # A stream that goes on far beyond its cap would be ended.
+            body |= {"stream": True, "max_tokens": 4096}
             (self.folder / "headers").write_bytes(b"x-stream: 1\r\n")
-        room = self.size - len(json.dumps(body)) - len("@@@@@@@@ ")
-        body["messages"][0]["content"] = "@@@@@@@@ " + (TEXT * (room // len(TEXT) + 1))[:room]
-        data = json.dumps(body).encode()
-        assert len(data) == self.size, (len(data), self.size)
-        (self.folder / "body").write_bytes(data)
+        front, back = json.dumps(body).split('"@"')
+        (self.folder / "front").write_text(front)
+        (self.folder / "back").write_text(back)
+        (self.folder / "texts").symlink_to(texts(self.kind, self.size))
         (self.folder / "tokens").write_text("\n".join(self.tokens))
         if self.same:
             (self.folder / "same").touch()
+
+    def body(self) -> bytes:
+        """One of its bodies."""
+        with open(self.folder / "texts") as lines:
+            text = lines.readline().rstrip("\n")
+        return ((self.folder / "front").read_text() + text + (self.folder / "back").read_text()).encode()
 
 
 def wrk() -> tuple[str, dict[str, str]]:
@@ -59,7 +83,7 @@ _sent = 0
 
 
 def drive(port: int, load: Load, connections: int, seconds: float) -> dict:
-    """Sends it for so long: requests, seconds, wrong answers, p50 and p99 in microseconds."""
+    """Sends it for so long: requests, seconds, refused and lost ones, p50 and p99 in microseconds."""
     global _sent
     _sent += 1 << 22
     program, environment = wrk()

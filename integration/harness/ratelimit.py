@@ -1,7 +1,7 @@
 """A rate-limit service that fails as it is told, in this process.
 
 `envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit` over gRPC, with the habits of the usual server: fixed windows of
-the wall clock, one counter a descriptor, counting also what it refuses, giving back what `is_negative_hits` says. The limit is
+the clock, one counter a descriptor, counting also what it refuses, giving back what `is_negative_hits` says. The limit is
 the one in the descriptor, or else `limits[quota]`. The real engine is in `integration/fleet`.
 """
 
@@ -103,7 +103,13 @@ class RateLimits(Server):
         # What happens to a call: `count`, `hang`, `garbage`, `unknown`, `huge`, `refuse`, `reset`, or `half`: requests are
         # counted, tokens get garbage.
         self.mood = "count"
-        self.delay = 0.0
+        # Calls that came, answered or not.
+        self.asked = 0
+        # While it is not set, every call waits.
+        self.gate = threading.Event()
+        self.gate.set()
+        # A test whose counts must not cross the end of a window sets another clock.
+        self.clock = time.time
         self.start()
 
     def total(self, quota: str) -> int:
@@ -126,7 +132,7 @@ class RateLimits(Server):
             for one in descriptors:
                 configured = self.limits.get(one.entries["quota"], (0, 3600))
                 limit, window = one.limit or configured[0], one.window or configured[1]
-                now = time.time()
+                now = self.clock()
                 key = tuple(sorted(one.entries.items())), int(now // window)
                 self.counters[key] = max(0, self.counters[key] + (-one.hits if one.negative else one.hits))
                 is_over = not one.negative and self.counters[key] > limit
@@ -163,10 +169,11 @@ class RateLimits(Server):
 
     async def _reply(self, connection, writer: asyncio.StreamWriter, stream: int, body: bytes) -> None:
         mood = self.mood
+        self.asked += 1
         if mood == "half":
             mood = "garbage" if b"okens" in body else "count"
-        if self.delay:
-            await asyncio.sleep(self.delay)
+        while not self.gate.is_set():
+            await asyncio.sleep(0.01)
         if mood == "hang":
             return
         try:
@@ -206,7 +213,7 @@ def cluster(port: int, name: str = "limits") -> dict:
         "explicit_http_config": {"http2_protocol_options": {}},
     }
     return {
-        "name": name, "type": "STATIC", "connect_timeout": "0.5s",
+        "name": name, "type": "STATIC", "connect_timeout": "5s",
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]},
     }  # fmt: skip

@@ -1,7 +1,8 @@
 """A scripted model server that writes down every byte that reaches it.
 
 It speaks HTTP/1.1 and HTTP/2 (prior knowledge) on one port and runs in a thread of the test. What it
-answers is told by the request's `x-script` header: the name of a function in `SCRIPTS`.
+answers is told by the request's `x-script` header: the name of a function in `SCRIPTS`; or by `replies`,
+for the request's `x-case`.
 """
 
 import asyncio
@@ -93,7 +94,8 @@ def default(seen: Seen) -> Iterator[tuple]:
         body = seen.json() if seen.body else {}
     except ValueError:
         body = {}
-    provider = providers.PATHS.get(seen.path.split(b"?")[0].decode("latin-1"))
+    path = seen.path.split(b"?")[0].decode("latin-1")
+    provider = providers.PATHS.get(path) or providers.PATHS.get(path.removeprefix("/anthropic"))
     if provider and isinstance(body, dict):
         return provider(body)
     if seen.path.split(b"?")[0].endswith(b"/models"):
@@ -105,6 +107,13 @@ def default(seen: Seen) -> Iterator[tuple]:
     if "prompt" in body:
         return whole({"object": "text_completion", "usage": USAGE, "choices": [{"index": 0, "text": REPLY_TEXT}]})
     return whole(completion(str(body.get("model", "scripted"))))
+
+
+def replied(reply: dict) -> Iterator[tuple]:
+    """An answer as a test wrote it: `status`, `headers` and `chunks` of text."""
+    yield "head", reply.get("status", 200), [(key.encode(), value.encode()) for key, value in reply.get("headers", {}).items()]
+    for chunk in reply.get("chunks", ()):
+        yield "data", chunk.encode()
 
 
 def sse(_: Seen) -> Iterator[tuple]:
@@ -217,12 +226,12 @@ def sse_slow(_: Seen) -> Iterator[tuple]:
 
 # What the second half of the script `sse_halves` says.
 SECRET = "AKIAIOSFODNN7EXAMPLQ"
-# What the scripts `sse_halves` and `gated` wait for, ten seconds at most.
+# What the scripts `sse_halves` and `gated` wait for, a minute at most.
 GATE = threading.Event()
 
 
 def wait_at_the_gate() -> Iterator[tuple]:
-    for _ in range(200):
+    for _ in range(1200):
         if GATE.is_set():
             return
         yield "sleep", 0.05
@@ -282,11 +291,26 @@ def empty(_: Seen) -> Iterator[tuple]:
     yield "head", 204, []
 
 
+def accepted(_: Seen) -> Iterator[tuple]:
+    """What the official TypeScript server of MCP answers to a notification."""
+    yield "head", 202, []
+
+
+def accepted_text(_: Seen) -> Iterator[tuple]:
+    yield "head", 202, [(b"content-type", b"text/plain")]
+    yield "data", b"Accepted"
+
+
+def nothing(_: Seen) -> Iterator[tuple]:
+    yield "head", 200, []
+
+
 SCRIPTS = {
     name.__name__: name
     for name in (
         canned, canned_trailers, canned_reset, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, sse_halves, trailers,
         slow, gated, reset, reset_mid, huge, error, not_json, empty,
+        accepted, accepted_text, nothing,
     )
 }  # fmt: skip
 
@@ -297,6 +321,8 @@ class Upstream(Server):
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.by_case: dict[str, list[Seen]] = defaultdict(list)
+        # What is answered to the request of a case, in place of its script: see `replied`.
+        self.replies: dict[str, dict] = {}
         self.total = 0
         self.body_octets = 0
         self.octets = 0
@@ -311,6 +337,13 @@ class Upstream(Server):
         """Drops the records, keeps the counters."""
         with self.lock:
             self.by_case.clear()
+
+    def script(self, seen: Seen) -> Iterator[tuple]:
+        """The steps of the answer."""
+        if (reply := self.replies.get(seen.case)) is not None:
+            return replied(reply)
+        name = (seen.header("x-script") or DEFAULT[0].encode()).decode("latin-1")
+        return SCRIPTS.get(name, default)(seen)
 
     def _begin(self, seen: Seen) -> None:
         with self.lock:
@@ -373,7 +406,7 @@ class Upstream(Server):
 
     async def _answer_h1(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
         chunked, ended = False, False
-        for step in script_of(seen):
+        for step in self.script(seen):
             match step:
                 case "head", status, headers:
                     names = {key for key, _ in headers}
@@ -399,11 +432,6 @@ class Upstream(Server):
             writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True
-
-
-def script_of(seen: Seen) -> Iterator[tuple]:
-    name = (seen.header("x-script") or DEFAULT[0].encode()).decode("latin-1")
-    return SCRIPTS.get(name, default)(seen)
 
 
 class H2Connection:
@@ -454,7 +482,7 @@ class H2Connection:
     async def _answer(self, stream: int, seen: Seen) -> None:
         try:
             ended = False
-            for step in script_of(seen):
+            for step in self.upstream.script(seen):
                 match step:
                     case "head", status, headers:
                         self.h2.send_headers(stream, [(b":status", b"%d" % status), *headers])

@@ -87,6 +87,8 @@ class Wire:
     usage: tuple[int, int] | str = (11, 13)
     # How a stream ends, by itself and when it is refused.
     ends: tuple[str, str] = ("stop", "content_filter")
+    # How a whole reply ends that is withheld under the upstream's status; `None`: as an error.
+    withheld: Callable[[dict], bool] | None = None
     asks_usage: bool = False
     zones: tuple[str, ...] = field(default_factory=tuple)
 
@@ -101,14 +103,17 @@ WIRES = {
     "OpenAI chat": Wire(
         "/v1/chat/completions", lambda text: {"model": MODEL, "messages": user(text)},
         lambda body: body["choices"][0]["message"]["content"], chat_stream, openai_error, asks_usage=True,
+        withheld=lambda body: body["choices"][0]["finish_reason"] == "content_filter",
     ),
     "OpenAI completions": Wire(
         "/v1/completions", lambda text: {"model": MODEL, "prompt": text},
         lambda body: body["choices"][0]["text"], completions_stream, openai_error, asks_usage=True,
+        withheld=lambda body: body["choices"][0]["finish_reason"] == "content_filter",
     ),
     "OpenAI responses": Wire(
         "/v1/responses", lambda text: {"model": MODEL, "input": text},
         lambda body: body["output"][0]["content"][0]["text"], responses_stream, openai_error, ends=("completed", "content_filter"),
+        withheld=lambda body: (body["status"], body["incomplete_details"]["reason"]) == ("incomplete", "content_filter"),
     ),
     "OpenAI embeddings": Wire(
         "/v1/embeddings", lambda text: {"model": MODEL, "input": [text]},
@@ -122,18 +127,20 @@ WIRES = {
         "/v1/messages", lambda text: {"model": MODEL, "max_tokens": 64, "messages": user(text)},
         lambda body: body["content"][0]["text"], messages_stream,
         lambda body: body["type"] == "error" and body["error"]["type"] == "invalid_request_error", (15, 13), ("end_turn", "refusal"),
+        withheld=lambda body: body["stop_reason"] == "refusal",
     ),
     "Ollama chat": Wire(
         "/api/chat", lambda text: {"model": MODEL, "messages": user(text)}, lambda body: body["message"]["content"],
-        OLLAMA_CHAT, lambda body: isinstance(body["error"], str),
+        OLLAMA_CHAT, lambda body: isinstance(body["error"], str), withheld=lambda body: body["done_reason"] == "content_filter",
     ),
     "Ollama generate": Wire(
         "/api/generate", lambda text: {"model": MODEL, "prompt": text}, lambda body: body["response"],
-        OLLAMA_GENERATE, lambda body: isinstance(body["error"], str),
+        OLLAMA_GENERATE, lambda body: isinstance(body["error"], str), withheld=lambda body: body["done_reason"] == "content_filter",
     ),
     "TGI generate": Wire(
         "/hf", lambda text: {"inputs": text}, lambda body: body[0]["generated_text"], tgi_stream,
         lambda body: body["error_type"] == "validation", ends=("stop", "incomplete_generation"),
+        withheld=lambda body: body["generated_text"] == "",
     ),
     "MCP": Wire(
         "/mcp",

@@ -37,7 +37,7 @@ def _tls(kind: str, certificate: Path, key: Path, authority: Authority, **more) 
 def _endpoint(name: str, port: int, **more) -> dict:
     address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
     assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}
-    return {"name": name, "type": "STATIC", "per_connection_buffer_limit_bytes": 16777216, "load_assignment": assignment, **more}
+    return {"name": name, "type": "STATIC", "per_connection_buffer_limit_bytes": 33554432, "load_assignment": assignment, **more}
 
 
 def _only(principals: list[str]) -> dict:
@@ -133,7 +133,7 @@ class Callers:
                 "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": [route]}]},
             }
             listeners.append({
-                "name": name, "per_connection_buffer_limit_bytes": 16777216,
+                "name": name, "per_connection_buffer_limit_bytes": 33554432,
                 "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
                 "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}],
             })  # fmt: skip

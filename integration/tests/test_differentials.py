@@ -70,7 +70,7 @@ def framed(one: str, two: str) -> dict[str, str]:
         "a BOM": f"\ufeffdata: {one}\n\ndata: {two}\n\n{end}",
         "comments": f": a\ndata: {one}\n: data: x\n\n:\n\ndata: {two}\n\n{end}",
         "several lines": f'data: {one}\n\ndata: {head}\ndata: "choices"{tail}\n\n{end}',
-        "other fields": f"id: 1\nretry: 5\ndata: {one}\ndatax: y\n\nid: 2\ndata: {two}\n\n{end}",
+        "other fields": f"id: 1\nretry: 5\ndata: {one}\n\nid: 2\ndata: {two}\n\n{end}",
         "no end": f"data: {one}\n\ndata: {two}",
         "line separators in a text": f"data: {one}\n\ndata: {two[:-1]}, \"x\": \"\u2028\x85\"}}\n\n{end}",
     }

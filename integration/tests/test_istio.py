@@ -12,6 +12,7 @@ from harness import cli, envoy, falco, istio
 from harness.envoy import Envoy
 from harness.tokens import claims
 from harness.upstream import GATE, SECRET
+from harness.wait import eventually
 
 
 class Sidecar:
@@ -36,7 +37,7 @@ class Sidecar:
         before = self.count(counter)
         self.version += 1
         istio.push(self.proxy.folder, istio.ecds(self.plugin, document, str(self.version)))
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while self.count(counter) == before:
             assert time.monotonic() < end, f"Envoy's {counter} did not move: {self.proxy.child.tail()}"
             time.sleep(0.05)
@@ -95,11 +96,12 @@ def test_streams_end_under_the_policy_they_began_with_and_hold_nothing(sidecar, 
         body = chat(stream=script == "sse_halves", max_tokens=50)
         open_ones[script] = sidecar.send(protocol, body, token=token, headers=[("x-script", script)])
 
+    asked = sidecar.upstream.total
     threads = [threading.Thread(target=caller, args=(script,)) for script in ("gated", "sse_halves")]
     GATE.clear()
     for thread in threads:
         thread.start()
-    time.sleep(0.15)
+    eventually(lambda: sidecar.upstream.total == asked + 2, "both are under way")
     changed = copy.deepcopy(busy)
     changed["guards"]["standard"]["output"] = {"secrets": "flag"}
     sidecar.push(changed, "config_reload")

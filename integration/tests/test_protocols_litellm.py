@@ -17,8 +17,6 @@ PROVIDERS = ["openai", "text-completion-openai", "anthropic", "ollama_chat", "ol
 # A stream of older completions: its errors come without litellm's own classes.
 RAW = ("text-completion-openai", True)
 
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="litellm is not installed: make test-envoy installs it")
-
 
 @pytest.fixture(scope="module")
 def site(sites):

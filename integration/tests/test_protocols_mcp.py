@@ -12,8 +12,6 @@ from conftest import ATTACK
 from harness.castles import Castles
 from harness.tokens import claims
 
-mcp = pytest.importorskip("mcp")
-
 
 def guarded_mcp(document: dict) -> None:
     document["routes"] = [{"match": {"path": "/mcp"}, "protocol": "mcp", "mcp": {"resource": "https://castles.example.com/mcp"}}]

@@ -11,7 +11,6 @@ from conftest import ATTACK
 from harness.castles import Castles
 from harness.tokens import claims
 
-mcp = pytest.importorskip("mcp")
 KEY = "AKIAQ7EXAMPL3TE5TKXQ"
 
 

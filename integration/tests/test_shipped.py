@@ -1,5 +1,6 @@
 """What is shipped is what is tested: files, tables and words."""
 
+import json
 import re
 import subprocess
 
@@ -24,8 +25,6 @@ def test_envoy_accepts_what_istio_makes(tmp_path):
     response = istio.ecds(plugin, plugin["spec"]["pluginConfig"], "1")
     (tmp_path / "ecds.json").write_text(response)
     file = tmp_path / "envoy.json"
-    import json
-
     file.write_text(json.dumps(envoy.load(envoy.ECDS)).replace("@FOLDER@", str(tmp_path)))
     code, log = envoy.validate(file)
     assert code == 0, log
@@ -39,15 +38,35 @@ def test_the_two_modes_differ_in_nothing_else():
 
 
 @pytest.mark.parametrize("path", ENVOY_FILES, ids=lambda path: path.name)
-def test_the_buffers_are_larger_than_the_policy_allows(path):
+def test_what_stands_around_the_policy_fits_it(path):
     config = yaml.safe_load(path.read_text())
-    limit = envoy.policy(config).get("limits", {}).get("maxBodyBytes", 4 << 20)
+    limit = envoy.policy(config).get("limits", {}).get("maxBodyBytes", 16 << 20)
     for place in (*config["static_resources"]["listeners"], *config["static_resources"]["clusters"]):
         assert place["per_connection_buffer_limit_bytes"] > limit
     http = envoy.manager(config)
     assert http["normalize_path"] and http["merge_slashes"]
     assert http["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
+    assert http["request_timeout"] == "60s"
     assert envoy.wasm(config)["failure_policy"] == "FAIL_RELOAD"
+
+
+def test_no_shipped_policy_refuses_a_caller_for_strikes():
+    policies = [envoy.policy(envoy.load(path)) for path in ENVOY_FILES]
+    policies += [document["spec"]["pluginConfig"] for document in shipped("WasmPlugin")]
+    policies += [document["spec"]["wasm"]["pluginConfig"] for document in shipped("TrafficExtension")]
+    policies += [json.loads(patch["patch"]["value"]["typed_config"]["config"]["configuration"]["value"])
+                 for document in shipped("EnvoyFilter") for patch in document["spec"]["configPatches"]
+                 if patch["applyTo"] == "EXTENSION_CONFIG"]  # fmt: skip
+    policies.append(yaml.safe_load((ROOT / "charts/bartizan/values.yaml").read_text())["policy"])
+    assert len(policies) == 11
+    assert all(policy["abuse"] == {"mode": "shadow"} for policy in policies)
+
+
+def shipped(kind: str) -> list[dict]:
+    """The objects of this kind in `istio/`."""
+    files = sorted((ROOT / "istio").glob("**/*.yaml"))
+    documents = [document for path in files for document in yaml.safe_load_all(path.read_text())]
+    return [document for document in documents if document and document.get("kind") == kind]
 
 
 def test_every_label_has_its_stats_tag():
@@ -82,8 +101,6 @@ def test_no_word_of_a_machine_stands_in_the_repository():
 
 
 def test_the_documents_of_the_readme_compile(keys, tmp_path):
-    import json
-
     blocks = re.findall(r"```yaml\n(version: 1.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert blocks
     for block in blocks:

@@ -9,7 +9,8 @@ import pytest
 
 from conftest import ATTACK, Site, chat, user
 from harness.client import H1, Client
-from harness.upstream import METERED
+from harness.upstream import GATE, METERED
+from harness.wait import eventually
 
 LIMIT, CLIENTS = 10_000, 64
 
@@ -20,7 +21,7 @@ def shared(policy: dict) -> None:
 
 def small(policy: dict) -> None:
     policy["roles"]["analyst"]["quotas"] = [
-        {"per": "subject", "tokens": 1000, "window": "1h"},
+        {"per": "subject", "tokens": 1000, "window": "31d"},
         {"per": "subject", "inputTokens": 5000, "window": "31d"},
     ]
 
@@ -74,7 +75,7 @@ def test_64_clients_do_not_overrun_a_bucket(sites, mode, sdk):
     assert not wrong, wrong[:3]
     used = sum(map(sum, METERED))
     drained = LIMIT * seconds / 3600
-    assert used <= 1.02 * LIMIT, f"{used} tokens of {LIMIT}, {drained:.0f} came back in {seconds:.1f} s"
+    assert used <= 1.02 * LIMIT + drained, f"{used} tokens of {LIMIT}, {drained:.0f} came back in {seconds:.1f} s"
     assert used >= 0.9 * LIMIT, f"only {used} tokens of {LIMIT}: {len(passed)} answers, {len(refusals)} refusals"
     assert refusals and len(passed) == len(METERED)
     assert {error.code for error in refusals} == {"rate_limit_exceeded"}
@@ -94,8 +95,8 @@ def left(site: Site, subject: str) -> int:
 
 
 def settles(site: Site, subject: str, before: int, cost: int) -> None:
-    """The bucket of a minute ago, but for this cost; an hour's bucket drains by one token in 3.6 seconds."""
-    assert before - cost <= left(site, subject) <= before - cost + 4
+    """The bucket as it was, but for this cost; it drains by one token in 45 minutes."""
+    assert before - cost <= left(site, subject) <= before - cost + 1
 
 
 SCRIPTS = [
@@ -150,12 +151,15 @@ def test_requests_under_way(sites, mode, protocol):
     answers = []
 
     def caller() -> None:
-        answers.append(site.send(protocol, ask(), token=token, headers=[("x-script", "slow")]).reply)
+        answers.append(site.send(protocol, ask(), token=token, headers=[("x-script", "gated")]).reply)
 
     for _ in range(2):
+        GATE.clear()
         callers = [threading.Thread(target=caller) for _ in range(6)]
         for thread in callers:
             thread.start()
+        eventually(lambda: len(answers) >= 4, "all but two are refused")
+        GATE.set()
         for thread in callers:
             thread.join()
         assert sorted(reply.status for reply in answers) == [200, 200, 429, 429, 429, 429]
@@ -171,12 +175,14 @@ def test_a_client_that_leaves_is_charged(sites, mode):
     before = left(site, subject)
     body = json.dumps(ask()).encode()
     head = [
-        "POST /v1/chat/completions HTTP/1.1", "host: x", "content-type: application/json", "x-script: slow",
+        "POST /v1/chat/completions HTTP/1.1", "host: x", "content-type: application/json", "x-script: gated",
         f"x-case: {subject}", f"authorization: Bearer {site.token(subject)}", f"content-length: {len(body)}",
     ]  # fmt: skip
+    GATE.clear()
     with socket.create_connection(("127.0.0.1", site.proxy.port)) as sock:
         sock.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body)
-        time.sleep(0.2)
+        eventually(lambda: site.upstream.seen(subject), "the upstream has it")
     record = site.proxy.entry(subject).audit
+    GATE.set()
     assert record["bartizan.tokens.basis"] == "reserved"
     settles(site, subject, before, record["bartizan.tokens.charged"])

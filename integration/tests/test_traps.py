@@ -1,16 +1,16 @@
 """A VM that dies under its requests: the module as it is built, with less memory than it asks for."""
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from conftest import Site, chat, user
 from harness import envoy, falco
-from harness.client import H1
+from harness.client import H1, Reply
 from harness.paths import MODULE, run_folder
 from harness.upstream import GATE, SECRET
+from harness.wait import eventually
 
 MEMORY = 5
 # 10 MiB: a fresh VM takes about half of it, and a body of 4 MB more than all.
@@ -69,16 +69,16 @@ def test_a_vm_that_dies_lets_nothing_pass_and_nothing_go(fragile):
     token = fragile.token("caller")
     first = fragile.send(H1, chat(), token=token).passed()
     full = int(first.reply.header("x-ratelimit-remaining-tokens"))
-    streams = []
+    streams, coming = [], Reply()
 
     def caller() -> None:
         body = chat(stream=True, max_tokens=50)
-        streams.append(fragile.send(H1, body, token=token, headers=[("x-script", "sse_halves")]))
+        streams.append(fragile.send(H1, body, token=token, headers=[("x-script", "sse_halves")], into=coming))
 
     thread = threading.Thread(target=caller)
     GATE.clear()
     thread.start()
-    time.sleep(0.3)
+    eventually(lambda: b"first" in coming.body, "the first half is through")
     killer = fragile.send(H1, chat(user("lantern " * 480_000)))
     GATE.set()
     thread.join()
@@ -91,9 +91,7 @@ def test_a_vm_that_dies_lets_nothing_pass_and_nothing_go(fragile):
     assert b"first" in stream.reply.body and SECRET.encode() not in stream.reply.body
     assert falco.alarms(stream.audit) == falco.alarms(killer.audit) == {"Bartizan had a fault"}
     # A fresh VM serves the next request, and still holds what was reserved for the stream: nobody knows what it cost.
-    end = time.monotonic() + 10
-    while (again := fragile.send(H1, chat(), token=token)).reply.status == 503 and time.monotonic() < end:
-        time.sleep(0.2)
+    again = eventually(lambda: (got := fragile.send(H1, chat(), token=token)).reply.status != 503 and got, "a fresh VM")
     assert int(again.passed().reply.header("x-ratelimit-remaining-tokens")) == full - 24 - (50 + reserved_input(first))
     assert fragile.proxy.stats("vm_reload_success")["wasm.bartizan.vm_reload_success"] == 1
 

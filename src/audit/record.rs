@@ -172,6 +172,9 @@ pub struct Record {
     /// Kinds of content that were not scanned.
     #[serde(rename = "bartizan.unscanned", skip_serializing_if = "Vec::is_empty")]
     pub unscanned: Vec<&'static str>,
+    /// Types of parts that the format does not know; their text was scanned. One that is no plain word is `*`.
+    #[serde(rename = "bartizan.unknown", skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
     /// What was found; at most 32, the rest is counted.
     #[serde(rename = "bartizan.findings", skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<FindingEntry>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::json::Object;
-use super::principal::{CountedClaims, MAX_NAME_BYTES, Principal, RoleIndex, Verified};
+use super::principal::{CountedClaims, EndUser, MAX_NAME_BYTES, Principal, RoleIndex, Verified};
 use super::revocation::Marks;
 use super::{Issuer, MAX_TOKEN_BYTES};
 use crate::glob::Glob;
@@ -34,6 +34,8 @@ pub(super) struct ClaimRules {
     pub(super) required: Vec<RequiredClaim>,
     /// Claims that quotas count by, with their text.
     pub(super) counted: Vec<(Arc<str>, Pointer)>,
+    /// How the end user is found; `None`: nobody asks.
+    pub(super) end_user: Option<EndUserRule>,
 }
 
 /// A claim that must be there.
@@ -42,6 +44,48 @@ pub(super) struct RequiredClaim {
     pub(super) pointer: Pointer,
     /// `None`: any value but null.
     pub(super) one_of: Option<Vec<Value>>,
+}
+
+/// How the end user of a token is found.
+#[derive(Clone, Debug)]
+pub(super) struct EndUserRule {
+    /// Where the token names them.
+    claim: Option<Pointer>,
+    /// The claims by which [`is_application`] judges.
+    kinds: Vec<Pointer>,
+}
+
+impl EndUserRule {
+    /// By the claim at this pointer, and where it is not there by the subject.
+    pub(super) fn new(claim: Option<&str>) -> EndUserRule {
+        const KINDS: [&str; 9] =
+            ["/sub", "/client_id", "/cid", "/azp", "/oid", "/gty", "/idtyp", "/preferred_username", "/email"];
+        EndUserRule {
+            claim: claim.and_then(Pointer::parse),
+            kinds: KINDS.into_iter().filter_map(Pointer::parse).collect(),
+        }
+    }
+}
+
+/// True for a token that an application got for itself: as RFC 9068 section 2.2 has it (Okta, Cognito, Zitadel), and as
+/// Auth0, Microsoft Entra, Keycloak, Google, Kubernetes and SPIFFE mark them.
+fn is_application(claims: &Object) -> bool {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let subject = text("sub");
+    let is_client = |name| subject.is_some() && text(name) == subject;
+    is_client("client_id")
+        || is_client("cid")
+        || is_client("azp")
+        || is_client("oid")
+        || matches!(text("gty"), Some("client-credentials" | "client_credentials"))
+        || text("idtyp") == Some("app")
+        || text("preferred_username").is_some_and(|name| name.starts_with("service-account-"))
+        || text("email").is_some_and(|address| address.ends_with(".gserviceaccount.com"))
+        || subject.is_some_and(|subject| {
+            subject.ends_with("@clients")
+                || subject.starts_with("system:serviceaccount:")
+                || subject.starts_with("spiffe://")
+        })
 }
 
 /// A JSON Pointer (RFC 6901) into the claims, in parts.
@@ -89,7 +133,8 @@ impl ClaimRules {
     pub(super) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
         let required = self.required.iter().map(|required| &required.pointer);
         let counted = self.counted.iter().map(|(_, pointer)| pointer);
-        [&self.subject, &self.roles].into_iter().chain(&self.tenant).chain(required).chain(counted)
+        let end_user = self.end_user.iter().flat_map(|rule| rule.claim.iter().chain(&rule.kinds));
+        [&self.subject, &self.roles].into_iter().chain(&self.tenant).chain(required).chain(counted).chain(end_user)
     }
 
     /// Checks the claims of a token whose signature, issuer and audience are right.
@@ -140,6 +185,7 @@ impl ClaimRules {
             expires,
             marks,
             counted: self.counted(claims)?,
+            end_user: self.end_user(claims)?,
         }))
     }
 
@@ -157,13 +203,24 @@ impl ClaimRules {
     fn counted(&self, claims: &Object) -> Result<CountedClaims, Reason> {
         let mut found = Vec::new();
         for (text, pointer) in &self.counted {
-            let value = match pointer.find(claims) {
-                Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(Arc::from(value.to_string())),
-                other => name(other)?,
-            };
+            let value = value_name(pointer.find(claims))?;
             found.extend(value.map(|value| (Arc::clone(text), value)));
         }
         Ok(found)
+    }
+
+    /// Whom a strike is counted against.
+    fn end_user(&self, claims: &Object) -> Result<EndUser, Reason> {
+        let Some(rule) = &self.end_user else { return Ok(EndUser::Unknown) };
+        let named = match &rule.claim {
+            Some(pointer) => value_name(pointer.find(claims))?,
+            None => None,
+        };
+        Ok(match named {
+            Some(name) => EndUser::Claimed(name),
+            None if is_application(claims) => EndUser::Unknown,
+            None => EndUser::Subject,
+        })
     }
 
     /// The roles that the token lists, the policy knows and the issuer may assert. Others are dropped:
@@ -201,6 +258,14 @@ fn name(value: Option<&Value>) -> Result<Option<Arc<str>>, Reason> {
         None => Ok(None),
         Some(Value::String(text)) if !text.is_empty() && text.len() <= MAX_NAME_BYTES => Ok(Some(Arc::from(&**text))),
         Some(_) => Err(Reason::JwtClaims),
+    }
+}
+
+/// The same of a text, a number or a boolean.
+fn value_name(value: Option<&Value>) -> Result<Option<Arc<str>>, Reason> {
+    match value {
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(Arc::from(value.to_string()))),
+        other => name(other),
     }
 }
 

@@ -530,6 +530,7 @@ fn claims(
         tenants,
         required: required.into_iter().flatten().collect(),
         counted: Vec::new(),
+        end_user: None,
     })
 }
 

@@ -51,7 +51,7 @@ pub use revocation::{MAX_LIST_BYTES, MAX_REVOKED};
 
 use crate::host::{Host, Timestamp};
 use crate::reason::{Denial, Reason};
-use claims::{ClaimRules, Pointer};
+use claims::{ClaimRules, EndUserRule, Pointer};
 use introspection::Introspection;
 use jwk::{Key, KeySet};
 use jws::Jws;
@@ -292,6 +292,17 @@ impl Authenticator {
         self.digest = Sha256::new().chain_update(self.digest).chain_update(format!("{pointers:?}")).finalize().into();
         for issuer in &mut self.issuers {
             issuer.claims.counted.clone_from(&parsed);
+        }
+        self
+    }
+
+    /// The same, finding each token's end user: by the claim at this JSON Pointer, else by the subject.
+    #[must_use]
+    pub fn with_end_users(mut self, claim: Option<&str>) -> Authenticator {
+        // A remembered token has the end user that was asked for then.
+        self.digest = Sha256::new().chain_update(self.digest).chain_update(format!("{claim:?}")).finalize().into();
+        for issuer in &mut self.issuers {
+            issuer.claims.end_user = Some(EndUserRule::new(claim));
         }
         self
     }

@@ -26,6 +26,18 @@ pub struct Principal {
     marks: Option<Marks>,
     /// Claims that quotas count by, and their values.
     counted: CountedClaims,
+    end_user: EndUser,
+}
+
+/// Whom a strike of a request is counted against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum EndUser {
+    /// Nobody: the caller is an application, and does not say for whom it acts.
+    Unknown,
+    /// The subject.
+    Subject,
+    /// Whom a claim names.
+    Claimed(Arc<str>),
 }
 
 /// Claims that quotas count by, as JSON Pointers, and their values.
@@ -54,16 +66,29 @@ pub(super) struct Verified {
     pub(super) expires: Timestamp,
     pub(super) marks: Marks,
     pub(super) counted: CountedClaims,
+    pub(super) end_user: EndUser,
 }
 
 impl Principal {
     /// The caller that a verified token names.
     pub(super) fn from_token(token: Verified) -> Principal {
-        let Verified { issuer, issuer_name, iss, key_id, tenant, subject, mut roles, expires, marks, counted } = token;
+        let Verified {
+            issuer,
+            issuer_name,
+            iss,
+            key_id,
+            tenant,
+            subject,
+            mut roles,
+            expires,
+            marks,
+            counted,
+            end_user,
+        } = token;
         roles.sort_unstable();
         roles.dedup();
         let origin = Origin::Issuer { index: issuer, name: issuer_name, iss, key_id };
-        Principal { origin, tenant, subject, roles, expires, marks: Some(marks), counted }
+        Principal { origin, tenant, subject, roles, expires, marks: Some(marks), counted, end_user }
     }
 
     /// The caller without a credential.
@@ -76,6 +101,7 @@ impl Principal {
             expires: Timestamp(u64::MAX),
             marks: None,
             counted: Vec::new(),
+            end_user: EndUser::Unknown,
         }
     }
 
@@ -96,6 +122,7 @@ impl Principal {
             expires: Timestamp(u64::MAX),
             marks: None,
             counted: Vec::new(),
+            end_user: EndUser::Unknown,
         }
     }
 
@@ -103,6 +130,13 @@ impl Principal {
     #[cfg(test)]
     pub(crate) fn for_tests(subject: &str, roles: Vec<RoleIndex>) -> Principal {
         Principal::from_api_key("tests", subject, None, roles)
+    }
+
+    /// The same as a user of the issuer `corp`.
+    #[cfg(test)]
+    pub(crate) fn user_for_tests(subject: &str) -> Principal {
+        let origin = Origin::Issuer { index: 0, name: "corp".into(), iss: "https://idp.example".into(), key_id: None };
+        Principal { origin, end_user: EndUser::Subject, ..Principal::for_tests(subject, Vec::new()) }
     }
 
     /// True for a caller without a credential.
@@ -175,6 +209,31 @@ impl Principal {
         bytes
     }
 
+    /// The end user that the request is made for, 1 to 256 bytes; `None` where the caller is an application that names
+    /// none, or nobody knows.
+    pub fn end_user(&self) -> Option<&str> {
+        match &self.end_user {
+            EndUser::Unknown => None,
+            EndUser::Subject => Some(&self.subject),
+            EndUser::Claimed(name) => Some(name),
+        }
+    }
+
+    /// The end user as bytes, for keyed hashes; the [`Principal::identity`] where the subject is the end user.
+    pub fn end_user_identity(&self) -> Option<Vec<u8>> {
+        match &self.end_user {
+            EndUser::Unknown => None,
+            EndUser::Subject => Some(self.identity()),
+            EndUser::Claimed(name) => {
+                let mut bytes = self.tenancy();
+                // No mark that `push_part` writes.
+                bytes.push(2);
+                push_part(&mut bytes, Some(name));
+                Some(bytes)
+            }
+        }
+    }
+
     /// The (issuer, tenant) pair as bytes, for keyed hashes; never equal to any [`Principal::identity`].
     pub fn tenancy(&self) -> Vec<u8> {
         let mut bytes = self.issuance();
@@ -232,7 +291,20 @@ mod tests {
             expires: Timestamp::default(),
             marks: Marks::default(),
             counted: Vec::new(),
+            end_user: EndUser::Subject,
         })
+    }
+
+    #[test]
+    fn an_end_user_is_told_apart_from_every_subject() {
+        let named =
+            |name: &str| Principal { end_user: EndUser::Claimed(Arc::from(name)), ..principal("a", None, "service") };
+        assert_eq!(named("b").end_user(), Some("b"));
+        assert_ne!(named("b").end_user_identity(), principal("a", None, "b").end_user_identity());
+        assert_ne!(named("b").end_user_identity(), named("c").end_user_identity());
+        assert_eq!(principal("a", None, "b").end_user_identity(), Some(principal("a", None, "b").identity()));
+        assert_eq!(Principal::from_api_key("a", "b", None, Vec::new()).end_user_identity(), None);
+        assert_eq!(Principal::anonymous(RoleIndex(0)).end_user_identity(), None);
     }
 
     #[test]

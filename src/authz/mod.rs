@@ -17,7 +17,7 @@ use crate::authn::{Principal, RoleIndex};
 use crate::config::document::{Mode, Operation, OtherTools, OverCap, Zone};
 use crate::config::{Policy, RolePolicy};
 use crate::host::Host;
-use crate::protocol::{Exchange, Offered};
+use crate::protocol::{Exchange, NO_LIMIT, Offered};
 use crate::quota::Counted;
 use crate::reason::{Denial, Reason};
 
@@ -83,7 +83,7 @@ impl Authorized {
     }
 
     /// True when one of the granting roles may use this tool.
-    pub fn may_use(&self, policy: &Policy, tool: &str) -> bool {
+    pub fn may_use(&self, policy: &Policy, tool: &Offered) -> bool {
         self.roles.iter().filter_map(|role| policy.role_at(*role)).any(|role| may_use(role, tool))
     }
 
@@ -136,7 +136,7 @@ pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Resu
     for &index in counted.entitled().roles() {
         let Some(role) = policy.role_at(index) else { continue };
         match objection(role, exchange) {
-            None => granting.push((index, exchange.tools.iter().filter(|tool| !may_use(role, &tool.name)).count())),
+            None => granting.push((index, exchange.tools.iter().filter(|tool| !may_use(role, tool)).count())),
             Some(denial) => {
                 if role.mode == Mode::Shadow {
                     in_shadow.push((index, denial.reason));
@@ -180,26 +180,37 @@ pub fn refusal(role: &RolePolicy, operation: Operation, exchange: &Exchange) -> 
 
 /// Why one role does not grant the request.
 fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
-    if !role.models.iter().any(|glob| glob.matches(&exchange.model)) {
+    let serves = |model: &String| role.models.iter().any(|glob| glob.matches(model));
+    if !serves(&exchange.model) || !exchange.models.iter().all(serves) {
         return Some(Denial::new(Reason::RbacModel).with_param("model"));
     }
     let removable = |tool: &Offered| role.other_tools == OtherTools::Remove && tool.path.is_some();
-    if !exchange.tools.iter().all(|tool| may_use(role, &tool.name) || removable(tool)) {
+    if !exchange.tools.iter().all(|tool| may_use(role, tool) || removable(tool)) {
         return Some(Denial::new(Reason::RbacTool).with_param("tools"));
     }
-    if exchange.choices > role.max_choices {
+    let may_choose = |name: &&&str| !role.parameters.iter().any(|glob| glob.matches(name));
+    if let Some(name) = exchange.choices_of_operator.iter().find(may_choose) {
+        return Some(Denial::new(Reason::RbacParameter).with_param(name));
+    }
+    // Lists of prompts are what some clients send; how many choices they get of each, none says by habit.
+    let over = match role.max_choices {
+        Some(most) => exchange.answers() > most,
+        None => exchange.choices > 1,
+    };
+    if over {
         return Some(Denial::new(Reason::RbacParameter).with_param("n"));
     }
     match (role.over_output_tokens, role.max_output_tokens, &exchange.output_cap) {
-        (OverCap::Deny, Some(most), Some(asked)) if asked.tokens > most => {
+        (OverCap::Deny, Some(most), Some(asked)) if asked.tokens > most && asked.tokens != NO_LIMIT => {
             Some(Denial::new(Reason::RbacParameter).with_param("max_tokens"))
         }
         _ => None,
     }
 }
 
-fn may_use(role: &RolePolicy, tool: &str) -> bool {
-    role.tools.iter().any(|glob| glob.matches(tool))
+fn may_use(role: &RolePolicy, tool: &Offered) -> bool {
+    let at = |host: &String| role.tool_hosts.iter().any(|glob| glob.matches(host));
+    !tool.is_ambiguous && role.tools.iter().any(|glob| glob.matches(&tool.name)) && tool.host.as_ref().is_none_or(at)
 }
 
 /// How far a request got with a role.

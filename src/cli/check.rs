@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::output::{Outcome, print, print_json, read_text};
-use super::source::{self, Source, Surroundings, Vm};
+use super::source::{self, Envoy, Source, Surroundings, Vm};
 use crate::config::{ConfigError, KeyPath, Policy};
 use crate::host::Timestamp;
 
@@ -115,7 +115,8 @@ fn card(part: Option<usize>, at: &KeyPath, error: &ConfigError) -> ErrorCard {
 
 fn check_source(source: Source, report: &mut FileReport) {
     let Source { at, part, parsed, surroundings } = source;
-    let held = parsed.document.hold_headers.unwrap_or(false);
+    // Of a document that could not be read nothing follows.
+    let held = (!parsed.digest.is_empty()).then(|| parsed.document.hold_headers.unwrap_or(false));
     let mut errors = around(held, &at, &surroundings, &mut report.notes);
     let missing = std::cell::RefCell::new(Vec::new());
     let result = Policy::compile(parsed, &|name| {
@@ -174,8 +175,8 @@ fn same_names(policies: &[PolicyCard]) -> Vec<String> {
     names.map(|name| format!("two different policies are called {name}: in one proxy they would share state")).collect()
 }
 
-/// What must fit between the policy and what stands around it.
-fn around(held: bool, at: &KeyPath, surroundings: &Surroundings, notes: &mut Vec<String>) -> Vec<ErrorCard> {
+/// What must fit between the policy and what stands around it. `held`: its `holdHeaders`, where it could be read.
+fn around(held: Option<bool>, at: &KeyPath, surroundings: &Surroundings, notes: &mut Vec<String>) -> Vec<ErrorCard> {
     let mut errors = Vec::new();
     let mut error = |path: KeyPath, message: &str| {
         let error = ConfigError { path, message: message.to_owned() };
@@ -184,21 +185,25 @@ fn around(held: bool, at: &KeyPath, surroundings: &Surroundings, notes: &mut Vec
     let vm = match surroundings {
         Surroundings::Plain => None,
         Surroundings::WasmPlugin(vm) => {
-            if held {
+            if held == Some(true) {
                 let message = "true, but a WasmPlugin can't set Envoy's allow_on_headers_stop_iteration: every request \
                                with a body would hang; use an EnvoyFilter, or false";
                 error(at.key("holdHeaders"), message);
             }
             Some(vm)
         }
-        Surroundings::Envoy { plugin, holds_headers, vm } => {
+        Surroundings::Envoy(envoy) => {
+            let Envoy { plugin, holds_headers, vm, unreadable } = envoy.as_ref();
+            if let Some(ConfigError { path, message }) = unreadable {
+                error(path.clone(), message);
+            }
             let allowed = holds_headers.unwrap_or(false);
             let switch = plugin.key("allow_on_headers_stop_iteration");
-            if held && !allowed {
+            if held == Some(true) && !allowed {
                 let message = "must be true, because the policy has holdHeaders: true; without it every request with \
                                a body hangs";
                 error(switch, message);
-            } else if allowed && !held {
+            } else if held == Some(false) && allowed {
                 error(switch, "true, but the policy does not have holdHeaders: true; set both or neither");
             }
             Some(vm)
@@ -220,7 +225,8 @@ fn variable(name: &str, surroundings: &Surroundings) -> (Option<String>, Option<
         None => (None, None),
     };
     match surroundings {
-        Surroundings::WasmPlugin(declared) | Surroundings::Envoy { vm: declared, .. } => vm(declared),
+        Surroundings::WasmPlugin(declared) => vm(declared),
+        Surroundings::Envoy(envoy) => vm(&envoy.vm),
         Surroundings::Plain => match std::env::var(name) {
             Ok(value) => (Some(value), None),
             Err(_) => (placeholder(), Some(format!("the VM's environment must have {name}; not set here"))),

@@ -8,7 +8,6 @@ mod capture;
 mod check;
 mod estimate;
 mod eval;
-mod eval_data;
 mod explain;
 mod output;
 mod pins;

@@ -24,10 +24,11 @@ use crate::capture::{Caller, Opened, Sealed};
 use crate::config::document::{self, Mode};
 use crate::config::{Policy, RoutePolicy};
 use crate::host::{Host as _, MemoryHost, Timestamp};
-use crate::protocol::{Exchange, OutputCap, Path};
+use crate::protocol::Exchange;
 use crate::quota::{self, Stage as Counting, Tokens};
 use crate::reason::Reason;
-use crate::scan::verdict::{Inspected, Judgement};
+use crate::scan::Kind;
+use crate::scan::verdict::{Inspected, Judgement, STRONG_SCORE};
 use crate::transaction::{Event, Header, Step, Transaction, Vm};
 
 #[derive(Debug, clap::Args)]
@@ -438,6 +439,7 @@ impl Stage {
         };
         let mut shadow: Vec<String> = Vec::new();
         let mut note = |reasons: &[Reason]| shadow.extend(reasons.iter().map(|reason| reason.code().to_owned()));
+        let is_strike = self.is_strike(one);
         let (vm, host) = (&self.vm, &mut self.host);
         let fault = |_| Reason::Internal;
         match policy.quotas.cooldown(&principal, vm.shared_key(), host).map_err(fault)? {
@@ -454,12 +456,7 @@ impl Stage {
         let authorized = match model {
             Some(model) => {
                 let cap = one.number("gen_ai.request.max_tokens");
-                let exchange = Exchange {
-                    model: model.to_owned(),
-                    choices: 1,
-                    output_cap: cap.map(|tokens| OutputCap { path: Path::default(), tokens }),
-                    ..Exchange::default()
-                };
+                let exchange = Exchange::recorded(model, cap);
                 authz::authorize(&policy, counted, &exchange).map_err(denial)?
             }
             None => authz::authorize_bodyless(counted),
@@ -468,7 +465,7 @@ impl Stage {
         let charged = quota::count_rest(&policy, authorized, model, vm.shared_key(), host).map_err(refusal)?;
         let found = [Reason::ScanInjection, Reason::ScanSecret, Reason::ScanPii];
         let found = found.into_iter().find(|reason| then.reason.as_deref() == Some(reason.code()));
-        if found == Some(Reason::ScanInjection) {
+        if found == Some(Reason::ScanInjection) && is_strike {
             // Without its text each request counts as one that was not there before.
             let text = one.text("bartizan.fingerprint").unwrap_or_default();
             if let Some(mut strike) = quota::Strike::new(&principal, [text].into_iter()) {
@@ -489,12 +486,29 @@ impl Stage {
     }
 
     /// A token that says what the record says of the caller; `None` for one without a credential.
+    /// True if what the record says of a request that was refused for an attack makes it a strike.
+    fn is_strike(&self, one: &Past) -> bool {
+        let is_strong_rule = |id: &str| {
+            self.policy
+                .scanner
+                .cards()
+                .iter()
+                .any(|card| card.id == id && card.kind == Kind::Attack && card.is_strong())
+        };
+        let findings = one.record().get("bartizan.findings").and_then(Value::as_array).into_iter().flatten();
+        let mut blocked = findings.filter(|finding| finding.get("action").and_then(Value::as_str) == Some("block"));
+        one.number("bartizan.score").is_some_and(|score| score >= u64::from(STRONG_SCORE))
+            || blocked.any(|finding| finding.get("rule").and_then(Value::as_str).is_some_and(is_strong_rule))
+    }
+
     fn token(&self, caller: &Caller) -> Option<String> {
         if caller.issuer == crate::authn::ANONYMOUS_ROLE || caller.issuer.is_empty() {
             return None;
         }
+        // The holder of an API key is an application; of a token no record says whether it was one's.
+        let kind = (caller.issuer == "apiKeys").then_some("client-credentials");
         // A null counts as absent.
-        let claims = json!({"iss": iss(&caller.issuer), "aud": AUDIENCE, "roles": caller.roles, "tenant": caller.tenant,
+        let claims = json!({"gty": kind, "iss": iss(&caller.issuer), "aud": AUDIENCE, "roles": caller.roles, "tenant": caller.tenant,
             "sub": caller.subject.as_deref().unwrap_or("omitted"), "exp": self.host.now().as_secs() + 60});
         let text =
             format!("{}.{}", BASE64.encode(r#"{"alg":"EdDSA","kid":"replay"}"#), BASE64.encode(claims.to_string()));

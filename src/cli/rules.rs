@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::eval;
 use super::output::{Outcome, print, print_json, read_text};
-use crate::scan::rulefile::{Bundle, Bundler, PACKS, RuleFile, Vocabulary};
+use crate::enums::Pack;
+use crate::scan::rulefile::{Bundle, Bundler, RuleFile, Vocabulary};
 use crate::scan::{Kind, normalise, samples};
 
 #[derive(Debug, clap::Args)]
@@ -190,7 +191,7 @@ impl Folder {
             .collect();
         let mut bundler = Bundler::new(tags, vocabulary(root)?);
         let (mut files, mut faults) = (Vec::new(), Vec::new());
-        for (pack, _) in PACKS {
+        for pack in Pack::ALL.iter().map(|pack| pack.as_str()) {
             for path in yaml_files(&root.join(pack)) {
                 let place = format!("{pack}/{}", path.file_name().unwrap_or_default().to_string_lossy());
                 match serde_norway::from_str::<RuleFile>(&read_text(&path)?) {

@@ -31,7 +31,18 @@ pub(super) enum Surroundings {
     /// `pluginConfig` of a WasmPlugin or a TrafficExtension: headers can't be held.
     WasmPlugin(Vm),
     /// A Wasm filter's configuration in an Envoy file.
-    Envoy { plugin: KeyPath, holds_headers: Option<bool>, vm: Vm },
+    Envoy(Box<Envoy>),
+}
+
+/// What an Envoy file says around a policy.
+#[derive(Debug)]
+pub(super) struct Envoy {
+    /// Where the plugin's configuration stands.
+    pub(super) plugin: KeyPath,
+    pub(super) holds_headers: Option<bool>,
+    pub(super) vm: Vm,
+    /// Why the module can't read what Envoy hands over.
+    pub(super) unreadable: Option<ConfigError>,
 }
 
 /// What the file says about the VM.
@@ -121,7 +132,7 @@ fn find_in_part(tree: ReadTree, part: Option<usize>, found: &mut Found) {
         }
     } else if kind == Some("EnvoyFilter") || (kind.is_none() && !looks_like_policy(root) && holds_envoy(root)) {
         let before = found.sources.len();
-        search(root, &mut KeyPath::root(), part, &tree.faults, found);
+        Search { part, faults: &tree.faults, found }.walk(root, &mut KeyPath::root(), None);
         if found.sources.len() == before {
             found.notes.push("an Envoy configuration without a Wasm filter of Bartizan's".to_owned());
         }
@@ -193,82 +204,140 @@ fn below(node: &Node, at: &KeyPath, faults: &[TreeFault]) -> ReadTree {
 }
 
 /// Looks for Wasm filters in every corner of an Envoy configuration.
-fn search(node: &Node, at: &mut KeyPath, part: Option<usize>, faults: &[TreeFault], found: &mut Found) {
-    match node {
-        Node::Object(entries) => {
-            if let Some(keys) = wasm_config(node) {
-                let (config, path) = keys;
-                let path: KeyPath = at.steps().iter().cloned().chain(path).collect();
-                if let Some(source) = envoy_filter(config, &path, part, faults, found) {
-                    found.sources.push(source);
+struct Search<'s> {
+    part: Option<usize>,
+    faults: &'s [TreeFault],
+    found: &'s mut Found,
+}
+
+/// A connection manager that filters stand in, and its place.
+type Manager<'n> = (&'n Node, KeyPath);
+
+impl Search<'_> {
+    fn walk(&mut self, node: &Node, at: &mut KeyPath, manager: Option<&Manager<'_>>) {
+        let own = is_typed(node, MANAGER_TYPE).then(|| (node, at.clone()));
+        let manager = own.as_ref().or(manager);
+        match node {
+            Node::Object(entries) => {
+                if let Some((config, keys)) = wasm_config(node) {
+                    let path: KeyPath = at.steps().iter().cloned().chain(keys).collect();
+                    if let Some(source) = self.filter(config, &path) {
+                        self.found.sources.push(source);
+                        self.found.notes.extend(manager.and_then(endless));
+                    }
+                    return;
                 }
-                return;
+                if is_discovered(node) {
+                    self.found.notes.extend(manager.and_then(endless));
+                }
+                for (key, below) in entries {
+                    at.push(Step::Key(key.clone()));
+                    self.walk(below, at, manager);
+                    at.pop();
+                }
             }
-            for (key, below) in entries {
-                at.push(Step::Key(key.clone()));
-                search(below, at, part, faults, found);
-                at.pop();
+            Node::List(items) => {
+                for (index, below) in items {
+                    at.push(Step::Index(*index));
+                    self.walk(below, at, manager);
+                    at.pop();
+                }
             }
+            _ => {}
         }
-        Node::List(items) => {
-            for (index, below) in items {
-                at.push(Step::Index(*index));
-                search(below, at, part, faults, found);
-                at.pop();
-            }
-        }
-        _ => {}
     }
+
+    fn filter(&mut self, config: &Node, at: &KeyPath) -> Option<Source> {
+        let (key, configuration) = field(config, "configuration")?;
+        let (at_any, path) = (at.key(key), at.key(key).key("value"));
+        let kind = configuration.get("@type").and_then(Node::as_str).and_then(|url| url.rsplit('/').next());
+        let unreadable =
+            |path: &KeyPath, message: &str| ConfigError { path: path.clone(), message: message.to_owned() };
+        let (parsed, unreadable) = match (kind, configuration.get("value")) {
+            (Some("google.protobuf.StringValue"), Some(Node::String(text))) => match yaml(text) {
+                Some(tree) => (parse_tree(tree), Some(unreadable(&path, YAML))),
+                None => (parse_json(text.as_bytes()), None),
+            },
+            (Some("google.protobuf.Struct"), Some(object @ Node::Object(_))) => {
+                (parse_tree(below(object, &path, self.faults)), Some(unreadable(&at_any, STRUCT)))
+            }
+            _ if !names_bartizan(config) => return None,
+            _ => {
+                self.found.errors.push(unreadable(&path, OTHER));
+                return None;
+            }
+        };
+        let document = &parsed.document;
+        let is_ours = names_bartizan(config) || document.authn.is_some() || document.roles.is_some();
+        if !is_ours {
+            self.found.notes.push(format!("{at}: a Wasm filter that is not Bartizan's: not looked at"));
+            return None;
+        }
+        let holds_headers = field(config, "allow_on_headers_stop_iteration").and_then(|(_, value)| value.as_bool());
+        let envoy = Envoy { plugin: at.clone(), holds_headers, vm: envoy_vm(config), unreadable };
+        Some(Source { at: path, part: self.part, parsed, surroundings: Surroundings::Envoy(Box::new(envoy)) })
+    }
+}
+
+const STRUCT: &str = "a google.protobuf.Struct, which Envoy hands to the module as raw protobuf; the module reads JSON: \
+                      use a google.protobuf.StringValue whose value is the policy as JSON";
+const YAML: &str =
+    "the policy as YAML, but Envoy hands the text over as it is and the module reads JSON: write the policy as JSON";
+const OTHER: &str = "expected a google.protobuf.StringValue whose value is the policy as JSON";
+
+/// The tree of a text that is YAML and was not meant as JSON.
+fn yaml(text: &str) -> Option<ReadTree> {
+    if text.trim_start().starts_with(['{', '[', '"']) {
+        return None;
+    }
+    read_yaml(text).into_iter().next().filter(|tree| matches!(tree.root, Some(Node::Object(_))))
+}
+
+/// A filter whose configuration comes by ECDS, and which is called Bartizan's.
+fn is_discovered(node: &Node) -> bool {
+    let Some((_, discovery)) = field(node, "config_discovery") else { return false };
+    let types = field(discovery, "type_urls").map(|(_, types)| types);
+    let is_wasm = |types: &Node| matches!(types, Node::List(urls) if urls.iter().any(|(_, url)| names(url, WASM_TYPE)));
+    types.is_some_and(is_wasm) && names_bartizan(node)
+}
+
+/// What must be said of a connection manager that waits for a body for ever.
+fn endless((manager, at): &Manager<'_>) -> Option<String> {
+    let timeout = field(manager, "request_timeout").and_then(|(_, value)| value.as_str());
+    let seconds = timeout.and_then(|text| text.strip_suffix('s')).and_then(|text| text.parse::<f64>().ok());
+    let is_set = timeout.is_some() && seconds != Some(0.0);
+    (!is_set).then(|| {
+        format!(
+            "{at}: no request_timeout: a client that never ends its body keeps its part of \
+             limits.maxBufferedBytesPerWorker for as long as it likes; set one, for example 60s"
+        )
+    })
 }
 
 const WASM_TYPE: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+const MANAGER_TYPE: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+
+/// True when a type URL names this type.
+fn names(url: &Node, wanted: &str) -> bool {
+    url.as_str().and_then(|url| url.rsplit('/').next()) == Some(wanted)
+}
+
+/// True when the node is a message of this type.
+fn is_typed(node: &Node, wanted: &str) -> bool {
+    node.get("@type").is_some_and(|url| names(url, wanted))
+}
 
 /// The `config` of a Wasm filter, if this node is one, and the keys that lead to it.
 fn wasm_config(node: &Node) -> Option<(&Node, Vec<Step>)> {
-    let is = |key: &str, wanted: &str| {
-        field(node, key).and_then(|(_, url)| url.as_str()).and_then(|url| url.rsplit('/').next()) == Some(wanted)
-    };
     let key = |name: &str| Step::Key(name.to_owned());
-    if is("@type", WASM_TYPE) {
+    if is_typed(node, WASM_TYPE) {
         return node.get("config").map(|config| (config, vec![key("config")]));
     }
-    let wrapped = is("@type", "xds.type.v3.TypedStruct") || is("@type", "udpa.type.v1.TypedStruct");
-    if wrapped && is("type_url", WASM_TYPE) {
+    let wrapped = is_typed(node, "xds.type.v3.TypedStruct") || is_typed(node, "udpa.type.v1.TypedStruct");
+    if wrapped && field(node, "type_url").is_some_and(|(_, url)| names(url, WASM_TYPE)) {
         return node.get("value")?.get("config").map(|config| (config, vec![key("value"), key("config")]));
     }
     None
-}
-
-fn envoy_filter(
-    config: &Node,
-    at: &KeyPath,
-    part: Option<usize>,
-    faults: &[TreeFault],
-    found: &mut Found,
-) -> Option<Source> {
-    let (key, configuration) = field(config, "configuration")?;
-    let path = at.key(key).key("value");
-    let kind = configuration.get("@type").and_then(Node::as_str).and_then(|url| url.rsplit('/').next());
-    let value = configuration.get("value");
-    let parsed = match (kind, value) {
-        (Some("google.protobuf.StringValue"), Some(Node::String(text))) => parse_json(text.as_bytes()),
-        (Some("google.protobuf.Struct"), Some(object @ Node::Object(_))) => parse_tree(below(object, &path, faults)),
-        _ if !names_bartizan(config) => return None,
-        _ => {
-            let message = "expected a StringValue with the policy as JSON, or a Struct".to_owned();
-            found.errors.push(ConfigError { path, message });
-            return None;
-        }
-    };
-    let document = &parsed.document;
-    let is_ours = names_bartizan(config) || document.authn.is_some() || document.roles.is_some();
-    if !is_ours {
-        found.notes.push(format!("{at}: a Wasm filter that is not Bartizan's: not looked at"));
-        return None;
-    }
-    let holds_headers = field(config, "allow_on_headers_stop_iteration").and_then(|(_, value)| value.as_bool());
-    let surroundings = Surroundings::Envoy { plugin: at.clone(), holds_headers, vm: envoy_vm(config) };
-    Some(Source { at: path, part, parsed, surroundings })
 }
 
 fn names_bartizan(config: &Node) -> bool {

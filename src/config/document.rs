@@ -25,24 +25,9 @@ macro_rules! section {
     };
 }
 
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-        #[cfg_attr(feature = "cli", derive(JsonSchema))]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)* }
+use bartizan_rules::choice;
 
-        impl $name {
-            /// Every value, in the order of the documentation.
-            pub const ALL: &'static [$name] = &[ $( $name::$variant, )* ];
-
-            /// The word that stands for this value in the document, the record and the metrics.
-            pub const fn as_str(self) -> &'static str {
-                match self { $( $name::$variant => $word, )* }
-            }
-        }
-    };
-}
+pub use crate::enums::*;
 
 mod guards;
 mod identity;
@@ -78,6 +63,9 @@ section! {
         unmatched: Option<Unmatched>,
         /// What happens to content that can't be scanned, by kind.
         unscanned: Option<Unscanned>,
+        /// What happens to blocks, items and parts of a type that this version does not know. Default scan: their strings
+        /// are scanned in the strictest zone, whatever `unscanned` says; bytes in them that are no text still fall under it.
+        unknown: Option<UnknownAction>,
         /// Bounds on what one request may cost.
         limits: Option<Limits>,
         /// The service that counts quotas of scope fleet.
@@ -124,8 +112,13 @@ section! {
         max_output_tokens: Option<u64>,
         /// What happens to a request over `maxOutputTokens`. Default clamp.
         over_output_tokens: Option<OverCap>,
-        /// Cap on the choices of one request (`n`). Default 1.
+        /// Cap on the answers of one request: prompts x `n`. Absent: one choice (`n`) of each prompt, any number of prompts.
         max_choices: Option<u64>,
+        /// Hosts at which remote tools may run (`server_url` of a tool, `url` of an MCP server), with `*`; a connector of the
+        /// provider's is `connector:NAME`. Default none.
+        tool_hosts: Option<Vec<String>>,
+        /// Parameters that choose what is otherwise the operator's to choose.
+        parameters: Option<Parameters>,
         /// Limits on how much; all of them apply.
         quotas: Option<Vec<Quota>>,
         /// The guard's name. Default `standard`.
@@ -145,6 +138,14 @@ section! {
     }
 }
 
+section! {
+    /// Parameters that choose what is otherwise the operator's to choose: addresses, keys, templates, adapters, routes.
+    Parameters {
+        /// Names of such parameters, or globs. Required; an empty list allows none.
+        allow: Option<Vec<String>>,
+    }
+}
+
 choice! {
     /// What happens to tools that a role may not use.
     OtherTools {
@@ -152,70 +153,6 @@ choice! {
         Deny = "deny",
         /// They are taken out of the request. What a request calls by itself is still refused.
         Remove = "remove",
-    }
-}
-
-choice! {
-    /// An operation on a model.
-    Operation {
-        /// Chat: OpenAI's chat completions, Anthropic's messages, Ollama's chat.
-        Chat = "chat",
-        /// The list of models, and one model's card.
-        Models = "models",
-        /// A prompt through the `generic` protocol, Ollama's or text-generation-inference's generate.
-        Generate = "generate",
-        /// OpenAI's older completions.
-        Completions = "completions",
-        /// OpenAI's responses.
-        Responses = "responses",
-        /// Embeddings.
-        Embeddings = "embeddings",
-        /// OpenAI's moderations.
-        Moderations = "moderations",
-        /// OpenAI's conversations: making one.
-        Conversations = "conversations",
-        /// Anthropic's count of a request's tokens.
-        CountTokens = "countTokens",
-        /// Ollama's card of one model.
-        ModelCard = "modelCard",
-        /// OpenAI's batches.
-        Batch = "batch",
-        /// OpenAI's files. What is uploaded is not read: `unscanned` decides, and only a role of every model may do it.
-        Files = "files",
-        /// OpenAI's images, made from a prompt.
-        Images = "images",
-        /// OpenAI's speech, made from a text.
-        Audio = "audio",
-        /// Everything of a Model Context Protocol server; `tools` says which of its tools, prompts and resources.
-        Mcp = "mcp",
-    }
-}
-
-choice! {
-    /// Where in a conversation a text stands. A zone is the caller's claim.
-    Zone {
-        /// The application's instructions.
-        System = "system",
-        /// The developer's instructions.
-        Developer = "developer",
-        /// The caller's words.
-        User = "user",
-        /// The model's earlier words, and the arguments of its tool calls.
-        Assistant = "assistant",
-        /// What a tool returned.
-        Tool = "tool",
-        /// A retrieved or attached document.
-        Document = "document",
-    }
-}
-
-choice! {
-    /// Whether a decision takes effect.
-    Mode {
-        /// It does.
-        Enforce = "enforce",
-        /// It is made, recorded and counted, and changes nothing.
-        Shadow = "shadow",
     }
 }
 
@@ -348,10 +285,15 @@ choice! {
 }
 
 section! {
-    /// Strikes and cool-downs. A request in which a text is refused or replaced as an attack is a strike against its
-    /// caller (issuer, tenant and subject), unless each such text was one within the window already: who resends a
-    /// conversation is not struck again. Callers without a credential get none.
+    /// Strikes and cool-downs. A request that is refused for an attack is a strike against its end user, if a rule of
+    /// level high or critical found the attack or its score is at least 90, unless each such text was one within the
+    /// window already: who resends a conversation is not struck again. What is replaced is no strike. `per` says who
+    /// the end user is; a request without one is no strike.
     Abuse {
+        /// Who is struck and refused. Default subject.
+        per: Option<StrikesPer>,
+        /// Which claim of the token names the end user, a JSON Pointer. With `per: claim` only.
+        claim: Option<String>,
         /// So many strikes within the window begin a cool-down, 1 to 1000. Default 5.
         strikes: Option<u64>,
         /// Strikes are forgotten in this time, 1s to 31d. Default 10m.
@@ -372,14 +314,26 @@ section! {
     }
 }
 
+choice! {
+    /// Who the end user of a request is. The holder of an API key and a caller without a credential name none.
+    StrikesPer {
+        /// The token's subject, with its issuer and tenant. A token that an application got for itself (client
+        /// credentials, a service account, a workload's identity) has no end user.
+        Subject = "subject",
+        /// Whom a claim of the token names, with its issuer and tenant: for tokens with which an application acts for
+        /// its users. A token without the claim is judged as with `subject`.
+        Claim = "claim",
+    }
+}
+
 section! {
     /// One caller, exactly.
     Lifted {
-        /// The issuer's name in this policy; `apiKeys` for the holder of one. Required.
+        /// The issuer's name in this policy. Required.
         issuer: Option<String>,
         /// The tenant. Absent: a caller without one.
         tenant: Option<String>,
-        /// The subject. Required.
+        /// The subject, or the end user that `per` names. Required.
         subject: Option<String>,
     }
 }

@@ -2,7 +2,8 @@
 //! out is immutable and holds nothing that could still be wrong.
 
 use super::document::{
-    self, Mode, OtherTools, OverCap, Role, StateAction, SubjectForm, UnscannedAction, UpstreamHeader, Zone,
+    self, Mode, OtherTools, OverCap, Role, StateAction, SubjectForm, UnknownAction, UnscannedAction, UpstreamHeader,
+    Zone,
 };
 use super::document::{Operation, Pack, ResponseHeaders, Unmatched};
 use super::environment::{Environment, secret};
@@ -17,7 +18,7 @@ use crate::capture::CapturePolicy;
 use crate::glob::Glob;
 use crate::protocol::UnscannedKind;
 use crate::quota::Quotas;
-use crate::scan::{FaultAt, Scanner, Selection};
+use crate::scan::{Budget, FaultAt, Scanner, Selection};
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct Policy {
     pub unmatched: Unmatched,
     /// What happens to content that can't be scanned.
     pub unscanned: UnscannedPolicy,
+    /// What happens to parts of a type that this version does not know.
+    pub unknown: UnknownAction,
     /// Bounds on what one request may cost.
     pub limits: LimitsPolicy,
     /// What is written about a request.
@@ -69,6 +72,10 @@ pub struct RolePolicy {
     pub models: Vec<Glob>,
     /// Tools that may be offered to the model.
     pub tools: Vec<Glob>,
+    /// Hosts at which remote tools may run.
+    pub tool_hosts: Vec<Glob>,
+    /// Parameters that choose what is otherwise the operator's to choose.
+    pub parameters: Vec<Glob>,
     /// What happens to other tools that a request offers.
     pub other_tools: OtherTools,
     /// Zones that this role may author.
@@ -77,8 +84,8 @@ pub struct RolePolicy {
     pub max_output_tokens: Option<u64>,
     /// What happens to a request over the cap.
     pub over_output_tokens: OverCap,
-    /// Cap on the choices of one request.
-    pub max_choices: u64,
+    /// Cap on the answers of one request, prompts x choices. `None`: one choice of each prompt.
+    pub max_choices: Option<u64>,
     /// Limits on how much; all of them apply.
     pub quotas: Vec<QuotaPolicy>,
     /// Its guard.
@@ -104,6 +111,10 @@ pub struct UnscannedPolicy {
     pub opaque: UnscannedAction,
     /// Text over the scanner's bounds.
     pub budget: UnscannedAction,
+    /// What the provider fetches by itself.
+    pub reference: UnscannedAction,
+    /// Text as the numbers of a model's tokens.
+    pub tokens: UnscannedAction,
 }
 
 impl UnscannedPolicy {
@@ -125,6 +136,8 @@ impl UnscannedPolicy {
             },
             UnscannedKind::Opaque => self.opaque,
             UnscannedKind::Budget => self.budget,
+            UnscannedKind::Reference => self.reference,
+            UnscannedKind::Tokens => self.tokens,
             UnscannedKind::Other => self.default,
         }
     }
@@ -141,12 +154,21 @@ pub struct LimitsPolicy {
     pub max_decoded_bytes: usize,
     /// Scanned text of one request, bytes.
     pub max_scan_bytes: usize,
+    /// Steps of scanning one request.
+    pub max_work: usize,
     /// A whole reply, or one event of a stream, bytes.
     pub max_response_bytes: usize,
     /// Bodies held by one worker at a time, bytes.
     pub max_buffered_bytes_per_worker: usize,
     /// The cap on output tokens where nothing else sets one and a quota counts them.
     pub default_output_tokens: u64,
+}
+
+impl LimitsPolicy {
+    /// What scanning one request may cost.
+    pub fn budget(&self) -> Budget {
+        Budget { scan_bytes: self.max_scan_bytes, decoded_bytes: self.max_decoded_bytes, work: self.max_work }
+    }
 }
 
 /// What is written about a request.
@@ -234,8 +256,9 @@ impl Policy {
 
     /// The route for a path without its query: an exact one before a prefix, a longer prefix before a shorter one.
     pub fn route(&self, path: &str) -> Option<&RoutePolicy> {
-        let rank =
-            |route: &&RoutePolicy| (matches!(route.matches, route::PathMatch::Exact(_)), route.matches.as_str().len());
+        let rank = |route: &&RoutePolicy| {
+            (!matches!(route.matches, route::PathMatch::Prefix(_)), route.matches.as_str().len())
+        };
         self.routes.iter().filter(|route| route.matches.matches(path)).max_by_key(rank)
     }
 
@@ -289,11 +312,16 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         roles.iter().flat_map(|role| &role.quotas).filter_map(|quota| quota.claim.clone()).collect();
     let service = quotas::service(document, &name, &roles, &root, errors);
     let quotas = quotas.with_abuse(abuse.as_ref()).with_service(service.as_ref(), audit.hash_key.as_deref());
+    let authn = authn?.with_counted_claims(&claims);
+    let authn = match &abuse {
+        Some(abuse) => authn.with_end_users(abuse.claim.as_deref()),
+        None => authn,
+    };
     Some(Policy {
         name,
         digest: parsed.digest.clone(),
         hold_headers,
-        authn: authn?.with_counted_claims(&claims),
+        authn,
         roles,
         quotas,
         guards,
@@ -301,6 +329,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         routes,
         unmatched,
         unscanned: unscanned(document),
+        unknown: document.unknown.unwrap_or(UnknownAction::Scan),
         limits,
         audit,
         capture,
@@ -433,12 +462,17 @@ fn role_policy(name: &str, role: &Role, at: &KeyPath, errors: &mut Errors) -> Op
         let at = at.key("tools");
         errors.require(&at, "allow", tools.allow.as_ref()).map(|allow| globs(allow, &at.key("allow"), errors))
     });
+    let hosts = role.tool_hosts.as_ref().map(|hosts| globs(hosts, &at.key("toolHosts"), errors));
+    let parameters = role.parameters.as_ref().and_then(|parameters| {
+        let at = at.key("parameters");
+        errors.require(&at, "allow", parameters.allow.as_ref()).map(|allow| globs(allow, &at.key("allow"), errors))
+    });
     let max_output_tokens =
         role.max_output_tokens.map(|cap| errors.range(at, "maxOutputTokens", Some(cap), 1, 1..=100_000_000));
     if role.over_output_tokens.is_some() && max_output_tokens.is_none() {
         errors.push(&at.key("maxOutputTokens"), "missing, but overOutputTokens has no effect without it");
     }
-    let max_choices = errors.range(at, "maxChoices", role.max_choices, 1, 1..=128);
+    let max_choices = role.max_choices.map(|most| errors.range(at, "maxChoices", Some(most), 1, 1..=65_536));
     let quotas = role.quotas.as_deref().unwrap_or_default();
     if quotas.len() > 8 {
         errors.push(&at.key("quotas"), format!("{} quotas, expected at most 8", quotas.len()));
@@ -455,6 +489,8 @@ fn role_policy(name: &str, role: &Role, at: &KeyPath, errors: &mut Errors) -> Op
         workloads,
         models: models?,
         tools: tools.unwrap_or_default(),
+        tool_hosts: hosts.unwrap_or_default(),
+        parameters: parameters.unwrap_or_default(),
         other_tools: role.tools.as_ref().and_then(|tools| tools.others).unwrap_or(OtherTools::Deny),
         may_write: role.may_write.clone().unwrap_or_default(),
         max_output_tokens,
@@ -491,6 +527,8 @@ fn unscanned(document: &document::Document) -> UnscannedPolicy {
         }),
         opaque: written.opaque.unwrap_or(UnscannedAction::Flag),
         budget: written.budget.unwrap_or(default),
+        reference: written.reference.or(written.file).unwrap_or(default),
+        tokens: written.tokens.unwrap_or(default),
     }
 }
 
@@ -499,13 +537,15 @@ fn limits(document: &document::Document, root: &KeyPath, errors: &mut Errors) ->
     let absent = document::Limits::default();
     let written = document.limits.as_ref().unwrap_or(&absent);
     let at = root.key("limits");
-    let max_body = errors.range(&at, "maxBodyBytes", written.max_body_bytes, 4 * MIB, 1..=16 * MIB);
+    let key = "maxBufferedBytesPerWorker";
+    let buffered = errors.range(&at, key, written.max_buffered_bytes_per_worker, 128 * MIB, 1..=512 * MIB);
+    let default = buffered.min(16 * MIB);
+    let max_body = errors.range(&at, "maxBodyBytes", written.max_body_bytes, default, 1..=64 * MIB);
     let depth = errors.range(&at, "maxJsonDepth", written.max_json_depth, 64, 1..=100);
     let decoded = errors.range(&at, "maxDecodedBytes", written.max_decoded_bytes, MIB, 0..=16 * MIB);
     let scanned = errors.range(&at, "maxScanBytes", written.max_scan_bytes, 4 * MIB, 1..=64 * MIB);
+    let work = errors.range(&at, "maxWork", written.max_work, Budget::SHIPPED.work as u64, MIB..=4096 * MIB - 1);
     let response = errors.range(&at, "maxResponseBytes", written.max_response_bytes, 4 * MIB, 1..=16 * MIB);
-    let key = "maxBufferedBytesPerWorker";
-    let buffered = errors.range(&at, key, written.max_buffered_bytes_per_worker, 64 * MIB, 1..=512 * MIB);
     if buffered < max_body {
         errors
             .push(&at.key(key), format!("{buffered} is less than maxBodyBytes ({max_body}): no such body could pass"));
@@ -515,6 +555,7 @@ fn limits(document: &document::Document, root: &KeyPath, errors: &mut Errors) ->
         max_json_depth: depth as usize,
         max_decoded_bytes: decoded as usize,
         max_scan_bytes: scanned as usize,
+        max_work: work as usize,
         max_response_bytes: response as usize,
         max_buffered_bytes_per_worker: buffered as usize,
         default_output_tokens: errors.range(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Span;
-use super::document::{self, Counts, Kind, Mode, OnUnavailable, Per, Reach};
+use super::document::{self, Counts, Kind, Mode, OnUnavailable, Per, Reach, StrikesPer};
 use super::errors::{Errors, KeyPath, shortened};
 use super::policy::RolePolicy;
 
@@ -64,7 +64,9 @@ pub struct AbusePolicy {
     pub on_unavailable: OnUnavailable,
     /// Whether it takes effect.
     pub mode: Mode,
-    /// Callers that are let in nevertheless: issuer's name, tenant, subject.
+    /// The claim that names the end user, a JSON Pointer; `None`: the subject is the end user.
+    pub claim: Option<String>,
+    /// Callers that are let in nevertheless: issuer's name, tenant, end user.
     pub lift: Vec<(String, Option<String>, String)>,
 }
 
@@ -95,7 +97,7 @@ pub(super) fn quota(raw: &document::Quota, at: &KeyPath, errors: &mut Errors) ->
     }
     let on_unavailable = raw.on_unavailable.unwrap_or(OnUnavailable::Deny);
     let kind = raw.kind.unwrap_or(Kind::Sliding);
-    let claim = claim(raw, at, errors);
+    let claim = claim(raw.per == Some(Per::Claim), raw.claim.as_deref(), at, errors);
     if counts == Counts::Concurrent {
         let keys = [("window", raw.window.is_some()), ("burst", raw.burst.is_some()), ("kind", raw.kind.is_some())];
         for (key, given) in keys {
@@ -142,17 +144,17 @@ pub(super) fn quota(raw: &document::Quota, at: &KeyPath, errors: &mut Errors) ->
     Some(QuotaPolicy { per: per?, counts, limit, window, burst, mode, reach, on_unavailable, claim, kind })
 }
 
-/// The claim that a quota counts by, where it does.
-fn claim(raw: &document::Quota, at: &KeyPath, errors: &mut Errors) -> Option<String> {
+/// The claim that a section with `per: claim` names; `None`: it has another `per`.
+fn claim(is_wanted: bool, written: Option<&str>, at: &KeyPath, errors: &mut Errors) -> Option<String> {
     let at = at.key("claim");
-    match (raw.per, raw.claim.as_deref()) {
-        (Some(Per::Claim), None) => errors.push(&at, "missing, but required with per: claim"),
-        (Some(Per::Claim), Some(text)) if text.len() > 256 || !crate::authn::is_pointer(text) => {
+    match (is_wanted, written) {
+        (true, None) => errors.push(&at, "missing, but required with per: claim"),
+        (true, Some(text)) if text.len() > 256 || !crate::authn::is_pointer(text) => {
             errors.push(&at, format!("{:?} is not a JSON Pointer of at most 256 bytes (RFC 6901)", shortened(text)));
         }
-        (Some(Per::Claim), Some(text)) => return Some(text.to_owned()),
-        (_, Some(_)) => errors.push(&at, "has a meaning with per: claim only"),
-        (_, None) => {}
+        (true, Some(text)) => return Some(text.to_owned()),
+        (false, Some(_)) => errors.push(&at, "has a meaning with per: claim only"),
+        (false, None) => {}
     }
     None
 }
@@ -225,6 +227,7 @@ pub(super) fn abuse(written: &document::Abuse, issuers: &[&str], at: &KeyPath, e
         lift.extend(issuer.zip(subject).map(|(issuer, subject)| (issuer, caller.tenant.clone(), subject)));
     }
     AbusePolicy {
+        claim: claim(written.per == Some(StrikesPer::Claim), written.claim.as_deref(), at, errors),
         strikes: errors.range(at, "strikes", written.strikes, 5, 1..=1000),
         window,
         cooldown,

@@ -11,7 +11,7 @@ use crate::protocol::{GenericSpec, Pointer, Protocol};
 pub struct RouteIndex(pub u16);
 
 /// A guarded path.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct RoutePolicy {
     /// Its place in the policy.
     pub index: RouteIndex,
@@ -88,7 +88,12 @@ pub enum PathMatch {
     Exact(String),
     /// The beginning, which ends at a `/`.
     Prefix(String),
+    /// The whole path, in which one part, `{model}`, is any.
+    Template(String),
 }
+
+/// The part of a template that is any one part of a path.
+const PARAMETER: &str = "{model}";
 
 impl PathMatch {
     /// True when this route takes the path (without its query).
@@ -96,13 +101,22 @@ impl PathMatch {
         match self {
             PathMatch::Exact(exact) => exact == path,
             PathMatch::Prefix(prefix) => path.starts_with(prefix),
+            PathMatch::Template(_) => self.parameter(path).is_some(),
         }
+    }
+
+    /// What stands in the path where a template says `{model}`.
+    pub fn parameter<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let PathMatch::Template(template) = self else { return None };
+        let (before, after) = template.split_once(PARAMETER)?;
+        let part = path.strip_prefix(before)?.strip_suffix(after)?;
+        (!part.is_empty() && !part.contains('/')).then_some(part)
     }
 
     /// The path or prefix as the document has it.
     pub fn as_str(&self) -> &str {
         match self {
-            PathMatch::Exact(text) | PathMatch::Prefix(text) => text,
+            PathMatch::Exact(text) | PathMatch::Prefix(text) | PathMatch::Template(text) => text,
         }
     }
 }
@@ -128,7 +142,7 @@ pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<Rou
         if let Some((matches, key)) = &matches {
             // Two protocols may share a prefix when their paths below it are their own.
             let shares = match operation {
-                Some(Operations::OfPath) => protocol.as_ref().map(Protocol::name),
+                Some(Operations::OfPath) => protocol.as_ref().map(|protocol| protocol.name()),
                 _ => None,
             };
             match taken.iter().find(|(other, protocol, _)| other == matches && *protocol == shares) {
@@ -190,7 +204,11 @@ fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
         }
         for (path, operation) in protocol.paths() {
             let path = format!("{}{path}", matches.as_str());
-            let below = if path.ends_with('/') { PathMatch::Prefix(path) } else { PathMatch::Exact(path) };
+            let below = match path {
+                path if path.ends_with('/') => PathMatch::Prefix(path),
+                path if path.contains(PARAMETER) => PathMatch::Template(path),
+                path => PathMatch::Exact(path),
+            };
             if !compiled.iter().any(|route| route.matches == below) {
                 one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, None);
             }
@@ -244,21 +262,17 @@ fn path_fault(path: &str) -> Option<&'static str> {
 
 fn protocol(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<Protocol> {
     match errors.require(at, "protocol", route.protocol.as_ref())? {
-        document::Protocol::Openai => Some(Protocol::Openai),
-        document::Protocol::Anthropic => Some(Protocol::Anthropic),
-        document::Protocol::Ollama => Some(Protocol::Ollama),
-        document::Protocol::Tgi => Some(Protocol::Tgi),
-        document::Protocol::Mcp => Some(Protocol::Mcp),
+        document::Protocol::Named(word) => Protocol::named(word),
         document::Protocol::Generic(generic) => {
             let at = at.key("protocol").key("generic");
-            Some(Protocol::Generic(compile_generic(generic, &at, errors)))
+            Some(Protocol::new(compile_generic(generic, &at, errors)))
         }
     }
 }
 
 fn mcp(route: &Route, protocol: &Protocol, at: &KeyPath, errors: &mut Errors) -> Option<McpPolicy> {
     let (written, at) = (route.mcp.as_ref()?, at.key("mcp"));
-    if *protocol != Protocol::Mcp {
+    if !protocol.serves_tools() {
         errors.push(&at, format!("has no effect with protocol {}", protocol.name()));
     }
     for (name, pin) in written.definitions.iter().flatten() {
@@ -346,12 +360,7 @@ fn operation(
     at: &KeyPath,
     errors: &mut Errors,
 ) -> Option<Operations> {
-    let generic = [Operation::Generate, Operation::Chat];
-    let mut fitting: Vec<Operation> = match protocol {
-        Protocol::Generic(_) => generic.to_vec(),
-        _ => protocol.paths().iter().map(|(_, operation)| *operation).collect(),
-    };
-    fitting.dedup();
+    let fitting = protocol.operations();
     let words = || fitting.iter().map(|operation| operation.as_str()).collect::<Vec<_>>().join(", ");
     if let Some(operation) = route.operation {
         if fitting.contains(&operation) {
@@ -362,10 +371,8 @@ fn operation(
         errors.push(&at.key("operation"), message);
         return None;
     }
-    match protocol {
-        Protocol::Generic(_) => return Some(Operations::One(Operation::Generate)),
-        Protocol::Mcp => return Some(Operations::One(Operation::Mcp)),
-        _ => {}
+    if let Some(operation) = protocol.only_operation() {
+        return Some(Operations::One(operation));
     }
     let path = matches?.as_str().trim_end_matches('/');
     // The longest name that fits: `/chat/completions` is no `/completions`.

@@ -136,6 +136,16 @@ impl Frame {
         self.raw
     }
 
+    /// True when every line is a comment or one of the four fields of server-sent events. A client skips any other line,
+    /// or does not: JSON that came under the wrong type would be read by nobody here.
+    pub fn is_well_formed(&self) -> bool {
+        self.framing == Framing::Lines
+            || self.lines().all(|(content, _)| {
+                let name = content.split(|byte| *byte == b':').next().unwrap_or_default();
+                content.is_empty() || [&b""[..], b"data", b"event", b"id", b"retry"].contains(&name)
+            })
+    }
+
     /// The event's data; several lines are joined by a line feed. `None`: a comment, or nothing.
     pub fn data(&self) -> Option<Cow<'_, [u8]>> {
         let mut joined: Option<Cow<'_, [u8]>> = None;

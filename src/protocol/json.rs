@@ -57,6 +57,12 @@ impl Number<'_> {
     }
 }
 
+impl From<u32> for Number<'_> {
+    fn from(value: u32) -> Self {
+        u64::from(value).into()
+    }
+}
+
 impl From<u64> for Number<'_> {
     fn from(value: u64) -> Self {
         Number(Cow::Owned(value.to_string()))
@@ -77,6 +83,11 @@ impl Path {
         Path(steps)
     }
 
+    /// True when this place is `base` or lies below it.
+    pub fn is_in(&self, base: &Path) -> bool {
+        self.0.starts_with(&base.0)
+    }
+
     /// The rest of this path below `base`; `None` when it does not lie there.
     pub fn below(&self, base: &Path) -> Option<Path> {
         self.0.strip_prefix(base.0.as_slice()).map(|rest| Path(rest.to_vec()))
@@ -87,8 +98,8 @@ impl<'a> Json<'a> {
     /// Reads a request's body.
     ///
     /// # Errors
-    /// [`Reason::BodyMalformed`], [`Reason::BodyDuplicateKey`] or [`Reason::BodyDepth`] (`max_depth` counts arrays and
-    /// objects).
+    /// [`Reason::BodyMalformed`], [`Reason::BodyDuplicateKey`], [`Reason::BodyDepth`] (`max_depth` counts arrays and
+    /// objects), or [`Reason::BodyTooLarge`] for more than 1,048,576 texts and keys, or four times as many other values.
     pub fn parse(body: &'a [u8], max_depth: usize) -> Result<Json<'a>, Reason> {
         reader::read(body, max_depth, reader::Grammar::Strict)
     }
@@ -151,6 +162,15 @@ impl<'a> Json<'a> {
         match self {
             Json::Object(entries) => entries.iter_mut().find(|(key, _)| key == name).map(|(_, value)| value),
             _ => None,
+        }
+    }
+
+    /// Sets an object's entry: in its place where it stands there, else at the end. No object is left as it is.
+    pub fn set(&mut self, name: &'static str, value: Json<'a>) {
+        let Json::Object(entries) = self else { return };
+        match entries.iter_mut().find(|(key, _)| key == name) {
+            Some((_, place)) => *place = value,
+            None => entries.push((name.into(), value)),
         }
     }
 
@@ -235,18 +255,27 @@ impl<'a> Json<'a> {
     /// Calls `visit` for every string at or below `path`: the values, and with `is_key` true the keys.
     /// Depth is bounded by the parser.
     pub fn visit_strings(&self, path: &Path, visit: &mut dyn FnMut(&Path, bool, &str)) {
+        self.visit_below(&mut path.clone(), visit);
+    }
+
+    fn visit_below(&self, path: &mut Path, visit: &mut dyn FnMut(&Path, bool, &str)) {
         match self {
             Json::String(text) => visit(path, false, text),
             Json::Array(items) => {
                 for (position, item) in items.iter().enumerate() {
-                    item.visit_strings(&path.child(position), visit);
+                    if !matches!(item, Json::Null | Json::Bool(_) | Json::Number(_)) {
+                        path.0.push(u32::try_from(position).unwrap_or(u32::MAX));
+                        item.visit_below(path, visit);
+                        path.0.pop();
+                    }
                 }
             }
             Json::Object(entries) => {
                 for (position, (key, value)) in entries.iter().enumerate() {
-                    let place = path.child(position);
-                    visit(&place, true, key);
-                    value.visit_strings(&place, visit);
+                    path.0.push(u32::try_from(position).unwrap_or(u32::MAX));
+                    visit(path, true, key);
+                    value.visit_below(path, visit);
+                    path.0.pop();
                 }
             }
             Json::Null | Json::Bool(_) | Json::Number(_) => {}
@@ -296,6 +325,26 @@ mod tests {
         let many: String = (0..100).map(|i| format!("\"k{i}\":0,")).collect();
         let body = format!("{{{many}\"k7\":1}}");
         assert_eq!(Json::parse(body.as_bytes(), 4), Err(Reason::BodyDuplicateKey));
+    }
+
+    #[test]
+    fn a_body_of_too_many_values_is_refused() {
+        use super::reader::{MAX_VALUES, TEXT, VALUE};
+        let list = |value: &str, count: usize| format!("[{}{value}]", format!("{value},").repeat(count - 1));
+        let most = MAX_VALUES - VALUE;
+        for (value, count, fits) in [
+            ("0", most, true),
+            ("0", most + 1, false),
+            ("[]", most + 1, false),
+            ("\"\"", most / TEXT, true),
+            ("\"\"", most / TEXT + 1, false),
+            ("\"\\n\"", most / TEXT + 1, false),
+            (r#"{"a":0}"#, most / (2 * VALUE + TEXT), true),
+            (r#"{"a":0}"#, most / (2 * VALUE + TEXT) + 1, false),
+        ] {
+            let outcome = Json::parse(list(value, count).as_bytes(), 4).map(|_| ());
+            assert_eq!(outcome, if fits { Ok(()) } else { Err(Reason::BodyTooLarge) }, "{count} of {value}");
+        }
     }
 
     #[test]

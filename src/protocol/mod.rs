@@ -1,48 +1,41 @@
-//! One file a wire format: a request's body becomes an [`Exchange`], a reply gives up its usage, and
-//! a refusal is written in the words that the caller's SDK understands.
+//! One folder a wire format: a request's body becomes an [`Exchange`], a reply its [`reply::ReplyParts`], and a refusal
+//! is written in the words that the caller's SDK understands.
 //!
-//! An adapter says where text stands and which zone it claims. It decides nothing, and it leaves
-//! nothing out: every string of a body is a segment, a known parameter, or recorded as unscanned.
+//! [`Adapter`] is what a format is, [`registry`] the list of them. What an adapter does not account for is scanned in
+//! the strictest zone: see [`account`].
 
+mod account;
+mod adapter;
 mod anthropic;
-mod body;
+mod calls;
+mod form;
 pub mod frames;
 mod generic;
 pub mod json;
-pub mod keys;
+mod keys;
 pub mod mcp;
 mod ollama;
 mod openai;
+pub mod registry;
 pub mod reply;
+mod request;
+mod stream;
 mod system;
 mod tgi;
 mod tools;
+mod usage;
 
 use std::borrow::Cow;
 
+pub use account::Exchange;
+pub use adapter::{Adapter, Asserted, HeaderPairs, Protocol};
 pub use generic::{GenericSpec, Pointer};
 pub use json::{Json, Number, Path};
 pub use tools::remove_tools;
+pub use usage::Usage;
 
-use crate::config::document::{Operation, Zone};
-use crate::reason::{Denial, Reason};
-
-/// A wire format with what it needs to know.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Protocol {
-    /// OpenAI's HTTP API.
-    Openai,
-    /// Anthropic's HTTP API.
-    Anthropic,
-    /// Ollama's own HTTP API.
-    Ollama,
-    /// Hugging Face's text-generation-inference.
-    Tgi,
-    /// The Model Context Protocol over Streamable HTTP.
-    Mcp,
-    /// Any JSON body, by JSON Pointers.
-    Generic(GenericSpec),
-}
+use crate::config::document::Zone;
+use crate::reason::Reason;
 
 /// Where in the conversation a segment stands: decides whether a finding refuses the request or is
 /// cut out of the history.
@@ -82,7 +75,11 @@ pub enum UnscannedKind {
     Opaque,
     /// Text that the scan budget did not reach.
     Budget,
-    /// A part of a kind this version does not know.
+    /// What the provider fetches by itself: uploaded files by their id, documents by their address.
+    Reference,
+    /// Text as the numbers of a model's tokens.
+    Tokens,
+    /// Bytes of a kind that this version does not know.
     Other,
 }
 
@@ -96,6 +93,8 @@ impl UnscannedKind {
             UnscannedKind::State => "state",
             UnscannedKind::Opaque => "opaque",
             UnscannedKind::Budget => "budget",
+            UnscannedKind::Reference => "reference",
+            UnscannedKind::Tokens => "tokens",
             UnscannedKind::Other => "other",
         }
     }
@@ -104,11 +103,16 @@ impl UnscannedKind {
 /// The cap on output tokens that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputCap {
-    /// Where the number stands.
-    pub path: Path,
-    /// The number.
+    /// Where it stands, under each of its names.
+    pub places: Vec<Path>,
+    /// The lowest of the numbers; [`NO_LIMIT`] where the client asks for none.
     pub tokens: u64,
+    /// All places have the same number.
+    pub agree: bool,
 }
+
+/// A cap that is none: servers read a negative number so.
+pub const NO_LIMIT: u64 = u64::MAX;
 
 /// A tool that a request names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,29 +121,10 @@ pub struct Offered {
     pub name: String,
     /// What must go for the tool to go; `None`: the request itself is its call.
     pub path: Option<Path>,
-}
-
-/// A request's body, taken apart.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Exchange {
-    /// The model; empty when the protocol names none.
-    pub model: String,
-    /// The client asks for a stream.
-    pub stream: bool,
-    /// Every text, in the order of the conversation.
-    pub segments: Vec<Segment>,
-    /// The tools that the model may call in this request, or that the request calls, in the order they stand.
-    pub tools: Vec<Offered>,
-    /// The client's own cap on output tokens.
-    pub output_cap: Option<OutputCap>,
-    /// The keys on the way to the place where a cap is injected when there is none; empty: there is no cap.
-    pub output_cap_key: &'static [&'static str],
-    /// How many choices the client asks for.
-    pub choices: u64,
-    /// What can't be scanned, and where.
-    pub unscanned: Vec<(UnscannedKind, Path)>,
-    /// The responses and conversations at the provider that the request goes on with. They stand in `unscanned` too.
-    pub stored: Vec<String>,
+    /// Where a remote tool runs: the host of its address, or `connector:` and the provider's name of it.
+    pub host: Option<String>,
+    /// It has two names, and which of them a server reads is its own affair: no role may use it.
+    pub is_ambiguous: bool,
 }
 
 /// A reply that takes the place of the upstream's.
@@ -151,167 +136,6 @@ pub struct Refusal {
     pub content_type: &'static str,
     /// The body.
     pub body: Vec<u8>,
-}
-
-impl Protocol {
-    /// The word in records and metrics.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Protocol::Openai => "openai",
-            Protocol::Anthropic => "anthropic",
-            Protocol::Ollama => "ollama",
-            Protocol::Tgi => "tgi",
-            Protocol::Mcp => "mcp",
-            Protocol::Generic(_) => "generic",
-        }
-    }
-
-    /// The paths of the protocol that are known, below its prefix, and the operation of each. One that ends
-    /// with `/` takes what is below it. Sorted by operation.
-    pub const fn paths(&self) -> &'static [(&'static str, Operation)] {
-        match self {
-            Protocol::Openai => &[
-                ("chat/completions", Operation::Chat),
-                ("models", Operation::Models),
-                ("models/", Operation::Models),
-                ("completions", Operation::Completions),
-                ("responses", Operation::Responses),
-                ("embeddings", Operation::Embeddings),
-                ("moderations", Operation::Moderations),
-                ("conversations", Operation::Conversations),
-                ("batches", Operation::Batch),
-                ("files", Operation::Files),
-                ("images/generations", Operation::Images),
-                ("images/edits", Operation::Images),
-                ("images/variations", Operation::Images),
-                ("audio/speech", Operation::Audio),
-                ("audio/transcriptions", Operation::Audio),
-                ("audio/translations", Operation::Audio),
-            ],
-            Protocol::Anthropic => &[
-                ("messages", Operation::Chat),
-                ("messages/count_tokens", Operation::CountTokens),
-                ("models", Operation::Models),
-                ("models/", Operation::Models),
-            ],
-            Protocol::Ollama => &[
-                ("chat", Operation::Chat),
-                ("generate", Operation::Generate),
-                ("embed", Operation::Embeddings),
-                ("embeddings", Operation::Embeddings),
-                ("tags", Operation::Models),
-                ("ps", Operation::Models),
-                ("version", Operation::Models),
-                ("show", Operation::ModelCard),
-            ],
-            Protocol::Tgi => &[
-                ("generate", Operation::Generate),
-                ("generate_stream", Operation::Generate),
-                ("info", Operation::Models),
-            ],
-            Protocol::Mcp => &[("mcp", Operation::Mcp)],
-            Protocol::Generic(_) => &[],
-        }
-    }
-
-    /// The methods an operation is called by.
-    pub fn methods(&self, operation: Operation) -> &'static [&'static str] {
-        match operation {
-            Operation::Models => &["GET", "HEAD"],
-            // GET opens the server's own stream, DELETE ends a session.
-            Operation::Mcp => &["POST", "GET", "DELETE"],
-            _ => &["POST"],
-        }
-    }
-
-    /// True when a request of this operation has a body that is read.
-    pub fn reads_body(&self, operation: Operation, method: &str) -> bool {
-        match operation {
-            Operation::Models => false,
-            Operation::Mcp => method == "POST",
-            _ => true,
-        }
-    }
-
-    /// True when a request of this operation may be a form of files (`multipart/form-data`), which is not read.
-    pub fn takes_forms(&self, operation: Operation) -> bool {
-        *self == Protocol::Openai && matches!(operation, Operation::Files | Operation::Images | Operation::Audio)
-    }
-
-    /// True when servers read a body as JSON whatever its content type: Ollama's clients often send none.
-    pub fn takes_any_type(&self) -> bool {
-        *self == Protocol::Ollama
-    }
-
-    /// A form of files: nothing in it is read, so that its model has no name and all of it is unscanned.
-    pub fn read_form(&self, operation: Operation) -> Exchange {
-        let kind = match operation {
-            Operation::Images => UnscannedKind::Image,
-            Operation::Audio => UnscannedKind::Audio,
-            _ => UnscannedKind::File,
-        };
-        Exchange { unscanned: vec![(kind, Path::default())], choices: 1, ..Exchange::default() }
-    }
-
-    /// What the headers say of the body, where the protocol has such headers.
-    ///
-    /// # Errors
-    /// [`Reason::McpHeader`] or [`Reason::McpRevision`].
-    pub fn claims<'h>(
-        &self,
-        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
-    ) -> Result<Option<mcp::Claims>, Denial> {
-        match self {
-            Protocol::Mcp => mcp::Claims::read(headers).map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    /// The id that an answer to this request must carry, as JSON.
-    pub fn request_id(&self, body: &Json<'_>) -> Option<String> {
-        match self {
-            Protocol::Mcp => mcp::id(body),
-            _ => None,
-        }
-    }
-
-    /// Takes a body apart.
-    ///
-    /// # Errors
-    /// [`Reason::BodyShape`] with the parameter at fault.
-    pub fn read(&self, operation: Operation, body: &Json<'_>) -> Result<Exchange, Denial> {
-        match (self, operation) {
-            (Protocol::Openai, _) => openai::read(operation, body),
-            (Protocol::Anthropic, Operation::Chat | Operation::CountTokens) => anthropic::read(operation, body),
-            (Protocol::Ollama, _) => ollama::read(operation, body),
-            (Protocol::Tgi, _) => tgi::read(body),
-            (Protocol::Mcp, _) => mcp::read(body),
-            (Protocol::Generic(spec), Operation::Generate | Operation::Chat) => spec.read(body),
-            // `config` refuses these pairs; a body for the list of models is refused here.
-            _ => Err(Reason::BodyShape.into()),
-        }
-    }
-
-    /// True for a key that is part of the protocol, and so no text of the caller's.
-    pub fn knows_key(&self, key: &str) -> bool {
-        match self {
-            Protocol::Generic(spec) => spec.knows_key(key),
-            _ => keys::knows(key),
-        }
-    }
-
-    /// A refusal in the protocol's own words. `id` is the request's, where it had one.
-    pub fn refuse(&self, denial: &Denial, id: Option<&str>) -> Refusal {
-        let body = match self {
-            Protocol::Openai => openai::error_body(denial),
-            Protocol::Anthropic => anthropic::error_body(denial),
-            Protocol::Ollama => ollama::error_body(denial),
-            Protocol::Tgi => tgi::error_body(denial),
-            Protocol::Mcp => mcp::error_body(denial, id),
-            Protocol::Generic(_) => generic::error_body(denial),
-        };
-        Refusal { status: denial.status(), content_type: "application/json", body }
-    }
 }
 
 /// What a caller is told of a refusal: the class, and what to do about it, never what was found.

@@ -9,15 +9,22 @@
 //! scans and edits it, [`Stream::sent`] notes that it left. Held-back text is written by
 //! [`Stream::extra`] before the event that ends its channel, and [`Stream::close`] ends a stream early.
 
-use super::{Json, Path, Protocol, UnscannedKind, anthropic, mcp, ollama, openai, tgi};
+use std::fmt::Debug;
+
+use super::account::ReplyDraft;
+use super::form::{Form, is_bytes};
+use super::frames::Framing;
+use super::{Json, Path, Protocol, UnscannedKind};
 use crate::config::document::Operation;
+use crate::reason::Reason;
 
-mod stream;
-mod usage;
+pub use super::account::ReplyParts;
+pub use super::calls::Rewrite;
+pub use super::stream::{Facts, Progress, Stream};
+pub use super::usage::{Spent, Usage};
 
-pub(super) use stream::Facts;
-pub use stream::{Progress, Stream};
-pub use usage::{Spent, Usage};
+/// The item of the older `function_call`, of which a choice has one.
+pub(super) const FUNCTION_CALL: u32 = u32::MAX;
 
 /// What a text of a reply is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,54 +99,129 @@ impl End {
     }
 }
 
-/// A whole reply, or one event of a stream, taken apart.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ReplyParts {
-    /// Every text, in the order they stand.
-    pub texts: Vec<ReplyText>,
-    /// Every tool call and every piece of one.
-    pub calls: Vec<ToolCall>,
-    /// Places that repeat a text in small pieces (log probabilities, token lists): set them to null
-    /// when the text is changed or held back.
-    pub echoes: Vec<Path>,
-    /// What can't be scanned, and where.
-    pub unscanned: Vec<(UnscannedKind, Path)>,
-    /// What it cost, as far as is known; of a stream, all events so far.
+/// How the replies of one operation read, whole and as a stream, and how they are changed.
+pub trait ReplyFormat: Debug + Send + Sync {
+    /// Takes a whole reply, or one event of a stream, apart.
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>);
+
+    /// How a stream is cut into events.
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    /// True for an event's data that is no JSON and ends the stream.
+    fn is_terminator(&self, _data: &[u8]) -> bool {
+        false
+    }
+
+    /// Cuts calls out of a reply or an event. What tells that a tool was called goes with them; where nothing is left of
+    /// the answer, `notice` takes its place. The places are sorted and each is there once.
+    fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], _notice: &str) {
+        // From the last to the first: what stands before a place does not move.
+        paths.iter().rev().for_each(|path| reply.remove(path));
+    }
+
+    /// Asks the upstream to end a stream with its usage. True: the client did not ask.
+    fn ask_usage(&self, _request: &mut Json<'_>) -> bool {
+        false
+    }
+
+    /// The id of what the provider keeps of this exchange, in a whole reply.
+    fn kept(&self, _reply: &Json<'_>) -> Option<String> {
+        None
+    }
+
+    /// The same, in an event that ends a stream well.
+    fn kept_by(&self, _event: &Json<'_>) -> Option<String> {
+        None
+    }
+
+    /// An event that carries more text of a channel.
+    fn extra(&self, _facts: &Facts, _channel: &Channel, _text: &str) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// The events that end a stream early.
+    fn close(&self, _ending: &Ending<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// True when a call comes whole in one event: what an event says of calls is forgotten with the next.
+    fn calls_come_whole(&self) -> bool {
+        false
+    }
+
+    /// True when blocks or items open and close one by one; else choices do.
+    fn counts_items(&self) -> bool {
+        false
+    }
+
+    /// True when a call comes in pieces that clients join, its name too.
+    fn calls_come_in_pieces(&self) -> bool {
+        false
+    }
+
+    /// Checks that a whole reply or an event has a form in which nothing hides. `is_batch`: the request was an array.
+    ///
+    /// # Errors
+    /// [`Reason::ReplyUnreadable`].
+    fn check(&self, _reply: &Json<'_>, _is_batch: bool) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    /// True for an event that is one token of the answer, where servers may tell no other count.
+    fn is_token(&self, _event: &Json<'_>) -> bool {
+        false
+    }
+
+    /// Takes what later events of the filter's own must repeat from an event.
+    fn note(&self, _facts: &mut Facts, _event: &Json<'_>, _parts: &ReplyParts) {}
+}
+
+/// A stream that ends early.
+#[derive(Debug)]
+pub struct Ending<'s> {
+    /// What its events repeat.
+    pub facts: &'s Facts,
+    /// How far it came.
+    pub sent: &'s Progress,
+    /// What it cost so far.
     pub usage: Option<Usage>,
-    /// Channels that end with this event, after its own texts. Write held-back text before it.
-    pub ends: Vec<End>,
-    /// The event holds nothing but usage: it is left out when the client did not ask for it.
-    pub usage_only: bool,
+    /// Why it ends.
+    pub reason: Reason,
+}
+
+impl Ending<'_> {
+    /// A cap that is reached ends a stream as the model's own limit does.
+    pub(super) fn why(&self, limit: &'static str, filter: &'static str) -> &'static str {
+        if self.reason == Reason::ReplyTokens { limit } else { filter }
+    }
 }
 
 impl Protocol {
-    /// What the headers of a reply tell of its cost.
-    pub fn usage_of<'h>(&self, headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Usage {
-        match self {
-            Protocol::Tgi => tgi::usage_of(headers),
-            _ => Usage::default(),
-        }
-    }
-
     /// Takes a whole reply apart.
     pub fn read_reply(&self, operation: Operation, reply: &Json<'_>) -> ReplyParts {
-        let mut walk = Walk::new(false);
-        match self {
-            Protocol::Generic(spec) => {
-                spec.read_reply(&mut walk, reply);
-                walk.parts.usage = reply.get("usage").and_then(Usage::of_openai);
-            }
-            _ => walk.read(Wire::of(self, operation), reply),
-        }
-        walk.parts
+        self.take_apart(operation, reply, false)
+    }
+
+    pub(super) fn take_apart(&self, operation: Operation, reply: &Json<'_>, stream: bool) -> ReplyParts {
+        let knows = |key: &str| self.knows_key(key);
+        let mut walk = Walk { stream, parts: ReplyDraft::new(), knows: &knows };
+        self.reply(operation).read(&mut walk, reply);
+        walk.parts.close(reply, &knows)
+    }
+
+    /// Checks that a whole reply or an event has a form in which nothing hides. `is_batch`: the request was an array.
+    ///
+    /// # Errors
+    /// [`Reason::ReplyUnreadable`].
+    pub fn check_reply(&self, operation: Operation, reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
+        self.reply(operation).check(reply, is_batch)
     }
 
     /// The id of what the provider keeps of this exchange, for the caller to go on with.
     pub fn kept(&self, operation: Operation, reply: &Json<'_>) -> Option<String> {
-        match (self, operation) {
-            (Protocol::Openai, Operation::Responses | Operation::Conversations) => id(reply),
-            _ => None,
-        }
+        self.reply(operation).kept(reply)
     }
 
     /// Cuts tool calls out of a whole reply: those of `parts.calls` that `denied` picks. What tells that a
@@ -152,123 +234,72 @@ impl Protocol {
         denied: &dyn Fn(&ToolCall) -> bool,
         notice: &str,
     ) {
-        let paths = calls.iter().filter(|call| denied(call)).map(|call| &call.path);
-        remove_calls(Wire::of(self, operation), reply, paths.collect(), notice);
+        let paths = calls.iter().filter(|call| denied(call)).map(|call| &call.path).collect();
+        remove_calls(self.reply(operation), reply, paths, notice);
     }
 
     /// Asks the upstream to end this stream with its usage. True: the client did not ask, so that the
     /// event with [`ReplyParts::usage_only`] is not for it. A stream of any other protocol tells unasked.
     pub fn ask_usage(&self, operation: Operation, request: &mut Json<'_>) -> bool {
-        match Wire::of(self, operation) {
-            Wire::Chat | Wire::Completions => openai::reply::ask_usage(request),
-            _ => false,
-        }
+        self.reply(operation).ask_usage(request)
     }
 
     /// The reader of a stream of this operation's replies.
     pub fn stream(&self, operation: Operation) -> Stream {
-        Stream::new(Wire::of(self, operation))
+        Stream::new(self.clone(), operation)
     }
 }
 
-/// The form of a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wire {
-    /// OpenAI's chat completions.
-    Chat,
-    /// OpenAI's older completions.
-    Completions,
-    /// OpenAI's responses.
-    Responses,
-    /// Anthropic's messages.
-    Messages,
-    /// Ollama's chat.
-    Ollama,
-    /// Ollama's generate.
-    OllamaGenerate,
-    /// Text-generation-inference.
-    Tgi,
-    /// A Model Context Protocol server's messages.
-    Mcp,
-    /// Not known: every string is a text of its own.
-    Unknown,
-}
-
-impl Wire {
-    fn of(protocol: &Protocol, operation: Operation) -> Wire {
-        match (protocol, operation) {
-            (Protocol::Openai, Operation::Chat) => Wire::Chat,
-            (Protocol::Openai, Operation::Completions) => Wire::Completions,
-            (Protocol::Openai, Operation::Responses) => Wire::Responses,
-            (Protocol::Anthropic, Operation::Chat) => Wire::Messages,
-            (Protocol::Ollama, Operation::Chat) => Wire::Ollama,
-            (Protocol::Ollama, Operation::Generate) => Wire::OllamaGenerate,
-            (Protocol::Tgi, _) => Wire::Tgi,
-            (Protocol::Mcp, _) => Wire::Mcp,
-            _ => Wire::Unknown,
-        }
-    }
-
-    /// A call comes whole in one event: what an event says of calls is forgotten with the next.
-    fn calls_come_whole(self) -> bool {
-        matches!(self, Wire::Ollama | Wire::Mcp)
-    }
-
-    /// Blocks or items open and close one by one; else choices do.
-    fn counts_items(self) -> bool {
-        matches!(self, Wire::Messages | Wire::Responses)
-    }
-}
-
-fn remove_calls(wire: Wire, json: &mut Json<'_>, mut paths: Vec<&Path>, notice: &str) {
+pub(super) fn remove_calls(format: &dyn ReplyFormat, json: &mut Json<'_>, mut paths: Vec<&Path>, notice: &str) {
     paths.sort_unstable();
     paths.dedup();
-    match wire {
-        Wire::Messages => anthropic::reply::replace_calls(json, &paths, notice),
-        Wire::Responses => openai::events::replace_calls(json, &paths, notice),
-        _ => {
-            // From the last to the first: what stands before a place does not move.
-            paths.into_iter().rev().for_each(|path| json.remove(path));
-            match wire {
-                Wire::Ollama => ollama::without_calls(json, notice),
-                _ => openai::reply::without_calls(json, notice),
-            }
-        }
+    format.remove_calls(json, &paths, notice);
+}
+
+/// A reply of which nothing but the usage is known: every string is a text of its own.
+#[derive(Debug)]
+pub struct Plain {
+    /// Where the usage stands.
+    pub(super) usage: fn(&Json<'_>) -> Option<Usage>,
+}
+
+impl ReplyFormat for Plain {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        walk.parts.usage = (self.usage)(reply);
     }
 }
 
 /// Takes JSON apart; one method a shape.
-pub(super) struct Walk {
+pub struct Walk<'k> {
     /// This is an event of a stream: its texts go on.
     pub(super) stream: bool,
-    pub(super) parts: ReplyParts,
+    pub(super) parts: ReplyDraft,
+    knows: &'k dyn Fn(&str) -> bool,
 }
 
-impl Walk {
-    pub(super) fn new(stream: bool) -> Walk {
-        Walk { stream, parts: ReplyParts::default() }
-    }
-
-    fn read(&mut self, wire: Wire, json: &Json<'_>) {
-        match wire {
-            Wire::Chat | Wire::Completions => openai::reply::read(self, json),
-            Wire::Responses => openai::events::read(self, json),
-            Wire::Messages => anthropic::reply::read(self, json),
-            Wire::Ollama | Wire::OllamaGenerate => ollama::read_reply(self, json),
-            Wire::Tgi => tgi::read_reply(self, json),
-            Wire::Mcp => mcp::read_reply(self, json),
-            Wire::Unknown => {
-                self.parts.usage = json.get("usage").and_then(Usage::of_openai).or_else(|| ollama::usage(json));
-                self.others(&Path::default(), json);
-            }
-        }
-    }
-
+impl Walk<'_> {
     /// A text of a channel, when this is one.
     pub(super) fn text(&mut self, path: &Path, value: &Json<'_>, choice: u32, item: u32, kind: TextKind) {
         let delta = self.stream;
         match value {
             Json::String(_) => self.push(path, Channel { choice, item, kind }, delta, false),
+            // A list of parts: their texts go on in the next event as a plain text does.
+            Json::Array(parts) if delta => {
+                for (position, part) in parts.iter().enumerate() {
+                    self.text(&path.child(position), part, choice, item, kind);
+                }
+            }
+            Json::Object(entries) if delta => {
+                for (position, (key, inner)) in entries.iter().enumerate() {
+                    let place = path.child(position);
+                    match key.as_ref() {
+                        "text" | "thinking" | "content" | "summary" | "reasoning" => {
+                            self.text(&place, inner, choice, item, kind);
+                        }
+                        _ => self.rest(&place, key, inner),
+                    }
+                }
+            }
             _ => self.strings(path, value, Channel { choice, item, kind }),
         }
     }
@@ -277,7 +308,7 @@ impl Walk {
     pub(super) fn strings(&mut self, path: &Path, value: &Json<'_>, channel: Channel) {
         let mut found = Vec::new();
         value.visit_strings(path, &mut |place, is_key, text| {
-            let known = is_key && super::keys::knows(text);
+            let known = is_key && (self.knows)(text);
             if !text.is_empty() && !known {
                 found.push((place.clone(), is_key));
             }
@@ -292,15 +323,27 @@ impl Walk {
         self.strings(path, value, Channel { choice: 0, item: 0, kind: TextKind::Other });
     }
 
-    /// An entry that the protocol's own walk did not take: nothing when it is an identifier, else a text.
+    /// An entry that the protocol's own walk did not take: a name or a time needs no scan, all else is a text.
     pub(super) fn rest(&mut self, path: &Path, key: &str, value: &Json<'_>) {
-        let known = super::keys::knows(key);
+        let known = (self.knows)(key);
         if !known {
             self.push(path, Channel { choice: 0, item: 0, kind: TextKind::Other }, false, true);
         }
-        match value {
-            Json::String(text) if known && is_identifier(text) => {}
-            _ => self.others(path, value),
+        let parameter =
+            known && (self.parts.parameter(path, value, Form::Name) || self.parts.parameter(path, value, Form::Time));
+        if !parameter {
+            self.others(path, value);
+        }
+    }
+
+    /// What the provider signed or sealed, and it alone can read, or bytes that are no text. What does not look so is a
+    /// text. An empty one is the beginning of a block.
+    pub(super) fn payload(&mut self, kind: UnscannedKind, path: &Path, value: &Json<'_>) {
+        if value.as_str().is_some_and(is_bytes) {
+            self.parts.unscanned.push((kind, path.clone()));
+        }
+        if !self.parts.parameter(path, value, Form::Base64) && !self.parts.parameter(path, value, Form::DataUrl) {
+            self.others(path, value);
         }
     }
 
@@ -310,7 +353,7 @@ impl Walk {
 }
 
 /// The id of an answer.
-fn id(reply: &Json<'_>) -> Option<String> {
+pub(super) fn id(reply: &Json<'_>) -> Option<String> {
     reply.get("id").and_then(Json::as_str).filter(|id| !id.is_empty() && is_identifier(id)).map(str::to_owned)
 }
 

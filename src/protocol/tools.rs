@@ -14,11 +14,27 @@ pub fn remove_tools(body: &mut Json<'_>, mut paths: Vec<&Path>) {
     // From the last to the first: what stands before a place does not move.
     paths.into_iter().rev().for_each(|path| body.remove(path));
     let is_empty = |value: &Json<'_>| matches!(value, Json::Array(items) if items.is_empty());
+    if let Some(tools) = body.get_mut("tools") {
+        without_empty_namespaces(tools);
+    }
     let Json::Object(entries) = body else { return };
     entries.retain(|(key, value)| !(LISTS.contains(&key.as_ref()) && is_empty(value)));
     let left = entries.iter().any(|(key, value)| LISTS.contains(&key.as_ref()) && !matches!(value, Json::Null));
     entries.retain(|(key, value)| {
         let allowed = value.get("allowed_tools").unwrap_or(value).get("tools");
         !(CHOICES.contains(&key.as_ref()) && (!left || allowed.is_some_and(is_empty)))
+    });
+}
+
+/// Namespaces that hold no tool any more. Depth is bounded by the parser.
+fn without_empty_namespaces(tools: &mut Json<'_>) {
+    let Json::Array(tools) = tools else { return };
+    tools.retain_mut(|tool| {
+        if tool.get("type").and_then(Json::as_str) != Some("namespace") {
+            return true;
+        }
+        let Some(inner) = tool.get_mut("tools") else { return true };
+        without_empty_namespaces(inner);
+        !matches!(inner, Json::Array(items) if items.is_empty())
     });
 }

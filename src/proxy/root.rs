@@ -17,6 +17,7 @@ use crate::audit::policy_record;
 use crate::authn::{Fetch, Fetched};
 use crate::callout::{Answer, CallFailure};
 use crate::config::Policy;
+use crate::held::{HeldStreams, Seldom, Turn, Why};
 use crate::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
 use crate::quota::fleet::Batch;
 use crate::transaction::{Finished, Vm};
@@ -29,36 +30,23 @@ pub struct Worker {
     metrics: HashMap<String, u32>,
     latency: Option<u32>,
     dropped: Option<u32>,
-    /// Streams that are held, by context: why, and since when (nanoseconds).
-    held: HashMap<u32, (Held, u64, Rc<RefCell<Exchange>>)>,
-    /// Streams that wait.
-    waiting: usize,
+    /// Streams that are held.
+    held: HeldStreams<Rc<RefCell<Exchange>>>,
+    /// Streams whose body never came.
+    stuck: Seldom,
+    /// The period of the tick, in milliseconds; 0: there is none.
+    pace: u32,
     /// Calls that are under way.
     pub calls: Calls,
 }
 
-/// What a held stream waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// The first byte of its body.
-    Body,
-    /// An issuer's keys, until this time (nanoseconds).
-    Keys(u64),
-    /// The answer to its call, until this time.
-    Call(u64),
-}
+const STUCK: &str = "since the last such line were held for 10 s and their bodies never came; holdHeaders: true \
+    needs allow_on_headers_stop_iteration: true in Envoy's plugin config";
 
-/// More streams than this do not wait on one worker: newcomers are refused.
-const MAX_WAITING: usize = 1024;
-
-const STUCK: &str = "bartizan: a request was held for 10 s and its body never came; holdHeaders: true needs \
-    allow_on_headers_stop_iteration: true in Envoy's plugin config";
-
-/// A held stream without a byte of body for this long is stuck.
-const STUCK_NANOS: u64 = 10_000_000_000;
-/// The tick while nothing is urgent, and while requests wait for keys.
+/// The tick while nothing is urgent, while requests wait for keys, and while streams are left that could go on.
 const TICK_MILLIS: u32 = 1000;
 const WAITING_TICK_MILLIS: u32 = 100;
+const SOON_MILLIS: u32 = 10;
 
 /// The root context.
 pub struct Root {
@@ -69,7 +57,6 @@ pub struct Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, _: usize, size: usize, _: usize) {
         calls::http_answered(&self.worker, self.policy.as_ref(), token, size);
-        resume_held(&self.worker);
     }
 
     fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
@@ -88,18 +75,15 @@ impl RootContext for Root {
                 if let Err(fault) = Vm::prepare(&policy, &mut EnvoyHost) {
                     host::log(Level::Warn, &format!("bartizan: shared state is not prepared: {fault}"));
                 }
-                // A new worker has no keys yet, so that its first tick comes soon; 0 stops the ticks.
-                let period = match policy.authn.has_remote_keys() {
-                    true => WAITING_TICK_MILLIS,
-                    false if policy.hold_headers || policy.quotas.has_fleet() => TICK_MILLIS,
-                    false => 0,
-                };
-                if let Err(fault) = host::tick_every(period) {
+                let mut worker = self.worker.borrow_mut();
+                let period = worker.pace_for(&policy, false);
+                if let Err(fault) = worker.tick_every(period) {
                     host::log(
                         Level::Warn,
                         &format!("bartizan: no keys are fetched and no stuck stream is ended: {fault}"),
                     );
                 }
+                drop(worker);
                 host::log(Level::Info, &policy.summary());
                 self.note_policy(Ok(policy.digest_short()));
                 self.policy = Some(Arc::new(policy));
@@ -123,10 +107,15 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(policy) = &self.policy else { return };
         self.worker.borrow_mut().fetch_keys(policy);
-        resume_held(&self.worker);
+        let leaves_some = resume_held(&self.worker);
         let mut worker = self.worker.borrow_mut();
         worker.settle(policy);
-        worker.set_pace(policy);
+        if let Some(count) = worker.stuck.to_say(host::now()) {
+            host::log(Level::Error, &format!("bartizan: {count} requests {STUCK}"));
+        }
+        let period = worker.pace_for(policy, leaves_some);
+        // On a failure the tick stays as it was.
+        let _ = worker.tick_every(period);
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -161,28 +150,33 @@ impl Worker {
     }
 
     /// A stream is held from now on; false when too many are.
-    pub fn hold(&mut self, context: u32, why: Held, stream: &Rc<RefCell<Exchange>>) -> bool {
-        self.unhold(context);
-        if why != Held::Body {
-            if self.waiting >= MAX_WAITING {
-                return false;
-            }
-            self.waiting += 1;
+    pub fn hold(&mut self, context: u32, why: Why, stream: &Rc<RefCell<Exchange>>) -> bool {
+        let is_held = self.held.hold(context, why, host::now(), Rc::clone(stream));
+        if is_held {
+            self.tick_within(if matches!(why, Why::Keys(_)) { WAITING_TICK_MILLIS } else { TICK_MILLIS });
         }
-        if matches!(why, Held::Keys(_)) {
-            // Without a faster tick they would wait up to a second; the deadline holds anyway.
-            let _ = host::tick_every(WAITING_TICK_MILLIS);
-        }
-        self.held.insert(context, (why, host::now(), Rc::clone(stream)));
-        true
+        is_held
     }
 
     /// A stream's body comes, or what it waited for, or the stream is gone.
     pub fn unhold(&mut self, context: u32) {
-        if let Some((why, ..)) = self.held.remove(&context)
-            && why != Held::Body
-        {
-            self.waiting = self.waiting.saturating_sub(1);
+        self.held.release(context);
+    }
+
+    /// Sets the tick's period, in milliseconds; 0: no tick. Envoy starts the timer anew whenever it is told a period,
+    /// so that it is told changes only: or else requests that come often enough would put the tick off for ever.
+    fn tick_every(&mut self, millis: u32) -> Result<(), Fault> {
+        if self.pace != millis {
+            host::tick_every(millis)?;
+            self.pace = millis;
+        }
+        Ok(())
+    }
+
+    /// The next tick comes within this time. On a failure it comes when it would have.
+    fn tick_within(&mut self, millis: u32) {
+        if self.pace == 0 || self.pace > millis {
+            let _ = self.tick_every(millis);
         }
     }
 
@@ -210,6 +204,9 @@ impl Worker {
             _ => None,
         };
         self.took_keys(policy, fetch, body);
+        if self.held.wants_keys() {
+            self.tick_within(SOON_MILLIS);
+        }
     }
 
     /// Tells the service that counts for the fleet what requests have used.
@@ -254,17 +251,21 @@ impl Worker {
     }
 
     /// The tick that what is held, what is missing and what must be told need.
-    fn set_pace(&self, policy: &Policy) {
-        if !policy.authn.has_remote_keys() && !policy.quotas.has_fleet() {
-            return;
-        }
+    fn pace_for(&self, policy: &Policy, leaves_some: bool) -> u32 {
         let now = Timestamp(host::now());
         let vm = self.vm.as_ref();
-        let lacks_keys = policy.authn.has_remote_keys()
-            && (!vm.is_some_and(|vm| vm.ring.has_keys(&policy.authn, now))
-                || self.held.values().any(|(why, ..)| matches!(why, Held::Keys(_))));
+        let fetches = policy.authn.has_remote_keys();
+        let lacks_keys = fetches && !vm.is_some_and(|vm| vm.ring.has_keys(&policy.authn, now));
         let settles = vm.is_some_and(|vm| vm.settlements.is_waiting());
-        let _ = host::tick_every(if lacks_keys || settles { WAITING_TICK_MILLIS } else { TICK_MILLIS });
+        if leaves_some {
+            SOON_MILLIS
+        } else if lacks_keys || settles || self.held.wants_keys() {
+            WAITING_TICK_MILLIS
+        } else if fetches || policy.quotas.has_fleet() || policy.hold_headers || !self.held.is_empty() {
+            TICK_MILLIS
+        } else {
+            0
+        }
     }
 
     /// Counts one finished exchange, and keeps what must be told of it.
@@ -273,11 +274,9 @@ impl Worker {
         if let Some(vm) = self.vm.as_mut()
             && !finished.settlements.is_empty()
         {
-            if !vm.settlements.is_waiting() {
-                // Without a faster tick it would wait up to a second.
-                let _ = host::tick_every(WAITING_TICK_MILLIS);
-            }
             finished.settlements.into_iter().for_each(|settlement| vm.settlements.push(settlement, now));
+            // Without a faster tick it would wait up to a second.
+            self.tick_within(WAITING_TICK_MILLIS);
         }
         for Increment { name, by } in &finished.increments {
             match self.series(name) {
@@ -316,34 +315,33 @@ impl Worker {
     }
 }
 
-/// Lets held streams go on whose wait is over, and ends those that waited too long.
+/// Lets held streams go on whose wait is over, and ends those that waited too long. True when some are left for which
+/// the next tick should come soon.
 ///
 /// Without `allow_on_headers_stop_iteration` Envoy never delivers the body of a stream whose headers
 /// are held: such streams would hang until the client gives up. The switch can't be seen from here,
 /// so that streams which get no body are ended and the log names it.
-fn resume_held(worker: &Rc<RefCell<Worker>>) {
-    let now = host::now();
-    // The streams borrow the worker while they go on.
-    let held: Vec<_> = worker.borrow().held.iter().map(|(context, held)| (*context, held.clone())).collect();
-    for (context, (why, since, stream)) in held {
-        let late = match why {
-            Held::Body => now.saturating_sub(since) > STUCK_NANOS,
-            Held::Keys(deadline) | Held::Call(deadline) => now >= deadline,
-        };
-        // Keys may have come; an answer comes by itself.
-        let may_go_on = matches!(why, Held::Keys(_));
-        if !(late || may_go_on) || host::act_on(context).is_err() {
+fn resume_held(worker: &Rc<RefCell<Worker>>) -> bool {
+    let mut turn = Turn::new(host::now());
+    loop {
+        // The streams borrow the worker while they go on.
+        let next = worker.borrow_mut().held.next(&mut turn);
+        let Some(due) = next else { return turn.leaves_some() };
+        if host::act_on(due.context).is_err() {
+            // The stream is gone.
+            worker.borrow_mut().unhold(due.context);
             continue;
         }
-        let mut exchange = stream.borrow_mut();
-        if why == Held::Body {
-            host::log(Level::Error, STUCK);
+        if due.why == Why::Body {
+            worker.borrow_mut().stuck.note();
         }
-        if may_go_on && exchange.resume() {
-            continue;
-        }
-        if late {
+        let mut exchange = due.stream.borrow_mut();
+        let goes_on = matches!(due.why, Why::Keys(_)) && exchange.resume();
+        if !goes_on && due.is_late {
             exchange.expire();
+        }
+        if goes_on || due.is_late {
+            turn.acted();
         }
     }
 }

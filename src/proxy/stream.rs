@@ -12,10 +12,11 @@ use proxy_wasm::types::Action;
 
 use super::calls::{self, Asker};
 use super::host::{self, Buffer, Map};
-use super::root::{EnvoyHost, Held, Worker};
+use super::root::{EnvoyHost, Worker};
 use crate::audit::{RECORD_PROPERTY, is_ours};
 use crate::callout::{Answer, Call, CallFailure};
 use crate::config::Policy;
+use crate::held::Why;
 use crate::host::{Fault, Timestamp};
 use crate::transaction::{Edit, Event, Reads, Reply, Step, Transaction};
 
@@ -57,12 +58,12 @@ impl Exchange {
         let mut step = self.one_step(event);
         while let Step::Await(wait) = &step {
             let why = match wait.call {
-                Some(_) => Held::Call(wait.deadline.0),
+                Some(_) => Why::Call(wait.deadline.0),
                 None if self.call.is_some() => return step,
-                None => Held::Keys(wait.deadline.0),
+                None => Why::Keys(wait.deadline.0),
             };
             if !self.hold(why) {
-                return self.exchange.as_mut().map_or_else(no_policy, Transaction::overload);
+                return self.overload();
             }
             match &wait.call {
                 Some(call) if !self.make(call) => {
@@ -74,6 +75,11 @@ impl Exchange {
         step
     }
 
+    /// Too many wait.
+    fn overload(&mut self) -> Step {
+        self.exchange.as_mut().map_or_else(no_policy, Transaction::overload)
+    }
+
     /// Makes a call; false when the proxy does not take it.
     fn make(&mut self, call: &Call) -> bool {
         let Some(own) = self.own.upgrade() else { return false };
@@ -83,7 +89,7 @@ impl Exchange {
     }
 
     /// Waits from now on; false when too many do.
-    fn hold(&self, why: Held) -> bool {
+    fn hold(&self, why: Why) -> bool {
         self.own.upgrade().is_some_and(|own| self.worker.borrow_mut().hold(self.context, why, &own))
     }
 
@@ -188,14 +194,16 @@ impl Exchange {
     }
 
     /// The wait is over, or another one has begun.
-    fn go_on(&mut self, step: Step) {
+    fn go_on(&mut self, mut step: Step) {
         if matches!(step, Step::Await(_)) {
             return;
         }
         self.unhold();
         if step == Step::NeedMore && !self.body_ended {
-            self.hold(Held::Body);
-            return;
+            if self.hold(Why::Body) {
+                return;
+            }
+            step = self.overload();
         }
         let judge = step == Step::NeedMore;
         self.body_ended = false;
@@ -212,13 +220,13 @@ impl Exchange {
             Ok(headers) => headers,
             Err(fault) => return self.fault(&fault),
         };
-        let step = self.step(Event::RequestHeaders { headers: &headers, end });
+        let mut step = self.step(Event::RequestHeaders { headers: &headers, end });
+        if step == Step::NeedMore && !self.hold(Why::Body) {
+            step = self.overload();
+        }
         if let Some(exchange) = &mut self.exchange {
             // A failure to write this line early costs nothing: the last one comes in on_log.
             let _ = host::set_property(RECORD_PROPERTY, exchange.provisional(Timestamp(host::now())).as_bytes());
-        }
-        if step == Step::NeedMore {
-            self.hold(Held::Body);
         }
         self.apply(step, Map::RequestHeaders)
     }

@@ -1,4 +1,4 @@
-//! Strikes and cool-downs: who is refused for attacks again and again is refused everything for a while.
+//! Strikes and cool-downs: an end user who is refused for attacks again and again is refused everything for a while.
 //!
 //! Both stand in the rows of the quotas' table, so that every worker of the proxy sees them at once. A
 //! cool-down ends by itself. One that begins again within as long as the last one took, after that had
@@ -55,12 +55,14 @@ impl Abuse {
         }
     }
 
-    pub(super) fn is_lifted(&self, principal: &Principal) -> bool {
-        self.lift.iter().any(|(issuer, tenant, subject)| {
+    /// The end user whose strikes count, as bytes; `None`: there is none, or an operator has lifted the cool-down.
+    pub(super) fn counted_identity(&self, principal: &Principal) -> Option<Vec<u8>> {
+        let is_lifted = self.lift.iter().any(|(issuer, tenant, end_user)| {
             issuer == principal.issuer_name()
                 && tenant.as_deref() == principal.tenant()
-                && subject == principal.subject()
-        })
+                && Some(end_user.as_str()) == principal.end_user()
+        });
+        if is_lifted { None } else { principal.end_user_identity() }
     }
 
     fn names(identity: &[u8], key: &SharedKey) -> Names {
@@ -93,11 +95,12 @@ impl Strike {
         (self.is_new && self.texts.is_empty()).then_some(&self.identity)
     }
 
-    /// Of a request by this caller with these attacks. `None` for a caller without a credential: they are all one,
-    /// and none of them pays for another.
+    /// Of a request by this caller with these attacks. `None` where no end user is known: behind an application or no
+    /// credential at all there are many, and none of them pays for another.
     pub fn new<'t>(principal: &Principal, texts: impl Iterator<Item = &'t str>) -> Option<Strike> {
+        let identity = principal.end_user_identity()?;
         let texts = texts.take(MAX_TEXTS).map(|text| Sha256::digest(text).into()).collect();
-        (!principal.is_anonymous()).then(|| Strike { identity: principal.identity(), texts, is_new: false })
+        Some(Strike { identity, texts, is_new: false })
     }
 }
 
@@ -123,12 +126,10 @@ impl Quotas {
         key: &SharedKey,
         host: &mut dyn Host,
     ) -> Result<Option<Cooldown>, Fault> {
-        let Some(abuse) = self.abuse.as_ref().filter(|_| !principal.is_anonymous()) else { return Ok(None) };
-        if abuse.is_lifted(principal) {
-            return Ok(None);
-        }
+        let Some(abuse) = self.abuse.as_ref() else { return Ok(None) };
+        let Some(identity) = abuse.counted_identity(principal) else { return Ok(None) };
         let key = key.current(&self.policy, host)?;
-        let names = Abuse::names(&principal.identity(), &key);
+        let names = Abuse::names(&identity, &key);
         let now = host.now().0;
         let ends = self.teller(&key, host).look(names.row, &mut |row| row.cooldown_ends(&names.cooldown))?;
         let left = ends.saturating_sub(now);
@@ -212,6 +213,7 @@ mod tests {
             reach: Reach::Proxy,
             on_unavailable: OnUnavailable::Deny,
             mode,
+            claim: None,
             lift: lift
                 .iter()
                 .map(|(issuer, tenant, subject)| {
@@ -228,8 +230,8 @@ mod tests {
         let mut host = MemoryHost::at(Timestamp(1_000_000 * MINUTE));
         let key = SharedKey::obtain("p", &mut host).unwrap();
         quotas.prepare(&key, &mut host).unwrap();
-        let alice = Principal::for_tests("alice", vec![RoleIndex(0)]);
-        let bob = Principal::for_tests("bob", vec![RoleIndex(0)]);
+        let alice = Principal::user_for_tests("alice");
+        let bob = Principal::user_for_tests("bob");
         let mut texts = (0..).map(|number| format!("attack {number}"));
         let mut hit = |who: &Principal, host: &mut MemoryHost| strike(&quotas, who, &texts.next().unwrap(), &key, host);
         for expected in [60, 120, 200, 200] {
@@ -261,7 +263,7 @@ mod tests {
         let mut host = MemoryHost::at(Timestamp(1_000_000 * MINUTE));
         let key = SharedKey::obtain("p", &mut host).unwrap();
         quotas.prepare(&key, &mut host).unwrap();
-        let (alice, bob) = (Principal::for_tests("alice", vec![]), Principal::for_tests("bob", vec![]));
+        let (alice, bob) = (Principal::user_for_tests("alice"), Principal::user_for_tests("bob"));
         for _ in 0..20 {
             assert_eq!(strike(&quotas, &alice, "the same", &key, &mut host), None);
         }
@@ -310,7 +312,7 @@ mod tests {
     #[test]
     fn a_strike_that_the_store_does_not_take_is_counted_later_and_once() {
         let quotas = quotas(Mode::Enforce, &[]);
-        let alice = Principal::for_tests("alice", vec![]);
+        let alice = Principal::user_for_tests("alice");
         for writes in 0..3 {
             let mut host = MemoryHost::at(Timestamp(1_000_000 * MINUTE));
             let key = SharedKey::obtain("p", &mut host).unwrap();
@@ -328,21 +330,26 @@ mod tests {
     fn an_operator_lifts_and_anonymous_callers_do_not_pay_for_each_other() {
         let mut host = MemoryHost::at(Timestamp(1_000_000 * MINUTE));
         let key = SharedKey::obtain("p", &mut host).unwrap();
-        let alice = Principal::for_tests("alice", vec![RoleIndex(0)]);
+        let alice = Principal::user_for_tests("alice");
         let strict = quotas(Mode::Enforce, &[]);
         strict.prepare(&key, &mut host).unwrap();
         let nobody = Principal::anonymous(RoleIndex(0));
+        // An API key: an application, with its users behind it.
+        let application = Principal::for_tests("alice", vec![RoleIndex(0)]);
         for text in ["a", "b", "c"] {
             strike(&strict, &alice, text, &key, &mut host);
-            assert_eq!(strike(&strict, &nobody, text, &key, &mut host), None);
+            for other in [&nobody, &application] {
+                assert_eq!(strike(&strict, other, text, &key, &mut host), None);
+                assert!(strict.cooldown(other, &key, &mut host).unwrap().is_none());
+            }
         }
         assert!(strict.cooldown(&alice, &key, &mut host).unwrap().is_some());
         assert!(strict.cooldown(&nobody, &key, &mut host).unwrap().is_none());
         for (lifted, is_let_in) in [
-            (("apiKeys", None, "alice"), true),
-            (("apiKeys", Some("acme"), "alice"), false),
-            (("corp", None, "alice"), false),
-            (("apiKeys", None, "bob"), false),
+            (("corp", None, "alice"), true),
+            (("corp", Some("acme"), "alice"), false),
+            (("apiKeys", None, "alice"), false),
+            (("corp", None, "bob"), false),
         ] {
             let quotas = quotas(Mode::Enforce, &[lifted]);
             assert_eq!(quotas.cooldown(&alice, &key, &mut host).unwrap().is_none(), is_let_in, "{lifted:?}");

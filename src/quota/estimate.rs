@@ -88,7 +88,12 @@ pub const fn unread(kind: UnscannedKind) -> u64 {
         UnscannedKind::Image => 1600,
         // A signature stands for text that is counted.
         UnscannedKind::Budget | UnscannedKind::Opaque => 0,
-        UnscannedKind::Audio | UnscannedKind::File | UnscannedKind::State | UnscannedKind::Other => 4096,
+        UnscannedKind::Audio
+        | UnscannedKind::File
+        | UnscannedKind::State
+        | UnscannedKind::Reference
+        | UnscannedKind::Tokens
+        | UnscannedKind::Other => 4096,
     }
 }
 

@@ -1,17 +1,17 @@
-//! The texts of a request as one conversation: what only shows where two of them meet, and what an earlier request
-//! has already settled.
+//! The texts of a request as one conversation: each alone, what only shows where two of them meet (`joints`), and what
+//! an earlier request has already settled.
 
 use std::collections::HashMap;
 use std::hash::Hasher;
-use std::ops::Range;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
+use super::joints;
 use super::text::Scan;
-use super::{Finding, Report, Text, TextReport};
+use super::{Report, RuleCard, Text, TextReport};
 
-/// Bytes of either side of a joint.
-const SIDE: usize = 256;
+/// Texts of one request that are scanned; what is beyond is reported as not complete.
+pub(super) const MOST_TEXTS: usize = 65_536;
 /// Shorter texts are scanned faster than they are looked up.
 const SHORTEST: usize = 64;
 /// Reports with more findings are not kept.
@@ -27,12 +27,22 @@ pub struct VerdictMemory {
     capacity: usize,
     newer: HashMap<u128, TextReport>,
     older: HashMap<u128, TextReport>,
+    /// Something is pinned, so that texts of any length are looked up.
+    pins: bool,
 }
 
 impl VerdictMemory {
     /// An empty memory. The key must be random: with a known one, a client could prepare a text that takes another's verdict.
     pub fn new(key: [u8; 16], capacity: usize) -> Self {
-        VerdictMemory { key, capacity: capacity.max(1), newer: HashMap::new(), older: HashMap::new() }
+        VerdictMemory { key, capacity: capacity.max(1), newer: HashMap::new(), older: HashMap::new(), pins: false }
+    }
+
+    /// From now on this is the report of this text, whatever a scan would say: for measurements that put another
+    /// probability in the scorer's place. Counts towards the capacity.
+    #[cfg(feature = "cli")]
+    pub fn pin(&mut self, text: Text<'_>, report: TextReport) {
+        self.pins = true;
+        self.newer.insert(self.hash(&Known::of_text(text)), report);
     }
 
     /// Reports that are held.
@@ -45,12 +55,14 @@ impl VerdictMemory {
         self.len() == 0
     }
 
-    fn hash(&self, kind: u8, text: Text<'_>, tail: &str) -> u128 {
+    fn hash(&self, known: &Known<'_>) -> u128 {
         let mut hasher = SipHasher24::new_with_key(&self.key);
-        hasher.write(&[kind, text.zone as u8]);
-        hasher.write(&(tail.len() as u64).to_le_bytes());
-        hasher.write(tail.as_bytes());
-        hasher.write(text.text.as_bytes());
+        hasher.write(&[known.kind]);
+        for (zone, text) in &known.texts {
+            hasher.write(&[*zone]);
+            hasher.write(&(text.len() as u64).to_le_bytes());
+            hasher.write(text.as_bytes());
+        }
         hasher.finish128().as_u128()
     }
 
@@ -64,7 +76,7 @@ impl VerdictMemory {
     }
 
     fn keep(&mut self, hash: u128, report: &TextReport) {
-        if !report.complete || report.findings.len() > MOST {
+        if !report.complete || report.findings.len() + report.refused.len() > MOST {
             return;
         }
         if self.newer.len() >= self.capacity {
@@ -74,85 +86,62 @@ impl VerdictMemory {
     }
 }
 
-/// Scans the texts in order, each alone and each joint.
-pub(super) fn scan(scan: &mut Scan<'_>, texts: &[Text<'_>], mut memory: Option<&mut VerdictMemory>) -> Report {
-    let mut report = Report::default();
-    let mut tail = String::new();
-    for (index, text) in texts.iter().enumerate() {
-        report.texts.push(remembered(&mut memory, 0, *text, "", |text| scan.text(text.text, text.zone)));
-        if text.text.is_empty() {
-            continue;
-        }
-        if !tail.is_empty() {
-            let head = Text { text: prefix(text.text, SIDE), ..*text };
-            let joint = remembered(&mut memory, 1, head, &tail, |head| joint(scan, &tail, head));
-            if let Some(last) = report.texts.last_mut() {
-                last.complete &= joint.complete;
-            }
-            report.joints.extend(joint.findings.into_iter().map(|finding| (index, finding)));
-        }
-        if text.text.len() < SIDE {
-            tail.push(' ');
-        } else {
-            tail.clear();
-        }
-        tail.push_str(suffix(text.text, SIDE));
-        tail = suffix(&tail, SIDE).into();
+/// What a verdict is remembered of: texts and zones.
+pub(super) struct Known<'t> {
+    kind: u8,
+    texts: Vec<(u8, &'t str)>,
+}
+
+impl<'t> Known<'t> {
+    /// A text by itself.
+    fn of_text(text: Text<'t>) -> Self {
+        Known { kind: 0, texts: vec![(text.zone as u8, text.text)] }
     }
+
+    /// Neighbouring texts, or parts of them, each with its zone.
+    pub(super) fn of_block(texts: impl Iterator<Item = (u8, &'t str)>) -> Self {
+        Known { kind: 1, texts: texts.collect() }
+    }
+
+    fn is_short(&self) -> bool {
+        self.texts.iter().map(|(_, text)| text.len()).sum::<usize>() < SHORTEST
+    }
+}
+
+/// Scans the texts in order, each alone and what shows only between them.
+pub(super) fn scan(
+    scan: &mut Scan<'_>,
+    cards: &[RuleCard],
+    texts: &[Text<'_>],
+    mut memory: Option<&mut VerdictMemory>,
+) -> Report {
+    let mut report = Report::default();
+    let work = scan.work_left();
+    let scanned = texts.get(..MOST_TEXTS).unwrap_or(texts);
+    for text in scanned {
+        let known = Known::of_text(*text);
+        report.texts.push(remembered(&mut memory, &known, || scan.text(text.text, text.zone)));
+    }
+    joints::find(scan, cards, scanned, &mut memory, &mut report);
+    // Too many to look at: none of them is called complete.
+    report.texts.resize_with(texts.len(), TextReport::default);
+    report.work = work - scan.work_left();
     report
 }
 
-fn remembered(
+pub(super) fn remembered(
     memory: &mut Option<&mut VerdictMemory>,
-    kind: u8,
-    text: Text<'_>,
-    tail: &str,
-    scan: impl FnOnce(Text<'_>) -> TextReport,
+    known: &Known<'_>,
+    scan: impl FnOnce() -> TextReport,
 ) -> TextReport {
-    let Some(memory) = memory.as_deref_mut().filter(|_| text.text.len() + tail.len() >= SHORTEST) else {
-        return scan(text);
+    let Some(memory) = memory.as_deref_mut().filter(|memory| memory.pins || !known.is_short()) else {
+        return scan();
     };
-    let hash = memory.hash(kind, text, tail);
+    let hash = memory.hash(known);
     if let Some(report) = memory.recall(hash) {
         return report;
     }
-    let report = scan(text);
+    let report = scan();
     memory.keep(hash, &report);
     report
-}
-
-/// What shows only when two texts are read as one: as neighbouring words and, where a word may be cut, without a space.
-fn joint(scan: &mut Scan<'_>, tail: &str, head: Text<'_>) -> TextReport {
-    let cut = !tail.ends_with(char::is_whitespace) && !head.text.starts_with(char::is_whitespace);
-    let mut out = TextReport { complete: true, ..TextReport::default() };
-    for between in ["\n", ""].into_iter().take(if cut { 2 } else { 1 }) {
-        let joined = [tail, between, head.text].concat();
-        let (border, start) = (tail.len(), tail.len() + between.len());
-        let report = scan.joined(&joined, head.zone);
-        out.complete &= report.complete;
-        for finding in report.findings {
-            let Range { start: from, end: to } = finding.span;
-            let known = |known: &Finding| known.rule == finding.rule;
-            if from < border && to > start && !out.findings.iter().any(known) {
-                out.findings.push(Finding { span: 0..to - start, ..finding });
-            }
-        }
-    }
-    out
-}
-
-fn prefix(text: &str, most: usize) -> &str {
-    let mut at = most.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    text.get(..at).unwrap_or(text)
-}
-
-fn suffix(text: &str, most: usize) -> &str {
-    let mut at = text.len().saturating_sub(most);
-    while !text.is_char_boundary(at) {
-        at += 1;
-    }
-    text.get(at..).unwrap_or(text)
 }

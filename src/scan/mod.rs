@@ -3,41 +3,36 @@
 //! A [`Scanner`] is compiled once per policy and is immutable. It decides nothing: the guard of the
 //! policy turns scores and findings into a verdict (`transaction`).
 
-mod beginnings;
-#[cfg(test)]
-mod compile;
 mod conversation;
 pub mod decode;
-#[cfg(test)]
-mod distance;
 mod engine;
-#[cfg(test)]
-mod layout;
-mod lexicon;
-mod literals;
-mod near;
-pub mod normalise;
+mod joints;
 #[cfg(test)]
 mod oracles;
-mod patterns;
-mod program;
-pub mod rulefile;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "cli")]
 pub mod samples;
 mod score;
 pub mod scorer;
 mod shipped;
 mod signatures;
+#[cfg(test)]
+mod steps;
 mod text;
 pub mod verdict;
 
 use std::ops::Range;
 
+pub use bartizan_rules::normalise;
+pub use bartizan_rules::words::Kind;
+#[cfg(feature = "cli")]
+pub use bartizan_rules_compiler::rulefile;
+
 pub use conversation::VerdictMemory;
 use engine::Engine;
 use text::Scan;
 
-use crate::config::document::{CustomRule, Level, Pack, PiiType, Zone};
+use crate::config::document::CustomRule;
+use crate::enums::{Level, Pack, Zone};
 
 /// Which rules a scanner holds.
 #[derive(Clone, Debug)]
@@ -79,29 +74,26 @@ pub struct Text<'a> {
     pub text: &'a str,
 }
 
-/// What one scan may cost, in bytes of text.
+/// What one scan may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Scanned text of the whole request.
     pub scan_bytes: usize,
     /// Decoded text of the whole request.
     pub decoded_bytes: usize,
+    /// Steps of the whole request, in every reading of every text: a byte read, a pattern tried, an instruction of
+    /// a pattern's program.
+    pub work: usize,
+}
+
+impl Budget {
+    /// What the shipped policy allows: 4 MiB of text, 1 MiB of decoded text, 2^28 steps.
+    pub const SHIPPED: Budget = Budget { scan_bytes: 4 << 20, decoded_bytes: 1 << 20, work: 1 << 28 };
 }
 
 /// A rule's place in the scanner that found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleIndex(pub u16);
-
-/// What a rule looks for: decides which part of the guard answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// An attack on the model; counts towards the score.
-    Attack,
-    /// A credential.
-    Secret,
-    /// Personal data of this type.
-    Pii(PiiType),
-}
 
 /// What is public of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +110,13 @@ pub struct RuleCard {
     pub kind: Kind,
     /// True for a rule of status `experimental`: found, recorded, never scored.
     pub shadow: bool,
+}
+
+impl RuleCard {
+    /// True for a rule of level high or critical that is scored.
+    pub fn is_strong(&self) -> bool {
+        !self.shadow && matches!(self.level, Level::High | Level::Critical)
+    }
 }
 
 /// One match of one rule.
@@ -138,6 +137,9 @@ pub struct TextReport {
     pub findings: Vec<Finding>,
     /// The learned scorer's calibrated probability of an attack, 0 to 1; `None`: switched off, or no words.
     pub learned: Option<f32>,
+    /// What a pattern matched at the end of the text and its validator refused: it is not looked for again where the
+    /// next text is read together with this one.
+    pub refused: Vec<(RuleIndex, Range<usize>)>,
     /// False: the budget ended before this text was scanned whole.
     pub complete: bool,
 }
@@ -150,6 +152,8 @@ pub struct Report {
     /// Findings that only show when neighbouring texts are joined: the index of the last text of the join.
     /// The span is the part that lies in that text.
     pub joints: Vec<(usize, Finding)>,
+    /// Steps that were taken, of [`Budget::work`].
+    pub work: usize,
 }
 
 /// The compiled rules and the scorer.
@@ -189,18 +193,18 @@ impl Scanner {
     /// Scans the texts of one request. Linear in their length; never fails: what the budget did not
     /// reach is reported as not complete.
     pub fn scan(&self, texts: &[Text<'_>], budget: Budget) -> Report {
-        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), texts, None)
+        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), &self.cards, texts, None)
     }
 
     /// The same without the learned scorer: for replies, in which attacks are not looked for.
     pub fn scan_data(&self, texts: &[Text<'_>], budget: Budget) -> Report {
-        conversation::scan(&mut Scan::new(&self.engine, false, budget), texts, None)
+        conversation::scan(&mut Scan::new(&self.engine, false, budget), &self.cards, texts, None)
     }
 
     /// The same, where texts that an earlier request brought are not scanned again and cost no budget.
     /// The memory must have been used with this scanner alone.
     pub fn scan_with(&self, memory: &mut VerdictMemory, texts: &[Text<'_>], budget: Budget) -> Report {
-        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), texts, Some(memory))
+        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), &self.cards, texts, Some(memory))
     }
 
     /// One score from 0 to 100 for a text: its attack findings, without those that `muted` names, and the learned part.

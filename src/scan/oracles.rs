@@ -1,88 +1,27 @@
-//! The laid-out tables beside slow and well-known engines: words and keywords beside a search at every place, programs
-//! beside `regex-automata`.
+//! The shipped tables beside slow and well-known engines: what was emitted, not what would be compiled again.
 
-use std::collections::BTreeSet;
-
-use proptest::prelude::*;
+use bartizan_rules::program::{Machine, may_begin};
 use regex_automata::meta::Regex;
 use regex_automata::{Input, PatternID};
 
-use super::beginnings::Beginnings;
-use super::compile::{Compiler, Step};
-use super::lexicon::{Hit, Lexicon, Word, is_bounded};
-use super::literals::{Found as Keyword, Literal, Literals};
-use super::program::{First, Look, Machine, Op, Places, Set, Span, Tables, may_begin};
-use super::{layout, rulefile, shipped};
+use super::{rulefile, shipped};
 
-fn leak<T>(rows: Vec<T>) -> &'static [T] {
-    Box::leak(rows.into_boxed_slice())
-}
-
-/// A compiled pattern as the module would hold it.
-fn programs(patterns: &[String]) -> (Vec<&'static [Op]>, Tables, Beginnings, Vec<u16>, Vec<Places>) {
-    let mut compiler = Compiler::default();
-    for pattern in patterns {
-        compiler.add(pattern, true).unwrap();
-    }
-    let mut programs = Vec::new();
-    for program in 0..compiler.programs.len() {
-        let steps = compiler.programs[program].clone();
-        let op = |(pc, step): (usize, Step)| match step {
-            Step::Literal(bytes) => Op::Literal(leak(bytes)),
-            Step::Fold(word) => Op::Fold(leak(word)),
-            Step::Set(set) => Op::Set(set),
-            Step::Span(set, min, max, greedy) => {
-                let (keeps, next) = (compiler.keeps(program, pc), compiler.first(program, pc + 1));
-                Op::Span(Span { set, min, max, greedy, keeps, next })
-            }
-            Step::Split(first, second) => {
-                let firsts = [first, second].map(|at| compiler.first(program, usize::from(at)));
-                Op::Split { first, second, firsts }
-            }
-            Step::Jump(to) => Op::Jump(to),
-            Step::Look("Start") => Op::Look(Look::Start),
-            Step::Look("End") => Op::Look(Look::End),
-            Step::Look("LineStart") => Op::Look(Look::LineStart),
-            Step::Look("LineEnd") => Op::Look(Look::LineEnd),
-            Step::Look(_) => Op::Look(Look::Word),
-            Step::Open => Op::Open,
-            Step::Close => Op::Close,
-            Step::Match => Op::Match,
-        };
-        programs.push(leak(steps.into_iter().enumerate().map(op).collect()));
-    }
-    let begin = compiler.beginnings();
-    let sets = compiler.sets.iter().map(|(ascii, ranges)| Set { ascii: *ascii, ranges: leak(ranges.clone()) });
-    let firsts = compiler.firsts.iter().map(|(bytes, end)| First { bytes: *bytes, end: *end });
-    let tables = Tables { sets: leak(sets.collect()), firsts: leak(firsts.collect()) };
-    let beginnings = Beginnings {
-        classes: Box::leak(Box::new(begin.classes.try_into().unwrap())),
-        units: leak(begin.units),
-        roots: begin.roots,
-        lists: leak(begin.lists),
-        patterns: leak(begin.patterns),
-        groups: leak(begin.groups),
-    };
-    let places = (0..programs.len()).map(|program| compiler.places(program).try_into().unwrap()).collect();
-    (programs, tables, beginnings, begin.broad, places)
-}
-
-/// Every pattern of a shipped rule, and its samples.
-fn shipped_patterns() -> (Vec<String>, Vec<String>) {
+fn bundle() -> (rulefile::Bundle, Vec<String>) {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    let (mut patterns, mut samples) = (Vec::new(), Vec::new());
-    for (pack, _) in rulefile::PACKS {
-        let mut files: Vec<_> = std::fs::read_dir(root.join(pack)).unwrap().flatten().map(|f| f.path()).collect();
+    let bundle = bartizan_rules_compiler::bundle(&root).unwrap();
+    let mut samples = Vec::new();
+    for pack in crate::enums::Pack::ALL {
+        let mut files: Vec<_> =
+            std::fs::read_dir(root.join(pack.as_str())).unwrap().flatten().map(|file| file.path()).collect();
         files.sort();
         for file in files {
             let rule: rulefile::RuleFile = serde_norway::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
             if rule.detect.pattern.is_some() || !rule.detect.patterns.is_empty() {
-                patterns.extend(rule.detect.pattern.into_iter().chain(rule.detect.patterns));
                 samples.extend(rule.tests.matching.into_iter().chain(rule.tests.no_match));
             }
         }
     }
-    (patterns, samples)
+    (bundle, samples)
 }
 
 fn expected(regex: &Regex, text: &str, window: std::ops::Range<usize>) -> Vec<(usize, usize)> {
@@ -104,43 +43,27 @@ fn expected(regex: &Regex, text: &str, window: std::ops::Range<usize>) -> Vec<(u
     out
 }
 
-fn actual(
-    ops: &[Op],
-    tables: &Tables,
-    text: &str,
-    window: std::ops::Range<usize>,
-    begins: impl Fn(usize) -> bool,
-) -> Vec<(usize, usize)> {
+/// What the emitted program of this number finds, tried where the emitted tables say that it may begin.
+fn actual(program: u16, text: &str, window: std::ops::Range<usize>) -> Vec<(usize, usize)> {
+    let at = usize::from(program);
+    let places = &shipped::PLACE_TABLES[usize::from(shipped::PROGRAM_PLACES[at])];
+    let listed =
+        |start| shipped::BROAD.contains(&program) || shipped::BEGINNINGS.at(text.as_bytes(), start).contains(&program);
+    let begins = |start| may_begin(places, text.as_bytes(), start) && listed(start);
     let mut machine = Machine::default();
-    machine.enter(window.clone());
+    machine.enter(window.clone(), usize::MAX);
     let mut out = Vec::new();
     let mut next = window.start;
     for start in window {
         if start < next || !text.is_char_boundary(start) || !begins(start) {
             continue;
         }
-        if let Some(found) = machine.run(ops, tables, text, start) {
+        if let Some(found) = machine.run(shipped::PROGRAMS[at], &shipped::TABLES, text, start) {
             out.push((found.value.start, found.value.end));
             next = found.value.end.max(found.whole.start + 1);
         }
     }
     out
-}
-
-fn compare(patterns: &[String], texts: &[String]) {
-    let (programs, tables, beginnings, broad, places) = programs(patterns);
-    for (at, pattern) in patterns.iter().enumerate() {
-        let regex = Regex::new(pattern).unwrap();
-        let number = at as u16;
-        for text in texts {
-            for window in [0..text.len(), ceil(text, text.len() / 4)..ceil(text, text.len() / 4 * 3)] {
-                let listed = |start| broad.contains(&number) || beginnings.at(text.as_bytes(), start).contains(&number);
-                let begins = |start| may_begin(&places[at], text.as_bytes(), start) && listed(start);
-                let found = actual(programs[at], &tables, text, window.clone(), begins);
-                assert_eq!(found, expected(&regex, text, window.clone()), "{pattern}\n{text:?} {window:?}");
-            }
-        }
-    }
 }
 
 fn ceil(text: &str, at: usize) -> usize {
@@ -149,7 +72,7 @@ fn ceil(text: &str, at: usize) -> usize {
 
 #[test]
 fn shipped_patterns_find_what_regex_automata_finds() {
-    let (patterns, samples) = shipped_patterns();
+    let (bundle, samples) = bundle();
     let mut texts = samples.clone();
     for (n, two) in samples.windows(2).enumerate() {
         texts.push(format!("x {} é{}\n", two[0], two[1]));
@@ -157,178 +80,17 @@ fn shipped_patterns_find_what_regex_automata_finds() {
             texts.push(two[0].replace(' ', "\n").replace('e', "é"));
         }
     }
-    // All patterns over all texts would take long: each pattern meets every ninth.
-    for (n, chunk) in patterns.chunks(9).enumerate() {
-        let some: Vec<String> = texts.iter().skip(n % 5).step_by(5).cloned().collect();
-        compare(chunk, &some);
-    }
-}
-
-#[test]
-fn awkward_patterns_find_what_regex_automata_finds() {
-    let patterns = [
-        "a{2,4}?b|a+c",
-        "(?:^|[^0-9])(?P<value>[0-9]{3}(?:-[0-9]{2}){1,3})(?:[^0-9]|$)",
-        "(?i)kiss(?P<value>.{0,5}?)s",
-        "(?:ab|a)(?:bc|c)(?:d*|e)f",
-        "(?m)^[ ]*(?P<value>x+)[ ]*$",
-        r"(?-u:\b)[a-c.]{0,5}?(?:cab|ab)(?P<value>[^ ]{2,})(?:[ ]|$)",
-        "[é-ü]{2}(?P<value>[^é]+?)é",
-        "(?:a|ab){1,}c",
-    ];
-    let letters =
-        ["a", "b", "c", "d", "f", "-", "1", "22", " ", "\n", "é", "ü", "K", "\u{212a}", "i", "ſ", "S", "x", "."];
-    let mut texts = Vec::new();
-    let mut seed = 1u64;
-    for length in 0..400 {
-        let mut text = String::new();
-        for _ in 0..length % 23 {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            text.push_str(letters[(seed >> 33) as usize % letters.len()]);
-        }
-        texts.push(text);
-    }
-    compare(&patterns.map(String::from), &texts);
-}
-
-#[test]
-fn a_hostile_text_costs_a_pattern_no_more_than_its_length() {
-    let patterns = ["(?:a|b|ab)*c", "[a-z]{0,40}?(?:key|k[a-z]{0,20}y)[a-z.]{0,20}[ ]{0,8}=", "(?:[a-z]+[.])+x"];
-    let (programs, tables, ..) = programs(&patterns.map(String::from));
-    let steps = |ops: &[Op], length: usize| {
-        let text = "abk.y".repeat(length / 5);
-        let mut machine = Machine::default();
-        machine.enter(0..text.len());
-        for at in 0..text.len() {
-            let _ = machine.run(ops, &tables, &text, at);
-        }
-        machine.steps
-    };
-    for ops in programs {
-        let (short, long) = (steps(ops, 4_000), steps(ops, 16_000));
-        assert!(long < short * 5, "{short} steps, {long} for four times the text");
-    }
-}
-
-fn lexicon(words: &[&str]) -> (Lexicon, Vec<(String, Word)>) {
-    let mut known: Vec<(String, Word)> = Vec::new();
-    for (at, word) in words.iter().enumerate() {
-        let open_end = word.ends_with('*');
-        let text = word.trim_end_matches('*').to_string();
-        let bound_end = !open_end && text.chars().next_back().is_some_and(is_bounded);
-        let phrase = text.contains(' ');
-        known.push((text, Word { uses: at as u16, bound_end, wide: false, phrase, open_end }));
-    }
-    known.sort_by(|a, b| a.0.cmp(&b.0));
-    known.dedup_by(|a, b| a.0 == b.0);
-    let units = layout::words(known.iter().enumerate().map(|(at, (word, _))| (word.as_bytes(), at as u32)));
-    let starts = layout::starts(known.iter().map(|(text, word)| (text.as_bytes(), word.bound_end)));
-    let words = known.iter().map(|(_, word)| layout::packed(*word)).collect();
-    let starts = Box::leak(Box::new(starts.try_into().unwrap()));
-    (Lexicon { units: leak(units), starts, words: leak(words) }, known)
-}
-
-/// The definition: every word at every place.
-fn slow(text: &str, words: &[(String, Word)]) -> Vec<(usize, usize, u16)> {
-    let mut out = Vec::new();
-    let joins = |c: Option<char>| c.is_some_and(is_bounded);
-    for (word, known) in words {
-        for (start, _) in text.char_indices().filter(|(at, _)| text[*at..].starts_with(word.as_str())) {
-            let end = start + word.len();
-            let bound_start = word.chars().next().is_some_and(is_bounded);
-            let cut = (bound_start && joins(text[..start].chars().next_back()))
-                || (known.bound_end && joins(text[end..].chars().next()));
-            let letter = |b: &u8| b.is_ascii_lowercase();
-            let left = text.as_bytes()[..start].iter().rev().take_while(|b| letter(b)).count();
-            let right = text.as_bytes()[end..].iter().take_while(|b| letter(b)).count();
-            let glued =
-                word.bytes().all(|b| b.is_ascii_lowercase()) && left + word.len() + right >= 20 && word.len() >= 4;
-            if !cut || glued {
-                let more = if known.open_end {
-                    text[end..].chars().take(24).take_while(|c| is_bounded(*c)).map(char::len_utf8).sum()
-                } else {
-                    0
-                };
-                out.push((start, end + more, known.uses));
+    let patterns: Vec<&String> = bundle.rules.iter().flat_map(|rule| &rule.patterns).collect();
+    assert_eq!(patterns.len(), shipped::PROGRAMS.len());
+    for (number, pattern) in (0..).zip(patterns) {
+        let regex = Regex::new(pattern).unwrap();
+        // All patterns over all texts would take long: each pattern meets every fifth.
+        for text in texts.iter().skip(usize::from(number) % 5).step_by(5) {
+            for window in [0..text.len(), ceil(text, text.len() / 4)..ceil(text, text.len() / 4 * 3)] {
+                let found = actual(number, text, window.clone());
+                assert_eq!(found, expected(&regex, text, window.clone()), "{pattern}\n{text:?} {window:?}");
             }
         }
-    }
-    out.sort_unstable();
-    out
-}
-
-const WORDS: [&str; 22] = [
-    "ignore",
-    "ignor*",
-    "all",
-    "all previous",
-    "previous instructions",
-    "you",
-    "you are",
-    "a",
-    "an*",
-    "忽略",
-    "略之",
-    "ключ",
-    "ключ*",
-    "don't",
-    ".env",
-    "@",
-    "x + y",
-    "instruc*",
-    "no",
-    "игнор*",
-    "e.g.",
-    "10/10",
-];
-
-proptest! {
-    #[test]
-    fn words_are_found_wherever_one_stands(pieces in prop::collection::vec(prop_oneof![
-        prop::sample::select(WORDS.to_vec()).prop_map(|word| word.trim_end_matches('*').to_string()),
-        prop::sample::select(vec![" ", "s", "ing", "'", ".", "之", "é", "ключи", "xyzzyxyzzyxyzzyxyzzy", "4", "\u{94d}"])
-            .prop_map(String::from),
-    ], 0..24)) {
-        let (lexicon, words) = lexicon(&WORDS);
-        let text = pieces.concat();
-        let mut found = Vec::new();
-        let mut last = 0;
-        lexicon.each(&text, |Hit { start, end, uses, .. }| {
-            found.push((start, end, uses));
-            last = start;
-        });
-        found.sort_unstable();
-        prop_assert_eq!(found, slow(&text, &words), "{:?}", text);
-    }
-
-    #[test]
-    fn keywords_are_found_in_any_case(pieces in prop::collection::vec(prop_oneof![
-        "[A-Za-z@:_-]{0,3}",
-        prop::sample::select(vec!["ToKen", "SK-", "api_KEY", "@", "::", "КЛЮЧ", "ключ", "eyJ"]).prop_map(String::from),
-    ], 0..20)) {
-        let words: Vec<(Vec<u8>, u16)> = ["token", "sk-", "api_key", "key", "@", "::", "ключ", "eyj", "oke"]
-            .iter().enumerate().map(|(at, word)| (word.as_bytes().to_vec(), at as u16)).collect();
-        let layout = layout::literals(&words);
-        let literal = |text: &[u8], triple, offset, uses| Literal { text: leak(text.to_vec()), triple, offset, uses };
-        let literals = Literals {
-            triples: Box::leak(Box::new(layout.triples.try_into().unwrap())),
-            buckets: leak(layout.buckets),
-            list: leak(layout.list.iter().map(|(w, t, o, u)| literal(w, *t, *o, *u)).collect()),
-            short: leak(layout.short.iter().map(|(w, t, u)| literal(w, *t, 0, *u)).collect()),
-            single: leak(layout.single.iter().map(|(w, u)| literal(w, 0, 0, *u)).collect()),
-        };
-        let text = pieces.concat();
-        let mut found = BTreeSet::new();
-        literals.each(&text, |Keyword { start, end, uses }| { found.insert((start, end, uses)); });
-        let mut wanted = BTreeSet::new();
-        for (word, uses) in &words {
-            for (at, there) in text.as_bytes().windows(word.len()).enumerate() {
-                if there.eq_ignore_ascii_case(word) {
-                    wanted.insert((at, at + word.len(), *uses));
-                }
-            }
-        }
-        prop_assert_eq!(found, wanted, "{:?}", text);
     }
 }
 

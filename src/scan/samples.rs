@@ -6,12 +6,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::config::document::{Pack, Zone};
+use crate::enums::{Pack, Zone};
 
 use super::rulefile::RuleFile;
 use super::{Budget, Finding, Scanner, Selection, Text};
 
-const AMPLE: Budget = Budget { scan_bytes: 1 << 22, decoded_bytes: 1 << 20 };
+const AMPLE: Budget = Budget::SHIPPED;
 
 /// A sample that a rule judges wrongly.
 #[derive(Clone, Debug, PartialEq, Eq)]

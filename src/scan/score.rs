@@ -3,7 +3,7 @@
 //! Each rule found counts once, as independent evidence: `1 - (1 - a)(1 - b)...` of the levels' points, over the
 //! stretch of text where the evidence is densest, so that a long document does not add up far-apart trifles.
 
-use crate::config::document::Level;
+use crate::enums::Level;
 
 use super::{Finding, Kind, RuleCard, RuleIndex, TextReport};
 

@@ -9,7 +9,7 @@ use aho_corasick::MatchKind;
 use aho_corasick::automaton::{Automaton, OverlappingState};
 use aho_corasick::nfa::noncontiguous::NFA;
 
-use super::lexicon::{GLUED, GLUED_WORD, is_bounded};
+use bartizan_rules::lexicon::{GLUED, GLUED_WORD, is_bounded};
 
 /// A word found, with what it speaks for.
 #[derive(Clone, Copy, Debug)]

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use crate::config::document::Zone;
+use crate::enums::Zone;
 
 use super::decode;
-use super::engine::{self, Engine, Match, Scratch};
+use super::engine::{self, Engine, Match, Scratch, Zones};
 use super::normalise::{self, Marks, Normalised};
 use super::{Budget, Finding, RuleIndex, TextReport, scorer};
 
@@ -55,18 +55,44 @@ struct Place {
 impl<'e> Scan<'e> {
     /// A scan with a fresh budget.
     pub fn new(engine: &'e Engine, scorer: bool, budget: Budget) -> Self {
-        Scan { engine, scorer, left: budget, scratch: engine.scratch() }
+        Scan { engine, scorer, left: budget, scratch: engine.scratch(budget.work) }
+    }
+
+    /// Steps that are left.
+    pub fn work_left(&self) -> usize {
+        self.scratch.left()
     }
 
     /// Scans one text.
     pub fn text(&mut self, text: &str, zone: Zone) -> TextReport {
-        let mut report = TextReport { complete: true, ..TextReport::default() };
         let reach = floor(text, self.left.scan_bytes);
-        report.complete = reach == text.len();
         self.left.scan_bytes -= reach;
-        let text = text.get(..reach).unwrap_or_default();
+        let mut report = self.whole(text.get(..reach).unwrap_or_default(), Zones::of(zone));
+        report.complete &= reach == text.len();
+        report
+    }
+
+    /// Scans neighbouring texts as one: rules of any zone alone, and not out of the budget for text, which all of them
+    /// have paid.
+    pub fn joined(&mut self, text: &str) -> TextReport {
+        let scorer = std::mem::take(&mut self.scorer);
+        self.scratch.list_all(true);
+        let report = self.whole(text, Zones::ALL);
+        self.scratch.list_all(false);
+        self.scorer = scorer;
+        report
+    }
+
+    /// True when a rule looks at a zone.
+    pub fn looks_at(&self, rule: RuleIndex, zone: Zone) -> bool {
+        self.engine.looks_at(rule.0, Zones::of(zone))
+    }
+
+    /// Every view of one text, in order.
+    fn whole(&mut self, text: &str, zones: Zones) -> TextReport {
+        let mut report = TextReport { complete: true, ..TextReport::default() };
         let place = Place { origin: 0..text.len(), chain: Vec::new() };
-        self.views(text, zone, &place, 0, &mut report);
+        self.views(text, zones, &place, 0, &mut report);
         report.findings.sort_by(|a, b| {
             (a.span.start, a.rule, a.span.end, a.chain.len()).cmp(&(b.span.start, b.rule, b.span.end, b.chain.len()))
         });
@@ -74,73 +100,82 @@ impl<'e> Scan<'e> {
         report
     }
 
-    /// Scans two neighbouring texts as one: rules alone, and not out of the budget for text, which both have paid.
-    pub fn joined(&mut self, text: &str, zone: Zone) -> TextReport {
-        let (scorer, left) = (std::mem::take(&mut self.scorer), self.left.scan_bytes);
-        self.left.scan_bytes = text.len();
-        let report = self.text(text, zone);
-        (self.scorer, self.left.scan_bytes) = (scorer, left);
-        report
-    }
-
     /// Everything about one text, in pieces.
-    fn views(&mut self, text: &str, zone: Zone, place: &Place, depth: usize, report: &mut TextReport) {
+    fn views(&mut self, text: &str, zones: Zones, place: &Place, depth: usize, report: &mut TextReport) {
         let mut start = 0;
-        while start < text.len() || (start == 0 && depth == 0) {
+        while start < text.len() {
             let end = if text.len() - start <= PIECE + SHARED { text.len() } else { cut(text, start + PIECE) };
             let piece = text.get(start..end).unwrap_or_default();
             let origin =
                 if depth == 0 { place.origin.start + start..place.origin.start + end } else { place.origin.clone() };
             let here = Place { origin, chain: place.chain.clone() };
-            self.piece(piece, zone, &here, depth, report);
+            self.piece(piece, zones, &here, depth, report);
             if end == text.len() {
                 break;
             }
             start = cut(text, end - SHARED);
         }
         if depth < DEPTH {
-            self.encoded(text, zone, place, depth, &Way::Same, report);
-        } else if decode::decode(text, &mut 65_536).found.iter().any(|found| found.text.len() > 64) {
+            self.encoded(text, zones, place, depth, &Way::Same, report);
+        } else if self.reads(text.len(), report)
+            && decode::decode(text, &mut 65_536).found.iter().any(|found| found.text.len() > 64)
+        {
             report.complete = false;
         }
     }
 
-    fn piece(&mut self, text: &str, zone: Zone, place: &Place, depth: usize, report: &mut TextReport) {
-        let pass = self.engine.raw(text, zone, &mut self.scratch);
+    /// Pays for reading so many bytes once; false: no work is left for it, and the text is not read whole.
+    fn reads(&mut self, bytes: usize, report: &mut TextReport) -> bool {
+        let is_paid = self.scratch.spend(bytes);
+        report.complete &= is_paid;
+        is_paid
+    }
+
+    fn piece(&mut self, text: &str, zones: Zones, place: &Place, depth: usize, report: &mut TextReport) {
+        let pass = self.engine.raw(text, zones, &mut self.scratch);
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, &Way::Same, depth, place, None, report);
+        for refused in pass.refused.into_iter().filter(|_| depth == 0) {
+            let (span, _) = lead(&Way::Same, depth, place, refused.span);
+            report.refused.push((RuleIndex(refused.rule), span));
+        }
 
+        if !self.reads(text.len(), report) {
+            return;
+        }
         let n = normalise::normalise(text);
         report.complete &= !n.residue();
-        let pass = self.engine.normalised(n.text(), zone, &mut self.scratch);
+        self.reads(n.work() - text.len(), report);
+        let pass = self.engine.normalised(n.text(), zones, &mut self.scratch);
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, &Way::Through(&n), depth, place, None, report);
         self.learn(n.text(), report);
 
-        if n.seen().meets(CLEANS) {
+        if n.seen().meets(CLEANS) && self.reads(n.work(), report) {
             let clean = normalise::cleaned(text);
-            let raw = self.engine.raw(clean.text(), zone, &mut self.scratch);
+            let raw = self.engine.raw(clean.text(), zones, &mut self.scratch);
+            report.complete &= !raw.overrun;
             self.keep(&raw.matches, &Way::Through(&clean), depth, place, None, report);
             if depth < DEPTH {
-                self.encoded(clean.text(), zone, place, depth, &Way::Through(&clean), report);
+                self.encoded(clean.text(), zones, place, depth, &Way::Through(&clean), report);
             }
         }
         if let Some(reading) = normalise::leet(n.text()) {
-            self.reading(&reading, zone, &Way::Through(&n), "leet", depth, place, report);
+            self.reading(&reading, zones, &Way::Through(&n), "leet", depth, place, report);
         }
         if pass.rotated {
             let reading = spell(n.text(), engine::rot13);
-            self.reading(&reading, zone, &Way::Through(&n), "rot13", depth, place, report);
+            self.reading(&reading, zones, &Way::Through(&n), "rot13", depth, place, report);
         }
         if pass.mirrored {
             let reading = spell(n.text(), engine::atbash);
-            self.reading(&reading, zone, &Way::Through(&n), "atbash", depth, place, report);
+            self.reading(&reading, zones, &Way::Through(&n), "atbash", depth, place, report);
         }
         if pass.reversed {
             let whole: String = n.text().chars().rev().collect();
-            self.reading(&whole, zone, &Way::Back(&n, whole.len()), "reversed", depth, place, report);
+            self.reading(&whole, zones, &Way::Back(&n, whole.len()), "reversed", depth, place, report);
             let words: Vec<String> = n.text().split(' ').map(|word| word.chars().rev().collect()).collect();
-            self.reading(&words.join(" "), zone, &Way::Through(&n), "reversed", depth, place, report);
+            self.reading(&words.join(" "), zones, &Way::Through(&n), "reversed", depth, place, report);
         }
     }
 
@@ -149,20 +184,32 @@ impl<'e> Scan<'e> {
     fn reading(
         &mut self,
         reading: &str,
-        zone: Zone,
+        zones: Zones,
         way: &Way<'_>,
         name: &'static str,
         depth: usize,
         place: &Place,
         report: &mut TextReport,
     ) {
-        let pass = self.engine.normalised(reading, zone, &mut self.scratch);
+        let pass = self.engine.normalised(reading, zones, &mut self.scratch);
+        report.complete &= !pass.overrun;
         self.keep(&pass.matches, way, depth, place, Some(name), report);
         self.learn(reading, report);
     }
 
     /// What a text decodes to.
-    fn encoded(&mut self, text: &str, zone: Zone, place: &Place, depth: usize, way: &Way<'_>, report: &mut TextReport) {
+    fn encoded(
+        &mut self,
+        text: &str,
+        zones: Zones,
+        place: &Place,
+        depth: usize,
+        way: &Way<'_>,
+        report: &mut TextReport,
+    ) {
+        if !self.reads(text.len(), report) {
+            return;
+        }
         let decoded = decode::decode(text, &mut self.left.decoded_bytes);
         report.complete &= decoded.complete;
         for found in decoded.found {
@@ -170,12 +217,13 @@ impl<'e> Scan<'e> {
             let mut chain = place.chain.clone();
             chain.extend(marks.names());
             chain.push(found.name);
-            self.views(&found.text, zone, &Place { origin, chain }, depth + 1, report);
+            self.views(&found.text, zones, &Place { origin, chain }, depth + 1, report);
         }
     }
 
     fn learn(&mut self, normalised: &str, report: &mut TextReport) {
         if self.scorer
+            && self.reads(normalised.len(), report)
             && let Some(learned) = scorer::score(normalised)
         {
             report.learned = Some(report.learned.map_or(learned.probability, |most| most.max(learned.probability)));

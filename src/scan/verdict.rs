@@ -4,8 +4,8 @@
 //! each text holds. A zone is the caller's claim: unless a granting role may write it, the stricter
 //! of its own threshold and the user's applies, so that moving a text into another role gains nothing.
 
-use crate::config::document::{Action, DataAction, Level, Mode, Zone};
 use crate::config::{GuardPolicy, RouteIndex};
+use crate::enums::{Action, DataAction, Level, Mode, Zone};
 use crate::host::Timestamp;
 use crate::protocol::Position;
 use crate::quota::Charged;
@@ -17,6 +17,9 @@ use super::{Finding, Kind, Report, RuleIndex, Scanner, TextReport};
 
 /// What takes the place of a text that is cut out.
 pub const NOTICE: &str = "[removed by policy]";
+
+/// A text with this score is an attack beyond doubt, whatever found it.
+pub const STRONG_SCORE: u8 = 90;
 
 /// Where a scanned text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +68,8 @@ pub struct Judgement {
     pub score: u8,
     /// Every finding.
     pub findings: Vec<Judged>,
-    /// Texts of the request that are refused or replaced as attacks, by index.
+    /// Texts that the request is refused for as attacks by a strong sign, by index: a rule of level high or critical,
+    /// or a score of [`STRONG_SCORE`] and more. What is replaced is none: there the reader is the victim.
     pub struck: Vec<usize>,
     /// Refusals and changes that guards in shadow mode did not carry out.
     pub shadow: Vec<Reason>,
@@ -186,8 +190,8 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn text(&mut self, index: usize, report: TextReport) -> Outcome {
-        let attack = if self.is_reply { None } else { self.attack(&report) };
-        if matches!(attack, Some(Act::Block | Act::Replace)) {
+        let (attack, is_strong) = if self.is_reply { (None, false) } else { self.attack(&report) };
+        if attack == Some(Act::Block) && is_strong {
             self.out.struck.push(index);
         }
         if attack == Some(Act::Block) {
@@ -225,10 +229,11 @@ impl Judge<'_> {
         }
     }
 
-    /// The strictest answer to the text's score; `None`: below every threshold.
-    fn attack(&mut self, report: &TextReport) -> Option<Act> {
+    /// The strictest answer to the text's score (`None`: below every threshold), and whether a guard that refuses it has
+    /// a strong sign.
+    fn attack(&mut self, report: &TextReport) -> (Option<Act>, bool) {
         let Place { zone, position, is_key, trusted } = self.place;
-        let mut strictest = None;
+        let (mut strictest, mut is_strong) = (None, false);
         for guard in self.guards {
             let muted = |rule: RuleIndex| guard.excepts(rule, self.route, zone, self.now);
             let score = self.scanner.score(report, zone, &muted);
@@ -244,9 +249,20 @@ impl Judge<'_> {
                 (Action::Replace, false) => Act::Replace,
                 (Action::Replace, true) | (Action::Block, _) => Act::Block,
             };
-            strictest = strictest.max(Some(self.in_mode(guard, act, Reason::ScanInjection)));
+            let has_strong_sign = score >= STRONG_SCORE || self.has_strong_rule(report, &muted);
+            let act = self.in_mode(guard, act, Reason::ScanInjection);
+            is_strong |= act == Act::Block && has_strong_sign;
+            strictest = strictest.max(Some(act));
         }
-        strictest
+        (strictest, is_strong)
+    }
+
+    /// True if a rule of level high or critical found an attack.
+    fn has_strong_rule(&self, report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> bool {
+        report.findings.iter().filter(|finding| !muted(finding.rule)).any(|finding| {
+            let card = self.scanner.cards().get(usize::from(finding.rule.0));
+            card.is_some_and(|card| card.kind == Kind::Attack && card.is_strong())
+        })
     }
 
     /// The strictest answer to a secret, or to personal data of a type.

@@ -10,7 +10,7 @@ use crate::authn::Inquiry;
 use crate::callout::{Answer, CallFailure};
 use crate::config::RouteIndex;
 use crate::host::{Host, Timestamp};
-use crate::protocol::mcp::Claims;
+use crate::protocol::Asserted;
 use crate::quota::{Admitted, Asked, Counted, Stage};
 use crate::reason::Reason;
 
@@ -48,7 +48,9 @@ impl Then {
 #[derive(Debug)]
 pub(super) struct HeaderRest {
     pub(super) route: RouteIndex,
-    pub(super) claims: Option<Claims>,
+    pub(super) asserted: Option<Box<dyn Asserted>>,
+    /// The model that the path names, where it names one.
+    pub(super) path_model: Option<String>,
     pub(super) content_length: Option<usize>,
     pub(super) end: bool,
     pub(super) edit: Edit,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::protocol::{Exchange, Json, Number};
+use crate::protocol::{Exchange, Json, NO_LIMIT, Number};
 use crate::redact::{Masker, Vault};
 use crate::scan::verdict::{NOTICE, Outcome};
 
@@ -56,9 +56,18 @@ pub(super) fn apply(
         }
     }
     applied.changed = applied.replaced > 0 || applied.masked > 0;
-    applied.output_cap = exchange.output_cap.as_ref().map(|asked| asked.tokens);
-    if let Some(most) = cap
-        && applied.output_cap.is_none_or(|asked| asked > most)
+    for (path, new) in &exchange.rewrites {
+        if let Some(place) = json.at_mut(path) {
+            *place = Json::String(Cow::Borrowed(new));
+            applied.changed = true;
+        }
+    }
+    let asked = exchange.output_cap.as_ref();
+    applied.output_cap = asked.map(|asked| asked.tokens).filter(|tokens| *tokens != NO_LIMIT);
+    // The lower of the client's and the policy's.
+    let most = applied.output_cap.into_iter().chain(cap).min();
+    let is_set = applied.output_cap == most && asked.is_some_and(|asked| asked.agree);
+    if let (Some(most), false) = (most, is_set)
         && set_cap(json, exchange, most)
     {
         applied.changed = true;
@@ -71,9 +80,11 @@ pub(super) fn apply(
 fn set_cap(json: &mut Json<'_>, exchange: &Exchange, most: u64) -> bool {
     let number = Json::Number(Number::from(most));
     if let Some(asked) = &exchange.output_cap {
-        let Some(place) = json.at_mut(&asked.path) else { return false };
-        *place = number;
-        return true;
+        for path in &asked.places {
+            let Some(place) = json.at_mut(path) else { return false };
+            *place = number.clone();
+        }
+        return !asked.places.is_empty();
     }
     let Some((key, holders)) = exchange.output_cap_key.split_last() else { return false };
     let mut holder = json;

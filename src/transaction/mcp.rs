@@ -7,8 +7,8 @@ use super::response::Reading;
 use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
 use crate::audit::{HashKey, Verdict};
 use crate::config::{McpPart, RoutePolicy};
-use crate::protocol::mcp::{self, Session, older};
-use crate::protocol::{Json, Protocol};
+use crate::protocol::Json;
+use crate::protocol::mcp::{Session, older};
 use crate::reason::Reason;
 
 /// The header of a session's id.
@@ -73,7 +73,7 @@ impl Transaction {
         identity: &[u8],
         edit: &mut Edit,
     ) -> Result<(), Reason> {
-        if route.protocol != Protocol::Mcp {
+        if !route.protocol.serves_tools() {
             return Ok(());
         }
         let session = Session::new(key, identity);
@@ -114,7 +114,7 @@ impl Transaction {
         };
         let denial = refused.denial;
         let body = match elsewhere.answers {
-            true => mcp::error_body(&denial, Some(id)),
+            true => self.refusal(&denial).body,
             false => older::ping(&session.seal_refusal(denial.reason, id)),
         };
         self.record.refused(denial.reason);

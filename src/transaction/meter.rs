@@ -11,6 +11,9 @@ use crate::protocol::reply::Spent;
 use crate::quota::Tokens;
 use crate::quota::fleet::Settlement;
 
+/// Up to so many tokens an estimate says nothing.
+const SHORT: u64 = 16;
+
 /// What was seen of a reply's cost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Meter {
@@ -89,6 +92,10 @@ impl Transaction {
         // Ended from here while the upstream writes on.
         let cut_off = matches!(self.state, State::Forwarded { reply: Reading::Over, .. } | State::Refused);
         match (usage.input, usage.output) {
+            // Less than a quarter of the text that came is no count of it.
+            (Some(input), Some(output)) if complete && written > SHORT && output.saturating_mul(4) < written => {
+                (Tokens { input, output: written }, "counted")
+            }
             (Some(input), Some(output)) if complete => (Tokens { input, output }, "usage"),
             (input, output) if cut_off => {
                 let output = output.unwrap_or(0).max(written).max(expected.output);

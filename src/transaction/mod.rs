@@ -35,7 +35,8 @@ use crate::callout::{Answer, Call, CallFailure};
 use crate::capture::Draft;
 use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
-use crate::protocol::mcp::{Claims, Session};
+use crate::protocol::Asserted;
+use crate::protocol::mcp::Session;
 use crate::protocol::reply::Spent;
 use crate::quota::fleet::Settlement;
 use crate::quota::{Admitted, Counted, Gauge, Reservation};
@@ -193,7 +194,9 @@ struct Pending {
     counted: Counted,
     route: RouteIndex,
     /// What the headers say of the body.
-    claims: Option<Claims>,
+    asserted: Option<Box<dyn Asserted>>,
+    /// The model that the path names, where it names one.
+    path_model: Option<String>,
     content_length: Option<usize>,
     /// The body is a form of files, which is not read.
     is_form: bool,
@@ -267,7 +270,7 @@ impl Transaction {
                 self.request_step(step, vm)
             }
             Event::ResponseHeaders { headers, end } => self.response_headers(Headers(headers), end),
-            Event::ResponseBuffered(bytes) => self.response_buffered(bytes, vm),
+            Event::ResponseBuffered(bytes) => self.response_buffered(bytes, vm, host.now()),
             Event::ResponseBody(body) => {
                 let step = self.response_body(&body, host.now());
                 self.free(vm);

@@ -7,8 +7,10 @@
 mod attacks;
 mod calls;
 mod detect;
+mod echoes;
 mod stream;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Headers;
@@ -22,11 +24,15 @@ use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
 use crate::protocol::{Json, UnscannedKind};
 use crate::quota::Estimate;
-use crate::reason::Reason;
+use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::scan::verdict::NOTICE;
 use detect::{Detector, destination};
 pub(super) use stream::StreamGuard;
+
+/// Names and ids of a stream that are remembered, and the longest of them in bytes.
+const MAX_NAMES: usize = 64;
+const MAX_NAME: usize = 128;
 
 /// What a reply is judged by, and what the request's masks were.
 #[derive(Debug)]
@@ -42,8 +48,16 @@ pub(super) struct ReplyGuard {
     canary: Option<Planted>,
     /// How the answer's last text ended: the token may go on in the next.
     trail: Watch,
+    /// The running texts of places that repeat a text.
+    echoes: echoes::Echoes,
+    /// Names and ids that were judged and in which nothing was found: every event repeats them.
+    clean: BTreeSet<String>,
     /// The client did not ask for the event that tells a stream's cost.
     strips_usage: bool,
+    /// The request was an array of messages.
+    pub(super) is_batch: bool,
+    /// The model that was asked for.
+    pub(super) model: String,
     /// The most output tokens that the policy lets a stream have; `None`: it sets no cap.
     pub(super) most_output: Option<u64>,
 }
@@ -132,7 +146,11 @@ impl ReplyGuard {
             vault,
             canary,
             trail: Watch::default(),
+            echoes: echoes::Echoes::default(),
+            clean: BTreeSet::new(),
             strips_usage,
+            is_batch: false,
+            model: String::new(),
             most_output: None,
         }
     }
@@ -150,9 +168,21 @@ impl ReplyGuard {
         self.policy.route_at(self.route)
     }
 
+    /// The reply is of a server of tools.
+    pub(super) fn is_of_tools(&self) -> bool {
+        self.route().is_some_and(|route| route.protocol.serves_tools())
+    }
+
+    /// A whole reply that takes the place of one that is refused under the upstream's own status: one that a content
+    /// filter has ended. `None`: the operation has none.
+    pub(super) fn withheld(&self, denial: &Denial, now: Timestamp) -> Option<Vec<u8>> {
+        let route = self.route()?;
+        route.protocol.withheld(route.operation, denial, &self.model, now)
+    }
+
     /// What the headers tell of the reply's cost.
     pub(super) fn usage_of(&self, headers: Headers<'_>) -> Usage {
-        self.route().map_or_else(Usage::default, |route| route.protocol.usage_of(headers.iter()))
+        self.route().map_or_else(Usage::default, |route| route.protocol.usage_of(&mut headers.iter()))
     }
 
     fn may_call(&self, call: &ToolCall) -> bool {
@@ -182,6 +212,7 @@ impl ReplyGuard {
         noted.read = true;
         let mut json = Json::parse_reply(body, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
+        route.protocol.check_reply(route.operation, &json, self.is_batch)?;
         let parts = route.protocol.read_reply(route.operation, &json);
         noted.complete = true;
         if policy.unscanned.knows_owners() {
@@ -193,6 +224,7 @@ impl ReplyGuard {
         let attacks = self.attacks(&json, &parts, now, noted)?;
         denied.extend_from_slice(&attacks.definitions);
         let mut changed = self.fixed_texts(&mut json, &parts, &|_| true, now, noted)?;
+        changed |= self.judge_echoes(&mut json, &parts, now, noted)?;
         changed |= attacks.cut(&mut json, noted);
         if !denied.is_empty() {
             let is_denied = |call: &ToolCall| denied.contains(call);
@@ -253,6 +285,10 @@ impl ReplyGuard {
         for one in parts.texts.iter().filter(|one| picks(one)) {
             let watch = watches.next();
             let Some(text) = text_of(json, one).filter(|text| !text.is_empty()) else { continue };
+            let repeats = one.channel.kind == TextKind::Other && !one.is_key && text.len() <= MAX_NAME;
+            if repeats && self.clean.contains(text) {
+                continue;
+            }
             let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
             let mut stream = TextStream::default();
             let range = stream.push(text);
@@ -266,7 +302,10 @@ impl ReplyGuard {
             judge = judge.with_active(&active);
             let restoring = Restoring { vault: &self.vault, restorer: &mut restorer, closed: active.addresses() };
             let edits = stream.settle(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
-            judge.finish(noted)?;
+            let found = judge.finish(noted)?;
+            if repeats && !found && edits == 0 && self.clean.len() < MAX_NAMES {
+                self.clean.insert(text.to_owned());
+            }
             if edits > 0
                 && let Some(new) = stream.render(&range)
             {

@@ -27,6 +27,11 @@ use headers::{
     content_length, content_type, credentials, is_form, is_request_id, is_untyped, known_method, present, readable,
 };
 
+/// Tells the providers' SDKs not to send a request again: the model was called for it.
+pub(super) fn no_retry() -> (&'static str, String) {
+    ("x-should-retry", "false".to_owned())
+}
+
 /// The most that values to be restored may take in one request, in bytes.
 const MAX_VAULT: usize = 1 << 20;
 
@@ -108,14 +113,15 @@ impl Transaction {
             return Err(Reason::RouteMethod.into());
         }
         let older = *route.mcp_part() == McpPart::Messages;
-        let claims = route.protocol.claims(headers.iter())?.map(|claims| claims.of_older(older));
+        let asserted = route.protocol.asserted(&mut headers.iter(), older)?;
+        let path_model = route.matches.parameter(path).map(str::to_owned);
         let identity = entitled.principal().identity();
         self.open_session(route, headers, vm.hash_key(), &identity, &mut edit)?;
         let content_length = content_length(headers)?;
         if content_length.is_some_and(|length| length > policy.limits.max_body_bytes) {
             return Err(Reason::BodyTooLarge.into());
         }
-        let rest = HeaderRest { route: route.index, claims, content_length, end, edit };
+        let rest = HeaderRest { route: route.index, asserted, path_model, content_length, end, edit };
         match quota::count(&policy, entitled, vm.shared_key(), host) {
             Ok(Stage::Done(counted)) => self.counted(headers, rest, counted, vm, host),
             Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers.0.to_vec(), rest), vm, host),
@@ -151,7 +157,7 @@ impl Transaction {
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
-        let HeaderRest { route, claims, content_length, end, mut edit } = rest;
+        let HeaderRest { route, asserted, path_model, content_length, end, mut edit } = rest;
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
         let method = headers.text(":method").unwrap_or_default();
         if !policy.authn.forwards_token() {
@@ -163,7 +169,7 @@ impl Transaction {
             if end {
                 return Err(Reason::BodyMalformed.into());
             }
-            let is_form = route.protocol.takes_forms(route.operation) && is_form(headers);
+            let is_form = route.protocol.form(route.operation).is_some() && is_form(headers);
             if route.protocol.takes_any_type() && is_untyped(headers) {
                 // Read as JSON here and, whatever the client says or leaves out, there.
                 edit.set.push(("content-type", "application/json".to_owned()));
@@ -174,15 +180,16 @@ impl Transaction {
             readable(headers, &mut edit);
             // In weak mode the header map is gone once the body comes.
             let early = if policy.hold_headers { None } else { Some(std::mem::take(&mut edit)) };
-            self.state =
-                State::Body(Box::new(Pending { counted, route: route.index, claims, content_length, is_form, edit }));
+            let route = route.index;
+            let pending = Pending { counted, route, asserted, path_model, content_length, is_form, edit };
+            self.state = State::Body(Box::new(pending));
             return Ok(early.map_or(Step::NeedMore, Step::Release));
         }
         if !end || content_length.is_some_and(|length| length > 0) {
             return Err(Reason::BodyShape.into());
         }
         // A server's own stream comes as the answer to a request without a body.
-        let streams = route.protocol == Protocol::Mcp && method == "GET";
+        let streams = route.protocol.opens_stream(method);
         if streams {
             readable(headers, &mut edit);
         }
@@ -268,6 +275,9 @@ impl Transaction {
 
     pub(super) fn refuse(&mut self, refused: impl Into<Refused>) -> Step {
         let Refused { denial, mut headers } = refused.into();
+        if let State::Forwarded { admitted: Some(_), .. } = self.state {
+            headers.push(no_retry());
+        }
         self.state = State::Refused;
         self.record.refused(denial.reason);
         let refusal = self.refusal(&denial);
@@ -283,10 +293,11 @@ impl Transaction {
 
     /// A refusal in the words of the caller's protocol.
     pub(super) fn refusal(&self, denial: &Denial) -> Refusal {
-        self.protocol().unwrap_or(&Protocol::Openai).refuse(denial, self.rpc_id.as_deref())
+        let id = self.rpc_id.as_deref();
+        self.protocol().map_or_else(|| Protocol::fallback().refuse(denial, id), |protocol| protocol.refuse(denial, id))
     }
 
-    fn protocol(&self) -> Option<&Protocol> {
+    pub(super) fn protocol(&self) -> Option<&Protocol> {
         let path = self.record.route.as_deref()?;
         self.policy.routes.iter().find(|route| route.matches.as_str() == path).map(|route| &route.protocol)
     }

@@ -4,7 +4,7 @@
 //! own status. In weak mode they have left by then: the refusal is a body under the upstream's status.
 
 use super::reply::{Noted, ReplyGuard, StreamGuard};
-use super::request::ours;
+use super::request::{no_retry, ours};
 use super::{Edit, Headers, State, Step, Transaction, Vm};
 use crate::audit::{REASON_HEADER, Verdict};
 use crate::authz::Ledger;
@@ -23,7 +23,7 @@ pub(super) enum Reading {
     /// It is read whole; its headers have been released (weak mode), or wait with these changes.
     Whole(Box<ReplyGuard>, Option<Held>),
     /// It can't be read: its body will be the refusal.
-    Refused(Reason, Option<Held>),
+    Refused(Reason, Option<Box<ReplyGuard>>, Option<Held>),
     /// It is read event by event.
     Stream(Box<StreamGuard>),
     /// It was ended: what still comes is dropped.
@@ -79,36 +79,41 @@ impl Transaction {
         *reply = match form {
             // The answer comes on the caller's stream: no word of this one is read by anybody.
             _ if is_good && self.elsewhere.is_some() => Reading::Over,
+            // The answer to a message that asks for none: its body means nothing.
+            _ if self.record.status == Some(202) && guard.is_of_tools() => Reading::Over,
             Form::Stream => match StreamGuard::new(*guard, self.rpc_id.clone(), self.session.clone()) {
                 Some(guard) => Reading::Stream(Box::new(guard)),
-                None => Reading::Refused(Reason::Internal, None),
+                None => Reading::Refused(Reason::Internal, None, None),
             },
             Form::Json => Reading::Whole(guard, None),
             Form::Other => {
                 // A proxy's or a server's own page about an error is no answer of a model.
                 let denied = is_good && self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Deny;
-                self.record.coverage = Some("partial");
-                self.record.unscanned.push(UnscannedKind::Other.name());
                 if !denied {
+                    self.note_unread();
                     return Step::Release(edit);
                 }
-                Reading::Refused(Reason::ReplyUnreadable, None)
+                Reading::Refused(Reason::ReplyUnreadable, Some(guard), None)
             }
         };
         let has_length = headers.has("content-length");
         let waits = self.policy.hold_headers && reply.reads() == Reads::Whole;
-        if let (true, Reading::Whole(_, held) | Reading::Refused(_, held)) = (waits, &mut *reply) {
+        if let (true, Reading::Whole(_, held) | Reading::Refused(_, _, held)) = (waits, &mut *reply) {
             *held = Some(Held { edit, has_length });
             return Step::NeedMore;
         }
         if has_length {
             edit.remove.push(b"content-length".to_vec());
         }
+        if let Reading::Refused(..) = reply {
+            // What comes in its place is JSON.
+            edit.set.push(("content-type", "application/json".to_owned()));
+        }
         Step::Release(edit)
     }
 
     /// So many bytes of a reply that is read whole are buffered.
-    pub(super) fn response_buffered(&mut self, bytes: usize, vm: &mut Vm) -> Step {
+    pub(super) fn response_buffered(&mut self, bytes: usize, vm: &mut Vm, now: Timestamp) -> Step {
         let limits = &self.policy.limits;
         let more = bytes.saturating_sub(self.buffered);
         let reason = if bytes > limits.max_response_bytes {
@@ -119,13 +124,19 @@ impl Transaction {
             self.buffered = self.buffered.max(bytes);
             return Step::NeedMore;
         };
-        self.refuse_reply(reason)
+        self.refuse_reply(reason, now)
     }
 
     /// A reply that is read whole has come.
     pub(super) fn response_body(&mut self, body: &[u8], now: Timestamp) -> Step {
         let State::Forwarded { reply, .. } = &mut self.state else { return Step::Release(Edit::default()) };
         let reason = match reply {
+            // Nothing came, of whatever type.
+            Reading::Whole(_, held) | Reading::Refused(_, _, held) if body.is_empty() => {
+                let edit = held.take().map(|held| held.edit).unwrap_or_default();
+                self.set_reply(Reading::Open);
+                return Step::Release(edit);
+            }
             Reading::Whole(guard, held) => {
                 let mut noted = Noted::default();
                 let judged = if body.len() > self.policy.limits.max_response_bytes {
@@ -151,10 +162,14 @@ impl Transaction {
                     Err(reason) => reason,
                 }
             }
-            Reading::Refused(reason, _) => *reason,
+            Reading::Refused(reason, ..) => {
+                let reason = *reason;
+                self.note_unread();
+                reason
+            }
             _ => return Step::Release(Edit::default()),
         };
-        self.refuse_reply(reason)
+        self.refuse_reply(reason, now)
     }
 
     /// Bytes of a reply that is read as a stream.
@@ -202,27 +217,41 @@ impl Transaction {
     }
 
     /// The refusal takes the reply's place.
-    fn refuse_reply(&mut self, reason: Reason) -> Step {
+    fn refuse_reply(&mut self, reason: Reason, now: Timestamp) -> Step {
         let State::Forwarded { reply, .. } = &mut self.state else { return Step::Release(Edit::default()) };
-        let held = match std::mem::replace(reply, Reading::Over) {
-            Reading::Whole(_, held) | Reading::Refused(_, held) => held,
-            _ => None,
+        let (guard, held) = match std::mem::replace(reply, Reading::Over) {
+            Reading::Whole(guard, held) => (Some(guard), held),
+            Reading::Refused(_, guard, held) => (guard, held),
+            _ => (None, None),
         };
         self.record.refused(reason);
         let denial = Denial::new(reason);
-        let refusal = self.refusal(&denial);
+        let mut refusal = self.refusal(&denial);
+        let is_good = self.record.status.is_some_and(|status| (200..300).contains(&status));
+        if let (Some(guard), true, false) = (guard, is_good, self.policy.hold_headers)
+            && let Some(body) = guard.withheld(&denial, now)
+        {
+            refusal.body = body;
+        }
         let mut edit = held.map(|held| held.edit).unwrap_or_default();
         if self.policy.hold_headers {
             edit.remove.extend([b"content-encoding".to_vec(), b"etag".to_vec()]);
             edit.set.push((":status", refusal.status.to_string()));
             edit.set.push(("content-type", refusal.content_type.to_owned()));
             edit.set.push(("content-length", refusal.body.len().to_string()));
+            // The model has answered, and is paid: to ask again costs again.
+            edit.set.push(no_retry());
             if self.policy.audit.response_headers == ResponseHeaders::Denials {
                 edit.set.push((REASON_HEADER, reason.code().to_owned()));
             }
         }
         edit.body = Some(refusal.body);
         Step::Release(edit)
+    }
+
+    fn note_unread(&mut self) {
+        self.record.coverage = Some("partial");
+        self.record.unscanned.push(UnscannedKind::Other.name());
     }
 
     fn set_reply(&mut self, to: Reading) {

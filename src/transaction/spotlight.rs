@@ -9,12 +9,10 @@ use crate::authn::RoleIndex;
 use crate::config::document::{Mode, Operation, Spotlight, Zone};
 use crate::config::{Policy, RoutePolicy};
 use crate::host::Timestamp;
-use crate::protocol::{Exchange, Json, Path, Protocol};
+use crate::protocol::{Exchange, Json, Path};
 
 /// What takes the place of a space.
 const MARK: char = '\u{2c6}';
-/// Keys that content stands under; others hold names and ids.
-const CONTENT: [&str; 4] = ["content", "text", "output", "data"];
 
 /// Marks every such text of the body. True: there was one.
 pub(super) fn spotlight(
@@ -33,11 +31,12 @@ pub(super) fn spotlight(
         Operation::Chat | Operation::Responses | Operation::Generate | Operation::Completions
     );
     let is_outside = |zone| matches!(zone, Zone::Tool | Zone::Document);
-    let any_key = matches!(route.protocol, Protocol::Generic(_));
+    let content = route.protocol.content_keys();
+    let is_content = |key: Option<&str>| content.is_none_or(|keys| key.is_none_or(|key| keys.contains(&key)));
     let places: Vec<&Path> = (exchange.segments.iter())
         .filter(|one| converses && is_outside(one.zone) && !one.is_key)
         .map(|one| &one.path)
-        .filter(|path| any_key || json.key_at(path).is_none_or(|key| CONTENT.contains(&key)))
+        .filter(|path| is_content(json.key_at(path)))
         .collect();
     if places.is_empty() {
         return false;

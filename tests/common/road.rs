@@ -67,8 +67,12 @@ impl Road {
     }
 
     pub fn token(&self, roles: &[&str], ttl: i64) -> String {
-        let claims = json!({ "iss": "https://idp.example", "aud": "llm", "sub": "alice", "roles": roles,
-            "exp": NOW as i64 + ttl });
+        self.sign(&json!({ "iss": "https://idp.example", "aud": "llm", "sub": "alice", "roles": roles,
+            "exp": NOW as i64 + ttl }))
+    }
+
+    /// A token with these claims.
+    pub fn sign(&self, claims: &Value) -> String {
         let head = base64(br#"{"alg":"EdDSA","kid":"k1"}"#);
         let text = format!("{head}.{}", base64(claims.to_string().as_bytes()));
         // jwt-simple signs whole tokens only; its own claims are not these.

@@ -20,7 +20,7 @@ use crate::config::{GuardPolicy, Policy, RolePolicy, RouteIndex};
 use crate::host::Timestamp;
 use crate::protocol::{Exchange, Json, Position, UnscannedKind};
 use crate::scan::verdict::{Outcome as TextOutcome, Place, judge};
-use crate::scan::{Budget, Kind, Report, RuleIndex, Text, normalise, scorer};
+use crate::scan::{Kind, Report, RuleIndex, Text, normalise, scorer};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -212,7 +212,7 @@ fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow
         Ok(json) => json,
         Err(reason) => bail!("the request is refused before any role counts: {reason} ({})", reason.status()),
     };
-    let exchange = match route.protocol.read(route.operation, &json) {
+    let exchange = match route.protocol.read_request(route.operation, route.matches.parameter(path), &json) {
         Ok(exchange) => exchange,
         Err(denial) => {
             let at = denial.param.map(|param| format!(" at {param}")).unwrap_or_default();
@@ -255,7 +255,7 @@ fn explain(
         }
     }
     let limits = &policy.limits;
-    let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
+    let budget = limits.budget();
     let texts: Vec<Text<'_>> = pieces.iter().map(|piece| Text { zone: piece.zone, text: piece.text }).collect();
     let report = policy.scanner.scan(&texts, budget);
     let mut unscanned = Vec::new();

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bartizan_rules::choice;
 use serde::Deserialize;
 
 use super::super::duration::Span;
-use super::{Mode, Zone};
+use super::{Action, DataAction, Level, Mode, Pack, PiiType, Zone};
 
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
@@ -60,35 +61,6 @@ section! {
     }
 }
 
-choice! {
-    /// What follows from a finding, from the mildest.
-    Action {
-        /// It is recorded.
-        Flag = "flag",
-        /// A fixed notice takes the place of the text.
-        Replace = "replace",
-        /// The request is refused.
-        Block = "block",
-    }
-}
-
-choice! {
-    /// What follows from personal data or a secret, from the mildest.
-    DataAction {
-        /// It is recorded.
-        Flag = "flag",
-        /// A numbered placeholder takes its place: `[EMAIL_1]`.
-        Mask = "mask",
-        /// A keyed hash takes its place: equal values stay equal.
-        Hash = "hash",
-        /// A placeholder keyed by the tenant takes its place in the request, and the reply gets the value back; never in an
-        /// address, and never in a tool's arguments.
-        Restore = "restore",
-        /// The request is refused.
-        Block = "block",
-    }
-}
-
 section! {
     /// Personal data.
     Pii {
@@ -99,34 +71,6 @@ section! {
         /// Another action for one type, which `types` must hold.
         #[cfg_attr(feature = "cli", schemars(extend("propertyNames" = serde_json::json!({ "$ref": "#/$defs/PiiType" }))))]
         by_type: Option<BTreeMap<PiiType, DataAction>>,
-    }
-}
-
-choice! {
-    /// A type of personal data.
-    PiiType {
-        /// E-mail address.
-        Email = "email",
-        /// Telephone number, international or national in context.
-        Phone = "phone",
-        /// Payment card number (Luhn, issuer prefix).
-        CreditCard = "creditCard",
-        /// International Bank Account Number (mod 97).
-        Iban = "iban",
-        /// US social security number.
-        UsSsn = "usSsn",
-        /// A national identity or tax number, with its checksum.
-        NationalId = "nationalId",
-        /// Passport number in context.
-        Passport = "passport",
-        /// IPv4 or IPv6 address.
-        IpAddress = "ipAddress",
-        /// MAC address.
-        MacAddress = "macAddress",
-        /// Address of a crypto wallet.
-        CryptoWallet = "cryptoWallet",
-        /// Date of birth in context.
-        BirthDate = "birthDate",
     }
 }
 
@@ -214,28 +158,6 @@ section! {
     }
 }
 
-choice! {
-    /// A pack of rules: a folder below `rules/`.
-    Pack {
-        /// Instructions that override the application's.
-        Injection = "injection",
-        /// Personas and modes without rules.
-        Jailbreak = "jailbreak",
-        /// Extraction of the system prompt.
-        Leakage = "leakage",
-        /// Data carried out by links, images and tools.
-        Exfiltration = "exfiltration",
-        /// Tool results and documents that command the model.
-        Hijack = "hijack",
-        /// Text in disguise.
-        Obfuscation = "obfuscation",
-        /// Credentials.
-        Secrets = "secrets",
-        /// Personal data.
-        Pii = "pii",
-    }
-}
-
 section! {
     /// A rule that stands in the document. The same form as a rule file, without its samples.
     CustomRule {
@@ -253,21 +175,5 @@ section! {
         keywords: Option<Vec<String>>,
         /// A linear-time pattern; absent: a keyword is a match.
         pattern: Option<String>,
-    }
-}
-
-choice! {
-    /// How much a rule's match weighs.
-    Level {
-        /// 5 points.
-        Informational = "informational",
-        /// 20 points.
-        Low = "low",
-        /// 35 points.
-        Medium = "medium",
-        /// 60 points.
-        High = "high",
-        /// 95 points.
-        Critical = "critical",
     }
 }

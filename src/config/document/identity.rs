@@ -1,5 +1,6 @@
 //! Who asks: issuers, their keys and claims, API keys.
 
+use bartizan_rules::choice;
 use serde::Deserialize;
 
 use super::super::duration::Span;

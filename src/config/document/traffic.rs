@@ -1,10 +1,16 @@
 //! What stands on the road: routes, wire formats, what can't be scanned, bounds.
 
+#[cfg(feature = "cli")]
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use bartizan_rules::choice;
+use serde::de::{self, EnumAccess, VariantAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{Operation, OutputAction};
+use crate::protocol::registry::{FORMATS, Format};
 
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
@@ -54,23 +60,77 @@ section! {
 }
 
 /// A wire format.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "cli", derive(JsonSchema))]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub enum Protocol {
-    /// OpenAI's HTTP API. Its paths begin where `chat/completions` does: `pathPrefix: /v1/`.
-    Openai,
-    /// Anthropic's HTTP API. Its paths begin where `messages` does: `pathPrefix: /v1/`.
-    Anthropic,
-    /// Ollama's own HTTP API. Its paths begin where `chat` does: `pathPrefix: /api/`.
-    Ollama,
-    /// Hugging Face's text-generation-inference: `generate` and `generate_stream`. Its OpenAI-compatible paths are `openai`.
-    Tgi,
-    /// The Model Context Protocol over Streamable HTTP. `tools.allow` names tools, prompts (`prompt:NAME`) and resources
-    /// (`resource:URI`); the model is `default`.
-    Mcp,
+    /// One of the registry, by its word.
+    Named(&'static str),
     /// Any JSON body, by JSON Pointers.
     Generic(Generic),
+}
+
+/// The word of the format that is described by the document.
+const GENERIC: &str = "generic";
+
+/// Every word of a format: those of the registry, and `generic`.
+const FORMAT_WORDS: [&str; FORMATS.len() + 1] = {
+    let mut words = [GENERIC; FORMATS.len() + 1];
+    let mut at = 0;
+    let mut rest: &[Format] = FORMATS;
+    while let Some((format, after)) = rest.split_first() {
+        let (_, place) = words.split_at_mut(at);
+        if let Some(place) = place.first_mut() {
+            *place = format.word;
+        }
+        at += 1;
+        rest = after;
+    }
+    words
+};
+
+impl<'de> Deserialize<'de> for Protocol {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Protocol, D::Error> {
+        struct Word;
+
+        impl<'de> Visitor<'de> for Word {
+            type Value = Protocol;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("enum Protocol")
+            }
+
+            fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Protocol, A::Error> {
+                let (word, rest) = data.variant::<String>()?;
+                if word == GENERIC {
+                    return rest.newtype_variant().map(Protocol::Generic);
+                }
+                let named = FORMATS.iter().find(|format| format.word == word);
+                let named = named.ok_or_else(|| de::Error::unknown_variant(&word, &FORMAT_WORDS))?;
+                rest.unit_variant().map(|()| Protocol::Named(named.word))
+            }
+        }
+
+        deserializer.deserialize_enum("Protocol", &FORMAT_WORDS, Word)
+    }
+}
+
+#[cfg(feature = "cli")]
+impl JsonSchema for Protocol {
+    fn schema_name() -> Cow<'static, str> {
+        "Protocol".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let word = |format: &Format| serde_json::json!({ "type": "string", "const": format.word, "description": format.about });
+        let mut forms: Vec<serde_json::Value> = FORMATS.iter().map(word).collect();
+        forms.push(serde_json::json!({
+            "description": "Any JSON body, by JSON Pointers.",
+            "type": "object",
+            "properties": { GENERIC: generator.subschema_for::<Generic>() },
+            "additionalProperties": false,
+            "required": [GENERIC],
+        }));
+        schemars::json_schema!({ "description": "A wire format.", "oneOf": forms })
+    }
 }
 
 section! {
@@ -108,6 +168,16 @@ choice! {
 }
 
 choice! {
+    /// What happens to parts of a type that this version does not know.
+    UnknownAction {
+        /// All their text is scanned, and the record names the type.
+        Scan = "scan",
+        /// The request is refused.
+        Deny = "deny",
+    }
+}
+
+choice! {
     /// What the provider keeps.
     StateAction {
         /// The request is refused.
@@ -136,7 +206,11 @@ section! {
         state: Option<StateAction>,
         /// What a provider made and it alone can read: signatures and encrypted thoughts. Default flag.
         opaque: Option<UnscannedAction>,
-        /// Text over `limits.maxScanBytes` or `limits.maxDecodedBytes`.
+        /// What the provider fetches by itself: uploaded files by their id, documents by their address. Default: as `file`.
+        reference: Option<UnscannedAction>,
+        /// Text as the numbers of a model's tokens (embeddings and older completions take such).
+        tokens: Option<UnscannedAction>,
+        /// Text over `limits.maxScanBytes`, `limits.maxDecodedBytes` or `limits.maxWork`.
         budget: Option<UnscannedAction>,
     }
 }
@@ -144,7 +218,9 @@ section! {
 section! {
     /// Bounds on what one request may cost.
     Limits {
-        /// Request body, bytes. Default 4194304, at most 16777216.
+        /// Request body, bytes. Default 16777216, or `maxBufferedBytesPerWorker` if that is less; at most 67108864.
+        /// Envoy's own buffers must be larger. Text beyond `maxScanBytes` is not scanned: `unscanned.budget` says what
+        /// becomes of such a request.
         max_body_bytes: Option<u64>,
         /// JSON nesting. Default 64, at most 100.
         max_json_depth: Option<u64>,
@@ -152,9 +228,12 @@ section! {
         max_decoded_bytes: Option<u64>,
         /// Scanned text of one request, bytes. Default 4194304.
         max_scan_bytes: Option<u64>,
+        /// Steps that scanning one request, or one text of a reply, may take: bytes read in every reading of the
+        /// text, patterns tried, instructions of patterns. Default 268435456.
+        max_work: Option<u64>,
         /// A whole reply, or one event of a stream, bytes. Default 4194304, at most 16777216.
         max_response_bytes: Option<u64>,
-        /// Bodies held by one worker at a time, bytes. Default 67108864.
+        /// Bodies held by one worker at a time, bytes. Default 134217728, at most 536870912.
         max_buffered_bytes_per_worker: Option<u64>,
         /// The cap on output tokens of a request that has none, neither its own nor its role's, under a quota that counts
         /// output. Default 4096.

@@ -1,30 +1,90 @@
 //! Anthropic's messages API, after its public reference: "Create a message" and "Count tokens".
 
-pub(super) mod reply;
+mod keys;
+mod reply;
 
 use serde_json::json;
 
-use super::body::{Reader, Spot, newest_turn, spot_of};
-use super::{Exchange, Json, Path, UnscannedKind, message};
+use super::adapter::Adapter;
+use super::form::Form;
+use super::reply::{Plain, ReplyFormat};
+
+use super::request::{Reader, Spot, host_of, newest_turn, spot_of};
+use super::system::{last_message, text_at};
+use super::{Json, Path, UnscannedKind, Usage, message};
 use crate::config::document::{Operation, Zone};
+use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
-pub(super) fn read(operation: Operation, body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+/// The format.
+#[derive(Debug)]
+pub(super) struct Anthropic;
+
+const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_openai) };
+
+impl Adapter for Anthropic {
+    fn name(&self) -> &'static str {
+        "anthropic"
+    }
+
+    fn paths(&self) -> &'static [(&'static str, Operation)] {
+        &[
+            ("messages", Operation::Chat),
+            ("messages/count_tokens", Operation::CountTokens),
+            ("models", Operation::Models),
+            ("models/", Operation::Models),
+        ]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        keys::KEYS
+    }
+
+    fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        match operation {
+            Operation::Chat | Operation::CountTokens => read(operation, reader),
+            _ => Err(Reason::BodyShape.into()),
+        }
+    }
+
+    fn system_prompt(&self, operation: Operation, body: &Json<'_>) -> Option<Path> {
+        match operation {
+            Operation::Chat => last_message(body, "messages").or_else(|| text_at(body, "system")),
+            _ => None,
+        }
+    }
+
+    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
+        error_body(denial)
+    }
+
+    fn withheld(&self, operation: Operation, denial: &Denial, model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+        withheld(operation, denial, model)
+    }
+
+    fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
+        match operation {
+            Operation::Chat => &reply::Messages,
+            _ => &PLAIN,
+        }
+    }
+}
+
+fn read(operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
     // Counting costs nothing that a cap could bound.
     reader.caps(&["max_tokens"], if operation == Operation::Chat { &["max_tokens"] } else { &[] })?;
     if let Some((path, value)) = reader.take("system")? {
-        content(&mut reader, &path, value, Spot::SYSTEM)?;
+        content(reader, &path, value, Spot::SYSTEM)?;
     }
-    tools(&mut reader)?;
-    messages(&mut reader)?;
+    tools(reader)?;
+    messages(reader)?;
     if let Some((path, value)) = reader.take("container")? {
         reader.unscanned(UnscannedKind::State, &path);
         reader.free_text(&path, value, Spot::USER);
     }
-    reader.finish()
+    Ok(())
 }
 
 /// Tools by their own names, those that run at the provider too; the tools of a remote MCP server are
@@ -32,12 +92,7 @@ pub(super) fn read(operation: Operation, body: &Json<'_>) -> Result<Exchange, De
 fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     if let Some((path, value)) = reader.take("tools")? {
         for (position, tool) in reader.items(value)?.iter().enumerate() {
-            // A set of tools of an MCP server is named by the server.
-            let name = match reader.inner(tool, "mcp_server_name")? {
-                Some(_) => format!("mcp:{}", reader.inner_text(tool, "mcp_server_name")?),
-                None => reader.inner_text(tool, "name")?.to_owned(),
-            };
-            reader.tool(&name, &path.child(position));
+            offer(reader, &path.child(position), tool)?;
             reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
         }
     }
@@ -51,9 +106,51 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     if let Some((path, value)) = reader.take("mcp_servers")? {
         for (position, server) in reader.items(value)?.iter().enumerate() {
             let name = format!("mcp:{}", reader.inner_text(server, "name")?);
-            reader.tool(&name, &path.child(position));
+            let host = reader.inner(server, "url")?.and_then(Json::as_str).map(host_of);
+            reader.remote_tool(&name, &path.child(position), host);
         }
         reader.free_text(&path, value, Spot::DEVELOPER);
+    }
+    Ok(())
+}
+
+/// A tool by its name; a set of tools of an MCP server is `mcp:` and the server's name; any other set is its type. Of two
+/// names each must be allowed: which of them a server reads is its own affair.
+fn offer(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -> Result<(), Denial> {
+    let server = reader.inner(tool, "mcp_server_name")?.is_some();
+    if server {
+        let name = format!("mcp:{}", reader.inner_text(tool, "mcp_server_name")?);
+        reader.tool(&name, path);
+    }
+    let kind = reader.inner(tool, "type")?.and_then(Json::as_str).unwrap_or_default();
+    match reader.inner(tool, "name")? {
+        None if server => {}
+        None if !matches!(kind, "" | "custom") => reader.tool(kind, path),
+        _ => {
+            let name = reader.inner_text(tool, "name")?;
+            reader.tool(name, path);
+        }
+    }
+    Ok(())
+}
+
+/// The tools that a block defines, or repeats the definition of.
+fn defined(reader: &mut Reader<'_, '_>, path: &Path, block: &Json<'_>) -> Result<(), Denial> {
+    let Json::Object(entries) = block else { return Ok(()) };
+    if let Some(server) = reader.inner(block, "mcp_server_name")?.and_then(Json::as_str) {
+        reader.tool(&format!("mcp:{server}"), path);
+    }
+    let _ = (reader.inner(block, "tools")?, reader.inner(block, "tool")?);
+    for (at, (key, value)) in entries.iter().enumerate() {
+        match (key.as_ref(), value) {
+            ("tools", Json::Array(_)) => {
+                for (position, tool) in reader.items(value)?.iter().enumerate() {
+                    offer(reader, &path.child(at).child(position), tool)?;
+                }
+            }
+            ("tool", Json::Object(_)) => offer(reader, path, value)?,
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -76,7 +173,7 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
             let place = path.child(index).child(at);
             match key.as_ref() {
-                "role" => {}
+                "role" if reader.parameter(&place, value, Form::Word(&["user", "assistant", "system"])) => {}
                 "content" => content(reader, &place, value, spot)?,
                 _ => reader.free_text(&place, value, spot),
             }
@@ -98,6 +195,34 @@ fn content<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot:
     Ok(())
 }
 
+/// The types of blocks that are read.
+const TYPES: [&str; 24] = [
+    "text",
+    "tool_use",
+    "tool_result",
+    "thinking",
+    "server_tool_use",
+    "web_search_tool_result",
+    "web_fetch_tool_result",
+    "code_execution_tool_result",
+    "bash_code_execution_tool_result",
+    "text_editor_code_execution_tool_result",
+    "mcp_tool_use",
+    "mcp_tool_result",
+    "search_result",
+    "document",
+    "redacted_thinking",
+    "image",
+    "tool_reference",
+    "tool_search_tool_result",
+    "tool_search_tool_search_result",
+    "web_search_result",
+    "web_fetch_result",
+    "code_execution_result",
+    "bash_code_execution_result",
+    "compaction",
+];
+
 /// One block. Blocks nest (a tool's result holds blocks); the parser bounds the depth.
 fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, spot: Spot) -> Result<(), Denial> {
     if let Json::String(_) = block {
@@ -105,6 +230,7 @@ fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, sp
         return Ok(());
     }
     let kind = reader.inner_text(block, "type")?;
+    defined(reader, path, block)?;
     let spot = match kind {
         "tool_result" | "mcp_tool_result" => Spot::TOOL,
         "document" | "search_result" => Spot::DOCUMENT,
@@ -113,44 +239,40 @@ fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, sp
         _ => spot,
     };
     match kind {
-        "text"
-        | "tool_use"
-        | "tool_result"
-        | "thinking"
-        | "server_tool_use"
-        | "web_search_tool_result"
-        | "web_fetch_tool_result"
-        | "code_execution_tool_result"
-        | "bash_code_execution_tool_result"
-        | "text_editor_code_execution_tool_result"
-        | "mcp_tool_use"
-        | "mcp_tool_result"
-        | "search_result"
-        | "document"
-        | "redacted_thinking" => {}
         "image" => reader.unscanned(UnscannedKind::Image, path),
-        "container_upload" => reader.unscanned(UnscannedKind::File, path),
-        _ => reader.unscanned(UnscannedKind::Other, path),
+        "container_upload" => reader.unscanned(UnscannedKind::Reference, path),
+        _ if TYPES.contains(&kind) => {}
+        _ => {
+            reader.unknown(path, block, kind, spot);
+            return Ok(());
+        }
     }
-    for (at, (key, value)) in reader.entries(block, &["text", "content", "source"])?.iter().enumerate() {
+    if kind == "tool_reference" {
+        let name = reader.inner_text(block, "tool_name")?;
+        reader.tool(name, path);
+    }
+    for (at, (key, value)) in reader.entries(block, &["text", "content", "source", "tool_name"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
-            ("type", _) => {}
+            ("type", _) if reader.parameter(&place, value, Form::Word(&TYPES)) => {}
             ("source", Json::Object(_)) => read_source(reader, &place, value, spot, kind == "document")?,
             ("content", Json::Array(blocks)) if blocks.iter().all(|block| block.get("type").is_some()) => {
                 content(reader, &place, value, spot)?;
             }
             // What only the provider can read: the model's own thoughts, come back as they were.
             ("signature" | "encrypted_content" | "encrypted_index", Json::String(_)) => {
-                reader.unscanned(UnscannedKind::Opaque, &place);
+                reader.opaque(&place, value, spot);
             }
-            ("data", Json::String(_)) if kind == "redacted_thinking" => reader.unscanned(UnscannedKind::Opaque, &place),
+            ("data", Json::String(_)) if kind == "redacted_thinking" => reader.opaque(&place, value, spot),
             _ => reader.free_text(&place, value, spot),
         }
         reader.key(&place, key, spot);
     }
     Ok(())
 }
+
+/// The types of sources.
+const SOURCES: [&str; 5] = ["text", "content", "base64", "url", "file"];
 
 /// Where a block's content comes from: text, blocks, bytes, a link or an uploaded file.
 fn read_source<'j>(
@@ -163,14 +285,16 @@ fn read_source<'j>(
     let kind = reader.inner_text(source, "type")?;
     let text = matches!(kind, "text" | "content");
     if document && !text {
-        reader.unscanned(UnscannedKind::File, path);
+        let is_here = !matches!(kind, "url" | "file");
+        reader.unscanned(if is_here { UnscannedKind::File } else { UnscannedKind::Reference }, path);
     }
     for (at, (key, value)) in reader.entries(source, &["data", "content", "url"])?.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
-            "data" if !text => {}
+            "data" if !text && reader.parameter(&place, value, Form::Base64) => {}
             "content" if matches!(value, Json::Array(_)) => content(reader, &place, value, spot)?,
-            "type" | "media_type" => {}
+            "type" if reader.parameter(&place, value, Form::Word(&SOURCES)) => {}
+            "media_type" if reader.parameter(&place, value, Form::MediaType) => {}
             _ => reader.free_text(&place, value, spot),
         }
         reader.key(&place, key, spot);
@@ -179,7 +303,7 @@ fn read_source<'j>(
 }
 
 /// `{"type":"error","error":{"type","message"}}` with the types that Anthropic's SDKs know.
-pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+fn error_body(denial: &Denial) -> Vec<u8> {
     let kind = match denial.status() {
         401 => "authentication_error",
         403 => "permission_error",
@@ -192,4 +316,15 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
     };
     let kind = if denial.reason == Reason::RbacModel { "not_found_error" } else { kind };
     json!({ "type": "error", "error": { "type": kind, "message": message(denial.reason) } }).to_string().into_bytes()
+}
+
+/// The reply of a model that refuses. It says why in a text, because a message without one is none that a caller can send
+/// back.
+fn withheld(operation: Operation, denial: &Denial, model: &str) -> Option<Vec<u8>> {
+    let body = json!({
+        "id": "msg_0", "type": "message", "role": "assistant", "model": model,
+        "content": [{ "type": "text", "text": message(denial.reason) }],
+        "stop_reason": "refusal", "stop_sequence": null, "usage": { "input_tokens": 0, "output_tokens": 0 },
+    });
+    (operation == Operation::Chat).then(|| body.to_string().into_bytes())
 }

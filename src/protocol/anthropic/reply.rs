@@ -3,14 +3,36 @@
 use serde_json::{Value, json};
 
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{Channel, End, Facts, Progress, TextKind, ToolCall, Usage, Walk, index};
-use super::super::{Json, Path, UnscannedKind};
+use super::super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, ToolCall, Walk, index};
+use super::super::{Json, Path, UnscannedKind, Usage};
 
-pub(in super::super) fn read(walk: &mut Walk, reply: &Json<'_>) {
-    if walk.stream { read_event(walk, reply) } else { read_message(walk, &Path::default(), reply) }
+/// Replies of the messages API.
+#[derive(Debug)]
+pub(super) struct Messages;
+
+impl ReplyFormat for Messages {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        if walk.stream { read_event(walk, reply) } else { read_message(walk, &Path::default(), reply) }
+    }
+
+    fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
+        replace_calls(reply, paths, notice);
+    }
+
+    fn extra(&self, _facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
+        extra(channel, text)
+    }
+
+    fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
+        close(ending)
+    }
+
+    fn counts_items(&self) -> bool {
+        true
+    }
 }
 
-fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>) {
+fn read_message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>) {
     let Json::Object(entries) = message else { return walk.others(path, message) };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
@@ -26,7 +48,7 @@ fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>) {
     }
 }
 
-fn read_event(walk: &mut Walk, event: &Json<'_>) {
+fn read_event(walk: &mut Walk<'_>, event: &Json<'_>) {
     let Json::Object(entries) = event else { return walk.others(&Path::default(), event) };
     let kind = event.get("type").and_then(Json::as_str).unwrap_or_default();
     let item = index(event, 0);
@@ -47,7 +69,7 @@ fn read_event(walk: &mut Walk, event: &Json<'_>) {
     }
 }
 
-fn read_block(walk: &mut Walk, path: &Path, block: &Json<'_>, item: u32) {
+fn read_block(walk: &mut Walk<'_>, path: &Path, block: &Json<'_>, item: u32) {
     let Json::Object(entries) = block else { return walk.others(path, block) };
     let kind = block.get("type").and_then(Json::as_str).unwrap_or_default();
     if kind == "tool_use" {
@@ -63,21 +85,16 @@ fn read_block(walk: &mut Walk, path: &Path, block: &Json<'_>, item: u32) {
                 walk.strings(&place, value, Channel { choice: 0, item, kind: TextKind::ToolArguments });
             }
             // What only the provider can read.
-            ("signature" | "encrypted_content" | "encrypted_index", _) => opaque(walk, place, value),
-            ("data", "redacted_thinking") => opaque(walk, place, value),
+            ("signature" | "encrypted_content" | "encrypted_index", _) => {
+                walk.payload(UnscannedKind::Opaque, &place, value);
+            }
+            ("data", "redacted_thinking") => walk.payload(UnscannedKind::Opaque, &place, value),
             _ => walk.rest(&place, key, value),
         }
     }
 }
 
-/// An empty one is the beginning of a block.
-fn opaque(walk: &mut Walk, path: Path, value: &Json<'_>) {
-    if value.as_str() != Some("") {
-        walk.parts.unscanned.push((UnscannedKind::Opaque, path));
-    }
-}
-
-fn read_delta(walk: &mut Walk, path: &Path, delta: &Json<'_>, item: u32) {
+fn read_delta(walk: &mut Walk<'_>, path: &Path, delta: &Json<'_>, item: u32) {
     let Json::Object(entries) = delta else { return };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
@@ -89,7 +106,7 @@ fn read_delta(walk: &mut Walk, path: &Path, delta: &Json<'_>, item: u32) {
                 walk.parts.calls.push(ToolCall { name, choice: 0, item, path: path.clone(), named });
                 walk.text(&place, value, 0, item, TextKind::ToolArguments);
             }
-            "signature" => opaque(walk, place, value),
+            "signature" => walk.payload(UnscannedKind::Opaque, &place, value),
             _ => walk.rest(&place, key, value),
         }
     }
@@ -107,7 +124,7 @@ fn usage(value: &Json<'_>) -> Usage {
 }
 
 /// Puts text in the place of calls: the numbers of the blocks around them stay.
-pub(in super::super) fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
+fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
     for path in paths {
         let Some(block) = reply.at_mut(path) else { continue };
         let (kind, text) = if block.get("partial_json").is_some() { ("text_delta", "") } else { ("text", notice) };
@@ -128,7 +145,7 @@ pub(in super::super) fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], not
     }
 }
 
-pub(in super::super) fn extra(channel: &Channel, text: &str) -> Vec<u8> {
+fn extra(channel: &Channel, text: &str) -> Vec<u8> {
     let delta = match channel.kind {
         TextKind::Reasoning => json!({ "type": "thinking_delta", "thinking": text }),
         TextKind::ToolArguments => json!({ "type": "input_json_delta", "partial_json": text }),
@@ -137,7 +154,10 @@ pub(in super::super) fn extra(channel: &Channel, text: &str) -> Vec<u8> {
     event("content_block_delta", json!({ "index": channel.item, "delta": delta }))
 }
 
-pub(in super::super) fn close(facts: &Facts, sent: &Progress, output: u64, why: &str) -> Vec<u8> {
+fn close(ending: &Ending<'_>) -> Vec<u8> {
+    let Ending { facts, sent, .. } = ending;
+    let output = ending.usage.and_then(|usage| usage.output).unwrap_or(0);
+    let why = ending.why("max_tokens", "refusal");
     let mut out = Vec::new();
     if !sent.started {
         let message = json!({

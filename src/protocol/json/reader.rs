@@ -17,13 +17,22 @@ pub(super) enum Grammar {
     Lenient,
 }
 
+/// The most that one body may hold: a number, list or object counts as [`VALUE`], a text or a key as [`TEXT`]. A text
+/// takes a hundred times its two quotes in memory until it is judged, and a VM has 1 GiB.
+pub(super) const MAX_VALUES: usize = 1 << 22;
+pub(super) const VALUE: usize = 1;
+pub(super) const TEXT: usize = 4;
+
+/// A number of so many characters without an exponent is finite as a double.
+const MAX_DIGITS: usize = 300;
+
 /// Up to here, comparing a key with every earlier one is cheaper than hashing.
 const SMALL: usize = 16;
 
 pub(super) fn read(body: &[u8], max_depth: usize, grammar: Grammar) -> Result<Json<'_>, Reason> {
     let text = std::str::from_utf8(body).map_err(|_| Reason::BodyMalformed)?;
     let text = if grammar == Grammar::Lenient { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
-    let mut reader = Reader { text, at: 0, grammar };
+    let mut reader = Reader { text, at: 0, grammar, room: MAX_VALUES };
     let value = reader.value(max_depth)?;
     reader.skip_blanks();
     if reader.at == text.len() { Ok(value) } else { Err(Reason::BodyMalformed) }
@@ -34,14 +43,23 @@ struct Reader<'a> {
     /// Always at the border of a character.
     at: usize,
     grammar: Grammar,
+    /// What the body may still hold.
+    room: usize,
 }
 
 impl<'a> Reader<'a> {
+    fn spend(&mut self, cost: usize) -> Result<(), Reason> {
+        self.room = self.room.checked_sub(cost).ok_or(Reason::BodyTooLarge)?;
+        Ok(())
+    }
+
     fn value(&mut self, depth: usize) -> Result<Json<'a>, Reason> {
         self.skip_blanks();
+        self.spend(VALUE)?;
         match self.peek() {
             Some(b'"') => {
                 self.at += 1;
+                self.spend(TEXT - VALUE)?;
                 self.string().map(Json::String)
             }
             Some(b'{') => {
@@ -87,6 +105,7 @@ impl<'a> Reader<'a> {
         loop {
             self.skip_blanks();
             self.expect(b'"')?;
+            self.spend(TEXT)?;
             let key = self.string()?;
             let is_new = if entries.len() < SMALL {
                 entries.iter().all(|(earlier, _)| *earlier != key)
@@ -205,7 +224,13 @@ impl<'a> Reader<'a> {
             let _ = self.byte(b'+') || self.byte(b'-');
             self.digits()?;
         }
-        Ok(self.number_since(start))
+        let number = self.number_since(start);
+        // Some parsers read infinity, others refuse it.
+        let is_large = number.0.len() > MAX_DIGITS || number.0.contains(['e', 'E']);
+        if is_large && self.grammar == Grammar::Strict && number.0.parse::<f64>().is_ok_and(f64::is_infinite) {
+            return Err(Reason::BodyMalformed);
+        }
+        Ok(number)
     }
 
     fn not_finite(&mut self) -> Result<Number<'a>, Reason> {
@@ -310,9 +335,7 @@ mod tests {
         match (strict(text), oracle) {
             (Ok(ours), Ok(theirs)) => assert_eq!(plain(&numbers_as_one(&ours)), without_numbers(theirs), "{text:?}"),
             (Err(Reason::BodyDuplicateKey | Reason::BodyDepth), _) | (Err(_), Err(_)) => {}
-            (Ok(_), Err(why)) => {
-                assert!(why.to_string().contains("out of range"), "we accept {text:?}, the oracle does not: {why}");
-            }
+            (Ok(_), Err(why)) => panic!("we accept {text:?}, the oracle does not: {why}"),
             (Err(why), Ok(_)) => panic!("we refuse {text:?} as {why:?}"),
         }
     }
@@ -324,7 +347,7 @@ mod tests {
             let text = format!("[{number}]");
             assert_eq!(strict(&text).unwrap().to_bytes(), text.as_bytes());
         }
-        for bad in ["01", "+1", "1.", ".5", "1e", "--1", "-", "0x1", "1_0", "Infinity", "NaN", "-Infinity"] {
+        for bad in ["01", "+1", "1.", ".5", "1e", "--1", "-", "0x1", "1_0", "1e999", "Infinity", "NaN", "-Infinity"] {
             assert_eq!(strict(bad), Err(Reason::BodyMalformed), "{bad}");
         }
     }

@@ -10,7 +10,7 @@
 use subtle::ConstantTimeEq as _;
 
 use super::Session;
-use crate::protocol::{Denial, Reason};
+use crate::reason::{Denial, Reason};
 
 /// The revision that defines the form, and that is spoken in it alone.
 pub const REVISION: &str = "2024-11-05";

@@ -1,34 +1,33 @@
 //! "Create chat completion".
 
-use super::super::body::{Reader, Spot, newest_turn, spot_of};
-use super::super::{Exchange, Json, Path, UnscannedKind};
+use super::super::form::Form;
+use super::super::request::{Reader, Spot, host_of, newest_turn, spot_of};
+use super::super::{Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
 use crate::config::document::Zone;
 use crate::reason::Denial;
 
-pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
-    reader.choices("n")?;
+    reader.choices(&["n", "best_of"])?;
     reader.caps(&OUTPUT_CAPS, &["max_completion_tokens"])?;
-    tools(&mut reader)?;
-    messages(&mut reader)?;
-    reader.finish()
+    tools(reader)?;
+    messages(reader)
 }
 
 /// `tools`, the older `functions`, `tool_choice` and `web_search_options`: names for the role's list, and
 /// every string of a definition as text, because the model reads all of it.
 fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
-    for (list, inner) in [("tools", true), ("functions", false)] {
-        let Some((path, value)) = reader.take(list)? else { continue };
+    offered(reader)?;
+    if let Some((path, value)) = reader.take("functions")? {
         for (position, definition) in reader.items(value)?.iter().enumerate() {
-            let name =
-                if inner { tool_name(reader, definition)? } else { reader.inner_text(definition, "name")?.to_owned() };
-            reader.tool(&name, &path.child(position));
+            let name = reader.inner_text(definition, "name")?;
+            reader.tool(name, &path.child(position));
             reader.free_text(&path.child(position), definition, Spot::DEVELOPER);
         }
     }
+    mcp_servers(reader)?;
     tool_choice(reader)?;
     if let Some((path, value)) = reader.take("function_call")? {
         match value {
@@ -47,6 +46,16 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     Ok(())
 }
 
+/// `tools`.
+pub(super) fn offered(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let Some((path, value)) = reader.take("tools")? else { return Ok(()) };
+    for (position, tool) in reader.items(value)?.iter().enumerate() {
+        offer(reader, &path.child(position), tool)?;
+        reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
+    }
+    Ok(())
+}
+
 /// `tool_choice` as an object names one tool, or holds a list of allowed ones.
 pub(super) fn tool_choice(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let Some((path, value)) = reader.take("tool_choice")? else { return Ok(()) };
@@ -55,18 +64,16 @@ pub(super) fn tool_choice(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             Some(allowed) => (allowed, entry(&path, value, "allowed_tools")),
             None => (value, path.clone()),
         };
+        let modes = ["auto", "none", "required", "any"];
         match reader.inner(holder, "tools")? {
             Some(list) => {
                 let at = entry(&at, holder, "tools");
                 for (position, tool) in reader.items(list)?.iter().enumerate() {
-                    let name = tool_name(reader, tool)?;
-                    reader.tool(&name, &at.child(position));
+                    offer(reader, &at.child(position), tool)?;
                 }
             }
-            None => {
-                let name = tool_name(reader, value)?;
-                reader.tool(&name, &path);
-            }
+            None if reader.inner(value, "type")?.and_then(Json::as_str).is_some_and(|kind| modes.contains(&kind)) => {}
+            None => offer(reader, &path, value)?,
         }
     }
     reader.free_text(&path, value, Spot::DEVELOPER);
@@ -79,21 +86,111 @@ fn entry(path: &Path, object: &Json<'_>, key: &str) -> Path {
     entries.iter().position(|(name, _)| name == key).map_or_else(|| path.clone(), |at| path.child(at))
 }
 
-/// The name of a tool: a function's or custom tool's own, a server-side tool's type; the tools of a remote
-/// MCP server are `mcp:` and its label.
-pub(super) fn tool_name(reader: &Reader<'_, '_>, tool: &Json<'_>) -> Result<String, Denial> {
-    let kind = reader.inner_text(tool, "type")?;
-    let name = match reader.inner(tool, kind)? {
-        Some(inner @ Json::Object(_)) => reader.inner_text(inner, "name")?,
-        _ => match kind {
-            // An allowed-tools list and the responses API name functions flatly.
-            "function" | "custom" => reader.inner_text(tool, "name")?,
-            "mcp" => return Ok(format!("mcp:{}", reader.inner_text(tool, "server_label")?)),
-            _ => kind,
-        },
-    };
-    Ok(name.to_owned())
+/// The names of a tool, each of which the role must allow: a function's or custom tool's own; a server-side tool's type,
+/// and any name that it has besides; for a remote MCP server `mcp:` and its label. The tools of a namespace are offered
+/// each by itself.
+///
+/// A function with two names is allowed to no role: which of them a server reads is its own affair.
+pub(super) fn offer(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -> Result<(), Denial> {
+    let kind = reader.inner(tool, "type")?.and_then(Json::as_str).unwrap_or_default();
+    if let ("namespace", Some(tools)) = (kind, reader.inner(tool, "tools")?) {
+        let at = entry(path, tool, "tools");
+        for (position, inner) in reader.items(tools)?.iter().enumerate() {
+            offer(reader, &at.child(position), inner)?;
+        }
+        return Ok(());
+    }
+    let mut names: Vec<String> = Vec::new();
+    // Where it runs: both places of a tool that names two.
+    let mut hosts: Vec<Option<String>> = Vec::new();
+    match kind {
+        "" | "function" | "custom" => {}
+        "mcp" => {
+            names.push(format!("mcp:{}", reader.inner_text(tool, "server_label")?));
+            let connector = reader.inner(tool, "connector_id")?.and_then(Json::as_str);
+            let address = reader.inner(tool, "server_url")?.and_then(Json::as_str);
+            hosts.extend(connector.map(|id| Some(format!("connector:{id}"))));
+            hosts.extend(address.map(|address| Some(host_of(address))));
+        }
+        _ => names.push(kind.to_owned()),
+    }
+    let own = names.len();
+    let holders = ["function", "custom", kind].map(|key| reader.inner(tool, key));
+    for holder in std::iter::once(Ok(Some(tool))).chain(holders) {
+        let name = match holder? {
+            Some(holder @ Json::Object(_)) => reader.inner(holder, "name")?,
+            _ => None,
+        };
+        let name = name.and_then(Json::as_str).filter(|name| !name.is_empty());
+        if let Some(name) = name.filter(|name| !names.iter().any(|other| other == name)) {
+            names.push(name.to_owned());
+        }
+    }
+    if names.is_empty() {
+        return Err(reader.shape());
+    }
+    if own == 0 && names.len() > 1 {
+        names.iter().for_each(|name| reader.ambiguous_tool(name, path));
+        return Ok(());
+    }
+    if hosts.is_empty() {
+        hosts.push(None);
+    }
+    for name in &names {
+        hosts.iter().for_each(|host| reader.remote_tool(name, path, host.clone()));
+    }
+    Ok(())
 }
+
+/// The tools that an item of a conversation defines, or repeats the definition of.
+pub(super) fn defined(reader: &mut Reader<'_, '_>, path: &Path, item: &Json<'_>) -> Result<(), Denial> {
+    if let Some(server) = reader.inner(item, "server_label")?.and_then(Json::as_str) {
+        reader.tool(&format!("mcp:{server}"), path);
+        return Ok(());
+    }
+    if let Some(list @ Json::Array(_)) = reader.inner(item, "tools")? {
+        let at = entry(path, item, "tools");
+        for (position, tool) in reader.items(list)?.iter().enumerate() {
+            offer(reader, &at.child(position), tool)?;
+        }
+    }
+    if let Some(tool @ Json::Object(_)) = reader.inner(item, "tool")? {
+        offer(reader, path, tool)?;
+    }
+    Ok(())
+}
+
+/// Servers of the Model Context Protocol, as some servers of this API take them.
+pub(super) fn mcp_servers(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let Some((path, value)) = reader.take("mcp_servers")? else { return Ok(()) };
+    for (position, server) in reader.items(value)?.iter().enumerate() {
+        let label = if reader.inner(server, "server_label")?.is_some() { "server_label" } else { "name" };
+        let name = format!("mcp:{}", reader.inner_text(server, label)?);
+        let address = if reader.inner(server, "server_url")?.is_some() { "server_url" } else { "url" };
+        let host = reader.inner(server, address)?.and_then(Json::as_str).map(host_of);
+        reader.remote_tool(&name, &path.child(position), host);
+    }
+    reader.free_text(&path, value, Spot::DEVELOPER);
+    Ok(())
+}
+
+/// The roles of messages.
+pub(super) const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+
+/// The types of parts of a message's content.
+const TYPES: [&str; 11] = [
+    "text",
+    "refusal",
+    "input_text",
+    "output_text",
+    "summary_text",
+    "reasoning_text",
+    "image_url",
+    "input_image",
+    "input_audio",
+    "file",
+    "input_file",
+];
 
 fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let (path, value) = reader.require("messages")?;
@@ -110,11 +207,15 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 }
 
 fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>, spot: Spot) -> Result<(), Denial> {
+    defined(reader, path, message)?;
     // Refuses the look-alikes of `content` too, which a lenient upstream would read in its place.
     for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
-            (_, Json::Null | Json::Bool(_) | Json::Number(_)) | ("role", _) => {}
+            (_, Json::Null | Json::Bool(_) | Json::Number(_)) => {}
+            ("role", _) => {
+                reader.parameter(&place, value, Form::Word(&ROLES));
+            }
             ("content", Json::Array(_)) => {
                 for (index, part) in reader.items(value)?.iter().enumerate() {
                     read_part(reader, &place.child(index), part, spot)?;
@@ -146,22 +247,25 @@ pub(super) fn read_part<'j>(
         "text" | "refusal" | "input_text" | "output_text" | "summary_text" | "reasoning_text" => None,
         "image_url" | "input_image" | "computer_screenshot" => Some(UnscannedKind::Image),
         "input_audio" => Some(UnscannedKind::Audio),
-        "file" | "input_file" => Some(UnscannedKind::File),
-        _ => Some(UnscannedKind::Other),
-    };
-    // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
-    let bytes: &[&str] = match unscanned {
-        Some(UnscannedKind::Other) | None => &[],
-        Some(_) => &["data", "file_data"],
+        "file" | "input_file" => {
+            let is_here = part.get("file").unwrap_or(part).get("file_data").is_some();
+            Some(if is_here { UnscannedKind::File } else { UnscannedKind::Reference })
+        }
+        // Servers read a part without a type as text.
+        "" if part.get("text").is_some() => None,
+        _ => {
+            reader.unknown(path, part, kind, spot);
+            return Ok(());
+        }
     };
     if let Some(kind) = unscanned {
         reader.unscanned(kind, path);
     }
+    // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
     for (at, (key, value)) in reader.entries(part, &["text"])?.iter().enumerate() {
         let place = path.child(at);
-        // The responses API has the bytes of a file right here.
-        if key != "type" && !bytes.contains(&key.as_ref()) {
-            reader.text_without(&place, value, spot, bytes);
+        if key != "type" || !reader.parameter(&place, value, Form::Word(&TYPES)) {
+            reader.text_beside(&place, value, spot, unscanned);
         }
         reader.key(&place, key, spot);
     }
@@ -182,19 +286,24 @@ pub(super) fn zone_of(role: &str) -> Option<Zone> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::OUTPUT_CAPS;
+    use super::super::{OUTPUT_CAPS, Openai};
     use super::*;
-    use crate::protocol::keys;
+    use crate::config::document::Operation;
+    use crate::protocol::{Exchange, NO_LIMIT, Protocol};
     use crate::reason::Reason;
 
+    fn of_json(json: &Json<'_>) -> Result<Exchange, Denial> {
+        Protocol::new(Openai).read_request(Operation::Chat, None, json)
+    }
+
     fn read(body: &str) -> Result<Exchange, Denial> {
-        super::read(&Json::parse(body.as_bytes(), 32).unwrap())
+        of_json(&Json::parse(body.as_bytes(), 32).unwrap())
     }
 
     /// Every segment as `zone position pointer text`.
     fn listing(body: &str) -> Vec<String> {
         let json = Json::parse(body.as_bytes(), 32).unwrap();
-        let exchange = super::read(&json).unwrap();
+        let exchange = of_json(&json).unwrap();
         exchange
             .segments
             .iter()
@@ -204,7 +313,7 @@ mod tests {
                 } else {
                     json.at(&segment.path).and_then(Json::as_str).unwrap().to_owned()
                 };
-                let pointer = json.pointer(&segment.path, &keys::knows);
+                let pointer = json.pointer(&segment.path, &|key| Protocol::new(Openai).knows_key(key));
                 format!("{:?} {:?} {pointer} {text}", segment.zone, segment.position)
             })
             .collect()
@@ -250,11 +359,13 @@ mod tests {
             {"type":"hologram","hologram":{"text":"hi"}}]}]}"#;
         let exchange = read(body).unwrap();
         let kinds: Vec<_> = exchange.unscanned.iter().map(|(kind, _)| kind.name()).collect();
-        assert_eq!(kinds, ["image", "image", "audio", "other"]);
+        assert_eq!(kinds, ["image", "image", "audio"]);
+        assert_eq!(exchange.unknown, ["hologram"]);
         let texts = listing(body);
         assert!(texts.iter().any(|line| line.ends_with("https://a.example/x.png")));
         assert!(texts.iter().any(|line| line.ends_with(" hi")));
-        assert!(!texts.iter().any(|line| line.contains("AAAA")));
+        // Bytes so short are scanned.
+        assert!(texts.iter().any(|line| line.contains("AAAA")));
     }
 
     #[test]
@@ -271,13 +382,39 @@ mod tests {
     }
 
     #[test]
-    fn caps_are_read_under_every_alias_and_never_twice() {
+    fn two_names_of_one_tool_are_refused_and_nested_tools_are_named() {
+        for tool in [
+            r#"{"type":"function","name":"a","function":{"name":"b"}}"#,
+            r#"{"type":"function","function":{"name":"a"},"custom":{"name":"b"}}"#,
+        ] {
+            let exchange = read(&format!(r#"{{"model":"m","messages":[],"tools":[{tool}]}}"#)).unwrap();
+            assert!(exchange.tools.len() == 2 && exchange.tools.iter().all(|tool| tool.is_ambiguous), "{tool}");
+        }
+        let body = r#"{"model":"m","messages":[],"tool_choice":{"type":"auto"},"tools":[{"name":"flat","parameters":{}},
+            {"type":"namespace","name":"crm","tools":[{"type":"function","name":"inner"}]},
+            {"type":"bash_20250124","name":"bash"},{"type":"web_search","web_search":{"name":"x"}},
+            {"type":"mcp","server_label":"l","server_url":"https://User@Tools.Example.com:8443/x"}]}"#;
+        let exchange = read(body).unwrap();
+        let names: Vec<&str> = exchange.tools.iter().map(|tool| tool.name.as_str()).collect();
+        assert_eq!(names, ["flat", "inner", "bash_20250124", "bash", "web_search", "x", "mcp:l"]);
+        assert_eq!(exchange.tools[6].host.as_deref(), Some("tools.example.com"));
+    }
+
+    #[test]
+    fn caps_are_read_under_every_alias_and_the_lowest_counts() {
         for key in OUTPUT_CAPS {
             let body = format!(r#"{{"model":"m","messages":[],"{key}":7}}"#);
             assert_eq!(read(&body).unwrap().output_cap.unwrap().tokens, 7);
         }
-        let both = r#"{"model":"m","messages":[],"max_tokens":7,"max_completion_tokens":9}"#;
-        assert_eq!(read(both).unwrap_err().reason, Reason::RbacParameter);
+        let both = r#"{"model":"m","messages":[],"max_tokens":7,"max_completion_tokens":9,"n_predict":-1}"#;
+        let cap = read(both).unwrap().output_cap.unwrap();
+        assert_eq!((cap.tokens, cap.places.len(), cap.agree), (7, 3, false));
+        for none in ["-1", "0", "-2.0"] {
+            let body = format!(r#"{{"model":"m","messages":[],"max_tokens":{none}}}"#);
+            assert_eq!(read(&body).unwrap().output_cap.unwrap().tokens, NO_LIMIT);
+        }
+        let whole = r#"{"model":"m","messages":[],"max_tokens":2048.0}"#;
+        assert_eq!(read(whole).unwrap().output_cap.unwrap().tokens, 2048);
     }
 
     #[test]
@@ -292,7 +429,7 @@ mod tests {
             (r#"{"model":"m","messages":[{"role":"user","Content":"x"}]}"#, "messages"),
             (r#"{"model":"m","messages":[{"role":"user","content":{"a":1}}]}"#, "messages"),
             (r#"{"model":"m","messages":[],"stream":"yes"}"#, "stream"),
-            (r#"{"model":"m","messages":[],"max_tokens":-1}"#, "max_tokens"),
+            (r#"{"model":"m","messages":[],"max_tokens":"7"}"#, "max_tokens"),
             (r#"{"model":"m","messages":[],"max_tokens":1.5}"#, "max_tokens"),
             (r#"{"model":"m","messages":[],"n":"2"}"#, "n"),
             (r#"{"model":"m","messages":[],"tools":[{"type":"function","function":{}}]}"#, "tools"),

@@ -4,15 +4,72 @@
 
 use serde_json::json;
 
+use super::super::calls::MAX_CALLS;
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{Channel, End, Facts, TextKind, ToolCall, Usage, Walk};
-use super::super::{Json, Path, UnscannedKind};
+use super::super::reply::{Channel, End, Ending, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk, id};
+use super::super::{Json, Path, UnscannedKind, Usage};
 
-pub(in super::super) fn read(walk: &mut Walk, reply: &Json<'_>) {
-    if walk.stream { read_event(walk, reply) } else { read_response(walk, &Path::default(), reply) }
+/// Replies of the responses API.
+#[derive(Debug)]
+pub(super) struct Responses;
+
+impl ReplyFormat for Responses {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        if walk.stream { read_event(walk, reply) } else { read_response(walk, &Path::default(), reply) }
+    }
+
+    fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
+        replace_calls(reply, paths, notice);
+    }
+
+    fn kept(&self, reply: &Json<'_>) -> Option<String> {
+        id(reply)
+    }
+
+    fn kept_by(&self, event: &Json<'_>) -> Option<String> {
+        let kind = event.get("type").and_then(Json::as_str);
+        let ends = matches!(kind, Some("response.completed" | "response.incomplete"));
+        if ends { id(event.get("response")?) } else { None }
+    }
+
+    fn extra(&self, facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
+        extra(facts, channel, text)
+    }
+
+    fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
+        close(ending.facts, ending.why("max_output_tokens", "content_filter"))
+    }
+
+    fn counts_items(&self) -> bool {
+        true
+    }
+
+    fn note(&self, facts: &mut Facts, event: &Json<'_>, parts: &ReplyParts) {
+        let text = |name: &str| event.get(name).and_then(Json::as_str).filter(|text| text.len() <= 256);
+        let (kind, item) = (text("type").unwrap_or_default(), text("item_id").unwrap_or_default());
+        for one in parts.texts.iter().filter(|one| one.delta) {
+            if facts.channels.len() < MAX_CALLS {
+                facts.channels.entry(one.channel).or_insert_with(|| (kind.to_owned(), item.to_owned()));
+            }
+        }
+    }
 }
 
-fn read_response(walk: &mut Walk, path: &Path, response: &Json<'_>) {
+/// Replies that name a stored conversation.
+#[derive(Debug)]
+pub(super) struct Conversations;
+
+impl ReplyFormat for Conversations {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        walk.parts.usage = reply.get("usage").and_then(Usage::of_openai);
+    }
+
+    fn kept(&self, reply: &Json<'_>) -> Option<String> {
+        id(reply)
+    }
+}
+
+fn read_response(walk: &mut Walk<'_>, path: &Path, response: &Json<'_>) {
     let Json::Object(entries) = response else { return walk.others(path, response) };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
@@ -32,7 +89,7 @@ fn read_response(walk: &mut Walk, path: &Path, response: &Json<'_>) {
     }
 }
 
-fn read_item(walk: &mut Walk, path: &Path, item: &Json<'_>, number: u32) {
+fn read_item(walk: &mut Walk<'_>, path: &Path, item: &Json<'_>, number: u32) {
     let Json::Object(entries) = item else { return walk.others(path, item) };
     let kind = item.get("type").and_then(Json::as_str).unwrap_or_default();
     let whole = |kind| Channel { choice: 0, item: number, kind };
@@ -53,16 +110,16 @@ fn read_item(walk: &mut Walk, path: &Path, item: &Json<'_>, number: u32) {
             ("arguments" | "input" | "code" | "action", _) => {
                 walk.strings(&place, value, whole(TextKind::ToolArguments));
             }
-            ("encrypted_content", Json::String(_)) => walk.parts.unscanned.push((UnscannedKind::Opaque, place)),
+            ("encrypted_content", Json::String(_)) => walk.payload(UnscannedKind::Opaque, &place, value),
             ("result", Json::String(_)) if kind == "image_generation_call" => {
-                walk.parts.unscanned.push((UnscannedKind::Image, place));
+                walk.payload(UnscannedKind::Image, &place, value);
             }
             _ => walk.rest(&place, key, value),
         }
     }
 }
 
-fn read_part(walk: &mut Walk, path: &Path, part: &Json<'_>, choice: u32, item: u32, thoughts: bool) {
+fn read_part(walk: &mut Walk<'_>, path: &Path, part: &Json<'_>, choice: u32, item: u32, thoughts: bool) {
     let Json::Object(entries) = part else { return walk.others(path, part) };
     let text = if thoughts { TextKind::Reasoning } else { TextKind::Text };
     for (at, (key, value)) in entries.iter().enumerate() {
@@ -77,7 +134,7 @@ fn read_part(walk: &mut Walk, path: &Path, part: &Json<'_>, choice: u32, item: u
     }
 }
 
-fn read_event(walk: &mut Walk, event: &Json<'_>) {
+fn read_event(walk: &mut Walk<'_>, event: &Json<'_>) {
     let Json::Object(entries) = event else { return walk.others(&Path::default(), event) };
     let kind = event.get("type").and_then(Json::as_str).unwrap_or_default();
     let number =
@@ -108,7 +165,7 @@ fn read_event(walk: &mut Walk, event: &Json<'_>) {
                     walk.strings(&path, value, channel);
                 }
             }
-            ("partial_image_b64", _) => walk.parts.unscanned.push((UnscannedKind::Image, path)),
+            ("partial_image_b64", _) => walk.payload(UnscannedKind::Image, &path, value),
             ("logprobs", Json::Array(list)) if list.is_empty() => {}
             ("logprobs", Json::Array(_)) => walk.parts.echoes.push(path),
             _ => walk.rest(&path, key, value),
@@ -136,7 +193,7 @@ fn kind_of(event: &str) -> TextKind {
 
 /// Puts a message in the place of a call, and nothing in the place of its arguments: the numbers of the
 /// items around it stay.
-pub(in super::super) fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
+fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
     for path in paths {
         let Some(place) = reply.at_mut(path) else { continue };
         if let Json::String(text) = place {
@@ -158,7 +215,7 @@ pub(in super::super) fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], not
 }
 
 /// `item` and `sequence` are those of the channel's last event.
-pub(in super::super) fn extra(facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
+fn extra(facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
     let (kind, item) =
         facts.channels.get(channel).map_or(("response.output_text.delta", ""), |(kind, item)| (kind, item));
     let part = if kind.contains("_summary_") { "summary_index" } else { "content_index" };
@@ -169,7 +226,7 @@ pub(in super::super) fn extra(facts: &Facts, channel: &Channel, text: &str) -> V
     Frame::of_data(Framing::Sse, Some(kind), event.to_string().as_bytes())
 }
 
-pub(in super::super) fn close(facts: &Facts, why: &str) -> Vec<u8> {
+fn close(facts: &Facts, why: &str) -> Vec<u8> {
     let event = json!({
         "type": "response.incomplete", "sequence_number": facts.sequence.saturating_add(1),
         "response": {

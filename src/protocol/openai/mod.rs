@@ -1,40 +1,133 @@
 //! OpenAI's HTTP API, after its public reference.
 //!
-//! Every string of a body ends in exactly one of three places: a segment (text that a model may read), a
-//! parameter that is checked elsewhere (`model`), or the unscanned list. Fields that this version does
-//! not know are segments too.
+//! Azure's paths name the model (`deployments/{model}/chat/completions`); what the body calls itself is then text.
 
 mod chat;
-pub(super) mod events;
-pub(super) mod reply;
+mod events;
+mod keys;
+mod parameters;
+mod reply;
 mod responses;
 mod simple;
 
 use serde_json::json;
 
-use super::{Exchange, Json, message};
+use super::adapter::Adapter;
+use super::reply::{Plain, ReplyFormat};
+use super::request::Reader;
+use super::system::{last_message, text_at};
+use super::{Json, Path, UnscannedKind, Usage, message};
 use crate::config::document::Operation;
+use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
 /// Every spelling of the cap on output tokens that an OpenAI-compatible server takes.
-const OUTPUT_CAPS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+const OUTPUT_CAPS: [&str; 9] = [
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "n_predict",
+    "num_predict",
+    "max_new_tokens",
+    "max_length",
+    "max_gen_len",
+    "max_tokens_to_sample",
+];
 
-pub(super) fn read(operation: Operation, body: &Json<'_>) -> Result<Exchange, Denial> {
-    match operation {
-        Operation::Chat => chat::read(body),
-        Operation::Responses => responses::read(body),
-        Operation::Conversations => responses::read_conversation(body),
-        Operation::Completions => simple::completions(body),
-        Operation::Embeddings => simple::embeddings(body),
-        Operation::Moderations => simple::moderations(body),
-        Operation::Batch => simple::batch(body),
-        Operation::Images | Operation::Audio => simple::media(body),
-        _ => Err(Reason::BodyShape.into()),
+/// The format.
+#[derive(Debug)]
+pub(super) struct Openai;
+
+const CHAT: reply::Choices = reply::Choices { older: false };
+const COMPLETIONS: reply::Choices = reply::Choices { older: true };
+const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_openai) };
+
+impl Adapter for Openai {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
+    fn paths(&self) -> &'static [(&'static str, Operation)] {
+        &[
+            ("chat/completions", Operation::Chat),
+            ("deployments/{model}/chat/completions", Operation::Chat),
+            ("models", Operation::Models),
+            ("models/", Operation::Models),
+            ("completions", Operation::Completions),
+            ("deployments/{model}/completions", Operation::Completions),
+            ("responses", Operation::Responses),
+            ("embeddings", Operation::Embeddings),
+            ("deployments/{model}/embeddings", Operation::Embeddings),
+            ("moderations", Operation::Moderations),
+            ("conversations", Operation::Conversations),
+            ("batches", Operation::Batch),
+            ("files", Operation::Files),
+            ("images/generations", Operation::Images),
+            ("images/edits", Operation::Images),
+            ("images/variations", Operation::Images),
+            ("audio/speech", Operation::Audio),
+            ("audio/transcriptions", Operation::Audio),
+            ("audio/translations", Operation::Audio),
+        ]
+    }
+
+    fn form(&self, operation: Operation) -> Option<UnscannedKind> {
+        match operation {
+            Operation::Files => Some(UnscannedKind::File),
+            Operation::Images => Some(UnscannedKind::Image),
+            Operation::Audio => Some(UnscannedKind::Audio),
+            _ => None,
+        }
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        keys::KEYS
+    }
+
+    fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        parameters::read(reader)?;
+        match operation {
+            Operation::Chat => chat::read(reader),
+            Operation::Responses => responses::read(reader),
+            Operation::Conversations => responses::read_conversation(reader),
+            Operation::Completions => simple::completions(reader),
+            Operation::Embeddings => simple::embeddings(reader),
+            Operation::Moderations => simple::moderations(reader),
+            Operation::Batch => simple::batch(reader),
+            Operation::Images | Operation::Audio => simple::media(reader),
+            _ => Err(Reason::BodyShape.into()),
+        }
+    }
+
+    fn system_prompt(&self, operation: Operation, body: &Json<'_>) -> Option<Path> {
+        match operation {
+            Operation::Chat => last_message(body, "messages"),
+            Operation::Responses => last_message(body, "input").or_else(|| text_at(body, "instructions")),
+            _ => None,
+        }
+    }
+
+    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
+        error_body(denial)
+    }
+
+    fn withheld(&self, operation: Operation, denial: &Denial, model: &str, now: Timestamp) -> Option<Vec<u8>> {
+        withheld(operation, denial, model, now)
+    }
+
+    fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
+        match operation {
+            Operation::Chat => &CHAT,
+            Operation::Completions => &COMPLETIONS,
+            Operation::Responses => &events::Responses,
+            Operation::Conversations => &events::Conversations,
+            _ => &PLAIN,
+        }
     }
 }
 
 /// `{"error":{"message","type","param","code"}}` with the codes that OpenAI's own callers branch on.
-pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
+fn error_body(denial: &Denial) -> Vec<u8> {
     let (kind, code) = match denial.reason {
         Reason::JwtAmbiguous => ("invalid_request_error", "invalid_request"),
         reason if reason.status() == 401 => ("invalid_request_error", "invalid_api_key"),
@@ -62,4 +155,40 @@ pub(super) fn error_body(denial: &Denial) -> Vec<u8> {
     json!({ "error": { "message": message, "type": kind, "param": denial.param, "code": code } })
         .to_string()
         .into_bytes()
+}
+
+/// The reply of a model that the content filter has stopped. An answer without text has `content` all the same: callers
+/// take its length.
+fn withheld(operation: Operation, denial: &Denial, model: &str, now: Timestamp) -> Option<Vec<u8>> {
+    let why = message(denial.reason);
+    let created = now.as_secs();
+    let usage = json!({ "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0 });
+    let body = match operation {
+        Operation::Chat => json!({
+            "id": "chatcmpl-0", "object": "chat.completion", "created": created, "model": model,
+            "choices": [{ "index": 0, "message": { "role": "assistant", "content": "", "refusal": why },
+                "logprobs": null, "finish_reason": "content_filter" }],
+            "usage": usage,
+        }),
+        Operation::Completions => json!({
+            "id": "cmpl-0", "object": "text_completion", "created": created, "model": model,
+            "choices": [{ "index": 0, "text": "", "logprobs": null, "finish_reason": "content_filter" }],
+            "usage": usage,
+        }),
+        Operation::Responses => json!({
+            "id": "resp_0", "object": "response", "created_at": created, "model": model, "status": "incomplete",
+            "incomplete_details": { "reason": "content_filter" }, "error": null, "instructions": null, "metadata": {},
+            "output": [{ "type": "message", "id": "msg_0", "role": "assistant", "status": "incomplete",
+                "content": [{ "type": "refusal", "refusal": why }] }],
+            "parallel_tool_calls": true, "temperature": null, "tool_choice": "auto", "tools": [], "top_p": null,
+            "usage": { "input_tokens": 0, "input_tokens_details": { "cached_tokens": 0 }, "output_tokens": 0,
+                "output_tokens_details": { "reasoning_tokens": 0 }, "total_tokens": 0 },
+        }),
+        Operation::Embeddings => json!({ "object": "list", "data": [], "model": model,
+            "usage": { "prompt_tokens": 0, "total_tokens": 0 } }),
+        Operation::Moderations => json!({ "id": "modr-0", "model": model, "results": [] }),
+        Operation::Images => json!({ "created": created, "data": [] }),
+        _ => return None,
+    };
+    Some(body.to_string().into_bytes())
 }

@@ -3,16 +3,69 @@
 use serde_json::{Value, json};
 
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{Channel, End, Facts, Progress, TextKind, ToolCall, Usage, Walk, index};
-use super::super::{Json, Path, UnscannedKind};
+use super::super::reply::{
+    Channel, End, Ending, FUNCTION_CALL, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk, index,
+};
+use super::super::{Json, Path, UnscannedKind, Usage};
 
 /// Keys that servers put the model's thoughts under.
-pub(in super::super) const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
+const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
 
-/// The item of the older `function_call`, of which a choice has one.
-const FUNCTION_CALL: u32 = u32::MAX;
+/// Replies with `choices`.
+#[derive(Debug)]
+pub(super) struct Choices {
+    /// Those of the older completions.
+    pub(super) older: bool,
+}
 
-pub(in super::super) fn read(walk: &mut Walk, reply: &Json<'_>) {
+impl ReplyFormat for Choices {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        read(walk, reply);
+    }
+
+    fn is_terminator(&self, data: &[u8]) -> bool {
+        // The SDKs look at the beginning alone.
+        data.starts_with(b"[DONE]")
+    }
+
+    fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
+        paths.iter().rev().for_each(|path| reply.remove(path));
+        without_calls(reply, notice);
+    }
+
+    fn ask_usage(&self, request: &mut Json<'_>) -> bool {
+        ask_usage(request)
+    }
+
+    fn extra(&self, facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
+        extra(facts, channel, text, self.older)
+    }
+
+    fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
+        let (key, nothing) = if self.older { ("text", json!("")) } else { ("delta", json!({})) };
+        let why = ending.why("length", "content_filter");
+        let mut out = Vec::new();
+        let open = if ending.sent.next == 0 { vec![0] } else { ending.sent.open.iter().copied().collect() };
+        for choice in open {
+            out.extend(event(ending.facts, choice, key, &nothing, &json!(why)));
+        }
+        out.extend(Frame::of_data(Framing::Sse, None, b"[DONE]"));
+        out
+    }
+
+    fn calls_come_in_pieces(&self) -> bool {
+        true
+    }
+
+    fn note(&self, facts: &mut Facts, event: &Json<'_>, parts: &ReplyParts) {
+        for one in parts.texts.iter().filter(|one| one.channel.kind == TextKind::Reasoning) {
+            let key = event.key_at(&one.path).unwrap_or_default();
+            facts.reasoning = REASONING.iter().find(|known| **known == key).copied().or(facts.reasoning);
+        }
+    }
+}
+
+fn read(walk: &mut Walk<'_>, reply: &Json<'_>) {
     let Json::Object(entries) = reply else { return walk.others(&Path::default(), reply) };
     for (at, (key, value)) in entries.iter().enumerate() {
         let path = Path::default().child(at);
@@ -32,7 +85,7 @@ pub(in super::super) fn read(walk: &mut Walk, reply: &Json<'_>) {
 }
 
 /// Sets `stream_options.include_usage`. False when that was set, or can't be.
-pub(in super::super) fn ask_usage(request: &mut Json<'_>) -> bool {
+fn ask_usage(request: &mut Json<'_>) -> bool {
     let Json::Object(entries) = request else { return false };
     let switch = ("include_usage".into(), Json::Bool(true));
     match entries.iter_mut().find(|(key, _)| key == "stream_options") {
@@ -48,7 +101,7 @@ pub(in super::super) fn ask_usage(request: &mut Json<'_>) -> bool {
     true
 }
 
-fn read_choice(walk: &mut Walk, path: &Path, choice: &Json<'_>, number: u32) {
+fn read_choice(walk: &mut Walk<'_>, path: &Path, choice: &Json<'_>, number: u32) {
     let Json::Object(entries) = choice else { return walk.others(path, choice) };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
@@ -66,7 +119,7 @@ fn read_choice(walk: &mut Walk, path: &Path, choice: &Json<'_>, number: u32) {
     }
 }
 
-fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>, choice: u32) {
+fn read_message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
     let Json::Object(entries) = message else { return };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
@@ -86,7 +139,7 @@ fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>, choice: u32) {
                 for (inner, (key, value)) in parts.iter().enumerate() {
                     let place = place.child(inner);
                     match key.as_ref() {
-                        "data" => walk.parts.unscanned.push((UnscannedKind::Audio, place)),
+                        "data" => walk.payload(UnscannedKind::Audio, &place, value),
                         "transcript" => walk.text(&place, value, choice, 0, TextKind::Text),
                         _ => walk.rest(&place, key, value),
                     }
@@ -98,11 +151,9 @@ fn read_message(walk: &mut Walk, path: &Path, message: &Json<'_>, choice: u32) {
     }
 }
 
-fn read_call(walk: &mut Walk, path: &Path, call: &Json<'_>, choice: u32, item: u32) {
+fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, choice: u32, item: u32) {
     let Json::Object(entries) = call else { return walk.others(path, call) };
-    // A call whose function is not known by any of its names has none, and no list of tools allows it.
-    let inner = entries.iter().map(|(_, value)| value).find(|value| matches!(value, Json::Object(_)));
-    name_call(walk, path, inner.unwrap_or(&Json::Null), choice, item);
+    name_call(walk, path, call, choice, item);
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
         match value {
@@ -112,13 +163,19 @@ fn read_call(walk: &mut Walk, path: &Path, call: &Json<'_>, choice: u32, item: u
     }
 }
 
-fn name_call(walk: &mut Walk, path: &Path, function: &Json<'_>, choice: u32, item: u32) {
-    let name = function.get("name").and_then(Json::as_str).unwrap_or_default();
+/// The name of a call, its own or in one of its objects. One with two names has none, and no list of tools allows that.
+fn name_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, choice: u32, item: u32) {
+    let Json::Object(entries) = call else { return };
+    let inner = entries.iter().filter_map(|(_, value)| value.get("name"));
+    let mut names = call.get("name").into_iter().chain(inner).filter_map(Json::as_str).filter(|name| !name.is_empty());
+    let name = names.next().unwrap_or_default();
+    let is_one = names.all(|other| other == name);
     let named = !walk.stream || !name.is_empty();
-    walk.parts.calls.push(ToolCall { name: name.to_owned(), choice, item, path: path.clone(), named });
+    let name = if is_one { name.to_owned() } else { String::new() };
+    walk.parts.calls.push(ToolCall { name, choice, item, path: path.clone(), named });
 }
 
-fn read_function(walk: &mut Walk, path: &Path, function: &Json<'_>, choice: u32, item: u32) {
+fn read_function(walk: &mut Walk<'_>, path: &Path, function: &Json<'_>, choice: u32, item: u32) {
     let Json::Object(entries) = function else { return };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
@@ -130,7 +187,7 @@ fn read_function(walk: &mut Walk, path: &Path, function: &Json<'_>, choice: u32,
 }
 
 /// Takes away what tells of calls that are gone.
-pub(in super::super) fn without_calls(reply: &mut Json<'_>, notice: &str) {
+fn without_calls(reply: &mut Json<'_>, notice: &str) {
     let Some(Json::Array(choices)) = reply.get_mut("choices") else { return };
     for choice in choices {
         let whole = choice.get("message").is_some();
@@ -159,7 +216,7 @@ pub(in super::super) fn without_calls(reply: &mut Json<'_>, notice: &str) {
     }
 }
 
-pub(in super::super) fn extra(facts: &Facts, channel: &Channel, text: &str, older: bool) -> Vec<u8> {
+fn extra(facts: &Facts, channel: &Channel, text: &str, older: bool) -> Vec<u8> {
     if older {
         return event(facts, channel.choice, "text", &json!(text), &Value::Null);
     }
@@ -173,17 +230,6 @@ pub(in super::super) fn extra(facts: &Facts, channel: &Channel, text: &str, olde
         }
     };
     event(facts, channel.choice, "delta", &delta, &Value::Null)
-}
-
-pub(in super::super) fn close(facts: &Facts, sent: &Progress, older: bool, why: &str) -> Vec<u8> {
-    let (key, nothing) = if older { ("text", json!("")) } else { ("delta", json!({})) };
-    let mut out = Vec::new();
-    let open = if sent.next == 0 { vec![0] } else { sent.open.iter().copied().collect() };
-    for choice in open {
-        out.extend(event(facts, choice, key, &nothing, &json!(why)));
-    }
-    out.extend(Frame::of_data(Framing::Sse, None, b"[DONE]"));
-    out
 }
 
 fn event(facts: &Facts, choice: u32, key: &str, delta: &Value, finish: &Value) -> Vec<u8> {

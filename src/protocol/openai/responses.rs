@@ -1,14 +1,14 @@
 //! "Create a model response": input items of every kind, instructions, tools that run at the provider.
 
-use super::super::body::{Reader, Spot, newest_turn, spot_of};
-use super::super::{Exchange, Json, Path, UnscannedKind};
+use super::super::form::Form;
+use super::super::request::{Reader, Spot, newest_turn, spot_of};
+use super::super::{Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
-use super::chat::{read_part, tool_choice, tool_name, zone_of};
+use super::chat::{ROLES, defined, mcp_servers, offered, read_part, tool_choice, zone_of};
 use crate::config::document::Zone;
 use crate::reason::Denial;
 
-pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
     reader.caps(&OUTPUT_CAPS, &["max_output_tokens"])?;
@@ -28,26 +28,19 @@ pub(super) fn read(body: &Json<'_>) -> Result<Exchange, Denial> {
             }
         }
     }
-    if let Some((path, value)) = reader.take("tools")? {
-        for (position, tool) in reader.items(value)?.iter().enumerate() {
-            let name = tool_name(&reader, tool)?;
-            reader.tool(&name, &path.child(position));
-            reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
-        }
-    }
-    tool_choice(&mut reader)?;
-    input(&mut reader)?;
-    reader.finish()
+    offered(reader)?;
+    mcp_servers(reader)?;
+    tool_choice(reader)?;
+    input(reader)
 }
 
 /// "Create a conversation": the items that it begins with.
-pub(super) fn read_conversation(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn read_conversation(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.out.model = "default".to_owned();
     if let Some((path, value)) = reader.take("items")? {
-        list(&mut reader, &path, value)?;
+        list(reader, &path, value)?;
     }
-    reader.finish()
+    Ok(())
 }
 
 fn input(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
@@ -89,50 +82,67 @@ fn zone(reader: &Reader<'_, '_>, item: &Json<'_>) -> Result<Zone, Denial> {
     })
 }
 
+/// The types of items whose every part is text.
+const TYPES: [&str; 24] = [
+    "message",
+    "reasoning",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "web_search_call",
+    "file_search_call",
+    "computer_call",
+    "code_interpreter_call",
+    "local_shell_call",
+    "local_shell_call_output",
+    "shell_call",
+    "shell_call_output",
+    "apply_patch_call",
+    "apply_patch_call_output",
+    "mcp_call",
+    "mcp_list_tools",
+    "mcp_approval_request",
+    "mcp_approval_response",
+    "tool_search_call",
+    "tool_search_output",
+    "additional_tools",
+    "compaction",
+];
+
 fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot: Spot) -> Result<(), Denial> {
     let kind = reader.inner(item, "type")?.and_then(Json::as_str).unwrap_or("message");
     match kind {
-        "message"
-        | "reasoning"
-        | "function_call"
-        | "function_call_output"
-        | "custom_tool_call"
-        | "custom_tool_call_output"
-        | "web_search_call"
-        | "file_search_call"
-        | "computer_call"
-        | "code_interpreter_call"
-        | "local_shell_call"
-        | "local_shell_call_output"
-        | "shell_call"
-        | "shell_call_output"
-        | "apply_patch_call"
-        | "apply_patch_call_output"
-        | "mcp_call"
-        | "mcp_list_tools"
-        | "mcp_approval_request"
-        | "mcp_approval_response" => {}
         "computer_call_output" | "image_generation_call" => reader.unscanned(UnscannedKind::Image, path),
         "item_reference" => reader.unscanned(UnscannedKind::State, path),
-        _ => reader.unscanned(UnscannedKind::Other, path),
+        _ if TYPES.contains(&kind) => {}
+        _ => {
+            defined(reader, path, item)?;
+            reader.unknown(path, item, kind, spot);
+            return Ok(());
+        }
     }
-    for (at, (key, value)) in reader.entries(item, &["content", "output", "arguments"])?.iter().enumerate() {
+    defined(reader, path, item)?;
+    for (at, (key, value)) in reader.entries(item, &["content", "output", "arguments", "tools"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
-            ("role" | "type", _) => {}
+            ("role", _) if reader.parameter(&place, value, Form::Word(&ROLES)) => {}
+            ("type", _) if reader.parameter(&place, value, Form::Word(&TYPES)) => {}
             // Thoughts that only the provider can read, and pictures that it made.
-            ("encrypted_content", Json::String(_)) => reader.unscanned(UnscannedKind::Opaque, &place),
-            ("result", Json::String(_)) if kind == "image_generation_call" => {}
+            ("encrypted_content", Json::String(_)) => reader.opaque(&place, value, spot),
+            ("result", Json::String(_)) if kind == "image_generation_call" => {
+                reader.bytes(&place, value, spot, UnscannedKind::Image);
+            }
             // What was found and what a server's tool returned stands in the call's own item.
             ("results" | "outputs" | "output", _) if spot.zone == Zone::Assistant => {
-                reader.text_without(&place, value, Spot::TOOL, &["image_url"]);
+                reader.text_beside(&place, value, Spot::TOOL, Some(UnscannedKind::Image));
             }
             ("content" | "output" | "summary", Json::Array(_)) => {
                 for (index, part) in reader.items(value)?.iter().enumerate() {
                     read_part(reader, &place.child(index), part, spot)?;
                 }
             }
-            _ => reader.text_without(&place, value, spot, &["data", "file_data"]),
+            _ => reader.text_beside(&place, value, spot, Some(UnscannedKind::Image)),
         }
         reader.key(&place, key, spot);
     }

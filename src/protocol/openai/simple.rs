@@ -1,40 +1,37 @@
 //! The operations whose bodies are a few fields: older completions, embeddings, moderations, batches, media.
 
-use super::super::body::{Reader, Spot};
-use super::super::{Exchange, Json, UnscannedKind};
+use super::super::request::{Reader, Spot};
+use super::super::{Json, UnscannedKind};
 use super::OUTPUT_CAPS;
 use crate::config::document::Zone;
 use crate::protocol::Position;
 use crate::reason::Denial;
 
 /// "Create completion". A prompt of token numbers can't be read without the model's vocabulary.
-pub(super) fn completions(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn completions(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
-    reader.choices("n")?;
-    if let Some((_, of)) = reader.take("best_of")? {
-        reader.out.choices = reader.out.choices.max(of.as_u64().ok_or(reader.shape())?);
-    }
+    // With `echo` a cap of zero asks for the prompt's probabilities.
+    reader.zero_is_nothing = true;
+    reader.choices(&["n", "best_of"])?;
     reader.caps(&OUTPUT_CAPS, &["max_tokens"])?;
-    prompts(&mut reader, "prompt", Spot::USER)?;
-    reader.finish()
+    // Each prompt of a list has answers of its own.
+    reader.out.prompts = prompts(reader, "prompt", Spot::USER)?;
+    Ok(())
 }
 
 /// "Create embeddings". What is embedded is a document that somebody will find.
-pub(super) fn embeddings(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn embeddings(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
     // Current: a vector of another text would be a lie, so a finding refuses.
-    prompts(&mut reader, "input", Spot::new(Zone::Document, Position::Current))?;
-    reader.finish()
+    prompts(reader, "input", Spot::new(Zone::Document, Position::Current))?;
+    Ok(())
 }
 
 /// "Create moderation". `model` may be absent.
-pub(super) fn moderations(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn moderations(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.out.model = "default".to_owned();
-    if body.field("model")?.is_some() {
+    if reader.body.field("model")?.is_some() {
         reader.model()?;
     }
     let (path, input) = reader.require("input")?;
@@ -42,54 +39,53 @@ pub(super) fn moderations(body: &Json<'_>) -> Result<Exchange, Denial> {
         Json::String(_) => reader.segment(&path, false, Spot::USER),
         _ => {
             for (index, part) in reader.items(input)?.iter().enumerate() {
-                super::chat::read_part(&mut reader, &path.child(index), part, Spot::USER)?;
+                super::chat::read_part(reader, &path.child(index), part, Spot::USER)?;
             }
         }
     }
-    reader.finish()
+    Ok(())
 }
 
 /// "Create batch": the requests stand in a file that was uploaded before.
-pub(super) fn batch(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn batch(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let (path, file) = reader.require("input_file_id")?;
-    reader.unscanned(UnscannedKind::File, &path);
+    reader.unscanned(UnscannedKind::Reference, &path);
     reader.free_text(&path, file, Spot::USER);
-    reader.finish()
+    Ok(())
 }
 
 /// Images and speech made from a prompt: every string is the caller's.
-pub(super) fn media(body: &Json<'_>) -> Result<Exchange, Denial> {
-    let mut reader = Reader::new(body);
+pub(super) fn media(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;
-    reader.choices("n")?;
-    reader.finish()
+    reader.choices(&["n"])
 }
 
-/// A string, a list of strings, or token numbers.
-fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Result<(), Denial> {
+/// A string, a list of strings, or token numbers. Gives how many prompts they are.
+fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Result<u64, Denial> {
     let (path, value) = reader.require(name)?;
     let Json::Array(_) = value else {
         if value.as_str().is_none() {
             return Err(reader.shape());
         }
         reader.segment(&path, false, spot);
-        return Ok(());
+        return Ok(1);
     };
-    let mut tokens = false;
+    let (mut tokens, mut prompts) = (false, 0u64);
     for (index, prompt) in reader.items(value)?.iter().enumerate() {
         match prompt {
             Json::String(_) => reader.segment(&path.child(index), false, spot),
             Json::Number(_) | Json::Array(_) => tokens = true,
             _ => return Err(reader.shape()),
         }
+        prompts += u64::from(!matches!(prompt, Json::Number(_)));
         // Strings that stand among the numbers are still text.
         if let Json::Array(_) = prompt {
             reader.free_text(&path.child(index), prompt, spot);
         }
     }
     if tokens {
-        reader.unscanned(UnscannedKind::Other, &path);
+        reader.unscanned(UnscannedKind::Tokens, &path);
     }
-    Ok(())
+    // A list of numbers is one prompt.
+    Ok(prompts.max(1))
 }

@@ -58,10 +58,8 @@ impl Quotas {
     pub(super) fn look(&self, scope: Scope<'_>) -> Option<Entries> {
         let (Scope::Call(principal, _) | Scope::Whole(principal, ..)) = scope else { return None };
         let abuse = self.abuse.as_ref()?;
-        if abuse.fleet.is_none() || principal.is_anonymous() || abuse.is_lifted(principal) {
-            return None;
-        }
-        self.strikes_of(&principal.identity())
+        abuse.fleet.as_ref()?;
+        self.strikes_of(&abuse.counted_identity(principal)?)
     }
 
     /// What the fleet must be told of a strike that was counted here.

@@ -223,8 +223,8 @@ fn quoted_printable(text: &str, sink: &mut Sink<'_>) {
         }
         let back = bytes.get(..first).unwrap_or_default().iter().rev().take(LINE);
         let start = first - back.take_while(|b| b.is_ascii_graphic()).count();
-        let end =
-            last + 3 + text.get(last + 3..).and_then(|tail| tail.find('\n')).unwrap_or(text.len() - last - 3).min(LINE);
+        let tail = bytes.get(last + 3..).unwrap_or_default();
+        let end = last + 3 + tail.iter().take(LINE).take_while(|byte| **byte != b'\n').count();
         let (mut out, mut at) = (Vec::new(), start);
         while at < end.min(bytes.len()) {
             match (bytes.get(at), escape(at)) {

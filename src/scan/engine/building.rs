@@ -1,11 +1,15 @@
 //! From a selection to the rules in force: the shipped ones that it wants, and the policy's own.
 
-use crate::config::document::{CustomRule, Level, Pack, Zone};
+use bartizan_rules::patterns::{self, Pattern};
+use bartizan_rules::tables::ShippedRule;
+use bartizan_rules::{lexicon, normalise};
+
+use crate::config::document::CustomRule;
+use crate::enums::{Level, Pack, Zone};
 use crate::redact::validate::validator;
-use crate::scan::patterns::{self, Pattern};
-use crate::scan::shipped::{RULES, ShippedRule};
+use crate::scan::shipped::RULES;
 use crate::scan::signatures::Vocabulary;
-use crate::scan::{FaultAt, Kind, RuleCard, RuleFault, normalise, rulefile};
+use crate::scan::{FaultAt, Kind, RuleCard, RuleFault};
 
 use super::{Engine, OFF, Rule, bit};
 
@@ -60,7 +64,7 @@ impl Building {
         }
         let mut words = Vec::new();
         for word in rule.keywords.iter().flatten() {
-            match rulefile::fold_word(word, &normalise::to_string) {
+            match lexicon::fold_word(word, &normalise::to_string) {
                 Ok(word) => words.push(word),
                 Err(message) => fault("keywords", message),
             }
@@ -71,12 +75,12 @@ impl Building {
         if rule.keywords.as_ref().is_some_and(|words| words.len() > 1000) {
             fault("keywords", "over 1000 keywords".into());
         }
-        let own = match rule.pattern.as_deref().map(patterns::compile) {
+        let own = match rule.pattern.as_deref().map(Pattern::compile) {
             Some(Err(message)) => {
                 fault("pattern", message);
                 None
             }
-            Some(Ok(vm)) => Some(Pattern::new(vm)),
+            Some(Ok(pattern)) => Some(pattern),
             None => None,
         };
         if faults.len() > before || off {
@@ -92,7 +96,7 @@ impl Building {
             raw: false,
             programs: 0..0,
             own,
-            window: rulefile::WINDOW as usize,
+            window: patterns::WINDOW as usize,
             digits: None,
             beside: 0,
             both: false,

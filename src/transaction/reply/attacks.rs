@@ -7,10 +7,10 @@ use crate::audit::FindingEntry;
 use crate::config::document::{UnscannedAction, Zone};
 use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ToolCall};
-use crate::protocol::{Json, Path, Position, Protocol, UnscannedKind};
+use crate::protocol::{Json, Path, Position, UnscannedKind};
 use crate::reason::Reason;
+use crate::scan::Text;
 use crate::scan::verdict::{NOTICE, Outcome, Place, judge};
-use crate::scan::{Budget, Text};
 
 /// What must not go on of one message.
 #[derive(Default)]
@@ -37,15 +37,14 @@ impl ReplyGuard {
         let policy = &self.policy;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let mut attacks = Attacks::default();
-        if route.protocol != Protocol::Mcp {
+        if !route.protocol.serves_tools() {
             return Ok(attacks);
         }
         let text = |one| Text { zone: Zone::Tool, text: text_of(json, one).unwrap_or_default() };
         let texts: Vec<Text<'_>> = parts.texts.iter().map(text).collect();
         let place = |is_key| Place { zone: Zone::Tool, position: Position::History, is_key, trusted: false };
         let places: Vec<Place> = parts.texts.iter().map(|one| place(one.is_key)).collect();
-        let limits = &policy.limits;
-        let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
+        let budget = policy.limits.budget();
         let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guards.get(*index)).collect();
         let judgement = judge(&policy.scanner, &guards, self.route, &places, policy.scanner.scan(&texts, budget), now);
         for judged in &judgement.findings {

@@ -4,7 +4,7 @@ use super::{Noted, ReplyGuard};
 use crate::audit::FindingEntry;
 use crate::config::document::{Mode, OutputAction};
 use crate::protocol::reply::{ReplyParts, ToolCall};
-use crate::protocol::{Json, Protocol, mcp};
+use crate::protocol::{Json, mcp};
 use crate::reason::Reason;
 
 impl ReplyGuard {
@@ -20,8 +20,8 @@ impl ReplyGuard {
     ) -> Result<Vec<ToolCall>, Reason> {
         let mut denied = Vec::new();
         let Some(route) = self.policy.route_at(self.route) else { return Err(Reason::Internal) };
-        // The list of an MCP server is no call: what the role may not use is not shown to it.
-        let lists = route.protocol == Protocol::Mcp;
+        // The list of a server of tools is no call: what the role may not use is not shown to it.
+        let lists = route.protocol.serves_tools();
         let pins = route.mcp.as_ref().and_then(|mcp| Some((mcp.definitions.as_ref()?, mcp.drift)));
         for call in parts.calls.iter().filter(|call| call.named) {
             let forbidden = !self.may_call(call);

@@ -88,7 +88,7 @@ impl<'a> Detector<'a> {
     /// `at` is where the text stands in the whole.
     pub(super) fn detect(&mut self, text: &str, at: usize) -> Detected {
         let policy = self.policy;
-        let budget = Budget { scan_bytes: text.len(), decoded_bytes: policy.limits.max_decoded_bytes };
+        let budget = Budget { scan_bytes: text.len(), ..policy.limits.budget() };
         let zone = crate::config::document::Zone::Assistant;
         let mut report = policy.scanner.scan_data(&[Text { zone, text }], budget);
         let report = report.texts.pop().unwrap_or_default();
@@ -182,7 +182,12 @@ impl<'a> Detector<'a> {
         });
     }
 
-    pub(super) fn finish(self, noted: &mut Noted) -> Result<(), Reason> {
+    /// Notes what was found. True: something was.
+    ///
+    /// # Errors
+    /// Why the text can't go on.
+    pub(super) fn finish(self, noted: &mut Noted) -> Result<bool, Reason> {
+        let found = !self.findings.is_empty() || !self.shadow.is_empty();
         for finding in self.findings {
             // A stream's text is looked at piece by piece, each with what came before it.
             let known = noted.findings.iter().any(|other| {
@@ -198,6 +203,6 @@ impl<'a> Detector<'a> {
                 noted.shadow.push(reason);
             }
         }
-        self.denial.map_or(Ok(()), Err)
+        self.denial.map_or(Ok(found), Err)
     }
 }

@@ -7,9 +7,9 @@ use super::{Detector, Noted, ReplyGuard, destination, written};
 use crate::config::McpPart;
 use crate::host::Timestamp;
 use crate::protocol::frames::{Frame, Frames};
-use crate::protocol::mcp::{self, Session};
-use crate::protocol::reply::{Channel, Progress, Spent, Stream};
-use crate::protocol::{Json, Path, Protocol};
+use crate::protocol::mcp::Session;
+use crate::protocol::reply::{Channel, Progress, ReplyParts, Spent, Stream};
+use crate::protocol::{Json, Path};
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::scan::verdict::NOTICE;
@@ -24,6 +24,8 @@ pub(in super::super) struct StreamGuard {
     frames: Option<Frames>,
     stream: Stream,
     channels: BTreeMap<Channel, ChannelText>,
+    /// Events from the first on of which nobody can say yet which tool it calls.
+    undecided: VecDeque<Undecided>,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     older: Option<Older>,
@@ -46,7 +48,15 @@ struct ChannelText {
     path: String,
 }
 
-/// One event that waits.
+/// One event that waits for the name of a tool; `None`: it has no data.
+#[derive(Debug)]
+struct Undecided {
+    frame: Frame,
+    parts: Option<ReplyParts>,
+    progress: Progress,
+}
+
+/// One event that waits for what comes after its texts.
 #[derive(Debug)]
 struct Queued {
     frame: Frame,
@@ -76,6 +86,7 @@ impl StreamGuard {
             frames: Some(frames),
             stream,
             channels: BTreeMap::new(),
+            undecided: VecDeque::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             older,
@@ -97,6 +108,7 @@ impl StreamGuard {
         let done = self.take(chunk, end, now, noted, out);
         if let Err(reason) = done {
             out.extend(self.stream.close(reason));
+            self.undecided.clear();
             self.queue.clear();
             self.frames = None;
         }
@@ -127,6 +139,8 @@ impl StreamGuard {
             if let Some(frame) = self.frames.take().and_then(Frames::finish) {
                 self.message(frame, now, noted)?;
             }
+            self.stream.end_calls();
+            self.decide(now, noted)?;
             self.settle(&|_| true, true, now, noted)?;
             self.release(noted, out)?;
         }
@@ -135,6 +149,9 @@ impl StreamGuard {
 
     /// One event; where every event is a message of its own, one that is refused ends nothing but itself.
     fn message(&mut self, frame: Frame, now: Timestamp, noted: &mut Noted) -> Result<(), Reason> {
+        if !frame.is_well_formed() {
+            return Err(Reason::ReplyUnreadable);
+        }
         let Some(older) = &self.older else { return self.event(frame, now, noted) };
         let data = frame.data().unwrap_or_default().into_owned();
         if frame.event() == Some("endpoint") {
@@ -150,18 +167,19 @@ impl StreamGuard {
         let depth = self.guard.policy.limits.max_json_depth;
         let json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
         let asks = json.get("method").is_some();
+        let protocol = self.guard.route().ok_or(Reason::Internal)?.protocol.clone();
         let refusal = json.get("id").and_then(Json::as_str).and_then(|id| older.session.open_refusal(id));
         if let (Some((reason, id)), false) = (refusal, asks) {
-            let error = mcp::error_body(&reason.into(), Some(id));
+            let error = protocol.error_body(&reason.into(), Some(id));
             self.enqueue(frame, Some(error), Vec::new(), Vec::new());
             return Ok(());
         }
-        let id = Protocol::Mcp.request_id(&json);
+        let id = protocol.request_id(&json);
         let Err(reason) = self.event(frame.clone(), now, noted) else { return Ok(()) };
         noted.withheld = Some(reason);
         // What the server asks or tells unasked is left out: its own wait ends by itself.
         if let (Some(id), false) = (id, asks) {
-            self.enqueue(frame, Some(mcp::error_body(&reason.into(), Some(&id))), Vec::new(), Vec::new());
+            self.enqueue(frame, Some(protocol.error_body(&reason.into(), Some(&id))), Vec::new(), Vec::new());
         }
         Ok(())
     }
@@ -170,16 +188,23 @@ impl StreamGuard {
         let policy = Arc::clone(&self.guard.policy);
         let data = frame.data().map(std::borrow::Cow::into_owned);
         let Some(data) = data.filter(|data| !data.trim_ascii().is_empty()) else {
-            self.enqueue(frame, None, Vec::new(), Vec::new());
+            match self.undecided.is_empty() {
+                true => self.enqueue(frame, None, Vec::new(), Vec::new()),
+                false => self.wait(frame, None),
+            }
             return Ok(());
         };
         if self.stream.is_terminator(&data) {
+            self.stream.end_calls();
+            self.decide(now, noted)?;
             self.settle(&|_| true, true, now, noted)?;
             self.enqueue(frame, None, Vec::new(), Vec::new());
             return Ok(());
         }
-        let mut json = Json::parse_reply(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
-        let mut parts = self.stream.read(frame.event(), &json);
+        let json = Json::parse_reply(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
+        let route = policy.route_at(self.guard.route).ok_or(Reason::Internal)?;
+        route.protocol.check_reply(route.operation, &json, self.guard.is_batch)?;
+        let parts = self.stream.read(frame.event(), &json);
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, true) });
         self.guard.within_cap(&noted.spent)?;
         if policy.unscanned.knows_owners() {
@@ -189,18 +214,62 @@ impl StreamGuard {
             return Ok(());
         }
         self.guard.unscanned(&parts, noted)?;
+        if self.undecided.is_empty() && !self.stream.is_undecided(&parts) {
+            let progress = self.stream.progress();
+            return self.decided(frame, json, parts, progress, now, noted);
+        }
+        self.wait(frame, Some(parts));
+        self.decide(now, noted)
+    }
+
+    fn wait(&mut self, frame: Frame, parts: Option<ReplyParts>) {
+        self.queued_bytes += frame.raw().len();
+        self.undecided.push_back(Undecided { frame, parts, progress: self.stream.progress() });
+    }
+
+    /// Goes on with the events that wait for a tool's name, as far as it is known.
+    fn decide(&mut self, now: Timestamp, noted: &mut Noted) -> Result<(), Reason> {
+        let open =
+            |stream: &Stream, one: &Undecided| one.parts.as_ref().is_some_and(|parts| stream.is_undecided(parts));
+        while self.undecided.front().is_some_and(|first| !open(&self.stream, first)) {
+            let Some(Undecided { frame, parts, progress }) = self.undecided.pop_front() else { break };
+            self.queued_bytes = self.queued_bytes.saturating_sub(frame.raw().len());
+            let Some(mut parts) = parts else {
+                self.enqueue_at(frame, None, Vec::new(), Vec::new(), progress);
+                continue;
+            };
+            self.stream.name_calls(&mut parts);
+            let data = frame.data().map(std::borrow::Cow::into_owned).unwrap_or_default();
+            let depth = self.guard.policy.limits.max_json_depth;
+            let json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
+            self.decided(frame, json, parts, progress, now, noted)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with an event whose calls are known by name.
+    fn decided(
+        &mut self,
+        frame: Frame,
+        mut json: Json<'_>,
+        mut parts: ReplyParts,
+        progress: Progress,
+        now: Timestamp,
+        noted: &mut Noted,
+    ) -> Result<(), Reason> {
+        let mut changed = self.stream.rewrite(&mut json, &parts);
         let denied = self.guard.denied(&json, &parts, noted)?;
         let attacks = self.guard.attacks(&json, &parts, now, noted)?;
         for call in denied.iter().chain(&attacks.definitions) {
             self.stream.deny(call);
             noted.masked += 1;
         }
-        let mut changed = false;
         if let Some(left) = self.stream.prune(&mut json, &parts, NOTICE) {
             parts = left;
             changed = true;
         }
         changed |= self.guard.fixed_texts(&mut json, &parts, &|one| !one.delta || one.is_key, now, noted)?;
+        changed |= self.guard.judge_echoes(&mut json, &parts, now, noted)?;
         changed |= attacks.cut(&mut json, noted);
         let mut pieces = Vec::new();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
@@ -228,7 +297,7 @@ impl StreamGuard {
         let fixed = changed.then(|| json.to_bytes());
         self.settle(&|channel| parts.texts.iter().any(|one| one.channel == *channel), false, now, noted)?;
         self.settle(&|channel| parts.ends.iter().any(|end| end.covers(channel)), true, now, noted)?;
-        self.enqueue(frame, fixed, pieces, parts.echoes);
+        self.enqueue_at(frame, fixed, pieces, parts.echoes, progress);
         Ok(())
     }
 
@@ -239,8 +308,20 @@ impl StreamGuard {
         pieces: Vec<(Channel, std::ops::Range<usize>, Path)>,
         echoes: Vec<Path>,
     ) {
+        let progress = self.stream.progress();
+        self.enqueue_at(frame, fixed, pieces, echoes, progress);
+    }
+
+    fn enqueue_at(
+        &mut self,
+        frame: Frame,
+        fixed: Option<Vec<u8>>,
+        pieces: Vec<(Channel, std::ops::Range<usize>, Path)>,
+        echoes: Vec<Path>,
+        progress: Progress,
+    ) {
         self.queued_bytes += frame.raw().len();
-        self.queue.push_back(Queued { frame, fixed, pieces, echoes, progress: self.stream.progress() });
+        self.queue.push_back(Queued { frame, fixed, pieces, echoes, progress });
     }
 
     /// Looks at what is new in these channels.

@@ -7,12 +7,12 @@ use crate::authz::{self, Authorized};
 use crate::config::document::{DataAction, Operation, PiiType, Zone};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::Host;
-use crate::protocol::{Exchange, Json, Protocol, Segment, UnscannedKind, remove_tools};
+use crate::protocol::{Exchange, Json, NO_LIMIT, Segment, UnscannedKind, remove_tools};
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
+use crate::scan::Text;
 use crate::scan::verdict::{Inspected, Judgement, Place, judge};
-use crate::scan::{Budget, Text};
 use crate::transaction::called::Outgoing;
 use crate::transaction::edit::apply;
 use crate::transaction::plant::plant;
@@ -46,7 +46,7 @@ impl Transaction {
             State::Refusing(refusing) => return Err(self.refused_before(*refusing, &body, vm)),
             _ => return Err(Reason::Internal.into()),
         };
-        let Pending { counted, route, claims, content_length, is_form, edit } = *pending;
+        let Pending { counted, route, asserted, path_model, content_length, is_form, edit } = *pending;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm)?;
         self.record.body_bytes = Some(body.len() as u64);
@@ -62,18 +62,19 @@ impl Transaction {
         };
         self.rpc_id = route.protocol.request_id(&json);
         self.note_message(&json, &edit);
-        if let Some(claims) = claims {
-            claims.check(&json)?;
+        if let Some(asserted) = asserted {
+            asserted.check(&json)?;
         }
+        let path_model = path_model.as_deref();
         let mut exchange = match is_form {
-            true => route.protocol.read_form(route.operation),
-            false => route.protocol.read(route.operation, &json)?,
+            true => route.protocol.read_form(route.operation)?,
+            false => route.protocol.read_request(route.operation, path_model, &json)?,
         };
         self.note_model(&policy, &exchange.model, vm);
         let authorized = authz::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);
         if authorized.removes_tools() {
-            exchange = self.without_tools(&policy, route, &authorized, &mut json, &exchange)?;
+            exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
         let charged = quota::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
@@ -121,7 +122,10 @@ impl Transaction {
         });
         let rewritten = asked || lit || planted.is_some() || self.record.tools_removed > 0;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
-        guard.most_output = cap.map(|_| expected.output).filter(|output| *output > 0);
+        let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
+        guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
+        guard.is_batch = matches!(json, Json::Array(_));
+        guard.model.clone_from(&exchange.model);
         let verdict = match applied {
             _ if applied.replaced > 0 || self.record.tools_removed > 0 => Verdict::Replace,
             _ if applied.masked > 0 => Verdict::Mask,
@@ -144,7 +148,7 @@ impl Transaction {
             return reason.into();
         }
         if let Ok(message) = Json::parse(body, self.policy.limits.max_json_depth) {
-            self.rpc_id = Protocol::Mcp.request_id(&message);
+            self.rpc_id = self.protocol().and_then(|protocol| protocol.request_id(&message));
             self.note_message(&message, &edit);
         }
         refused
@@ -154,17 +158,17 @@ impl Transaction {
     fn without_tools<'j>(
         &mut self,
         policy: &Policy,
-        route: &RoutePolicy,
+        (route, path_model): (&RoutePolicy, Option<&str>),
         authorized: &Authorized,
         json: &mut Json<'j>,
         exchange: &Exchange,
     ) -> Result<Exchange, Refused> {
-        let others = exchange.tools.iter().filter(|tool| !authorized.may_use(policy, &tool.name));
+        let others = exchange.tools.iter().filter(|tool| !authorized.may_use(policy, tool));
         let paths: Vec<_> = others.filter_map(|tool| tool.path.as_ref()).collect();
         self.record.tools_removed = paths.len() as u64;
         remove_tools(json, paths);
-        let exchange = route.protocol.read(route.operation, json)?;
-        if exchange.tools.iter().all(|tool| authorized.may_use(policy, &tool.name)) {
+        let exchange = route.protocol.read_request(route.operation, path_model, json)?;
+        if exchange.tools.iter().all(|tool| authorized.may_use(policy, tool)) {
             Ok(exchange)
         } else {
             Err(Denial::new(Reason::RbacTool).with_param("tools").into())
@@ -210,9 +214,7 @@ impl Scan<'_, '_> {
             .iter()
             .map(|segment| Text { zone: segment.zone, text: text_of(json, segment).unwrap_or_default() })
             .collect();
-        let limits = &policy.limits;
-        let budget = Budget { scan_bytes: limits.max_scan_bytes, decoded_bytes: limits.max_decoded_bytes };
-        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, budget);
+        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
         let trusted: Vec<Zone> = Zone::ALL.iter().copied().filter(|zone| authorized.may_write(policy, *zone)).collect();
         let places: Vec<Place> = exchange
             .segments
@@ -257,8 +259,8 @@ fn text_of<'j>(json: &'j Json<'_>, segment: &Segment) -> Option<&'j str> {
 fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized) -> Option<u64> {
     let default = || policy.quotas.count_output(authorized.roles()).then_some(policy.limits.default_output_tokens);
     match &exchange.output_cap {
-        Some(_) => authorized.output_cap(),
-        None => authorized.output_cap().or_else(default),
+        Some(asked) if asked.tokens != NO_LIMIT => authorized.output_cap(),
+        _ => authorized.output_cap().or_else(default),
     }
 }
 
@@ -289,18 +291,14 @@ fn expected(
     let texts = exchange.segments.iter().filter_map(text).map(|text| Estimate::of(text).tokens() + FRAME_TOKENS);
     let unread = exchange.unscanned.iter().map(|(kind, _)| quota::unread(*kind));
     let input = texts.fold(0, u64::saturating_add);
-    let most = match (&exchange.output_cap, cap) {
-        (Some(asked), Some(cap)) => asked.tokens.min(cap),
-        (Some(asked), None) => asked.tokens,
-        (None, cap) => cap.unwrap_or(policy.limits.default_output_tokens),
-    };
+    // Of a cap of nothing some servers make no limit, and what is not held is not settled: one token is.
+    let asked = exchange.output_cap.as_ref().map(|asked| asked.tokens).filter(|tokens| *tokens != NO_LIMIT);
+    let most = asked.into_iter().chain(cap).min().unwrap_or(policy.limits.default_output_tokens);
     let answers = match route.operation {
-        Operation::Chat | Operation::Generate | Operation::Completions | Operation::Responses => {
-            exchange.choices.max(1)
-        }
+        Operation::Chat | Operation::Generate | Operation::Completions | Operation::Responses => exchange.answers(),
         _ => 0,
     };
-    (Tokens { input, output: most.saturating_mul(answers) }, unread.fold(0, u64::saturating_add))
+    (Tokens { input, output: most.max(1).saturating_mul(answers) }, unread.fold(0, u64::saturating_add))
 }
 
 /// True when a guard of these roles gives values back.

@@ -99,9 +99,11 @@ pub(super) fn content_type(headers: Headers<'_>) -> Result<(), Reason> {
     if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
         return Err(Reason::BodyContentType);
     }
+    // Clients write the name of the encoding with and without its hyphen.
+    let is_utf8 = |name: &str| name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("utf8");
     let utf8 = |part: &str| {
         let Some((name, value)) = part.split_once('=') else { return true };
-        !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        !name.trim().eq_ignore_ascii_case("charset") || is_utf8(value.trim().trim_matches('"'))
     };
     if parts.all(utf8) { Ok(()) } else { Err(Reason::BodyContentType) }
 }

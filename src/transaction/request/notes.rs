@@ -6,7 +6,7 @@ use crate::authn::Principal;
 use crate::authz::Authorized;
 use crate::capture::{Caller, Draft, Sealed};
 use crate::config::Policy;
-use crate::config::document::{SubjectForm, UnscannedAction};
+use crate::config::document::{SubjectForm, UnknownAction, UnscannedAction};
 use crate::host::Host;
 use crate::protocol::{Exchange, UnscannedKind};
 use crate::quota::{Admitted, Charged};
@@ -144,7 +144,17 @@ impl Transaction {
         self.record.coverage = Some(if kinds.is_empty() { "full" } else { "partial" });
         self.record.unscanned = kinds.iter().map(|kind| kind.name()).collect();
         kinds.retain(|kind| !(is_own && *kind == UnscannedKind::State));
-        let denied = kinds.iter().any(|kind| policy.unscanned.action(*kind) == UnscannedAction::Deny);
+        self.record.unknown = exchange.unknown.iter().map(|kind| named(kind)).collect();
+        self.record.unknown.sort_unstable();
+        self.record.unknown.dedup();
+        let denied = kinds.iter().any(|kind| policy.unscanned.action(*kind) == UnscannedAction::Deny)
+            || (!exchange.unknown.is_empty() && policy.unknown == UnknownAction::Deny);
         if denied { Err(Reason::BodyUnscanned) } else { Ok(()) }
     }
+}
+
+/// A type as it may stand in a record: it is the caller's text, so that only a short plain word is shown.
+fn named(kind: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if (1..=48).contains(&kind.len()) && kind.bytes().all(plain) { kind.to_owned() } else { "*".to_owned() }
 }

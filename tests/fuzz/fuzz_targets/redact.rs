@@ -17,7 +17,7 @@ fn targets(text: &str) -> Vec<Target> {
         Scanner::compile(&Selection { packs: &packs, disable: &[], custom: &[], scorer: false }).ok()
     });
     let Some(scanner) = scanner else { return Vec::new() };
-    let budget = Budget { scan_bytes: 1 << 20, decoded_bytes: 1 << 16 };
+    let budget = Budget { scan_bytes: 1 << 20, decoded_bytes: 1 << 16, ..Budget::SHIPPED };
     let report = scanner.scan(&[Text { zone: Zone::User, text }], budget);
     let findings = report.texts.into_iter().flat_map(|text| text.findings);
     findings

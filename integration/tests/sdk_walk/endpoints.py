@@ -1,0 +1,100 @@
+"""The endpoints of the official SDKs that the filter reads, each with the types of its requests, replies and events."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .instances import TEXT
+
+
+def kind(name: str) -> Any:
+    """`openai.types.Completion`: the type of that name."""
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def data(event: dict) -> bytes:
+    import json
+
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+def named(event: dict) -> bytes:
+    return b"event: %s\n" % str(event.get("type", "message")).encode() + data(event)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One path. `reply` and `event` may be absent: the API has no such thing, or answers with bytes."""
+
+    name: str
+    path: str
+    params: str
+    reply: str | None = None
+    event: str | None = None
+    # What stands before and after an event of a stream that a client reads.
+    frame: Callable[[dict], bytes] = data
+    before: tuple[dict, ...] = ()
+    after: bytes = b""
+    # `multipart/form-data`
+    form: bool = False
+    # Content type and body of a reply that is no JSON.
+    raw: tuple[bytes, bytes] | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=())
+    # Fields that the API asks for, though its types leave them out.
+    given: dict = field(default_factory=dict)
+
+
+DONE = b"data: [DONE]\n\n"
+STOP = named({"type": "message_stop"})
+MESSAGE_START = {
+    "type": "message_start",
+    "message": {"id": "msg_1", "type": "message", "role": "assistant", "model": "smollm2", "content": [], "stop_reason": None,
+                "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}},
+}  # fmt: skip
+BETA = (("anthropic-beta", "mcp-client-2025-11-20"),)
+
+OPENAI = [
+    Endpoint("openai chat", "/v1/chat/completions", "openai.types.chat.completion_create_params.CompletionCreateParams",
+             "openai.types.chat.ChatCompletion", "openai.types.chat.ChatCompletionChunk", after=DONE),
+    Endpoint("openai completions", "/v1/completions", "openai.types.completion_create_params.CompletionCreateParams",
+             "openai.types.Completion", "openai.types.Completion", after=DONE),
+    Endpoint("openai responses", "/v1/responses", "openai.types.responses.response_create_params.ResponseCreateParams",
+             "openai.types.responses.Response", "openai.types.responses.ResponseStreamEvent", frame=named,
+             given={"model": "smollm2", "input": TEXT}),
+    Endpoint("openai beta responses", "/v1/responses?beta=true", "openai.types.beta.response_create_params.ResponseCreateParams",
+             "openai.types.beta.BetaResponse", "openai.types.beta.BetaResponseStreamEvent", frame=named,
+             given={"model": "smollm2", "input": TEXT}),
+    Endpoint("openai embeddings", "/v1/embeddings", "openai.types.EmbeddingCreateParams", "openai.types.CreateEmbeddingResponse"),
+    Endpoint("openai moderations", "/v1/moderations", "openai.types.ModerationCreateParams", "openai.types.ModerationCreateResponse"),
+    Endpoint("openai conversations", "/v1/conversations", "openai.types.conversations.ConversationCreateParams",
+             "openai.types.conversations.Conversation"),
+    Endpoint("openai batches", "/v1/batches", "openai.types.BatchCreateParams", "openai.types.Batch"),
+    Endpoint("openai images", "/v1/images/generations", "openai.types.image_generate_params.ImageGenerateParams",
+             "openai.types.ImagesResponse", "openai.types.ImageGenStreamEvent", frame=named, given={"model": "smollm2"}),
+    Endpoint("openai image edits", "/v1/images/edits", "openai.types.image_edit_params.ImageEditParams",
+             "openai.types.ImagesResponse", "openai.types.ImageEditStreamEvent", frame=named, form=True),
+    Endpoint("openai image variations", "/v1/images/variations", "openai.types.ImageCreateVariationParams",
+             "openai.types.ImagesResponse", form=True),
+    Endpoint("openai speech", "/v1/audio/speech", "openai.types.audio.SpeechCreateParams", raw=(b"audio/mpeg", b"ID3\4\0\0\0\0\0\0\xff\xfb")),
+    Endpoint("openai transcriptions", "/v1/audio/transcriptions",
+             "openai.types.audio.transcription_create_params.TranscriptionCreateParams",
+             "openai.types.audio.TranscriptionCreateResponse", "openai.types.audio.TranscriptionStreamEvent", frame=named, form=True),
+    Endpoint("openai translations", "/v1/audio/translations", "openai.types.audio.TranslationCreateParams",
+             "openai.types.audio.TranslationCreateResponse", form=True),
+    Endpoint("openai files", "/v1/files", "openai.types.FileCreateParams", "openai.types.FileObject", form=True),
+]  # fmt: skip
+ANTHROPIC = [
+    Endpoint("anthropic messages", "/v1/messages", "anthropic.types.message_create_params.MessageCreateParams",
+             "anthropic.types.Message", "anthropic.types.RawMessageStreamEvent", frame=named, before=(MESSAGE_START,), after=STOP),
+    Endpoint("anthropic count_tokens", "/v1/messages/count_tokens", "anthropic.types.MessageCountTokensParams",
+             "anthropic.types.MessageTokensCount"),
+    Endpoint("anthropic beta messages", "/v1/messages?beta=true", "anthropic.types.beta.message_create_params.MessageCreateParams",
+             "anthropic.types.beta.BetaMessage", "anthropic.types.beta.BetaRawMessageStreamEvent", frame=named,
+             before=(MESSAGE_START,), after=STOP, headers=BETA),
+    Endpoint("anthropic beta count_tokens", "/v1/messages/count_tokens?beta=true", "anthropic.types.beta.MessageCountTokensParams",
+             "anthropic.types.beta.BetaMessageTokensCount", headers=BETA),
+]  # fmt: skip

@@ -1,0 +1,184 @@
+"""Every type of the official Python SDKs, sent through the filter: no request, reply or event is refused for its shape.
+
+The types are walked, so that a new version of an SDK brings its new types along. `sdk_walk/lists.py` says how what does
+not pass is listed; `SDK_WALK=write` takes out what has begun to pass, `SDK_WALK=FILE` writes every failing case there.
+"""
+
+import collections
+import importlib.util
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import Site
+from harness import upstream as scripts
+from harness.client import H1, Client
+from harness.paths import CLI
+from sdk_walk.cases import Case, of_endpoint, of_mcp, varied
+from sdk_walk.endpoints import ANTHROPIC, OPENAI, kind
+from sdk_walk.instances import Builder, top
+from sdk_walk.lists import List
+
+# Where a request may differ at the upstream: the cap of the role, and the usage that is asked for.
+ADDED = {"max_tokens", "max_completion_tokens", "max_output_tokens", "stream_options"}
+WRITE = os.environ.get("SDK_WALK", "")
+
+
+def kinds_of_unscanned() -> list[str]:
+    """The kinds that the policy's own schema knows."""
+    schema = json.loads(subprocess.run([str(CLI), "schema"], capture_output=True, text=True, check=True, timeout=60).stdout)
+    return list(schema["$defs"]["Unscanned"]["properties"])
+
+
+def open_to_all(document: dict) -> None:
+    """Every operation and tool; what is no text passes, what could be read and was not is refused."""
+    document["authn"]["tokenFrom"] = ["authorization", "x-api-key"]
+    document["routes"] = [
+        {"match": {"pathPrefix": "/v1/"}, "protocol": "openai"},
+        {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
+        {"match": {"path": "/mcp"}, "protocol": "mcp"},
+    ]
+    document["unscanned"] = {name: "flag" for name in kinds_of_unscanned()} | {"default": "deny", "budget": "deny"}
+    document["roles"]["analyst"].update(
+        operations=["chat", "completions", "responses", "embeddings", "moderations", "conversations", "countTokens", "batch",
+                    "files", "images", "audio", "mcp"],
+        models=["*"], tools={"allow": ["*"]}, toolHosts=["*"], parameters={"allow": ["*"]}, maxChoices=10, quotas=[],
+    )  # fmt: skip
+    document["guards"]["standard"].update(pii={"action": "mask"}, secrets={"action": "block"})
+    document["guards"]["standard"]["output"] = {"secrets": "mask", "pii": "mask", "exfiltration": "remove", "script": "remove"}
+
+
+def accepted(_):
+    """What an MCP server says to a message that has no answer."""
+    yield "head", 202, []
+
+
+scripts.SCRIPTS["accepted"] = accepted
+
+
+def differs(case: Case, site: Site, client: Client) -> str | None:
+    """What came out, when it is not what went in."""
+    scripts.CANNED[:] = [case.reply_type, case.reply, 1 << 20]
+    headers = [("x-script", "canned" if case.status == 200 else "accepted"), ("content-type", case.content_type), *case.headers]
+    outcome = site.send(H1, case.body, path=case.target, headers=headers, client=client)
+    reply, seen = outcome.reply, outcome.seen
+    site.upstream.forget()
+    if reply.status != case.status or reply.reason:
+        return f"{reply.status} {reply.reason}"
+    if not reply.complete:
+        return "cut off"
+    if reply.body != case.reply:
+        return "the reply changed"
+    if len(seen) != 1 or not seen[0].complete:
+        return f"the upstream saw {len(seen)} requests"
+    came = bytes(seen[0].body)
+    if came == case.body:
+        return None
+    if case.content_type != "application/json":
+        return "the form changed"
+    sent, came = json.loads(case.body), json.loads(came)
+    for name in ADDED:
+        sent.pop(name, None), came.pop(name, None)
+    return None if sent == came else "the request changed"
+
+
+def cases_of(sdk: str, builder: Builder) -> list[Case]:
+    if sdk == "mcp":
+        return list(of_mcp(builder))
+    return [case for endpoint in (OPENAI if sdk == "openai" else ANTHROPIC) for case in of_endpoint(builder, endpoint)]
+
+
+@pytest.mark.timeout(1500)  # 15,000 requests in half a minute, where the machine has nothing else to do
+@pytest.mark.parametrize("sdk", ["openai", "anthropic", "mcp"])
+def test_every_type_passes(sites, sdk, record_property):
+    builder = Builder()
+    cases = cases_of(sdk, builder)
+    failed: dict[tuple[str, ...], str] = {}
+    for mode in ("strong", "weak"):
+        site = sites(mode, change=open_to_all)
+        with Client(site.proxy.port, H1) as client:
+            for case in cases:
+                if came := differs(case, site, client):
+                    failed.setdefault(case.path, came)
+    designed, faults = List("refused.txt", sdk), List("not-mended.txt", sdk)
+    record_property("figures", table(sdk, cases, builder, failed, designed))
+    every = [case.path for case in cases]
+    if WRITE == "write":
+        designed.write({path: came for path, came in failed.items() if designed.covers(path)}, every)
+        faults.write({path: came for path, came in failed.items() if faults.covers(path) and not designed.covers(path)}, every)
+        designed, faults = List("refused.txt", sdk), List("not-mended.txt", sdk)
+    elif WRITE:
+        with open(WRITE, "a") as out:
+            for case in cases:
+                if came := failed.get(case.path):
+                    row = {"case": case.path, "came": came, "request": case.body.decode("latin-1"), "reply": case.reply.decode("latin-1")}
+                    out.write(json.dumps(row) + "\n")
+    unlisted = {path: came for path, came in failed.items() if not designed.covers(path) and not faults.covers(path)}
+    assert not unlisted, f"{len(unlisted)} do not pass:\n" + "\n".join(f"{' > '.join(path)} # {came}" for path, came in list(unlisted.items())[:40])
+    listed = [path for path in every if path not in failed and (designed.covers(path) or faults.covers(path))]
+    gone = [" > ".join(row) for row in [*designed.rows, *faults.rows] if not any(path[: len(row)] == row for path in every)]
+    assert not listed, f"{len(listed)} pass and are listed; SDK_WALK=write takes them out:\n" + "\n".join(" > ".join(path) for path in listed[:40])
+    assert not gone, f"rows that name nothing: {gone}"
+
+
+def test_the_instances_are_what_the_sdks_take():
+    """What is sent is no form of our own: the SDKs' types accept it."""
+    from mcp_types import methods
+    from pydantic import TypeAdapter
+
+    builder, wrong = Builder(), []
+    kinds = [kind(name) for endpoint in OPENAI + ANTHROPIC for name in (endpoint.reply, endpoint.event) if name]
+    tables = (methods.CLIENT_REQUESTS, methods.CLIENT_NOTIFICATIONS, methods.CLIENT_RESULTS, methods.SERVER_REQUESTS,
+              methods.SERVER_NOTIFICATIONS, methods.SERVER_RESULTS)  # fmt: skip
+    kinds += [of for table in tables for of in table.values()]
+    found = [(of, builder.instances(of)) for of in kinds]
+    found += [(of, top(builder, of, endpoint.given)) for endpoint in OPENAI + ANTHROPIC if not endpoint.form for of in [kind(endpoint.params)]]
+    for of, instances in found:
+        adapter = TypeAdapter(of)
+        for label, value in varied(instances):
+            try:
+                adapter.validate_python(value)
+            except ValueError as error:
+                wrong.append(f"{of} {label}: {error}")
+    assert wrong == []
+
+
+def test_every_path_that_is_read_is_walked(sites):
+    """Of all paths that the SDKs post to, those that the filter knows are endpoints of the walk."""
+    site = sites("strong", change=open_to_all)
+    walked = {endpoint.path for endpoint in OPENAI + ANTHROPIC}
+    known = set()
+    with Client(site.proxy.port, H1) as client:
+        for package, prefix in (("openai", "/v1"), ("anthropic", "")):
+            for path in sorted(posted(package)):
+                target = prefix + re.sub(r"\{\w+\}", "id_1", path)
+                if site.send(H1, b"{}", path=target, client=client).reply.reason != "route.unmatched":
+                    known.add(target)
+    assert known <= walked, "they are read, and no endpoint of the walk"
+    assert len(known) > len(walked) / 2, known
+
+
+def posted(package: str) -> set[str]:
+    """The paths in the source of an SDK's resources."""
+    folder = Path(importlib.util.find_spec(package).origin).parent / "resources"
+    pattern = re.compile(r'self\._post\(\s*(?:path_template\(\s*)?f?"([^"]+)"')
+    return {path for file in folder.rglob("*.py") for path in pattern.findall(file.read_text())}
+
+
+def table(sdk: str, cases: list[Case], builder: Builder, failed: dict, designed: List) -> str:
+    """What was sent, by endpoint and part; MCP's methods are counted together."""
+    sent, refused, faults = collections.Counter(), collections.Counter(), collections.Counter()
+    for case in cases:
+        name = " ".join(case.endpoint.split()[:2]) if sdk == "mcp" else case.endpoint
+        key = name, case.part
+        sent[key] += 1
+        refused[key] += case.path in failed and designed.covers(case.path)
+        faults[key] += case.path in failed and not designed.covers(case.path)
+    lines = [f"{sdk}: {len(builder.seen)} types, {len(cases)} instances, each in both modes",
+             f"{'endpoint':28} {'part':28} {'sent':>6} {'refused by design':>18} {'not mended':>11}"]  # fmt: skip
+    lines += [f"{name:28} {part:28} {count:6} {refused[name, part]:18} {faults[name, part]:11}" for (name, part), count in sent.items()]
+    return "\n".join(lines)

@@ -1,0 +1,83 @@
+//! The domain's closed words: what documents, records, metrics and headers spell alike.
+
+use bartizan_rules::choice;
+pub use bartizan_rules::words::{Level, Pack, PiiType, Zone};
+use serde::Deserialize;
+
+#[cfg(feature = "cli")]
+use schemars::JsonSchema;
+
+choice! {
+    /// An operation on a model.
+    Operation {
+        /// Chat: OpenAI's chat completions, Anthropic's messages, Ollama's chat.
+        Chat = "chat",
+        /// The list of models, and one model's card.
+        Models = "models",
+        /// A prompt through the `generic` protocol, Ollama's or text-generation-inference's generate.
+        Generate = "generate",
+        /// OpenAI's older completions.
+        Completions = "completions",
+        /// OpenAI's responses.
+        Responses = "responses",
+        /// Embeddings.
+        Embeddings = "embeddings",
+        /// OpenAI's moderations.
+        Moderations = "moderations",
+        /// OpenAI's conversations: making one.
+        Conversations = "conversations",
+        /// Anthropic's count of a request's tokens.
+        CountTokens = "countTokens",
+        /// Ollama's card of one model.
+        ModelCard = "modelCard",
+        /// OpenAI's batches.
+        Batch = "batch",
+        /// OpenAI's files. What is uploaded is not read: `unscanned` decides, and only a role of every model may do it.
+        Files = "files",
+        /// OpenAI's images, made from a prompt.
+        Images = "images",
+        /// OpenAI's speech, made from a text.
+        Audio = "audio",
+        /// Everything of a Model Context Protocol server; `tools` says which of its tools, prompts and resources.
+        Mcp = "mcp",
+    }
+}
+
+choice! {
+    /// Whether a decision takes effect.
+    Mode {
+        /// It does.
+        Enforce = "enforce",
+        /// It is made, recorded and counted, and changes nothing.
+        Shadow = "shadow",
+    }
+}
+
+choice! {
+    /// What follows from a finding, from the mildest.
+    Action {
+        /// It is recorded.
+        Flag = "flag",
+        /// A fixed notice takes the place of the text.
+        Replace = "replace",
+        /// The request is refused.
+        Block = "block",
+    }
+}
+
+choice! {
+    /// What follows from personal data or a secret, from the mildest.
+    DataAction {
+        /// It is recorded.
+        Flag = "flag",
+        /// A numbered placeholder takes its place: `[EMAIL_1]`.
+        Mask = "mask",
+        /// A keyed hash takes its place: equal values stay equal.
+        Hash = "hash",
+        /// A placeholder keyed by the tenant takes its place in the request, and the reply gets the value back; never in an
+        /// address, and never in a tool's arguments.
+        Restore = "restore",
+        /// The request is refused.
+        Block = "block",
+    }
+}

@@ -1,0 +1,265 @@
+//! Every string and every key of a body is accounted for, because what nobody accounts for becomes a text.
+//!
+//! An adapter says of a string or key: it is a text of this zone, or a parameter whose value fits its [`Form`], or bytes
+//! that are no text and stand on the `unscanned` list. It fills a [`Draft`] (requests) or a [`ReplyDraft`] (replies);
+//! only their `close` makes an [`Exchange`] or [`ReplyParts`]. `close` walks the whole tree once more: every string and
+//! key that was not accounted for is a text of the strictest zone. A place that an adapter forgets is scanned, never
+//! skipped.
+
+use std::ops::{Deref, DerefMut};
+
+use super::calls::Rewrite;
+use super::form::Form;
+use super::reply::{Channel, End, ReplyText, TextKind, ToolCall};
+use super::{Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind, Usage};
+use crate::config::document::Zone;
+
+/// A request's body, taken apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange {
+    /// The model; empty when the protocol names none.
+    pub model: String,
+    /// The client asks for a stream.
+    pub stream: bool,
+    /// Every text, in the order of the conversation; what no rule of the format knows comes last.
+    pub segments: Vec<Segment>,
+    /// Models that the request names beside `model`: those it falls back to, drafts.
+    pub models: Vec<String>,
+    /// Parameters by which the caller chooses what is the operator's to choose: addresses, keys, templates, adapters.
+    pub choices_of_operator: Vec<&'static str>,
+    /// The tools that the model may call in this request, or that the request calls, in the order they stand.
+    pub tools: Vec<Offered>,
+    /// The client's own cap on output tokens.
+    pub output_cap: Option<OutputCap>,
+    /// The keys on the way to the place where a cap is injected when there is none; empty: there is no cap.
+    pub output_cap_key: &'static [&'static str],
+    /// How many choices the client asks for, of each prompt.
+    pub choices: u64,
+    /// How many prompts the request holds that are answered one by one.
+    pub prompts: u64,
+    /// Strings that go to the upstream as these.
+    pub rewrites: Vec<(Path, &'static str)>,
+    /// What can't be scanned, and where.
+    pub unscanned: Vec<(UnscannedKind, Path)>,
+    /// The types of blocks, items and parts that the format does not know. Their text is in `segments`.
+    pub unknown: Vec<String>,
+    /// The responses and conversations at the provider that the request goes on with. They stand in `unscanned` too.
+    pub stored: Vec<String>,
+    closed: Closed,
+}
+
+/// Made by this module alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Closed;
+
+impl Exchange {
+    /// How many answers the client asks for.
+    pub fn answers(&self) -> u64 {
+        self.choices.max(1).saturating_mul(self.prompts.max(1))
+    }
+
+    fn empty() -> Exchange {
+        Exchange {
+            model: String::new(),
+            stream: false,
+            segments: Vec::new(),
+            models: Vec::new(),
+            choices_of_operator: Vec::new(),
+            tools: Vec::new(),
+            output_cap: None,
+            output_cap_key: &[],
+            choices: 1,
+            prompts: 1,
+            rewrites: Vec::new(),
+            unscanned: Vec::new(),
+            unknown: Vec::new(),
+            stored: Vec::new(),
+            closed: Closed,
+        }
+    }
+
+    /// What a record tells of a request whose body is gone.
+    pub fn recorded(model: &str, output_cap: Option<u64>) -> Exchange {
+        let output_cap = output_cap.map(|tokens| OutputCap { places: Vec::new(), tokens, agree: true });
+        Exchange { model: model.to_owned(), output_cap, ..Exchange::empty() }
+    }
+
+    /// A body that is not read, and unscanned as a whole.
+    pub(super) fn unread(kind: UnscannedKind) -> Exchange {
+        Exchange { unscanned: vec![(kind, Path::default())], ..Exchange::empty() }
+    }
+}
+
+/// Strings and keys that are no texts.
+#[derive(Debug, Default)]
+struct Ledger {
+    /// Single strings, and with `true` keys.
+    places: Vec<(Path, bool)>,
+    /// Everything at and below these places.
+    trees: Vec<Path>,
+}
+
+impl Ledger {
+    /// Every string and key of `body` that is neither here nor among `texts`, in the order of the body. Empty ones say
+    /// nothing and are left out.
+    fn missing<'t>(
+        self,
+        body: &Json<'_>,
+        texts: impl Iterator<Item = (&'t Path, bool)>,
+        knows: &dyn Fn(&str) -> bool,
+    ) -> Vec<(Path, bool)> {
+        let mut known = self.places;
+        known.extend(texts.map(|(path, is_key)| (path.clone(), is_key)));
+        // The walk meets a key before its value, and a place before what is below it.
+        known.sort_unstable_by(|a, b| (&a.0, !a.1).cmp(&(&b.0, !b.1)));
+        let mut trees = self.trees;
+        trees.sort_unstable();
+        let (mut known, mut trees) = (known.into_iter().peekable(), trees.into_iter().peekable());
+        let mut missing = Vec::new();
+        body.visit_strings(&Path::default(), &mut |place, is_key, text| {
+            if text.is_empty() || (is_key && knows(text)) {
+                return;
+            }
+            while trees.next_if(|tree| tree < place && !place.is_in(tree)).is_some() {}
+            let below = trees.peek().is_some_and(|tree| place.is_in(tree) && (place != tree || !is_key));
+            while known.next_if(|(path, key)| (path, !key) < (place, !is_key)).is_some() {}
+            let here = known.peek().is_some_and(|(path, key)| path == place && *key == is_key);
+            if !below && !here {
+                missing.push((place.clone(), is_key));
+            }
+        });
+        missing
+    }
+}
+
+/// A request's body that is being taken apart.
+#[derive(Debug)]
+pub(super) struct Draft {
+    exchange: Exchange,
+    ledger: Ledger,
+}
+
+impl Draft {
+    pub(super) fn new() -> Draft {
+        Draft { exchange: Exchange::empty(), ledger: Ledger::default() }
+    }
+
+    /// Accounts for a string that fits the form of its place. False: it does not fit, and stays a text.
+    pub(super) fn parameter(&mut self, path: &Path, value: &Json<'_>, form: Form<'_>) -> bool {
+        let fits = value.as_str().is_some_and(|text| form.fits(text));
+        if fits {
+            self.ledger.places.push((path.clone(), false));
+        }
+        fits
+    }
+
+    /// The exchange, with a segment of the caller's newest turn for all that is not accounted for.
+    pub(super) fn close(self, body: &Json<'_>, knows: &dyn Fn(&str) -> bool) -> Exchange {
+        let Draft { mut exchange, ledger } = self;
+        let texts = exchange.segments.iter().map(|segment| (&segment.path, segment.is_key));
+        let missing = ledger.missing(body, texts, knows);
+        exchange.segments.extend(missing.into_iter().map(|(path, is_key)| Segment {
+            zone: Zone::User,
+            position: Position::Current,
+            path,
+            is_key,
+        }));
+        exchange
+    }
+}
+
+impl Deref for Draft {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        &self.exchange
+    }
+}
+
+impl DerefMut for Draft {
+    fn deref_mut(&mut self) -> &mut Exchange {
+        &mut self.exchange
+    }
+}
+
+/// A whole reply, or one event of a stream, taken apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplyParts {
+    /// Every text, in the order they stand; what no rule of the format knows comes last.
+    pub texts: Vec<ReplyText>,
+    /// Every tool call and every piece of one.
+    pub calls: Vec<ToolCall>,
+    /// Places that repeat a text in small pieces (log probabilities, token lists): set them to null
+    /// when the text is changed or held back. Their strings are judged as one running text.
+    pub echoes: Vec<Path>,
+    /// What can't be scanned, and where.
+    pub unscanned: Vec<(UnscannedKind, Path)>,
+    /// What it cost, as far as is known; of a stream, all events so far.
+    pub usage: Option<Usage>,
+    /// Channels that end with this event, after its own texts. Write held-back text before it.
+    pub ends: Vec<End>,
+    /// What must be changed for all clients to read the same calls; see [`super::reply::Stream::rewrite`].
+    pub rewrites: Vec<Rewrite>,
+    /// The event holds nothing but usage: it is left out when the client did not ask for it.
+    pub usage_only: bool,
+    closed: Closed,
+}
+
+/// A reply that is being taken apart.
+#[derive(Debug)]
+pub(super) struct ReplyDraft {
+    parts: ReplyParts,
+    ledger: Ledger,
+}
+
+impl ReplyDraft {
+    pub(super) fn new() -> ReplyDraft {
+        let parts = ReplyParts {
+            texts: Vec::new(),
+            calls: Vec::new(),
+            echoes: Vec::new(),
+            unscanned: Vec::new(),
+            usage: None,
+            ends: Vec::new(),
+            rewrites: Vec::new(),
+            usage_only: false,
+            closed: Closed,
+        };
+        ReplyDraft { parts, ledger: Ledger::default() }
+    }
+
+    /// Accounts for a string that fits the form of its place. False: it does not fit, and stays a text.
+    pub(super) fn parameter(&mut self, path: &Path, value: &Json<'_>, form: Form<'_>) -> bool {
+        let fits = value.as_str().is_some_and(|text| form.fits(text));
+        if fits {
+            self.ledger.places.push((path.clone(), false));
+        }
+        fits
+    }
+
+    /// The parts, with a text of its own for all that is not accounted for.
+    pub(super) fn close(self, reply: &Json<'_>, knows: &dyn Fn(&str) -> bool) -> ReplyParts {
+        let ReplyDraft { mut parts, mut ledger } = self;
+        ledger.trees.clone_from(&parts.echoes);
+        let texts = parts.texts.iter().map(|one| (&one.path, one.is_key));
+        let missing = ledger.missing(reply, texts, knows);
+        let channel = Channel { choice: 0, item: 0, kind: TextKind::Other };
+        let text = |(path, is_key)| ReplyText { path, channel, delta: false, is_key };
+        parts.texts.extend(missing.into_iter().map(text));
+        parts
+    }
+}
+
+impl Deref for ReplyDraft {
+    type Target = ReplyParts;
+
+    fn deref(&self) -> &ReplyParts {
+        &self.parts
+    }
+}
+
+impl DerefMut for ReplyDraft {
+    fn deref_mut(&mut self) -> &mut ReplyParts {
+        &mut self.parts
+    }
+}

@@ -1,0 +1,193 @@
+//! What one wire format is: the trait that each format's folder implements, and the handle that the rest of the
+//! filter holds.
+//!
+//! A format says where text stands and which zone it claims, what a reply is made of, and how a refusal or an early
+//! end is written. It decides nothing.
+
+use std::fmt::Debug;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::reply::ReplyFormat;
+use super::request::Reader;
+use super::{Exchange, Json, Path, Refusal, UnscannedKind, Usage, keys, registry};
+use crate::config::document::Operation;
+use crate::host::Timestamp;
+use crate::reason::{Denial, Reason};
+
+/// Names and values of headers, as they came.
+pub type HeaderPairs<'i, 'h> = &'i mut dyn Iterator<Item = (&'h [u8], &'h [u8])>;
+
+/// What the headers of a request say of its body.
+pub trait Asserted: Debug + Send {
+    /// Compares it with the body that came.
+    ///
+    /// # Errors
+    /// A denial when they differ.
+    fn check(&self, body: &Json<'_>) -> Result<(), Denial>;
+}
+
+/// One wire format.
+pub trait Adapter: Debug + Send + Sync {
+    /// The word in the document, records and metrics.
+    fn name(&self) -> &'static str;
+
+    /// The known paths of the format, below its prefix, and the operation of each. One that ends with `/` takes what is
+    /// below it; a part `{model}` is any one part, and names the model. Sorted by operation.
+    fn paths(&self) -> &'static [(&'static str, Operation)];
+
+    /// The operations that a route of the format may be.
+    fn operations(&self) -> Vec<Operation> {
+        let mut operations: Vec<Operation> = self.paths().iter().map(|(_, operation)| *operation).collect();
+        operations.dedup();
+        operations
+    }
+
+    /// The operation of any path, for a format whose paths do not tell it.
+    fn only_operation(&self) -> Option<Operation> {
+        None
+    }
+
+    /// The methods that an operation is called by.
+    fn methods(&self, operation: Operation) -> &'static [&'static str] {
+        match operation {
+            Operation::Models => &["GET", "HEAD"],
+            _ => &["POST"],
+        }
+    }
+
+    /// True when a request of this operation has a body that is read.
+    fn reads_body(&self, operation: Operation, _method: &str) -> bool {
+        operation != Operation::Models
+    }
+
+    /// True when a request of this method has no body and its answer is a stream that is guarded.
+    fn opens_stream(&self, _method: &str) -> bool {
+        false
+    }
+
+    /// What a form of files (`multipart/form-data`) holds, where a request of this operation may be one. It is not read.
+    fn form(&self, _operation: Operation) -> Option<UnscannedKind> {
+        None
+    }
+
+    /// True when servers read a body as JSON whatever its content type.
+    fn takes_any_type(&self) -> bool {
+        false
+    }
+
+    /// True when the upstream is a server of tools: it answers with what a model reads next, and its lists define tools.
+    fn serves_tools(&self) -> bool {
+        false
+    }
+
+    /// The format's own keys, sorted. Those of JSON Schema are known in every format.
+    fn keys(&self) -> &'static [&'static str];
+
+    /// True for a key that is part of the format, and so no text of the caller's.
+    fn knows_key(&self, key: &str) -> bool {
+        keys::knows(self.keys(), key)
+    }
+
+    /// The keys that content stands under; others hold names and ids. `None`: any key.
+    fn content_keys(&self) -> Option<&'static [&'static str]> {
+        Some(&["content", "text", "output", "data"])
+    }
+
+    /// What the headers say of the body, where the format has such headers. `older`: the route is the older form of it.
+    ///
+    /// # Errors
+    /// A denial when they contradict themselves.
+    fn asserted(&self, _headers: HeaderPairs<'_, '_>, _older: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {
+        Ok(None)
+    }
+
+    /// The id that an answer to this request must carry, as JSON.
+    fn request_id(&self, _body: &Json<'_>) -> Option<String> {
+        None
+    }
+
+    /// Takes a body apart.
+    ///
+    /// # Errors
+    /// [`Reason::BodyShape`] with the parameter at fault.
+    fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial>;
+
+    /// The text that the application's instructions end with, a string of the body. `None`: the request has none, or
+    /// the format has no place for them.
+    fn system_prompt(&self, _operation: Operation, _body: &Json<'_>) -> Option<Path> {
+        None
+    }
+
+    /// The body of a refusal in the format's own words. `id` is the request's, where it had one.
+    fn error_body(&self, denial: &Denial, id: Option<&str>) -> Vec<u8>;
+
+    /// A whole reply, as of a model that a content filter has stopped, for where the status says that all is well.
+    /// `None`: this operation has no such reply.
+    fn withheld(&self, _operation: Operation, _denial: &Denial, _model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// What the headers of a reply tell of its cost.
+    fn usage_of(&self, _headers: HeaderPairs<'_, '_>) -> Usage {
+        Usage::default()
+    }
+
+    /// How the replies of an operation read.
+    fn reply(&self, operation: Operation) -> &dyn ReplyFormat;
+}
+
+/// A wire format with what it needs to know.
+#[derive(Clone, Debug)]
+pub struct Protocol(Arc<dyn Adapter>);
+
+impl Protocol {
+    /// A format.
+    pub fn new(adapter: impl Adapter + 'static) -> Protocol {
+        Protocol(Arc::new(adapter))
+    }
+
+    /// The format of this word, where the word is all it needs to know.
+    pub fn named(word: &str) -> Option<Protocol> {
+        registry::FORMATS.iter().find(|format| format.word == word).map(registry::Format::adapter)
+    }
+
+    /// The format of a refusal where no route tells one.
+    pub fn fallback() -> Protocol {
+        registry::fallback()
+    }
+
+    /// Takes a body apart. `model` is the one that the path names, where it names one.
+    ///
+    /// # Errors
+    /// [`Reason::BodyShape`] with the parameter at fault.
+    pub fn read_request(&self, operation: Operation, model: Option<&str>, body: &Json<'_>) -> Result<Exchange, Denial> {
+        let knows = |key: &str| self.knows_key(key);
+        let mut reader = Reader::new(body, model, &knows);
+        self.0.read(operation, &mut reader)?;
+        Ok(reader.finish())
+    }
+
+    /// A form of files: nothing in it is read, so that its model has no name and all of it is unscanned.
+    ///
+    /// # Errors
+    /// [`Reason::BodyShape`] where the operation has no forms.
+    pub fn read_form(&self, operation: Operation) -> Result<Exchange, Denial> {
+        let kind = self.form(operation).ok_or(Reason::BodyShape)?;
+        Ok(Exchange::unread(kind))
+    }
+
+    /// A refusal in the format's own words. `id` is the request's, where it had one.
+    pub fn refuse(&self, denial: &Denial, id: Option<&str>) -> Refusal {
+        let body = self.error_body(denial, id);
+        Refusal { status: denial.status(), content_type: "application/json", body }
+    }
+}
+
+impl Deref for Protocol {
+    type Target = dyn Adapter;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref()
+    }
+}

@@ -1,0 +1,663 @@
+//! The Model Context Protocol over Streamable HTTP, and in its [`older`] form: JSON-RPC messages from a client to a
+//! server.
+//!
+//! Revisions: 2025-03-26, 2025-06-18, 2025-11-25 and 2026-07-28; a message of any other is refused, and
+//! so is a method that is not in their lists. A tool is known by its name, a prompt as `prompt:NAME`, a
+//! resource as `resource:URI`: the role's `tools.allow` decides over all three. The model is `default`.
+
+mod keys;
+pub mod older;
+mod uri;
+
+use base64::Engine as _;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::adapter::{Adapter, Asserted, HeaderPairs, Protocol};
+use super::form::{Form, is_base64};
+use super::frames::{Frame, Framing};
+use super::reply::{Channel, Ending, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk};
+use super::request::{Reader, Spot};
+use super::{Json, Path, UnscannedKind, message};
+use crate::audit::HashKey;
+use crate::config::document::Operation;
+use crate::reason::{Denial, Reason};
+
+/// The revisions of the specification that are known here, oldest first.
+pub const REVISIONS: [&str; 4] = ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
+
+/// The newest revision that begins with a handshake.
+const HANDSHAKE: &str = "2025-11-25";
+
+/// The revision without sessions, in which headers repeat the body.
+const STATELESS: &str = "2026-07-28";
+
+/// The code of a refusal by policy, in the range that JSON-RPC leaves to servers.
+const REFUSED: i32 = -32_010;
+/// A header does not say what the body says (revision 2026-07-28).
+const HEADER_MISMATCH: i32 = -32_020;
+/// The revision is not known (revision 2026-07-28).
+const UNSUPPORTED_REVISION: i32 = -32_022;
+
+/// What a client may ask for, or tell; sorted.
+const METHODS: [&str; 29] = [
+    "completion/complete",
+    "initialize",
+    "logging/setLevel",
+    "notifications/cancelled",
+    "notifications/elicitation/complete",
+    "notifications/initialized",
+    "notifications/message",
+    "notifications/progress",
+    "notifications/prompts/list_changed",
+    "notifications/resources/updated",
+    "notifications/roots/list_changed",
+    "notifications/tasks/status",
+    "notifications/tools/list_changed",
+    "ping",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/templates/list",
+    "resources/unsubscribe",
+    "server/discover",
+    "subscriptions/listen",
+    "tasks/cancel",
+    "tasks/get",
+    "tasks/list",
+    "tasks/result",
+    "tools/call",
+    "tools/list",
+];
+
+/// The format, messages of both sides.
+#[derive(Debug)]
+pub struct Mcp;
+
+impl Adapter for Mcp {
+    fn name(&self) -> &'static str {
+        "mcp"
+    }
+
+    fn paths(&self) -> &'static [(&'static str, Operation)] {
+        &[("mcp", Operation::Mcp)]
+    }
+
+    fn only_operation(&self) -> Option<Operation> {
+        Some(Operation::Mcp)
+    }
+
+    /// GET opens the server's own stream, DELETE ends a session.
+    fn methods(&self, _operation: Operation) -> &'static [&'static str] {
+        &["POST", "GET", "DELETE"]
+    }
+
+    fn reads_body(&self, _operation: Operation, method: &str) -> bool {
+        method == "POST"
+    }
+
+    fn opens_stream(&self, method: &str) -> bool {
+        method == "GET"
+    }
+
+    fn serves_tools(&self) -> bool {
+        true
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        keys::KEYS
+    }
+
+    fn asserted(&self, headers: HeaderPairs<'_, '_>, older: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {
+        Ok(Some(Box::new(Claims { older, ..Claims::read(headers)? })))
+    }
+
+    fn request_id(&self, body: &Json<'_>) -> Option<String> {
+        id(body)
+    }
+
+    fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        read(reader)
+    }
+
+    fn error_body(&self, denial: &Denial, id: Option<&str>) -> Vec<u8> {
+        error_body(denial, id)
+    }
+
+    fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
+        self
+    }
+}
+
+impl ReplyFormat for Mcp {
+    fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
+        read_reply(walk, reply);
+    }
+
+    fn check(&self, reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
+        check_reply(reply, is_batch)
+    }
+
+    fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
+        close(ending.facts, ending.reason)
+    }
+
+    fn calls_come_whole(&self) -> bool {
+        true
+    }
+
+    /// A server's own requests and notifications have other ids than the answer, or none.
+    fn note(&self, facts: &mut Facts, event: &Json<'_>, _parts: &ReplyParts) {
+        let answers = event.get("result").or(event.get("error")).is_some();
+        facts.rpc_id = id(event).filter(|_| answers).or(facts.rpc_id.take());
+    }
+}
+
+/// What the headers of a request say of its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    version: Option<String>,
+    method: Option<String>,
+    name: Option<String>,
+    /// Arguments that are repeated in `Mcp-Param-*`.
+    params: Vec<String>,
+    /// The message is one of the older form.
+    older: bool,
+}
+
+impl Claims {
+    /// Reads the headers of one request.
+    ///
+    /// # Errors
+    /// [`Reason::McpHeader`] when one stands there twice or is no text, [`Reason::McpRevision`].
+    pub fn read<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Result<Claims, Denial> {
+        let mut claims = Claims::default();
+        for (name, value) in headers {
+            let name = name.to_ascii_lowercase();
+            let param = name.starts_with(b"mcp-param-");
+            let place = match name.as_slice() {
+                b"mcp-protocol-version" => &mut claims.version,
+                b"mcp-method" => &mut claims.method,
+                b"mcp-name" => &mut claims.name,
+                _ if param => &mut None,
+                _ => continue,
+            };
+            let text = std::str::from_utf8(value).ok().and_then(decoded).ok_or(Reason::McpHeader)?;
+            if param {
+                claims.params.push(text);
+            } else if place.replace(text).is_some() {
+                return Err(Reason::McpHeader.into());
+            }
+        }
+        if claims.version.as_deref().is_some_and(|version| !REVISIONS.contains(&version)) {
+            return Err(Reason::McpRevision.into());
+        }
+        Ok(claims)
+    }
+
+    /// Compares them with the body that came.
+    ///
+    /// # Errors
+    /// [`Reason::McpHeader`], [`Reason::McpRevision`], or [`Reason::BodyShape`] for a batch where the revision has none.
+    fn compare(&self, body: &Json<'_>) -> Result<(), Denial> {
+        if let Json::Array(messages) = body {
+            let asked = messages.iter().any(|message| asked_revision(message).is_some());
+            let batches =
+                !asked && !self.older && self.version.as_deref().is_none_or(|version| version == "2025-03-26");
+            let bare = self.method.is_none() && self.name.is_none() && self.params.is_empty();
+            return if batches && bare { Ok(()) } else { Err(Reason::BodyShape.into()) };
+        }
+        if asked_revision(body).is_some_and(|revision| revision == older::REVISION && !self.older) {
+            return Err(Reason::McpRevision.into());
+        }
+        let text = |value: Option<&Json<'_>>| value.and_then(Json::as_str).map(str::to_owned);
+        let method = text(body.get("method"));
+        let params = body.get("params");
+        let name = params.and_then(|params| text(params.get("name")).or_else(|| text(params.get("uri"))));
+        let named = matches!(method.as_deref(), Some("tools/call" | "prompts/get" | "resources/read"));
+        let stateless = self.version.as_deref() == Some(STATELESS);
+        let repeated = |said: &Option<String>, meant: &Option<String>, must: bool| match said {
+            Some(_) => said == meant,
+            None => !must || meant.is_none(),
+        };
+        let version = params.and_then(|params| params.get("_meta"));
+        let version = version.and_then(|meta| text(meta.get("io.modelcontextprotocol/protocolVersion")));
+        let agree = repeated(&self.method, &method, stateless)
+            && repeated(&self.name, &name, stateless && named)
+            && (version.is_none() || version == self.version)
+            && self.params.iter().all(|said| params.is_some_and(|params| holds(params.get("arguments"), said)));
+        if agree { Ok(()) } else { Err(Reason::McpHeader.into()) }
+    }
+}
+
+impl Asserted for Claims {
+    fn check(&self, body: &Json<'_>) -> Result<(), Denial> {
+        self.compare(body)
+    }
+}
+
+/// The revision that an `initialize` asks for.
+fn asked_revision<'m>(message: &'m Json<'_>) -> Option<&'m str> {
+    let initialize = message.get("method").and_then(Json::as_str) == Some("initialize");
+    message.get("params").filter(|_| initialize)?.get("protocolVersion")?.as_str()
+}
+
+/// Binds a server's sessions to one caller: the id that a client sees is the server's own and a keyed hash of it
+/// and of the caller, so that an id that leaked is worth nothing to another. Nothing is stored.
+#[derive(Clone, Debug)]
+pub struct Session(HashKey);
+
+impl Session {
+    /// For the caller of this identity. `key` is shared by all workers; by several proxies only when
+    /// `audit.hashKey` is set.
+    pub fn new(key: &HashKey, identity: &[u8]) -> Session {
+        Session(HashKey::new(&key.hash(&[b"mcp-session", identity])))
+    }
+
+    /// The id that the client gets in the place of the server's.
+    pub fn seal(&self, id: &str) -> String {
+        format!("{id}.{}", self.0.hex(&[id.as_bytes()]))
+    }
+
+    /// The server's id, when this caller got it from here.
+    ///
+    /// # Errors
+    /// [`Reason::McpSession`].
+    pub fn open<'s>(&self, sealed: &'s str) -> Result<&'s str, Denial> {
+        let (id, tag) = sealed.rsplit_once('.').ok_or(Reason::McpSession)?;
+        let right = self.0.hex(&[id.as_bytes()]);
+        if bool::from(right.as_bytes().ct_eq(tag.as_bytes())) { Ok(id) } else { Err(Reason::McpSession.into()) }
+    }
+}
+
+/// A header's value; what can't stand in one comes as `=?base64?...?=`.
+fn decoded(value: &str) -> Option<String> {
+    let Some(inner) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
+        return Some(value.to_owned());
+    };
+    let bytes = base64::engine::general_purpose::STANDARD.decode(inner).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// True when one of the values below is written like this.
+fn holds(value: Option<&Json<'_>>, said: &str) -> bool {
+    match value {
+        Some(Json::String(text)) => text == said,
+        Some(Json::Bool(value)) => said == if *value { "true" } else { "false" },
+        Some(Json::Number(number)) => number.as_str() == said,
+        Some(Json::Array(items)) => items.iter().any(|item| holds(Some(item), said)),
+        Some(Json::Object(entries)) => entries.iter().any(|(_, value)| holds(Some(value), said)),
+        Some(Json::Null) | None => false,
+    }
+}
+
+fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    reader.out.model = "default".to_owned();
+    let body = reader.body;
+    match body {
+        Json::Array(messages) if messages.is_empty() || messages.len() > 100 => return Err(reader.shape()),
+        Json::Array(messages) => {
+            for (position, message) in messages.iter().enumerate() {
+                read_message(reader, &Path::default().child(position), message)?;
+            }
+        }
+        _ => read_message(reader, &Path::default(), body)?,
+    }
+    Ok(())
+}
+
+fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>) -> Result<(), Denial> {
+    let entries = reader.entries(message, &["jsonrpc", "id", "method", "params", "result", "error"])?;
+    if reader.inner(message, "jsonrpc")?.and_then(Json::as_str) != Some("2.0") {
+        return Err(reader.shape());
+    }
+    match message.get("method") {
+        Some(method) => {
+            let method = method.as_str().ok_or(reader.shape())?;
+            if METHODS.binary_search(&method).is_err() {
+                return Err(reader.shape().with_param("method"));
+            }
+            let at = entries.iter().position(|(key, _)| key == "params").unwrap_or_default();
+            name_tools(reader, method, message.get("params"), &path.child(at))?;
+        }
+        // An answer to what the server asked: sampling, elicitation, roots.
+        None if message.get("result").is_some() != message.get("error").is_some() => {}
+        None => return Err(reader.shape()),
+    }
+    for (at, (key, value)) in entries.iter().enumerate() {
+        let place = path.child(at);
+        match key.as_ref() {
+            "jsonrpc" if reader.parameter(&place, value, Form::Word(&["2.0"])) => {}
+            "method" if reader.parameter(&place, value, Form::Word(&METHODS)) => {}
+            // What the client answers may hold pictures; what it asks is JSON of any form, and all of it text.
+            "result" => {
+                let mut payloads = Vec::new();
+                visit_payloads(value, &place, &mut |kind, path| payloads.push((kind, path.clone())));
+                for (kind, path) in payloads {
+                    if let Some(bytes) = reader.body.at(&path) {
+                        reader.parameter(&path, bytes, Form::Base64);
+                    }
+                    reader.unscanned(kind, &path);
+                }
+                // Every other string of it is left to the end, and is the caller's.
+            }
+            _ => reader.free_text(&place, value, Spot::USER),
+        }
+        reader.key(&place, key, Spot::USER);
+    }
+    Ok(())
+}
+
+/// What the caller may use, by name.
+fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_>>, path: &Path) -> Result<(), Denial> {
+    let params = params.unwrap_or(&Json::Null);
+    let shape = reader.shape();
+    let text = |key: &str| params.field(key).ok().flatten().and_then(|(_, value)| value.as_str()).ok_or(shape.clone());
+    match method {
+        "tools/call" => reader.calls(text("name")?),
+        "prompts/get" => reader.calls(&format!("prompt:{}", text("name")?)),
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
+            name_resource(reader, text("uri")?);
+        }
+        "completion/complete" => {
+            let (_, about) = params.field("ref").ok().flatten().ok_or(shape.clone())?;
+            let text = |key: &str| {
+                let found = about.field(key).map_err(|_| shape.clone())?;
+                Ok::<_, Denial>(found.and_then(|(_, value)| value.as_str()))
+            };
+            match (text("name")?, text("uri")?) {
+                (Some(name), None) => reader.calls(&format!("prompt:{name}")),
+                (None, Some(uri)) => name_resource(reader, uri),
+                _ => return Err(shape),
+            }
+        }
+        // The older form's own is refused in the other one by `Claims::check`.
+        "initialize" => {
+            match text("protocolVersion")? {
+                // It has no handshake.
+                STATELESS => return Err(Reason::McpRevision.into()),
+                revision if revision == older::REVISION || REVISIONS.contains(&revision) => {}
+                // The server answers with one that it knows, of those that are read here.
+                _ => {
+                    let (at, _) = params.field("protocolVersion").ok().flatten().ok_or(shape)?;
+                    reader.out.rewrites.push((path.child(at), HANDSHAKE));
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A resource by its URI as it stands there, and as a server may read it: both must be allowed.
+fn name_resource(reader: &mut Reader<'_, '_>, uri: &str) {
+    reader.calls(&format!("resource:{uri}"));
+    let plain = uri::normalised(uri);
+    if plain != uri {
+        reader.calls(&format!("resource:{plain}"));
+    }
+}
+
+/// The bytes of pictures, sounds and files, which can't be scanned.
+fn visit_payloads(value: &Json<'_>, path: &Path, visit: &mut dyn FnMut(UnscannedKind, &Path)) {
+    match value {
+        Json::Object(entries) => {
+            let kind = value.get("type").and_then(Json::as_str);
+            for (at, (key, inner)) in entries.iter().enumerate() {
+                let place = path.child(at);
+                let payload = match (key.as_ref(), kind) {
+                    ("data", Some("image")) => Some(UnscannedKind::Image),
+                    ("data", Some("audio")) => Some(UnscannedKind::Audio),
+                    ("blob", _) if value.get("uri").is_some() => Some(UnscannedKind::File),
+                    _ => None,
+                };
+                match (payload, inner.as_str()) {
+                    (Some(kind), Some(text)) if is_base64(text) => visit(kind, &place),
+                    _ => visit_payloads(inner, &place, visit),
+                }
+            }
+        }
+        Json::Array(items) => {
+            for (at, inner) in items.iter().enumerate() {
+                visit_payloads(inner, &path.child(at), visit);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The request's id, as JSON, for the answer to it.
+fn id(body: &Json<'_>) -> Option<String> {
+    match body.get("id")? {
+        id @ (Json::Number(_) | Json::String(_)) => String::from_utf8(id.to_bytes()).ok().filter(|id| id.len() <= 256),
+        _ => None,
+    }
+}
+
+/// A JSON-RPC error.
+fn error_body(denial: &Denial, id: Option<&str>) -> Vec<u8> {
+    let code = match denial.reason {
+        Reason::BodyMalformed | Reason::BodyDuplicateKey | Reason::BodyDepth => -32_700,
+        Reason::BodyShape if denial.param == Some("method") => -32_601,
+        Reason::BodyShape => -32_600,
+        Reason::RbacTool => -32_602,
+        Reason::McpHeader => HEADER_MISMATCH,
+        Reason::McpRevision => UNSUPPORTED_REVISION,
+        Reason::Internal | Reason::Overloaded => -32_603,
+        _ => REFUSED,
+    };
+    error(id, code, &message(denial.reason), denial.reason.code())
+}
+
+fn error(id: Option<&str>, code: i32, message: &str, reason: &str) -> Vec<u8> {
+    let id: serde_json::Value = id.and_then(|id| serde_json::from_str(id).ok()).unwrap_or_default();
+    let mut error = json!({ "code": code, "message": message, "data": { "reason": reason } });
+    if code == UNSUPPORTED_REVISION
+        && let Some(data) = error.get_mut("data").and_then(serde_json::Value::as_object_mut)
+    {
+        data.insert("supported".to_owned(), json!(REVISIONS));
+        data.insert("requested".to_owned(), json!(""));
+    }
+    json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().into_bytes()
+}
+
+/// A server's message, whole or one event of a stream: every string is a text, and the tools of a list
+/// are calls that can be cut out of it.
+fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
+    let root = Path::default();
+    let mut payloads = Vec::new();
+    visit_payloads(reply, &root, &mut |kind, place| payloads.push((kind, place.clone())));
+    walk.strings(&root, reply, Channel { choice: 0, item: 0, kind: TextKind::Text });
+    // Short ones are scanned besides.
+    let mut long: Vec<Path> = payloads.iter().map(|(_, path)| path.clone()).collect();
+    long.retain(|path| reply.at(path).is_some_and(|value| walk.parts.parameter(path, value, Form::Base64)));
+    walk.parts.texts.retain(|text| text.is_key || !long.contains(&text.path));
+    walk.parts.unscanned.extend(payloads);
+    match reply {
+        Json::Array(messages) => {
+            for (position, message) in messages.iter().enumerate() {
+                list_definitions(walk, &root.child(position), message);
+            }
+        }
+        message => list_definitions(walk, &root, message),
+    }
+}
+
+/// The lists of definitions that a result may hold: each one's key, what stands before the names of its elements, and
+/// the key of these names.
+const LISTS: [(&str, &str, &str); 4] = [
+    ("tools", "", "name"),
+    ("prompts", "prompt:", "name"),
+    ("resources", "resource:", "uri"),
+    ("resourceTemplates", "resource:", "uriTemplate"),
+];
+
+fn list_definitions(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>) {
+    let Json::Object(entries) = message else { return };
+    let Some(result) = entries.iter().position(|(key, _)| key == "result") else { return };
+    for (list, prefix, name) in LISTS {
+        let Some(Json::Object(fields)) = message.get("result") else { return };
+        let Some(at) = fields.iter().position(|(key, _)| key == list) else { continue };
+        let Some((_, Json::Array(items))) = fields.get(at) else { continue };
+        for (position, item) in items.iter().enumerate() {
+            let path = path.child(result).child(at).child(position);
+            let name = item.get(name).and_then(Json::as_str).unwrap_or_default();
+            let item = u32::try_from(position).unwrap_or(u32::MAX);
+            walk.parts.calls.push(ToolCall { name: format!("{prefix}{name}"), choice: 0, item, path, named: true });
+        }
+    }
+}
+
+/// Checks that a server's message has the form in which its definitions are looked for. `is_batch`: it answers an array.
+///
+/// # Errors
+/// [`Reason::ReplyUnreadable`] for an array that answers none, for what is no message, and for a key that a lenient
+/// client would take for one of the protocol's.
+fn check_reply(reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
+    match reply {
+        Json::Array(messages) if is_batch => messages.iter().try_for_each(check_message),
+        message => check_message(message),
+    }
+}
+
+fn check_message(message: &Json<'_>) -> Result<(), Reason> {
+    match message {
+        Json::Object(_) => {}
+        Json::Array(_) => return Err(Reason::ReplyUnreadable),
+        // A word of a server about an error: a text, and no list.
+        _ => return Ok(()),
+    }
+    let field = |holder: &Json<'_>, name| holder.field(name).map(|_| ()).map_err(|_| Reason::ReplyUnreadable);
+    ["jsonrpc", "id", "method", "params", "result", "error"].into_iter().try_for_each(|name| field(message, name))?;
+    let Some(result @ Json::Object(_)) = message.get("result") else { return Ok(()) };
+    for (list, _, name) in LISTS {
+        field(result, list)?;
+        match result.get(list) {
+            None | Some(Json::Null) => {}
+            Some(Json::Array(items)) => items.iter().try_for_each(|item| field(item, name))?,
+            Some(_) => return Err(Reason::ReplyUnreadable),
+        }
+    }
+    Ok(())
+}
+
+/// The names of what a list defines and the SHA-256 of each whole definition, keys in order: a definition that
+/// changes after it was approved has another.
+pub fn definitions(reply: &Json<'_>) -> Vec<(String, String)> {
+    let calls = Protocol::new(Mcp).read_reply(Operation::Mcp, reply).calls.into_iter();
+    calls.filter_map(|call| Some((call.name, pin(reply.at(&call.path)?)))).collect()
+}
+
+/// The SHA-256 of one definition.
+pub fn pin(definition: &Json<'_>) -> String {
+    Sha256::digest(sorted(definition).to_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sorted<'a>(value: &Json<'a>) -> Json<'a> {
+    match value {
+        Json::Object(entries) => {
+            let mut entries: Vec<_> = entries.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Json::Object(entries)
+        }
+        Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+fn close(facts: &Facts, reason: Reason) -> Vec<u8> {
+    Frame::of_data(Framing::Sse, None, &error(facts.rpc_id.as_deref(), REFUSED, &message(reason), reason.code()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(headers: &[(&str, &str)]) -> Result<Claims, Reason> {
+        Claims::read(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))).map_err(|d| d.reason)
+    }
+
+    const CALL: &str =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_x","arguments":{"q":"für","n":7}}}"#;
+
+    #[test]
+    fn methods_are_sorted() {
+        assert!(METHODS.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn headers_must_say_what_the_body_says() {
+        let body = Json::parse(CALL.as_bytes(), 16).unwrap();
+        let check = |headers: &[(&str, &str)]| claims(headers).and_then(|c| c.compare(&body).map_err(|d| d.reason));
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&[("MCP-Protocol-Version", "2025-11-25")]), Ok(()));
+        assert_eq!(check(&[("mcp-protocol-version", "2027-01-01")]), Err(Reason::McpRevision));
+        let all = [("mcp-protocol-version", STATELESS), ("mcp-method", "tools/call"), ("mcp-name", "search_x")];
+        assert_eq!(check(&all), Ok(()));
+        assert_eq!(check(&all[..2]), Err(Reason::McpHeader));
+        assert_eq!(check(&[all[0], all[2]]), Err(Reason::McpHeader));
+        assert_eq!(check(&[all[0], all[1], ("mcp-name", "search_y")]), Err(Reason::McpHeader));
+        assert_eq!(check(&[all[0], all[1], all[1], all[2]]), Err(Reason::McpHeader));
+        assert_eq!(check(&[("mcp-name", "search_y")]), Err(Reason::McpHeader));
+        let with = |value| [all[0], all[1], all[2], ("mcp-param-q", value)];
+        assert_eq!(check(&with("=?base64?ZsO8cg==?=")), Ok(()));
+        assert_eq!(check(&with("7")), Ok(()));
+        assert_eq!(check(&with("other")), Err(Reason::McpHeader));
+    }
+
+    #[test]
+    fn messages_name_what_they_use() {
+        let read = |text: &str| {
+            let json = Json::parse(text.as_bytes(), 16).unwrap();
+            Protocol::new(Mcp)
+                .read_request(Operation::Mcp, None, &json)
+                .map(|exchange| exchange.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(" "))
+                .map_err(|denial| denial.reason)
+        };
+        let of = |method: &str, params: &str| {
+            read(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#))
+        };
+        assert_eq!(read(CALL).as_deref(), Ok("search_x"));
+        assert_eq!(of("prompts/get", r#"{"name":"p"}"#).as_deref(), Ok("prompt:p"));
+        assert_eq!(of("resources/read", r#"{"uri":"file:///a"}"#).as_deref(), Ok("resource:file:///a"));
+        assert_eq!(of("initialize", r#"{"protocolVersion":"2025-06-18"}"#).as_deref(), Ok(""));
+        assert_eq!(of("initialize", r#"{"protocolVersion":"2027-01-15"}"#).as_deref(), Ok(""));
+        assert_eq!(of("initialize", r#"{"protocolVersion":"2026-07-28"}"#), Err(Reason::McpRevision));
+        let names = of("resources/read", r#"{"uri":"file:///ok/../etc/passwd"}"#).unwrap();
+        assert_eq!(names, "resource:file:///ok/../etc/passwd resource:file:///etc/passwd");
+        assert_eq!(of("completion/complete", r#"{"ref":{"type":"ref/prompt","Name":"x"}}"#), Err(Reason::BodyShape));
+        for (method, params) in [("tools/call", "{}"), ("tools/call", r#"{"Name":"x"}"#), ("tools/run", "{}")] {
+            assert_eq!(of(method, params), Err(Reason::BodyShape), "{method} {params}");
+        }
+        assert_eq!(read(&format!("[{CALL},{CALL}]")).as_deref(), Ok("search_x search_x"));
+        assert_eq!(read(r#"{"jsonrpc":"2.0","id":3,"result":{"action":"accept"}}"#).as_deref(), Ok(""));
+        for bad in ["[]", "7", r#"{"id":1,"method":"ping"}"#, r#"{"jsonrpc":"2.0","id":1}"#] {
+            assert_eq!(read(bad), Err(Reason::BodyShape), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_its_callers_alone() {
+        let key = HashKey::new(b"k");
+        let (alice, bob) = (Session::new(&key, b"alice"), Session::new(&key, b"bob"));
+        let sealed = alice.seal("a.b-1");
+        assert_eq!(alice.open(&sealed), Ok("a.b-1"));
+        for (session, text) in
+            [(&bob, sealed.as_str()), (&alice, "a.b-1"), (&alice, "plain"), (&alice, ""), (&alice, ".")]
+        {
+            assert_eq!(session.open(text).map_err(|denial| denial.reason), Err(Reason::McpSession), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_definition_that_changes_has_another_hash() {
+        let pins = |text: &str| definitions(&Json::parse(text.as_bytes(), 16).unwrap());
+        let one = pins(r#"{"result":{"tools":[{"name":"a","description":"b"}]}}"#);
+        assert_eq!(one, pins(r#"{"result":{"tools":[{"description":"b","name":"a"}]}}"#));
+        assert_ne!(one, pins(r#"{"result":{"tools":[{"name":"a","description":"b and more"}]}}"#));
+        assert_eq!(one[0].1.len(), 64);
+    }
+}

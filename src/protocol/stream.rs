@@ -1,0 +1,242 @@
+//! The reader and writer of one stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::calls::{Calls, MAX_CALLS, rewrite};
+use super::frames::Framing;
+use super::reply::{Channel, End, Ending, ReplyFormat, ReplyParts, TextKind, ToolCall, remove_calls};
+use super::{Json, Path, Protocol, Usage};
+use crate::config::document::Operation;
+use crate::reason::Reason;
+
+/// The reader and writer of one stream.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    protocol: Protocol,
+    operation: Operation,
+    facts: Facts,
+    /// Calls that come in pieces.
+    calls: Calls,
+    /// Names of the calls that don't, by choice and item.
+    names: BTreeMap<(u32, u32), String>,
+    denied: BTreeSet<(u32, u32)>,
+    usage: Option<Usage>,
+    /// Tokens that came, where an event is one.
+    tokens: u64,
+    seen: Progress,
+    sent: Progress,
+}
+
+/// What every event of a stream repeats.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub(super) id: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) created: Option<u64>,
+    /// The time in words, where the protocol has it so; of the last event.
+    pub(super) created_at: Option<String>,
+    /// The key that this upstream's thoughts stand under.
+    pub(super) reasoning: Option<&'static str>,
+    /// The responses API: the last event's number, and the type and item id of each channel's deltas.
+    pub(super) sequence: u64,
+    /// JSON-RPC: the id of the request that is answered, as JSON.
+    pub(super) rpc_id: Option<String>,
+    pub(super) channels: BTreeMap<Channel, (String, String)>,
+}
+
+/// How far a stream is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    pub(super) started: bool,
+    /// Choices or blocks that have begun and not ended.
+    pub(super) open: BTreeSet<u32>,
+    /// The next one's number.
+    pub(super) next: u32,
+}
+
+impl Stream {
+    pub(super) fn new(protocol: Protocol, operation: Operation) -> Stream {
+        Stream {
+            protocol,
+            operation,
+            facts: Facts::default(),
+            calls: Calls::default(),
+            names: BTreeMap::new(),
+            denied: BTreeSet::new(),
+            usage: None,
+            tokens: 0,
+            seen: Progress::default(),
+            sent: Progress::default(),
+        }
+    }
+
+    /// The stream answers the request of this id, as JSON.
+    #[must_use]
+    pub fn answering(mut self, id: Option<String>) -> Stream {
+        self.facts.rpc_id = id;
+        self
+    }
+
+    fn format(&self) -> &dyn ReplyFormat {
+        self.protocol.reply(self.operation)
+    }
+
+    /// How the stream is cut into events.
+    pub fn framing(&self) -> Framing {
+        self.format().framing()
+    }
+
+    /// True for an event's data that is no JSON and ends the stream.
+    pub fn is_terminator(&self, data: &[u8]) -> bool {
+        self.format().is_terminator(data)
+    }
+
+    /// Takes one event apart. `event` is its name, where it has one.
+    pub fn read(&mut self, _event: Option<&str>, data: &Json<'_>) -> ReplyParts {
+        let mut parts = self.walk(data);
+        if self.format().calls_come_whole() {
+            self.names.clear();
+            self.denied.clear();
+        }
+        if self.format().calls_come_in_pieces() {
+            self.calls.read(data, &mut parts);
+        } else {
+            for call in parts.calls.iter().filter(|call| call.named) {
+                let key = (call.choice, call.item);
+                if self.names.len() < MAX_CALLS || self.names.contains_key(&key) {
+                    self.names.insert(key, call.name.clone());
+                }
+            }
+        }
+        self.name_calls(&mut parts);
+        if self.format().is_token(data) {
+            self.tokens = self.tokens.saturating_add(1);
+            let counted = Usage { output: Some(self.tokens), ..Usage::default() };
+            parts.usage = Some(parts.usage.unwrap_or_default().max(counted));
+        }
+        self.usage = match (self.usage, parts.usage) {
+            (Some(earlier), Some(now)) => Some(earlier.max(now)),
+            (earlier, now) => now.or(earlier),
+        };
+        parts.usage = self.usage;
+        self.note(data, &parts);
+        parts
+    }
+
+    /// The id of what the provider keeps of this exchange, when this event ends it well.
+    pub fn kept(&self, data: &Json<'_>) -> Option<String> {
+        self.format().kept_by(data)
+    }
+
+    /// How far the stream is with the event read last; goes to [`Stream::sent`] when that event leaves.
+    pub fn progress(&self) -> Progress {
+        self.seen.clone()
+    }
+
+    /// Notes that an event has left, changed or not. An event that was refused has not.
+    pub fn sent(&mut self, progress: Progress) {
+        self.sent = progress;
+    }
+
+    /// True while the name of one of these calls may go on: nobody can say yet whether it is allowed.
+    pub fn is_undecided(&self, parts: &ReplyParts) -> bool {
+        parts.calls.iter().any(|call| self.calls.is_open(call.choice, call.item))
+    }
+
+    /// No more of any call's name will come.
+    pub fn end_calls(&mut self) {
+        self.calls.end(End::ALL);
+    }
+
+    /// Gives the calls of an event that waited the names that they have by now.
+    pub fn name_calls(&self, parts: &mut ReplyParts) {
+        for call in &mut parts.calls {
+            let name = match self.format().calls_come_in_pieces() {
+                true => self.calls.name(call.choice, call.item),
+                // One that has a name is judged by it, whatever stands at the same place.
+                false if call.named => None,
+                false => self.names.get(&(call.choice, call.item)).map(String::as_str),
+            };
+            if let Some(name) = name {
+                name.clone_into(&mut call.name);
+            }
+        }
+    }
+
+    /// Changes an event so that all clients read the same calls. True: something was changed.
+    pub fn rewrite(&self, data: &mut Json<'_>, parts: &ReplyParts) -> bool {
+        self.format().calls_come_in_pieces() && rewrite(data, parts)
+    }
+
+    /// From now on, every piece of this call is cut out by [`Stream::prune`].
+    pub fn deny(&mut self, call: &ToolCall) {
+        self.denied.insert((call.choice, call.item));
+    }
+
+    /// Cuts the pieces of denied calls out of an event, and reads what is left. `None`: nothing needs to go.
+    pub fn prune(&mut self, data: &mut Json<'_>, parts: &ReplyParts, notice: &str) -> Option<ReplyParts> {
+        let gone: Vec<&Path> = parts.calls.iter().filter(|call| self.is_denied(call)).map(|call| &call.path).collect();
+        let ends_without_calls = !self.denied.is_empty()
+            && parts.ends.iter().any(|end| {
+                let called = |key: &&(u32, u32)| end.choice.is_none_or(|choice| choice == key.0);
+                self.names.keys().chain(self.calls.keys()).filter(called).all(|key| self.denied.contains(key))
+            });
+        if gone.is_empty() && !ends_without_calls {
+            return None;
+        }
+        remove_calls(self.format(), data, gone, notice);
+        let mut left = self.walk(data);
+        self.name_calls(&mut left);
+        left.usage = self.usage;
+        Some(left)
+    }
+
+    /// An event that carries more text of a channel.
+    pub fn extra(&self, channel: &Channel, text: &str) -> Vec<u8> {
+        self.format().extra(&self.facts, channel, text)
+    }
+
+    /// The events that end a stream early, after the events that were [`Stream::sent`].
+    pub fn close(&self, reason: Reason) -> Vec<u8> {
+        self.format().close(&Ending { facts: &self.facts, sent: &self.sent, usage: self.usage, reason })
+    }
+
+    fn is_denied(&self, call: &ToolCall) -> bool {
+        self.denied.contains(&(call.choice, call.item))
+    }
+
+    fn walk(&self, data: &Json<'_>) -> ReplyParts {
+        self.protocol.take_apart(self.operation, data, true)
+    }
+
+    fn note(&mut self, data: &Json<'_>, parts: &ReplyParts) {
+        // The facts stand at the top, or in the object that the first event announces.
+        let holders = [Some(data), data.get("message"), data.get("response")];
+        let field = |name: &str| holders.iter().flatten().find_map(|holder| holder.get(name));
+        let text = |name: &str| field(name).and_then(Json::as_str).filter(|text| text.len() <= 256).map(str::to_owned);
+        let facts = &mut self.facts;
+        if !self.seen.started {
+            facts.id = text("id");
+            facts.model = text("model");
+            facts.created = field("created").or(field("created_at")).and_then(Json::as_u64);
+        }
+        self.seen.started = true;
+        facts.created_at = text("created_at").or(facts.created_at.take());
+        facts.sequence = field("sequence_number").and_then(Json::as_u64).unwrap_or(facts.sequence);
+        self.protocol.reply(self.operation).note(facts, data, parts);
+        let by_item = self.format().counts_items();
+        let texts = parts.texts.iter().map(|one| one.channel).filter(|channel| channel.kind != TextKind::Other);
+        let units = texts.map(|channel| if by_item { channel.item } else { channel.choice });
+        let calls = parts.calls.iter().map(|call| if by_item { call.item } else { call.choice });
+        for unit in units.chain(calls) {
+            self.seen.next = self.seen.next.max(unit.saturating_add(1));
+            if self.seen.open.len() < MAX_CALLS {
+                self.seen.open.insert(unit);
+            }
+        }
+        for end in &parts.ends {
+            let ended = if by_item { end.item } else { end.choice };
+            self.seen.open.retain(|unit| ended.is_some_and(|ended| ended != *unit));
+        }
+    }
+}

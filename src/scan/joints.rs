@@ -1,0 +1,208 @@
+//! What only shows where neighbouring texts meet: an attack with a word in each part, a key that is cut in two.
+//!
+//! The texts of a request make one running text, of which a long text gives its two ends alone. It is read in three
+//! ways: with every two neighbours apart, and with every other two of them glued, so that each border is glued once
+//! while its neighbours are not. Short texts cost no more than a text of their length does, three times over; all of it
+//! comes out of the request's work.
+//!
+//! What is found needs both sides. A value that stands at the end of one text does not reach into the next one because
+//! a letter follows there: where one of the texts has a finding of its own, or a match that its validator refused, no
+//! finding that overlaps it is a joint's.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::conversation::{Known, VerdictMemory};
+use super::text::Scan;
+use super::{Finding, Kind, Report, RuleCard, RuleIndex, Text, TextReport};
+
+/// Bytes of either side of a joint.
+const SIDE: usize = 256;
+/// Bytes after which a running text goes on in another block: what an earlier request brought is not read again when a
+/// text is added.
+const BLOCK: usize = 4096;
+/// Marks of a cut word: white space on neither side.
+const GLUE: &str = "";
+const GAP: &str = "\n";
+
+/// A text, or an end of it, in a running text.
+#[derive(Clone, Copy, Debug)]
+struct Piece<'t> {
+    /// The text's index.
+    text: usize,
+    /// Where the piece begins in it.
+    from: usize,
+    part: &'t str,
+}
+
+/// Adds the joints of all texts to a report that holds what each of them has alone.
+pub(super) fn find(
+    scan: &mut Scan<'_>,
+    cards: &[RuleCard],
+    texts: &[Text<'_>],
+    memory: &mut Option<&mut VerdictMemory>,
+    report: &mut Report,
+) {
+    let mut joints: Vec<(usize, Finding)> = Vec::new();
+    let mut known_joints = BTreeSet::new();
+    for block in blocks(texts).into_iter().map(Block::new) {
+        let zone = |piece: &Piece<'_>| texts.get(piece.text).map_or(0, |text| text.zone as u8);
+        let known = Known::of_block(block.pieces.iter().map(|piece| (zone(piece), piece.part)));
+        let found = super::conversation::remembered(memory, &known, || read(scan, &block));
+        if !found.complete
+            && let Some(last) = block.pieces.last().and_then(|piece| report.texts.get_mut(piece.text))
+        {
+            last.complete = false;
+        }
+        for finding in found.findings {
+            let Some((at, joint)) = attributed(scan, cards, texts, report, &block, finding) else { continue };
+            if known_joints.insert((at, joint.rule)) {
+                joints.push((at, joint));
+            }
+        }
+    }
+    joints.sort_by_key(|(at, finding)| (*at, finding.span.end));
+    report.joints = joints;
+}
+
+/// Neighbours that are read together.
+struct Block<'t> {
+    pieces: Vec<Piece<'t>>,
+    /// Where each piece ends if nothing stands between them.
+    ends: Vec<usize>,
+}
+
+impl<'t> Block<'t> {
+    fn new(pieces: Vec<Piece<'t>>) -> Self {
+        let ends = pieces.iter().scan(0, |end, piece| {
+            *end += piece.part.len();
+            Some(*end)
+        });
+        Block { ends: ends.collect(), pieces }
+    }
+
+    /// Where a piece begins.
+    fn start(&self, nth: usize) -> usize {
+        nth.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0)
+    }
+
+    /// The pieces that a span touches.
+    fn over(&self, span: &Range<usize>) -> Range<usize> {
+        let first = self.ends.partition_point(|end| *end <= span.start);
+        first..self.ends.partition_point(|end| *end < span.end).min(self.pieces.len().saturating_sub(1)) + 1
+    }
+}
+
+/// Runs of neighbours, cut into blocks that share some [`SIDE`] bytes.
+fn blocks<'t>(texts: &[Text<'t>]) -> Vec<Vec<Piece<'t>>> {
+    let (mut blocks, mut run, mut size) = (Vec::new(), Vec::new(), 0);
+    for (at, Text { text, .. }) in texts.iter().enumerate().filter(|(_, text)| !text.text.is_empty()) {
+        let is_short = text.len() <= 2 * SIDE;
+        let head = if is_short { text.len() } else { floor(text, SIDE) };
+        run.push(Piece { text: at, from: 0, part: text.get(..head).unwrap_or_default() });
+        size += head;
+        if !is_short {
+            blocks.push(std::mem::take(&mut run));
+            let tail = floor(text, text.len() - SIDE);
+            run.push(Piece { text: at, from: tail, part: text.get(tail..).unwrap_or_default() });
+            size = text.len() - tail;
+        } else if size >= BLOCK {
+            let mut shared = 0;
+            let kept = run.iter().rev().take_while(|piece: &&Piece<'_>| {
+                let more = shared < SIDE;
+                shared += piece.part.len();
+                more
+            });
+            let next: Vec<Piece<'_>> = run.iter().skip(run.len() - kept.count()).copied().collect();
+            size = next.iter().map(|piece| piece.part.len()).sum();
+            blocks.push(std::mem::replace(&mut run, next));
+        }
+    }
+    blocks.push(run);
+    blocks.retain(|block| block.len() > 1);
+    blocks
+}
+
+/// Everything in a block that reaches over a border, its spans counted as if nothing stood between the pieces.
+fn read(scan: &mut Scan<'_>, block: &Block<'_>) -> TextReport {
+    let neighbours = block.pieces.iter().zip(block.pieces.iter().skip(1));
+    let is_cut: Vec<bool> = neighbours
+        .map(|(left, right)| !left.part.ends_with(char::is_whitespace) && !right.part.starts_with(char::is_whitespace))
+        .collect();
+    let mut out = TextReport { complete: true, ..TextReport::default() };
+    let mut known = BTreeSet::new();
+    let ways: [&dyn Fn(usize) -> bool; 3] = [&|_| false, &|border| border % 2 == 0, &|border| border % 2 == 1];
+    for (nth, glues) in ways.into_iter().enumerate() {
+        let glued: Vec<bool> = is_cut.iter().enumerate().map(|(border, cut)| *cut && glues(border)).collect();
+        if nth > 0 && !glued.contains(&true) {
+            continue;
+        }
+        let (mut joined, mut starts) = (String::new(), Vec::new());
+        for (at, piece) in block.pieces.iter().enumerate() {
+            if let Some(glued) = at.checked_sub(1).and_then(|border| glued.get(border)) {
+                joined.push_str(if *glued { GLUE } else { GAP });
+            }
+            starts.push(joined.len());
+            joined.push_str(piece.part);
+        }
+        let report = scan.joined(&joined);
+        out.complete &= report.complete;
+        for finding in report.findings {
+            // Without what stands between the pieces.
+            let place = |at: usize| {
+                let nth = starts.partition_point(|start| *start <= at).saturating_sub(1);
+                let inside = at - starts.get(nth).copied().unwrap_or(0);
+                (block.start(nth) + inside).min(block.ends.get(nth).copied().unwrap_or(0))
+            };
+            let span = place(finding.span.start)..place(finding.span.end);
+            if block.over(&span).len() > 1 && known.insert((finding.rule, span.start, span.end)) {
+                out.findings.push(Finding { span, ..finding });
+            }
+        }
+    }
+    out
+}
+
+/// The last text that a finding touches, with what lies in it; `None`: it is no joint's.
+fn attributed(
+    scan: &Scan<'_>,
+    cards: &[RuleCard],
+    texts: &[Text<'_>],
+    report: &Report,
+    block: &Block<'_>,
+    finding: Finding,
+) -> Option<(usize, Finding)> {
+    let touched = block.over(&finding.span);
+    let mut last = None;
+    for nth in touched {
+        let (piece, start, end) = (block.pieces.get(nth)?, block.start(nth), *block.ends.get(nth)?);
+        let from = piece.from + finding.span.start.max(start) - start;
+        let to = piece.from + finding.span.end.min(end) - start;
+        if has_alone(cards, report.texts.get(piece.text)?, finding.rule, &(from..to)) {
+            return None;
+        }
+        last = Some((piece.text, 0..to));
+    }
+    let (at, span) = last?;
+    scan.looks_at(finding.rule, texts.get(at)?.zone).then_some((at, Finding { span, ..finding }))
+}
+
+/// True when a text has alone what a joint's finding would find in it: the same rule's, or any value where that finds a
+/// value.
+fn has_alone(cards: &[RuleCard], report: &TextReport, rule: RuleIndex, span: &Range<usize>) -> bool {
+    let kind = |rule: RuleIndex| cards.get(usize::from(rule.0)).map_or(Kind::Attack, |card| card.kind);
+    let is_value = kind(rule) != Kind::Attack;
+    let overlaps = |other: &Range<usize>| other.start < span.end && span.start < other.end;
+    let own = report.findings.iter().map(|finding| (finding.rule, &finding.span));
+    let refused = report.refused.iter().map(|(rule, span)| (*rule, span));
+    own.chain(refused)
+        .any(|(other, place)| (other == rule || (is_value && kind(other) != Kind::Attack)) && overlaps(place))
+}
+
+fn floor(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
