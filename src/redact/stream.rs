@@ -39,6 +39,8 @@ pub struct Restoring<'v> {
     pub vault: &'v Vault,
     /// The text's own restorer.
     pub restorer: &'v mut Restorer,
+    /// Places of the whole text that no value is put into: addresses and tags.
+    pub closed: &'v [Range<usize>],
 }
 
 /// One text that comes in pieces. Places are bytes from its beginning.
@@ -121,13 +123,16 @@ impl TextStream {
                 add(&mut edits, outward(fresh, span), (*text).to_owned());
             }
         }
-        if let Some(Restoring { vault, restorer }) = restoring {
-            for (span, value) in restorer.edits(vault, fresh) {
+        let start = self.certain;
+        if let Some(Restoring { vault, restorer, closed }) = restoring {
+            let is_closed = |span: &Range<usize>| {
+                closed.iter().any(|closed| span.start + start < closed.end && closed.start < span.end + start)
+            };
+            for (span, value) in restorer.edits(vault, fresh, &is_closed) {
                 add(&mut edits, span, value);
             }
         }
         let count = edits.len();
-        let start = self.certain;
         self.edits.extend(edits.into_iter().map(|(span, text)| (span.start + start..span.end + start, text)));
         self.certain = start + (cut - pending);
         count
