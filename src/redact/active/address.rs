@@ -24,6 +24,11 @@ pub(super) enum Target {
     },
 }
 
+impl Target {
+    /// To a host that no list names.
+    pub(super) const UNKNOWN: Target = Target::Foreign { host: None, carries: true };
+}
+
 /// How the text around an address escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escapes {
@@ -38,7 +43,7 @@ pub(super) enum Escapes {
 /// Reads an address from its source text.
 pub(super) fn read(source: &str, escapes: Escapes) -> Target {
     if source.len() > LONGEST {
-        return Target::Foreign { host: None, carries: true };
+        return Target::UNKNOWN;
     }
     let address = unescape(source, escapes);
     // The URL parser drops these wherever they stand.

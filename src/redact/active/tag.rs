@@ -11,12 +11,12 @@ const DOUBLE: u16 = 1 << 5;
 const SINGLE: u16 = 1 << 6;
 const UNQUOTED: u16 = 1 << 7;
 const QUOTED: u16 = 1 << 8;
+const ALL: u16 = (1 << 9) - 1;
 
-/// Tags that run code or change where everything else leads.
-const RUNS: [&str; 14] = [
-    "script", "iframe", "object", "embed", "form", "base", "meta", "svg", "math", "link", "style", "frame", "frameset",
-    "applet",
-];
+/// Elements whose content runs, or is read by other rules.
+const RUNS: [&str; 4] = ["script", "style", "svg", "math"];
+/// Elements that run or load something, or change where everything else leads, when they have an attribute.
+const ACTS: [&str; 10] = ["iframe", "object", "embed", "form", "base", "meta", "link", "frame", "frameset", "applet"];
 /// Attributes that hold an address.
 const ADDRESSES: [&str; 24] = [
     "src",
@@ -45,13 +45,18 @@ const ADDRESSES: [&str; 24] = [
     "style",
 ];
 
+/// Bytes of a name that are kept: one more than the longest of [`ADDRESSES`].
+const LONGEST_WORD: usize = 16;
+
 /// What an attribute's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attribute {
     /// An address that a reader follows.
     Link,
-    /// One or several addresses that are fetched.
+    /// An address that is fetched.
     Fetched,
+    /// Addresses that are fetched.
+    List,
     /// A list of style declarations.
     Style,
     /// Code, or a document of its own.
@@ -60,7 +65,11 @@ pub(super) enum Attribute {
 
 /// True for an element that is refused whatever its attributes say.
 pub(super) fn runs(name: &str) -> bool {
-    RUNS.iter().any(|known| known.eq_ignore_ascii_case(name))
+    is_one_of(&RUNS, name)
+}
+
+fn is_one_of(list: &[&str], name: &str) -> bool {
+    list.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// The states that tokenizers could be in which began at a `<` before here.
@@ -68,6 +77,8 @@ pub(super) fn runs(name: &str) -> bool {
 pub(super) struct Tags {
     /// In tags whose `href` a reader follows.
     links: u16,
+    /// In tags that act by any attribute.
+    acting: u16,
     /// In any other tag.
     others: u16,
 }
@@ -75,38 +86,86 @@ pub(super) struct Tags {
 impl Tags {
     /// A tag of this name begins.
     pub(super) fn open(&mut self, name: &str) {
-        let is_link = ["a", "area"].iter().any(|known| known.eq_ignore_ascii_case(name));
-        *(if is_link { &mut self.links } else { &mut self.others }) |= NAME;
+        let states = if is_one_of(&["a", "area"], name) {
+            &mut self.links
+        } else if is_one_of(&ACTS, name) {
+            &mut self.acting
+        } else {
+            &mut self.others
+        };
+        *states |= NAME;
+    }
+
+    /// The same tags, each in any state: something in them may be removed.
+    pub(super) fn anywhere(self) -> Tags {
+        let all = |states: u16| if states == 0 { 0 } else { ALL };
+        Tags { links: all(self.links), acting: all(self.acting), others: all(self.others) }
+    }
+
+    /// Adds the states of other tags.
+    pub(super) fn add(&mut self, other: Tags) {
+        self.links |= other.links;
+        self.acting |= other.acting;
+        self.others |= other.others;
     }
 
     /// True while some tag may be open.
     pub(super) fn any(self) -> bool {
-        self.links | self.others != 0
+        self.links | self.acting | self.others != 0
     }
 
-    /// What the value behind this `=` is, when an attribute of this name may end here.
+    /// What the value behind this `=` is, when an attribute of this name, in lower case, may end here.
     pub(super) fn attribute(self, name: &str) -> Option<Attribute> {
         let named = ATTRIBUTE | AFTER;
-        if (self.links | self.others) & named == 0 {
+        if (self.links | self.acting | self.others) & named == 0 {
             return None;
         }
-        let lower = name.to_ascii_lowercase();
-        if lower.len() > 2 && lower.starts_with("on") || lower == "srcdoc" {
+        if self.acting & named != 0 || name.len() > 2 && name.starts_with("on") || name == "srcdoc" {
             return Some(Attribute::Code);
         }
-        if !ADDRESSES.contains(&lower.as_str()) {
+        if !ADDRESSES.contains(&name) {
             return None;
         }
-        Some(match lower.as_str() {
+        Some(match name {
             "style" => Attribute::Style,
             "href" | "cite" if self.others & named == 0 => Attribute::Link,
+            "srcset" | "imagesrcset" | "ping" | "archive" => Attribute::List,
             _ => Attribute::Fetched,
         })
     }
 
     pub(super) fn step(&mut self, byte: u8) {
         self.links = step(self.links, byte);
+        self.acting = step(self.acting, byte);
         self.others = step(self.others, byte);
+    }
+}
+
+/// The last word of a tag: the name of an attribute when `=` follows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Word {
+    text: String,
+    ended: bool,
+}
+
+impl Word {
+    /// Takes the next byte.
+    pub(super) fn feed(&mut self, byte: u8) {
+        let is_blank = matches!(byte, b'\t' | b'\n' | 0x0c | b'\r' | b' ');
+        if is_blank {
+            self.ended = true;
+        } else if matches!(byte, b'/' | b'"' | b'\'' | b'<' | b'>' | b'=') || self.ended {
+            self.text.clear();
+            self.ended = false;
+        }
+        if !is_blank && !matches!(byte, b'/' | b'"' | b'\'' | b'<' | b'>' | b'=') && self.text.len() < LONGEST_WORD {
+            self.text.push(char::from(byte.to_ascii_lowercase()));
+        }
+    }
+
+    /// The word, in lower case; of a long one its beginning, which is no name that matters.
+    pub(super) fn name(&self) -> &str {
+        &self.text
     }
 }
 

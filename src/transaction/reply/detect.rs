@@ -15,6 +15,8 @@ use crate::scan::{Budget, Text};
 
 /// What takes the place of an image, a link or a tag.
 const REMOVED: &str = "[removed]";
+/// Findings of one reply that are compared with one another; the record shows fewer.
+const MAX_FINDINGS: usize = 1024;
 
 /// Only what the caller reads gets its values back.
 pub(super) fn destination(kind: TextKind) -> Destination {
@@ -189,6 +191,9 @@ impl<'a> Detector<'a> {
     pub(super) fn finish(self, noted: &mut Noted) -> Result<bool, Reason> {
         let found = !self.findings.is_empty() || !self.shadow.is_empty();
         for finding in self.findings {
+            if noted.findings.len() >= MAX_FINDINGS {
+                break;
+            }
             // A stream's text is looked at piece by piece, each with what came before it.
             let known = noted.findings.iter().any(|other| {
                 (other.rule.as_str(), other.start, other.path.as_str())
