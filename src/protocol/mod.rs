@@ -79,6 +79,8 @@ pub enum UnscannedKind {
     Reference,
     /// Text as the numbers of a model's tokens.
     Tokens,
+    /// Bytes in a part of a type that the format does not know. The record names the type (`bartizan.unknown`).
+    Unknown,
     /// Bytes of a kind that this version does not know.
     Other,
 }
@@ -95,6 +97,7 @@ impl UnscannedKind {
             UnscannedKind::Budget => "budget",
             UnscannedKind::Reference => "reference",
             UnscannedKind::Tokens => "tokens",
+            UnscannedKind::Unknown => "unknown",
             UnscannedKind::Other => "other",
         }
     }

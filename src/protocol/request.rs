@@ -243,10 +243,10 @@ impl<'b, 'j> Reader<'b, 'j> {
         for (place, is_key) in found {
             let bytes = !is_key
                 && self.body.at(&place).is_some_and(|value| {
-                    self.out.parameter(&place, value, Form::DataUrl) || self.out.parameter(&place, value, Form::Bytes)
+                    self.out.parameter(value, Form::DataUrl) || self.out.parameter(value, Form::Bytes)
                 });
             if bytes {
-                self.unscanned(UnscannedKind::Other, &place);
+                self.unscanned(UnscannedKind::Unknown, &place);
             } else {
                 self.segment(&place, is_key, spot);
             }

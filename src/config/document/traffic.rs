@@ -194,7 +194,8 @@ choice! {
 section! {
     /// Content that can't be scanned, by kind.
     Unscanned {
-        /// Every kind that is not named, but for `opaque`. Default deny.
+        /// Every kind that is not named, but for `opaque`; also bytes in parts of an unknown type, which the record lists as
+        /// `unknown` beside the type. Default deny.
         default: Option<UnscannedAction>,
         /// Image parts.
         image: Option<UnscannedAction>,
