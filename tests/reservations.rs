@@ -219,7 +219,7 @@ fn a_request_without_a_cap_gets_one_where_output_is_counted() {
         });
         let run = road.chat(&ask("hi"));
         let body = run.outcome.unwrap().body.map(|body| serde_json::from_slice::<Value>(&body).unwrap());
-        assert_eq!(body.map(|body| body["max_completion_tokens"].clone()), cap.map(Value::from));
+        assert_eq!(body.map(|body| body["max_tokens"].clone()), cap.map(Value::from));
     }
 }
 

@@ -35,10 +35,12 @@ def test_a_stream_passes_as_it_came(site, protocol):
 
 
 def test_the_output_cap_is_put_in_and_lowered(site, protocol):
-    assert site.send(protocol, chat()).passed().one.json()["max_completion_tokens"] == 1024
+    assert site.send(protocol, chat()).passed().one.json()["max_tokens"] == 1024
     assert site.send(protocol, chat(max_tokens=99_999)).passed().one.json()["max_tokens"] == 1024
     body = site.send(protocol, chat(max_tokens=7)).passed().one.json()
     assert body["max_tokens"] == 7 and "max_completion_tokens" not in body
+    body = site.send(protocol, chat(max_completion_tokens=99_999)).passed().one.json()
+    assert body["max_completion_tokens"] == 1024 and "max_tokens" not in body
 
 
 def test_the_length_that_arrives_is_the_bodys(site, protocol):

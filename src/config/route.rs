@@ -262,12 +262,36 @@ fn path_fault(path: &str) -> Option<&'static str> {
 
 fn protocol(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<Protocol> {
     match errors.require(at, "protocol", route.protocol.as_ref())? {
-        document::Protocol::Named(word) => Protocol::named(word),
+        document::Protocol::Named(word) => in_dialect(Protocol::named(word)?, route.dialect.as_ref(), at, errors),
         document::Protocol::Generic(generic) => {
-            let at = at.key("protocol").key("generic");
-            Some(Protocol::new(compile_generic(generic, &at, errors)))
+            let pointers = at.key("protocol").key("generic");
+            let protocol = Protocol::new(compile_generic(generic, &pointers, errors));
+            in_dialect(protocol, route.dialect.as_ref(), at, errors)
         }
     }
+}
+
+fn in_dialect(
+    protocol: Protocol,
+    dialect: Option<&document::Dialect>,
+    at: &KeyPath,
+    errors: &mut Errors,
+) -> Option<Protocol> {
+    let Some(document::Dialect(word)) = dialect else { return Some(protocol) };
+    let spoken = protocol.in_dialect(word);
+    if spoken.is_none() {
+        let message = match protocol.dialects() {
+            [] => format!("has no effect with protocol {}", protocol.name()),
+            known => format!(
+                "unknown value {:?}, with protocol {} expected one of {}",
+                shortened(word),
+                protocol.name(),
+                known.join(", ")
+            ),
+        };
+        errors.push(&at.key("dialect"), message);
+    }
+    spoken
 }
 
 fn mcp(route: &Route, protocol: &Protocol, at: &KeyPath, errors: &mut Errors) -> Option<McpPolicy> {

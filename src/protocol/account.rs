@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 use super::calls::Rewrite;
 use super::form::Form;
 use super::reply::{Channel, End, ReplyText, TextKind, ToolCall};
-use super::{Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind, Usage};
+use super::{Json, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind, Usage};
 use crate::config::document::Zone;
 
 /// A request's body, taken apart.
@@ -33,6 +33,8 @@ pub struct Exchange {
     pub output_cap: Option<OutputCap>,
     /// The keys on the way to the place where a cap is injected when there is none; empty: there is no cap.
     pub output_cap_key: &'static [&'static str],
+    /// How much of the output the client lets the model think with.
+    pub thinking_budget: Option<ThinkingBudget>,
     /// How many choices the client asks for, of each prompt.
     pub choices: u64,
     /// How many prompts the request holds that are answered one by one.
@@ -68,6 +70,7 @@ impl Exchange {
             tools: Vec::new(),
             output_cap: None,
             output_cap_key: &[],
+            thinking_budget: None,
             choices: 1,
             prompts: 1,
             rewrites: Vec::new(),

@@ -32,6 +32,16 @@ pub trait Adapter: Debug + Send + Sync {
     /// The word in the document, records and metrics.
     fn name(&self) -> &'static str;
 
+    /// The dialects that a route of the format may name (`routes[].dialect`).
+    fn dialects(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The format in one of its dialects; `None`: it has no such dialect.
+    fn in_dialect(&self, _word: &str) -> Option<Protocol> {
+        None
+    }
+
     /// The known paths of the format, below its prefix, and the operation of each. One that ends with `/` takes what is
     /// below it; a part `{model}` is any one part, and names the model. Sorted by operation.
     fn paths(&self) -> &'static [(&'static str, Operation)];

@@ -284,7 +284,7 @@ impl<'a> Json<'a> {
 }
 
 /// Go's encoding/json matches keys without case, by Unicode simple folding: U+017F and U+212A fold to `s` and `k`.
-fn folds_to(key: &str, name: &str) -> bool {
+pub(super) fn folds_to(key: &str, name: &str) -> bool {
     if key.is_ascii() {
         return key.eq_ignore_ascii_case(name);
     }

@@ -8,6 +8,7 @@ mod account;
 mod adapter;
 mod anthropic;
 mod calls;
+mod dialect;
 mod form;
 pub mod frames;
 mod generic;
@@ -16,6 +17,7 @@ mod keys;
 pub mod mcp;
 mod ollama;
 mod openai;
+mod parameters;
 pub mod registry;
 pub mod reply;
 mod request;
@@ -112,6 +114,29 @@ pub struct OutputCap {
     pub tokens: u64,
     /// All places have the same number.
     pub agree: bool,
+}
+
+/// A part of the output that the model thinks with. Providers want it to be less than the cap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThinkingBudget {
+    /// Where it stands.
+    pub place: Path,
+    /// The number.
+    pub tokens: u64,
+}
+
+impl ThinkingBudget {
+    /// The least that a provider takes.
+    pub const LEAST: u64 = 1024;
+
+    /// The budget that goes with this cap. Lowered, where it is not less than the cap; `None`: what would be left is less
+    /// than [`Self::LEAST`].
+    pub fn under(&self, cap: u64) -> Option<u64> {
+        if self.tokens < cap {
+            return Some(self.tokens);
+        }
+        Some(cap.saturating_sub(1)).filter(|tokens| *tokens >= Self::LEAST)
+    }
 }
 
 /// A cap that is none: servers read a negative number so.

@@ -24,12 +24,12 @@ pub const FORMATS: &[Format] = &[
     Format {
         word: "openai",
         about: "OpenAI's HTTP API. Its paths begin where `chat/completions` does: `pathPrefix: /v1/`.",
-        make: || Protocol::new(openai::Openai),
+        make: || Protocol::new(openai::Openai::default()),
     },
     Format {
         word: "anthropic",
         about: "Anthropic's HTTP API. Its paths begin where `messages` does: `pathPrefix: /v1/`.",
-        make: || Protocol::new(anthropic::Anthropic),
+        make: || Protocol::new(anthropic::Anthropic::default()),
     },
     Format {
         word: "ollama",
@@ -50,5 +50,5 @@ pub const FORMATS: &[Format] = &[
 
 /// The format of a refusal where no route tells one.
 pub(super) fn fallback() -> Protocol {
-    Protocol::new(openai::Openai)
+    Protocol::new(openai::Openai::default())
 }

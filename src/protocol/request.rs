@@ -5,7 +5,7 @@
 
 use super::account::Draft;
 use super::form::{Form, is_bytes};
-use super::{Exchange, Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, UnscannedKind};
+use super::{Exchange, Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
 
@@ -142,6 +142,19 @@ impl<'b, 'j> Reader<'b, 'j> {
                 cap.places.push(path);
             }
             none => *none = Some(OutputCap { places: vec![path], tokens, agree: true }),
+        }
+        Ok(())
+    }
+
+    /// `thinking.budget_tokens`: the part of the output that the model may think with. It must be less than the cap.
+    pub(super) fn thinking_budget(&mut self) -> Result<(), Denial> {
+        let Some((path, thinking)) = self.take("thinking")? else { return Ok(()) };
+        let Json::Object(_) = thinking else { return Ok(()) };
+        let found = thinking.field("budget_tokens").map_err(|_| self.shape())?;
+        if let Some((position, value)) = found
+            && let Some(tokens) = self.number(value)?
+        {
+            self.out.thinking_budget = Some(ThinkingBudget { place: path.child(position), tokens });
         }
         Ok(())
     }
@@ -302,6 +315,11 @@ impl<'b, 'j> Reader<'b, 'j> {
         if !self.out.unscanned.last().is_some_and(|(_, base)| path.is_in(base)) {
             self.unscanned(kind, path);
         }
+    }
+
+    /// True for a key of the format's own.
+    pub(super) fn is_own_key(&self, key: &str) -> bool {
+        (self.knows)(key)
     }
 
     /// The key of an entry, when it is not the protocol's.

@@ -28,6 +28,33 @@ section! {
         operation: Option<Operation>,
         /// What belongs to one server of the Model Context Protocol.
         mcp: Option<Mcp>,
+        /// Which server or router the upstream is, where it is a known one: its routing options then pass, and a cap of the
+        /// filter's own has the name that it wants (`max_completion_tokens` for `openai` and `azure`). Default: none, and
+        /// a chat's cap is `max_tokens`.
+        dialect: Option<Dialect>,
+    }
+}
+
+/// The word of a dialect. Which formats have it, the formats know.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Dialect(pub String);
+
+#[cfg(feature = "cli")]
+impl JsonSchema for Dialect {
+    fn schema_name() -> Cow<'static, str> {
+        "Dialect".into()
+    }
+
+    fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut words: Vec<&str> = Vec::new();
+        for word in FORMATS.iter().flat_map(|format| format.adapter().dialects()) {
+            if !words.contains(word) {
+                words.push(word);
+            }
+        }
+        let words: Vec<_> = words.iter().map(|word| serde_json::json!({ "type": "string", "const": word })).collect();
+        schemars::json_schema!({ "description": "A server or a router.", "oneOf": words })
     }
 }
 

@@ -5,10 +5,11 @@ mod reply;
 
 use serde_json::json;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Protocol};
+use super::dialect::{Dialect, named};
 use super::form::Form;
+use super::parameters;
 use super::reply::{Plain, ReplyFormat};
-
 use super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::system::{last_message, text_at};
 use super::{Json, Path, UnscannedKind, Usage, message};
@@ -16,15 +17,26 @@ use crate::config::document::{Operation, Zone};
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
-/// The format.
-#[derive(Debug)]
-pub(super) struct Anthropic;
+/// The format, in a dialect.
+#[derive(Debug, Default)]
+pub(super) struct Anthropic {
+    dialect: Option<&'static Dialect>,
+}
 
 const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_openai) };
 
 impl Adapter for Anthropic {
     fn name(&self) -> &'static str {
         "anthropic"
+    }
+
+    fn dialects(&self) -> &'static [&'static str] {
+        &["openrouter", "litellm", "vercel"]
+    }
+
+    fn in_dialect(&self, word: &str) -> Option<Protocol> {
+        let dialect = Some(named(word, self.dialects())?);
+        Some(Protocol::new(Anthropic { dialect }))
     }
 
     fn paths(&self) -> &'static [(&'static str, Operation)] {
@@ -41,6 +53,7 @@ impl Adapter for Anthropic {
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        parameters::read(reader, self.dialect)?;
         match operation {
             Operation::Chat | Operation::CountTokens => read(operation, reader),
             _ => Err(Reason::BodyShape.into()),
@@ -75,6 +88,7 @@ fn read(operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial>
     reader.stream(false)?;
     // Counting costs nothing that a cap could bound.
     reader.caps(&["max_tokens"], if operation == Operation::Chat { &["max_tokens"] } else { &[] })?;
+    reader.thinking_budget()?;
     if let Some((path, value)) = reader.take("system")? {
         content(reader, &path, value, Spot::SYSTEM)?;
     }
