@@ -87,15 +87,15 @@ impl<'b, 'j> Reader<'b, 'j> {
             self.out.model = model.to_owned();
             return Ok(());
         }
-        let (path, model) = self.require("model")?;
+        let (_, model) = self.require("model")?;
         self.out.model = model.as_str().filter(|model| !model.is_empty()).ok_or(self.shape())?.to_owned();
-        self.parameter(&path, model, Form::Name);
+        self.parameter(model, Form::Name);
         Ok(())
     }
 
     /// A string that is no text where it fits the form of its place. False: it is a text.
-    pub(super) fn parameter(&mut self, path: &Path, value: &Json<'j>, form: Form<'_>) -> bool {
-        self.out.parameter(path, value, form)
+    pub(super) fn parameter(&mut self, value: &Json<'j>, form: Form<'_>) -> bool {
+        self.out.parameter(value, form)
     }
 
     /// `stream`, and what it is when it is not there.
@@ -231,7 +231,7 @@ impl<'b, 'j> Reader<'b, 'j> {
         if value.as_str().is_some_and(is_bytes) {
             self.unscanned(UnscannedKind::Opaque, path);
         }
-        if !self.parameter(path, value, Form::Base64) {
+        if !self.parameter(value, Form::Base64) {
             self.free_text(path, value, spot);
         }
     }
@@ -305,7 +305,7 @@ impl<'b, 'j> Reader<'b, 'j> {
         if value.as_str().is_some_and(is_bytes) {
             self.payload(kind, path);
         }
-        if !self.parameter(path, value, Form::Base64) && !self.parameter(path, value, Form::DataUrl) {
+        if !self.parameter(value, Form::Base64) && !self.parameter(value, Form::DataUrl) {
             self.free_text(path, value, spot);
         }
     }

@@ -187,7 +187,7 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
             let place = path.child(index).child(at);
             match key.as_ref() {
-                "role" if reader.parameter(&place, value, Form::Word(&["user", "assistant", "system"])) => {}
+                "role" if reader.parameter(value, Form::Word(&["user", "assistant", "system"])) => {}
                 "content" => content(reader, &place, value, spot)?,
                 _ => reader.free_text(&place, value, spot),
             }
@@ -268,7 +268,7 @@ fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, sp
     for (at, (key, value)) in reader.entries(block, &["text", "content", "source", "tool_name"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
-            ("type", _) if reader.parameter(&place, value, Form::Word(&TYPES)) => {}
+            ("type", _) if reader.parameter(value, Form::Word(&TYPES)) => {}
             ("source", Json::Object(_)) => read_source(reader, &place, value, spot, kind == "document")?,
             ("content", Json::Array(blocks)) if blocks.iter().all(|block| block.get("type").is_some()) => {
                 content(reader, &place, value, spot)?;
@@ -305,10 +305,10 @@ fn read_source<'j>(
     for (at, (key, value)) in reader.entries(source, &["data", "content", "url"])?.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
-            "data" if !text && reader.parameter(&place, value, Form::Base64) => {}
+            "data" if !text && reader.parameter(value, Form::Base64) => {}
             "content" if matches!(value, Json::Array(_)) => content(reader, &place, value, spot)?,
-            "type" if reader.parameter(&place, value, Form::Word(&SOURCES)) => {}
-            "media_type" if reader.parameter(&place, value, Form::MediaType) => {}
+            "type" if reader.parameter(value, Form::Word(&SOURCES)) => {}
+            "media_type" if reader.parameter(value, Form::MediaType) => {}
             _ => reader.free_text(&place, value, spot),
         }
         reader.key(&place, key, spot);

@@ -109,8 +109,8 @@ impl GenericSpec {
             return Err(shape());
         }
         let documents: Vec<Path> = self.documents.iter().flat_map(|pointer| pointer.places(body)).collect();
-        if let Some((path, value)) = model.as_ref().and_then(|path| Some((path, body.at(path)?))) {
-            reader.parameter(path, value, Form::Name);
+        if let Some(value) = model.as_ref().and_then(|path| body.at(path)) {
+            reader.parameter(value, Form::Name);
         }
         body.visit_strings(&Path::default(), &mut |place, is_key, text| {
             if text.is_empty() || (is_key && self.names(text)) || (!is_key && Some(place) == model.as_ref()) {

@@ -330,15 +330,15 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
-            "jsonrpc" if reader.parameter(&place, value, Form::Word(&["2.0"])) => {}
-            "method" if reader.parameter(&place, value, Form::Word(&METHODS)) => {}
+            "jsonrpc" if reader.parameter(value, Form::Word(&["2.0"])) => {}
+            "method" if reader.parameter(value, Form::Word(&METHODS)) => {}
             // What the client answers may hold pictures; what it asks is JSON of any form, and all of it text.
             "result" => {
                 let mut payloads = Vec::new();
                 visit_payloads(value, &place, &mut |kind, path| payloads.push((kind, path.clone())));
                 for (kind, path) in payloads {
                     if let Some(bytes) = reader.body.at(&path) {
-                        reader.parameter(&path, bytes, Form::Base64);
+                        reader.parameter(bytes, Form::Base64);
                     }
                     reader.unscanned(kind, &path);
                 }
@@ -473,7 +473,7 @@ fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
     walk.strings(&root, reply, Channel { choice: 0, item: 0, kind: TextKind::Text });
     // Short ones are scanned besides.
     let mut long: Vec<Path> = payloads.iter().map(|(_, path)| path.clone()).collect();
-    long.retain(|path| reply.at(path).is_some_and(|value| walk.parts.parameter(path, value, Form::Base64)));
+    long.retain(|path| reply.at(path).is_some_and(|value| walk.parts.parameter(value, Form::Base64)));
     walk.parts.texts.retain(|text| text.is_key || !long.contains(&text.path));
     walk.parts.unscanned.extend(payloads);
     match reply {

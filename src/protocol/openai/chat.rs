@@ -216,7 +216,7 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
         match (key.as_ref(), value) {
             (_, Json::Null | Json::Bool(_) | Json::Number(_)) => {}
             ("role", _) => {
-                reader.parameter(&place, value, Form::Word(&ROLES));
+                reader.parameter(value, Form::Word(&ROLES));
             }
             ("content", Json::Array(_)) => {
                 for (index, part) in reader.items(value)?.iter().enumerate() {
@@ -266,7 +266,7 @@ pub(super) fn read_part<'j>(
     // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
     for (at, (key, value)) in reader.entries(part, &["text"])?.iter().enumerate() {
         let place = path.child(at);
-        if key != "type" || !reader.parameter(&place, value, Form::Word(&TYPES)) {
+        if key != "type" || !reader.parameter(value, Form::Word(&TYPES)) {
             reader.text_beside(&place, value, spot, unscanned);
         }
         reader.key(&place, key, spot);
