@@ -2,7 +2,7 @@
 //! is written in the words that the caller's SDK understands.
 //!
 //! [`Adapter`] is what a format is, [`registry`] the list of them. What an adapter does not account for is scanned in
-//! the strictest zone: see [`account`].
+//! the strictest zone: see `account.rs`.
 
 mod account;
 mod adapter;

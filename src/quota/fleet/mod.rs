@@ -10,7 +10,7 @@
 //! | `quota` | `ROLE.COUNTS.PER.WINDOW`, for example `analyst.tokens.tenant.3600s`; `.2` and so on behind it for a twin |
 //! | the quota's `per` | `subject`, `tenant`, `issuer`, `claim`: 32 hex digits, keyed by `audit.hashKey`; `model`, `operation`: its name; `role`: the role |
 //!
-//! (A caller's strikes have one more: see [`ban`].)
+//! (A caller's strikes have one more: see `ban.rs`.)
 //!
 //! Requests add 1 as they come. Of tokens, with `refunds` all that a request may use is added before the call
 //! and the rest given back after it (`is_negative_hits`); without it the estimated input is added before, and
