@@ -18,5 +18,6 @@ pages! {
     abuse: "abuse.md"
     rehearsal: "rehearsal.md"
     protocols: "protocols.md"
+    parameters: "parameters.md"
     reasons: "reasons.md"
 }
