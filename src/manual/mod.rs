@@ -19,4 +19,5 @@ pages! {
     rehearsal: "rehearsal.md"
     protocols: "protocols.md"
     reasons: "reasons.md"
+    limits: "limits.md"
 }
