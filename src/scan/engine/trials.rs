@@ -223,7 +223,7 @@ impl Engine {
             let Some(found) = trial.scratch.machine.run(ops, &shipped::TABLES, trial.text, start) else { continue };
             // A group may leave a border that the next match needs for itself.
             trial.next = found.value.end.max(found.whole.start + 1);
-            let valid = |check: Validator| trial.text.get(found.value.clone()).is_some_and(check);
+            let valid = |check: Validator| check.accepts(trial.text, found.value.clone());
             if found.value.is_empty() {
                 continue;
             }
