@@ -14,13 +14,14 @@ pub mod frames;
 mod generic;
 pub mod json;
 mod keys;
-pub mod mcp;
+mod mcp;
 mod ollama;
 mod openai;
 mod parameters;
 pub mod registry;
 pub mod reply;
 mod request;
+mod session;
 mod stream;
 mod system;
 mod tgi;
@@ -31,9 +32,10 @@ use std::borrow::Cow;
 
 pub use account::Exchange;
 pub use adapter::{Adapter, Asserted, HeaderPairs, Protocol};
-pub use generic::{GenericSpec, Pointer};
+pub use generic::Pointer;
 pub use json::{Json, Number, Path};
-pub use tools::remove_tools;
+pub use session::Session;
+pub use tools::{pin, remove_tools};
 pub use usage::Usage;
 
 use crate::config::document::Zone;
