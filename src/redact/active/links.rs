@@ -194,9 +194,6 @@ impl ActiveWatch {
         };
         let source = body.get(..end).unwrap_or_default();
         let target = address::read(source, Escapes::Markdown);
-        if matches!(target, Target::Foreign { .. }) && source.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("http")) {
-            self.known_until = self.known_until.max(start + end);
-        }
         Some((start..start + end, target))
     }
 }

@@ -348,7 +348,12 @@ impl ActiveWatch {
         } else if counts {
             self.known_until = start + end;
         }
-        self.see(span, target, false);
+        // As a link it may be found already.
+        let covers =
+            |known: &Sight| known.target == target && known.span.start <= span.start && span.end <= known.span.end;
+        if !self.found.iter().rev().take(4).any(covers) {
+            self.see(span, target, false);
+        }
         Next::At(self.at + 1)
     }
 
