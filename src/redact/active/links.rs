@@ -96,15 +96,18 @@ impl ActiveWatch {
     fn embedded(&mut self, open: Bracket, end: usize) {
         let inside = self.slice(open.at + 2..end);
         self.step(inside.len().min(LONGEST_EMBEDDED));
-        let target = if inside.len() <= LONGEST_EMBEDDED {
-            let parts = inside.split(['|', '[', ']']).map(|part| address::read(part, Escapes::Markdown));
-            parts.into_iter().find(|target| *target != Target::Harmless).unwrap_or(Target::Harmless)
+        let mut targets = Vec::new();
+        if inside.len() <= LONGEST_EMBEDDED {
+            let parts = inside.split('|').chain(inside.split(['|', '[', ']']));
+            targets.extend(parts.map(|part| address::read(part, Escapes::Markdown)));
+            targets.dedup();
         } else if open.is_image {
-            Target::UNKNOWN
-        } else {
-            Target::Harmless
-        };
-        self.see(open.at - usize::from(open.is_image && open.at > self.base)..end + 1, target, open.is_image);
+            targets.push(Target::UNKNOWN);
+        }
+        let start = open.at - usize::from(open.is_image && open.at > self.base);
+        for target in targets {
+            self.see(start..end + 1, target, open.is_image);
+        }
     }
 
     /// The address of a link or an image in Markdown.
