@@ -240,6 +240,8 @@ TRICKS = [
     "/v1/%63hat/completions", "/v1/chat/completions/", "/v1/chat%2Fcompletions", "/v1/chat%5Ccompletions",
     "/V1/Chat/Completions", "/v1/chat/completions;a=b", "/v1/chat/completions?x=/v1/other", "/v1/chat/completions%20",
     "/v1/%2563hat/completions", "/../v1/chat/completions", "/v1/chat/completions#x", "/x/..%2f../v1/chat/completions",
+    "/v1/chat/completions;x=1", "/v1/chat/completions;", "/v1;a/chat/completions", "/v1/chat;v=1/completions", "/;/v1/chat/completions",
+    "/v1/chat/completions%3bx=1", "/v1/chat/completions%3B", "/v1%3Ba/chat/completions", "/v1/chat/completions%253bx", "/v1/..;/v1/chat/completions",
 ]  # fmt: skip
 
 

@@ -20,4 +20,5 @@ pages! {
     protocols: "protocols.md"
     parameters: "parameters.md"
     reasons: "reasons.md"
+    limits: "limits.md"
 }

@@ -178,7 +178,7 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let current = newest_turn(&zones);
     for (index, (message, zone)) in messages.iter().zip(zones).enumerate() {
         let spot = spot_of(zone, index, current);
-        for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
+        for (at, (key, value)) in reader.entries(message, &["content", "images"])?.iter().enumerate() {
             let place = path.child(index).child(at);
             match (key.as_ref(), value) {
                 ("role", _) if reader.parameter(value, Form::Word(&["system", "assistant", "tool", "user"])) => {}
