@@ -8,6 +8,7 @@ mod account;
 mod adapter;
 mod anthropic;
 mod calls;
+mod cohere;
 mod dialect;
 mod form;
 pub mod frames;

@@ -1,7 +1,7 @@
 //! Every wire format, by its word in the document. A new one is a folder beside this file and a line in this list.
 
 use super::generic::GenericSpec;
-use super::{Pointer, Protocol, anthropic, mcp, ollama, openai, tgi};
+use super::{Pointer, Protocol, anthropic, cohere, mcp, ollama, openai, tgi};
 
 /// A wire format that needs no settings.
 #[derive(Debug)]
@@ -46,6 +46,11 @@ pub const FORMATS: &[Format] = &[
         word: "mcp",
         about: "The Model Context Protocol over Streamable HTTP. `tools.allow` names tools, prompts (`prompt:NAME`) and resources\n(`resource:URI`); the model is `default`.",
         make: || Protocol::new(mcp::Mcp),
+    },
+    Format {
+        word: "cohere",
+        about: "Cohere's rerank API, versions 1 and 2. Its path begins where `rerank` does: `pathPrefix: /v2/`.",
+        make: || Protocol::new(cohere::Cohere),
     },
 ];
 

@@ -281,6 +281,7 @@ impl ReplyGuard {
         let policy = Arc::clone(&self.policy);
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let mut changed = false;
+        let mut renamed = BTreeSet::new();
         let mut watches = self.watch(json, parts, picks).into_iter();
         for one in parts.texts.iter().filter(|one| picks(one)) {
             let watch = watches.next();
@@ -308,12 +309,16 @@ impl ReplyGuard {
                 && let Some(new) = stream.render(&range)
             {
                 noted.masked += edits as u64;
-                if let Some(Json::String(place)) = json.at_mut(&one.path) {
+                if one.is_key {
+                    renamed.extend(json.rename(&one.path, new));
+                    changed = true;
+                } else if let Some(Json::String(place)) = json.at_mut(&one.path) {
                     *place = new.into();
                     changed = true;
                 }
             }
         }
+        renamed.iter().for_each(|holder| json.distinct(holder));
         if changed {
             for path in &parts.echoes {
                 if let Some(place) = json.at_mut(path) {

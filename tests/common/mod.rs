@@ -4,6 +4,7 @@
 
 pub mod golden;
 pub mod road;
+pub mod values;
 
 use std::path::PathBuf;
 

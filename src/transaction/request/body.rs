@@ -283,6 +283,7 @@ fn expected(
             | Operation::Completions
             | Operation::Responses
             | Operation::Embeddings
+            | Operation::Rerank
             | Operation::Images
             | Operation::Audio
     ) {
