@@ -13,6 +13,7 @@ pub mod frames;
 mod generic;
 pub mod json;
 mod keys;
+mod lane;
 pub mod mcp;
 mod ollama;
 mod openai;

@@ -8,7 +8,7 @@ use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
 use crate::audit::{HashKey, Verdict};
 use crate::config::{McpPart, RoutePolicy};
 use crate::protocol::Json;
-use crate::protocol::mcp::{Session, older};
+use crate::protocol::mcp::{self, Session, older};
 use crate::reason::Reason;
 
 /// The header of a session's id.
@@ -114,7 +114,7 @@ impl Transaction {
         };
         let denial = refused.denial;
         let body = match elsewhere.answers {
-            true => self.refusal(&denial).body,
+            true => mcp::refused_answer(id, denial.reason),
             false => older::ping(&session.seal_refusal(denial.reason, id)),
         };
         self.record.refused(denial.reason);
