@@ -214,7 +214,12 @@ impl Scan<'_, '_> {
             .iter()
             .map(|segment| Text { zone: segment.zone, text: text_of(json, segment).unwrap_or_default() })
             .collect();
-        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
+        let is_aside = |at: usize| {
+            let segment = exchange.segments.get(at);
+            segment.is_some_and(|segment| route.protocol.is_aside(json, &segment.path, segment.is_key))
+        };
+        let (memory, budget) = (vm.verdicts(policy), policy.limits.budget());
+        let report = policy.scanner.scan_conversation(Some(memory), &texts, &is_aside, budget);
         let trusted: Vec<Zone> = Zone::ALL.iter().copied().filter(|zone| authorized.may_write(policy, *zone)).collect();
         let places: Vec<Place> = exchange
             .segments
