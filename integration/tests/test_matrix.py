@@ -1,4 +1,4 @@
-"""Every protocol, every direction, every kind of decision, on real Envoy: the table in README.md names these tests.
+"""Every protocol, every direction, every kind of decision, on real Envoy: the table in src/manual/protocols.md names these tests.
 
 A "yes" in it is a cell that is tested in both modes. `MATRIX=write` writes the table.
 """
@@ -154,12 +154,12 @@ def table() -> str:
     return "\n".join([*lines, "", *(f"({number}) {note}." for number, note in enumerate(notes, 1))])
 
 
-def test_the_table_in_the_readme_names_what_is_tested():
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
+def test_the_table_of_the_manual_names_what_is_tested():
+    page = ROOT / "src/manual/protocols.md"
+    before, _, rest = page.read_text().partition(BEGIN)
     old, _, after = rest.partition(END)
     new = f"\n{table()}\n"
     if os.environ.get("MATRIX") == "write":
-        readme.write_text(before + BEGIN + new + END + after)
+        page.write_text(before + BEGIN + new + END + after)
     else:
-        assert old == new, "README.md is stale: MATRIX=write pytest integration/tests/test_matrix.py"
+        assert old == new, "the page is stale: MATRIX=write pytest integration/tests/test_matrix.py"

@@ -1,6 +1,6 @@
 //! A strict JSON tree: what was read is what any other parser reads.
 //!
-//! [`reader`] accepts the grammar of RFC 8259 in UTF-8 and nothing else. It refuses what parsers read differently:
+//! The reader accepts the grammar of RFC 8259 in UTF-8 and nothing else. It refuses what parsers read differently:
 //! duplicate keys, a byte order mark, lone surrogates, bytes after the value; and it bounds the depth. Numbers are kept
 //! as they were written, because a number that passes through a float comes out as another one. Strings borrow from the
 //! body. A changed tree is written again as compact JSON.
@@ -320,7 +320,7 @@ impl<'a> Json<'a> {
 }
 
 /// Go's encoding/json matches keys without case, by Unicode simple folding: U+017F and U+212A fold to `s` and `k`.
-fn folds_to(key: &str, name: &str) -> bool {
+pub(super) fn folds_to(key: &str, name: &str) -> bool {
     if key.is_ascii() {
         return key.eq_ignore_ascii_case(name);
     }

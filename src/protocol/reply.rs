@@ -363,9 +363,8 @@ impl Walk<'_> {
             let lane = Lane::of_place(self.root, path);
             self.push(path, Channel { choice: 0, item: 0, kind: TextKind::Other }, lane, false, true);
         }
-        let parameter = (known && self.parts.parameter(path, value, Form::Time))
-            || ((if self.stream { names_something(key) } else { known })
-                && self.parts.parameter(path, value, Form::Name));
+        let parameter = (known && self.parts.parameter(value, Form::Time))
+            || ((if self.stream { names_something(key) } else { known }) && self.parts.parameter(value, Form::Name));
         if !parameter {
             self.others(path, value);
         }
@@ -377,7 +376,7 @@ impl Walk<'_> {
         if value.as_str().is_some_and(is_bytes) {
             self.parts.unscanned.push((kind, path.clone()));
         }
-        if !self.parts.parameter(path, value, Form::Base64) && !self.parts.parameter(path, value, Form::DataUrl) {
+        if !self.parts.parameter(value, Form::Base64) && !self.parts.parameter(value, Form::DataUrl) {
             self.others(path, value);
         }
     }

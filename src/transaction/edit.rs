@@ -72,6 +72,11 @@ pub(super) fn apply(
     {
         applied.changed = true;
         applied.output_cap = Some(most);
+        if let Some(budget) = &exchange.thinking_budget
+            && let (Some(tokens), Some(place)) = (budget.under(most), json.at_mut(&budget.place))
+        {
+            *place = Json::Number(Number::from(tokens));
+        }
     }
     applied
 }

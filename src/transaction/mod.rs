@@ -14,13 +14,13 @@
 mod called;
 mod edit;
 mod headers;
-mod mcp;
 mod meter;
 mod path;
 mod plant;
 mod reply;
 mod request;
 mod response;
+mod server;
 mod spotlight;
 mod vm;
 
@@ -35,9 +35,8 @@ use crate::callout::{Answer, Call, CallFailure};
 use crate::capture::Draft;
 use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
-use crate::protocol::Asserted;
-use crate::protocol::mcp::Session;
 use crate::protocol::reply::Spent;
+use crate::protocol::{Asserted, Session};
 use crate::quota::fleet::Settlement;
 use crate::quota::{Admitted, Counted, Gauge, Reservation};
 use crate::reason::{Denial, Reason};
@@ -139,10 +138,10 @@ pub struct Transaction {
     record: Record,
     /// The request's own id, where the protocol's answers repeat it.
     rpc_id: Option<String>,
-    /// The caller's session with an MCP server.
+    /// The caller's session with a server of tools.
     session: Option<Session>,
     /// The answer comes on another stream.
-    elsewhere: Option<mcp::Elsewhere>,
+    elsewhere: Option<server::Elsewhere>,
     /// What was seen of a reply that is read as a stream.
     noted: reply::Noted,
     /// What is held for it until it ends.

@@ -18,7 +18,7 @@ pub(super) fn read(walk: &mut Walk<'_>, reply: &Json<'_>) {
     walk.strings(&root, reply, Channel { choice: 0, item: 0, kind: TextKind::Text });
     // Short ones are scanned besides.
     let mut long: Vec<Path> = payloads.iter().map(|(_, path)| path.clone()).collect();
-    long.retain(|path| reply.at(path).is_some_and(|value| walk.parts.parameter(path, value, Form::Base64)));
+    long.retain(|path| reply.at(path).is_some_and(|value| walk.parts.parameter(value, Form::Base64)));
     walk.parts.texts.retain(|text| text.is_key || !long.contains(&text.path));
     walk.parts.unscanned.extend(payloads);
     match reply {

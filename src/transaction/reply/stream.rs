@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::{Detector, Noted, ReplyGuard, destination, written};
-use crate::config::McpPart;
+use crate::config::ServerPart;
 use crate::host::Timestamp;
+use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
-use crate::protocol::mcp::Session;
 use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, Spent, Stream, TextKind};
 use crate::protocol::{Json, Path};
 use crate::reason::Reason;
@@ -90,8 +90,8 @@ impl StreamGuard {
         session: Option<Session>,
     ) -> Option<StreamGuard> {
         let route = guard.route()?;
-        let older = match route.mcp_part() {
-            McpPart::Stream { messages } => Some(Older { session: session?, messages: messages.clone() }),
+        let older = match route.server_part() {
+            ServerPart::Stream { messages } => Some(Older { session: session?, messages: messages.clone() }),
             _ => None,
         };
         let asked = Asked { is_older_form: older.is_some(), ..guard.asked };
