@@ -248,3 +248,25 @@ fn variable(name: &str, surroundings: &Surroundings) -> (Option<String>, Option<
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_refuses_what_cannot_be_scanned_is_told_what_is_scanned() {
+        let good = include_str!("../../tests/data/config/good.yaml");
+        let absent = good.replace("unknown: scan\n", "");
+        for (text, noted) in [
+            (absent.clone(), true),
+            (absent.replace("default: deny, ", ""), false),
+            (good.replace("unknown: scan\n", "unknown: deny\n"), false),
+            (good.to_owned(), false),
+        ] {
+            let report = check_text("policy.yaml".to_owned(), &text, false);
+            let start = "unscanned.default: deny refuses what can't be scanned";
+            assert_eq!(report.errors.len(), 0);
+            assert_eq!(report.notes.iter().any(|note| note.starts_with(start)), noted, "{:?}", report.notes);
+        }
+    }
+}
