@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-native test-envoy mesh-test mesh-tools fleet-test outage-table oracle estimates bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test mesh-tools fleet-test outage-table oracle estimates bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -24,6 +24,8 @@ CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy.
 WORKERS    ?= 2
 BUILDS     ?= build cli
+# What `make test` leaves to `make test-all`: large downloads and slow builds.
+REST       := integration/tests/test_protocols_litellm.py integration/mesh integration/fleet
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -45,8 +47,11 @@ demo: build cli $(VENV_STAMP) ## real requests through real Envoy, as a table
 	@PYTHONPATH=integration $(PYTHON) -m demo
 
 # The native tests have built the command line already, with their own features of what it depends on.
-test: test-native ## everything: native tests, then the module on real Envoy
+test: test-native ## native tests, then the module on real Envoy with the OpenAI, Anthropic and MCP SDKs
 	@$(MAKE) --no-print-directory test-envoy BUILDS=build
+
+test-all: test ## that, then the rest: litellm, mesh, fleet; the counts go into integration/results
+	@$(MAKE) --no-print-directory test-rest BUILDS=
 
 # Every machine draws the same cases; `make test-native PROPTEST_RNG_SEED=7` draws others.
 test-native: export PROPTEST_RNG_SEED ?= 1
@@ -54,18 +59,23 @@ test-native: ## unit, table and property tests
 	$(call say,native tests)
 	cargo test --workspace --all-targets
 
-test-envoy: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) $(MCP_SDK) ## the built module on real Envoy
+test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
-	$(PYTHON) -m pytest integration -n $(WORKERS) --dist loadfile $(PYTEST)
+	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
+
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS)
+	$(call say,other clients, mesh, fleet)
+	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
+	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
 
 mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, registry, two Envoys with mTLS, IdP: rollout, upgrade, rollback, as a table
 	$(call say,the mesh)
-	MESH_TEST=1 $(PYTHON) -m pytest integration/mesh -q $(PYTEST)
+	$(PYTHON) -m pytest integration/mesh -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m mesh
 
 fleet-test: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) ## two proxies and a real rate-limit engine; outages under load, as a table
 	$(call say,the fleet)
-	FLEET_TEST=1 $(PYTHON) -m pytest integration/fleet -q $(PYTEST)
+	$(PYTHON) -m pytest integration/fleet -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
 outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) ## issuer, rate-limit engine and its Redis away under constant load: wrong verdicts (cold: 6 minutes more)

@@ -47,6 +47,8 @@ pub mod enums;
 pub mod glob;
 pub mod held;
 pub mod host;
+#[cfg(doc)]
+pub mod manual;
 pub mod protocol;
 pub mod quota;
 pub mod reason;

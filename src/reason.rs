@@ -8,7 +8,7 @@ use std::fmt;
 
 macro_rules! reasons {
     ($( $(#[$doc:meta])* $variant:ident = $code:literal, $status:literal; )*) => {
-        /// A stable refusal code. See the table in `README.md`.
+        /// A stable refusal code. See `src/manual/reasons.md`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason { $( $(#[$doc])* $variant, )* }
 

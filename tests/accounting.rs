@@ -5,17 +5,11 @@
 mod common;
 
 use bartizan::protocol::{Json, Path};
-use common::golden::{Golden, golden};
+use common::golden::{Golden, golden, operations, routes};
 use common::road::Road;
 use serde_json::{Value, json};
 
 const DEPTH: usize = 64;
-
-/// The path of a golden's operation.
-fn path_of(one: &Golden) -> String {
-    let (path, _) = one.protocol.paths().iter().find(|(_, operation)| *operation == one.operation).unwrap();
-    if one.protocol.serves_tools() { format!("/{path}") } else { format!("/{}/{path}", one.protocol.name()) }
-}
 
 /// A proxy that reads every protocol, refuses what is hostile and lists what it can't read.
 fn road(goldens: &[Golden]) -> Road {
@@ -25,20 +19,13 @@ fn road(goldens: &[Golden]) -> Road {
         .map(|exchange| exchange.model)
         .filter(|model| !model.is_empty())
         .collect();
-    let operations: Vec<&str> =
-        bartizan::config::document::Operation::ALL.iter().map(|operation| operation.as_str()).collect();
     Road::new(|document| {
         document["roles"] = json!({ "analyst": {
-            "operations": operations, "models": models, "tools": { "allow": ["*"] }, "maxChoices": 100 } });
+            "operations": operations(), "models": models, "tools": { "allow": ["*"] }, "maxChoices": 100 } });
         document["guards"]["standard"] = json!({ "injection": { "action": "block", "history": "replace" },
             "secrets": { "action": "block" }, "pii": { "action": "block" } });
         document["unscanned"] = json!({ "default": "flag" });
-        document["routes"] = json!([
-            { "match": { "pathPrefix": "/openai/" }, "protocol": "openai" },
-            { "match": { "pathPrefix": "/anthropic/" }, "protocol": "anthropic" },
-            { "match": { "pathPrefix": "/ollama/" }, "protocol": "ollama" },
-            { "match": { "pathPrefix": "/tgi/" }, "protocol": "tgi" },
-            { "match": { "path": "/mcp" }, "protocol": "mcp" } ]);
+        document["routes"] = routes();
     })
 }
 
@@ -76,7 +63,7 @@ fn no_text_is_left_out_for_how_it_begins() {
                 let mut body = json.clone();
                 *body.at_mut(&place).unwrap() = Json::String(text.into());
                 let bytes = body.to_bytes();
-                let run = road.post(&path_of(one), &[("authorization", &token)], &bytes);
+                let run = road.post(&one.path(), &[("authorization", &token)], &bytes);
                 tried += 1;
                 let Ok(edit) = &run.outcome else { continue };
                 let sent = edit.body.as_deref().unwrap_or(&bytes);

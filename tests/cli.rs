@@ -383,6 +383,22 @@ fn what_is_no_error_but_worth_a_look_is_a_note() {
 }
 
 #[test]
+fn a_policy_that_refuses_what_cannot_be_scanned_is_told_what_is_scanned() {
+    let folder = Folder::new("unknown");
+    let good = data("good.yaml");
+    let note = "note: unscanned.default: deny refuses what can't be scanned; parts of an unknown type are scanned";
+    for (text, noted) in [
+        (good.replace("unknown: scan\n", ""), true),
+        (good.replace("unknown: scan\n", "unknown: deny\n"), false),
+        (good.replace("unknown: scan\n", "").replace("default: deny, ", ""), false),
+        (good, false),
+    ] {
+        let (code, lines) = check_text(&folder, "policy.yaml", &text);
+        assert_eq!((code, lines.iter().any(|line| line.starts_with(note))), (0, noted), "{lines:#?}");
+    }
+}
+
+#[test]
 fn json_output_holds_the_same() {
     let folder = Folder::new("json");
     let good = folder.file("good.yaml", &data("good.yaml"));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bartizan::host::Timestamp;
 use bartizan::transaction::{Event, Header, Reads, Step, Transaction};
 use common::road::{Road, ask};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// A road with these quotas.
@@ -30,10 +31,14 @@ struct Open(Transaction);
 
 impl Open {
     fn begin(road: &mut Road, body: &Value) -> Result<Open, bartizan::transaction::Reply> {
+        Open::begin_at(road, "/v1/chat/completions", body)
+    }
+
+    fn begin_at(road: &mut Road, path: &str, body: &Value) -> Result<Open, bartizan::transaction::Reply> {
         let token = format!("Bearer {}", road.token(&["analyst"], 86_400));
         let request = headers(&[
             (":method", "POST"),
-            (":path", "/v1/chat/completions"),
+            (":path", path),
             ("content-type", "application/json"),
             ("authorization", &token),
         ]);
@@ -76,7 +81,14 @@ impl Open {
 
 /// What is left of the bucket, by asking.
 fn left(road: &mut Road) -> u64 {
-    let mut open = Open::begin(road, &asks(1)).expect("room for one more");
+    left_of(road, "/v1/chat/completions")
+}
+
+/// The same, where another path is served.
+fn left_of(road: &mut Road, path: &str) -> u64 {
+    let body =
+        if path.contains("/chat/") { asks(1) } else { json!({ "model": "small", "prompt": "hi", "max_tokens": 1 }) };
+    let mut open = Open::begin_at(road, path, &body).expect("room for one more");
     let reply = headers(&[(":status", "500"), ("content-type", "text/plain")]);
     let Step::Release(edit) =
         open.0.step(Event::ResponseHeaders { headers: &reply, end: true }, &mut road.vm, &mut road.host)
@@ -219,7 +231,7 @@ fn a_request_without_a_cap_gets_one_where_output_is_counted() {
         });
         let run = road.chat(&ask("hi"));
         let body = run.outcome.unwrap().body.map(|body| serde_json::from_slice::<Value>(&body).unwrap());
-        assert_eq!(body.map(|body| body["max_completion_tokens"].clone()), cap.map(Value::from));
+        assert_eq!(body.map(|body| body["max_tokens"].clone()), cap.map(Value::from));
     }
 }
 
@@ -462,4 +474,118 @@ fn usage_far_below_the_text_that_came_is_not_believed() {
     let (counted, basis) = charged(1);
     assert!(counted > 200 && basis == "counted", "{counted} {basis}");
     assert_eq!(charged(240), (252, "usage".to_owned()));
+}
+
+/// A request of the completions API, and what came back for it.
+#[derive(Clone, Debug)]
+struct Asked {
+    prompts: usize,
+    n: Option<u64>,
+    best_of: Option<u64>,
+    cap: Option<u64>,
+    role_cap: Option<u64>,
+    max_choices: Option<u64>,
+    /// Words of each answer.
+    words: usize,
+    usage: Option<(u64, u64)>,
+}
+
+fn asked_for() -> impl Strategy<Value = Asked> {
+    let few = |most: u64| prop::option::weighted(0.6, 0..=most);
+    let told = prop::option::weighted(0.7, (0..60u64, prop_oneof![0..4u64, 0..400u64]));
+    let request = (1..5usize, few(4), few(5), few(60));
+    let policy = (prop::option::of(1..80u64), prop::option::weighted(0.8, 1..12u64));
+    (request, policy, 0..60usize, told).prop_map(
+        |((prompts, n, best_of, cap), (role_cap, max_choices), words, usage)| Asked {
+            prompts,
+            n,
+            best_of,
+            cap,
+            role_cap,
+            max_choices,
+            words,
+            usage,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Prompts x choices x cap are held, whatever is asked; what came back is paid, whatever is told; nothing stays held.
+    #[test]
+    fn what_may_be_written_is_held_and_what_was_written_is_paid(asked in asked_for()) {
+        const LIMIT: u64 = 100_000;
+        let mut road = Road::new(|document| {
+            let role = &mut document["roles"]["analyst"];
+            role["operations"] = json!(["chat", "completions"]);
+            role["quotas"] = tokens(LIMIT);
+            role.as_object_mut().unwrap().remove("maxOutputTokens");
+            if let Some(cap) = asked.role_cap {
+                role["maxOutputTokens"] = json!(cap);
+            }
+            if let Some(most) = asked.max_choices {
+                role["maxChoices"] = json!(most);
+            }
+            document["routes"] = json!([{ "match": { "pathPrefix": "/v1/" }, "protocol": "openai" }]);
+        });
+        let prompts: Vec<String> = (0..asked.prompts).map(|number| format!("Tell me of tower {number}.")).collect();
+        let mut body = json!({ "model": "small", "prompt": prompts });
+        for (key, value) in [("n", asked.n), ("best_of", asked.best_of), ("max_tokens", asked.cap)] {
+            if let Some(value) = value {
+                body[key] = json!(value);
+            }
+        }
+        let each = asked.n.unwrap_or(1).max(asked.best_of.unwrap_or(0)).max(1);
+        let answers = each * asked.prompts as u64;
+        let may = asked.max_choices.map_or(each == 1, |most| answers <= most);
+        let token = format!("Bearer {}", road.token(&["analyst"], 86_400));
+        let request = headers(&[
+            (":method", "POST"), (":path", "/v1/completions"), ("content-type", "application/json"),
+            ("authorization", &token),
+        ]);
+        let mut exchange = Transaction::new(Arc::clone(&road.policy));
+        let (vm, host) = (&mut road.vm, &mut road.host);
+        exchange.step(Event::RequestHeaders { headers: &request, end: false }, vm, host);
+        let step = exchange.step(Event::RequestBody(body.to_string().into_bytes()), vm, host);
+        prop_assert_eq!(matches!(step, Step::Release(_)), may, "{}: {:?}", body, step);
+        if !may {
+            prop_assert!(matches!(&step, Step::Deny(reply) if reply.reason == "rbac.parameter"), "{:?}", step);
+            exchange.finish(vm, host);
+            prop_assert_eq!(left_of(&mut road, "/v1/completions"), LIMIT);
+            return Ok(());
+        }
+        let text = "stone ".repeat(asked.words);
+        let choices: Vec<Value> = (0..answers.min(asked.prompts as u64 * asked.n.unwrap_or(1).max(1)))
+            .map(|index| json!({ "index": index, "text": text, "finish_reason": "stop" }))
+            .collect();
+        let mut reply = json!({ "id": "c", "object": "text_completion", "model": "small", "choices": choices });
+        if let Some((input, output)) = asked.usage {
+            reply["usage"] = json!({ "prompt_tokens": input, "completion_tokens": output });
+        }
+        let head = headers(&[(":status", "200"), ("content-type", "application/json")]);
+        exchange.step(Event::ResponseHeaders { headers: &head, end: false }, vm, host);
+        exchange.step(Event::ResponseBody(reply.to_string().into_bytes()), vm, host);
+        let record: Value = serde_json::from_str(&exchange.finish(vm, host).record).unwrap();
+        let told = |name: &str| record[name].as_u64().unwrap();
+        if let Some(cap) = [asked.cap, asked.role_cap].into_iter().flatten().min() {
+            prop_assert_eq!(told("bartizan.tokens.reserved_output"), answers * cap, "{}", body);
+        } else {
+            prop_assert!(told("bartizan.tokens.reserved_output") >= answers, "{}", record);
+        }
+        // About a token a word: a quarter of that is certain.
+        let written = asked.words as u64 * choices.len() as u64;
+        let charged = told("bartizan.tokens.charged");
+        prop_assert!(charged >= written / 4, "{} written: {}", written, record);
+        match asked.usage {
+            Some((input, output)) if record["bartizan.tokens.basis"] == "usage" => {
+                prop_assert_eq!(charged, input + output);
+            }
+            _ => {
+                prop_assert_eq!(&record["bartizan.tokens.basis"], "counted");
+                prop_assert!(charged >= written / 2, "{} written: {}", written, record);
+            }
+        }
+        prop_assert_eq!(left_of(&mut road, "/v1/completions"), LIMIT - charged);
+    }
 }

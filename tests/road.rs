@@ -22,7 +22,7 @@ fn a_good_request_goes_on_with_its_cap_and_without_its_token() {
         });
         let run = road.chat(&ask("What is a bartizan?"));
         assert_eq!(run.reason(), "");
-        assert_eq!(run.body()["max_completion_tokens"], 100);
+        assert_eq!(run.body()["max_tokens"], 100);
         let edit = run.outcome.as_ref().unwrap();
         assert!(edit.remove.contains(&b"authorization".to_vec()));
         assert!(edit.set.contains(&("x-bartizan-subject", "alice".to_owned())));
@@ -83,6 +83,119 @@ fn what_a_role_does_not_grant_is_refused_by_class() {
         (with("Model", "small".into()), "body.shape"),
     ] {
         assert_eq!(road.chat(&body).reason(), reason, "{body}");
+    }
+}
+
+#[test]
+fn a_cap_goes_in_under_the_name_that_the_upstream_reads() {
+    for (dialect, name) in [
+        (None, "max_tokens"),
+        (Some("openai"), "max_completion_tokens"),
+        (Some("azure"), "max_completion_tokens"),
+        (Some("openrouter"), "max_tokens"),
+        (Some("llamacpp"), "max_tokens"),
+    ] {
+        let mut road = Road::new(|d| {
+            if let Some(word) = dialect {
+                d["routes"][0]["dialect"] = word.into();
+            }
+        });
+        let body = road.chat(&ask("hi")).body();
+        let caps = ["max_tokens", "max_completion_tokens"].map(|name| body.get(name).cloned());
+        assert_eq!(body[name], 100, "{dialect:?}");
+        assert_eq!(caps.iter().flatten().count(), 1, "{dialect:?}");
+        // The client's own name stays.
+        for own in ["max_tokens", "max_completion_tokens", "n_predict"] {
+            let mut asked = ask("hi");
+            asked[own] = 5000.into();
+            let body = road.chat(&asked).body();
+            assert_eq!(body[own], 100);
+            assert!(own == name || body.get(name).is_none(), "{dialect:?} {own}");
+        }
+    }
+}
+
+#[test]
+fn routing_options_pass_on_their_routers_dialect() {
+    let ask = json!({ "model": "small", "messages": [], "provider": { "order": ["a"] }, "route": "fallback" });
+    for (dialect, allowed, reason) in [
+        (None, json!([]), "rbac.parameter"),
+        (None, json!(["provider", "route"]), ""),
+        (Some("openrouter"), json!([]), ""),
+        (Some("litellm"), json!([]), "rbac.parameter"),
+    ] {
+        let mut road = Road::new(|d| {
+            d["roles"]["analyst"]["parameters"] = json!({ "allow": allowed });
+            if let Some(word) = dialect {
+                d["routes"][0]["dialect"] = word.into();
+            }
+        });
+        assert_eq!(road.chat(&ask).reason(), reason, "{dialect:?}");
+        // A model is a model on any dialect, and so is an address.
+        for more in [json!({ "models": ["big"] }), json!({ "fallbacks": [{ "model": "big" }] })] {
+            let mut asked = ask.clone();
+            asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            assert_eq!(road.chat(&asked).reason(), "rbac.model");
+        }
+        let mut asked = ask.clone();
+        asked["fallbacks"] = json!([{ "model": "small", "api_base": "http://a.example" }]);
+        assert_eq!(road.chat(&asked).reason(), "rbac.parameter");
+    }
+}
+
+/// A pair that a provider would refuse never goes out.
+#[test]
+fn a_budget_for_thinking_stays_under_the_cap() {
+    for (cap, most, budget, goes_out) in [
+        (4096, 32_000, 31_999, Some((4096, 4095))),
+        (4096, 4096, 2000, Some((4096, 2000))),
+        (4096, 32_000, 4095, Some((4096, 4095))),
+        (1025, 32_000, 31_999, Some((1025, 1024))),
+        (1024, 32_000, 31_999, None),
+        (100, 200, 150, None),
+        // Nothing is lowered: some models may think beyond the cap.
+        (4096, 2000, 8000, Some((2000, 8000))),
+    ] {
+        let mut road = Road::new(|d| {
+            d["roles"]["analyst"]["maxOutputTokens"] = cap.into();
+            d["routes"] = json!([
+                { "match": { "path": "/v1/messages" }, "protocol": "anthropic" },
+                { "match": { "path": "/v1/chat/completions" }, "protocol": "openai" }]);
+        });
+        let mut asked = ask("hi");
+        asked["max_tokens"] = most.into();
+        asked["thinking"] = json!({ "type": "enabled", "budget_tokens": budget });
+        let token = format!("Bearer {}", road.token(&["analyst"], 600));
+        for path in ["/v1/messages", "/v1/chat/completions"] {
+            let run = road.post(path, &[("authorization", &token)], asked.to_string().as_bytes());
+            match goes_out {
+                Some((cap, budget)) => {
+                    let sent = run.outcome.as_ref().unwrap().body.as_ref();
+                    let sent = sent.map_or(asked.clone(), |body| serde_json::from_slice(body).unwrap());
+                    assert_eq!(
+                        (&sent["max_tokens"], &sent["thinking"]["budget_tokens"]),
+                        (&json!(cap), &json!(budget))
+                    );
+                }
+                None => assert_eq!(run.reason(), "rbac.parameter", "{cap} {most} {budget}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_in_a_part_of_an_unknown_type_have_a_kind_of_their_own() {
+    let bytes: Vec<u8> = (0..600u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect();
+    let part = json!({ "type": "hologram", "beam": { "bytes": base64(&bytes), "title": "A castle" } });
+    let mut asked = ask("hi");
+    asked["messages"][0]["content"] = json!([{ "type": "text", "text": "hi" }, part]);
+    for (action, reason) in [("deny", "body.unscanned"), ("flag", "")] {
+        let mut road = Road::new(|d| d["unscanned"] = json!({ "default": action }));
+        let run = road.chat(&asked);
+        assert_eq!(run.reason(), reason);
+        let record = run.record();
+        assert_eq!(record["bartizan.unscanned"], json!(["unknown"]));
+        assert_eq!(record["bartizan.unknown"], json!(["hologram"]));
     }
 }
 
@@ -282,6 +395,21 @@ fn personal_data_is_masked_and_secrets_are_refused() {
 
     let secret = format!("My key is ghp_{}", "a1B2c3D4e5F6".repeat(3));
     assert_eq!(road.chat(&ask(&secret)).reason(), "scan.secret");
+}
+
+#[test]
+fn values_in_keys_are_masked_and_no_key_stands_twice() {
+    let mut road = Road::new(|_| {});
+    let token = format!("Bearer {}", road.token(&["analyst"], 600));
+    let headers = [("authorization", token.as_str())];
+    let body =
+        br#"{"prompt":"Who is free?","busy":{"Ana@firm.net":[1],"ana@firm.net":[2],"joe@firm.net":"ana@firm.net"}}"#;
+    let run = road.post("/llm", &headers, body);
+    assert_eq!(run.reason(), "");
+    let busy = json!({ "[EMAIL_1]": [1], "[EMAIL_1]#2": [2], "[EMAIL_2]": "[EMAIL_1]" });
+    assert_eq!(run.body()["busy"], busy);
+    let secret = format!(r#"{{"prompt":"Hi","tokens":{{"ghp_{}":1}}}}"#, "a1B2c3D4e5F6".repeat(3));
+    assert_eq!(road.post("/llm", &headers, secret.as_bytes()).reason(), "scan.secret");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""How far the token estimate is from what real tokenizers count: `make estimates` prints the README's table.
+"""How far the token estimate is from what real tokenizers count: `make estimates` prints the table of README.md beside it.
 
 The texts are this repository's own: paragraphs in twelve languages, code, documents, data. The calibrated table says what is
 left when a worker has seen traffic of that kind alone: it multiplies with the third quarter of billed to estimated.

@@ -62,7 +62,7 @@ def test_files_and_targets_of_the_pages_exist(page):
         assert "shared/" in name or (page.parent / name).exists() or (ROOT / name).exists(), name
 
 
-def test_relabelling_makes_the_labels_in_a_real_prometheus(thorough, upstream, keys):
+def test_relabelling_makes_the_labels_in_a_real_prometheus(upstream, keys):
     """A proxy without our `stats_tags`, as Istio's, read by Prometheus with the shipped rules."""
 
     def edit(config):

@@ -28,7 +28,7 @@ def world(tmp_path_factory, upstream):
     made.stop()
 
 
-def test_documents_change_under_load_without_a_wrong_verdict(thorough, world):
+def test_documents_change_under_load_without_a_wrong_verdict(world):
     """Good, other, bad, other, good: requests and streams run all the while, on both workers."""
     port, token = world.callers.ports["team-a.assistant"], world.tokens["assistant"]
     kinds = [
@@ -66,7 +66,7 @@ def test_documents_change_under_load_without_a_wrong_verdict(thorough, world):
 
 
 @pytest.mark.parametrize("names, allowed", [(("first", "second"), 4), (("same", "same"), 2)], ids=["two names", "one name"])
-def test_two_plugins_meet_only_under_one_name(thorough, upstream, keys, names, allowed):
+def test_two_plugins_meet_only_under_one_name(upstream, keys, names, allowed):
     """Istio gives every plugin of a proxy the same shared store. Two filters count the same caller, four requests a
     minute each: apart, four pass; with one name for both each request counts twice, which is what the name is for."""
 
@@ -95,7 +95,7 @@ def test_two_plugins_meet_only_under_one_name(thorough, upstream, keys, names, a
     assert got == [200] * allowed + [429] * (6 - allowed), got
 
 
-def test_a_hundred_thousand_subjects_loosen_no_verdict(thorough, upstream, keys):
+def test_a_hundred_thousand_subjects_loosen_no_verdict(upstream, keys):
     """More callers than the table has places for, all in one hour: who has spent a quota stays refused, nobody gets more
     than the quota, and neither the table nor the proxy grows with them."""
     subjects, limit = 100_000, 2

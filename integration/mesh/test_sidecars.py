@@ -116,7 +116,7 @@ def test_without_mtls_nobody_gets_in(world):
         pass
 
 
-def test_istios_own_authorisation_stands_behind(thorough, tmp_path, upstream):
+def test_istios_own_authorisation_stands_behind(tmp_path, upstream):
     """The AuthorizationPolicy of the example, as istiod writes it: another workload is refused without our word."""
     if why := idp.missing():
         pytest.skip(why)

@@ -1,4 +1,4 @@
-"""Every protocol, every direction, every kind of decision, on real Envoy: the table in README.md names these tests.
+"""Every protocol, every direction, every kind of decision, on real Envoy: the table in src/manual/protocols.md names these tests.
 
 A "yes" in it is a cell that is tested in both modes. `MATRIX=write` writes the table.
 """
@@ -27,6 +27,7 @@ def every_protocol(document: dict) -> None:
         {"match": {"pathPrefix": "/v1/"}, "protocol": "openai"},
         {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
         {"match": {"pathPrefix": "/api/"}, "protocol": "ollama"},
+        {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
         {"match": {"path": "/hf"}, "protocol": "tgi", "operation": "generate"},
         {"match": {"path": "/mcp"}, "protocol": "mcp"},
         {"match": {"path": "/ask"}, "protocol": {"generic": {"prompt": ["/prompt"], "output": ["/response"]}}},
@@ -34,7 +35,7 @@ def every_protocol(document: dict) -> None:
     document["audit"] = {**document.get("audit", {}), "usage": True}
     analyst = document["roles"]["analyst"]
     analyst.update(
-        operations=["chat", "generate", "completions", "responses", "embeddings", "moderations", "mcp"],
+        operations=["chat", "generate", "completions", "responses", "embeddings", "rerank", "moderations", "mcp"],
         models=[*analyst["models"], "default"], tools={"allow": ["search_*"]}, quotas=[],
     )  # fmt: skip
 
@@ -154,12 +155,12 @@ def table() -> str:
     return "\n".join([*lines, "", *(f"({number}) {note}." for number, note in enumerate(notes, 1))])
 
 
-def test_the_table_in_the_readme_names_what_is_tested():
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
+def test_the_table_of_the_manual_names_what_is_tested():
+    page = ROOT / "src/manual/protocols.md"
+    before, _, rest = page.read_text().partition(BEGIN)
     old, _, after = rest.partition(END)
     new = f"\n{table()}\n"
     if os.environ.get("MATRIX") == "write":
-        readme.write_text(before + BEGIN + new + END + after)
+        page.write_text(before + BEGIN + new + END + after)
     else:
-        assert old == new, "README.md is stale: MATRIX=write pytest integration/tests/test_matrix.py"
+        assert old == new, "the page is stale: MATRIX=write pytest integration/tests/test_matrix.py"

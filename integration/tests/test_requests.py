@@ -35,10 +35,12 @@ def test_a_stream_passes_as_it_came(site, protocol):
 
 
 def test_the_output_cap_is_put_in_and_lowered(site, protocol):
-    assert site.send(protocol, chat()).passed().one.json()["max_completion_tokens"] == 1024
+    assert site.send(protocol, chat()).passed().one.json()["max_tokens"] == 1024
     assert site.send(protocol, chat(max_tokens=99_999)).passed().one.json()["max_tokens"] == 1024
     body = site.send(protocol, chat(max_tokens=7)).passed().one.json()
     assert body["max_tokens"] == 7 and "max_completion_tokens" not in body
+    body = site.send(protocol, chat(max_completion_tokens=99_999)).passed().one.json()
+    assert body["max_completion_tokens"] == 1024 and "max_tokens" not in body
 
 
 def test_the_length_that_arrives_is_the_bodys(site, protocol):
@@ -238,6 +240,8 @@ TRICKS = [
     "/v1/%63hat/completions", "/v1/chat/completions/", "/v1/chat%2Fcompletions", "/v1/chat%5Ccompletions",
     "/V1/Chat/Completions", "/v1/chat/completions;a=b", "/v1/chat/completions?x=/v1/other", "/v1/chat/completions%20",
     "/v1/%2563hat/completions", "/../v1/chat/completions", "/v1/chat/completions#x", "/x/..%2f../v1/chat/completions",
+    "/v1/chat/completions;x=1", "/v1/chat/completions;", "/v1;a/chat/completions", "/v1/chat;v=1/completions", "/;/v1/chat/completions",
+    "/v1/chat/completions%3bx=1", "/v1/chat/completions%3B", "/v1%3Ba/chat/completions", "/v1/chat/completions%253bx", "/v1/..;/v1/chat/completions",
 ]  # fmt: skip
 
 

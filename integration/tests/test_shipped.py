@@ -82,8 +82,8 @@ def reasons() -> list[tuple[str, str]]:
     return re.findall(r'= "([a-zA-Z.]+)", (\d{3});', source)
 
 
-def test_the_reasons_of_the_readme_are_the_codes():
-    table = re.findall(r"^\| `([a-zA-Z.]+)` \| (\d{3}) \|", (ROOT / "README.md").read_text(), re.M)
+def test_the_reasons_of_the_manual_are_the_codes():
+    table = re.findall(r"^\| `([a-zA-Z.]+)` \| (\d{3}) \|", (ROOT / "src/manual/reasons.md").read_text(), re.M)
     assert table == reasons()
 
 

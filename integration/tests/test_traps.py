@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from conftest import Site, chat, user
-from harness import envoy, falco
+from harness import envoy, falco, idp
 from harness.client import H1, Reply
 from harness.paths import MODULE, run_folder
 from harness.upstream import GATE, SECRET
 from harness.wait import eventually
+from test_jwks import cluster, remote
 
 MEMORY = 5
 # 10 MiB: a fresh VM takes about half of it, and a body of 4 MB more than all.
@@ -52,17 +53,23 @@ def metered(policy: dict) -> None:
     policy["roles"]["analyst"]["quotas"] = [{"per": "subject", "tokens": 5000, "window": "31d"}]
 
 
-@pytest.fixture(params=["strong", "weak"])
-def fragile(request, upstream, keys):
+def little_memory(config: dict) -> None:
+    """The proxy runs the module with little memory."""
     file = Path(run_folder("fragile")) / "bartizan.wasm"
     file.write_bytes(with_little_memory(MODULE.read_bytes()))
+    envoy.wasm(config)["vm_config"]["code"]["local"]["filename"] = str(file)
 
-    def edit(config: dict) -> None:
-        envoy.wasm(config)["vm_config"]["code"]["local"]["filename"] = str(file)
 
-    made = Site(request.param, upstream, keys, change=metered, edit=edit, workers=1)
+@pytest.fixture(params=["strong", "weak"])
+def fragile(request, upstream, keys):
+    made = Site(request.param, upstream, keys, change=metered, edit=little_memory, workers=1)
     yield made
     made.proxy.stop()
+
+
+def kill(site: Site):
+    """A body that takes more memory than there is."""
+    return site.send(H1, chat(user("lantern " * 480_000)))
 
 
 def test_a_vm_that_dies_lets_nothing_pass_and_nothing_go(fragile):
@@ -79,7 +86,7 @@ def test_a_vm_that_dies_lets_nothing_pass_and_nothing_go(fragile):
     GATE.clear()
     thread.start()
     eventually(lambda: b"first" in coming.body, "the first half is through")
-    killer = fragile.send(H1, chat(user("lantern " * 480_000)))
+    killer = kill(fragile)
     GATE.set()
     thread.join()
     assert "memory allocation of" in fragile.proxy.log()
@@ -99,3 +106,34 @@ def test_a_vm_that_dies_lets_nothing_pass_and_nothing_go(fragile):
 def reserved_input(outcome) -> int:
     """The streamed question is the same."""
     return outcome.audit["bartizan.tokens.reserved_input"]
+
+
+def test_a_successor_takes_the_keys_over(mode, upstream, keys):
+    """The issuer is away when the VM dies. Its keys are still with the proxy: the successor asks for none, and refuses nobody."""
+    with idp.Scripted() as server:
+        server.serve(list(keys.values()))
+
+        def change(policy: dict) -> None:
+            remote(policy, timeout="2s")
+            policy["roles"]["analyst"].pop("quotas")
+
+        def edit(config: dict) -> None:
+            little_memory(config)
+            cluster(server.port)(config)
+
+        site = Site(mode, upstream, keys, change=change, edit=edit, workers=1)
+        try:
+            site.send(H1, chat()).passed()
+            assert server.asked == 1
+            server.status = 500
+            for number in range(2):
+                assert kill(site).reply.status == 503
+                again = eventually(lambda: (got := site.send(H1, chat())).reply.status != 503 and got, "a fresh VM")
+                again.passed()
+                # Tokens that no VM has seen yet, of every key.
+                for algorithm in keys:
+                    site.send(H1, chat(), token=site.token(f"caller{number}", algorithm=algorithm)).passed()
+            assert site.proxy.stats("vm_reload_success")["wasm.bartizan.vm_reload_success"] == 2
+            assert server.asked == 1, "the keys are the proxy's, not a VM's"
+        finally:
+            site.proxy.stop()

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::claims::Pointer;
 use super::json::Object;
 use crate::host::Host;
+use crate::reason::Reason;
 
 /// Where Istio has `jwt_authn` put the claims (`payload_in_metadata: payload`).
 const PLACE: [&str; 4] = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "payload"];
@@ -20,27 +21,34 @@ pub(super) fn issuer(host: &mut dyn Host) -> Option<String> {
 }
 
 /// The claims that these pointers name, and the registered ones (RFC 7519 section 4.1).
-pub(super) fn claims<'p>(iss: &str, pointers: impl Iterator<Item = &'p Pointer>, host: &mut dyn Host) -> Object {
+///
+/// # Errors
+/// [`Reason::JwtClaims`]: one of them is there and can't be read. Without it the caller would be another one.
+pub(super) fn claims<'p>(
+    iss: &str,
+    pointers: impl Iterator<Item = &'p Pointer>,
+    host: &mut dyn Host,
+) -> Result<Object, Reason> {
     let mut claims = Object::new();
     claims.insert("iss".to_owned(), iss.into());
     if let Some(aud) = read(&["aud"], host).and_then(texts) {
         claims.insert("aud".to_owned(), aud);
     }
-    if let Some(id) = read(&["jti"], host).and_then(|bytes| String::from_utf8(bytes).ok()) {
-        claims.insert("jti".to_owned(), id.into());
+    if let Some(id) = read(&["jti"], host) {
+        claims.insert("jti".to_owned(), text(id).ok_or(Reason::JwtClaims)?.into());
     }
     for name in ["exp", "nbf", "iat"] {
-        if let Some(date) = read(&[name], host).and_then(number) {
-            claims.insert(name.to_owned(), date);
+        if let Some(date) = read(&[name], host) {
+            claims.insert(name.to_owned(), number(date).ok_or(Reason::JwtClaims)?);
         }
     }
     for pointer in pointers {
         let parts: Vec<&str> = pointer.parts().collect();
-        if let Some(value) = read(&parts, host).and_then(texts) {
-            place(&mut claims, &parts, value);
+        if let Some(value) = read(&parts, host) {
+            place(&mut claims, &parts, texts(value).ok_or(Reason::JwtClaims)?);
         }
     }
-    claims
+    Ok(claims)
 }
 
 fn read(parts: &[&str], host: &mut dyn Host) -> Option<Vec<u8>> {
@@ -68,8 +76,13 @@ fn number(bytes: Vec<u8>) -> Option<Value> {
 fn texts(bytes: Vec<u8>) -> Option<Value> {
     match list(&bytes) {
         Some(texts) => Some(texts.into()),
-        None => String::from_utf8(bytes).ok().map(Value::from),
+        None => text(bytes).map(Value::from),
     }
+}
+
+/// A text. Objects, numbers and lists of other things than texts come in the same bytes, and most of these hold a NUL.
+fn text(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }
 
 /// Strict: every length must fit, so that a text is not taken for a list. Integers are little-endian.

@@ -213,7 +213,7 @@ impl Authenticator {
         let named = || self.issuers.iter().enumerate().filter(|(_, issuer)| is_mesh(issuer) && *issuer.iss == *iss);
         let mut refused = Reason::JwtIssuer;
         for (index, issuer) in named() {
-            let claims = mesh::claims(&iss, issuer.claims.pointers(), host);
+            let claims = mesh::claims(&iss, issuer.claims.pointers(), host)?;
             if issuer.accepts_audience(&claims) {
                 let principal = issuer.claims.check(index, issuer, None, &claims, host.now())?;
                 return Ok(Some(Arc::new(principal)));

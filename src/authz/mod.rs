@@ -200,6 +200,14 @@ fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
     if over {
         return Some(Denial::new(Reason::RbacParameter).with_param("n"));
     }
+    // A cap that is not lowered is left to the provider, with any budget: some models may think beyond it.
+    let most =
+        role.max_output_tokens.filter(|most| exchange.output_cap.as_ref().is_none_or(|asked| asked.tokens > *most));
+    if let (Some(most), Some(budget)) = (most, &exchange.thinking_budget)
+        && budget.under(most).is_none()
+    {
+        return Some(Denial::new(Reason::RbacParameter).with_param("thinking"));
+    }
     match (role.over_output_tokens, role.max_output_tokens, &exchange.output_cap) {
         (OverCap::Deny, Some(most), Some(asked)) if asked.tokens > most && asked.tokens != NO_LIMIT => {
             Some(Denial::new(Reason::RbacParameter).with_param("max_tokens"))

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::output::{Outcome, print, print_json, read_text};
 use super::source::{self, Envoy, Source, Surroundings, Vm};
+use crate::config::document::{Document, UnscannedAction};
 use crate::config::{ConfigError, KeyPath, Policy};
 use crate::host::Timestamp;
 
@@ -117,6 +118,7 @@ fn check_source(source: Source, report: &mut FileReport) {
     let Source { at, part, parsed, surroundings } = source;
     // Of a document that could not be read nothing follows.
     let held = (!parsed.digest.is_empty()).then(|| parsed.document.hold_headers.unwrap_or(false));
+    report.notes.extend(unknown_parts(&parsed.document, &at));
     let mut errors = around(held, &at, &surroundings, &mut report.notes);
     let missing = std::cell::RefCell::new(Vec::new());
     let result = Policy::compile(parsed, &|name| {
@@ -148,6 +150,19 @@ fn check_source(source: Source, report: &mut FileReport) {
         }
     }
     report.errors.extend(errors.into_iter().map(|error| ErrorCard { part, ..error }));
+}
+
+/// Who writes that everything is refused which can't be scanned may take a part of an unknown type for such a thing.
+fn unknown_parts(document: &Document, at: &KeyPath) -> Option<String> {
+    let denies = document.unscanned.as_ref()?.default == Some(UnscannedAction::Deny);
+    let path: KeyPath =
+        at.steps().iter().chain(KeyPath::root().key("unscanned").key("default").steps()).cloned().collect();
+    (denies && document.unknown.is_none()).then(|| {
+        format!(
+            "{path}: deny refuses what can't be scanned; parts of an unknown type are scanned, so they pass, and only \
+             bytes in them are refused; unknown: deny refuses them too, unknown: scan ends this note"
+        )
+    })
 }
 
 /// Exceptions whose last day has passed: they except nothing any more.

@@ -138,7 +138,7 @@ impl UnscannedPolicy {
             UnscannedKind::Budget => self.budget,
             UnscannedKind::Reference => self.reference,
             UnscannedKind::Tokens => self.tokens,
-            UnscannedKind::Other => self.default,
+            UnscannedKind::Unknown | UnscannedKind::Other => self.default,
         }
     }
 }

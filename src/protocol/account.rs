@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 use super::calls::Rewrite;
 use super::form::Form;
 use super::reply::{Channel, End, ReplyText, TextKind, ToolCall};
-use super::{Json, Offered, OutputCap, Path, Position, Segment, UnscannedKind, Usage};
+use super::{Json, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind, Usage};
 use crate::config::document::Zone;
 
 /// A request's body, taken apart.
@@ -33,6 +33,8 @@ pub struct Exchange {
     pub output_cap: Option<OutputCap>,
     /// The keys on the way to the place where a cap is injected when there is none; empty: there is no cap.
     pub output_cap_key: &'static [&'static str],
+    /// How much of the output the client lets the model think with.
+    pub thinking_budget: Option<ThinkingBudget>,
     /// How many choices the client asks for, of each prompt.
     pub choices: u64,
     /// How many prompts the request holds that are answered one by one.
@@ -68,6 +70,7 @@ impl Exchange {
             tools: Vec::new(),
             output_cap: None,
             output_cap_key: &[],
+            thinking_budget: None,
             choices: 1,
             prompts: 1,
             rewrites: Vec::new(),
@@ -90,41 +93,42 @@ impl Exchange {
     }
 }
 
-/// Strings and keys that are no texts.
+/// Strings that are no texts, by where they are in memory: a tree does not change while it is taken apart, and no two of
+/// its strings begin at the same address, but for empty ones, which say nothing and are left out everywhere.
 #[derive(Debug, Default)]
-struct Ledger {
-    /// Single strings, and with `true` keys.
-    places: Vec<(Path, bool)>,
-    /// Everything at and below these places.
-    trees: Vec<Path>,
-}
+struct Ledger(Vec<*const u8>);
 
 impl Ledger {
-    /// Every string and key of `body` that is neither here nor among `texts`, in the order of the body. Empty ones say
-    /// nothing and are left out.
+    /// Takes a string that fits the form. False: it does not.
+    fn parameter(&mut self, value: &Json<'_>, form: Form<'_>) -> bool {
+        let text = value.as_str().filter(|text| form.fits(text));
+        self.0.extend(text.map(str::as_ptr));
+        text.is_some()
+    }
+
+    /// Every string and key of `body` that is neither here nor among `texts` nor below one of `trees`, in the order of
+    /// the body.
     fn missing<'t>(
         self,
         body: &Json<'_>,
         texts: impl Iterator<Item = (&'t Path, bool)>,
+        trees: &[Path],
         knows: &dyn Fn(&str) -> bool,
     ) -> Vec<(Path, bool)> {
-        let mut known = self.places;
-        known.extend(texts.map(|(path, is_key)| (path.clone(), is_key)));
-        // The walk meets a key before its value, and a place before what is below it.
-        known.sort_unstable_by(|a, b| (&a.0, !a.1).cmp(&(&b.0, !b.1)));
-        let mut trees = self.trees;
-        trees.sort_unstable();
-        let (mut known, mut trees) = (known.into_iter().peekable(), trees.into_iter().peekable());
+        let Ledger(mut known) = self;
+        let text = |(path, is_key): (&Path, bool)| match is_key {
+            true => body.key_at(path),
+            false => body.at(path).and_then(Json::as_str),
+        };
+        known.extend(texts.filter_map(text).map(str::as_ptr));
+        for tree in trees.iter().filter_map(|path| body.at(path)) {
+            tree.visit_strings(&Path::default(), &mut |_, _, text| known.push(text.as_ptr()));
+        }
+        known.sort_unstable();
         let mut missing = Vec::new();
         body.visit_strings(&Path::default(), &mut |place, is_key, text| {
-            if text.is_empty() || (is_key && knows(text)) {
-                return;
-            }
-            while trees.next_if(|tree| tree < place && !place.is_in(tree)).is_some() {}
-            let below = trees.peek().is_some_and(|tree| place.is_in(tree) && (place != tree || !is_key));
-            while known.next_if(|(path, key)| (path, !key) < (place, !is_key)).is_some() {}
-            let here = known.peek().is_some_and(|(path, key)| path == place && *key == is_key);
-            if !below && !here {
+            let accounted = text.is_empty() || (is_key && knows(text)) || known.binary_search(&text.as_ptr()).is_ok();
+            if !accounted {
                 missing.push((place.clone(), is_key));
             }
         });
@@ -145,19 +149,15 @@ impl Draft {
     }
 
     /// Accounts for a string that fits the form of its place. False: it does not fit, and stays a text.
-    pub(super) fn parameter(&mut self, path: &Path, value: &Json<'_>, form: Form<'_>) -> bool {
-        let fits = value.as_str().is_some_and(|text| form.fits(text));
-        if fits {
-            self.ledger.places.push((path.clone(), false));
-        }
-        fits
+    pub(super) fn parameter(&mut self, value: &Json<'_>, form: Form<'_>) -> bool {
+        self.ledger.parameter(value, form)
     }
 
     /// The exchange, with a segment of the caller's newest turn for all that is not accounted for.
     pub(super) fn close(self, body: &Json<'_>, knows: &dyn Fn(&str) -> bool) -> Exchange {
         let Draft { mut exchange, ledger } = self;
         let texts = exchange.segments.iter().map(|segment| (&segment.path, segment.is_key));
-        let missing = ledger.missing(body, texts, knows);
+        let missing = ledger.missing(body, texts, &[], knows);
         exchange.segments.extend(missing.into_iter().map(|(path, is_key)| Segment {
             zone: Zone::User,
             position: Position::Current,
@@ -229,20 +229,15 @@ impl ReplyDraft {
     }
 
     /// Accounts for a string that fits the form of its place. False: it does not fit, and stays a text.
-    pub(super) fn parameter(&mut self, path: &Path, value: &Json<'_>, form: Form<'_>) -> bool {
-        let fits = value.as_str().is_some_and(|text| form.fits(text));
-        if fits {
-            self.ledger.places.push((path.clone(), false));
-        }
-        fits
+    pub(super) fn parameter(&mut self, value: &Json<'_>, form: Form<'_>) -> bool {
+        self.ledger.parameter(value, form)
     }
 
     /// The parts, with a text of its own for all that is not accounted for.
     pub(super) fn close(self, reply: &Json<'_>, knows: &dyn Fn(&str) -> bool) -> ReplyParts {
-        let ReplyDraft { mut parts, mut ledger } = self;
-        ledger.trees.clone_from(&parts.echoes);
+        let ReplyDraft { mut parts, ledger } = self;
         let texts = parts.texts.iter().map(|one| (&one.path, one.is_key));
-        let missing = ledger.missing(reply, texts, knows);
+        let missing = ledger.missing(reply, texts, &parts.echoes, knows);
         let channel = Channel { choice: 0, item: 0, kind: TextKind::Other };
         let text = |(path, is_key)| ReplyText { path, channel, delta: false, is_key };
         parts.texts.extend(missing.into_iter().map(text));

@@ -2,23 +2,27 @@
 //! is written in the words that the caller's SDK understands.
 //!
 //! [`Adapter`] is what a format is, [`registry`] the list of them. What an adapter does not account for is scanned in
-//! the strictest zone: see [`account`].
+//! the strictest zone: see `account.rs`.
 
 mod account;
 mod adapter;
 mod anthropic;
 mod calls;
+mod cohere;
+mod dialect;
 mod form;
 pub mod frames;
 mod generic;
 pub mod json;
 mod keys;
-pub mod mcp;
+mod mcp;
 mod ollama;
 mod openai;
+mod parameters;
 pub mod registry;
 pub mod reply;
 mod request;
+mod session;
 mod stream;
 mod system;
 mod tgi;
@@ -29,9 +33,10 @@ use std::borrow::Cow;
 
 pub use account::Exchange;
 pub use adapter::{Adapter, Asserted, HeaderPairs, Protocol};
-pub use generic::{GenericSpec, Pointer};
+pub use generic::Pointer;
 pub use json::{Json, Number, Path};
-pub use tools::remove_tools;
+pub use session::Session;
+pub use tools::{pin, remove_tools};
 pub use usage::Usage;
 
 use crate::config::document::Zone;
@@ -79,6 +84,8 @@ pub enum UnscannedKind {
     Reference,
     /// Text as the numbers of a model's tokens.
     Tokens,
+    /// Bytes in a part of a type that the format does not know. The record names the type (`bartizan.unknown`).
+    Unknown,
     /// Bytes of a kind that this version does not know.
     Other,
 }
@@ -95,6 +102,7 @@ impl UnscannedKind {
             UnscannedKind::Budget => "budget",
             UnscannedKind::Reference => "reference",
             UnscannedKind::Tokens => "tokens",
+            UnscannedKind::Unknown => "unknown",
             UnscannedKind::Other => "other",
         }
     }
@@ -109,6 +117,29 @@ pub struct OutputCap {
     pub tokens: u64,
     /// All places have the same number.
     pub agree: bool,
+}
+
+/// A part of the output that the model thinks with. Providers want it to be less than the cap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThinkingBudget {
+    /// Where it stands.
+    pub place: Path,
+    /// The number.
+    pub tokens: u64,
+}
+
+impl ThinkingBudget {
+    /// The least that a provider takes.
+    pub const LEAST: u64 = 1024;
+
+    /// The budget that goes with this cap. Lowered, where it is not less than the cap; `None`: what would be left is less
+    /// than [`Self::LEAST`].
+    pub fn under(&self, cap: u64) -> Option<u64> {
+        if self.tokens < cap {
+            return Some(self.tokens);
+        }
+        Some(cap.saturating_sub(1)).filter(|tokens| *tokens >= Self::LEAST)
+    }
 }
 
 /// A cap that is none: servers read a negative number so.

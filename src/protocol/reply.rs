@@ -329,8 +329,7 @@ impl Walk<'_> {
         if !known {
             self.push(path, Channel { choice: 0, item: 0, kind: TextKind::Other }, false, true);
         }
-        let parameter =
-            known && (self.parts.parameter(path, value, Form::Name) || self.parts.parameter(path, value, Form::Time));
+        let parameter = known && (self.parts.parameter(value, Form::Name) || self.parts.parameter(value, Form::Time));
         if !parameter {
             self.others(path, value);
         }
@@ -342,7 +341,7 @@ impl Walk<'_> {
         if value.as_str().is_some_and(is_bytes) {
             self.parts.unscanned.push((kind, path.clone()));
         }
-        if !self.parts.parameter(path, value, Form::Base64) && !self.parts.parameter(path, value, Form::DataUrl) {
+        if !self.parts.parameter(value, Form::Base64) && !self.parts.parameter(value, Form::DataUrl) {
             self.others(path, value);
         }
     }

@@ -5,7 +5,7 @@
 
 use super::account::Draft;
 use super::form::{Form, is_bytes};
-use super::{Exchange, Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, UnscannedKind};
+use super::{Exchange, Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
 
@@ -87,15 +87,15 @@ impl<'b, 'j> Reader<'b, 'j> {
             self.out.model = model.to_owned();
             return Ok(());
         }
-        let (path, model) = self.require("model")?;
+        let (_, model) = self.require("model")?;
         self.out.model = model.as_str().filter(|model| !model.is_empty()).ok_or(self.shape())?.to_owned();
-        self.parameter(&path, model, Form::Name);
+        self.parameter(model, Form::Name);
         Ok(())
     }
 
     /// A string that is no text where it fits the form of its place. False: it is a text.
-    pub(super) fn parameter(&mut self, path: &Path, value: &Json<'j>, form: Form<'_>) -> bool {
-        self.out.parameter(path, value, form)
+    pub(super) fn parameter(&mut self, value: &Json<'j>, form: Form<'_>) -> bool {
+        self.out.parameter(value, form)
     }
 
     /// `stream`, and what it is when it is not there.
@@ -142,6 +142,19 @@ impl<'b, 'j> Reader<'b, 'j> {
                 cap.places.push(path);
             }
             none => *none = Some(OutputCap { places: vec![path], tokens, agree: true }),
+        }
+        Ok(())
+    }
+
+    /// `thinking.budget_tokens`: the part of the output that the model may think with. It must be less than the cap.
+    pub(super) fn thinking_budget(&mut self) -> Result<(), Denial> {
+        let Some((path, thinking)) = self.take("thinking")? else { return Ok(()) };
+        let Json::Object(_) = thinking else { return Ok(()) };
+        let found = thinking.field("budget_tokens").map_err(|_| self.shape())?;
+        if let Some((position, value)) = found
+            && let Some(tokens) = self.number(value)?
+        {
+            self.out.thinking_budget = Some(ThinkingBudget { place: path.child(position), tokens });
         }
         Ok(())
     }
@@ -218,7 +231,7 @@ impl<'b, 'j> Reader<'b, 'j> {
         if value.as_str().is_some_and(is_bytes) {
             self.unscanned(UnscannedKind::Opaque, path);
         }
-        if !self.parameter(path, value, Form::Base64) {
+        if !self.parameter(value, Form::Base64) {
             self.free_text(path, value, spot);
         }
     }
@@ -243,10 +256,10 @@ impl<'b, 'j> Reader<'b, 'j> {
         for (place, is_key) in found {
             let bytes = !is_key
                 && self.body.at(&place).is_some_and(|value| {
-                    self.out.parameter(&place, value, Form::DataUrl) || self.out.parameter(&place, value, Form::Bytes)
+                    self.out.parameter(value, Form::DataUrl) || self.out.parameter(value, Form::Bytes)
                 });
             if bytes {
-                self.unscanned(UnscannedKind::Other, &place);
+                self.unscanned(UnscannedKind::Unknown, &place);
             } else {
                 self.segment(&place, is_key, spot);
             }
@@ -292,7 +305,7 @@ impl<'b, 'j> Reader<'b, 'j> {
         if value.as_str().is_some_and(is_bytes) {
             self.payload(kind, path);
         }
-        if !self.parameter(path, value, Form::Base64) && !self.parameter(path, value, Form::DataUrl) {
+        if !self.parameter(value, Form::Base64) && !self.parameter(value, Form::DataUrl) {
             self.free_text(path, value, spot);
         }
     }
@@ -302,6 +315,11 @@ impl<'b, 'j> Reader<'b, 'j> {
         if !self.out.unscanned.last().is_some_and(|(_, base)| path.is_in(base)) {
             self.unscanned(kind, path);
         }
+    }
+
+    /// True for a key of the format's own.
+    pub(super) fn is_own_key(&self, key: &str) -> bool {
+        (self.knows)(key)
     }
 
     /// The key of an entry, when it is not the protocol's.

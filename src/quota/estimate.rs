@@ -93,6 +93,7 @@ pub const fn unread(kind: UnscannedKind) -> u64 {
         | UnscannedKind::State
         | UnscannedKind::Reference
         | UnscannedKind::Tokens
+        | UnscannedKind::Unknown
         | UnscannedKind::Other => 4096,
     }
 }

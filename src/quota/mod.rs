@@ -45,7 +45,7 @@ use crate::config::{AbusePolicy, QuotaPolicy, RateLimitService};
 use abuse::Abuse;
 use bucket::Rate;
 
-/// Rows of a policy's table. With [`row::ENTRIES`] a row this is room for 65,536 buckets that are not
+/// Rows of a policy's table. With `row::ENTRIES` a row this is room for 65,536 buckets that are not
 /// full at the same time, in about 2 MiB; what is held for requests under way takes 33 bytes a bucket more.
 pub const ROWS: u64 = 4096;
 

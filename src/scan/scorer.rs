@@ -5,7 +5,7 @@
 //! 32, so that one planted sentence counts the same in a long document; its score is the highest
 //! window's. A feature counts once in a window, however often it stands there: loops, tables and lists of
 //! macros repeat one harmless word until it would weigh like an attack. Linear in the text: at most
-//! [`LOOK_BACK`] squared lookups a token, some twenty bytes of memory a token. Decides nothing.
+//! `LOOK_BACK` squared lookups a token, some twenty bytes of memory a token. Decides nothing.
 //!
 //! Weakness, stated plainly: the weights stand in a table of 16-bit marks, so one unknown n-gram in
 //! about twenty thousand is taken for a known one.

@@ -125,7 +125,7 @@ impl<'e> Scan<'e> {
         } else if self.reads(text.len(), report) {
             let decoded = decode::decode(text, &mut 65_536);
             self.reads(decoded.work, report);
-            report.complete &= !decoded.found.iter().any(|found| found.text.len() > 64 && says_something(&found.text));
+            report.complete &= !decoded.found.iter().any(|found| says_something(&found.text));
         }
     }
 

@@ -92,8 +92,10 @@ impl Transaction {
         // Ended from here while the upstream writes on.
         let cut_off = matches!(self.state, State::Forwarded { reply: Reading::Over, .. } | State::Refused);
         match (usage.input, usage.output) {
-            // Less than a quarter of the text that came is no count of it.
-            (Some(input), Some(output)) if complete && written > SHORT && output.saturating_mul(4) < written => {
+            // Less than a quarter of the text that came is no count of it, and no text at all is none of any.
+            (Some(input), Some(output))
+                if complete && (written > SHORT || output == 0) && output.saturating_mul(4) < written =>
+            {
                 (Tokens { input, output: written }, "counted")
             }
             (Some(input), Some(output)) if complete => (Tokens { input, output }, "usage"),

@@ -4,6 +4,7 @@
 
 pub mod golden;
 pub mod road;
+pub mod values;
 
 use std::path::PathBuf;
 
@@ -32,7 +33,12 @@ pub struct Edit {
 pub fn broken() -> Vec<(Case, String)> {
     let good = data("good.yaml");
     let cases: Vec<Case> = serde_norway::from_str(&data("broken.yaml")).unwrap();
-    let edited = cases.into_iter().map(|case| {
+    let words = bartizan::protocol::registry::FORMATS.iter().map(|format| format.word).chain(["generic"]);
+    let protocols = words.collect::<Vec<_>>().join(", ");
+    let edited = cases.into_iter().map(|mut case| {
+        for error in &mut case.errors {
+            *error = error.replace("{protocols}", &protocols);
+        }
         let text = case.edits.iter().fold(good.clone(), |text, edit| {
             assert_eq!(text.matches(&edit.from).count(), 1, "{}: {:?} must stand there once", case.name, edit.from);
             text.replace(&edit.from, &edit.to)

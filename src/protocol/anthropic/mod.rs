@@ -5,10 +5,11 @@ mod reply;
 
 use serde_json::json;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Protocol};
+use super::dialect::{Dialect, named};
 use super::form::Form;
+use super::parameters;
 use super::reply::{Plain, ReplyFormat};
-
 use super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::system::{last_message, text_at};
 use super::{Json, Path, UnscannedKind, Usage, message};
@@ -16,15 +17,26 @@ use crate::config::document::{Operation, Zone};
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
-/// The format.
-#[derive(Debug)]
-pub(super) struct Anthropic;
+/// The format, in a dialect.
+#[derive(Debug, Default)]
+pub(super) struct Anthropic {
+    dialect: Option<&'static Dialect>,
+}
 
-const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_openai) };
+const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_counts) };
 
 impl Adapter for Anthropic {
     fn name(&self) -> &'static str {
         "anthropic"
+    }
+
+    fn dialects(&self) -> &'static [&'static str] {
+        &["openrouter", "litellm", "vercel"]
+    }
+
+    fn in_dialect(&self, word: &str) -> Option<Protocol> {
+        let dialect = Some(named(word, self.dialects())?);
+        Some(Protocol::new(Anthropic { dialect }))
     }
 
     fn paths(&self) -> &'static [(&'static str, Operation)] {
@@ -41,6 +53,7 @@ impl Adapter for Anthropic {
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        parameters::read(reader, self.dialect)?;
         match operation {
             Operation::Chat | Operation::CountTokens => read(operation, reader),
             _ => Err(Reason::BodyShape.into()),
@@ -75,6 +88,7 @@ fn read(operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial>
     reader.stream(false)?;
     // Counting costs nothing that a cap could bound.
     reader.caps(&["max_tokens"], if operation == Operation::Chat { &["max_tokens"] } else { &[] })?;
+    reader.thinking_budget()?;
     if let Some((path, value)) = reader.take("system")? {
         content(reader, &path, value, Spot::SYSTEM)?;
     }
@@ -173,7 +187,7 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
             let place = path.child(index).child(at);
             match key.as_ref() {
-                "role" if reader.parameter(&place, value, Form::Word(&["user", "assistant", "system"])) => {}
+                "role" if reader.parameter(value, Form::Word(&["user", "assistant", "system"])) => {}
                 "content" => content(reader, &place, value, spot)?,
                 _ => reader.free_text(&place, value, spot),
             }
@@ -254,7 +268,7 @@ fn read_block<'j>(reader: &mut Reader<'_, 'j>, path: &Path, block: &Json<'j>, sp
     for (at, (key, value)) in reader.entries(block, &["text", "content", "source", "tool_name"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
-            ("type", _) if reader.parameter(&place, value, Form::Word(&TYPES)) => {}
+            ("type", _) if reader.parameter(value, Form::Word(&TYPES)) => {}
             ("source", Json::Object(_)) => read_source(reader, &place, value, spot, kind == "document")?,
             ("content", Json::Array(blocks)) if blocks.iter().all(|block| block.get("type").is_some()) => {
                 content(reader, &place, value, spot)?;
@@ -291,10 +305,10 @@ fn read_source<'j>(
     for (at, (key, value)) in reader.entries(source, &["data", "content", "url"])?.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
-            "data" if !text && reader.parameter(&place, value, Form::Base64) => {}
+            "data" if !text && reader.parameter(value, Form::Base64) => {}
             "content" if matches!(value, Json::Array(_)) => content(reader, &place, value, spot)?,
-            "type" if reader.parameter(&place, value, Form::Word(&SOURCES)) => {}
-            "media_type" if reader.parameter(&place, value, Form::MediaType) => {}
+            "type" if reader.parameter(value, Form::Word(&SOURCES)) => {}
+            "media_type" if reader.parameter(value, Form::MediaType) => {}
             _ => reader.free_text(&place, value, spot),
         }
         reader.key(&place, key, spot);

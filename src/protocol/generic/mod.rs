@@ -86,11 +86,6 @@ impl GenericSpec {
         GenericSpec { prompt, documents, model, output }
     }
 
-    /// Where the reply's text stands.
-    pub fn output(&self) -> &[Pointer] {
-        &self.output
-    }
-
     fn read(&self, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         let shape = || Denial::new(Reason::BodyShape);
         let body = reader.body;
@@ -109,8 +104,8 @@ impl GenericSpec {
             return Err(shape());
         }
         let documents: Vec<Path> = self.documents.iter().flat_map(|pointer| pointer.places(body)).collect();
-        if let Some((path, value)) = model.as_ref().and_then(|path| Some((path, body.at(path)?))) {
-            reader.parameter(path, value, Form::Name);
+        if let Some(value) = model.as_ref().and_then(|path| body.at(path)) {
+            reader.parameter(value, Form::Name);
         }
         body.visit_strings(&Path::default(), &mut |place, is_key, text| {
             if text.is_empty() || (is_key && self.names(text)) || (!is_key && Some(place) == model.as_ref()) {
@@ -188,7 +183,7 @@ impl Adapter for GenericSpec {
 impl ReplyFormat for GenericSpec {
     fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
         self.read_reply(walk, reply);
-        walk.parts.usage = reply.get("usage").and_then(Usage::of_openai);
+        walk.parts.usage = reply.get("usage").and_then(Usage::of_counts);
     }
 }
 

@@ -178,11 +178,10 @@ fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let current = newest_turn(&zones);
     for (index, (message, zone)) in messages.iter().zip(zones).enumerate() {
         let spot = spot_of(zone, index, current);
-        for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
+        for (at, (key, value)) in reader.entries(message, &["content", "images"])?.iter().enumerate() {
             let place = path.child(index).child(at);
             match (key.as_ref(), value) {
-                ("role", _)
-                    if reader.parameter(&place, value, Form::Word(&["system", "assistant", "tool", "user"])) => {}
+                ("role", _) if reader.parameter(value, Form::Word(&["system", "assistant", "tool", "user"])) => {}
                 ("images", Json::Array(_)) => images(reader, &place, value, spot),
                 _ => reader.free_text(&place, value, spot),
             }
@@ -200,7 +199,7 @@ fn images<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot: 
     }
     for (position, picture) in pictures.iter().enumerate() {
         let place = path.child(position);
-        if !reader.parameter(&place, picture, Form::Base64) {
+        if !reader.parameter(picture, Form::Base64) {
             reader.free_text(&place, picture, spot);
         }
     }

@@ -7,11 +7,13 @@ use super::OUTPUT_CAPS;
 use crate::config::document::Zone;
 use crate::reason::Denial;
 
-pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+/// `cap_key`: where a cap goes in a request that has none.
+pub(super) fn read(reader: &mut Reader<'_, '_>, cap_key: &'static [&'static str]) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
     reader.choices(&["n", "best_of"])?;
-    reader.caps(&OUTPUT_CAPS, &["max_completion_tokens"])?;
+    reader.caps(&OUTPUT_CAPS, cap_key)?;
+    reader.thinking_budget()?;
     tools(reader)?;
     messages(reader)
 }
@@ -214,7 +216,7 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
         match (key.as_ref(), value) {
             (_, Json::Null | Json::Bool(_) | Json::Number(_)) => {}
             ("role", _) => {
-                reader.parameter(&place, value, Form::Word(&ROLES));
+                reader.parameter(value, Form::Word(&ROLES));
             }
             ("content", Json::Array(_)) => {
                 for (index, part) in reader.items(value)?.iter().enumerate() {
@@ -264,7 +266,7 @@ pub(super) fn read_part<'j>(
     // The bytes are the unscanned part; the strings around them (a link, a file name) are text.
     for (at, (key, value)) in reader.entries(part, &["text"])?.iter().enumerate() {
         let place = path.child(at);
-        if key != "type" || !reader.parameter(&place, value, Form::Word(&TYPES)) {
+        if key != "type" || !reader.parameter(value, Form::Word(&TYPES)) {
             reader.text_beside(&place, value, spot, unscanned);
         }
         reader.key(&place, key, spot);
@@ -293,7 +295,7 @@ mod tests {
     use crate::reason::Reason;
 
     fn of_json(json: &Json<'_>) -> Result<Exchange, Denial> {
-        Protocol::new(Openai).read_request(Operation::Chat, None, json)
+        Protocol::new(Openai::default()).read_request(Operation::Chat, None, json)
     }
 
     fn read(body: &str) -> Result<Exchange, Denial> {
@@ -313,7 +315,7 @@ mod tests {
                 } else {
                     json.at(&segment.path).and_then(Json::as_str).unwrap().to_owned()
                 };
-                let pointer = json.pointer(&segment.path, &|key| Protocol::new(Openai).knows_key(key));
+                let pointer = json.pointer(&segment.path, &|key| Protocol::new(Openai::default()).knows_key(key));
                 format!("{:?} {:?} {pointer} {text}", segment.zone, segment.position)
             })
             .collect()

@@ -5,14 +5,15 @@
 mod chat;
 mod events;
 mod keys;
-mod parameters;
 mod reply;
 mod responses;
 mod simple;
 
 use serde_json::json;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Protocol};
+use super::dialect::{CHAT_CAP, Dialect, named};
+use super::parameters;
 use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
 use super::system::{last_message, text_at};
@@ -34,17 +35,28 @@ const OUTPUT_CAPS: [&str; 9] = [
     "max_tokens_to_sample",
 ];
 
-/// The format.
-#[derive(Debug)]
-pub(super) struct Openai;
+/// The format, in a dialect.
+#[derive(Debug, Default)]
+pub(super) struct Openai {
+    dialect: Option<&'static Dialect>,
+}
 
 const CHAT: reply::Choices = reply::Choices { older: false };
 const COMPLETIONS: reply::Choices = reply::Choices { older: true };
-const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_openai) };
+const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_counts) };
 
 impl Adapter for Openai {
     fn name(&self) -> &'static str {
         "openai"
+    }
+
+    fn dialects(&self) -> &'static [&'static str] {
+        &["openai", "azure", "openrouter", "litellm", "vercel", "vllm", "llamacpp"]
+    }
+
+    fn in_dialect(&self, word: &str) -> Option<Protocol> {
+        let dialect = Some(named(word, self.dialects())?);
+        Some(Protocol::new(Openai { dialect }))
     }
 
     fn paths(&self) -> &'static [(&'static str, Operation)] {
@@ -85,9 +97,9 @@ impl Adapter for Openai {
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
-        parameters::read(reader)?;
+        parameters::read(reader, self.dialect)?;
         match operation {
-            Operation::Chat => chat::read(reader),
+            Operation::Chat => chat::read(reader, self.dialect.map_or(CHAT_CAP, |dialect| dialect.chat_cap)),
             Operation::Responses => responses::read(reader),
             Operation::Conversations => responses::read_conversation(reader),
             Operation::Completions => simple::completions(reader),

@@ -126,8 +126,8 @@ fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot
     for (at, (key, value)) in reader.entries(item, &["content", "output", "arguments", "tools"])?.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
-            ("role", _) if reader.parameter(&place, value, Form::Word(&ROLES)) => {}
-            ("type", _) if reader.parameter(&place, value, Form::Word(&TYPES)) => {}
+            ("role", _) if reader.parameter(value, Form::Word(&ROLES)) => {}
+            ("type", _) if reader.parameter(value, Form::Word(&TYPES)) => {}
             // Thoughts that only the provider can read, and pictures that it made.
             ("encrypted_content", Json::String(_)) => reader.opaque(&place, value, spot),
             ("result", Json::String(_)) if kind == "image_generation_call" => {

@@ -137,7 +137,7 @@ fn status(bytes: &[u8]) -> Result<Status, Malformed> {
     let mut status = Status::default();
     for field in Fields::of(bytes) {
         match field? {
-            (1, value) => status.over = value.number() == Some(OVER_LIMIT),
+            (1, value) => status.over = value.number().ok_or(Malformed)? == OVER_LIMIT,
             (2, value) => status.limit = first_number(value.bytes().ok_or(Malformed)?)?,
             (3, value) => status.remaining = value.number().ok_or(Malformed)?,
             (4, value) => status.reset = Some(duration(value.bytes().ok_or(Malformed)?)?),

@@ -10,7 +10,7 @@
 //! | `quota` | `ROLE.COUNTS.PER.WINDOW`, for example `analyst.tokens.tenant.3600s`; `.2` and so on behind it for a twin |
 //! | the quota's `per` | `subject`, `tenant`, `issuer`, `claim`: 32 hex digits, keyed by `audit.hashKey`; `model`, `operation`: its name; `role`: the role |
 //!
-//! (A caller's strikes have one more: see [`ban`].)
+//! (A caller's strikes have one more: see `ban.rs`.)
 //!
 //! Requests add 1 as they come. Of tokens, with `refunds` all that a request may use is added before the call
 //! and the rest given back after it (`is_negative_hits`); without it the estimated input is added before, and
@@ -249,14 +249,17 @@ impl Quotas {
     fn counted(&self, inquiry: &Inquiry, response: &Response, reserved: &mut Reservation) -> Result<Told, Refusal> {
         let Response { over, statuses } = response;
         let asked = inquiry.parts.len() + usize::from(inquiry.looks());
-        let told_apart = statuses.len() == asked && (!over || statuses.iter().any(|status| status.over));
+        let one_over = statuses.iter().any(|status| status.over);
+        let told_apart = statuses.len() == asked && (!over || one_over);
+        // Statuses of which nobody can tell which is whose: the strictest is everybody's.
+        let any = *over || one_over;
         let (mut limits, mut worst) = (Limits::default(), None);
         for (place, part) in inquiry.parts.iter().enumerate() {
             let Some(quota) = self.quota_at(part.quota) else { continue };
             // Where the service does not say which, every one of them is.
             let status = match told_apart {
                 true => statuses.get(place).copied().unwrap_or_default(),
-                false => Status { over: *over, ..Status::default() },
+                false => Status { over: any, ..Status::default() },
             };
             match quota.mode {
                 Mode::Shadow if status.over => limits.shadow.push(quota.over()),
@@ -283,7 +286,7 @@ impl Quotas {
         }
         let look = inquiry.look.as_ref().and_then(|_| match told_apart {
             true => statuses.last().copied(),
-            false => Some(Status { over: *over, ..Status::default() }),
+            false => Some(Status { over: any, ..Status::default() }),
         });
         if let Some(wait) = look.and_then(|status| self.banned(&status)) {
             match self.enforces_bans() {

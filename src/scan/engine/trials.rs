@@ -231,7 +231,7 @@ impl Engine {
             if rule.validate.is_some() {
                 trial.scratch.machine.steps += found.value.len();
             }
-            let valid = |check: Validator| trial.text.get(found.value.clone()).is_some_and(check);
+            let valid = |check: Validator| check.accepts(trial.text, found.value.clone());
             if found.value.is_empty() {
                 continue;
             }

@@ -1,0 +1,1 @@
+"""Counts of `make test-all`, by date."""

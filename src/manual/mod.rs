@@ -1,0 +1,24 @@
+//! The manual: the same pages that the repository shows as Markdown.
+
+macro_rules! pages {
+    ($($name:ident: $file:literal)*) => {
+        $(
+            #[doc = include_str!($file)]
+            pub mod $name {}
+        )*
+    };
+}
+
+pages! {
+    configuration: "configuration.md"
+    identity: "identity.md"
+    guards: "guards.md"
+    quotas: "quotas.md"
+    fleet: "fleet.md"
+    abuse: "abuse.md"
+    rehearsal: "rehearsal.md"
+    protocols: "protocols.md"
+    parameters: "parameters.md"
+    reasons: "reasons.md"
+    limits: "limits.md"
+}
