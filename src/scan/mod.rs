@@ -16,6 +16,8 @@ pub mod scorer;
 mod shipped;
 mod signatures;
 #[cfg(test)]
+mod stages;
+#[cfg(test)]
 mod steps;
 mod text;
 pub mod verdict;
