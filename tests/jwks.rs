@@ -246,3 +246,19 @@ fn two_policies_of_one_proxy_do_not_meet() {
     assert_eq!(proxy.ask(1, "k1"), "wait");
     assert_eq!(proxy.due(1).len(), 1);
 }
+
+#[test]
+fn an_answer_of_another_status_is_named_by_it() {
+    for (status, name, words) in [
+        (Some(404), "bad_status", "status 404"),
+        (Some(500), "bad_status", "status 500"),
+        // The proxy's own words for no connection and for a timeout.
+        (Some(503), "no_answer", "no_answer"),
+        (Some(504), "no_answer", "no_answer"),
+        (None, "no_answer", "no_answer"),
+    ] {
+        let fetched = Fetched::NoAnswer.with_status(status);
+        assert_eq!((fetched.name(), fetched.to_string().as_str()), (name, words));
+    }
+    assert_eq!(Fetched::NoKeys.with_status(Some(200)), Fetched::NoKeys);
+}

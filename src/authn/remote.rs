@@ -127,8 +127,10 @@ pub enum Fetched {
     Stored,
     /// The policy that wanted them is gone.
     Unwanted,
-    /// No answer of status 200 came in time.
+    /// No answer came in time. The proxy's own 503 (no connection) and 504 (a timeout) are none.
     NoAnswer,
+    /// An answer of another status than 200 came.
+    BadStatus(u16),
     /// The answer is no key set, or too large, or holds no key that the issuer's algorithms can use.
     NoKeys,
     /// The answer is no list of revoked tokens, or too large.
@@ -144,9 +146,29 @@ impl Fetched {
             Fetched::Stored => "stored",
             Fetched::Unwanted => "unwanted",
             Fetched::NoAnswer => "no_answer",
+            Fetched::BadStatus(_) => "bad_status",
             Fetched::NoKeys => "no_keys",
             Fetched::NoList => "no_list",
             Fetched::NotStored => "not_stored",
+        }
+    }
+
+    /// The same with the status that came, where what came is no answer.
+    #[must_use]
+    pub const fn with_status(self, status: Option<u16>) -> Fetched {
+        match (self, status) {
+            (Fetched::NoAnswer, Some(status)) if status != 503 && status != 504 => Fetched::BadStatus(status),
+            _ => self,
+        }
+    }
+}
+
+impl std::fmt::Display for Fetched {
+    /// [`Fetched::name`], or the status: `status 404`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fetched::BadStatus(status) => write!(f, "status {status}"),
+            _ => f.write_str(self.name()),
         }
     }
 }

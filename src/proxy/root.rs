@@ -190,7 +190,7 @@ impl Worker {
         for fetch in vm.ring.due(&policy.authn, now, &mut EnvoyHost) {
             if let Err(Asker::Keys(fetch)) = self.calls.make(&fetch.call(), Asker::Keys(fetch)) {
                 // The cluster is not known, or not yet.
-                self.took_keys(policy, &fetch, None);
+                self.took_keys(policy, &fetch, None, None);
             }
         }
     }
@@ -203,7 +203,11 @@ impl Worker {
             Answer::Failed(CallFailure::TooLong) => Some(&b""[..]),
             _ => None,
         };
-        self.took_keys(policy, fetch, body);
+        let status = match answer {
+            Answer::Http { status, .. } => Some(*status),
+            _ => None,
+        };
+        self.took_keys(policy, fetch, body, status);
         if self.held.wants_keys() {
             self.tick_within(SOON_MILLIS);
         }
@@ -234,16 +238,18 @@ impl Worker {
         }
     }
 
-    fn took_keys(&mut self, policy: &Policy, fetch: &Fetch, body: Option<&[u8]>) {
+    fn took_keys(&mut self, policy: &Policy, fetch: &Fetch, body: Option<&[u8]>, status: Option<u16>) {
         let now = Timestamp(host::now());
         let Ok(vm) = self.vm(policy) else { return };
         let (outcome, is_news) = vm.ring.fetched(&policy.authn, fetch, body, now, &mut EnvoyHost);
+        let outcome = outcome.with_status(status);
         if is_news {
-            let (level, word) = match outcome {
-                Fetched::Stored => (Level::Info, "fetched again"),
-                failure => (Level::Warn, failure.name()),
+            let Fetch { what, cluster, authority, path, .. } = fetch;
+            let (level, words) = match outcome {
+                Fetched::Stored => (Level::Info, "fetched again".to_owned()),
+                failure => (Level::Warn, format!("{failure} ({authority}{path})")),
             };
-            host::log(level, &format!("bartizan: {} of cluster {}: {word}", fetch.what, fetch.cluster));
+            host::log(level, &format!("bartizan: {what} of cluster {cluster}: {words}"));
         }
         if let Some(id) = self.series(&metrics::fetches(fetch.what, outcome)) {
             host::increment_metric(id, 1);

@@ -25,7 +25,7 @@ use crate::protocol::reply::{ReplyParts, ReplyText, Spent, TextKind, ToolCall, U
 use crate::protocol::{Json, UnscannedKind};
 use crate::quota::Estimate;
 use crate::reason::{Denial, Reason};
-use crate::redact::{Masker, Restorer, Restoring, TextStream, Vault, Watch};
+use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::scan::verdict::NOTICE;
 use detect::{Detector, destination};
 pub(super) use stream::StreamGuard;
@@ -299,7 +299,9 @@ impl ReplyGuard {
             if let (Some(Planted { canary, .. }), Some(watch)) = (&self.canary, &watch) {
                 judge = judge.with_leaks(canary, watch);
             }
-            let restoring = Restoring { vault: &self.vault, restorer: &mut restorer };
+            let active = ActiveWatch::of(text);
+            judge = judge.with_active(&active);
+            let restoring = Restoring { vault: &self.vault, restorer: &mut restorer, closed: active.addresses() };
             let edits = stream.settle(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
             let found = judge.finish(noted)?;
             if repeats && !found && edits == 0 && self.clean.len() < MAX_NAMES {

@@ -264,7 +264,8 @@ section! {
         max_work: Option<u64>,
         /// A whole reply, or one event of a stream, bytes. Default 4194304, at most 16777216.
         max_response_bytes: Option<u64>,
-        /// Bodies held by one worker at a time, bytes. Default 134217728, at most 536870912.
+        /// Bodies held by one worker at a time, bytes. Default 134217728, at most 536870912. Once half of it is in use a
+        /// caller, and a connection, gets no more than an eighth, or one body.
         max_buffered_bytes_per_worker: Option<u64>,
         /// The cap on output tokens of a request that has none, neither its own nor its role's, under a quota that counts
         /// output. Default 4096.
