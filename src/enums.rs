@@ -38,6 +38,8 @@ choice! {
         Images = "images",
         /// OpenAI's speech, made from a text.
         Audio = "audio",
+        /// Documents, put in the order in which they fit a query.
+        Rerank = "rerank",
         /// Everything of a Model Context Protocol server; `tools` says which of its tools, prompts and resources.
         Mcp = "mcp",
     }

@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use bartizan::protocol::{Json, mcp::definitions};
+use bartizan::protocol::{Json, Protocol};
 use bartizan::transaction::{Event, Header, Reads, Step, Transaction};
 use common::road::{Answer, Road, ask};
 use serde_json::{Value, json};
@@ -76,7 +76,8 @@ fn lists_are_filtered_in_every_form_or_refused() {
         ];
         for strong in [true, false] {
             let approved = message(json!({ list: [item(allowed, "Fine."), item(forbidden, "Fine.")] }));
-            let pins = definitions(&Json::parse(approved.to_string().as_bytes(), 16).unwrap());
+            let pins =
+                Protocol::named("mcp").unwrap().definitions(&Json::parse(approved.to_string().as_bytes(), 16).unwrap());
             assert_eq!(pins.len(), 2);
             let pins: serde_json::Map<_, _> = pins.into_iter().map(|(name, pin)| (name, json!(pin))).collect();
             let mut road = road(strong, |document| {

@@ -75,6 +75,57 @@ fn a_reversible_mask_brings_every_sample_back_where_no_address_is_near() {
     }
 }
 
+/// What may stand around a text that holds a value.
+const NEIGHBOURS: [(&str, &str); 14] = [
+    ("Dear all,\n", "\nThanks"),
+    ("Hello. ", " Bye."),
+    ("{\"note\": \"", "\", \"subject\": \"Hello\"}"),
+    ("{\"", "\": [1, 2]}"),
+    ("(", ")"),
+    ("\"", "\""),
+    ("“", "”"),
+    ("请看：", "。谢谢"),
+    ("「", "」"),
+    ("| ", " | next |"),
+    ("- ", "\n- next item"),
+    ("<p>", "</p>"),
+    ("Привет, ", ", спасибо"),
+    ("مرحبا ", " شكرا"),
+];
+
+#[test]
+fn only_the_value_is_masked_whatever_stands_beside_it() {
+    let scanner = scanner();
+    let (mut wrong, mut pairs, mut fewer) = (Vec::new(), 0, 0);
+    for (id, sample) in samples() {
+        let places = |text: &str, at: usize| {
+            let mut masker = Masker::new(MaskKey::new("k"));
+            let edits = masker.mask(text, &targets(&scanner, text, DataAction::Mask)).edits;
+            edits
+                .iter()
+                .map(|edit| {
+                    (edit.before.start as isize - at as isize, edit.before.end as isize - at as isize, edit.label)
+                })
+                .collect::<Vec<_>>()
+        };
+        let alone = places(&sample, 0);
+        for (before, after) in NEIGHBOURS {
+            let text = format!("{before}{sample}{after}");
+            let beside = places(&text, before.len());
+            pairs += 1;
+            // Some rules want a line of its own.
+            let apart = before.ends_with('\n') && after.starts_with('\n');
+            if beside != alone && !apart && beside.iter().all(|place| alone.contains(place)) {
+                fewer += 1;
+            } else if beside != alone {
+                wrong.push(format!("{id}: {text:?}: {beside:?}, by itself {alone:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(fewer * 20 <= pairs, "{fewer} of {pairs} are not found");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

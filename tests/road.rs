@@ -398,6 +398,21 @@ fn personal_data_is_masked_and_secrets_are_refused() {
 }
 
 #[test]
+fn values_in_keys_are_masked_and_no_key_stands_twice() {
+    let mut road = Road::new(|_| {});
+    let token = format!("Bearer {}", road.token(&["analyst"], 600));
+    let headers = [("authorization", token.as_str())];
+    let body =
+        br#"{"prompt":"Who is free?","busy":{"Ana@firm.net":[1],"ana@firm.net":[2],"joe@firm.net":"ana@firm.net"}}"#;
+    let run = road.post("/llm", &headers, body);
+    assert_eq!(run.reason(), "");
+    let busy = json!({ "[EMAIL_1]": [1], "[EMAIL_1]#2": [2], "[EMAIL_2]": "[EMAIL_1]" });
+    assert_eq!(run.body()["busy"], busy);
+    let secret = format!(r#"{{"prompt":"Hi","tokens":{{"ghp_{}":1}}}}"#, "a1B2c3D4e5F6".repeat(3));
+    assert_eq!(road.post("/llm", &headers, secret.as_bytes()).reason(), "scan.secret");
+}
+
+#[test]
 fn the_seed_pipelines_form_works() {
     let mut road = Road::new(|_| {});
     let token = format!("Bearer {}", road.token(&["analyst"], 600));

@@ -108,6 +108,10 @@ def _done(events: list[dict]) -> Iterator[tuple]:
     yield "data", b"data: [DONE]\n\n"
 
 
+def rerank(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
+    return _whole({"id": "r-1", "results": [{"index": 0, "relevance_score": 0.5}], "meta": {"billed_units": {"search_units": 1}}})
+
+
 def embeddings(body: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     data = [{"object": "embedding", "index": 0, "embedding": [0.25, 0.5]}]
     return _whole({"object": "list", "data": data, "model": body.get("model"), "usage": {"prompt_tokens": 3, "total_tokens": 3}})
@@ -185,6 +189,7 @@ PATHS = {
     "/v1/conversations": conversations,
     "/v1/completions": completions,
     "/v1/embeddings": embeddings,
+    "/v2/rerank": rerank,
     "/v1/moderations": moderations,
     "/api/chat": ollama,
     "/api/generate": ollama,

@@ -142,6 +142,11 @@ WIRES = {
         lambda body: body["error_type"] == "validation", ends=("stop", "incomplete_generation"),
         withheld=lambda body: body["generated_text"] == "",
     ),
+    "Cohere rerank": Wire(
+        "/v2/rerank", lambda text: {"model": MODEL, "query": text, "documents": ["A tower."]},
+        "the reply is numbers, and documents that were sent", "the API has no stream",
+        lambda body: list(body) == ["message"], "searches are billed, not tokens",
+    ),
     "MCP": Wire(
         "/mcp",
         lambda text: {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "search_x", "arguments": {"q": text}}},

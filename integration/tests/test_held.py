@@ -1,6 +1,7 @@
 """Thousands of requests that the filter holds at once, on one connection: each is answered, and nobody else is hurt."""
 
 import copy
+import socket
 import threading
 import time
 from collections import Counter
@@ -11,8 +12,10 @@ import pytest
 from conftest import Site, chat
 from harness import envoy, idp
 from harness.client import H1, Heads
+from harness.ratelimit import cluster as limits
 from harness.tokens import Key, claims
 from harness.upstream import GATE
+from test_introspection import SECRET, environment
 
 COUNT = 2000
 SUBJECTS = 4
@@ -59,6 +62,72 @@ def silent_issuer(mode, upstream, keys):
             yield site
         finally:
             site.proxy.stop()
+
+
+class Silent:
+    """A server that takes connections and answers nothing."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.port, self.taken = self.socket.getsockname()[1], []
+        threading.Thread(target=self.take, daemon=True).start()
+
+    def take(self) -> None:
+        try:
+            while True:
+                self.taken.append(self.socket.accept()[0])
+        except OSError:  # it is closed
+            pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # A listening socket wakes its `accept` by this, not by `close`.
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        for connection in self.taken:
+            connection.close()
+
+
+def with_room(cluster: dict) -> dict:
+    """As many connections and requests at once as there are streams."""
+    bounds = {name: 2 * COUNT for name in ("max_connections", "max_pending_requests", "max_requests")}
+    return cluster | {"circuit_breakers": {"thresholds": [bounds]}}
+
+
+def asking_about_tokens(port: int):
+    """A site that asks an issuer about tokens."""
+
+    def change(policy: dict) -> None:
+        room(policy)
+        policy["authn"]["issuers"].append({"name": "opaque", "issuer": "https://silent.test", "audiences": ["urn:opaque"], "introspection": {
+            "cluster": "idp", "authority": "idp.test", "path": "/introspect", "clientId": "us", "clientSecret": {"fromEnv": SECRET}, "timeout": "3s"}})  # fmt: skip
+
+    def edit(config: dict) -> None:
+        many_streams(config)
+        cluster(config, port)
+        config["static_resources"]["clusters"][-1] = with_room(config["static_resources"]["clusters"][-1])
+        environment(config, {SECRET: "a secret of sixteen and more"})
+
+    return change, edit, lambda site, number: f"made-up-{number}", "jwt.unavailable"
+
+
+def asking_for_quotas(port: int):
+    """A site whose guests are counted by a service."""
+
+    def change(policy: dict) -> None:
+        room(policy)
+        policy["rateLimitService"] = {"cluster": "limits", "domain": "llm", "timeout": "3s"}
+        policy["authn"]["issuers"][0].get("grants", {}).get("roles", []).append("counted")
+        fleet = [{"per": "subject", "requests": 1_000_000, "window": "1m", "scope": "fleet"}]
+        policy["roles"]["counted"] = policy["roles"]["analyst"] | {"quotas": policy["roles"]["analyst"]["quotas"] + fleet}
+
+    def edit(config: dict) -> None:
+        many_streams(config)
+        config["static_resources"]["clusters"].append(with_room(limits(port)))
+
+    return change, edit, lambda site, number: site.token(f"caller{number % SUBJECTS}", ("counted",)), "quota.unavailable"
 
 
 @contextmanager
@@ -108,6 +177,26 @@ def test_streams_that_wait_for_keys(mode, upstream, keys):
         assert reasons[503, "jwt.unavailable"] >= 1000, reasons
         assert [reply for reply in replies if not reply.complete] == []
         is_alive(site)
+
+
+@pytest.mark.parametrize("asking", [asking_about_tokens, asking_for_quotas])
+def test_streams_that_wait_for_a_call(mode, upstream, keys, asking):
+    with Silent() as server:
+        change, edit, token, reason = asking(server.port)
+        site = Site(mode, upstream, keys, change=change, edit=edit, workers=1)
+        try:
+            with Heads(site.proxy.port) as heads, bystander(site):
+                for number in range(COUNT):
+                    heads.send(head(token(site, number)))
+                replies = heads.wait()
+            reasons = Counter((reply.status, reply.reason) for reply in replies)
+            # Who calls in vain for a while is not waited for, and a caller may have so many requests under way.
+            assert set(reasons) <= {(503, reason), (503, "overloaded"), (429, "quota.concurrent")} and reasons.total() == COUNT, reasons
+            assert reasons[503, reason] >= 300, reasons
+            assert [reply for reply in replies if not reply.complete] == []
+            is_alive(site)
+        finally:
+            site.proxy.stop()
 
 
 def test_streams_whose_body_never_comes(upstream, keys):

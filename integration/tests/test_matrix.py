@@ -27,6 +27,7 @@ def every_protocol(document: dict) -> None:
         {"match": {"pathPrefix": "/v1/"}, "protocol": "openai"},
         {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
         {"match": {"pathPrefix": "/api/"}, "protocol": "ollama"},
+        {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
         {"match": {"path": "/hf"}, "protocol": "tgi", "operation": "generate"},
         {"match": {"path": "/mcp"}, "protocol": "mcp"},
         {"match": {"path": "/ask"}, "protocol": {"generic": {"prompt": ["/prompt"], "output": ["/response"]}}},
@@ -34,7 +35,7 @@ def every_protocol(document: dict) -> None:
     document["audit"] = {**document.get("audit", {}), "usage": True}
     analyst = document["roles"]["analyst"]
     analyst.update(
-        operations=["chat", "generate", "completions", "responses", "embeddings", "moderations", "mcp"],
+        operations=["chat", "generate", "completions", "responses", "embeddings", "rerank", "moderations", "mcp"],
         models=[*analyst["models"], "default"], tools={"allow": ["search_*"]}, quotas=[],
     )  # fmt: skip
 

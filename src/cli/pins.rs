@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::output::{Outcome, print, print_json, read_text};
 use crate::protocol::Json;
-use crate::protocol::mcp::definitions;
+use crate::protocol::registry::{FORMATS, Format};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -21,10 +21,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut pins: BTreeMap<String, String> = BTreeMap::new();
+    let servers: Vec<_> = FORMATS.iter().map(Format::adapter).filter(|format| format.serves_tools()).collect();
     for file in &arguments.files {
         let text = read_text(file)?;
         let json = Json::parse(text.as_bytes(), 100).ok().with_context(|| format!("{}: not JSON", file.display()))?;
-        let found = definitions(&json);
+        let found: Vec<_> = servers.iter().flat_map(|server| server.definitions(&json)).collect();
         if found.is_empty() {
             bail!("{}: no list of tools, prompts or resources", file.display());
         }

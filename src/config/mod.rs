@@ -24,7 +24,7 @@ pub use guard::{CanaryPolicy, ExceptionPolicy, GuardPolicy, InjectionPolicy, Pii
 pub use parse::{Parsed, parse_json, parse_with};
 pub use policy::{AuditPolicy, GuardIndex, LimitsPolicy, Policy, RolePolicy, UnscannedPolicy};
 pub use quotas::{AbusePolicy, QuotaPolicy, RateLimitService};
-pub use route::{McpPart, McpPolicy, PathMatch, Resource, RouteIndex, RoutePolicy};
+pub use route::{PathMatch, Resource, RouteIndex, RoutePolicy, ServerPart, ServerPolicy};
 pub use tree::MAX_DOCUMENT_BYTES;
 
 #[cfg(feature = "cli")]

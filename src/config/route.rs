@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{self, Generic, Operation, OutputAction, Route};
+use super::document::{self, Described, Operation, OutputAction, Route};
 use super::errors::{Errors, KeyPath, shortened};
-use crate::protocol::{GenericSpec, Pointer, Protocol};
+use crate::protocol::{Pointer, Protocol, registry};
 
 /// A route's place in the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,29 +23,29 @@ pub struct RoutePolicy {
     pub protocol: Protocol,
     /// What the caller needs the permission for.
     pub operation: Operation,
-    /// What belongs to one MCP server.
-    pub mcp: Option<McpPolicy>,
+    /// What belongs to one server of tools.
+    pub server: Option<ServerPolicy>,
 }
 
 impl RoutePolicy {
     /// The methods that the route takes.
     pub fn methods(&self) -> &'static [&'static str] {
-        match self.mcp_part() {
-            McpPart::Stream { .. } => &["GET"],
-            McpPart::Messages => &["POST"],
-            McpPart::Whole => self.protocol.methods(self.operation),
+        match self.server_part() {
+            ServerPart::Stream { .. } => &["GET"],
+            ServerPart::Messages => &["POST"],
+            ServerPart::Whole => self.protocol.methods(self.operation),
         }
     }
 
     /// What of a server of the Model Context Protocol the route is.
-    pub fn mcp_part(&self) -> &McpPart {
-        self.mcp.as_ref().map_or(&McpPart::Whole, |mcp| &mcp.part)
+    pub fn server_part(&self) -> &ServerPart {
+        self.server.as_ref().map_or(&ServerPart::Whole, |server| &server.part)
     }
 }
 
 /// One server of the Model Context Protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct McpPolicy {
+pub struct ServerPolicy {
     /// The SHA-256 of each approved definition, by name; `None`: they are not compared.
     pub definitions: Option<BTreeMap<String, String>>,
     /// What happens to any other definition.
@@ -53,12 +53,12 @@ pub struct McpPolicy {
     /// The server's address, with the path and the address of its metadata.
     pub resource: Option<Resource>,
     /// What of the server the route is.
-    pub part: McpPart,
+    pub part: ServerPart,
 }
 
 /// What of a server of the Model Context Protocol a route is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum McpPart {
+pub enum ServerPart {
     /// All of it: Streamable HTTP.
     Whole,
     /// The stream of the older form.
@@ -152,15 +152,15 @@ pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<Rou
         }
         match (matches, protocol, operation) {
             (Some((matches, _)), Some(protocol), Some(operation)) => {
-                let mcp = mcp(route, &protocol, &at, errors);
-                if let Some(McpPart::Stream { messages }) = mcp.as_ref().map(|mcp| &mcp.part) {
-                    let (messages, key) = (PathMatch::Exact(messages.clone()), at.key("mcp").key("messages"));
+                let server = server(route, &protocol, &at, errors);
+                if let Some(ServerPart::Stream { messages }) = server.as_ref().map(|server| &server.part) {
+                    let (messages, key) = (PathMatch::Exact(messages.clone()), at.key(Route::SERVER).key("messages"));
                     match taken.iter().find(|(other, _, _)| *other == messages) {
                         Some((_, _, first)) => errors.push(&key, format!("matches the same requests as {first}")),
                         None => taken.push((messages, None, key)),
                     }
                 }
-                written.push((matches, protocol, operation, mcp));
+                written.push((matches, protocol, operation, server));
             }
             _ => complete = false,
         }
@@ -169,7 +169,7 @@ pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<Rou
 }
 
 /// One route of the document.
-type Written = (PathMatch, Protocol, Operations, Option<McpPolicy>);
+type Written = (PathMatch, Protocol, Operations, Option<ServerPolicy>);
 
 /// The operations of one route of the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,16 +184,16 @@ enum Operations {
 /// of those the first.
 fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
     let mut compiled: Vec<RoutePolicy> = Vec::new();
-    let one = |compiled: &mut Vec<RoutePolicy>, matches: PathMatch, written: &str, protocol, operation, mcp| {
+    let one = |compiled: &mut Vec<RoutePolicy>, matches: PathMatch, written: &str, protocol, operation, server| {
         let index = RouteIndex(u16::try_from(compiled.len()).unwrap_or(u16::MAX));
-        compiled.push(RoutePolicy { index, matches, written: written.to_owned(), protocol, operation, mcp });
+        compiled.push(RoutePolicy { index, matches, written: written.to_owned(), protocol, operation, server });
     };
-    for (matches, protocol, operations, mcp) in &written {
+    for (matches, protocol, operations, server) in &written {
         if let Operations::One(operation) = operations {
-            one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation, mcp.clone());
-            if let Some(server @ McpPolicy { part: McpPart::Stream { messages }, .. }) = mcp {
+            one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation, server.clone());
+            if let Some(server @ ServerPolicy { part: ServerPart::Stream { messages }, .. }) = server {
                 let below = PathMatch::Exact(messages.clone());
-                let server = McpPolicy { part: McpPart::Messages, ..server.clone() };
+                let server = ServerPolicy { part: ServerPart::Messages, ..server.clone() };
                 one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, Some(server));
             }
         }
@@ -263,9 +263,9 @@ fn path_fault(path: &str) -> Option<&'static str> {
 fn protocol(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<Protocol> {
     match errors.require(at, "protocol", route.protocol.as_ref())? {
         document::Protocol::Named(word) => in_dialect(Protocol::named(word)?, route.dialect.as_ref(), at, errors),
-        document::Protocol::Generic(generic) => {
-            let pointers = at.key("protocol").key("generic");
-            let protocol = Protocol::new(compile_generic(generic, &pointers, errors));
+        document::Protocol::Described(written) => {
+            let pointers = at.key("protocol").key(registry::DESCRIBED);
+            let protocol = described(written, &pointers, errors);
             in_dialect(protocol, route.dialect.as_ref(), at, errors)
         }
     }
@@ -294,8 +294,8 @@ fn in_dialect(
     spoken
 }
 
-fn mcp(route: &Route, protocol: &Protocol, at: &KeyPath, errors: &mut Errors) -> Option<McpPolicy> {
-    let (written, at) = (route.mcp.as_ref()?, at.key("mcp"));
+fn server(route: &Route, protocol: &Protocol, at: &KeyPath, errors: &mut Errors) -> Option<ServerPolicy> {
+    let (written, at) = (route.server.as_ref()?, at.key(Route::SERVER));
     if !protocol.serves_tools() {
         errors.push(&at, format!("has no effect with protocol {}", protocol.name()));
     }
@@ -318,7 +318,7 @@ fn mcp(route: &Route, protocol: &Protocol, at: &KeyPath, errors: &mut Errors) ->
     });
     let drift = written.drift.unwrap_or(OutputAction::Remove);
     let part = match &written.messages {
-        None => McpPart::Whole,
+        None => ServerPart::Whole,
         Some(messages) => {
             if let Some(fault) = path_fault(messages) {
                 errors.push(&at.key("messages"), format!("{:?} {fault}", shortened(messages)));
@@ -326,10 +326,10 @@ fn mcp(route: &Route, protocol: &Protocol, at: &KeyPath, errors: &mut Errors) ->
             if route.matches.as_ref().is_some_and(|matches| matches.path.is_none()) {
                 errors.push(&at.key("messages"), "the server's stream is one path: expected match.path");
             }
-            McpPart::Stream { messages: messages.clone() }
+            ServerPart::Stream { messages: messages.clone() }
         }
     };
-    Some(McpPolicy { definitions: written.definitions.clone(), drift, resource, part })
+    Some(ServerPolicy { definitions: written.definitions.clone(), drift, resource, part })
 }
 
 /// RFC 9728 section 3.1: the well-known part stands between host and path.
@@ -345,26 +345,26 @@ fn resource(url: &str) -> Option<Resource> {
     Some(Resource { url: url.to_owned(), metadata_path, metadata_url })
 }
 
-fn compile_generic(generic: &Generic, at: &KeyPath, errors: &mut Errors) -> GenericSpec {
+fn described(written: &Described, at: &KeyPath, errors: &mut Errors) -> Protocol {
     let mut pointers = |key: &str, texts: Option<&Vec<String>>| -> Vec<Pointer> {
         let at = at.key(key);
         let texts = texts.map(Vec::as_slice).unwrap_or_default();
         texts.iter().enumerate().filter_map(|(place, text)| pointer(text, &at.index(place), errors)).collect()
     };
-    let prompt = pointers("prompt", generic.prompt.as_ref());
-    let documents = pointers("documents", generic.documents.as_ref());
-    let output = pointers("output", generic.output.as_ref());
-    if errors.require(at, "prompt", generic.prompt.as_ref()).is_some_and(Vec::is_empty) {
+    let prompt = pointers("prompt", written.prompt.as_ref());
+    let documents = pointers("documents", written.documents.as_ref());
+    let output = pointers("output", written.output.as_ref());
+    if errors.require(at, "prompt", written.prompt.as_ref()).is_some_and(Vec::is_empty) {
         errors.push(&at.key("prompt"), "empty, expected at least one JSON Pointer");
     }
-    let model = generic.model.as_ref().and_then(|text| {
+    let model = written.model.as_ref().and_then(|text| {
         let at = at.key("model");
         if text.split('/').any(|part| part == "*") {
             errors.push(&at, "expected a JSON Pointer without *: there is one model");
         }
         pointer(text, &at, errors)
     });
-    GenericSpec::new(prompt, documents, model, output)
+    registry::described(prompt, documents, model, output)
 }
 
 fn pointer(text: &str, at: &KeyPath, errors: &mut Errors) -> Option<Pointer> {

@@ -19,5 +19,7 @@ pages! {
     abuse: "abuse.md"
     rehearsal: "rehearsal.md"
     protocols: "protocols.md"
+    parameters: "parameters.md"
     reasons: "reasons.md"
+    limits: "limits.md"
 }

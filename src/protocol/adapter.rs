@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::reply::ReplyFormat;
 use super::request::Reader;
+use super::tools::pin;
 use super::{Exchange, Json, Path, Refusal, UnscannedKind, Usage, keys, registry};
 use crate::config::document::Operation;
 use crate::host::Timestamp;
@@ -89,6 +90,17 @@ pub trait Adapter: Debug + Send + Sync {
     /// True when the upstream is a server of tools: it answers with what a model reads next, and its lists define tools.
     fn serves_tools(&self) -> bool {
         false
+    }
+
+    /// The header with the id of a client's session, for a server of tools that has sessions.
+    fn session_header(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// A message with this id that every server answers. It takes the place of a refused request whose answer comes on
+    /// another stream. `None`: the format has no such stream.
+    fn stand_in(&self, _id: &str) -> Option<Vec<u8>> {
+        None
     }
 
     /// The format's own keys, sorted. Those of JSON Schema are known in every format.
@@ -176,6 +188,13 @@ impl Protocol {
         let mut reader = Reader::new(body, model, &knows);
         self.0.read(operation, &mut reader)?;
         Ok(reader.finish())
+    }
+
+    /// The names of what a list of a server of tools defines, and the [`pin`] of each whole definition.
+    pub fn definitions(&self, list: &Json<'_>) -> Vec<(String, String)> {
+        let Some(operation) = self.only_operation() else { return Vec::new() };
+        let calls = self.read_reply(operation, list).calls.into_iter();
+        calls.filter_map(|call| Some((call.name, pin(list.at(&call.path)?)))).collect()
     }
 
     /// A form of files: nothing in it is read, so that its model has no name and all of it is unscanned.

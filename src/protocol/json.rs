@@ -11,6 +11,7 @@ mod reader;
 mod writer;
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use crate::reason::Reason;
 
@@ -146,6 +147,37 @@ impl<'a> Json<'a> {
         match parents.iter().try_fold(self, |value, &step| value.child(step))? {
             Json::Object(entries) => entries.get(last as usize).map(|(key, _)| key.as_ref()),
             _ => None,
+        }
+    }
+
+    /// Gives the entry at `path` another key, which may stand twice then: see [`Json::distinct`]. Returns the path of its
+    /// object; `None` when no object's entry is there.
+    pub fn rename(&mut self, path: &Path, key: String) -> Option<Path> {
+        let (&last, parents) = path.0.split_last()?;
+        let holder = Path(parents.into());
+        let Json::Object(entries) = self.at_mut(&holder)? else { return None };
+        entries.get_mut(last as usize)?.0 = key.into();
+        Some(holder)
+    }
+
+    /// Puts `#2`, `#3` and so on behind keys that stand twice in the object at `holder`.
+    pub fn distinct(&mut self, holder: &Path) {
+        let Some(Json::Object(entries)) = self.at_mut(holder) else { return };
+        let mut taken: HashSet<String> = HashSet::with_capacity(entries.len());
+        let mut copies: HashMap<String, u32> = HashMap::new();
+        for (key, _) in entries {
+            if taken.contains(key.as_ref()) {
+                let copy = copies.entry(key.to_string()).or_insert(1);
+                let name = loop {
+                    *copy += 1;
+                    let name = format!("{key}#{copy}");
+                    if !taken.contains(&name) {
+                        break name;
+                    }
+                };
+                *key = name.into();
+            }
+            taken.insert(key.to_string());
         }
     }
 
@@ -299,6 +331,19 @@ pub(super) fn folds_to(key: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_renamed_never_stands_twice() {
+        let mut json = Json::parse(b"{\"o\":{\"a\":1,\"b\":2,\"x#2\":3,\"c\":4}}", 4).unwrap();
+        let inner = Path::default().child(0);
+        for at in [0, 1, 3] {
+            assert_eq!(json.rename(&inner.child(at), "x".into()), Some(inner.clone()));
+        }
+        json.distinct(&inner);
+        assert_eq!(json.to_bytes(), b"{\"o\":{\"x\":1,\"x#2\":2,\"x#2#2\":3,\"x#3\":4}}");
+        assert_eq!(json.rename(&inner.child(9), "y".into()), None);
+        assert_eq!(json.rename(&Path::default(), "y".into()), None);
+    }
 
     #[test]
     fn refuses_what_parsers_read_differently() {

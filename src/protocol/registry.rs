@@ -1,6 +1,7 @@
 //! Every wire format, by its word in the document. A new one is a folder beside this file and a line in this list.
 
-use super::{Protocol, anthropic, mcp, ollama, openai, tgi};
+use super::generic::GenericSpec;
+use super::{Pointer, Protocol, anthropic, cohere, mcp, ollama, openai, tgi};
 
 /// A wire format that needs no settings.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ impl Format {
     }
 }
 
-/// All of them, in the order of the documentation. `generic` has settings and is made by the document.
+/// All of them, in the order of the documentation, but for [`DESCRIBED`].
 pub const FORMATS: &[Format] = &[
     Format {
         word: "openai",
@@ -46,9 +47,28 @@ pub const FORMATS: &[Format] = &[
         about: "The Model Context Protocol over Streamable HTTP. `tools.allow` names tools, prompts (`prompt:NAME`) and resources\n(`resource:URI`); the model is `default`.",
         make: || Protocol::new(mcp::Mcp),
     },
+    Format {
+        word: "cohere",
+        about: "Cohere's rerank API, versions 1 and 2. Its path begins where `rerank` does: `pathPrefix: /v2/`.",
+        make: || Protocol::new(cohere::Cohere),
+    },
 ];
 
 /// The format of a refusal where no route tells one.
 pub(super) fn fallback() -> Protocol {
     Protocol::new(openai::Openai::default())
+}
+
+/// The word of the format that has settings: a document describes its bodies.
+pub const DESCRIBED: &str = "generic";
+
+/// That format. The pointers say where a request has the caller's text, documents and the model's name, and where a
+/// reply has its text. Without `model` the model is named `default`.
+pub fn described(
+    prompt: Vec<Pointer>,
+    documents: Vec<Pointer>,
+    model: Option<Pointer>,
+    output: Vec<Pointer>,
+) -> Protocol {
+    Protocol::new(GenericSpec::new(prompt, documents, model, output))
 }

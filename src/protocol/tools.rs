@@ -1,4 +1,6 @@
-//! Tools taken out of a request.
+//! Tools taken out of a request, and the hashes of what a server defines.
+
+use sha2::{Digest, Sha256};
 
 use super::{Json, Path};
 
@@ -37,4 +39,35 @@ fn without_empty_namespaces(tools: &mut Json<'_>) {
         without_empty_namespaces(inner);
         !matches!(inner, Json::Array(items) if items.is_empty())
     });
+}
+
+/// The SHA-256 of one definition, keys in order: one that changes after it was approved has another.
+pub fn pin(definition: &Json<'_>) -> String {
+    Sha256::digest(sorted(definition).to_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sorted<'a>(value: &Json<'a>) -> Json<'a> {
+    match value {
+        Json::Object(entries) => {
+            let mut entries: Vec<_> = entries.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Json::Object(entries)
+        }
+        Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_that_changes_has_another_hash() {
+        let pin = |text: &str| pin(&Json::parse(text.as_bytes(), 16).unwrap());
+        let one = pin(r#"{"name":"a","description":"b"}"#);
+        assert_eq!(one, pin(r#"{"description":"b","name":"a"}"#));
+        assert_ne!(one, pin(r#"{"name":"a","description":"b and more"}"#));
+        assert_eq!(one.len(), 64);
+    }
 }

@@ -26,8 +26,8 @@ impl Usage {
         }
     }
 
-    /// OpenAI's object `usage`, of any of its APIs. `None` when it holds no count.
-    pub(super) fn of_openai(value: &Json<'_>) -> Option<Usage> {
+    /// The counts of an object such as OpenAI's `usage`, of any of its APIs. `None` when it holds no count.
+    pub(super) fn of_counts(value: &Json<'_>) -> Option<Usage> {
         let count = |names: [&str; 2]| names.into_iter().find_map(|name| value.get(name).and_then(Json::as_u64));
         let input = count(["prompt_tokens", "input_tokens"]);
         // Embeddings have no answer, and servers leave its count out. Some count thoughts in the total and nowhere else.
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Option<Usage> {
-        Usage::of_openai(&Json::parse(text.as_bytes(), 8).unwrap())
+        Usage::of_counts(&Json::parse(text.as_bytes(), 8).unwrap())
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod restore;
 mod stream;
 pub mod validate;
 
-pub use active::{Active, ActiveKind, active};
+pub use active::{ActiveKind, ActiveWatch, Sight};
 pub use canary::{Canary, Watch};
 pub use mask::{Edit, Label, MAX_PLACEHOLDER, MaskKey, Masked, Masker, Target};
 pub use restore::{Destination, Restorer, Vault};

@@ -158,13 +158,19 @@ impl Restorer {
         out
     }
 
-    /// The next piece of a text, cut where no placeholder is cut: what must stand in the place of which bytes.
-    pub fn edits(&mut self, vault: &Vault, piece: &str) -> Vec<(Range<usize>, String)> {
+    /// The next piece of a text, cut where no placeholder is cut: what must stand in the place of which bytes. A
+    /// placeholder stays where `closed` says so of its bytes.
+    pub fn edits(
+        &mut self,
+        vault: &Vault,
+        piece: &str,
+        closed: &dyn Fn(&Range<usize>) -> bool,
+    ) -> Vec<(Range<usize>, String)> {
         let (mut edits, mut done) = (Vec::new(), 0);
         for span in placeholders(piece) {
             piece.get(done..span.start).unwrap_or_default().chars().for_each(|c| self.sense.feed(c));
             let placeholder = piece.get(span.clone()).unwrap_or_default();
-            if let Some(value) = self.value(vault, placeholder) {
+            if let Some(value) = self.value(vault, placeholder).filter(|_| !closed(&span)) {
                 let value = value.to_owned();
                 value.chars().for_each(|c| self.sense.feed(c));
                 edits.push((span.clone(), value));

@@ -39,6 +39,8 @@ pub struct Restoring<'v> {
     pub vault: &'v Vault,
     /// The text's own restorer.
     pub restorer: &'v mut Restorer,
+    /// Places of the whole text that no value is put into: addresses and tags.
+    pub closed: &'v [Range<usize>],
 }
 
 /// One text that comes in pieces. Places are bytes from its beginning.
@@ -50,6 +52,8 @@ pub struct TextStream {
     certain: usize,
     /// In order, never overlapping.
     edits: Vec<(Range<usize>, String)>,
+    /// What is certain ends with a text in brackets that was put there.
+    placed: bool,
 }
 
 impl TextStream {
@@ -118,16 +122,23 @@ impl TextStream {
             .collect();
         for (span, text) in &found.replaced {
             if let Some(span) = within(span) {
-                add(&mut edits, outward(fresh, span), (*text).to_owned());
+                cover(&mut edits, outward(fresh, span), text);
             }
         }
-        if let Some(Restoring { vault, restorer }) = restoring {
-            for (span, value) in restorer.edits(vault, fresh) {
+        let start = self.certain;
+        if let Some(Restoring { vault, restorer, closed }) = restoring {
+            let closed = merged(closed);
+            let is_closed = |span: &Range<usize>| {
+                let next = closed.partition_point(|known| known.end <= span.start + start);
+                closed.get(next).is_some_and(|known| known.start < span.end + start)
+            };
+            for (span, value) in restorer.edits(vault, fresh, &is_closed) {
                 add(&mut edits, span, value);
             }
         }
         let count = edits.len();
-        let start = self.certain;
+        let open = keep_apart(&mut edits, self.placed, seen, pending, cut);
+        self.placed = open;
         self.edits.extend(edits.into_iter().map(|(span, text)| (span.start + start..span.end + start, text)));
         self.certain = start + (cut - pending);
         count
@@ -173,6 +184,64 @@ fn add(edits: &mut Vec<(Range<usize>, String)>, span: Range<usize>, text: String
     if edits.get(at).is_none_or(|(next, _)| span.end <= next.start) {
         edits.insert(at, (span, text));
     }
+}
+
+/// `[EMAIL_1]` behind an exclamation mark, or before a bracket, would be a part of an image or a link: a space keeps them
+/// apart. `placed`: the text before ended with such an edit. True: this one does, and what follows is not known.
+fn keep_apart(edits: &mut Vec<(Range<usize>, String)>, placed: bool, seen: &str, pending: usize, cut: usize) -> bool {
+    let mut open = false;
+    for (span, text) in edits.iter_mut().filter(|(_, text)| text.starts_with('[') && text.ends_with(']')) {
+        let before = seen.get(..pending + span.start).unwrap_or_default();
+        let after = seen.get(pending + span.end..).unwrap_or_default();
+        let begins_line = || {
+            let line = before.rsplit('\n').next().unwrap_or_default();
+            line.chars().all(|c| c.is_ascii_digit() || " \t>-*+.)".contains(c))
+        };
+        let joins = match after.chars().next() {
+            None => {
+                open = pending + span.end == cut;
+                false
+            }
+            Some(c) => matches!(c, '(' | '[') || c == ':' && begins_line(),
+        };
+        // A tag ends an address in front of it.
+        let tag = seen.get(pending + span.start..).is_some_and(|rest| rest.starts_with('<'));
+        if before.ends_with(|c: char| c == '!' || tag && !c.is_whitespace()) {
+            text.insert(0, ' ');
+        }
+        if joins {
+            text.push(' ');
+        }
+    }
+    let first = seen.get(pending..cut).and_then(|fresh| fresh.chars().next()).filter(|c| matches!(c, '(' | '[' | ':'));
+    if let Some(first) = first.filter(|_| placed && edits.first().is_none_or(|(span, _)| span.start > 0)) {
+        edits.insert(0, (0..1, format!(" {first}")));
+    }
+    open
+}
+
+/// The same places in order, none touching another.
+fn merged(spans: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut spans = spans.to_vec();
+    spans.sort_unstable_by_key(|span| span.start);
+    let mut out: Vec<Range<usize>> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match out.last_mut().filter(|last| span.start <= last.end) {
+            Some(last) => last.end = last.end.max(span.end),
+            None => out.push(span),
+        }
+    }
+    out
+}
+
+/// Puts an edit in the place of all that it touches.
+fn cover(edits: &mut Vec<(Range<usize>, String)>, mut span: Range<usize>, text: &str) {
+    let first = edits.partition_point(|(known, _)| known.end <= span.start);
+    let last = edits.partition_point(|(known, _)| known.start < span.end);
+    for (known, _) in edits.get(first..last).unwrap_or_default() {
+        span = span.start.min(known.start)..span.end.max(known.end);
+    }
+    edits.splice(first..last.max(first), [(span, text.to_owned())]);
 }
 
 fn outward(text: &str, span: Range<usize>) -> Range<usize> {

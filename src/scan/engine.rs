@@ -6,7 +6,7 @@ mod trials;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use bartizan_rules::beginnings::sign;
+use bartizan_rules::beginnings::{LONGEST_GROUP, group_kind, sign};
 use bartizan_rules::near::{Near, Places};
 use bartizan_rules::patterns::Pattern;
 use bartizan_rules::program::Machine;
@@ -111,6 +111,8 @@ pub struct Scratch {
     repeats: u16,
     places: Places,
     windows: Vec<(u16, Range<usize>)>,
+    /// By program: where it may begin beside a word that its matches hold.
+    starts: Vec<(u16, Range<usize>)>,
     /// Runs of digits, in order.
     runs: Vec<Range<usize>>,
     /// Digits of each.
@@ -159,6 +161,7 @@ impl Scratch {
     fn begin(&mut self, text: &str) {
         self.machine.steps = text.len();
         self.windows.clear();
+        self.starts.clear();
         self.runs.clear();
         self.digits.clear();
         self.places.begin();
@@ -203,6 +206,7 @@ impl Engine {
             repeats: REPEATS,
             places: Places::new(shipped::PLACES, NEARS.len()),
             windows: Vec::new(),
+            starts: Vec::new(),
             runs: Vec::new(),
             digits: Vec::new(),
             tokens: Vec::new(),
@@ -251,6 +255,8 @@ impl Engine {
                     }
                     Use::Unless(at) => scratch.places.forbid(usize::from(at), word.clone()),
                     Use::Keyword(rule) => self.keyword(self.place(rule), word.clone(), text, zones, scratch, &mut pass),
+                    // Words of the raw view.
+                    Use::Start(_) => {}
                     Use::Rotated => disguised[0] += weight,
                     Use::Mirrored => disguised[1] += weight,
                     Use::Reversed => disguised[2] += weight,
@@ -276,8 +282,12 @@ impl Engine {
         let compared = LITERALS.each(text, |found| {
             for purpose in shipped::uses(found.uses) {
                 scratch.machine.steps += 1;
-                if let Use::Keyword(rule) = *purpose {
-                    self.keyword(self.place(rule), found.start..found.end, text, zones, scratch, &mut pass);
+                match *purpose {
+                    Use::Keyword(rule) => {
+                        self.keyword(self.place(rule), found.start..found.end, text, zones, scratch, &mut pass);
+                    }
+                    Use::Start(at) => self.start(at, found.start, zones, scratch),
+                    _ => {}
                 }
             }
         });
@@ -285,6 +295,7 @@ impl Engine {
         self.own(self.own_raw.as_ref(), text, zones, scratch, &mut pass);
         self.digit_runs(text, zones, scratch, &mut pass);
         self.drop_without_digits(scratch);
+        self.groups(text, scratch);
         self.windows(text, scratch, &mut pass);
         scratch.end(&mut pass);
         pass
@@ -331,6 +342,15 @@ impl Engine {
         *last = scratch.windows.len() as u32;
     }
 
+    /// Notes where a pattern may begin beside a word.
+    fn start(&self, at: u16, word: usize, zones: Zones, scratch: &mut Scratch) {
+        let Some(start) = shipped::WORD_STARTS.get(usize::from(at)) else { return };
+        let Some(last) = word.checked_sub(usize::from(start.least)) else { return };
+        if self.looks_at(self.owner(start.program), zones) {
+            scratch.starts.push((start.program, word.saturating_sub(usize::from(start.most))..last + 1));
+        }
+    }
+
     /// Runs of digits with at most two other characters between each two.
     fn digit_runs(&self, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
         if self.digits.is_empty() {
@@ -365,6 +385,34 @@ impl Engine {
         }
         if count > 0 {
             close(start, last + 1, count);
+        }
+    }
+
+    /// Notes where patterns may begin around each group of digits, which is judged once for all of them.
+    fn groups(&self, text: &str, scratch: &mut Scratch) {
+        let bytes = text.as_bytes();
+        let Scratch { runs, last, starts, machine, .. } = scratch;
+        for run in runs {
+            let mut at = run.start;
+            while at < run.end {
+                let rest = bytes.get(at..run.end).unwrap_or_default();
+                let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+                let programs = if length > 0 { shipped::of_shape(before.copied(), length) } else { &[] };
+                machine.steps += 1 + programs.len();
+                let after = group_kind(bytes.get(at + length).copied());
+                let second = bytes.get(at + length + 1..).unwrap_or_default().iter().take(LONGEST_GROUP.into());
+                let second = second.take_while(|byte| byte.is_ascii_digit()).count();
+                for program in programs {
+                    let is_open = last.get(usize::from(self.owner(*program))).is_some_and(|window| *window > 0);
+                    let Some(group) = shipped::GROUPS.get(usize::from(*program)).filter(|_| is_open) else { continue };
+                    let goes_on = group.after >> after & 1 == 1 && group.seconds >> second & 1 == 1;
+                    if let Some(latest) = at.checked_sub(usize::from(group.least)).filter(|_| goes_on) {
+                        starts.push((*program, at.saturating_sub(usize::from(group.most))..latest + 1));
+                    }
+                }
+                at += length.max(1);
+            }
         }
     }
 

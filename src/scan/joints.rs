@@ -49,12 +49,16 @@ pub(super) fn find(
         let zone = |piece: &Piece<'_>| texts.get(piece.text).map_or(0, |text| text.zone as u8);
         let known = Known::of_block(block.pieces.iter().map(|piece| (zone(piece), piece.part)));
         let found = super::conversation::remembered(memory, &known, || read(scan, &block));
-        if !found.complete
+        // Each is compared with what the texts have alone.
+        let alone = block.pieces.iter().filter_map(|piece| report.texts.get(piece.text));
+        let alone: usize = alone.map(|text| text.findings.len() + text.refused.len()).sum();
+        let is_paid = found.findings.is_empty() || scan.pays(found.findings.len() * (1 + alone));
+        if !(found.complete && is_paid)
             && let Some(last) = block.pieces.last().and_then(|piece| report.texts.get_mut(piece.text))
         {
             last.complete = false;
         }
-        for finding in found.findings {
+        for finding in found.findings.into_iter().filter(|_| is_paid) {
             let Some((at, joint)) = attributed(scan, cards, texts, report, &block, finding) else { continue };
             if known_joints.insert((at, joint.rule)) {
                 joints.push((at, joint));

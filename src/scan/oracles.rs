@@ -1,6 +1,10 @@
 //! The shipped tables beside slow and well-known engines: what was emitted, not what would be compiled again.
 
+use std::collections::BTreeMap;
+
+use bartizan_rules::beginnings::group_kind;
 use bartizan_rules::program::{Machine, may_begin};
+use bartizan_rules::tables::{Group, Start, Use};
 use regex_automata::meta::Regex;
 use regex_automata::{Input, PatternID};
 
@@ -92,6 +96,87 @@ fn shipped_patterns_find_what_regex_automata_finds() {
             }
         }
     }
+}
+
+/// Patterns that are tried beside words alone: no match of theirs begins anywhere else. Texts are the samples, one after
+/// the other, and what is derived from the patterns themselves, with what may follow.
+#[test]
+fn a_match_begins_beside_a_word_that_its_pattern_is_tried_beside() {
+    let (_, samples) = bundle();
+    let mut beside: BTreeMap<u16, Vec<(&[u8], Start)>> = BTreeMap::new();
+    let words = shipped::LITERALS.list.iter().chain(shipped::LITERALS.short).chain(shipped::LITERALS.single);
+    for word in words {
+        for of in shipped::uses(word.uses) {
+            let Use::Start(at) = of else { continue };
+            let start = shipped::WORD_STARTS[usize::from(*at)];
+            beside.entry(start.program).or_default().push((word.text, start));
+        }
+    }
+    let anchored: Vec<u16> = (0..).zip(shipped::ANCHORED).filter(|(_, is)| *is).map(|(program, _)| program).collect();
+    assert_eq!(anchored, beside.keys().copied().collect::<Vec<_>>());
+    let mut matches = 0;
+    for (program, words) in beside {
+        let at = usize::from(program);
+        let derived = super::steps::units(shipped::PROGRAMS[at], &shipped::TABLES);
+        let derived = derived.iter().flat_map(|unit| [super::steps::filled(unit, 200), format!("é{} = x\n", unit.1)]);
+        let pairs = samples.windows(2).map(|two| format!("{} {}", two[0], two[1]));
+        for text in derived.chain(pairs).filter(|text| !text.contains(['\u{212a}', '\u{17f}'])) {
+            let bytes = text.as_bytes();
+            let mut machine = Machine::default();
+            machine.enter(0..text.len(), usize::MAX);
+            for start in (0..text.len()).filter(|start| text.is_char_boundary(*start)) {
+                if machine.run(shipped::PROGRAMS[at], &shipped::TABLES, &text, start).is_none() {
+                    continue;
+                }
+                matches += 1;
+                let holds = |(word, Start { least, most, .. }): &(&[u8], Start)| {
+                    (start + usize::from(*least)..=start + usize::from(*most))
+                        .any(|at| bytes.get(at..at + word.len()).is_some_and(|there| there.eq_ignore_ascii_case(word)))
+                };
+                assert!(words.iter().any(holds), "pattern {program} at {start}: {text:?}");
+            }
+        }
+    }
+    println!("{matches} matches of {} patterns", anchored.len());
+    assert!(matches > 1000);
+}
+
+/// The same of patterns that are tried around groups of digits.
+#[test]
+fn a_match_begins_around_a_group_of_digits_whose_shape_its_pattern_has() {
+    let (_, samples) = bundle();
+    let mut matches = 0;
+    for program in (0..).zip(shipped::SHAPED).filter(|(_, is)| *is).map(|(program, _)| program) {
+        let at = usize::from(program);
+        let derived = super::steps::units(shipped::PROGRAMS[at], &shipped::TABLES);
+        let derived = derived.iter().flat_map(|unit| [super::steps::filled(unit, 200), format!("é {}\n", unit.1)]);
+        let pairs = samples.windows(2).map(|two| format!("{} {}", two[0], two[1]));
+        let Group { least, most, after, seconds } = shipped::GROUPS[at];
+        for text in derived.chain(pairs) {
+            let digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+            let mut machine = Machine::default();
+            machine.enter(0..text.len(), usize::MAX);
+            for start in (0..text.len()).filter(|start| text.is_char_boundary(*start)) {
+                if machine.run(shipped::PROGRAMS[at], &shipped::TABLES, &text, start).is_none() {
+                    continue;
+                }
+                matches += 1;
+                let first = (start + usize::from(least)..=start + usize::from(most)).find(|at| digit(*at));
+                let holds = first.is_some_and(|first| {
+                    let before = first.checked_sub(1).map(|before| text.as_bytes()[before]);
+                    let length = (first..text.len()).take_while(|at| digit(*at)).count();
+                    !before.is_some_and(|byte| byte.is_ascii_digit())
+                        && shipped::of_shape(before, length).contains(&program)
+                        && after >> group_kind(text.as_bytes().get(first + length).copied()) & 1 == 1
+                        && seconds >> (first + length + 1..text.len()).take(24).take_while(|at| digit(*at)).count() & 1
+                            == 1
+                });
+                assert!(holds, "pattern {program} at {start}: {text:?}");
+            }
+        }
+    }
+    println!("{matches} matches");
+    assert!(matches > 500);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub struct Learned {
     pub probability: f32,
     /// Bytes of the text's highest window.
     pub window: Range<usize>,
+    /// Lookups in the table of weights.
+    pub work: usize,
 }
 
 /// One phrase's share in a score.
@@ -41,21 +43,22 @@ pub struct Part {
 pub fn score(normalised: &str) -> Option<Learned> {
     let model = Model::shipped();
     let tokens = Tokens::of(normalised, &model);
-    let (best, block) = model.highest(&tokens)?;
+    let mut work = 0;
+    let (best, block) = model.highest(&tokens, &mut work)?;
     let span = tokens.window(block);
-    Some(Learned { probability: logistic(best), window: span })
+    Some(Learned { probability: logistic(best), window: span, work })
 }
 
 /// The phrases that weigh most in the highest window, heaviest first, at most `limit`.
 pub fn explain(normalised: &str, limit: usize) -> Vec<Part> {
     let model = Model::shipped();
     let tokens = Tokens::of(normalised, &model);
-    let Some((_, block)) = model.highest(&tokens) else { return Vec::new() };
+    let Some((_, block)) = model.highest(&tokens, &mut 0) else { return Vec::new() };
     let (from, to) = tokens.bounds(block);
     let scale = model.unit / ((to - from).max(8) as f32).sqrt();
     let mut parts = Vec::new();
     let mut seen = BTreeSet::new();
-    model.features(&tokens, |feature| {
+    model.features(&tokens, &mut 0, |feature| {
         let (first, last) = (feature.first as usize, feature.last as usize);
         if last >= from && last < to && seen.insert(feature.slot) {
             let span = tokens.start(first)..tokens.end(last);
@@ -317,7 +320,8 @@ impl Model {
     }
 
     /// Every feature that has a weight, in a fixed order.
-    fn features(&self, tokens: &Tokens, mut take: impl FnMut(Feature)) {
+    fn features(&self, tokens: &Tokens, work: &mut usize, mut take: impl FnMut(Feature)) {
+        *work += tokens.0.len() * 3;
         let (mut a, mut b) = (0u32, 0u32);
         let mut row = Row { found: [(0, 0, 0); STEP * 3], length: 0 };
         for (from, block) in tokens.0.chunks(STEP).enumerate().map(|(at, block)| (at * STEP, block)) {
@@ -342,6 +346,7 @@ impl Model {
         for (i, &(at, c)) in ideas.iter().enumerate() {
             let mut idea = |first: u32, hash: u32| {
                 let (slot, weighs) = self.slot(mix(hash));
+                *work += 1;
                 if weighs {
                     take(Feature { first, last: at, slot, units: self.units(slot), idea: true });
                 }
@@ -373,7 +378,7 @@ impl Model {
     }
 
     /// The log-odds of the highest window, and its first block.
-    fn highest(&self, tokens: &Tokens) -> Option<(f32, usize)> {
+    fn highest(&self, tokens: &Tokens, work: &mut usize) -> Option<(f32, usize)> {
         let n = tokens.0.len();
         if n == 0 || self.marks.is_empty() {
             return None;
@@ -382,7 +387,7 @@ impl Model {
         // By window: what it has more than the one before it.
         let mut steps = vec![0i64; blocks + 1];
         let mut seen = Seen::with_room_for(n);
-        self.features(tokens, |feature| {
+        self.features(tokens, work, |feature| {
             let block = feature.last as usize / STEP;
             // It counts in windows that hold this block and not the one where the feature stood last.
             let first = (block + 1).saturating_sub(BLOCKS).max(seen.put(feature.slot, block));

@@ -64,7 +64,7 @@ fn ways(program: &[Op], tables: &Tables) -> BTreeMap<usize, String> {
 }
 
 /// Units that a text is made of, derived from one pattern, each with what stands once at its end.
-fn units(program: &[Op], tables: &Tables) -> BTreeSet<(String, String, String)> {
+pub(super) fn units(program: &[Op], tables: &Tables) -> BTreeSet<(String, String, String)> {
     let mut out = BTreeSet::new();
     let ways = ways(program, tables);
     for (pc, way) in &ways {
@@ -93,7 +93,7 @@ fn units(program: &[Op], tables: &Tables) -> BTreeSet<(String, String, String)> 
     out
 }
 
-fn filled((before, unit, end): &(String, String, String), length: usize) -> String {
+pub(super) fn filled((before, unit, end): &(String, String, String), length: usize) -> String {
     let count = length.saturating_sub(before.len() + end.len()) / unit.len().max(1);
     format!("{before}{}{end}", unit.repeat(count))
 }

@@ -69,6 +69,11 @@ impl<'e> Scan<'e> {
         self.scratch.left()
     }
 
+    /// Pays for steps that are taken elsewhere; false: there are not so many left, and they must not be taken.
+    pub fn pays(&mut self, steps: usize) -> bool {
+        self.scratch.spend(steps)
+    }
+
     /// Scans one text.
     pub fn text(&mut self, text: &str, zone: Zone) -> TextReport {
         let reach = floor(text, self.left.scan_bytes);
@@ -124,10 +129,10 @@ impl<'e> Scan<'e> {
         }
         if depth < DEPTH {
             self.encoded(text, zones, place, depth, &Way::Same, report);
-        } else if self.reads(text.len(), report)
-            && decode::decode(text, &mut 65_536).found.iter().any(|found| says_something(&found.text))
-        {
-            report.complete = false;
+        } else if self.reads(text.len(), report) {
+            let decoded = decode::decode(text, &mut 65_536);
+            self.reads(decoded.work, report);
+            report.complete &= !decoded.found.iter().any(|found| says_something(&found.text));
         }
     }
 
@@ -167,7 +172,9 @@ impl<'e> Scan<'e> {
                 self.encoded(clean.text(), zones, place, depth, &Way::Through(&clean), report);
             }
         }
-        if let Some(reading) = normalise::leet(n.text()) {
+        if self.reads(n.text().len(), report)
+            && let Some(reading) = normalise::leet(n.text())
+        {
             self.reading(&reading, zones, &Way::Through(&n), "leet", depth, place, report);
         }
         if pass.rotated {
@@ -219,6 +226,7 @@ impl<'e> Scan<'e> {
         }
         let decoded = decode::decode(text, &mut self.left.decoded_bytes);
         report.complete &= decoded.complete;
+        self.reads(decoded.work, report);
         for found in decoded.found {
             let (origin, marks) = lead(way, depth, place, found.span);
             let mut chain = place.chain.clone();
@@ -233,6 +241,7 @@ impl<'e> Scan<'e> {
             && self.reads(normalised.len(), report)
             && let Some(learned) = scorer::score(normalised)
         {
+            self.reads(learned.work, report);
             report.learned = Some(report.learned.map_or(learned.probability, |most| most.max(learned.probability)));
         }
     }

@@ -28,7 +28,7 @@ pub struct Place {
     pub zone: Zone,
     /// Whether it can be cut out.
     pub position: Position,
-    /// It is an object's key: it can only be refused.
+    /// It is an object's key: values in it are masked, but an attack in it can only be refused.
     pub is_key: bool,
     /// A granting role may author this zone.
     pub trusted: bool,
@@ -267,7 +267,7 @@ impl Judge<'_> {
 
     /// The strictest answer to a secret, or to personal data of a type.
     fn data(&mut self, rule: RuleIndex, kind: Kind) -> Option<Act> {
-        let Place { zone, position, is_key, .. } = self.place;
+        let Place { zone, position, .. } = self.place;
         let mut strictest = None;
         for guard in self.guards {
             let (action, reason) = match kind {
@@ -285,8 +285,6 @@ impl Judge<'_> {
                 DataAction::Flag => Act::Flag,
                 // A name that merely says key stands over cache keys and hashes in every other file.
                 _ if kind == Kind::Secret && self.is_minor(rule) => Act::Flag,
-                // A key can't be changed without changing what the upstream reads.
-                _ if is_key => Act::Block,
                 DataAction::Mask => Act::Mask,
                 DataAction::Hash => Act::Hash,
                 DataAction::Restore => Act::Restore,

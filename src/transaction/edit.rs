@@ -1,9 +1,10 @@
 //! Writes the verdict into the body: notices, masks, caps.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use crate::protocol::{Exchange, Json, NO_LIMIT, Number};
-use crate::redact::{Masker, Vault};
+use crate::redact::{Masked, Masker, Vault};
 use crate::scan::verdict::{NOTICE, Outcome};
 
 /// What was changed.
@@ -31,30 +32,33 @@ pub(super) fn apply(
     restores: bool,
 ) -> Applied {
     let mut applied = Applied::default();
+    let mut renamed = BTreeSet::new();
     for (segment, outcome) in exchange.segments.iter().zip(outcomes) {
-        let Some(Json::String(text)) = json.at_mut(&segment.path) else { continue };
-        match outcome {
-            Outcome::Keep => {
-                // A look-alike of a placeholder must not come back as somebody's value.
-                if restores {
-                    let masked = vault.mask(text, &[], masker);
-                    if !masked.edits.is_empty() {
-                        applied.masked += masked.edits.len() as u64;
-                        *text = Cow::Owned(masked.text);
-                    }
-                }
-            }
+        let place = &segment.path;
+        let text = if segment.is_key { json.key_at(place) } else { json.at(place).and_then(Json::as_str) };
+        let Some(text) = text else { continue };
+        let new = match outcome {
+            Outcome::Keep if !restores => continue,
+            // A look-alike of a placeholder must not come back as somebody's value.
+            Outcome::Keep => vault.mask(text, &[], masker),
             Outcome::Replace => {
-                *text = Cow::Borrowed(NOTICE);
                 applied.replaced += 1;
+                Masked { text: NOTICE.to_owned(), edits: Vec::new() }
             }
-            Outcome::Mask(targets) => {
-                let masked = if restores { vault.mask(text, &targets, masker) } else { masker.mask(text, &targets) };
-                applied.masked += masked.edits.len() as u64;
-                *text = Cow::Owned(masked.text);
-            }
+            Outcome::Mask(targets) if restores => vault.mask(text, &targets, masker),
+            Outcome::Mask(targets) => masker.mask(text, &targets),
+        };
+        applied.masked += new.edits.len() as u64;
+        if new.text == text {
+            continue;
+        }
+        if segment.is_key {
+            renamed.extend(json.rename(place, new.text));
+        } else if let Some(Json::String(text)) = json.at_mut(place) {
+            *text = Cow::Owned(new.text);
         }
     }
+    renamed.iter().for_each(|holder| json.distinct(holder));
     applied.changed = applied.replaced > 0 || applied.masked > 0;
     for (path, new) in &exchange.rewrites {
         if let Some(place) = json.at_mut(path) {

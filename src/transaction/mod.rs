@@ -14,13 +14,14 @@
 mod called;
 mod edit;
 mod headers;
-mod mcp;
 mod meter;
 mod path;
 mod plant;
+mod pool;
 mod reply;
 mod request;
 mod response;
+mod server;
 mod spotlight;
 mod vm;
 
@@ -35,9 +36,8 @@ use crate::callout::{Answer, Call, CallFailure};
 use crate::capture::Draft;
 use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
-use crate::protocol::Asserted;
-use crate::protocol::mcp::Session;
 use crate::protocol::reply::Spent;
+use crate::protocol::{Asserted, Session};
 use crate::quota::fleet::Settlement;
 use crate::quota::{Admitted, Counted, Gauge, Reservation};
 use crate::reason::{Denial, Reason};
@@ -139,10 +139,10 @@ pub struct Transaction {
     record: Record,
     /// The request's own id, where the protocol's answers repeat it.
     rpc_id: Option<String>,
-    /// The caller's session with an MCP server.
+    /// The caller's session with a server of tools.
     session: Option<Session>,
     /// The answer comes on another stream.
-    elsewhere: Option<mcp::Elsewhere>,
+    elsewhere: Option<server::Elsewhere>,
     /// What was seen of a reply that is read as a stream.
     noted: reply::Noted,
     /// What is held for it until it ends.
@@ -155,6 +155,10 @@ pub struct Transaction {
     stored: Vec<String>,
     /// Bytes of this request that count towards the worker's limit.
     buffered: usize,
+    /// The caller, where it has a name.
+    caller: Option<pool::Holder>,
+    /// The caller and the connection that they count for.
+    holders: Vec<pool::Holder>,
     /// What a capture of this request needs, where the policy captures.
     draft: Option<Box<Draft>>,
     spent_nanos: u64,
@@ -237,6 +241,8 @@ impl Transaction {
             meter: meter::Meter::default(),
             stored: Vec::new(),
             buffered: 0,
+            caller: None,
+            holders: Vec::new(),
             draft: None,
             spent_nanos: 0,
         }
@@ -261,7 +267,7 @@ impl Transaction {
                 let step = self.resumed(Some(answer), vm, host);
                 self.request_step(step, vm)
             }
-            Event::RequestBuffered(bytes) => match self.request_buffered(bytes, vm) {
+            Event::RequestBuffered(bytes) => match self.request_buffered(bytes, vm, host) {
                 Ok(()) => Step::NeedMore,
                 Err(reason) => self.refuse(reason),
             },
@@ -270,7 +276,7 @@ impl Transaction {
                 self.request_step(step, vm)
             }
             Event::ResponseHeaders { headers, end } => self.response_headers(Headers(headers), end),
-            Event::ResponseBuffered(bytes) => self.response_buffered(bytes, vm, host.now()),
+            Event::ResponseBuffered(bytes) => self.response_buffered(bytes, vm, host),
             Event::ResponseBody(body) => {
                 let step = self.response_body(&body, host.now());
                 self.free(vm);
@@ -362,7 +368,22 @@ impl Transaction {
     }
 
     fn free(&mut self, vm: &mut Vm) {
-        vm.release_bytes(std::mem::take(&mut self.buffered));
+        vm.pool.release(std::mem::take(&mut self.buffered), &self.holders);
+    }
+
+    /// Counts what is buffered of a body; false when the worker has no room for it.
+    fn hold(&mut self, bytes: usize, vm: &mut Vm, host: &mut dyn Host) -> bool {
+        // Who holds stays the same until all is freed.
+        if self.buffered == 0 {
+            let connection = host.property(&["connection", "id"]).map(|id| [b"n", id.as_slice()].concat());
+            self.holders = self.caller.iter().cloned().chain(connection.map(Into::into)).collect();
+        }
+        let more = bytes.saturating_sub(self.buffered);
+        let limits = &self.policy.limits;
+        let one = limits.max_body_bytes;
+        let held = vm.pool.hold(more, limits.max_buffered_bytes_per_worker, one, &self.holders);
+        self.buffered += if held { more } else { 0 };
+        held
     }
 }
 

@@ -25,7 +25,7 @@ use crate::protocol::reply::{ReplyParts, ReplyText, Spent, TextKind, ToolCall, U
 use crate::protocol::{Json, UnscannedKind};
 use crate::quota::Estimate;
 use crate::reason::{Denial, Reason};
-use crate::redact::{Masker, Restorer, Restoring, TextStream, Vault, Watch};
+use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::scan::verdict::NOTICE;
 use detect::{Detector, destination};
 pub(super) use stream::StreamGuard;
@@ -281,6 +281,7 @@ impl ReplyGuard {
         let policy = Arc::clone(&self.policy);
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let mut changed = false;
+        let mut renamed = BTreeSet::new();
         let mut watches = self.watch(json, parts, picks).into_iter();
         for one in parts.texts.iter().filter(|one| picks(one)) {
             let watch = watches.next();
@@ -298,7 +299,9 @@ impl ReplyGuard {
             if let (Some(Planted { canary, .. }), Some(watch)) = (&self.canary, &watch) {
                 judge = judge.with_leaks(canary, watch);
             }
-            let restoring = Restoring { vault: &self.vault, restorer: &mut restorer };
+            let active = ActiveWatch::of(text);
+            judge = judge.with_active(&active);
+            let restoring = Restoring { vault: &self.vault, restorer: &mut restorer, closed: active.addresses() };
             let edits = stream.settle(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
             let found = judge.finish(noted)?;
             if repeats && !found && edits == 0 && self.clean.len() < MAX_NAMES {
@@ -308,12 +311,16 @@ impl ReplyGuard {
                 && let Some(new) = stream.render(&range)
             {
                 noted.masked += edits as u64;
-                if let Some(Json::String(place)) = json.at_mut(&one.path) {
+                if one.is_key {
+                    renamed.extend(json.rename(&one.path, new));
+                    changed = true;
+                } else if let Some(Json::String(place)) = json.at_mut(&one.path) {
                     *place = new.into();
                     changed = true;
                 }
             }
         }
+        renamed.iter().for_each(|holder| json.distinct(holder));
         if changed {
             for path in &parts.echoes {
                 if let Some(place) = json.at_mut(path) {

@@ -14,7 +14,7 @@ use crate::authn::{Authentication, Principal};
 use crate::authz;
 use crate::callout::Answer;
 use crate::config::document::{Mode, ResponseHeaders, Unmatched};
-use crate::config::{McpPart, Policy};
+use crate::config::{Policy, ServerPart};
 use crate::host::{Host, Timestamp};
 use crate::protocol::{Protocol, Refusal};
 use crate::quota::{self, Admitted, Counted, Stage, Tokens};
@@ -112,7 +112,7 @@ impl Transaction {
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
-        let older = *route.mcp_part() == McpPart::Messages;
+        let older = *route.server_part() == ServerPart::Messages;
         let asserted = route.protocol.asserted(&mut headers.iter(), older)?;
         let path_model = route.matches.parameter(path).map(str::to_owned);
         let identity = entitled.principal().identity();
@@ -138,7 +138,7 @@ impl Transaction {
     ) -> Result<Step, Refused> {
         let HeaderRest { route, end, mut edit, .. } = rest;
         let policy = std::sync::Arc::clone(&self.policy);
-        let older = policy.route_at(route).is_some_and(|route| *route.mcp_part() == McpPart::Messages);
+        let older = policy.route_at(route).is_some_and(|route| *route.server_part() == ServerPart::Messages);
         if !older || end {
             return Err(refused);
         }

@@ -113,18 +113,15 @@ impl Transaction {
     }
 
     /// So many bytes of a reply that is read whole are buffered.
-    pub(super) fn response_buffered(&mut self, bytes: usize, vm: &mut Vm, now: Timestamp) -> Step {
-        let limits = &self.policy.limits;
-        let more = bytes.saturating_sub(self.buffered);
-        let reason = if bytes > limits.max_response_bytes {
+    pub(super) fn response_buffered(&mut self, bytes: usize, vm: &mut Vm, host: &mut dyn Host) -> Step {
+        let reason = if bytes > self.policy.limits.max_response_bytes {
             Reason::ReplyTooLarge
-        } else if !vm.hold_bytes(more, limits.max_buffered_bytes_per_worker) {
+        } else if !self.hold(bytes, vm, host) {
             Reason::Overloaded
         } else {
-            self.buffered = self.buffered.max(bytes);
             return Step::NeedMore;
         };
-        self.refuse_reply(reason, now)
+        self.refuse_reply(reason, host.now())
     }
 
     /// A reply that is read whole has come.

@@ -1,5 +1,6 @@
 //! What one worker's VM remembers between requests.
 
+use super::pool::BufferPool;
 use crate::audit::HashKey;
 use crate::authn::{KeyRing, TokenCache};
 use crate::callout::Breaker;
@@ -35,8 +36,8 @@ pub struct Vm {
     hash_key: HashKey,
     policy_name: String,
     configured_key: Option<Vec<u8>>,
-    /// Bodies held by this worker, bytes.
-    buffered: usize,
+    /// Bodies held by this worker.
+    pub(super) pool: BufferPool,
     worker: String,
     sequence: u64,
     /// Verdicts of texts that this worker has scanned, and the policy they were made under.
@@ -80,7 +81,7 @@ impl Vm {
             hash_key,
             policy_name: policy.name.clone(),
             configured_key: policy.audit.hash_key.clone(),
-            buffered: 0,
+            pool: BufferPool::default(),
             worker: name.iter().map(|byte| format!("{byte:02x}")).collect(),
             sequence: 0,
             verdicts: VerdictMemory::new(verdict_key, VERDICTS),
@@ -180,20 +181,5 @@ impl Vm {
     pub fn next_sequence(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
-    }
-
-    /// Counts bytes that are held; false when that is more than the worker may hold.
-    pub fn hold_bytes(&mut self, bytes: usize, most: usize) -> bool {
-        let total = self.buffered.saturating_add(bytes);
-        if total > most {
-            return false;
-        }
-        self.buffered = total;
-        true
-    }
-
-    /// Counts bytes that are no longer held.
-    pub fn release_bytes(&mut self, bytes: usize) {
-        self.buffered = self.buffered.saturating_sub(bytes);
     }
 }

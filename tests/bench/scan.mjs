@@ -16,6 +16,8 @@ const [native, module] = process.argv.slice(2);
 const { BASE, BASE_MODULE, ONLY = "", WRITE } = process.env;
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
 const KINDS = ["prose", "chat", "issues", "code", "logs", "json", "chinese", "arabic", "base64"];
+// Steps a byte that a text may cost, in those of the median fresh kind.
+const MOST = 8;
 const text = [];
 const kept = [];
 const say = (line = "") => { text.push(line); console.log(line); };
@@ -126,6 +128,11 @@ if (!ONLY || ONLY === "worst") {
     [row.texts, number(row.steps, 2), number(row.timesSteps), number(row.ns, 0), number(row.times), `x${number(row.growth)}`, number(row.callback, 0)].map((value) => cell(value)).join("") +
     `   ${(row.refused ?? "passes").padEnd(24)}${row.shown}`));
   say(`"V8 ms": one scan of ${large / 1024} KiB`);
+  const dear = found.filter((row) => row.timesSteps > MOST);
+  if (dear.length > 0) {
+    say(`FAILED: ${dear.length} units cost over ${MOST} times the median fresh kind, in steps`);
+    process.exitCode = 1;
+  }
 }
 
 if (WRITE) {

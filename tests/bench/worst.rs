@@ -232,7 +232,21 @@ fn filled(unit: &str, length: usize) -> String {
 fn steps(site: &Site, text: &str) -> f64 {
     let pieces = pieces(text, 0);
     let texts: Vec<Text<'_>> = pieces.iter().map(|text| Text { zone: Zone::User, text }).collect();
-    site.policy().scanner.scan(&texts, site.policy().limits.budget()).work as f64 / text.len() as f64
+    let bytes: usize = pieces.iter().map(String::len).sum();
+    site.policy().scanner.scan(&texts, site.policy().limits.budget()).work as f64 / bytes.max(1) as f64
+}
+
+/// The median of the fresh kinds, and each seed of a climb with its times that: steps a byte.
+///
+/// # Errors
+/// When the policy does not compile.
+#[cfg(test)]
+pub fn seeds() -> Result<(f64, Vec<(&'static str, f64)>), Box<dyn Error>> {
+    let (site, mut texts) = (Site::new()?, Texts::new(3));
+    let fresh = Kind::ALL.map(|kind| steps(&site, &texts.fresh(kind, LENGTH))).to_vec();
+    let median = median(fresh);
+    let times = |unit: &&'static str| (*unit, steps(&site, &filled(unit, LENGTH)) / median);
+    Ok((median, SEEDS.iter().map(times).collect()))
 }
 
 /// Nanoseconds of processor time a byte of the whole request, the fastest of three, none of whose texts is the same.

@@ -5,6 +5,7 @@
 pub mod command;
 pub mod golden;
 pub mod road;
+pub mod values;
 
 use std::path::PathBuf;
 

@@ -301,10 +301,11 @@ impl Compiler {
     }
 
     /// It is looked for together with others.
-    fn is_narrow(&self, program: u16) -> bool {
+    pub(crate) fn is_narrow(&self, program: u16) -> bool {
         let at = usize::from(program);
         let rare = self.runs.get(at).is_some_and(|(length, before)| *length >= LONG && *before <= NEAR);
-        self.shared.get(at) == Some(&true) && !rare && !self.is_broad(program)
+        let is_anchored = self.anchors.get(at).is_some_and(|anchors| !anchors.is_empty());
+        self.shared.get(at) == Some(&true) && !is_anchored && !rare && !self.is_broad(program)
     }
 
     /// Those that are looked for together with others, and not only around digits.

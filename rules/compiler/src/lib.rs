@@ -5,6 +5,8 @@
 //! | [`rulefile`] | the form of a rule file, its checks, the bundle of all of them |
 //! | [`lower`] | patterns to programs |
 //! | [`automaton`] | how programs begin, as one automaton; where bytes may stand in their matches |
+//! | [`anchor`] | the words that a pattern's matches hold, and where they may begin beside them |
+//! | [`shape`] | the first group of digits in a pattern's matches |
 //! | [`distance`] | how far before its first digit or its token a match may begin |
 //! | [`layout`] | words to a double array and to filters |
 //! | [`source`] | all of it as Rust |
@@ -12,6 +14,7 @@
 //! A fault in a rule is an error that names the file. Samples are judged by the filter's tests and
 //! `bartizan rules test`.
 
+pub mod anchor;
 pub mod automaton;
 pub mod distance;
 pub mod layout;
@@ -19,6 +22,7 @@ pub mod lower;
 #[cfg(test)]
 mod oracles;
 pub mod rulefile;
+pub mod shape;
 mod source;
 
 use std::collections::BTreeSet;

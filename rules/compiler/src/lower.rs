@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look as HirLook};
 
+use crate::anchor::Anchor;
 use crate::distance::{before_digit, before_run};
+use crate::shape::Shape;
 use bartizan_rules::beginnings::is_token;
 use bartizan_rules::program::{Look, Op, Repeat};
 
@@ -52,6 +54,10 @@ pub struct Compiler {
     pub before: Vec<u16>,
     /// By program: tokens on end that every match holds, and bytes before these, at most.
     pub runs: Vec<(u8, u16)>,
+    /// By program: the first group of digits of its matches, where it is looked for around these alone.
+    pub shapes: Vec<Option<Shape>>,
+    /// By program: words of which every match holds one; none: it is looked for without them.
+    pub anchors: Vec<Vec<Anchor>>,
     /// By set: the bytes that its characters begin with.
     leading: Vec<[bool; 256]>,
     known_sets: BTreeMap<SetKey, u16>,
@@ -74,9 +80,28 @@ impl Compiler {
         }
         self.programs.push(steps);
         self.shared.push(shared);
+        self.anchors.push(Vec::new());
+        self.shapes.push(None);
         self.before.push(before_digit(&hir));
         self.runs.push(before_run(&hir, is_token));
         Ok(())
+    }
+
+    /// Every match of a program begins where a line does.
+    pub fn begins_a_line(&self, program: usize) -> bool {
+        let steps = self.programs.get(program).map(Vec::as_slice).unwrap_or_default();
+        let mut open = vec![0usize];
+        let mut seen = BTreeSet::new();
+        while let Some(pc) = open.pop().filter(|pc| seen.insert(*pc)) {
+            match steps.get(pc) {
+                Some(Step::Look(Look::LineStart | Look::Start)) => {}
+                Some(Step::Look(_) | Step::Open | Step::Close) => open.push(pc + 1),
+                Some(Step::Split(first, second)) => open.extend([usize::from(*first), usize::from(*second)]),
+                Some(Step::Jump(to)) => open.push(usize::from(*to)),
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// A program as it runs. What it holds lives until the process ends, which is soon: this compiles.

@@ -9,6 +9,7 @@ use bartizan_rules::{lexicon, normalise};
 use sha2::{Digest, Sha256};
 
 use crate::lower::Compiler;
+use crate::shape::Shape;
 use crate::{layout, rulefile};
 
 /// The bundle as Rust, to be included where the tables live.
@@ -20,6 +21,7 @@ pub(crate) fn source(bundle: &rulefile::Bundle) -> Result<String, Vec<String>> {
     let mut words = Words::default();
     let (mut rules, mut nears, mut patterns) = (Vec::new(), Vec::new(), Vec::new());
     let (mut owners, mut compiler) = (Vec::new(), Compiler::default());
+    let mut starts = Vec::new();
     let mut base = 0;
     for (at, rule) in bundle.rules.iter().enumerate() {
         let group = |index: &u32| bundle.groups.get(*index as usize).map(Vec::as_slice).unwrap_or_default();
@@ -43,12 +45,26 @@ pub(crate) fn source(bundle: &rulefile::Bundle) -> Result<String, Vec<String>> {
             }
         }
         let first = patterns.len();
+        let keywords: Vec<&[u8]> = rule.keywords.iter().flat_map(group).map(|word| word.as_bytes()).collect();
         for pattern in &rule.patterns {
             patterns.push(pattern.clone());
             owners.push(at);
             compiler
-                .add(pattern, rule.digits.is_some())
+                .add(pattern, rule.digits.is_some() && rule.raw)
                 .map_err(|fault| vec![format!("{}: pattern '{pattern}': {fault}", rule.id)])?;
+            if rule.raw {
+                compiler.anchor(&keywords);
+            }
+            for anchor in compiler.anchors.last().into_iter().flatten() {
+                let word = String::from_utf8_lossy(&anchor.word);
+                words.add(true, &word, format!("Use::Start({})", starts.len()));
+                starts.push(format!(
+                    "Start {{ program: {}, least: {}, most: {} }}",
+                    owners.len() - 1,
+                    anchor.least,
+                    anchor.most
+                ));
+            }
         }
         rules.push(shipped_rule(rule, first..patterns.len()).map_err(|fault| vec![fault])?);
     }
@@ -56,6 +72,19 @@ pub(crate) fn source(bundle: &rulefile::Bundle) -> Result<String, Vec<String>> {
     table(&mut out, "Every rule, ordered by id", "RULES", "ShippedRule", &rules);
     table(&mut out, "Every co-occurrence", "NEARS", "ShippedNear", &nears);
     let _ = writeln!(out, "/// Places of all co-occurrences.\npub(super) const PLACES: usize = {base};\n");
+    table(&mut out, "Where patterns may begin beside words", "WORD_STARTS", "Start", &starts);
+    let anchored = compiler.anchors.iter().map(|anchors| !anchors.is_empty());
+    numbers(&mut out, "By pattern: it is looked for around words alone", "ANCHORED", "bool", anchored);
+    compiler.find_shapes();
+    let group = |shape: &Option<Shape>| {
+        let Shape { least, most, after, seconds, .. } = shape.unwrap_or(Shape::NONE);
+        format!("Group {{ least: {least}, most: {most}, after: {after}, seconds: {seconds} }}")
+    };
+    let groups: Vec<String> = compiler.shapes.iter().map(group).collect();
+    table(&mut out, "By pattern: the first group of digits in its matches", "GROUPS", "Group", &groups);
+    let shaped = compiler.shapes.iter().map(Option::is_some);
+    numbers(&mut out, "By pattern: it is looked for around groups of digits alone", "SHAPED", "bool", shaped);
+    shapes(&mut out, &compiler);
     numbers(&mut out, "By pattern: its rule", "OWNERS", "u16", owners);
     programs(&mut out, compiler);
     words.write(&mut out)?;
@@ -104,7 +133,9 @@ fn programs(out: &mut String, mut compiler: Compiler) {
     let mut programs = Vec::new();
     let mut firsts = Vec::new();
     let (mut places, mut kinds): (Vec<usize>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
+    let mut at_lines = Vec::new();
     for program in 0..compiler.programs.len() {
+        at_lines.push(compiler.begins_a_line(program));
         firsts.push(compiler.lookahead(program, 0));
         let of = compiler.places(program);
         places.push(kinds.iter().position(|known| *known == of).unwrap_or(kinds.len()));
@@ -118,6 +149,7 @@ fn programs(out: &mut String, mut compiler: Compiler) {
     let beginnings = compiler.beginnings();
     table(out, "Every pattern", "PROGRAMS", "&[Op]", &programs);
     numbers(out, "What each may begin with", "PROGRAM_FIRSTS", "u16", firsts);
+    numbers(out, "By pattern: it begins where a line does", "AT_LINES", "bool", at_lines);
     numbers(out, "Which table of places each has", "PROGRAM_PLACES", "u8", places);
     let kinds: Vec<String> = kinds.iter().map(|table| format!("{table:?}")).collect();
     table(out, "Tables of places", "PLACE_TABLES", "[u8; 256]", &kinds);
@@ -153,6 +185,23 @@ fn programs(out: &mut String, mut compiler: Compiler) {
          /// Sets of characters and of bytes.\npub(super) static TABLES: Tables = Tables {{ sets: &SETS, lookaheads: &LOOKAHEADS }};\n",
         beginnings.roots
     );
+}
+
+/// Which patterns may begin around a group of digits, by what stands before it and by its length.
+fn shapes(out: &mut String, compiler: &Compiler) {
+    let mut lists: BTreeMap<Vec<u16>, usize> = BTreeMap::new();
+    let (mut programs, mut ends, mut numbered) = (Vec::new(), vec![0], Vec::new());
+    for of in compiler.by_shape() {
+        let next = lists.len();
+        numbered.push(*lists.entry(of).or_insert_with_key(|of| {
+            programs.extend(of.iter().copied());
+            ends.push(programs.len());
+            next
+        }));
+    }
+    numbers(out, "By kind and length of a group of digits: the list of patterns", "SHAPE_LISTS", "u8", numbered);
+    numbers(out, "Where each list begins", "SHAPE_ENDS", "u16", ends);
+    numbers(out, "Lists of patterns", "SHAPE_PROGRAMS", "u16", programs);
 }
 
 /// An instruction as Rust.

@@ -20,6 +20,31 @@ pub const fn parts(byte: u8) -> u8 {
     }
 }
 
+/// Kinds of bytes before a group of digits.
+pub const GROUP_KINDS: u8 = 14;
+/// Longest group of digits that is told apart; longer ones count as this long.
+pub const LONGEST_GROUP: u8 = 24;
+
+/// The kind of the byte before a group of digits; `None`: the text begins with it.
+pub const fn group_kind(byte: Option<u8>) -> u8 {
+    match byte {
+        None => 0,
+        Some(b'A'..=b'Z' | b'a'..=b'z') => 1,
+        Some(b' ') => 2,
+        Some(b'-') => 3,
+        Some(b'.') => 4,
+        Some(b'/') => 5,
+        Some(b':') => 6,
+        Some(b'(') => 7,
+        Some(b'+') => 8,
+        Some(b')') => 9,
+        Some(b'_') => 10,
+        Some(b'\n') => 11,
+        Some(0x80..) => 12,
+        Some(_) => 13,
+    }
+}
+
 /// The bit of a sign that tells runs of digits apart: of phone numbers, addresses, identities; 0: none.
 pub const fn sign(byte: u8) -> u8 {
     match byte {

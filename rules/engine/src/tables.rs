@@ -50,11 +50,37 @@ pub struct ShippedNear {
     pub base: u16,
 }
 
+/// Where a pattern's match may begin beside a word that stands in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The pattern.
+    pub program: u16,
+    /// Fewest bytes of the match before the word.
+    pub least: u8,
+    /// Most of them.
+    pub most: u8,
+}
+
+/// The first group of digits in a pattern's matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Fewest bytes of the match before it.
+    pub least: u8,
+    /// Most of them.
+    pub most: u8,
+    /// Kinds of what may stand behind it, one bit each (`beginnings::group_kind`).
+    pub after: u16,
+    /// How many digits may stand behind that one byte, one bit each.
+    pub seconds: u32,
+}
+
 /// What a word speaks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// Keyword of this rule.
     Keyword(u16),
+    /// Where a pattern may begin beside it: an index of the starts.
+    Start(u16),
     /// A place in a co-occurrence: its index and the group's.
     Slot(u16, u8),
     /// Forbids this co-occurrence.

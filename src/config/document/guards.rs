@@ -84,7 +84,8 @@ section! {
         /// Images that a reader's program fetches by itself, and links that carry data, to hosts other than `allowHosts`.
         /// Default flag.
         exfiltration: Option<OutputAction>,
-        /// HTML and addresses that run code. Default flag.
+        /// HTML and addresses that run code. Default flag. Like `exfiltration` it leaves code of Markdown as it is, fenced or
+        /// between backticks, unless the answer begins with a tag.
         script: Option<OutputAction>,
         /// Calls of tools that the role may not use. Default remove.
         tool_calls: Option<OutputAction>,

@@ -10,7 +10,7 @@ use serde::de::{self, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Operation, OutputAction};
-use crate::protocol::registry::{FORMATS, Format};
+use crate::protocol::registry::{DESCRIBED, FORMATS, Format};
 
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
@@ -27,12 +27,18 @@ section! {
         /// `pathPrefix` takes every path of the protocol that is known below it, each with its own operation.
         operation: Option<Operation>,
         /// What belongs to one server of the Model Context Protocol.
-        mcp: Option<Mcp>,
+        #[serde(rename = "mcp")]
+        server: Option<Server>,
         /// Which server or router the upstream is, where it is a known one: its routing options then pass, and a cap of the
         /// filter's own has the name that it wants (`max_completion_tokens` for `openai` and `azure`). Default: none, and
         /// a chat's cap is `max_tokens`.
         dialect: Option<Dialect>,
     }
+}
+
+impl Route {
+    /// The key of [`Route::server`].
+    pub const SERVER: &str = "mcp";
 }
 
 /// The word of a dialect. Which formats have it, the formats know.
@@ -60,7 +66,7 @@ impl JsonSchema for Dialect {
 
 section! {
     /// One server of the Model Context Protocol.
-    Mcp {
+    Server {
         /// What was approved: the SHA-256 of each definition (`bartizan pins`), by tool (`add`), prompt (`prompt:NAME`) and
         /// resource (`resource:URI`). Absent: definitions are not compared.
         definitions: Option<BTreeMap<String, String>>,
@@ -92,15 +98,12 @@ pub enum Protocol {
     /// One of the registry, by its word.
     Named(&'static str),
     /// Any JSON body, by JSON Pointers.
-    Generic(Generic),
+    Described(Described),
 }
 
-/// The word of the format that is described by the document.
-const GENERIC: &str = "generic";
-
-/// Every word of a format: those of the registry, and `generic`.
+/// Every word of a format.
 const FORMAT_WORDS: [&str; FORMATS.len() + 1] = {
-    let mut words = [GENERIC; FORMATS.len() + 1];
+    let mut words = [DESCRIBED; FORMATS.len() + 1];
     let mut at = 0;
     let mut rest: &[Format] = FORMATS;
     while let Some((format, after)) = rest.split_first() {
@@ -127,8 +130,8 @@ impl<'de> Deserialize<'de> for Protocol {
 
             fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Protocol, A::Error> {
                 let (word, rest) = data.variant::<String>()?;
-                if word == GENERIC {
-                    return rest.newtype_variant().map(Protocol::Generic);
+                if word == DESCRIBED {
+                    return rest.newtype_variant().map(Protocol::Described);
                 }
                 let named = FORMATS.iter().find(|format| format.word == word);
                 let named = named.ok_or_else(|| de::Error::unknown_variant(&word, &FORMAT_WORDS))?;
@@ -152,9 +155,9 @@ impl JsonSchema for Protocol {
         forms.push(serde_json::json!({
             "description": "Any JSON body, by JSON Pointers.",
             "type": "object",
-            "properties": { GENERIC: generator.subschema_for::<Generic>() },
+            "properties": { DESCRIBED: generator.subschema_for::<Described>() },
             "additionalProperties": false,
-            "required": [GENERIC],
+            "required": [DESCRIBED],
         }));
         schemars::json_schema!({ "description": "A wire format.", "oneOf": forms })
     }
@@ -162,7 +165,7 @@ impl JsonSchema for Protocol {
 
 section! {
     /// A JSON body described by JSON Pointers. `*` as a part stands for every element of an array.
-    Generic {
+    Described {
         /// Where the caller's text stands. Required, not empty.
         prompt: Option<Vec<String>>,
         /// Where retrieved documents stand.
@@ -261,7 +264,8 @@ section! {
         max_work: Option<u64>,
         /// A whole reply, or one event of a stream, bytes. Default 4194304, at most 16777216.
         max_response_bytes: Option<u64>,
-        /// Bodies held by one worker at a time, bytes. Default 134217728, at most 536870912.
+        /// Bodies held by one worker at a time, bytes. Default 134217728, at most 536870912. Once half of it is in use a
+        /// caller, and a connection, gets no more than an eighth, or one body.
         max_buffered_bytes_per_worker: Option<u64>,
         /// The cap on output tokens of a request that has none, neither its own nor its role's, under a quota that counts
         /// output. Default 4096.

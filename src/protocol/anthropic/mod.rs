@@ -23,7 +23,7 @@ pub(super) struct Anthropic {
     dialect: Option<&'static Dialect>,
 }
 
-const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_openai) };
+const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_counts) };
 
 impl Adapter for Anthropic {
     fn name(&self) -> &'static str {

@@ -86,11 +86,6 @@ impl GenericSpec {
         GenericSpec { prompt, documents, model, output }
     }
 
-    /// Where the reply's text stands.
-    pub fn output(&self) -> &[Pointer] {
-        &self.output
-    }
-
     fn read(&self, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         let shape = || Denial::new(Reason::BodyShape);
         let body = reader.body;
@@ -188,7 +183,7 @@ impl Adapter for GenericSpec {
 impl ReplyFormat for GenericSpec {
     fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
         self.read_reply(walk, reply);
-        walk.parts.usage = reply.get("usage").and_then(Usage::of_openai);
+        walk.parts.usage = reply.get("usage").and_then(Usage::of_counts);
     }
 }
 

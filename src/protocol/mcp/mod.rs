@@ -6,21 +6,18 @@
 //! resource as `resource:URI`: the role's `tools.allow` decides over all three. The model is `default`.
 
 mod keys;
-pub mod older;
+mod older;
 mod uri;
 
 use base64::Engine as _;
 use serde_json::json;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq as _;
 
-use super::adapter::{Adapter, Asserted, HeaderPairs, Protocol};
+use super::adapter::{Adapter, Asserted, HeaderPairs};
 use super::form::{Form, is_base64};
 use super::frames::{Frame, Framing};
 use super::reply::{Channel, Ending, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, UnscannedKind, message};
-use crate::audit::HashKey;
 use crate::config::document::Operation;
 use crate::reason::{Denial, Reason};
 
@@ -75,7 +72,7 @@ const METHODS: [&str; 29] = [
 
 /// The format, messages of both sides.
 #[derive(Debug)]
-pub struct Mcp;
+pub(super) struct Mcp;
 
 impl Adapter for Mcp {
     fn name(&self) -> &'static str {
@@ -105,6 +102,14 @@ impl Adapter for Mcp {
 
     fn serves_tools(&self) -> bool {
         true
+    }
+
+    fn session_header(&self) -> Option<&'static str> {
+        Some("mcp-session-id")
+    }
+
+    fn stand_in(&self, id: &str) -> Option<Vec<u8>> {
+        Some(older::ping(id))
     }
 
     fn keys(&self) -> &'static [&'static str] {
@@ -243,34 +248,6 @@ impl Asserted for Claims {
 fn asked_revision<'m>(message: &'m Json<'_>) -> Option<&'m str> {
     let initialize = message.get("method").and_then(Json::as_str) == Some("initialize");
     message.get("params").filter(|_| initialize)?.get("protocolVersion")?.as_str()
-}
-
-/// Binds a server's sessions to one caller: the id that a client sees is the server's own and a keyed hash of it
-/// and of the caller, so that an id that leaked is worth nothing to another. Nothing is stored.
-#[derive(Clone, Debug)]
-pub struct Session(HashKey);
-
-impl Session {
-    /// For the caller of this identity. `key` is shared by all workers; by several proxies only when
-    /// `audit.hashKey` is set.
-    pub fn new(key: &HashKey, identity: &[u8]) -> Session {
-        Session(HashKey::new(&key.hash(&[b"mcp-session", identity])))
-    }
-
-    /// The id that the client gets in the place of the server's.
-    pub fn seal(&self, id: &str) -> String {
-        format!("{id}.{}", self.0.hex(&[id.as_bytes()]))
-    }
-
-    /// The server's id, when this caller got it from here.
-    ///
-    /// # Errors
-    /// [`Reason::McpSession`].
-    pub fn open<'s>(&self, sealed: &'s str) -> Result<&'s str, Denial> {
-        let (id, tag) = sealed.rsplit_once('.').ok_or(Reason::McpSession)?;
-        let right = self.0.hex(&[id.as_bytes()]);
-        if bool::from(right.as_bytes().ct_eq(tag.as_bytes())) { Ok(id) } else { Err(Reason::McpSession.into()) }
-    }
 }
 
 /// A header's value; what can't stand in one comes as `=?base64?...?=`.
@@ -544,30 +521,6 @@ fn check_message(message: &Json<'_>) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The names of what a list defines and the SHA-256 of each whole definition, keys in order: a definition that
-/// changes after it was approved has another.
-pub fn definitions(reply: &Json<'_>) -> Vec<(String, String)> {
-    let calls = Protocol::new(Mcp).read_reply(Operation::Mcp, reply).calls.into_iter();
-    calls.filter_map(|call| Some((call.name, pin(reply.at(&call.path)?)))).collect()
-}
-
-/// The SHA-256 of one definition.
-pub fn pin(definition: &Json<'_>) -> String {
-    Sha256::digest(sorted(definition).to_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn sorted<'a>(value: &Json<'a>) -> Json<'a> {
-    match value {
-        Json::Object(entries) => {
-            let mut entries: Vec<_> = entries.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
-            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-            Json::Object(entries)
-        }
-        Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
-    }
-}
-
 fn close(facts: &Facts, reason: Reason) -> Vec<u8> {
     Frame::of_data(Framing::Sse, None, &error(facts.rpc_id.as_deref(), REFUSED, &message(reason), reason.code()))
 }
@@ -575,6 +528,7 @@ fn close(facts: &Facts, reason: Reason) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Protocol;
 
     fn claims(headers: &[(&str, &str)]) -> Result<Claims, Reason> {
         Claims::read(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))).map_err(|d| d.reason)
@@ -637,27 +591,5 @@ mod tests {
         for bad in ["[]", "7", r#"{"id":1,"method":"ping"}"#, r#"{"jsonrpc":"2.0","id":1}"#] {
             assert_eq!(read(bad), Err(Reason::BodyShape), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_session_is_its_callers_alone() {
-        let key = HashKey::new(b"k");
-        let (alice, bob) = (Session::new(&key, b"alice"), Session::new(&key, b"bob"));
-        let sealed = alice.seal("a.b-1");
-        assert_eq!(alice.open(&sealed), Ok("a.b-1"));
-        for (session, text) in
-            [(&bob, sealed.as_str()), (&alice, "a.b-1"), (&alice, "plain"), (&alice, ""), (&alice, ".")]
-        {
-            assert_eq!(session.open(text).map_err(|denial| denial.reason), Err(Reason::McpSession), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_definition_that_changes_has_another_hash() {
-        let pins = |text: &str| definitions(&Json::parse(text.as_bytes(), 16).unwrap());
-        let one = pins(r#"{"result":{"tools":[{"name":"a","description":"b"}]}}"#);
-        assert_eq!(one, pins(r#"{"result":{"tools":[{"description":"b","name":"a"}]}}"#));
-        assert_ne!(one, pins(r#"{"result":{"tools":[{"name":"a","description":"b and more"}]}}"#));
-        assert_eq!(one[0].1.len(), 64);
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct Conversations;
 
 impl ReplyFormat for Conversations {
     fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
-        walk.parts.usage = reply.get("usage").and_then(Usage::of_openai);
+        walk.parts.usage = reply.get("usage").and_then(Usage::of_counts);
     }
 
     fn kept(&self, reply: &Json<'_>) -> Option<String> {
@@ -82,7 +82,7 @@ fn read_response(walk: &mut Walk<'_>, path: &Path, response: &Json<'_>) {
             // The request's instructions, said again: the client wrote them, or must not see them.
             ("instructions", Json::String(_) | Json::Array(_)) => walk.parts.echoes.push(place),
             ("usage", Json::Object(_)) => {
-                walk.parts.usage = Usage::of_openai(value);
+                walk.parts.usage = Usage::of_counts(value);
             }
             _ => walk.rest(&place, key, value),
         }

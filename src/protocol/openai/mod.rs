@@ -43,7 +43,7 @@ pub(super) struct Openai {
 
 const CHAT: reply::Choices = reply::Choices { older: false };
 const COMPLETIONS: reply::Choices = reply::Choices { older: true };
-const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_openai) };
+const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_counts) };
 
 impl Adapter for Openai {
     fn name(&self) -> &'static str {

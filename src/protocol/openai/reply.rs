@@ -75,7 +75,7 @@ fn read(walk: &mut Walk<'_>, reply: &Json<'_>) {
                     read_choice(walk, &path.child(position), choice, index(choice, position));
                 }
             }
-            ("usage", Json::Object(_)) => walk.parts.usage = Usage::of_openai(value),
+            ("usage", Json::Object(_)) => walk.parts.usage = Usage::of_counts(value),
             _ => walk.rest(&path, key, value),
         }
     }

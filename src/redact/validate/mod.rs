@@ -9,99 +9,126 @@
 mod card;
 mod date;
 mod digits;
+mod label;
 mod name;
 mod national;
 mod network;
 mod phone;
+mod placeholder;
 mod secret;
 mod wallet;
 
-pub use secret::{entropy, looks_like_placeholder};
+use std::ops::Range;
+
+use Validator::{Named, Value};
+pub use placeholder::looks_like_placeholder;
+pub use secret::entropy;
 
 /// The longest value that is looked at, in bytes: a private key in PEM form is the longest thing here.
 pub const MAX_VALUE: usize = 16 * 1024;
 
-/// A check of one value.
-pub type Validator = fn(&str) -> bool;
+/// A check of one match.
+#[derive(Clone, Copy, Debug)]
+pub enum Validator {
+    /// The value tells by itself.
+    Value(fn(&str) -> bool),
+    /// The name that the value is given to has a say: `fn(name, value)`. The name may be empty.
+    Named(fn(&str, &str) -> bool),
+}
+
+impl Validator {
+    /// True when the value at this place of a text is what the rule looks for. Outside the text: false.
+    pub fn accepts(self, text: &str, span: Range<usize>) -> bool {
+        let start = span.start;
+        let Some(value) = text.get(span) else { return false };
+        match self {
+            Validator::Value(check) => check(value),
+            Validator::Named(check) => check(label::before(text, start), value),
+        }
+    }
+}
 
 /// Every validator by name: a closed list.
 ///
 /// Names are what rule files write. `document.rs` has no part in it: a policy's own rules have no validators.
 static VALIDATORS: &[(&str, Validator)] = &[
-    ("abaRouting", national::aba_routing),
-    ("arCuit", national::ar_cuit),
-    ("atSvnr", national::at_svnr),
-    ("auAbn", national::au_abn),
-    ("auMedicare", national::au_medicare),
-    ("auTfn", national::au_tfn),
-    ("beNationalNumber", national::be_national_number),
-    ("bgEgn", national::bg_egn),
-    ("birthDate", date::birth_date),
-    ("bitcoin", wallet::bitcoin),
-    ("brCnpj", national::br_cnpj),
-    ("brCpf", national::br_cpf),
-    ("caSin", national::ca_sin),
-    ("cardInContext", card::card_in_context),
-    ("chAhv", national::ch_ahv),
-    ("clRut", national::cl_rut),
-    ("cnResidentId", national::cn_resident_id),
-    ("connectionPassword", secret::connection_password),
-    ("creditCard", card::credit_card),
-    ("czRodneCislo", national::cz_rodne_cislo),
-    ("date", date::calendar_date),
-    ("deSteuerId", national::de_steuer_id),
-    ("dkCpr", national::dk_cpr),
-    ("eeIsikukood", national::ee_isikukood),
-    ("email", network::email),
-    ("esDni", national::es_dni),
-    ("ethereum", wallet::ethereum),
-    ("fiHetu", national::fi_hetu),
-    ("frNir", national::fr_nir),
-    ("genericSecret", secret::generic_secret),
-    ("headerCredential", secret::header_credential),
-    ("hexSecret", secret::hex_secret),
-    ("hkId", national::hk_id),
-    ("hrOib", national::hr_oib),
-    ("iban", card::iban),
-    ("icaoDocument", national::icao_document),
-    ("iePps", national::ie_pps),
-    ("ilTeudatZehut", national::il_teudat_zehut),
-    ("inAadhaar", national::in_aadhaar),
-    ("inPan", national::in_pan),
-    ("ipAddress", network::ip_address),
-    ("itCodiceFiscale", national::it_codice_fiscale),
-    ("jpMyNumber", national::jp_my_number),
-    ("jwt", secret::jwt),
-    ("krRrn", national::kr_rrn),
-    ("krRrnForm", national::kr_rrn_form),
-    ("luhn", digits::luhn_text),
-    ("macAddress", network::mac_address),
-    ("mxCurp", national::mx_curp),
-    ("nlBsn", national::nl_bsn),
-    ("noFodselsnummer", national::no_fodselsnummer),
-    ("passportNumber", national::passport_number),
-    ("password", secret::password),
-    ("pem", secret::pem),
-    ("phone", phone::international),
-    ("phoneInContext", phone::in_context),
-    ("phoneNational", phone::national),
-    ("phoneNorthAmerica", phone::north_america),
-    ("plPesel", national::pl_pesel),
-    ("prefixedSecret", secret::prefixed_secret),
-    ("ptNif", national::pt_nif),
-    ("roCnp", national::ro_cnp),
-    ("sePersonnummer", national::se_personnummer),
-    ("sgNric", national::sg_nric),
-    ("thNationalId", national::th_national_id),
-    ("trTckn", national::tr_tckn),
-    ("twNationalId", national::tw_national_id),
-    ("ukNhs", national::uk_nhs),
-    ("ukNino", national::uk_nino),
-    ("usItin", national::us_itin),
-    ("usNpi", national::us_npi),
-    ("usSsn", national::us_ssn),
-    ("wallet", wallet::any),
-    ("zaId", national::za_id),
+    ("abaRouting", Value(national::aba_routing)),
+    ("arCuit", Value(national::ar_cuit)),
+    ("atSvnr", Value(national::at_svnr)),
+    ("auAbn", Value(national::au_abn)),
+    ("auMedicare", Value(national::au_medicare)),
+    ("auTfn", Value(national::au_tfn)),
+    ("beNationalNumber", Value(national::be_national_number)),
+    ("bgEgn", Value(national::bg_egn)),
+    ("birthDate", Value(date::birth_date)),
+    ("bitcoin", Value(wallet::bitcoin)),
+    ("brCnpj", Value(national::br_cnpj)),
+    ("brCpf", Value(national::br_cpf)),
+    ("caSin", Value(national::ca_sin)),
+    ("cardInContext", Value(card::card_in_context)),
+    ("chAhv", Value(national::ch_ahv)),
+    ("clRut", Value(national::cl_rut)),
+    ("cnResidentId", Value(national::cn_resident_id)),
+    ("connectionPassword", Value(secret::connection_password)),
+    ("cookie", Named(secret::cookie)),
+    ("creditCard", Named(card::credit_card)),
+    ("czRodneCislo", Value(national::cz_rodne_cislo)),
+    ("date", Value(date::calendar_date)),
+    ("deSteuerId", Value(national::de_steuer_id)),
+    ("dkCpr", Value(national::dk_cpr)),
+    ("eeIsikukood", Value(national::ee_isikukood)),
+    ("email", Value(network::email)),
+    ("esDni", Value(national::es_dni)),
+    ("ethereum", Value(wallet::ethereum)),
+    ("fiHetu", Value(national::fi_hetu)),
+    ("frNir", Value(national::fr_nir)),
+    ("genericSecret", Named(secret::generic_secret)),
+    ("headerCredential", Named(secret::header_credential)),
+    ("hexSecret", Value(secret::hex_secret)),
+    ("hkId", Value(national::hk_id)),
+    ("hrOib", Value(national::hr_oib)),
+    ("iban", Value(card::iban)),
+    ("icaoDocument", Value(national::icao_document)),
+    ("iePps", Value(national::ie_pps)),
+    ("ilTeudatZehut", Value(national::il_teudat_zehut)),
+    ("inAadhaar", Value(national::in_aadhaar)),
+    ("inPan", Value(national::in_pan)),
+    ("ipAddress", Named(network::ip_address)),
+    ("itCodiceFiscale", Value(national::it_codice_fiscale)),
+    ("jpMyNumber", Value(national::jp_my_number)),
+    ("jwt", Value(secret::jwt)),
+    ("krRrn", Value(national::kr_rrn)),
+    ("krRrnForm", Value(national::kr_rrn_form)),
+    ("luhn", Value(digits::luhn_text)),
+    ("macAddress", Value(network::mac_address)),
+    ("mixedSecret", Value(secret::mixed_secret)),
+    ("mxCurp", Value(national::mx_curp)),
+    ("nlBsn", Value(national::nl_bsn)),
+    ("noFodselsnummer", Value(national::no_fodselsnummer)),
+    ("passportNumber", Value(national::passport_number)),
+    ("password", Named(secret::password)),
+    ("passwordHash", Value(secret::password_hash)),
+    ("pem", Value(secret::pem)),
+    ("phone", Value(phone::international)),
+    ("phoneInContext", Value(phone::in_context)),
+    ("phoneNational", Value(phone::national)),
+    ("phoneNorthAmerica", Value(phone::north_america)),
+    ("plPesel", Value(national::pl_pesel)),
+    ("prefixedSecret", Value(secret::prefixed_secret)),
+    ("ptNif", Value(national::pt_nif)),
+    ("roCnp", Value(national::ro_cnp)),
+    ("sePersonnummer", Value(national::se_personnummer)),
+    ("sgNric", Value(national::sg_nric)),
+    ("thNationalId", Value(national::th_national_id)),
+    ("trTckn", Value(national::tr_tckn)),
+    ("twNationalId", Value(national::tw_national_id)),
+    ("ukNhs", Value(national::uk_nhs)),
+    ("ukNino", Value(national::uk_nino)),
+    ("usItin", Value(national::us_itin)),
+    ("usNpi", Value(national::us_npi)),
+    ("usSsn", Value(national::us_ssn)),
+    ("wallet", Value(wallet::any)),
+    ("zaId", Value(national::za_id)),
 ];
 
 /// The validator of this name; `None`: there is none.
@@ -134,14 +161,14 @@ mod tests {
         #[test]
         fn no_text_makes_a_validator_panic(text in "\\PC{0,80}") {
             for (_, check) in VALIDATORS {
-                check(&text);
+                check.accepts(&text, 0..text.len());
             }
         }
 
         #[test]
         fn no_digits_make_a_validator_panic(text in "[0-9A-Za-z .:/+()\\-]{0,40}") {
             for (_, check) in VALIDATORS {
-                check(&text);
+                check.accepts(&text, 0..text.len());
             }
         }
     }
@@ -149,7 +176,7 @@ mod tests {
     #[test]
     fn the_empty_text_is_nothing() {
         for (name, check) in VALIDATORS {
-            assert!(!check(""), "{name}");
+            assert!(!check.accepts("", 0..0), "{name}");
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn is_reference(text: &str) -> bool {
             && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
     };
     identifier(first)
-        && rest.split('.').all(identifier)
+        && rest.split('.').all(|part| identifier(part) && (part.len() <= 12 || is_name(part) || mostly_words(part)))
         && first.len() <= 32
         && first
             .split('_')
@@ -132,7 +132,9 @@ mod tests {
         for text in ["settings.aws.SecretKey2", "config.X25519Key", "my_module.KEM768Key"] {
             assert!(is_reference(text), "{text}");
         }
-        for text in ["q7Rk2.Lw9Zt4.Vb8Nx", "eyJhbGci.eyJzdWIi.c2ln", "settings.4f9a", "settings"] {
+        for text in
+            ["q7Rk2.Lw9Zt4.Vb8Nx", "eyJhbGci.eyJzdWIi.c2ln", "s.q7Rk2Lw9Zt4Vb8Nxq7Rk2Lw9", "settings.4f9a", "settings"]
+        {
             assert!(!is_reference(text), "{text}");
         }
     }

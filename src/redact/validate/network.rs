@@ -2,11 +2,17 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::label::is_version_of;
+
 /// Endings of files that stand behind an `@` in code and web pages (`logo@2x.png`), and never on a mail domain.
 static FILE_ENDINGS: &[&str] = &[
     "bmp", "css", "gif", "htm", "html", "ico", "jpeg", "jpg", "js", "json", "jsx", "mp4", "pdf", "png", "svg", "ts",
     "tsx", "webp", "yaml", "yml",
 ];
+
+/// Kinds of systemd units: `user@1000.service` is one, and none is a mail domain.
+static UNITS: &[&str] =
+    &["automount", "device", "mount", "path", "scope", "service", "slice", "socket", "swap", "target", "timer"];
 
 /// A mail address (RFC 5321 sizes, host name form): at least two labels, the last of letters or IDNA.
 ///
@@ -32,19 +38,19 @@ pub(super) fn email(text: &str) -> bool {
         && !local.ends_with('.')
         && !local.contains("..")
         && !local.eq_ignore_ascii_case("git")
-        && !FILE_ENDINGS.contains(&last.to_ascii_lowercase().as_str())
+        && ![FILE_ENDINGS, UNITS].iter().any(|list| list.contains(&last.to_ascii_lowercase().as_str()))
 }
 
 /// An IP address as `std` reads it, with or without an IPv6 zone.
 ///
-/// Refused although they parse: four single digits that differ (`2.1.3.4` is a section or a version),
-/// the unspecified address, and IPv6 forms that are words of code (`Cafe::Add`): those need a digit and three groups,
+/// Refused although they parse: four single digits that differ (`2.1.3.4` is a section or a version), whatever a name
+/// calls a version, networks and browsers (`131.0.0.0`), the unspecified address, and IPv6 forms that are words of code (`Cafe::Add`): those need a digit and three groups,
 /// or a leading `::`.
-pub(super) fn ip_address(text: &str) -> bool {
+pub(super) fn ip_address(name: &str, text: &str) -> bool {
     if let Ok(four) = text.parse::<Ipv4Addr>() {
         let [a, b, c, d] = four.octets();
         let section = [a, b, c, d].iter().all(|&part| part < 10) && (a, b, c) != (b, c, d);
-        return !section && !four.is_unspecified();
+        return !section && (b, c, d) != (0, 0, 0) && !is_version_of(name);
     }
     let bare = text.split_once('%').map_or(text, |(address, _)| address);
     if let Some((head, tail)) = bare.rsplit_once(':') {
@@ -79,7 +85,7 @@ pub(super) fn mac_address(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn all(check: fn(&str) -> bool, good: &[&str], bad: &[&str]) {
+    fn all(check: impl Fn(&str) -> bool, good: &[&str], bad: &[&str]) {
         good.iter().for_each(|text| assert!(check(text), "{text}"));
         bad.iter().for_each(|text| assert!(!check(text), "{text}"));
     }
@@ -104,8 +110,9 @@ mod tests {
 
     #[test]
     fn ip() {
+        assert!(!ip_address("Version", "10.2.3.40") && ip_address("host", "10.2.3.40"));
         all(
-            ip_address,
+            |text| ip_address("", text),
             &[
                 "192.0.2.7",
                 "8.8.8.8",
@@ -120,6 +127,7 @@ mod tests {
                 "2.1.3.4",
                 "1.2.3",
                 "0.0.0.0",
+                "131.0.0.0",
                 "::",
                 "Cafe::Add",
                 "12:30:45",

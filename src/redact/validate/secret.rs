@@ -1,15 +1,17 @@
-//! Whether a string of a secret's shape can be one: entropy, placeholders, encodings.
+//! Whether a string of a secret's shape can be one: entropy, the name that it is given to, encodings.
 //!
-//! A provider's prefix says much, a key's name says some, and neither says that the value is real:
-//! documentation is full of `your-api-key`, `xxxx`, `${TOKEN}` and `AKIA...EXAMPLE`. These checks
-//! refuse those. They can't know a published example whose characters are random.
+//! A provider's prefix says much, a key's name says some, and neither says that the value is real. These checks refuse
+//! placeholders and values that are something else (`placeholder.rs`), and names that speak about a credential
+//! (`label.rs`). They can't know a published example whose characters are random.
 
 use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::label::{Label, label};
 use super::name::{is_name, is_reference, mostly_words};
+use super::placeholder::{is_something_else, looks_like_placeholder};
 
 /// Shannon entropy of the characters, in bits a character.
 pub fn entropy(text: &str) -> f64 {
@@ -25,70 +27,6 @@ pub fn entropy(text: &str) -> f64 {
     counts.iter().filter(|&&count| count > 0).map(|&count| f64::from(count) / total).map(|p| -p * p.log2()).sum()
 }
 
-/// Words that stand where a value should: lower case, anywhere in the value.
-static PLACEHOLDER_WORDS: &[&str] = &[
-    "example",
-    "placeholder",
-    "changeme",
-    "change-me",
-    "change_me",
-    "replace",
-    "redacted",
-    "insert",
-    "dummy",
-    "your-",
-    "your_",
-    "yourapi",
-    "yourkey",
-    "yourpass",
-    "yoursecret",
-    "yourtoken",
-    "my-secret",
-    "my_secret",
-    "mysecret",
-    "my-token",
-    "my_token",
-    "not-a-real",
-    "notareal",
-    "...",
-    "***",
-    "xxxx",
-    "\u{2026}",
-    "\u{2022}\u{2022}",
-];
-
-/// Marks of a template or a reference to a value that stands elsewhere.
-static REFERENCE_MARKS: &[&str] =
-    &["${", "$(", "{{", "}}", "<%", "%{", "%(", "#{", "<", ">", "process.env", "os.environ", "getenv", "env["];
-
-/// Values that document something instead of unlocking it: words such as `example` or `your-`, runs of
-/// one character, counting up (`12345678`, `abcdefgh`), templates (`${VAR}`, `<token>`, `{{ x }}`).
-pub fn looks_like_placeholder(text: &str) -> bool {
-    let low = text.to_lowercase();
-    PLACEHOLDER_WORDS.iter().any(|word| low.contains(word))
-        || REFERENCE_MARKS.iter().any(|mark| low.contains(mark))
-        || low.starts_with(['$', '%', '@', '['])
-        || monotonous(low.as_bytes())
-}
-
-/// One character six times in a row, one character in over half of the value, or a run that counts up
-/// over more than a third of it.
-fn monotonous(bytes: &[u8]) -> bool {
-    let (mut same, mut rising, mut longest_same, mut longest_rising) = (1usize, 1usize, 1usize, 1usize);
-    for pair in bytes.windows(2) {
-        let [a, b] = pair else { continue };
-        same = if a == b { same + 1 } else { 1 };
-        // 9 to 0 and 9 to a count on, as in 1234567890 and 0123456789abcdef.
-        let next =
-            a.checked_add(1) == Some(*b) || (*a == b'9' && matches!(b, b'0' | b'a')) || (*a == b'z' && *b == b'0');
-        rising = if next { rising + 1 } else { 1 };
-        longest_same = longest_same.max(same);
-        longest_rising = longest_rising.max(rising);
-    }
-    let most = (0u8..=127).map(|c| bytes.iter().filter(|&&other| other == c).count()).max().unwrap_or(0);
-    longest_same >= 6 || most * 2 > bytes.len() || (longest_rising >= 6 && longest_rising * 3 > bytes.len())
-}
-
 /// A token behind its provider's prefix: no placeholder, and as varied as a random text of its alphabet must be.
 pub(super) fn prefixed_secret(text: &str) -> bool {
     let body = text.rsplit_once(['_', '-']).map_or(text, |(_, tail)| if tail.len() >= 12 { tail } else { text });
@@ -98,6 +36,36 @@ pub(super) fn prefixed_secret(text: &str) -> bool {
         _ => 2.8,
     };
     text.len() >= 8 && !looks_like_placeholder(text) && entropy(body) >= floor
+}
+
+/// A token whose prefix is no more than a word or a number: letters and digits mixed behind it, and no name.
+pub(super) fn mixed_secret(text: &str) -> bool {
+    let body = text.trim_start_matches('A');
+    let tail = body.rsplit_once('|').map(|(_, tail)| Makeup::of(tail));
+    let makeup = Makeup::of(body);
+    makeup.digit
+        && (makeup.lower || makeup.upper)
+        && tail.is_none_or(|tail| tail.lower && tail.upper)
+        && !is_name(body)
+        && prefixed_secret(body)
+}
+
+/// The value of a session's cookie: long, letters and digits mixed, no name and no placeholder.
+pub(super) fn cookie(name: &str, text: &str) -> bool {
+    let makeup = Makeup::of(text);
+    (16..=4096).contains(&text.len())
+        && label(name) != Label::Other
+        && makeup.digit
+        && (makeup.lower || makeup.upper)
+        && entropy(text) >= 2.8
+        && !looks_like_placeholder(text)
+        && !is_name(text)
+}
+
+/// The hash of a password in the form of `crypt`, with a varied digest.
+pub(super) fn password_hash(text: &str) -> bool {
+    let digest = text.rsplit(['$', '}']).next().unwrap_or_default();
+    digest.len() >= 20 && entropy(digest) >= 3.0 && !digest.to_ascii_lowercase().contains("xxxx")
 }
 
 /// A hexadecimal token that its context calls a secret.
@@ -142,20 +110,25 @@ fn is_uuid(text: &str) -> bool {
 }
 
 /// A token in a header: as varied as a random text, or a UUID.
-pub(super) fn header_credential(text: &str) -> bool {
-    generic_secret(text) || (is_uuid(text) && hex_secret(text))
+pub(super) fn header_credential(name: &str, text: &str) -> bool {
+    generic_secret(name, text) || (is_uuid(text) && label(name) != Label::Other && hex_secret(text))
 }
 
 /// A value whose key's name calls it a secret (`api_key = ...`): ten characters or more, letters and
-/// digits mixed, entropy as random texts have it, and no name, path, address or placeholder.
-pub(super) fn generic_secret(text: &str) -> bool {
-    let makeup = Makeup::of(text);
-    if is_uuid(text) {
+/// digits mixed, entropy as random texts have it, and no name, path, address, time or placeholder. A UUID
+/// is one where the name leaves no doubt.
+pub(super) fn generic_secret(name: &str, text: &str) -> bool {
+    let about = label(name);
+    if about == Label::Other || is_something_else(text) {
         return false;
     }
-    let hex = text.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-');
-    if hex {
-        return hex_secret(text) && text.len() <= 256;
+    let makeup = Makeup::of(text);
+    if is_uuid(text) {
+        return about == Label::Strong && hex_secret(text);
+    }
+    if text.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-') {
+        // Numbers of records and times are digits; tools write one case.
+        return hex_secret(text) && text.len() <= 256 && (makeup.lower != makeup.upper);
     }
     let floor = match text.len() {
         0..=9 => return false,
@@ -233,7 +206,7 @@ fn is_common(text: &str) -> bool {
 
 /// A value that a key or a sentence calls a password: six characters or more of at least two kinds, a
 /// digit or a mark among them, and neither a name, a call, a common word nor a placeholder.
-pub(super) fn password(text: &str) -> bool {
+pub(super) fn password(name: &str, text: &str) -> bool {
     let makeup = Makeup::of(text);
     let distinct = text.chars().collect::<BTreeSet<char>>().len();
     (6..=128).contains(&text.len())
@@ -247,6 +220,8 @@ pub(super) fn password(text: &str) -> bool {
         && !is_common(text)
         && !looks_like_placeholder(text)
         && !is_name(text)
+        && !is_something_else(text)
+        && label(name) != Label::Other
 }
 
 /// The password in a connection string or behind `curl -u name:`: anything that is no placeholder, no
@@ -255,7 +230,8 @@ pub(super) fn connection_password(text: &str) -> bool {
     let distinct = text.chars().collect::<BTreeSet<char>>().len();
     (6..=256).contains(&text.len())
         && distinct >= 4
-        && !text.contains(['{', '}', '[', ']', '(', ')', '$'])
+        && !text.contains(['[', ']', '(', ')', '$'])
+        && !text.strip_prefix('{').is_some_and(|inner| is_name(inner.trim_end_matches('}')))
         && !is_common(text)
         && !looks_like_placeholder(text)
 }
@@ -280,21 +256,45 @@ pub(super) fn jwt(text: &str) -> bool {
     }
 }
 
-/// A private key in PEM form (RFC 7468) with something between its lines.
+/// A private key in the form of PEM (RFC 7468), of SSH2 or of PuTTY, or its beginning. Between two lines that say so
+/// anything but a placeholder counts, elsewhere base64: a sentence may name the first line.
 pub(super) fn pem(text: &str) -> bool {
-    let Some((_, rest)) = text.split_once("PRIVATE KEY") else { return false };
-    let Some((_, body)) = rest.split_once("-----") else { return false };
-    let body = body.split("-----END").next().unwrap_or(body);
-    let body = body.replace("\\n", " ");
-    let solid = body.chars().filter(|c| c.is_ascii_alphanumeric()).count();
-    solid >= 16 && !looks_like_placeholder(body.trim())
+    let body = match text.split_once("Private-Lines:") {
+        Some((_, body)) => body,
+        None => {
+            let Some((_, rest)) = text.split_once("PRIVATE KEY") else { return false };
+            let Some((_, body)) = rest.split_once("----") else { return false };
+            body.trim_start_matches('-')
+        }
+    };
+    let (body, ended) = body.split_once("----").map_or((body, false), |(body, _)| (body, true));
+    let is_block = ended && (body.starts_with(['\n', '\r']) || body.starts_with("\\n") || body.starts_with("\\r"));
+    let body = ["\\n", "\\r", "\\t"].iter().fold(body.to_owned(), |body, escape| body.replace(escape, " "));
+    if looks_like_placeholder(body.trim()) {
+        return false;
+    }
+    if is_block {
+        return body.bytes().filter(u8::is_ascii_alphanumeric).count() >= 16;
+    }
+    let random = |token: &&str| {
+        let makeup = Makeup::of(token);
+        token.len() >= 16
+            && makeup.lower
+            && makeup.upper
+            && makeup.digit
+            && !mostly_words(token)
+            && entropy(token) >= 3.2
+    };
+    let tokens = body.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '/' | '='));
+    // What says only which kind of key follows is shorter.
+    tokens.filter(random).map(str::len).sum::<usize>() >= if ended { 16 } else { 40 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn all(check: fn(&str) -> bool, good: &[&str], bad: &[&str]) {
+    fn all(check: impl Fn(&str) -> bool, good: &[&str], bad: &[&str]) {
         good.iter().for_each(|text| assert!(check(text), "{text}"));
         bad.iter().for_each(|text| assert!(!check(text), "{text}"));
     }
@@ -307,29 +307,9 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_seen() {
-        for text in [
-            "your-api-key",
-            "xxxxxxxx",
-            "${TOKEN}",
-            "<token>",
-            "AKIAIOSFODNN7EXAMPLE",
-            "{{ key }}",
-            "abcdefghijkl",
-            "000000000000",
-            "1234567890",
-            "$PASSWORD",
-            "...",
-        ] {
-            assert!(looks_like_placeholder(text), "{text}");
-        }
-        assert!(!looks_like_placeholder("q7Rk2Lw9Zt4Vb8Nx"));
-    }
-
-    #[test]
     fn generic_values() {
         all(
-            generic_secret,
+            |text| generic_secret("token", text),
             &["q7Rk2Lw9Zt4Vb8Nx", "9f86d081884c7d659a2feaa0c55ad015", "Zk9-f3Lq_81xPw"],
             &[
                 "3b1f8e52-7c94-4d6a-9e21-5a0c7f4d8b36",
@@ -342,20 +322,25 @@ mod tests {
                 "aaaaaaaa11",
                 "short1",
                 "request-token-v2",
+                "1790000000000123456",
+                "2026-11-27T05:33:18Z",
+                "9F86d081884C7d659a2feaa0c55AD015",
             ],
         );
     }
 
     #[test]
     fn a_header_may_carry_a_uuid() {
-        assert!(header_credential("3b1f8e52-7c94-4d6a-9e21-5a0c7f4d8b36"));
-        assert!(!header_credential("00000000-0000-0000-0000-000000000000"));
+        assert!(header_credential("X-Token", "3b1f8e52-7c94-4d6a-9e21-5a0c7f4d8b36"));
+        assert!(!header_credential("X-Token", "00000000-0000-0000-0000-000000000000"));
+        assert!(generic_secret("HEROKU_API_KEY", "3b1f8e52-7c94-4d6a-9e21-5a0c7f4d8b36"));
+        assert!(!generic_secret("user_key", "3b1f8e52-7c94-4d6a-9e21-5a0c7f4d8b36"));
     }
 
     #[test]
     fn passwords() {
         all(
-            password,
+            |text| password("password", text),
             &["dB2yF6@qL9", "Tr0ub4dor&3", "x7k2m9qp"],
             &["password1", "hunter2", "getPassword()", "string", "letters", "my_db_password", "123456"],
         );

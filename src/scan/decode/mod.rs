@@ -34,11 +34,13 @@ pub struct Decoded {
     pub found: Vec<Encoded>,
     /// False: the budget ended first.
     pub complete: bool,
+    /// Bytes that were read a second time: of stretches that were decoded, and of what they gave.
+    pub work: usize,
 }
 
 /// Finds and decodes. `budget`: bytes of decoded text that may still be made.
 pub fn decode(text: &str, budget: &mut usize) -> Decoded {
-    let mut sink = Sink { out: Decoded { found: Vec::new(), complete: true }, budget };
+    let mut sink = Sink { out: Decoded { complete: true, ..Decoded::default() }, budget };
     alphabet::find(text, &mut sink);
     codes::find(text, &mut sink);
     sink.out
@@ -53,6 +55,7 @@ struct Sink<'b> {
 impl Sink<'_> {
     /// Takes the text out of decoded bytes; false: there was none.
     fn bytes(&mut self, span: Range<usize>, name: &'static str, bytes: &[u8]) -> bool {
+        self.out.work += span.len() + bytes.len();
         let text = readable(bytes);
         let any = !text.is_empty();
         if any {

@@ -40,14 +40,10 @@ impl Engine {
         for (_, window) in &mut windows {
             *window = floor(text, window.start)..floor(text, window.end.max(window.start));
         }
-        windows.sort_unstable_by_key(|(rule, window)| (*rule, window.start));
-        windows.dedup_by(|(rule, window), (before, earlier)| {
-            let joins = rule == before && window.start <= earlier.end;
-            if joins {
-                earlier.end = earlier.end.max(window.end);
-            }
-            joins
-        });
+        join(&mut windows);
+        let mut starts_beside = std::mem::take(&mut scratch.starts);
+        join(&mut starts_beside);
+        let everywhere = has_twins(text);
         for (at, window) in &windows {
             if let Some(rule) = self.rules.get(usize::from(*at))
                 && let Some(own) = &rule.own
@@ -99,30 +95,38 @@ impl Engine {
                 (_, Some(before)) if digits => (runs.as_slice(), before, 1),
                 _ => (everything.as_slice(), 0, 1),
             };
+            let is = |of: &[bool]| of.get(usize::from(*program)) == Some(&true);
+            let at_lines = is(&shipped::AT_LINES);
+            let begins =
+                |at: &usize| !at_lines || at.checked_sub(1).is_none_or(|before| bytes.get(before) == Some(&b'\n'));
             let read = Cell::new(0);
+            let beside = if is(&shipped::SHAPED) || (is(&shipped::ANCHORED) && !everywhere) {
+                of(*program, &starts_beside)
+            } else {
+                opened
+            };
             for window in opened {
-                let starts = near(spans, before, least, window.1.clone())
+                let starts = within(beside, &window.1)
+                    .flat_map(|places| near(spans, before, least, places))
                     .inspect(|_| read.set(read.get() + 1))
+                    .filter(begins)
                     .filter(|at| first.takes(bytes.get(*at).copied()) && text.is_char_boundary(*at));
                 self.program(*program, std::slice::from_ref(window), starts, &mut trial);
                 trial.scratch.machine.steps += read.take();
             }
         }
         (trial.scratch.runs, trial.scratch.tokens) = (runs, tokens);
-        scratch.windows = windows;
+        (scratch.windows, scratch.starts) = (windows, starts_beside);
     }
 
     /// The rule of a program, or [`OFF`].
-    fn owner(&self, program: u16) -> u16 {
+    pub(super) fn owner(&self, program: u16) -> u16 {
         shipped::OWNERS.get(usize::from(program)).map_or(OFF, |rule| self.place(*rule))
     }
 
     /// The windows of a program's rule.
     fn of<'w>(&self, program: u16, windows: &'w [(u16, Range<usize>)]) -> &'w [(u16, Range<usize>)] {
-        let rule = self.owner(program);
-        let from = windows.partition_point(|(of, _)| *of < rule);
-        let to = windows.partition_point(|(of, _)| *of <= rule);
-        windows.get(from..to).unwrap_or_default()
+        of(self.owner(program), windows)
     }
 
     /// Where patterns that look for digits may begin, for all windows in one walk. `far`: not around digits alone.
@@ -227,7 +231,10 @@ impl Engine {
             let Some(found) = trial.scratch.machine.run(ops, &shipped::TABLES, trial.text, start) else { continue };
             // A group may leave a border that the next match needs for itself.
             trial.next = found.value.end.max(found.whole.start + 1);
-            let valid = |check: Validator| trial.text.get(found.value.clone()).is_some_and(check);
+            if rule.validate.is_some() {
+                trial.scratch.machine.steps += found.value.len();
+            }
+            let valid = |check: Validator| check.accepts(trial.text, found.value.clone());
             if found.value.is_empty() {
                 continue;
             }
@@ -244,6 +251,44 @@ impl Engine {
             }
         }
     }
+}
+
+/// Sorts ranges by their number and start, and makes one of those of a number that touch.
+fn join(ranges: &mut Vec<(u16, Range<usize>)>) {
+    ranges.sort_unstable_by_key(|(number, range)| (*number, range.start));
+    ranges.dedup_by(|(number, range), (before, earlier)| {
+        let joins = number == before && range.start <= earlier.end;
+        if joins {
+            earlier.end = earlier.end.max(range.end);
+        }
+        joins
+    });
+}
+
+/// The ranges of a number.
+fn of(number: u16, ranges: &[(u16, Range<usize>)]) -> &[(u16, Range<usize>)] {
+    let from = ranges.partition_point(|(of, _)| *of < number);
+    let to = ranges.partition_point(|(of, _)| *of <= number);
+    ranges.get(from..to).unwrap_or_default()
+}
+
+/// What lies in a window of ranges that don't touch.
+fn within<'r>(
+    ranges: &'r [(u16, Range<usize>)],
+    window: &Range<usize>,
+) -> impl Iterator<Item = Range<usize>> + use<'r> {
+    let (start, end) = (window.start, window.end);
+    let first = ranges.partition_point(|(_, range)| range.end <= start);
+    let ranges = ranges.get(first..).unwrap_or_default().iter();
+    ranges
+        .take_while(move |(_, range)| range.start < end)
+        .map(move |(_, range)| range.start.max(start)..range.end.min(end))
+}
+
+/// True for text with a K or an S that is a letter in another case and no ASCII: keywords are not found with them.
+fn has_twins(text: &str) -> bool {
+    !text.is_ascii()
+        && ["\u{212a}", "\u{17f}"].iter().any(|twin| memchr::memmem::find(text.as_bytes(), twin.as_bytes()).is_some())
 }
 
 /// How far a repetition without an upper bound may go in a rule of this window: a keyword's windows on either side.

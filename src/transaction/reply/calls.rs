@@ -4,7 +4,7 @@ use super::{Noted, ReplyGuard};
 use crate::audit::FindingEntry;
 use crate::config::document::{Mode, OutputAction};
 use crate::protocol::reply::{ReplyParts, ToolCall};
-use crate::protocol::{Json, mcp};
+use crate::protocol::{Json, pin};
 use crate::reason::Reason;
 
 impl ReplyGuard {
@@ -22,11 +22,10 @@ impl ReplyGuard {
         let Some(route) = self.policy.route_at(self.route) else { return Err(Reason::Internal) };
         // The list of a server of tools is no call: what the role may not use is not shown to it.
         let lists = route.protocol.serves_tools();
-        let pins = route.mcp.as_ref().and_then(|mcp| Some((mcp.definitions.as_ref()?, mcp.drift)));
+        let pins = route.server.as_ref().and_then(|server| Some((server.definitions.as_ref()?, server.drift)));
         for call in parts.calls.iter().filter(|call| call.named) {
             let forbidden = !self.may_call(call);
-            let drifted =
-                pins.is_some_and(|(pins, _)| pins.get(&call.name) != json.at(&call.path).map(mcp::pin).as_ref());
+            let drifted = pins.is_some_and(|(pins, _)| pins.get(&call.name) != json.at(&call.path).map(pin).as_ref());
             let (rule, action, reason) = match pins {
                 _ if forbidden && lists => ("output.tool", OutputAction::Remove, Reason::RbacTool),
                 _ if forbidden => ("output.tool", self.on_calls(), Reason::RbacTool),

@@ -9,12 +9,14 @@ use crate::config::{GuardPolicy, Policy, RouteIndex};
 use crate::host::Timestamp;
 use crate::protocol::reply::TextKind;
 use crate::reason::Reason;
-use crate::redact::{ActiveKind, Canary, Destination, Detected, Watch, active};
+use crate::redact::{ActiveKind, ActiveWatch, Canary, Destination, Detected, Sight, Watch};
 use crate::scan::verdict::judge_reply;
 use crate::scan::{Budget, Text};
 
 /// What takes the place of an image, a link or a tag.
 const REMOVED: &str = "[removed]";
+/// Findings of one reply that are compared with one another; the record shows fewer.
+const MAX_FINDINGS: usize = 1024;
 
 /// Only what the caller reads gets its values back.
 pub(super) fn destination(kind: TextKind) -> Destination {
@@ -36,6 +38,8 @@ pub(super) struct Detector<'a> {
     /// Where the system prompt's token stands, and may begin, in the whole text.
     leaks: Vec<Range<usize>>,
     open: Option<usize>,
+    /// Active content of the whole text, as far as it is read.
+    sights: Vec<Sight>,
     denial: Option<Reason>,
     findings: Vec<FindingEntry>,
     shadow: Vec<Reason>,
@@ -62,6 +66,7 @@ impl<'a> Detector<'a> {
             now,
             leaks: Vec::new(),
             open: None,
+            sights: Vec::new(),
             denial: None,
             findings: Vec::new(),
             shadow: Vec::new(),
@@ -71,7 +76,14 @@ impl<'a> Detector<'a> {
     /// The same, for a text that was watched for the system prompt's token.
     pub(super) fn with_leaks(mut self, canary: &Canary, watch: &Watch) -> Detector<'a> {
         self.leaks = watch.found().to_vec();
-        self.open = watch.open(canary);
+        self.open = self.open.into_iter().chain(watch.open(canary)).min();
+        self
+    }
+
+    /// The same, for a text that was watched for active content.
+    pub(super) fn with_active(mut self, watch: &ActiveWatch) -> Detector<'a> {
+        self.sights = watch.found().to_vec();
+        self.open = self.open.into_iter().chain(watch.open()).min();
         self
     }
 
@@ -128,13 +140,13 @@ impl<'a> Detector<'a> {
         }
         let mut replaced = Vec::new();
         let guards = self.guards.clone();
-        for guard in guards {
-            for found in active(text, &guard.output.allow_hosts) {
-                let (rule, action) = match found.kind {
-                    ActiveKind::Exfiltration => ("output.exfiltration", guard.output.exfiltration),
-                    ActiveKind::Script => ("output.script", guard.output.script),
+        for sight in std::mem::take(&mut self.sights) {
+            for guard in &guards {
+                let (rule, action) = match sight.kind(&guard.output.allow_hosts) {
+                    Some(ActiveKind::Exfiltration) => ("output.exfiltration", guard.output.exfiltration),
+                    Some(ActiveKind::Script) => ("output.script", guard.output.script),
+                    None => continue,
                 };
-                let span = found.span.start + at..found.span.end + at;
                 let word = match action {
                     OutputAction::Flag => "flag",
                     _ if guard.mode == Mode::Shadow => {
@@ -142,7 +154,11 @@ impl<'a> Detector<'a> {
                         "shadow"
                     }
                     OutputAction::Remove if !self.is_key => {
-                        replaced.push((found.span, REMOVED));
+                        let within =
+                            sight.span.start.saturating_sub(at)..sight.span.end.saturating_sub(at).min(text.len());
+                        if !within.is_empty() {
+                            replaced.push((within, REMOVED));
+                        }
                         "replace"
                     }
                     OutputAction::Remove | OutputAction::Block => {
@@ -150,7 +166,7 @@ impl<'a> Detector<'a> {
                         "block"
                     }
                 };
-                self.note(rule, span, Vec::new(), word);
+                self.note(rule, sight.span.clone(), Vec::new(), word);
             }
         }
         replaced
@@ -175,6 +191,9 @@ impl<'a> Detector<'a> {
     pub(super) fn finish(self, noted: &mut Noted) -> Result<bool, Reason> {
         let found = !self.findings.is_empty() || !self.shadow.is_empty();
         for finding in self.findings {
+            if noted.findings.len() >= MAX_FINDINGS {
+                break;
+            }
             // A stream's text is looked at piece by piece, each with what came before it.
             let known = noted.findings.iter().any(|other| {
                 (other.rule.as_str(), other.start, other.path.as_str())

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::{Detector, Noted, ReplyGuard, destination, written};
-use crate::config::McpPart;
+use crate::config::ServerPart;
 use crate::host::Timestamp;
+use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
-use crate::protocol::mcp::Session;
 use crate::protocol::reply::{Channel, Progress, ReplyParts, Spent, Stream};
 use crate::protocol::{Json, Path};
 use crate::reason::Reason;
-use crate::redact::{MAX_HELD, Restorer, Restoring, TextStream, Watch};
+use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::scan::verdict::NOTICE;
 
 /// More channels than this are no reply.
@@ -44,6 +44,7 @@ struct ChannelText {
     text: TextStream,
     restorer: Restorer,
     watch: Watch,
+    active: ActiveWatch,
     path: String,
 }
 
@@ -74,8 +75,8 @@ impl StreamGuard {
         session: Option<Session>,
     ) -> Option<StreamGuard> {
         let route = guard.route()?;
-        let older = match route.mcp_part() {
-            McpPart::Stream { messages } => Some(Older { session: session?, messages: messages.clone() }),
+        let older = match route.server_part() {
+            ServerPart::Stream { messages } => Some(Older { session: session?, messages: messages.clone() }),
             _ => None,
         };
         let stream = route.protocol.stream(route.operation).answering(request);
@@ -281,9 +282,11 @@ impl StreamGuard {
                 text: TextStream::default(),
                 restorer: Restorer::new(destination(one.channel.kind)),
                 watch: self.guard.trail.carried(),
+                active: ActiveWatch::default(),
                 path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
             });
             let range = channel.text.push(text);
+            channel.active.feed(text);
             if let Some(planted) = &self.guard.canary {
                 channel.watch.feed(&planted.canary, text, range.start);
                 // What a reader sees next.
@@ -335,10 +338,16 @@ impl StreamGuard {
             if let Some(planted) = canary {
                 judge = judge.with_leaks(&planted.canary, &state.watch);
             }
-            let restoring = Restoring { vault, restorer: &mut state.restorer };
+            if ended {
+                state.active.finish();
+            }
+            judge = judge.with_active(&state.active);
+            let closed = state.active.addresses();
+            let restoring = Restoring { vault, restorer: &mut state.restorer, closed };
             let edits = state.text.settle(ended, masker, Some(restoring), &mut |text, at| judge.detect(text, at));
             judge.finish(noted)?;
             state.watch.forget(state.text.certain());
+            state.active.forget(state.text.certain());
             noted.masked += edits as u64;
         }
         Ok(())

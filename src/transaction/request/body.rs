@@ -23,16 +23,16 @@ use crate::transaction::{Edit, Pending, Refused, State, Step, Transaction, Vm};
 
 impl Transaction {
     /// So many bytes are buffered by the proxy on our behalf.
-    pub(in crate::transaction) fn request_buffered(&mut self, bytes: usize, vm: &mut Vm) -> Result<(), Reason> {
+    pub(in crate::transaction) fn request_buffered(
+        &mut self,
+        bytes: usize,
+        vm: &mut Vm,
+        host: &mut dyn Host,
+    ) -> Result<(), Reason> {
         if bytes > self.policy.limits.max_body_bytes {
             return Err(Reason::BodyTooLarge);
         }
-        let more = bytes.saturating_sub(self.buffered);
-        if !vm.hold_bytes(more, self.policy.limits.max_buffered_bytes_per_worker) {
-            return Err(Reason::Overloaded);
-        }
-        self.buffered = self.buffered.max(bytes);
-        Ok(())
+        if self.hold(bytes, vm, host) { Ok(()) } else { Err(Reason::Overloaded) }
     }
 
     pub(in crate::transaction) fn request_body(
@@ -43,12 +43,12 @@ impl Transaction {
     ) -> Result<Step, Refused> {
         let pending = match std::mem::take(&mut self.state) {
             State::Body(pending) => pending,
-            State::Refusing(refusing) => return Err(self.refused_before(*refusing, &body, vm)),
+            State::Refusing(refusing) => return Err(self.refused_before(*refusing, &body, vm, host)),
             _ => return Err(Reason::Internal.into()),
         };
         let Pending { counted, route, asserted, path_model, content_length, is_form, edit } = *pending;
         let policy = std::sync::Arc::clone(&self.policy);
-        self.request_buffered(body.len(), vm)?;
+        self.request_buffered(body.len(), vm, host)?;
         self.record.body_bytes = Some(body.len() as u64);
         self.record.fingerprint = Some(vm.hash_key().hex(&[b"body", &body]));
         if content_length.is_some_and(|announced| announced != body.len()) {
@@ -143,8 +143,14 @@ impl Transaction {
     }
 
     /// The refusal that waited for the message's id.
-    fn refused_before(&mut self, (refused, edit): (Refused, Edit), body: &[u8], vm: &mut Vm) -> Refused {
-        if let Err(reason) = self.request_buffered(body.len(), vm) {
+    fn refused_before(
+        &mut self,
+        (refused, edit): (Refused, Edit),
+        body: &[u8],
+        vm: &mut Vm,
+        host: &mut dyn Host,
+    ) -> Refused {
+        if let Err(reason) = self.request_buffered(body.len(), vm, host) {
             return reason.into();
         }
         if let Ok(message) = Json::parse(body, self.policy.limits.max_json_depth) {
@@ -283,6 +289,7 @@ fn expected(
             | Operation::Completions
             | Operation::Responses
             | Operation::Embeddings
+            | Operation::Rerank
             | Operation::Images
             | Operation::Audio
     ) {

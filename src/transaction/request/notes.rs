@@ -16,6 +16,9 @@ use crate::transaction::{Transaction, Vm};
 
 impl Transaction {
     pub(super) fn note_caller(&mut self, policy: &Policy, principal: &Principal, vm: &Vm) {
+        if !principal.is_anonymous() {
+            self.caller = Some([b"c", principal.identity().as_slice()].concat().into());
+        }
         self.record.issuer = Some(principal.issuer_name().to_owned());
         self.record.roles =
             principal.roles().iter().filter_map(|role| policy.role_at(*role)).map(|role| role.name.clone()).collect();

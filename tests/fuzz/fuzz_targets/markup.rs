@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 static PROXY: LazyLock<Proxy> = LazyLock::new(|| {
     open(|document| {
-        document["guards"]["standard"]["output"] = json!({ "exfiltration": "remove", "script": "remove", "secrets": "off" });
+        document["guards"]["standard"]["output"] = json!({ "exfiltration": "remove", "script": "remove", "secrets": "flag" });
     })
 });
 

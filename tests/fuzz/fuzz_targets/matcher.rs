@@ -142,7 +142,8 @@ fn run(u: &mut Unstructured<'_>) -> Draw<()> {
             continue;
         };
         // No rule has a pattern that matches nothing.
-        if regex.is_match("") || regex.is_match("\n") && regex.find("\n").is_some_and(|found| found.is_empty()) {
+        let least = regex_syntax::parse(&pattern).ok().and_then(|hir| hir.properties().minimum_len());
+        if least.is_none_or(|least| least == 0) {
             continue;
         }
         if compiler.add(&pattern, shared).is_ok() {

@@ -60,8 +60,8 @@ pub fn open(change: impl FnOnce(&mut Value)) -> Proxy {
             { "match": { "pathPrefix": "/tgi/" }, "protocol": "tgi" },
             { "match": { "path": "/mcp" }, "protocol": "mcp" }],
         "guards": { "standard": {
-            "injection": { "action": "flag" }, "secrets": { "action": "block" }, "pii": { "action": "off" },
-            "output": { "secrets": "mask", "pii": "off" } } },
+            "injection": { "action": "flag" }, "secrets": { "action": "block" }, "pii": { "action": "flag" },
+            "output": { "secrets": "mask", "pii": "flag" } } },
         "unscanned": { "default": "flag" },
     });
     change(&mut document);

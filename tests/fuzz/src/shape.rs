@@ -313,7 +313,10 @@ pub fn documents(text: &str) -> Vec<Value> {
     std::iter::once(text).chain(lines).filter_map(|piece| serde_json::from_str(piece).ok()).collect()
 }
 
-/// True when a body is the other one but for strings that held `text`, and entries that are only in `new`.
+/// What says a text again token by token: it goes when the text is masked.
+const ECHOES: &[&str] = &["logprobs", "logits", "tokens", "prefill", "details"];
+
+/// True when a body is the other one but for strings that held `text`, what says them again, and `added` entries.
 pub fn is_edit_of(new: &Value, old: &Value, text: &str, added: &[&str]) -> bool {
     match (new, old) {
         (Value::String(new), Value::String(old)) => new == old || old.contains(text) && !new.contains(text),
@@ -327,6 +330,7 @@ pub fn is_edit_of(new: &Value, old: &Value, text: &str, added: &[&str]) -> bool 
 
 fn same_entries(new: &Map<String, Value>, old: &Map<String, Value>, text: &str, added: &[&str]) -> bool {
     let kept = |(key, old): (&String, &Value)| match new.get(key) {
+        Some(Value::Null) if ECHOES.contains(&key.as_str()) => true,
         Some(new) => is_edit_of(new, old, text, added),
         // A key that held the text has another name.
         None => key.contains(text),

@@ -1,4 +1,4 @@
-//! What the Model Context Protocol asks of its road besides messages: sessions bound to callers, and where a client
+//! What a server of tools asks of its road besides messages: sessions bound to callers, and where a client
 //! without a token learns whom to ask for one (RFC 9728).
 
 use serde_json::json;
@@ -6,13 +6,10 @@ use serde_json::json;
 use super::response::Reading;
 use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
 use crate::audit::{HashKey, Verdict};
-use crate::config::{McpPart, RoutePolicy};
-use crate::protocol::Json;
-use crate::protocol::mcp::{Session, older};
+use crate::config::{RoutePolicy, ServerPart};
+use crate::protocol::{Json, Session};
 use crate::reason::Reason;
 
-/// The header of a session's id.
-const SESSION: &str = "mcp-session-id";
 /// What every address of metadata begins with.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -31,7 +28,7 @@ impl Transaction {
         if !path.starts_with(WELL_KNOWN) || !matches!(method, "GET" | "HEAD") {
             return None;
         }
-        let resources = self.policy.routes.iter().filter_map(|route| route.mcp.as_ref()?.resource.as_ref());
+        let resources = self.policy.routes.iter().filter_map(|route| route.server.as_ref()?.resource.as_ref());
         let resource = resources.into_iter().find(|resource| resource.metadata_path == path)?;
         let body = json!({
             "resource": resource.url,
@@ -54,7 +51,7 @@ impl Transaction {
         };
         let path = self.record.route.as_deref();
         let route = self.policy.routes.iter().find(|route| Some(route.matches.as_str()) == path);
-        if let Some(resource) = route.and_then(|route| route.mcp.as_ref()?.resource.as_ref()) {
+        if let Some(resource) = route.and_then(|route| route.server.as_ref()?.resource.as_ref()) {
             challenge.push_str(if reason == Reason::JwtMissing { " " } else { ", " });
             challenge.push_str(&format!("resource_metadata=\"{}\"", resource.metadata_url));
         }
@@ -73,24 +70,22 @@ impl Transaction {
         identity: &[u8],
         edit: &mut Edit,
     ) -> Result<(), Reason> {
-        if !route.protocol.serves_tools() {
-            return Ok(());
-        }
-        let session = Session::new(key, identity);
-        if *route.mcp_part() == McpPart::Messages {
+        let Some(header) = route.protocol.session_header() else { return Ok(()) };
+        let session = Session::new(key, identity, header);
+        if *route.server_part() == ServerPart::Messages {
             let target = headers.text(":path").ok_or(Reason::McpSession)?;
             let own = session.open_endpoint(target).map_err(|denial| denial.reason)?;
             edit.set.push((":path", own.to_owned()));
             self.elsewhere = Some(Elsewhere::default());
         }
-        let mut ids = headers.all(SESSION);
+        let mut ids = headers.all(header);
         if let Some(id) = ids.next() {
             if ids.next().is_some() {
                 return Err(Reason::McpHeader);
             }
             let sealed = std::str::from_utf8(id).map_err(|_| Reason::McpSession)?;
             let own = session.open(sealed).map_err(|denial| denial.reason)?;
-            edit.set.push((SESSION, own.to_owned()));
+            edit.set.push((header, own.to_owned()));
         }
         self.session = Some(session);
         Ok(())
@@ -115,7 +110,13 @@ impl Transaction {
         let denial = refused.denial;
         let body = match elsewhere.answers {
             true => self.refusal(&denial).body,
-            false => older::ping(&session.seal_refusal(denial.reason, id)),
+            false => {
+                let id = session.seal_refusal(denial.reason, id);
+                match self.protocol().and_then(|protocol| protocol.stand_in(&id)) {
+                    Some(message) => message,
+                    None => return self.refuse(Refused { denial, ..refused }),
+                }
+            }
         };
         self.record.refused(denial.reason);
         self.state = State::Forwarded { admitted: None, reply: Reading::Open };
@@ -129,8 +130,10 @@ impl Transaction {
 
     /// Gives the caller an id that is worth nothing to anybody else.
     pub(super) fn seal_session(session: Option<&Session>, headers: Headers<'_>, edit: &mut Edit) {
-        if let (Some(session), Some(id)) = (session, headers.text(SESSION)) {
-            edit.set.push((SESSION, session.seal(id)));
+        if let Some(session) = session
+            && let Some(id) = headers.text(session.header())
+        {
+            edit.set.push((session.header(), session.seal(id)));
         }
     }
 }
