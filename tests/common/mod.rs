@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // every test file uses a part of it
 
+pub mod command;
 pub mod golden;
 pub mod road;
 pub mod values;
