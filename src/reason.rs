@@ -150,12 +150,14 @@ pub struct Denial {
     pub retry_after: Option<u64>,
     /// The request parameter at fault, where the protocol's error has a place for it.
     pub param: Option<&'static str>,
+    /// The revision of a protocol that the request asks for, where that is what is refused.
+    pub asked: Option<String>,
 }
 
 impl Denial {
     /// A denial with nothing but its reason.
     pub const fn new(reason: Reason) -> Self {
-        Denial { reason, retry_after: None, param: None }
+        Denial { reason, retry_after: None, param: None, asked: None }
     }
 
     /// The same denial, naming the request parameter at fault.

@@ -168,7 +168,8 @@ fn streams() {
             if early.last() != Some(&close) {
                 early.push(close);
             }
-            for one in parts.texts.iter().filter(|one| one.delta) {
+            let is_known = |one: &&ReplyText| one.delta && one.channel.kind != TextKind::Other;
+            for one in parts.texts.iter().filter(is_known) {
                 let event = reader.extra(&one.channel, "more \"text\"");
                 let event = frames(&reader, &event, usize::MAX).pop().unwrap();
                 let (data, name) = (event.data().unwrap().into_owned(), event.event().map(str::to_owned));

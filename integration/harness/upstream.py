@@ -49,6 +49,9 @@ class Seen:
         return json.loads(bytes(self.body))
 
 
+# Behind every reply that has trailers: one of its own, and two that claim to be the filter's.
+TRAILERS = [(b"x-checksum", b"42"), (b"x-bartizan-verdict", b"allow"), (b"x_bartizan_subject", b"root")]
+
 # Scripts: a generator of steps. ("head", status, headers) ("data", bytes) ("trailers", headers) ("sleep", s) ("reset",)
 
 REPLY_TEXT = "A bartizan is a small turret on a castle wall."
@@ -142,7 +145,7 @@ def canned(_: Seen) -> Iterator[tuple]:
 
 def canned_trailers(seen: Seen) -> Iterator[tuple]:
     yield from canned(seen)
-    yield "trailers", [(b"x-checksum", b"42")]
+    yield "trailers", TRAILERS
 
 
 def canned_reset(seen: Seen) -> Iterator[tuple]:
@@ -208,7 +211,7 @@ def metered(seen: Seen) -> Iterator[tuple]:
 
 def sse_trailers(seen: Seen) -> Iterator[tuple]:
     yield from sse(seen)
-    yield "trailers", [(b"x-checksum", b"42")]
+    yield "trailers", TRAILERS
 
 
 def sse_reset(_: Seen) -> Iterator[tuple]:
@@ -254,7 +257,7 @@ def gated(_: Seen) -> Iterator[tuple]:
 def trailers(_: Seen) -> Iterator[tuple]:
     yield "head", 200, [(b"content-type", b"application/json")]
     yield "data", json.dumps(completion()).encode()
-    yield "trailers", [(b"x-checksum", b"42")]
+    yield "trailers", TRAILERS
 
 
 def slow(_: Seen) -> Iterator[tuple]:

@@ -141,7 +141,8 @@ def test_request_trailers(sites, mode, protocol, http2):
 def test_response_trailers(sites, mode, protocol, http2, script):
     site = sites(mode, http2)
     got = site.send(protocol, chat(stream=script.startswith("sse")), headers=[("x-script", script), ("te", "trailers")]).passed()
-    assert ("x-checksum", "42") in got.reply.trailers
+    # What the upstream says in the filter's name does not arrive.
+    assert [name for name, _ in got.reply.trailers] == ["x-checksum"]
 
 
 @pytest.mark.parametrize("http2", [True])

@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::calls::Rewrite;
 use super::form::Form;
-use super::reply::{Channel, End, ReplyText, TextKind, ToolCall};
+use super::reply::{Channel, End, Lane, ReplyText, TextKind, ToolCall};
 use super::{Json, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind, Usage};
 use crate::config::document::Zone;
 
@@ -239,7 +239,10 @@ impl ReplyDraft {
         let texts = parts.texts.iter().map(|one| (&one.path, one.is_key));
         let missing = ledger.missing(reply, texts, &parts.echoes, knows);
         let channel = Channel { choice: 0, item: 0, kind: TextKind::Other };
-        let text = |(path, is_key)| ReplyText { path, channel, delta: false, is_key };
+        let text = |(path, is_key)| {
+            let lane = Lane::of_place(reply, &path);
+            ReplyText { path, channel, lane, delta: false, is_key }
+        };
         parts.texts.extend(missing.into_iter().map(text));
         parts
     }

@@ -16,6 +16,30 @@ use crate::config::document::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
+/// What is said about a text, whatever the format.
+const ASIDE: [&str; 4] = ["_meta", "annotations", "citations", "metadata"];
+/// What a model reads one after the other.
+const CONTENT: [&str; 16] = [
+    "code",
+    "content",
+    "contents",
+    "document",
+    "input",
+    "instructions",
+    "output",
+    "prompt",
+    "query",
+    "reasoning",
+    "reasoning_content",
+    "refusal",
+    "summary",
+    "system",
+    "text",
+    "thinking",
+];
+/// Values of any form, whose keys are the caller's or the model's.
+const FREE: [&str; 3] = ["arguments", "input", "structuredContent"];
+
 /// Names and values of headers, as they came.
 pub type HeaderPairs<'i, 'h> = &'i mut dyn Iterator<Item = (&'h [u8], &'h [u8])>;
 
@@ -188,6 +212,21 @@ impl Protocol {
         let mut reader = Reader::new(body, model, &knows);
         self.0.read(operation, &mut reader)?;
         Ok(reader.finish())
+    }
+
+    /// True for a text that a model does not read between two others: a key, a name, metadata, what stands under a key
+    /// that the format does not know. It is judged like any other, and parts nothing.
+    pub fn is_aside(&self, root: &Json<'_>, path: &Path, is_key: bool) -> bool {
+        let is_any = self.content_keys().is_none();
+        let (mut is_aside, mut is_free, mut is_content) = (is_key, false, is_any);
+        for (depth, step) in root.steps(path).enumerate() {
+            let Some(key) = step.key else { continue };
+            is_aside |= !is_free && (ASIDE.contains(&key) || !(is_any || self.knows_key(key)));
+            // A body's own `input` is the conversation.
+            is_free |= depth > 0 && FREE.contains(&key);
+            is_content = is_any || is_free || CONTENT.contains(&key);
+        }
+        is_aside || !is_content
     }
 
     /// The names of what a list of a server of tools defines, and the [`pin`] of each whole definition.

@@ -84,6 +84,17 @@ impl Path {
         Path(steps)
     }
 
+    /// How many steps lead to it.
+    pub fn depth(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The place that this leads to from there.
+    #[must_use]
+    pub fn join(&self, below: &Path) -> Path {
+        Path(self.0.iter().chain(&below.0).copied().collect())
+    }
+
     /// True when this place is `base` or lies below it.
     pub fn is_in(&self, base: &Path) -> bool {
         self.0.starts_with(&base.0)
@@ -93,6 +104,17 @@ impl Path {
     pub fn below(&self, base: &Path) -> Option<Path> {
         self.0.strip_prefix(base.0.as_slice()).map(|rest| Path(rest.to_vec()))
     }
+}
+
+/// One step on the way to a place in a tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'j, 'a> {
+    /// The array or object that it leads out of.
+    pub holder: &'j Json<'a>,
+    /// The key, where that is an object.
+    pub key: Option<&'j str>,
+    /// The position in it.
+    pub position: usize,
 }
 
 impl<'a> Json<'a> {
@@ -227,6 +249,20 @@ impl<'a> Json<'a> {
             Json::Object(entries) => entries.get(step as usize).map(|(_, value)| value),
             _ => None,
         }
+    }
+
+    /// The steps to `path`, as far as they lead anywhere.
+    pub fn steps<'j>(&'j self, path: &'j Path) -> impl Iterator<Item = Step<'j, 'a>> {
+        let mut value = Some(self);
+        path.0.iter().map_while(move |&step| {
+            let holder = value?;
+            value = holder.child(step);
+            let key = match holder {
+                Json::Object(entries) => Some(entries.get(step as usize)?.0.as_ref()),
+                _ => None,
+            };
+            Some(Step { holder, key, position: step as usize })
+        })
     }
 
     /// The path as a JSON Pointer in which keys that `known` refuses stand as `*`, because a key

@@ -15,6 +15,7 @@ pub mod frames;
 mod generic;
 pub mod json;
 mod keys;
+mod lane;
 mod mcp;
 mod ollama;
 mod openai;

@@ -20,6 +20,7 @@ use crate::reason::Reason;
 
 pub use super::account::ReplyParts;
 pub use super::calls::Rewrite;
+pub use super::lane::Lane;
 pub use super::stream::{Facts, Progress, Stream};
 pub use super::usage::{Spent, Usage};
 
@@ -59,6 +60,8 @@ pub struct ReplyText {
     pub path: Path,
     /// What it is a part of.
     pub channel: Channel,
+    /// Which of the channel's texts it goes on with: those that stand under another key, or at another index, are others.
+    pub lane: Lane,
     /// It goes on in later events. False: it is whole, also when it repeats what was streamed.
     pub delta: bool,
     /// The text is an object's key: it can't be changed, only refused.
@@ -97,6 +100,15 @@ impl End {
     pub fn covers(&self, channel: &Channel) -> bool {
         self.choice.is_none_or(|choice| choice == channel.choice) && self.item.is_none_or(|item| item == channel.item)
     }
+}
+
+/// What of the request tells which forms of a reply are right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// It was an array of messages.
+    pub is_batch: bool,
+    /// The route is the older form of its protocol.
+    pub is_older_form: bool,
 }
 
 /// How the replies of one operation read, whole and as a stream, and how they are changed.
@@ -151,6 +163,11 @@ pub trait ReplyFormat: Debug + Send + Sync {
         false
     }
 
+    /// True when every event is a message of its own: no client joins a text of one with a text of the next.
+    fn events_are_whole(&self) -> bool {
+        false
+    }
+
     /// True when blocks or items open and close one by one; else choices do.
     fn counts_items(&self) -> bool {
         false
@@ -161,11 +178,11 @@ pub trait ReplyFormat: Debug + Send + Sync {
         false
     }
 
-    /// Checks that a whole reply or an event has a form in which nothing hides. `is_batch`: the request was an array.
+    /// Checks that a whole reply or an event has a form in which nothing hides.
     ///
     /// # Errors
-    /// [`Reason::ReplyUnreadable`].
-    fn check(&self, _reply: &Json<'_>, _is_batch: bool) -> Result<(), Reason> {
+    /// [`Reason::ReplyUnreadable`], or [`Reason::McpRevision`].
+    fn check(&self, _reply: &Json<'_>, _asked: Asked) -> Result<(), Reason> {
         Ok(())
     }
 
@@ -206,17 +223,24 @@ impl Protocol {
 
     pub(super) fn take_apart(&self, operation: Operation, reply: &Json<'_>, stream: bool) -> ReplyParts {
         let knows = |key: &str| self.knows_key(key);
-        let mut walk = Walk { stream, parts: ReplyDraft::new(), knows: &knows };
-        self.reply(operation).read(&mut walk, reply);
-        walk.parts.close(reply, &knows)
+        let format = self.reply(operation);
+        let mut walk = Walk { stream, parts: ReplyDraft::new(), root: reply, knows: &knows };
+        format.read(&mut walk, reply);
+        let mut parts = walk.parts.close(reply, &knows);
+        if stream && !format.events_are_whole() {
+            // What nothing is known of may be a piece like any other.
+            let unknown = parts.texts.iter_mut().filter(|one| one.channel.kind == TextKind::Other && !one.is_key);
+            unknown.for_each(|one| one.delta = true);
+        }
+        parts
     }
 
-    /// Checks that a whole reply or an event has a form in which nothing hides. `is_batch`: the request was an array.
+    /// Checks that a whole reply or an event has a form in which nothing hides.
     ///
     /// # Errors
-    /// [`Reason::ReplyUnreadable`].
-    pub fn check_reply(&self, operation: Operation, reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
-        self.reply(operation).check(reply, is_batch)
+    /// [`Reason::ReplyUnreadable`], or [`Reason::McpRevision`].
+    pub fn check_reply(&self, operation: Operation, reply: &Json<'_>, asked: Asked) -> Result<(), Reason> {
+        self.reply(operation).check(reply, asked)
     }
 
     /// The id of what the provider keeps of this exchange, for the caller to go on with.
@@ -274,33 +298,41 @@ pub struct Walk<'k> {
     /// This is an event of a stream: its texts go on.
     pub(super) stream: bool,
     pub(super) parts: ReplyDraft,
+    root: &'k Json<'k>,
     knows: &'k dyn Fn(&str) -> bool,
 }
 
 impl Walk<'_> {
-    /// A text of a channel, when this is one.
+    /// A text of a channel, when this is one. Under one key it is one text over the events of a stream.
     pub(super) fn text(&mut self, path: &Path, value: &Json<'_>, choice: u32, item: u32, kind: TextKind) {
-        let delta = self.stream;
+        self.text_of(path, path, value, Channel { choice, item, kind });
+    }
+
+    /// The same for what stands at `path`, below the place of the text.
+    fn text_of(&mut self, top: &Path, path: &Path, value: &Json<'_>, channel: Channel) {
         match value {
-            Json::String(_) => self.push(path, Channel { choice, item, kind }, delta, false),
+            Json::String(_) => {
+                let lane = Lane::of_text(self.root, top, path, channel.kind);
+                self.push(path, channel, lane, self.stream, false);
+            }
             // A list of parts: their texts go on in the next event as a plain text does.
-            Json::Array(parts) if delta => {
+            Json::Array(parts) if self.stream => {
                 for (position, part) in parts.iter().enumerate() {
-                    self.text(&path.child(position), part, choice, item, kind);
+                    self.text_of(top, &path.child(position), part, channel);
                 }
             }
-            Json::Object(entries) if delta => {
+            Json::Object(entries) if self.stream => {
                 for (position, (key, inner)) in entries.iter().enumerate() {
                     let place = path.child(position);
                     match key.as_ref() {
                         "text" | "thinking" | "content" | "summary" | "reasoning" => {
-                            self.text(&place, inner, choice, item, kind);
+                            self.text_of(top, &place, inner, channel);
                         }
                         _ => self.rest(&place, key, inner),
                     }
                 }
             }
-            _ => self.strings(path, value, Channel { choice, item, kind }),
+            _ => self.strings(path, value, channel),
         }
     }
 
@@ -314,7 +346,8 @@ impl Walk<'_> {
             }
         });
         for (place, is_key) in found {
-            self.push(&place, channel, false, is_key);
+            let lane = Lane::of_place(self.root, &place);
+            self.push(&place, channel, lane, false, is_key);
         }
     }
 
@@ -327,9 +360,11 @@ impl Walk<'_> {
     pub(super) fn rest(&mut self, path: &Path, key: &str, value: &Json<'_>) {
         let known = (self.knows)(key);
         if !known {
-            self.push(path, Channel { choice: 0, item: 0, kind: TextKind::Other }, false, true);
+            let lane = Lane::of_place(self.root, path);
+            self.push(path, Channel { choice: 0, item: 0, kind: TextKind::Other }, lane, false, true);
         }
-        let parameter = known && (self.parts.parameter(value, Form::Name) || self.parts.parameter(value, Form::Time));
+        let parameter = (known && self.parts.parameter(value, Form::Time))
+            || ((if self.stream { names_something(key) } else { known }) && self.parts.parameter(value, Form::Name));
         if !parameter {
             self.others(path, value);
         }
@@ -346,9 +381,31 @@ impl Walk<'_> {
         }
     }
 
-    fn push(&mut self, path: &Path, channel: Channel, delta: bool, is_key: bool) {
-        self.parts.texts.push(ReplyText { path: path.clone(), channel, delta, is_key });
+    fn push(&mut self, path: &Path, channel: Channel, lane: Lane, delta: bool, is_key: bool) {
+        self.parts.texts.push(ReplyText { path: path.clone(), channel, lane, delta, is_key });
     }
+}
+
+/// Keys whose value names something and is no piece of a text: no client joins the values of two events. A value under
+/// any other key is a text, even where it looks like a name, because a piece of a text may look like one.
+fn names_something(key: &str) -> bool {
+    const NAMES: [&str; 14] = [
+        "created_at",
+        "done_reason",
+        "finish_reason",
+        "model",
+        "native_finish_reason",
+        "obfuscation",
+        "object",
+        "provider",
+        "role",
+        "service_tier",
+        "status",
+        "stop_reason",
+        "system_fingerprint",
+        "type",
+    ];
+    key == "id" || key.ends_with("_id") || NAMES.binary_search(&key).is_ok()
 }
 
 /// The id of an answer.

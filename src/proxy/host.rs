@@ -47,6 +47,8 @@ pub enum Map {
     RequestTrailers = 1,
     /// Response headers.
     ResponseHeaders = 2,
+    /// Response trailers.
+    ResponseTrailers = 3,
     /// Headers of the answer to a call of ours.
     CallHeaders = 6,
 }

@@ -254,15 +254,8 @@ impl Exchange {
         if self.answered {
             return Action::Pause;
         }
-        match host::headers(Map::RequestTrailers) {
-            Ok(trailers) => {
-                for (name, _) in trailers.iter().filter(|(name, _)| is_ours(name)) {
-                    if let Err(fault) = host::remove_header(Map::RequestTrailers, name) {
-                        return self.fault(&fault);
-                    }
-                }
-            }
-            Err(fault) => return self.fault(&fault),
+        if let Err(fault) = strip_trailers(Map::RequestTrailers) {
+            return self.fault(&fault);
         }
         // HTTP/2 with trailers never says that the body has ended.
         self.body_ended = true;
@@ -308,6 +301,10 @@ impl Exchange {
 
     fn response_trailers(&mut self) -> Action {
         let Some(exchange) = self.exchange.as_ref().filter(|_| !self.answered) else { return Action::Continue };
+        // A verdict that the upstream writes is not ours.
+        if let Err(fault) = strip_trailers(Map::ResponseTrailers) {
+            return self.end_reply(&fault);
+        }
         match exchange.reads_response() {
             Reads::Whole => self.judge_reply(),
             Reads::Stream if exchange.holds_response() => {
@@ -428,6 +425,12 @@ fn release(edit: &Edit, map: Map) -> Result<(), Fault> {
 }
 
 /// Without a policy nothing passes. Envoy does not let it come to this: it refuses such a configuration.
+/// Takes away what only the filter may say.
+fn strip_trailers(map: Map) -> Result<(), Fault> {
+    let trailers = host::headers(map)?;
+    trailers.iter().filter(|(name, _)| is_ours(name)).try_for_each(|(name, _)| host::remove_header(map, name))
+}
+
 fn no_policy() -> Step {
     Step::Deny(Reply { status: 503, headers: Vec::new(), body: Vec::new(), reason: "internal" })
 }

@@ -52,8 +52,8 @@ pub struct TextStream {
     certain: usize,
     /// In order, never overlapping.
     edits: Vec<(Range<usize>, String)>,
-    /// What is certain ends with a text in brackets that was put there.
-    placed: bool,
+    /// What is certain ends with a text in brackets that was put there; true where it begins a line.
+    placed: Option<bool>,
 }
 
 impl TextStream {
@@ -187,35 +187,38 @@ fn add(edits: &mut Vec<(Range<usize>, String)>, span: Range<usize>, text: String
 }
 
 /// `[EMAIL_1]` behind an exclamation mark, or before a bracket, would be a part of an image or a link: a space keeps them
-/// apart. `placed`: the text before ended with such an edit. True: this one does, and what follows is not known.
-fn keep_apart(edits: &mut Vec<(Range<usize>, String)>, placed: bool, seen: &str, pending: usize, cut: usize) -> bool {
-    let mut open = false;
+/// apart. `placed`: the text before ended with such an edit, which began a line or not. The same is returned of this one.
+fn keep_apart(
+    edits: &mut Vec<(Range<usize>, String)>,
+    placed: Option<bool>,
+    seen: &str,
+    pending: usize,
+    cut: usize,
+) -> Option<bool> {
+    let joins = |c: char, begins_line: bool| matches!(c, '(' | '[') || c == ':' && begins_line;
+    let mut open = None;
     for (span, text) in edits.iter_mut().filter(|(_, text)| text.starts_with('[') && text.ends_with(']')) {
         let before = seen.get(..pending + span.start).unwrap_or_default();
         let after = seen.get(pending + span.end..).unwrap_or_default();
-        let begins_line = || {
-            let line = before.rsplit('\n').next().unwrap_or_default();
-            line.chars().all(|c| c.is_ascii_digit() || " \t>-*+.)".contains(c))
-        };
-        let joins = match after.chars().next() {
-            None => {
-                open = pending + span.end == cut;
-                false
-            }
-            Some(c) => matches!(c, '(' | '[') || c == ':' && begins_line(),
-        };
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let begins_line = line.chars().all(|c| c.is_ascii_digit() || " \t>-*+.)".contains(c));
         // A tag ends an address in front of it.
         let tag = seen.get(pending + span.start..).is_some_and(|rest| rest.starts_with('<'));
         if before.ends_with(|c: char| c == '!' || tag && !c.is_whitespace()) {
             text.insert(0, ' ');
         }
-        if joins {
-            text.push(' ');
+        match after.chars().next() {
+            Some(next) if joins(next, begins_line) => text.push(' '),
+            None if pending + span.end == cut => open = Some(begins_line),
+            _ => {}
         }
     }
-    let first = seen.get(pending..cut).and_then(|fresh| fresh.chars().next()).filter(|c| matches!(c, '(' | '[' | ':'));
-    if let Some(first) = first.filter(|_| placed && edits.first().is_none_or(|(span, _)| span.start > 0)) {
-        edits.insert(0, (0..1, format!(" {first}")));
+    let first = seen.get(pending..cut).and_then(|fresh| fresh.chars().next());
+    if let Some(first) = first.filter(|first| placed.is_some_and(|begins_line| joins(*first, begins_line))) {
+        match edits.first_mut().filter(|(span, _)| span.start == 0) {
+            Some((_, text)) => text.insert(0, ' '),
+            None => edits.insert(0, (0..1, format!(" {first}"))),
+        }
     }
     open
 }
@@ -395,6 +398,29 @@ mod tests {
         }
         out.push_str(&stream.finish(&mut masker, &mut detect));
         (out, most)
+    }
+
+    #[test]
+    fn a_placeholder_is_no_part_of_a_link() {
+        for (text, wanted) in [
+            ("say!12(//evil.test/a) x", "say! [PHONE_1] (//evil.test/a) x"),
+            ("see 12[x] y", "see [PHONE_1] [x] y"),
+            ("12: //evil.test/a", "[PHONE_1] : //evil.test/a"),
+            ("at 12: noon", "at [PHONE_1]: noon"),
+            ("(12) and 12!", "([PHONE_1]) and [PHONE_1]!"),
+        ] {
+            assert_eq!(stream(&[text]).0, wanted);
+            for at in 0..=text.len() {
+                assert_eq!(stream(&[&text[..at], &text[at..]]).0, wanted, "cut at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_removed_place_covers_what_it_touches() {
+        let mut edits = vec![(2..4, "a".to_owned()), (6..8, "b".to_owned()), (9..10, "c".to_owned())];
+        cover(&mut edits, 3..7, "[removed]");
+        assert_eq!(edits, [(2..8, "[removed]".to_owned()), (9..10, "c".to_owned())]);
     }
 
     #[test]

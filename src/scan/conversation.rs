@@ -103,6 +103,11 @@ impl<'t> Known<'t> {
         Known { kind: 1, texts: texts.collect() }
     }
 
+    /// The same, of texts between which only what parts nothing stands.
+    pub(super) fn of_talk(texts: impl Iterator<Item = (u8, &'t str)>) -> Self {
+        Known { kind: 2, texts: texts.collect() }
+    }
+
     fn is_short(&self) -> bool {
         self.texts.iter().map(|(_, text)| text.len()).sum::<usize>() < SHORTEST
     }
@@ -113,6 +118,7 @@ pub(super) fn scan(
     scan: &mut Scan<'_>,
     cards: &[RuleCard],
     texts: &[Text<'_>],
+    is_aside: &dyn Fn(usize) -> bool,
     mut memory: Option<&mut VerdictMemory>,
 ) -> Report {
     let mut report = Report::default();
@@ -122,7 +128,7 @@ pub(super) fn scan(
         let known = Known::of_text(*text);
         report.texts.push(remembered(&mut memory, &known, || scan.text(text.text, text.zone)));
     }
-    joints::find(scan, cards, scanned, &mut memory, &mut report);
+    joints::find(scan, cards, scanned, is_aside, &mut memory, &mut report);
     // Too many to look at: none of them is called complete.
     report.texts.resize_with(texts.len(), TextReport::default);
     report.work = work - scan.work_left();

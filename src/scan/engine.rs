@@ -233,7 +233,10 @@ impl Engine {
                 scratch.machine.steps += 1;
                 match *purpose {
                     Use::Slot(at, group) => {
-                        let Some(near) = NEARS.get(usize::from(at)) else { continue };
+                        let Some(near) = NEARS.get(usize::from(at)) else {
+                            misfit(&mut pass);
+                            continue;
+                        };
                         if near.ordered && group > 0 && !scratch.places.has_begun(usize::from(at)) {
                             continue;
                         }
@@ -286,7 +289,7 @@ impl Engine {
                     Use::Keyword(rule) => {
                         self.keyword(self.place(rule), found.start..found.end, text, zones, scratch, &mut pass);
                     }
-                    Use::Start(at) => self.start(at, found.start, zones, scratch),
+                    Use::Start(at) => self.start(at, found.start, zones, scratch, &mut pass),
                     _ => {}
                 }
             }
@@ -330,7 +333,7 @@ impl Engine {
             };
         }
         let window = word.start.saturating_sub(rule.window)..(word.end + rule.window).min(text.len());
-        let Some(last) = scratch.last.get_mut(usize::from(at)) else { return };
+        let Some(last) = scratch.last.get_mut(usize::from(at)) else { return misfit(pass) };
         if let Some((_, open)) = (*last as usize).checked_sub(1).and_then(|i| scratch.windows.get_mut(i))
             && window.start <= open.end
             && open.start <= window.end
@@ -343,8 +346,8 @@ impl Engine {
     }
 
     /// Notes where a pattern may begin beside a word.
-    fn start(&self, at: u16, word: usize, zones: Zones, scratch: &mut Scratch) {
-        let Some(start) = shipped::WORD_STARTS.get(usize::from(at)) else { return };
+    fn start(&self, at: u16, word: usize, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
+        let Some(start) = shipped::WORD_STARTS.get(usize::from(at)) else { return misfit(pass) };
         let Some(last) = word.checked_sub(usize::from(start.least)) else { return };
         if self.looks_at(self.owner(start.program), zones) {
             scratch.starts.push((start.program, word.saturating_sub(usize::from(start.most))..last + 1));
@@ -452,6 +455,12 @@ fn take(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {
         *count += 1;
         push(rule, span, pass);
     }
+}
+
+/// Tables that do not fit together: never, since the compiler laid them out. What could not be looked for is reported.
+fn misfit(pass: &mut Pass) {
+    debug_assert!(false, "an index of the rules' tables that leads nowhere");
+    pass.overrun = true;
 }
 
 /// Lists a finding of the policy's own. Too many refuse no text: what is not listed becomes one finding from the first

@@ -2,8 +2,11 @@
 //!
 //! The texts of a request make one running text, of which a long text gives its two ends alone. It is read in three
 //! ways: with every two neighbours apart, and with every other two of them glued, so that each border is glued once
-//! while its neighbours are not. Short texts cost no more than a text of their length does, three times over; all of it
-//! comes out of the request's work.
+//! while its neighbours are not. A secret in three parts and more goes through parts without white space: such parts are
+//! glued to a run in two more ways, for secrets only. All of it comes out of the request's work.
+//!
+//! Names, ids, metadata and unknown keys part nothing: a model reads what stands before them next to what stands behind.
+//! So the conversation is read without them, and with them only where they stand.
 //!
 //! What is found needs both sides. A value that stands at the end of one text does not reach into the next one because
 //! a letter follows there: where one of the texts has a finding of its own, or a match that its validator refused, no
@@ -35,20 +38,28 @@ struct Piece<'t> {
     part: &'t str,
 }
 
-/// Adds the joints of all texts to a report that holds what each of them has alone.
+/// Adds the joints of all texts to a report that holds what each of them has alone. `is_aside`: the text of this index
+/// is none of the conversation's.
 pub(super) fn find(
     scan: &mut Scan<'_>,
     cards: &[RuleCard],
     texts: &[Text<'_>],
+    is_aside: &dyn Fn(usize) -> bool,
     memory: &mut Option<&mut VerdictMemory>,
     report: &mut Report,
 ) {
     let mut joints: Vec<(usize, Finding)> = Vec::new();
     let mut known_joints = BTreeSet::new();
-    for block in blocks(texts).into_iter().map(Block::new) {
+    let aside: Vec<bool> = (0..texts.len()).map(is_aside).collect();
+    let is_aside = |piece: &Piece<'_>| aside.get(piece.text).copied().unwrap_or_default();
+    let talk = blocks(texts, &|at| !aside.get(at).copied().unwrap_or_default()).into_iter();
+    let all = blocks(texts, &|_| true).into_iter().filter(|block| block.iter().any(is_aside));
+    for (block, is_talk) in talk.map(|block| (block, true)).chain(all.map(|block| (block, false))) {
+        let block = Block::new(block);
         let zone = |piece: &Piece<'_>| texts.get(piece.text).map_or(0, |text| text.zone as u8);
-        let known = Known::of_block(block.pieces.iter().map(|piece| (zone(piece), piece.part)));
-        let found = super::conversation::remembered(memory, &known, || read(scan, &block));
+        let parts = block.pieces.iter().map(|piece| (zone(piece), piece.part));
+        let known = if is_talk { Known::of_talk(parts) } else { Known::of_block(parts) };
+        let found = super::conversation::remembered(memory, &known, || read(scan, cards, &block, is_talk));
         // Each is compared with what the texts have alone.
         let alone = block.pieces.iter().filter_map(|piece| report.texts.get(piece.text));
         let alone: usize = alone.map(|text| text.findings.len() + text.refused.len()).sum();
@@ -98,9 +109,10 @@ impl<'t> Block<'t> {
 }
 
 /// Runs of neighbours, cut into blocks that share some [`SIDE`] bytes.
-fn blocks<'t>(texts: &[Text<'t>]) -> Vec<Vec<Piece<'t>>> {
+fn blocks<'t>(texts: &[Text<'t>], picks: &dyn Fn(usize) -> bool) -> Vec<Vec<Piece<'t>>> {
     let (mut blocks, mut run, mut size) = (Vec::new(), Vec::new(), 0);
-    for (at, Text { text, .. }) in texts.iter().enumerate().filter(|(_, text)| !text.text.is_empty()) {
+    let picked = texts.iter().enumerate().filter(|(at, text)| !text.text.is_empty() && picks(*at));
+    for (at, Text { text, .. }) in picked {
         let is_short = text.len() <= 2 * SIDE;
         let head = if is_short { text.len() } else { floor(text, SIDE) };
         run.push(Piece { text: at, from: 0, part: text.get(..head).unwrap_or_default() });
@@ -128,19 +140,28 @@ fn blocks<'t>(texts: &[Text<'t>]) -> Vec<Vec<Piece<'t>>> {
 }
 
 /// Everything in a block that reaches over a border, its spans counted as if nothing stood between the pieces.
-fn read(scan: &mut Scan<'_>, block: &Block<'_>) -> TextReport {
+fn read(scan: &mut Scan<'_>, cards: &[RuleCard], block: &Block<'_>, is_talk: bool) -> TextReport {
     let neighbours = block.pieces.iter().zip(block.pieces.iter().skip(1));
     let is_cut: Vec<bool> = neighbours
         .map(|(left, right)| !left.part.ends_with(char::is_whitespace) && !right.part.starts_with(char::is_whitespace))
         .collect();
     let mut out = TextReport { complete: true, ..TextReport::default() };
     let mut known = BTreeSet::new();
-    let ways: [&dyn Fn(usize) -> bool; 3] = [&|_| false, &|border| border % 2 == 0, &|border| border % 2 == 1];
+    let part = |nth: usize| block.pieces.get(nth).map(|piece| piece.part).unwrap_or_default();
+    let joins = |border: usize| is_single(part(border)) || is_single(part(border + 1));
+    let alike = |border: usize| looks_random(last_word(part(border))) && looks_random(first_word(part(border + 1)));
+    type Way<'w> = &'w dyn Fn(usize) -> bool;
+    let ways: [Way<'_>; 5] = [&|_| false, &|border| border % 2 == 0, &|border| border % 2 == 1, &joins, &alike];
+    let mut tried: Vec<Vec<bool>> = Vec::new();
     for (nth, glues) in ways.into_iter().enumerate() {
+        let is_run = nth > 2;
         let glued: Vec<bool> = is_cut.iter().enumerate().map(|(border, cut)| *cut && glues(border)).collect();
-        if nth > 0 && !glued.contains(&true) {
+        // Two parts are glued by the other ways.
+        let is_short = is_run && !glued.iter().zip(glued.iter().skip(1)).any(|(one, next)| *one && *next);
+        if (nth > 0 && !glued.contains(&true)) || (is_run && !is_talk) || is_short || tried.contains(&glued) {
             continue;
         }
+        tried.push(glued.clone());
         let (mut joined, mut starts) = (String::new(), Vec::new());
         for (at, piece) in block.pieces.iter().enumerate() {
             if let Some(glued) = at.checked_sub(1).and_then(|border| glued.get(border)) {
@@ -159,6 +180,10 @@ fn read(scan: &mut Scan<'_>, block: &Block<'_>) -> TextReport {
                 (block.start(nth) + inside).min(block.ends.get(nth).copied().unwrap_or(0))
             };
             let span = place(finding.span.start)..place(finding.span.end);
+            let is_secret = cards.get(usize::from(finding.rule.0)).is_some_and(|card| card.kind == Kind::Secret);
+            if is_run && !is_secret {
+                continue;
+            }
             if block.over(&span).len() > 1 && known.insert((finding.rule, span.start, span.end)) {
                 out.findings.push(Finding { span, ..finding });
             }
@@ -192,15 +217,36 @@ fn attributed(
 }
 
 /// True when a text has alone what a joint's finding would find in it: the same rule's, or any value where that finds a
-/// value.
+/// value. A rule of a higher level is another matter: what only looks like a key by its name may be half of a real one.
 fn has_alone(cards: &[RuleCard], report: &TextReport, rule: RuleIndex, span: &Range<usize>) -> bool {
     let kind = |rule: RuleIndex| cards.get(usize::from(rule.0)).map_or(Kind::Attack, |card| card.kind);
+    let level = |rule: RuleIndex| cards.get(usize::from(rule.0)).map(|card| card.level);
     let is_value = kind(rule) != Kind::Attack;
     let overlaps = |other: &Range<usize>| other.start < span.end && span.start < other.end;
     let own = report.findings.iter().map(|finding| (finding.rule, &finding.span));
     let refused = report.refused.iter().map(|(rule, span)| (*rule, span));
-    own.chain(refused)
-        .any(|(other, place)| (other == rule || (is_value && kind(other) != Kind::Attack)) && overlaps(place))
+    own.chain(refused).any(|(other, place)| {
+        let is_like = is_value && kind(other) != Kind::Attack && level(other) >= level(rule);
+        (other == rule || is_like) && overlaps(place)
+    })
+}
+
+/// True for a part that a cut value may go through.
+fn is_single(part: &str) -> bool {
+    !part.contains(char::is_whitespace)
+}
+
+/// True for what keys are made of and words are not: digits, or capitals behind the first letter.
+fn looks_random(word: &str) -> bool {
+    word.bytes().any(|byte| byte.is_ascii_digit()) || word.bytes().skip(1).any(|byte| byte.is_ascii_uppercase())
+}
+
+fn first_word(part: &str) -> &str {
+    part.split(char::is_whitespace).next().unwrap_or_default()
+}
+
+fn last_word(part: &str) -> &str {
+    part.rsplit(char::is_whitespace).next().unwrap_or_default()
 }
 
 fn floor(text: &str, mut at: usize) -> usize {

@@ -16,6 +16,8 @@ pub mod scorer;
 mod shipped;
 mod signatures;
 #[cfg(test)]
+mod stages;
+#[cfg(test)]
 mod steps;
 mod text;
 pub mod verdict;
@@ -193,18 +195,31 @@ impl Scanner {
     /// Scans the texts of one request. Linear in their length; never fails: what the budget did not
     /// reach is reported as not complete.
     pub fn scan(&self, texts: &[Text<'_>], budget: Budget) -> Report {
-        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), &self.cards, texts, None)
+        self.scan_conversation(None, texts, &|_| false, budget)
+    }
+
+    /// The same, where the text of an index may be none of the conversation's: a name, metadata. A model reads what
+    /// stands before it next to what stands behind. With a memory, as [`Scanner::scan_with`].
+    pub fn scan_conversation(
+        &self,
+        memory: Option<&mut VerdictMemory>,
+        texts: &[Text<'_>],
+        is_aside: &dyn Fn(usize) -> bool,
+        budget: Budget,
+    ) -> Report {
+        let mut scan = Scan::new(&self.engine, self.scorer, budget);
+        conversation::scan(&mut scan, &self.cards, texts, is_aside, memory)
     }
 
     /// The same without the learned scorer: for replies, in which attacks are not looked for.
     pub fn scan_data(&self, texts: &[Text<'_>], budget: Budget) -> Report {
-        conversation::scan(&mut Scan::of_reply(&self.engine, budget), &self.cards, texts, None)
+        conversation::scan(&mut Scan::of_reply(&self.engine, budget), &self.cards, texts, &|_| false, None)
     }
 
     /// The same, where texts that an earlier request brought are not scanned again and cost no budget.
     /// The memory must have been used with this scanner alone.
     pub fn scan_with(&self, memory: &mut VerdictMemory, texts: &[Text<'_>], budget: Budget) -> Report {
-        conversation::scan(&mut Scan::new(&self.engine, self.scorer, budget), &self.cards, texts, Some(memory))
+        self.scan_conversation(Some(memory), texts, &|_| false, budget)
     }
 
     /// One score from 0 to 100 for a text: its attack findings, without those that `muted` names, and the learned part.

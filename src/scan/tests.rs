@@ -339,3 +339,27 @@ fn four_times_a_hostile_text_costs_four_times_the_steps() {
     });
     drawn.unwrap();
 }
+
+#[test]
+fn a_keyword_with_a_kelvin_sign_or_a_long_s_is_a_keyword() {
+    let scanner = scanner();
+    let found = |text: &str| -> Vec<String> {
+        let report = scan(&scanner, text);
+        let ids = report.findings.iter().map(|f| scanner.cards()[usize::from(f.rule.0)].id.clone());
+        ids.filter(|id| id.starts_with("SE-")).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    };
+    for plain in [
+        "api_key = \"Bartizan9RBT4fD44tqE1DoSNahIYWAZ\"",
+        "the key is Bartizan3Qd2Hc8J0St7L7KceCnYQH",
+        "secret = 'Bartizan7hT2mQ9dLwX4RBT4'",
+        "client_secret: Bartizan7hT2mQ9dLwX4RBT4fD",
+    ] {
+        let expected = found(plain);
+        assert!(!expected.is_empty(), "{plain}");
+        let (name, value) = plain.split_at(plain.find(['=', ':']).or_else(|| plain.find("is")).unwrap());
+        for twin in [name.replace('k', "\u{212a}"), name.replace('s', "\u{17f}")] {
+            let text = format!("{twin}{value}");
+            assert!(expected.iter().all(|id| found(&text).contains(id)), "{text}");
+        }
+    }
+}

@@ -21,7 +21,7 @@ use crate::config::document::Mode;
 use crate::config::{Policy, RouteIndex, RoutePolicy};
 use crate::glob::Glob;
 use crate::host::Timestamp;
-use crate::protocol::reply::{ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
+use crate::protocol::reply::{Asked, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
 use crate::protocol::{Json, UnscannedKind};
 use crate::quota::Estimate;
 use crate::reason::{Denial, Reason};
@@ -52,10 +52,12 @@ pub(super) struct ReplyGuard {
     echoes: echoes::Echoes,
     /// Names and ids that were judged and in which nothing was found: every event repeats them.
     clean: BTreeSet<String>,
+    /// The reply is no answer but a page about an error: one text, whose links and pictures no reader of answers loads.
+    is_page: bool,
     /// The client did not ask for the event that tells a stream's cost.
     strips_usage: bool,
-    /// The request was an array of messages.
-    pub(super) is_batch: bool,
+    /// What the request tells of the reply's form.
+    pub(super) asked: Asked,
     /// The model that was asked for.
     pub(super) model: String,
     /// The most output tokens that the policy lets a stream have; `None`: it sets no cap.
@@ -148,8 +150,9 @@ impl ReplyGuard {
             trail: Watch::default(),
             echoes: echoes::Echoes::default(),
             clean: BTreeSet::new(),
+            is_page: false,
             strips_usage,
-            is_batch: false,
+            asked: Asked::default(),
             model: String::new(),
             most_output: None,
         }
@@ -171,6 +174,11 @@ impl ReplyGuard {
     /// The reply is of a server of tools.
     pub(super) fn is_of_tools(&self) -> bool {
         self.route().is_some_and(|route| route.protocol.serves_tools())
+    }
+
+    /// The same guard, of a page about an error.
+    pub(super) fn of_page(self) -> ReplyGuard {
+        ReplyGuard { is_page: true, ..self }
     }
 
     /// A whole reply that takes the place of one that is refused under the upstream's own status: one that a content
@@ -210,9 +218,12 @@ impl ReplyGuard {
     pub(super) fn whole(&mut self, body: &[u8], now: Timestamp, noted: &mut Noted) -> Result<Option<Vec<u8>>, Reason> {
         let policy = Arc::clone(&self.policy);
         noted.read = true;
+        if self.is_page {
+            return self.page(body, now, noted);
+        }
         let mut json = Json::parse_reply(body, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
-        route.protocol.check_reply(route.operation, &json, self.is_batch)?;
+        route.protocol.check_reply(route.operation, &json, self.asked)?;
         let parts = route.protocol.read_reply(route.operation, &json);
         noted.complete = true;
         if policy.unscanned.knows_owners() {
@@ -233,6 +244,19 @@ impl ReplyGuard {
             changed = true;
         }
         Ok(changed.then(|| json.to_bytes()))
+    }
+
+    /// Judges a page about an error. Bytes that are no UTF-8 are read as U+FFFD.
+    fn page(&mut self, body: &[u8], now: Timestamp, noted: &mut Noted) -> Result<Option<Vec<u8>>, Reason> {
+        let policy = Arc::clone(&self.policy);
+        let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
+        let mut page = Json::String(String::from_utf8_lossy(body));
+        let parts = route.protocol.read_reply(route.operation, &page);
+        let attacks = self.attacks(&page, &parts, now, noted)?;
+        let mut changed = self.fixed_texts(&mut page, &parts, &|_| true, now, noted)?;
+        changed |= attacks.cut(&mut page, noted);
+        noted.complete = true;
+        Ok(page.as_str().filter(|_| changed).map(|text| text.as_bytes().to_vec()))
     }
 
     /// Where the system prompt's token stands in each of these texts. The answer's own are one text: the token may be
@@ -296,6 +320,7 @@ impl ReplyGuard {
             let mut restorer = Restorer::new(destination(one.channel.kind));
             let mut judge =
                 Detector::new(&policy, self.route, &self.guards, one.channel.kind, one.is_key, &pointer, now);
+            judge.loads_nothing |= self.is_page;
             if let (Some(Planted { canary, .. }), Some(watch)) = (&self.canary, &watch) {
                 judge = judge.with_leaks(canary, watch);
             }

@@ -86,8 +86,9 @@ impl Transaction {
                 None => Reading::Refused(Reason::Internal, None, None),
             },
             Form::Json => Reading::Whole(guard, None),
-            Form::Other => {
-                // A proxy's or a server's own page about an error is no answer of a model.
+            // A proxy's or a server's own page about an error: no answer of a model, but what it holds is read.
+            Form::Text if !is_good => Reading::Whole(Box::new(guard.of_page()), None),
+            Form::Text | Form::Other => {
                 let denied = is_good && self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Deny;
                 if !denied {
                     self.note_unread();
@@ -268,6 +269,8 @@ impl Transaction {
 enum Form {
     Json,
     Stream,
+    /// Text, HTML among it, or of no type.
+    Text,
     Other,
 }
 
@@ -284,6 +287,8 @@ impl Form {
             Form::Stream
         } else if is("application/json") || essence.to_ascii_lowercase().ends_with(b"+json") {
             Form::Json
+        } else if essence.is_empty() || essence.to_ascii_lowercase().starts_with(b"text/") {
+            Form::Text
         } else {
             Form::Other
         }

@@ -8,7 +8,7 @@ use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
 use crate::audit::{HashKey, Verdict};
 use crate::config::{RoutePolicy, ServerPart};
 use crate::protocol::{Json, Session};
-use crate::reason::Reason;
+use crate::reason::{Denial, Reason};
 
 /// What every address of metadata begins with.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -109,7 +109,8 @@ impl Transaction {
         };
         let denial = refused.denial;
         let body = match elsewhere.answers {
-            true => self.refusal(&denial).body,
+            // A revision is named to clients only: a server of an older one knows none but its own.
+            true => self.refusal(&Denial::new(denial.reason)).body,
             false => {
                 let id = session.seal_refusal(denial.reason, id);
                 match self.protocol().and_then(|protocol| protocol.stand_in(&id)) {

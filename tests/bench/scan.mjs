@@ -2,6 +2,7 @@
 //
 //     node --no-liftoff tests/bench/scan.mjs NATIVE MODULE
 //     BASE=path/to/an/earlier/bench BASE_MODULE=path/to/an/earlier/bench.wasm   compares: both run in turn
+//     FILTER=bartizan.wasm BASE_FILTER=an/earlier/one    bytes of the filter itself, beside those of the bench's modules
 //     ROUNDS=5 ONLY=kinds|own|worst WRITE=1
 //
 // Without Liftoff, V8 compiles as Envoy's does. A cell is the fastest of all rounds: what disturbs a round only slows it.
@@ -13,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { WASI } from "node:wasi";
 
 const [native, module] = process.argv.slice(2);
-const { BASE, BASE_MODULE, ONLY = "", WRITE } = process.env;
+const { BASE, BASE_MODULE, FILTER, BASE_FILTER, ONLY = "", WRITE } = process.env;
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
 const KINDS = ["prose", "chat", "issues", "code", "logs", "json", "chinese", "arabic", "base64"];
 // Steps a byte that a text may cost, in those of the median fresh kind.
@@ -60,6 +61,30 @@ function onV8(path) {
   };
 }
 
+// Bytes of code and of data of a module.
+function sections(path) {
+  const bytes = readFileSync(path);
+  let at = 8;
+  const number = () => {
+    let [value, shift] = [0, 0];
+    for (;;) {
+      const byte = bytes[at++];
+      value += (byte & 127) * 2 ** shift;
+      shift += 7;
+      if (byte < 128) return value;
+    }
+  };
+  const found = { all: bytes.length };
+  while (at < bytes.length) {
+    const kind = bytes[at++];
+    const length = number();
+    if (kind === 10) found.code = length;
+    if (kind === 11) found.data = length;
+    at += length;
+  }
+  return found;
+}
+
 const contenders = { V8: onV8(module), native: natively(native) };
 if (BASE_MODULE) contenders["V8 before"] = onV8(BASE_MODULE);
 if (BASE) contenders["native before"] = natively(BASE);
@@ -82,6 +107,13 @@ const names = Object.keys(contenders);
 const git = spawnSync("git", ["describe", "--always", "--dirty"], { encoding: "utf8" }).stdout?.trim();
 say(`${new Date().toISOString().slice(0, 10)}  ${git}  ${cpus()[0].model}, ${cpus().length} cores, load ${loadavg()[0].toFixed(1)} at the start`);
 say(`V8 ${process.versions.v8} (Node ${process.versions.node}), ${ROUNDS} rounds; nanoseconds of processor time a byte, each text read once\n`);
+
+for (const [name, path] of [["V8", module], ["V8 before", BASE_MODULE], ["the filter", FILTER], ["the filter before", BASE_FILTER]]) {
+  if (!path) continue;
+  const { all, code, data } = sections(path);
+  say(`${name}: ${all} bytes, code ${code}, data ${data}`);
+}
+say();
 
 if (!ONLY || ONLY === "kinds") {
   const lines = [];

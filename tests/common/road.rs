@@ -228,4 +228,38 @@ impl Road {
         let record = serde_json::from_str(&finished.record).unwrap();
         (sent, Answer { headers: merged, body: out, record })
     }
+
+    /// The request of an anonymous caller as it goes on, and what has left of the stream that answers it when these
+    /// chunks have come; `end`: no other comes.
+    pub fn streamed(
+        &mut self,
+        path: &str,
+        ask: &Value,
+        content_type: &str,
+        chunks: &[Vec<u8>],
+        end: bool,
+    ) -> (Value, String) {
+        let headers = |all: &[(&str, &str)]| -> Vec<Header> {
+            all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
+        };
+        let (vm, host) = (&mut self.vm, &mut self.host);
+        let mut exchange = Transaction::new(Arc::clone(&self.policy));
+        let head = headers(&[(":method", "POST"), (":path", path), ("content-type", "application/json")]);
+        exchange.step(Event::RequestHeaders { headers: &head, end: false }, vm, host);
+        let body = ask.to_string().into_bytes();
+        let step = exchange.step(Event::RequestBody(body.clone()), vm, host);
+        let Step::Release(edit) = step else { panic!("{step:?}") };
+        let sent = serde_json::from_slice(&edit.body.unwrap_or(body)).unwrap();
+        let head = headers(&[(":status", "200"), ("content-type", content_type)]);
+        exchange.step(Event::ResponseHeaders { headers: &head, end: false }, vm, host);
+        let mut out = Vec::new();
+        let events = chunks.iter().map(|chunk| (chunk.as_slice(), false)).chain(end.then_some((&b""[..], true)));
+        for (chunk, end) in events {
+            let Step::Release(edit) = exchange.step(Event::ResponseChunk { chunk, end }, vm, host) else {
+                panic!("a chunk is released, changed or not")
+            };
+            out.extend_from_slice(edit.body.as_deref().unwrap_or(chunk));
+        }
+        (sent, String::from_utf8(out).unwrap())
+    }
 }

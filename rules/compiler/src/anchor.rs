@@ -4,8 +4,8 @@
 //! a match is without one, the pattern is tried around these words alone. A way without a keyword often has another
 //! word of the pattern itself (`client` of `client_sec` where the keyword is `secret`): such words are added, and open no window.
 //!
-//! The walk knows no K and S in another case (U+212A, U+017F), which keywords are not found with, either: texts that
-//! hold one are tried everywhere.
+//! The walk knows no K and S in another case (U+212A, U+017F), which keywords are not found with, either: a text that
+//! holds one is read once more without (the normaliser marks it as compatibility).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};

@@ -97,7 +97,7 @@ impl Compiler {
                     let kinds = match look {
                         Look::Start => ends(Look::End),
                         Look::LineStart => ends(Look::LineEnd),
-                        Look::Word => u16::MAX & !(1 << group_kind(Some(b'a')) | 1 << group_kind(Some(b'_'))),
+                        Look::Word => !(1 << group_kind(Some(b'a')) | 1 << group_kind(Some(b'_'))),
                         Look::End | Look::LineEnd => 0,
                     };
                     edges.push(((pc + 1, 0, Place::Before(kinds)), 0, 0));

@@ -264,15 +264,23 @@ fn word_end(text: &str, at: usize) -> usize {
     at + rest.take(LONGEST_ENDING).take_while(|c| is_bounded(*c)).map(char::len_utf8).sum::<usize>()
 }
 
-/// A letter or digit of a script that writes word boundaries.
+/// A letter or digit of a script that writes word boundaries. Indic vowel signs belong to the word.
 pub fn is_bounded(c: char) -> bool {
-    if c.is_ascii() {
-        return c.is_ascii_alphanumeric();
+    match c {
+        ..'\u{80}' => c.is_ascii_alphanumeric(),
+        // Letters of much text, for which the tables of Unicode need not be asked.
+        'à'..='ö' | 'ø'..='ÿ' | 'α'..='ω' | 'а'..='я' | 'א'..='ת' | '\u{620}'..='\u{64a}' | '\u{900}'..='\u{dff}' => {
+            true
+        }
+        '\u{e00}'..='\u{eff}'
+        | '\u{1000}'..='\u{109f}'
+        | '\u{1100}'..='\u{11ff}'
+        | '\u{1780}'..='\u{17ff}'
+        | '\u{2e80}'..='\u{d7ff}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{20000}'..='\u{3ffff}' => false,
+        c => c.is_alphanumeric(),
     }
-    let unbounded = matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1100}'..='\u{11ff}'
-        | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}');
-    // Indic vowel signs belong to the word.
-    !unbounded && (matches!(c, '\u{430}'..='\u{44f}' | '\u{900}'..='\u{dff}') || c.is_alphanumeric())
 }
 
 /// A keyword as the text will show it, with the `*` of an open end kept.
@@ -289,4 +297,21 @@ pub fn fold_word(word: &str, fold: &dyn Fn(&str) -> String) -> Result<String, St
         return Err(format!("keyword '{word}' is empty after normalisation"));
     }
     Ok(format!("{}{folded}{}", if open_start { "*" } else { "" }, if open_end { "*" } else { "" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_at_once_is_what_unicode_says() {
+        for c in ('\0'..=char::MAX).filter(|c| !matches!(c, '\u{900}'..='\u{dff}')) {
+            let asks = !is_bounded(c) || c.is_alphanumeric();
+            assert!(asks, "{c:?}");
+            let skipped = c.is_alphanumeric() && !is_bounded(c);
+            let writes_none = matches!(u32::from(c), 0xe00..=0xeff | 0x1000..=0x11ff | 0x1780..=0x17ff
+                | 0x2e80..=0xd7ff | 0xf900..=0xfaff | 0x20000..=0x3ffff);
+            assert!(!skipped || writes_none, "{c:?}");
+        }
+    }
 }

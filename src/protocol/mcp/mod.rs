@@ -7,6 +7,7 @@
 
 mod keys;
 mod older;
+mod reply;
 mod uri;
 
 use base64::Engine as _;
@@ -15,7 +16,7 @@ use serde_json::json;
 use super::adapter::{Adapter, Asserted, HeaderPairs};
 use super::form::{Form, is_base64};
 use super::frames::{Frame, Framing};
-use super::reply::{Channel, Ending, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk};
+use super::reply::{Asked, Ending, Facts, ReplyFormat, ReplyParts, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, UnscannedKind, message};
 use crate::config::document::Operation;
@@ -29,6 +30,9 @@ const HANDSHAKE: &str = "2025-11-25";
 
 /// The revision without sessions, in which headers repeat the body.
 const STATELESS: &str = "2026-07-28";
+
+/// What of a revision's name is said again in an error, in characters.
+const MAX_REVISION: usize = 32;
 
 /// The code of a refusal by policy, in the range that JSON-RPC leaves to servers.
 const REFUSED: i32 = -32_010;
@@ -139,11 +143,11 @@ impl Adapter for Mcp {
 
 impl ReplyFormat for Mcp {
     fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
-        read_reply(walk, reply);
+        reply::read(walk, reply);
     }
 
-    fn check(&self, reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
-        check_reply(reply, is_batch)
+    fn check(&self, reply: &Json<'_>, asked: Asked) -> Result<(), Reason> {
+        reply::check(reply, asked)
     }
 
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
@@ -151,6 +155,10 @@ impl ReplyFormat for Mcp {
     }
 
     fn calls_come_whole(&self) -> bool {
+        true
+    }
+
+    fn events_are_whole(&self) -> bool {
         true
     }
 
@@ -197,10 +205,10 @@ impl Claims {
                 return Err(Reason::McpHeader.into());
             }
         }
-        if claims.version.as_deref().is_some_and(|version| !REVISIONS.contains(&version)) {
-            return Err(Reason::McpRevision.into());
+        match &claims.version {
+            Some(version) if !REVISIONS.contains(&version.as_str()) => Err(unknown_revision(version)),
+            _ => Ok(claims),
         }
-        Ok(claims)
     }
 
     /// Compares them with the body that came.
@@ -215,8 +223,8 @@ impl Claims {
             let bare = self.method.is_none() && self.name.is_none() && self.params.is_empty();
             return if batches && bare { Ok(()) } else { Err(Reason::BodyShape.into()) };
         }
-        if asked_revision(body).is_some_and(|revision| revision == older::REVISION && !self.older) {
-            return Err(Reason::McpRevision.into());
+        if let Some(revision) = asked_revision(body).filter(|revision| *revision == older::REVISION && !self.older) {
+            return Err(unknown_revision(revision));
         }
         let text = |value: Option<&Json<'_>>| value.and_then(Json::as_str).map(str::to_owned);
         let method = text(body.get("method"));
@@ -242,6 +250,11 @@ impl Asserted for Claims {
     fn check(&self, body: &Json<'_>) -> Result<(), Denial> {
         self.compare(body)
     }
+}
+
+/// The refusal of a revision.
+fn unknown_revision(asked: &str) -> Denial {
+    Denial { asked: Some(asked.chars().take(MAX_REVISION).collect()), ..Denial::new(Reason::McpRevision) }
 }
 
 /// The revision that an `initialize` asks for.
@@ -299,9 +312,12 @@ fn read_message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, message: &Json<'j>
             }
             let at = entries.iter().position(|(key, _)| key == "params").unwrap_or_default();
             name_tools(reader, method, message.get("params"), &path.child(at))?;
+            name_answers(reader, message.get("params"))?;
         }
         // An answer to what the server asked: sampling, elicitation, roots.
-        None if message.get("result").is_some() != message.get("error").is_some() => {}
+        None if message.get("result").is_some() != message.get("error").is_some() => {
+            name_blocks(reader, message.get("result"))?;
+        }
         None => return Err(reader.shape()),
     }
     for (at, (key, value)) in entries.iter().enumerate() {
@@ -355,7 +371,7 @@ fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_
         "initialize" => {
             match text("protocolVersion")? {
                 // It has no handshake.
-                STATELESS => return Err(Reason::McpRevision.into()),
+                STATELESS => return Err(unknown_revision(STATELESS)),
                 revision if revision == older::REVISION || REVISIONS.contains(&revision) => {}
                 // The server answers with one that it knows, of those that are read here.
                 _ => {
@@ -365,6 +381,27 @@ fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_
             }
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// The tools that a client's model calls in its answers to a server's questions (`inputResponses`, revision 2026-07-28).
+fn name_answers(reader: &mut Reader<'_, '_>, params: Option<&Json<'_>>) -> Result<(), Denial> {
+    let Some(params @ Json::Object(_)) = params else { return Ok(()) };
+    let Some(Json::Object(answers)) = reader.inner(params, "inputResponses")? else { return Ok(()) };
+    answers.iter().try_for_each(|(_, answer)| name_blocks(reader, Some(answer)))
+}
+
+/// The tools that one answer of a client's model calls.
+fn name_blocks(reader: &mut Reader<'_, '_>, answer: Option<&Json<'_>>) -> Result<(), Denial> {
+    let Some(answer @ Json::Object(_)) = answer else { return Ok(()) };
+    let blocks = match reader.inner(answer, "content")? {
+        Some(Json::Array(blocks)) => blocks.as_slice(),
+        Some(block) => std::slice::from_ref(block),
+        None => &[],
+    };
+    for block in blocks.iter().filter(|block| block.get("type").and_then(Json::as_str) == Some("tool_use")) {
+        reader.calls(reader.inner_text(block, "name")?);
     }
     Ok(())
 }
@@ -422,107 +459,28 @@ fn error_body(denial: &Denial, id: Option<&str>) -> Vec<u8> {
         Reason::BodyShape => -32_600,
         Reason::RbacTool => -32_602,
         Reason::McpHeader => HEADER_MISMATCH,
-        Reason::McpRevision => UNSUPPORTED_REVISION,
+        // One that a server answers with was asked for by nobody.
+        Reason::McpRevision if denial.asked.is_some() => UNSUPPORTED_REVISION,
         Reason::Internal | Reason::Overloaded => -32_603,
         _ => REFUSED,
     };
-    error(id, code, &message(denial.reason), denial.reason.code())
+    let mut data = json!({ "reason": denial.reason.code() });
+    if let (UNSUPPORTED_REVISION, Some(data)) = (code, data.as_object_mut()) {
+        data.insert("supported".to_owned(), json!(REVISIONS));
+        data.insert("requested".to_owned(), json!(denial.asked));
+    }
+    error(id, code, denial.reason, &data)
 }
 
-fn error(id: Option<&str>, code: i32, message: &str, reason: &str) -> Vec<u8> {
+fn error(id: Option<&str>, code: i32, reason: Reason, data: &serde_json::Value) -> Vec<u8> {
     let id: serde_json::Value = id.and_then(|id| serde_json::from_str(id).ok()).unwrap_or_default();
-    let mut error = json!({ "code": code, "message": message, "data": { "reason": reason } });
-    if code == UNSUPPORTED_REVISION
-        && let Some(data) = error.get_mut("data").and_then(serde_json::Value::as_object_mut)
-    {
-        data.insert("supported".to_owned(), json!(REVISIONS));
-        data.insert("requested".to_owned(), json!(""));
-    }
+    let error = json!({ "code": code, "message": message(reason), "data": data });
     json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().into_bytes()
 }
 
-/// A server's message, whole or one event of a stream: every string is a text, and the tools of a list
-/// are calls that can be cut out of it.
-fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
-    let root = Path::default();
-    let mut payloads = Vec::new();
-    visit_payloads(reply, &root, &mut |kind, place| payloads.push((kind, place.clone())));
-    walk.strings(&root, reply, Channel { choice: 0, item: 0, kind: TextKind::Text });
-    // Short ones are scanned besides.
-    let mut long: Vec<Path> = payloads.iter().map(|(_, path)| path.clone()).collect();
-    long.retain(|path| reply.at(path).is_some_and(|value| walk.parts.parameter(value, Form::Base64)));
-    walk.parts.texts.retain(|text| text.is_key || !long.contains(&text.path));
-    walk.parts.unscanned.extend(payloads);
-    match reply {
-        Json::Array(messages) => {
-            for (position, message) in messages.iter().enumerate() {
-                list_definitions(walk, &root.child(position), message);
-            }
-        }
-        message => list_definitions(walk, &root, message),
-    }
-}
-
-/// The lists of definitions that a result may hold: each one's key, what stands before the names of its elements, and
-/// the key of these names.
-const LISTS: [(&str, &str, &str); 4] = [
-    ("tools", "", "name"),
-    ("prompts", "prompt:", "name"),
-    ("resources", "resource:", "uri"),
-    ("resourceTemplates", "resource:", "uriTemplate"),
-];
-
-fn list_definitions(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>) {
-    let Json::Object(entries) = message else { return };
-    let Some(result) = entries.iter().position(|(key, _)| key == "result") else { return };
-    for (list, prefix, name) in LISTS {
-        let Some(Json::Object(fields)) = message.get("result") else { return };
-        let Some(at) = fields.iter().position(|(key, _)| key == list) else { continue };
-        let Some((_, Json::Array(items))) = fields.get(at) else { continue };
-        for (position, item) in items.iter().enumerate() {
-            let path = path.child(result).child(at).child(position);
-            let name = item.get(name).and_then(Json::as_str).unwrap_or_default();
-            let item = u32::try_from(position).unwrap_or(u32::MAX);
-            walk.parts.calls.push(ToolCall { name: format!("{prefix}{name}"), choice: 0, item, path, named: true });
-        }
-    }
-}
-
-/// Checks that a server's message has the form in which its definitions are looked for. `is_batch`: it answers an array.
-///
-/// # Errors
-/// [`Reason::ReplyUnreadable`] for an array that answers none, for what is no message, and for a key that a lenient
-/// client would take for one of the protocol's.
-fn check_reply(reply: &Json<'_>, is_batch: bool) -> Result<(), Reason> {
-    match reply {
-        Json::Array(messages) if is_batch => messages.iter().try_for_each(check_message),
-        message => check_message(message),
-    }
-}
-
-fn check_message(message: &Json<'_>) -> Result<(), Reason> {
-    match message {
-        Json::Object(_) => {}
-        Json::Array(_) => return Err(Reason::ReplyUnreadable),
-        // A word of a server about an error: a text, and no list.
-        _ => return Ok(()),
-    }
-    let field = |holder: &Json<'_>, name| holder.field(name).map(|_| ()).map_err(|_| Reason::ReplyUnreadable);
-    ["jsonrpc", "id", "method", "params", "result", "error"].into_iter().try_for_each(|name| field(message, name))?;
-    let Some(result @ Json::Object(_)) = message.get("result") else { return Ok(()) };
-    for (list, _, name) in LISTS {
-        field(result, list)?;
-        match result.get(list) {
-            None | Some(Json::Null) => {}
-            Some(Json::Array(items)) => items.iter().try_for_each(|item| field(item, name))?,
-            Some(_) => return Err(Reason::ReplyUnreadable),
-        }
-    }
-    Ok(())
-}
-
 fn close(facts: &Facts, reason: Reason) -> Vec<u8> {
-    Frame::of_data(Framing::Sse, None, &error(facts.rpc_id.as_deref(), REFUSED, &message(reason), reason.code()))
+    let data = json!({ "reason": reason.code() });
+    Frame::of_data(Framing::Sse, None, &error(facts.rpc_id.as_deref(), REFUSED, reason, &data))
 }
 
 #[cfg(test)]
@@ -588,8 +546,43 @@ mod tests {
         }
         assert_eq!(read(&format!("[{CALL},{CALL}]")).as_deref(), Ok("search_x search_x"));
         assert_eq!(read(r#"{"jsonrpc":"2.0","id":3,"result":{"action":"accept"}}"#).as_deref(), Ok(""));
+        // What the client's model calls, in the answer to a server's question.
+        let call = r#"{"role":"assistant","model":"m","content":{"type":"tool_use","id":"t","name":"x","input":{}}}"#;
+        let calls = call.replace("{\"type", "[{\"type\":\"text\",\"text\":\"y\"},{\"type").replace("{}}", "{}}]");
+        for answer in [call, &calls] {
+            assert_eq!(read(&format!(r#"{{"jsonrpc":"2.0","id":3,"result":{answer}}}"#)).as_deref(), Ok("x"));
+            let params = format!(r#"{{"name":"search_x","inputResponses":{{"q":{answer}}},"requestState":"s"}}"#);
+            assert_eq!(of("tools/call", &params).as_deref(), Ok("search_x x"));
+            let disguised = params.replace("\"name\":\"x\"", "\"Name\":\"x\"");
+            assert_eq!(of("tools/call", &disguised), Err(Reason::BodyShape));
+            assert_eq!(of("tools/call", &params.replace("inputR", "InputR")), Err(Reason::BodyShape));
+        }
         for bad in ["[]", "7", r#"{"id":1,"method":"ping"}"#, r#"{"jsonrpc":"2.0","id":1}"#] {
             assert_eq!(read(bad), Err(Reason::BodyShape), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_unknown_revision_is_named_in_the_refusal() {
+        let body = br#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2026-07-28"}}"#;
+        let json = Json::parse(body, 16).unwrap();
+        let mcp = Protocol::new(Mcp);
+        let of_body = mcp.read_request(Operation::Mcp, None, &json).unwrap_err();
+        let long = "9".repeat(300);
+        let of_header = |version: &str| Claims::read([(&b"mcp-protocol-version"[..], version.as_bytes())].into_iter());
+        for (denial, requested) in [
+            (of_body, "2026-07-28"),
+            (of_header("2027-01-01").unwrap_err(), "2027-01-01"),
+            (of_header(&long).unwrap_err(), &long[..MAX_REVISION]),
+        ] {
+            let error: serde_json::Value = serde_json::from_slice(&mcp.error_body(&denial, Some("7"))).unwrap();
+            assert_eq!((&error["id"], &error["error"]["code"]), (&json!(7), &json!(UNSUPPORTED_REVISION)));
+            let data = json!({ "reason": "mcp.revision", "supported": REVISIONS, "requested": requested });
+            assert_eq!(error["error"]["data"], data);
+        }
+        // One that nobody asked for has no name.
+        let other: serde_json::Value =
+            serde_json::from_slice(&mcp.error_body(&Reason::McpRevision.into(), None)).unwrap();
+        assert_eq!(other["error"]["code"], REFUSED);
     }
 }

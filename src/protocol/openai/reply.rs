@@ -145,6 +145,8 @@ fn read_message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u3
                     }
                 }
             }
+            // Lists of parts, of OpenRouter and of LiteLLM.
+            ("reasoning_details" | "thinking_blocks", _) => walk.text(&place, value, choice, 0, TextKind::Reasoning),
             (key, _) if REASONING.contains(&key) => walk.text(&place, value, choice, 0, TextKind::Reasoning),
             _ => walk.rest(&place, key, value),
         }

@@ -9,7 +9,7 @@ use bartizan_rules::program::may_begin;
 use crate::redact::validate::Validator;
 use crate::scan::shipped;
 
-use super::{Engine, Match, OFF, Pass, Scratch, floor, push, spill, take};
+use super::{Engine, Match, OFF, Pass, Scratch, floor, misfit, push, spill, take};
 
 /// Bytes of a keyword that stands between its windows, at most.
 const KEYWORD: usize = 64;
@@ -43,7 +43,6 @@ impl Engine {
         join(&mut windows);
         let mut starts_beside = std::mem::take(&mut scratch.starts);
         join(&mut starts_beside);
-        let everywhere = has_twins(text);
         for (at, window) in &windows {
             if let Some(rule) = self.rules.get(usize::from(*at))
                 && let Some(own) = &rule.own
@@ -81,7 +80,10 @@ impl Engine {
                 continue;
             }
             let begins = shipped::PROGRAM_FIRSTS.get(usize::from(*program));
-            let Some(first) = begins.and_then(|at| shipped::LOOKAHEADS.get(usize::from(*at))) else { continue };
+            let Some(first) = begins.and_then(|at| shipped::LOOKAHEADS.get(usize::from(*at))) else {
+                misfit(trial.pass);
+                continue;
+            };
             let bytes = text.as_bytes();
             let rule = self.owner(*program);
             let digits = self.rules.get(usize::from(rule)).is_some_and(|rule| rule.digits.is_some());
@@ -100,11 +102,8 @@ impl Engine {
             let begins =
                 |at: &usize| !at_lines || at.checked_sub(1).is_none_or(|before| bytes.get(before) == Some(&b'\n'));
             let read = Cell::new(0);
-            let beside = if is(&shipped::SHAPED) || (is(&shipped::ANCHORED) && !everywhere) {
-                of(*program, &starts_beside)
-            } else {
-                opened
-            };
+            let beside =
+                if is(&shipped::SHAPED) || is(&shipped::ANCHORED) { of(*program, &starts_beside) } else { opened };
             for window in opened {
                 let starts = within(beside, &window.1)
                     .flat_map(|places| near(spans, before, least, places))
@@ -204,10 +203,12 @@ impl Engine {
         let at = self.owner(program);
         let (Some(rule), Some(ops)) = (self.rules.get(usize::from(at)), shipped::PROGRAMS.get(usize::from(program)))
         else {
-            return;
+            return misfit(trial.pass);
         };
         let places = shipped::PROGRAM_PLACES.get(usize::from(program));
-        let Some(places) = places.and_then(|at| shipped::PLACE_TABLES.get(usize::from(*at))) else { return };
+        let Some(places) = places.and_then(|at| shipped::PLACE_TABLES.get(usize::from(*at))) else {
+            return misfit(trial.pass);
+        };
         let mut windows = self.of(program, windows).iter();
         let mut window = 0..0;
         trial.next = 0;
@@ -283,12 +284,6 @@ fn within<'r>(
     ranges
         .take_while(move |(_, range)| range.start < end)
         .map(move |(_, range)| range.start.max(start)..range.end.min(end))
-}
-
-/// True for text with a K or an S that is a letter in another case and no ASCII: keywords are not found with them.
-fn has_twins(text: &str) -> bool {
-    !text.is_ascii()
-        && ["\u{212a}", "\u{17f}"].iter().any(|twin| memchr::memmem::find(text.as_bytes(), twin.as_bytes()).is_some())
 }
 
 /// How far a repetition without an upper bound may go in a rule of this window: a keyword's windows on either side.

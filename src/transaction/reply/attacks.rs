@@ -46,7 +46,12 @@ impl ReplyGuard {
         let places: Vec<Place> = parts.texts.iter().map(|one| place(one.is_key)).collect();
         let budget = policy.limits.budget();
         let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guards.get(*index)).collect();
-        let judgement = judge(&policy.scanner, &guards, self.route, &places, policy.scanner.scan(&texts, budget), now);
+        let is_aside = |at: usize| {
+            let one = parts.texts.get(at);
+            one.is_some_and(|one| route.protocol.is_aside(json, &one.path, one.is_key))
+        };
+        let report = policy.scanner.scan_conversation(None, &texts, &is_aside, budget);
+        let judgement = judge(&policy.scanner, &guards, self.route, &places, report, now);
         for judged in &judgement.findings {
             let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
             let (Some(card), Some(one)) = (card, parts.texts.get(judged.text)) else { continue };

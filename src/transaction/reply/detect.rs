@@ -31,8 +31,9 @@ pub(super) struct Detector<'a> {
     policy: &'a Policy,
     route: RouteIndex,
     guards: Vec<&'a GuardPolicy>,
-    kind: TextKind,
     is_key: bool,
+    /// Addresses in the text are no active content.
+    pub(super) loads_nothing: bool,
     path: &'a str,
     now: Timestamp,
     /// Where the system prompt's token stands, and may begin, in the whole text.
@@ -60,8 +61,9 @@ impl<'a> Detector<'a> {
             policy,
             route,
             guards,
-            kind,
             is_key,
+            // Addresses are what many tools are called with; which tools may be called is decided elsewhere.
+            loads_nothing: kind == TextKind::ToolArguments,
             path,
             now,
             leaks: Vec::new(),
@@ -134,8 +136,7 @@ impl<'a> Detector<'a> {
 
     /// Images, links and HTML: the strictest of the guards decides.
     fn active(&mut self, text: &str, at: usize) -> Vec<(Range<usize>, &'static str)> {
-        if self.kind == TextKind::ToolArguments {
-            // Addresses are what many tools are called with; which tools may be called is decided elsewhere.
+        if self.loads_nothing {
             return Vec::new();
         }
         let mut replaced = Vec::new();

@@ -9,6 +9,7 @@ use crate::host::Timestamp;
 use crate::protocol::Json;
 use crate::protocol::reply::{ReplyParts, TextKind};
 use crate::reason::Reason;
+use crate::redact::Watch;
 
 /// What of a running text is judged again with what comes next, in bytes.
 const TAIL: usize = 160;
@@ -20,7 +21,14 @@ const PIECES: &str = "pieces";
 
 /// The ends of the running texts so far, by the keys on the way to their pieces.
 #[derive(Debug, Default)]
-pub(super) struct Echoes(BTreeMap<String, String>);
+pub(super) struct Echoes(BTreeMap<String, Tail>);
+
+#[derive(Debug, Default)]
+struct Tail {
+    text: String,
+    /// Where the system prompt's token may have begun.
+    watch: Watch,
+}
 
 impl ReplyGuard {
     /// Sets the echoes to null in which something is found that would be changed in a text. True: one was.
@@ -44,9 +52,13 @@ impl ReplyGuard {
             let pointer = json.pointer(path, &|key| route.protocol.knows_key(key));
             let mut found = false;
             for (keys, text) in texts {
-                let before = self.echoes.0.remove(&keys).unwrap_or_default();
+                let Tail { text: before, mut watch } = self.echoes.0.remove(&keys).unwrap_or_default();
                 let all = format!("{before}{text}");
                 let mut judge = Detector::new(&policy, self.route, &self.guards, TextKind::Other, false, &pointer, now);
+                if let Some(planted) = &self.canary {
+                    watch.feed(&planted.canary, &text, before.len());
+                    judge = judge.with_leaks(&planted.canary, &watch);
+                }
                 let detected = judge.detect(&all, 0);
                 judge.finish(noted)?;
                 let changes = |action| !matches!(action, DataAction::Flag | DataAction::Block);
@@ -56,7 +68,8 @@ impl ReplyGuard {
                 found |= ends.any(|end| end > before.len());
                 if self.echoes.0.len() < MAX_TEXTS {
                     let start = all.ceil_char_boundary(all.len().saturating_sub(TAIL));
-                    self.echoes.0.insert(keys, all.get(start..).unwrap_or_default().to_owned());
+                    let tail = Tail { text: all.get(start..).unwrap_or_default().to_owned(), watch: watch.carried() };
+                    self.echoes.0.insert(keys, tail);
                 }
             }
             if let (true, Some(place)) = (found, json.at_mut(path)) {

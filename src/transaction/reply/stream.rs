@@ -1,6 +1,6 @@
 //! The guard of one stream: an event goes on when all its texts are certain.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::{Detector, Noted, ReplyGuard, destination, written};
@@ -8,14 +8,23 @@ use crate::config::ServerPart;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
-use crate::protocol::reply::{Channel, Progress, ReplyParts, Spent, Stream};
+use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, Spent, Stream, TextKind};
 use crate::protocol::{Json, Path};
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::scan::verdict::NOTICE;
 
-/// More channels than this are no reply.
+/// More running texts than this at a time are no reply.
 const MAX_CHANNELS: usize = 512;
+/// What nothing is known of does not wait for its next piece longer than an event.
+const QUIET_UNKNOWN: u32 = 1;
+/// A text that gets no piece while this many events of its choice bring others waits no longer: thoughts end so.
+const QUIET: u32 = 3;
+/// A value of at most this many bytes that comes again in an event is repeated, and no piece.
+const MAX_REPEATED: usize = 128;
+
+/// A running text.
+type Running = (Channel, Lane);
 
 /// The guard of one stream.
 #[derive(Debug)]
@@ -23,7 +32,7 @@ pub(in super::super) struct StreamGuard {
     guard: ReplyGuard,
     frames: Option<Frames>,
     stream: Stream,
-    channels: BTreeMap<Channel, ChannelText>,
+    channels: BTreeMap<Running, ChannelText>,
     /// Events from the first on of which nobody can say yet which tool it calls.
     undecided: VecDeque<Undecided>,
     queue: VecDeque<Queued>,
@@ -46,6 +55,10 @@ struct ChannelText {
     watch: Watch,
     active: ActiveWatch,
     path: String,
+    /// Events since its last piece.
+    quiet: u32,
+    /// The last piece, where nothing is known of the text.
+    last: String,
 }
 
 /// One event that waits for the name of a tool; `None`: it has no data.
@@ -63,10 +76,13 @@ struct Queued {
     /// Its data, where something in it that is whole was changed already.
     fixed: Option<Vec<u8>>,
     /// Its texts that go on in other events.
-    pieces: Vec<(Channel, std::ops::Range<usize>, Path)>,
+    pieces: Vec<Piece>,
     echoes: Vec<Path>,
     progress: Progress,
 }
+
+/// What an event has of a running text, and where it stands.
+type Piece = (Running, std::ops::Range<usize>, Path);
 
 impl StreamGuard {
     pub(in super::super) fn new(
@@ -79,10 +95,11 @@ impl StreamGuard {
             ServerPart::Stream { messages } => Some(Older { session: session?, messages: messages.clone() }),
             _ => None,
         };
+        let asked = Asked { is_older_form: older.is_some(), ..guard.asked };
         let stream = route.protocol.stream(route.operation).answering(request);
         let frames = Frames::new(stream.framing(), guard.policy.limits.max_response_bytes);
         Some(StreamGuard {
-            guard,
+            guard: ReplyGuard { asked, ..guard },
             frames: Some(frames),
             stream,
             channels: BTreeMap::new(),
@@ -141,7 +158,7 @@ impl StreamGuard {
             }
             self.stream.end_calls();
             self.decide(now, noted)?;
-            self.settle(&|_| true, true, now, noted)?;
+            self.settle(&|_, _| true, true, now, noted)?;
             self.release(noted, out)?;
         }
         Ok(())
@@ -197,13 +214,13 @@ impl StreamGuard {
         if self.stream.is_terminator(&data) {
             self.stream.end_calls();
             self.decide(now, noted)?;
-            self.settle(&|_| true, true, now, noted)?;
+            self.settle(&|_, _| true, true, now, noted)?;
             self.enqueue(frame, None, Vec::new(), Vec::new());
             return Ok(());
         }
         let json = Json::parse_reply(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let route = policy.route_at(self.guard.route).ok_or(Reason::Internal)?;
-        route.protocol.check_reply(route.operation, &json, self.guard.is_batch)?;
+        route.protocol.check_reply(route.operation, &json, self.guard.asked)?;
         let parts = self.stream.read(frame.event(), &json);
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, true) });
         self.guard.within_cap(&noted.spent)?;
@@ -273,41 +290,85 @@ impl StreamGuard {
         changed |= attacks.cut(&mut json, noted);
         let mut pieces = Vec::new();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
-            let Some(text) = json.at(&one.path).and_then(Json::as_str) else { continue };
-            if self.channels.len() >= MAX_CHANNELS && !self.channels.contains_key(&one.channel) {
-                return Err(Reason::ReplyTooLarge);
+            let Some(text) = json.at(&one.path).and_then(Json::as_str).filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            let (running, is_unknown) = ((one.channel, one.lane), one.channel.kind == TextKind::Other);
+            if !self.channels.contains_key(&running) {
+                self.make_room()?;
             }
             let route = self.guard.route().ok_or(Reason::Internal)?;
-            let channel = self.channels.entry(one.channel).or_insert_with(|| ChannelText {
+            let channel = self.channels.entry(running).or_insert_with(|| ChannelText {
                 text: TextStream::default(),
                 restorer: Restorer::new(destination(one.channel.kind)),
-                watch: self.guard.trail.carried(),
+                watch: if is_unknown { Watch::default() } else { self.guard.trail.carried() },
                 active: ActiveWatch::default(),
                 path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
+                quiet: 0,
+                last: String::new(),
             });
+            if is_unknown && channel.last == text {
+                continue;
+            }
+            channel.last.clear();
+            if is_unknown && text.len() <= MAX_REPEATED {
+                channel.last.push_str(text);
+            }
             let range = channel.text.push(text);
             channel.active.feed(text);
             if let Some(planted) = &self.guard.canary {
                 channel.watch.feed(&planted.canary, text, range.start);
-                // What a reader sees next.
-                self.guard.trail = channel.watch.carried();
+                if !is_unknown {
+                    // What a reader sees next.
+                    self.guard.trail = channel.watch.carried();
+                }
             }
-            pieces.push((one.channel, range, one.path.clone()));
+            pieces.push((running, range, one.path.clone()));
         }
         let fixed = changed.then(|| json.to_bytes());
-        self.settle(&|channel| parts.texts.iter().any(|one| one.channel == *channel), false, now, noted)?;
-        self.settle(&|channel| parts.ends.iter().any(|end| end.covers(channel)), true, now, noted)?;
+        self.settle(&|running, _| pieces.iter().any(|piece| piece.0 == *running), false, now, noted)?;
+        self.settle(&|running, _| parts.ends.iter().any(|end| end.covers(&running.0)), true, now, noted)?;
+        self.note_quiet(&pieces);
+        let waits_no_longer = |(channel, _): &Running, state: &ChannelText| {
+            state.quiet >= if channel.kind == TextKind::Other { QUIET_UNKNOWN } else { QUIET }
+        };
+        self.settle(&waits_no_longer, true, now, noted)?;
         self.enqueue_at(frame, fixed, pieces, parts.echoes, progress);
         Ok(())
     }
 
-    fn enqueue(
-        &mut self,
-        frame: Frame,
-        fixed: Option<Vec<u8>>,
-        pieces: Vec<(Channel, std::ops::Range<usize>, Path)>,
-        echoes: Vec<Path>,
-    ) {
+    /// Counts the events in which a text that waits had no piece.
+    fn note_quiet(&mut self, pieces: &[Piece]) {
+        let brings = |choice| {
+            let mut texts = pieces.iter().map(|(running, ..)| running.0);
+            texts.any(|channel| channel.kind != TextKind::Other && channel.choice == choice)
+        };
+        for (running, state) in &mut self.channels {
+            if pieces.iter().any(|piece| piece.0 == *running) {
+                state.quiet = 0;
+            } else if running.0.kind == TextKind::Other || (state.text.held() > 0 && brings(running.0.choice)) {
+                state.quiet = state.quiet.saturating_add(1);
+            }
+        }
+    }
+
+    /// Forgets what nothing is known of and nothing waits for, where there is no room for one more text.
+    ///
+    /// # Errors
+    /// [`Reason::ReplyTooLarge`].
+    fn make_room(&mut self) -> Result<(), Reason> {
+        if self.channels.len() < MAX_CHANNELS {
+            return Ok(());
+        }
+        let waiting: BTreeSet<Running> =
+            self.queue.iter().flat_map(|queued| queued.pieces.iter().map(|piece| piece.0)).collect();
+        self.channels.retain(|running, state| {
+            running.0.kind != TextKind::Other || state.text.held() > 0 || waiting.contains(running)
+        });
+        if self.channels.len() >= MAX_CHANNELS { Err(Reason::ReplyTooLarge) } else { Ok(()) }
+    }
+
+    fn enqueue(&mut self, frame: Frame, fixed: Option<Vec<u8>>, pieces: Vec<Piece>, echoes: Vec<Path>) {
         let progress = self.stream.progress();
         self.enqueue_at(frame, fixed, pieces, echoes, progress);
     }
@@ -316,7 +377,7 @@ impl StreamGuard {
         &mut self,
         frame: Frame,
         fixed: Option<Vec<u8>>,
-        pieces: Vec<(Channel, std::ops::Range<usize>, Path)>,
+        pieces: Vec<Piece>,
         echoes: Vec<Path>,
         progress: Progress,
     ) {
@@ -327,14 +388,15 @@ impl StreamGuard {
     /// Looks at what is new in these channels.
     fn settle(
         &mut self,
-        picks: &dyn Fn(&Channel) -> bool,
+        picks: &dyn Fn(&Running, &ChannelText) -> bool,
         ended: bool,
         now: Timestamp,
         noted: &mut Noted,
     ) -> Result<(), Reason> {
         let ReplyGuard { policy, route, guards, masker, vault, canary, .. } = &mut self.guard;
-        for (channel, state) in self.channels.iter_mut().filter(|(channel, _)| picks(channel)) {
-            let mut judge = Detector::new(policy, *route, guards, channel.kind, false, &state.path, now);
+        let held = self.channels.iter_mut().filter(|(running, state)| state.text.held() > 0 && picks(running, state));
+        for (running, state) in held {
+            let mut judge = Detector::new(policy, *route, guards, running.0.kind, false, &state.path, now);
             if let Some(planted) = canary {
                 judge = judge.with_leaks(&planted.canary, &state.watch);
             }
@@ -357,8 +419,8 @@ impl StreamGuard {
     fn release(&mut self, noted: &mut Noted, out: &mut Vec<u8>) -> Result<(), Reason> {
         let _ = noted;
         while let Some(first) = self.queue.front() {
-            let certain = |(channel, range, _): &(Channel, std::ops::Range<usize>, Path)| {
-                self.channels.get(channel).is_none_or(|state| range.end <= state.text.certain())
+            let certain = |(running, range, _): &Piece| {
+                self.channels.get(running).is_none_or(|state| range.end <= state.text.certain())
             };
             if !first.pieces.iter().all(certain) {
                 break;
@@ -366,8 +428,8 @@ impl StreamGuard {
             let Some(queued) = self.queue.pop_front() else { break };
             self.queued_bytes = self.queued_bytes.saturating_sub(queued.frame.raw().len());
             self.write(&queued, out)?;
-            for (channel, range, _) in &queued.pieces {
-                if let Some(state) = self.channels.get_mut(channel) {
+            for (running, range, _) in &queued.pieces {
+                if let Some(state) = self.channels.get_mut(running) {
                     state.text.forget(range.end);
                 }
             }
@@ -378,7 +440,7 @@ impl StreamGuard {
 
     fn write(&self, queued: &Queued, out: &mut Vec<u8>) -> Result<(), Reason> {
         let new: Vec<(&Path, String)> = (queued.pieces.iter())
-            .filter_map(|(channel, range, path)| Some((path, self.channels.get(channel)?.text.render(range)?)))
+            .filter_map(|(running, range, path)| Some((path, self.channels.get(running)?.text.render(range)?)))
             .collect();
         if new.is_empty() {
             match &queued.fixed {

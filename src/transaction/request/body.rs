@@ -124,7 +124,7 @@ impl Transaction {
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
-        guard.is_batch = matches!(json, Json::Array(_));
+        guard.asked.is_batch = matches!(json, Json::Array(_));
         guard.model.clone_from(&exchange.model);
         let verdict = match applied {
             _ if applied.replaced > 0 || self.record.tools_removed > 0 => Verdict::Replace,
@@ -220,7 +220,12 @@ impl Scan<'_, '_> {
             .iter()
             .map(|segment| Text { zone: segment.zone, text: text_of(json, segment).unwrap_or_default() })
             .collect();
-        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
+        let is_aside = |at: usize| {
+            let segment = exchange.segments.get(at);
+            segment.is_some_and(|segment| route.protocol.is_aside(json, &segment.path, segment.is_key))
+        };
+        let (memory, budget) = (vm.verdicts(policy), policy.limits.budget());
+        let report = policy.scanner.scan_conversation(Some(memory), &texts, &is_aside, budget);
         let trusted: Vec<Zone> = Zone::ALL.iter().copied().filter(|zone| authorized.may_write(policy, *zone)).collect();
         let places: Vec<Place> = exchange
             .segments

@@ -69,6 +69,10 @@ fn split(events: &mut Vec<Event>, u: &mut Unstructured<'_>) -> Draw<()> {
     let mut found = Vec::new();
     for (number, event) in events.iter().enumerate() {
         let Ok(value) = &event.data else { continue };
+        // Other events say a text whole.
+        if value["type"].as_str().is_some_and(|kind| !kind.contains("delta")) {
+            continue;
+        }
         let texts = places(value).into_iter().filter(|place| at(&mut value.clone(), place).is_string());
         found.extend(texts.filter(joined).map(|place| (number, place)));
     }
@@ -95,7 +99,8 @@ fn split(events: &mut Vec<Event>, u: &mut Unstructured<'_>) -> Draw<()> {
 
 fn stream(setup: &Setup, u: &mut Unstructured<'_>) -> Draw<()> {
     let (path, mut events, is_sse) = u.choose(&setup.streams)?.clone();
-    let is_split = u.arbitrary()?;
+    // Nobody joins two messages of MCP.
+    let is_split = u.arbitrary::<bool>()? && path != "/mcp";
     if is_split {
         split(&mut events, u)?;
     } else {

@@ -313,8 +313,8 @@ pub fn documents(text: &str) -> Vec<Value> {
     std::iter::once(text).chain(lines).filter_map(|piece| serde_json::from_str(piece).ok()).collect()
 }
 
-/// What says a text again token by token: it goes when the text is masked.
-const ECHOES: &[&str] = &["logprobs", "logits", "tokens", "prefill", "details"];
+/// What says a text again token by token goes when it is masked, and a request said again is the client's own.
+const ECHOES: &[&str] = &["logprobs", "logits", "tokens", "prefill", "details", "instructions"];
 
 /// True when a body is the other one but for strings that held `text`, what says them again, and `added` entries.
 pub fn is_edit_of(new: &Value, old: &Value, text: &str, added: &[&str]) -> bool {

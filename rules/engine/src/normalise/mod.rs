@@ -395,8 +395,7 @@ impl<'t> Fold<'t> {
             self.ascii(c, source, marks);
         } else if matches!(c, '\u{3041}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}') {
             self.base(c, source, marks);
-        } else if !self.lower && !matches!(c, '\u{ff01}'..='\u{ff5e}' | '\u{1d400}'..='\u{1d7ff}') && !c.is_whitespace()
-        {
+        } else if !self.lower && !is_key(c) && !c.is_whitespace() {
             self.flush(false);
             let mut buffer = [0; 4];
             self.put(c.encode_utf8(&mut buffer), source, marks);
@@ -423,6 +422,11 @@ impl<'t> Fold<'t> {
         if c.is_ascii() {
             self.again |= self.fertile || !c.is_ascii_alphanumeric();
             return self.ascii(c, source, marks);
+        }
+        if tables::is_steady(c) {
+            self.flush(false);
+            let mut buffer = [0; 4];
+            return self.put(c.encode_utf8(&mut buffer), source, marks);
         }
         if tables::is_invisible(c) {
             // Part of a ligature: Arabic's joining stroke under a vowel sign.
@@ -550,6 +554,11 @@ fn joining(c: char) -> Option<char> {
     }
 }
 
+/// A letter, digit or sign of ASCII in another guise, which keys and encodings are read without.
+fn is_key(c: char) -> bool {
+    matches!(c, '\u{ff01}'..='\u{ff5e}' | '\u{1d400}'..='\u{1d7ff}' | '\u{212a}' | '\u{17f}')
+}
+
 /// Marks that carry no letter's worth of meaning once they are gone: accents, points, overlays, enclosures.
 fn is_noise(c: char) -> bool {
     if !is_combining_mark(c) {
@@ -559,10 +568,10 @@ fn is_noise(c: char) -> bool {
     matches!(class, 1 | 7 | 10..=36 | 200..=240) || matches!(c, '\u{20d0}'..='\u{20ff}' | '\u{488}' | '\u{489}')
 }
 
-/// A letter with an accent: its decomposition is canonical, so taking it apart hides nothing.
+/// A letter with an accent: its decomposition is canonical, so taking it apart hides nothing. The Kelvin sign's is a K.
 fn is_accented(c: char) -> bool {
     let mut canonical = false;
-    unicode_normalization::char::decompose_canonical(c, |part| canonical |= part != c);
+    unicode_normalization::char::decompose_canonical(c, |part| canonical |= part != c && c != '\u{212a}');
     canonical
 }
 

@@ -211,3 +211,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_steady_letter_is_in_no_other_table() {
+    for c in ('\0'..=char::MAX).filter(|c| tables::is_steady(*c)) {
+        assert!(!tables::is_invisible(c) && !is_noise(c) && !c.is_whitespace() && !tables::is_foreign(c), "{c:?}");
+        assert!(tables::punctuation(c).is_none() && tables::latin(c).is_none(), "{c:?}");
+        assert_eq!(fold_case(c).collect::<String>(), c.to_string());
+    }
+}
