@@ -1,7 +1,7 @@
 //! The domain's closed words: what documents, records, metrics and headers spell alike.
 
 use bartizan_rules::choice;
-pub use bartizan_rules::words::{Level, Pack, PiiType, Zone};
+pub use bartizan_rules::words::{Level, Pack, PiiType, Tag, Zone};
 use serde::Deserialize;
 
 #[cfg(feature = "cli")]

@@ -393,8 +393,11 @@ fn check_place(authority: Option<&str>, at: Option<&str>, path: &KeyPath, errors
     if at.is_some_and(|at| !at.starts_with('/') || !is_plain(at)) {
         errors.push(&path.key("path"), "not a path such as /.well-known/jwks.json");
     }
-    if authority.is_some_and(|authority| !is_plain(authority)) {
-        errors.push(&path.key("authority"), "not a host name");
+    let is_host = |text: &str| is_plain(text) && !text.contains(['/', '@', '?', '#', '\\']);
+    if authority.is_some_and(|authority| !is_host(authority)) {
+        let message =
+            "not a host name such as idp.example.com, with or without a port; a scheme and a path do not belong here";
+        errors.push(&path.key("authority"), message);
     }
 }
 

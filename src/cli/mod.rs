@@ -9,10 +9,13 @@ mod check;
 mod estimate;
 mod eval;
 mod explain;
+mod marks;
 mod output;
 mod pins;
+mod render;
 mod replay;
 mod rules;
+mod samples;
 pub mod schema;
 mod source;
 mod token;
@@ -25,7 +28,15 @@ pub use output::Outcome;
 
 /// Checks, explains and tests Bartizan policies.
 #[derive(Debug, Parser)]
-#[command(name = "bartizan", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "bartizan",
+    version,
+    about,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 fine, 1 findings (a policy with errors, a refused text, a rule whose sample fails), \
+                  2 wrong usage or a file that can't be read."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -46,6 +57,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the hashes of what an MCP server defines, for `routes[].mcp.definitions`
     Pins(pins::Arguments),
+    /// Write a policy as a proxy takes it: JSON for Envoy, set into an Envoy file, or as a WasmPlugin
+    Render(render::Arguments),
     /// Say what a changed policy would have done with requests of the past
     Replay(replay::Arguments),
     /// List, test and bundle detection rules
@@ -69,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Pins(arguments) => pins::run(&arguments),
+        Command::Render(arguments) => render::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
@@ -77,6 +91,7 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(1),
+        Ok(Outcome::Unreadable) => ExitCode::from(2),
         Err(error) => {
             // A reader that left (`bartizan ... | head`) is no fault of the caller's.
             if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
@@ -102,8 +117,13 @@ fn usage(error: &clap::Error) -> ExitCode {
         }
         _ => {
             let text = error.render().to_string();
-            let first: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-            let line = first.join(" ");
+            let mut lines = text.lines().map(str::trim);
+            let first: Vec<&str> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+            let mut line = first.join(" ");
+            for tip in lines.filter_map(|line| line.strip_prefix("tip: ")) {
+                line.push_str("; ");
+                line.push_str(tip);
+            }
             eprintln!("bartizan: {} (see --help)", line.trim_start_matches("error: "));
             ExitCode::from(2)
         }

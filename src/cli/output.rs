@@ -4,6 +4,10 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+
+use crate::config::Node;
 
 /// What a command found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +16,8 @@ pub enum Outcome {
     Fine,
     /// Something is wrong with what was looked at.
     Findings,
+    /// A file could not be read; the others were looked at.
+    Unreadable,
 }
 
 /// True when stdout may be coloured: it is a terminal and `NO_COLOR` is not set (no-color.org).
@@ -56,4 +62,27 @@ pub(super) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     #[cfg(unix)]
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     file.write_all(text.as_bytes()).with_context(|| path.display().to_string())
+}
+
+/// A tree with its keys in the order of the text.
+pub(super) struct Ordered<'n>(pub(super) &'n Node);
+
+impl Serialize for Ordered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Node::Bool(value) => serializer.serialize_bool(*value),
+            Node::Number(number) => number.serialize(serializer),
+            Node::String(text) => serializer.serialize_str(text),
+            Node::List(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                items.iter().try_for_each(|(_, item)| list.serialize_element(&Ordered(item)))?;
+                list.end()
+            }
+            Node::Object(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                entries.iter().try_for_each(|(key, below)| map.serialize_entry(key, &Ordered(below)))?;
+                map.end()
+            }
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod typed;
 pub use duration::Span;
 pub use environment::Environment;
 pub(crate) use environment::secret;
+pub(crate) use errors::shortened;
 pub use errors::{ConfigError, Errors, KeyPath, Step};
 pub use guard::{CanaryPolicy, ExceptionPolicy, GuardPolicy, InjectionPolicy, PiiPolicy};
 pub use parse::{Parsed, parse_json, parse_with};

@@ -30,7 +30,17 @@ pub struct Parsed {
 
 /// Reads a document from JSON: at most 1 MiB, 32 levels, UTF-8, no key twice, nothing after it.
 pub fn parse_json(bytes: &[u8]) -> Parsed {
-    parse(tree::read_json(bytes, tree::MAX_DEPTH))
+    let mut tree = tree::read_json(bytes, tree::MAX_DEPTH);
+    let begins = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    // YAML, or a protobuf Struct: what a JSON reader says of its first byte helps nobody.
+    if let (None, Some(_), [fault]) = (&tree.root, begins.filter(|byte| **byte != b'{'), tree.faults.as_mut_slice())
+        && fault.message.starts_with("not valid JSON")
+    {
+        fault.message = "not JSON, but the proxy's configuration must be a StringValue that holds the policy as JSON: \
+                         `bartizan render` writes it from YAML"
+            .to_owned();
+    }
+    parse(tree)
 }
 
 /// Reads a document from any serde format, with the same checks as JSON but for the size.

@@ -263,6 +263,14 @@ impl Node {
         }
     }
 
+    /// The value of a whole number that is not negative.
+    pub(crate) fn as_u64(&self) -> Option<u64> {
+        match self {
+            Node::Number(number) => number.as_u64(),
+            _ => None,
+        }
+    }
+
     /// The value of a boolean.
     pub(crate) fn as_bool(&self) -> Option<bool> {
         match self {

@@ -77,9 +77,26 @@ impl de::Error for TypeFault {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        if expected.contains(&"RS256")
+            && let Some(reason) = never(variant)
+        {
+            let expected = expected.join(", ");
+            return TypeFault::new(format!("{} {reason}; expected one of {expected}", shortened(variant)));
+        }
         let hint = nearest(variant, expected).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
         let expected = expected.join(", ");
         TypeFault::new(format!("unknown value {:?}, expected one of {expected}{hint}", shortened(variant)))
+    }
+}
+
+/// Why an algorithm of tokens has no place in the document: no near word was meant.
+fn never(variant: &str) -> Option<&'static str> {
+    match variant {
+        "HS256" | "HS384" | "HS512" => Some(
+            "is never accepted: its key is a secret that checks tokens and makes them, and a policy holds no secret",
+        ),
+        "none" => Some("is never accepted: such a token is not signed"),
+        _ => None,
     }
 }
 

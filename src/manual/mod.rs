@@ -13,6 +13,7 @@ pages! {
     configuration: "configuration.md"
     identity: "identity.md"
     guards: "guards.md"
+    rules: "rules.md"
     quotas: "quotas.md"
     fleet: "fleet.md"
     abuse: "abuse.md"

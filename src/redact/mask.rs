@@ -13,6 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::config::document::{DataAction, PiiType};
+use crate::enums::Tag;
 use crate::scan::Kind;
 
 /// The longest placeholder, in bytes: `[` a word of at most 12, `_`, a mark, 16 letters or ten digits, `]`.
@@ -25,6 +26,8 @@ pub enum Label {
     Secret,
     /// Personal data of this type.
     Pii(PiiType),
+    /// Personal data that a policy's own rule calls by a label of its own.
+    Own(Tag),
     /// A text of the client's own that looks like a reversible placeholder (`restore`).
     Literal,
 }
@@ -36,12 +39,14 @@ impl Label {
             Kind::Attack => None,
             Kind::Secret => Some(Label::Secret),
             Kind::Pii(kind) => Some(Label::Pii(kind)),
+            Kind::Own(_, tag) => Some(Label::Own(tag)),
         }
     }
 
     /// The word in the placeholder.
-    pub const fn word(self) -> &'static str {
+    pub fn word(&self) -> &str {
         match self {
+            Label::Own(tag) => tag.as_str(),
             Label::Secret => "SECRET",
             Label::Literal => "LITERAL",
             Label::Pii(PiiType::Email) => "EMAIL",
@@ -55,11 +60,12 @@ impl Label {
             Label::Pii(PiiType::MacAddress) => "MAC",
             Label::Pii(PiiType::CryptoWallet) => "WALLET",
             Label::Pii(PiiType::BirthDate) => "BIRTH_DATE",
+            Label::Pii(PiiType::Custom) => "CUSTOM",
         }
     }
 
     /// Every word of [`Label::word`].
-    pub(super) const WORDS: [&'static str; 13] = [
+    pub(super) const WORDS: [&'static str; 14] = [
         "SECRET",
         "LITERAL",
         "EMAIL",
@@ -73,6 +79,7 @@ impl Label {
         "MAC",
         "WALLET",
         "BIRTH_DATE",
+        "CUSTOM",
     ];
 
     /// The value in the form in which two writings of it are equal: `4111 1111` and `4111-1111`, `A@b` and `a@B`.
@@ -81,7 +88,7 @@ impl Label {
             Label::Secret | Label::Literal => value.to_owned(),
             Label::Pii(PiiType::Email | PiiType::IpAddress) => value.to_lowercase(),
             Label::Pii(PiiType::CryptoWallet) => value.trim().to_owned(),
-            Label::Pii(_) => {
+            Label::Pii(_) | Label::Own(_) => {
                 value.chars().filter(|c| c.is_alphanumeric() || *c == '+').flat_map(char::to_lowercase).collect()
             }
         }
@@ -233,7 +240,10 @@ pub(super) fn placeholder_at(text: &str, start: usize) -> Option<Range<usize>> {
     let numbered = (1..=10).contains(&tail.len()) && tail.bytes().all(|c| c.is_ascii_digit());
     let keyed =
         tail.len() == 17 && tail.starts_with(['h', 'r']) && tail.bytes().skip(1).all(|c| (b'a'..=b'p').contains(&c));
-    (Label::WORDS.contains(&word) && (numbered || keyed)).then_some(start..start + close + 2)
+    // A word that nobody knows is a label of the policy's own with a number that no request passes, so that no number
+    // worth masking stands in brackets.
+    let is_own = Tag::new(word).is_some() && (keyed || tail.len() <= 4);
+    ((Label::WORDS.contains(&word) || is_own) && (numbered || keyed)).then_some(start..start + close + 2)
 }
 
 /// Every placeholder of a text, in order.
@@ -368,12 +378,26 @@ mod tests {
 
     #[test]
     fn placeholders_are_known_and_nothing_else_is() {
-        for text in ["[EMAIL_1]", "[NATIONAL_ID_12]", "[SECRET_habcdefghijklmnop]", "[BIRTH_DATE_rabcdefghijklmnop]"] {
+        for text in [
+            "[EMAIL_1]",
+            "[OWN_LABEL_1234]",
+            "[NATIONAL_ID_12]",
+            "[SECRET_habcdefghijklmnop]",
+            "[BIRTH_DATE_rabcdefghijklmnop]",
+        ] {
             assert_eq!(placeholder_at(text, 0), Some(0..text.len()), "{text}");
         }
-        for text in
-            ["[EMAIL_]", "[EMAIL_x]", "[MAIL_1]", "[EMAIL_1", "[SECRET_hABC]", "EMAIL_1]", "[EMAIL_12345678901]"]
-        {
+        for text in [
+            "[EMAIL_]",
+            "[EMAIL_x]",
+            "[mail_1]",
+            "[OWN_12345]",
+            "[LONGER_THAN_IT_IS_1]",
+            "[EMAIL_1",
+            "[SECRET_hABC]",
+            "EMAIL_1]",
+            "[EMAIL_12345678901]",
+        ] {
             assert_eq!(placeholder_at(text, 0), None, "{text}");
         }
         for word in Label::WORDS {

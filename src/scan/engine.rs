@@ -44,6 +44,8 @@ struct Rule {
     programs: Range<u16>,
     /// The policy's own pattern.
     own: Option<Pattern>,
+    /// Of the policy's own: every finding counts, because each may be masked.
+    lists_all: bool,
     window: usize,
     digits: Option<usize>,
     beside: u16,
@@ -60,8 +62,10 @@ pub struct Engine {
     rules: Vec<Rule>,
     /// By shipped rule: its place in `rules`, or [`OFF`].
     places: Vec<u16>,
-    /// The policy's own keywords.
+    /// The policy's own keywords, of rules that read normalised text.
     own: Option<Signatures>,
+    /// Those of rules that read text as it came.
+    own_raw: Option<Signatures>,
     /// Rules that runs of digits wake, by the fewest that do, with the signs that must stand beside them.
     digits: Vec<(usize, u16, u16)>,
 }
@@ -92,6 +96,8 @@ pub struct Pass {
     pub overrun: bool,
     /// Findings of one rule that are listed, where it only counts once in a window.
     repeats: u16,
+    /// By rule of the policy's own: from the first to the last finding that was one too many.
+    spilled: Vec<Match>,
     /// Steps that were taken: bytes read, patterns tried, instructions of their programs.
     pub work: usize,
 }
@@ -146,6 +152,7 @@ impl Scratch {
 
     /// Ends a pass: pays for its steps.
     fn end(&mut self, pass: &mut Pass) {
+        pass.matches.append(&mut pass.spilled);
         pass.work = std::mem::take(&mut self.machine.steps);
         pass.overrun |= !self.spend(pass.work);
     }
@@ -260,14 +267,7 @@ impl Engine {
             }
         });
         scratch.machine.steps += compared;
-        if let Some(own) = &self.own {
-            own.each(text, |hit| {
-                scratch.machine.steps += hit.rules.len();
-                for rule in hit.rules {
-                    self.keyword(*rule, hit.start..hit.end, text, zones, scratch, &mut pass);
-                }
-            });
-        }
+        self.own(self.own.as_ref(), text, zones, scratch, &mut pass);
         [pass.rotated, pass.mirrored, pass.reversed] = disguised.map(|weight| weight >= DISGUISED);
         self.windows(text, scratch, &mut pass);
         scratch.end(&mut pass);
@@ -295,12 +295,24 @@ impl Engine {
             }
         });
         scratch.machine.steps += compared;
+        self.own(self.own_raw.as_ref(), text, zones, scratch, &mut pass);
         self.digit_runs(text, zones, scratch, &mut pass);
         self.drop_without_digits(scratch);
         self.groups(text, scratch);
         self.windows(text, scratch, &mut pass);
         scratch.end(&mut pass);
         pass
+    }
+
+    /// The keywords of the policy's own rules.
+    fn own(&self, own: Option<&Signatures>, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
+        let Some(own) = own else { return };
+        own.each(text, |hit| {
+            scratch.machine.steps += hit.rules.len();
+            for rule in hit.rules {
+                self.keyword(*rule, hit.start..hit.end, text, zones, scratch, pass);
+            }
+        });
     }
 
     fn place(&self, shipped: u16) -> u16 {
@@ -315,7 +327,10 @@ impl Engine {
     fn keyword(&self, at: u16, word: Range<usize>, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
         let Some(rule) = self.rules.get(usize::from(at)).filter(|rule| rule.zones & zones.0 != 0) else { return };
         if rule.programs.is_empty() && rule.own.is_none() {
-            return take(at, word, &mut scratch.counts, pass);
+            return match rule.lists_all {
+                true => spill(at, word, pass),
+                false => take(at, word, &mut scratch.counts, pass),
+            };
         }
         let window = word.start.saturating_sub(rule.window)..(word.end + rule.window).min(text.len());
         let Some(last) = scratch.last.get_mut(usize::from(at)) else { return misfit(pass) };
@@ -418,7 +433,7 @@ impl Engine {
 
     /// Memory of the automata, in bytes.
     pub fn memory(&self) -> usize {
-        self.own.as_ref().map_or(0, Signatures::memory)
+        [&self.own, &self.own_raw].into_iter().flatten().map(Signatures::memory).sum()
     }
 }
 
@@ -448,6 +463,18 @@ fn misfit(pass: &mut Pass) {
     pass.overrun = true;
 }
 
+/// Lists a finding of the policy's own. Too many refuse no text: what is not listed becomes one finding from the first
+/// to the last, so that all of it is masked.
+fn spill(rule: u16, span: Range<usize>, pass: &mut Pass) {
+    if pass.matches.len() < MOST {
+        return pass.matches.push(Match { rule, span });
+    }
+    match pass.spilled.iter_mut().find(|spilled| spilled.rule == rule) {
+        Some(Match { span: whole, .. }) => *whole = whole.start.min(span.start)..whole.end.max(span.end),
+        None => pass.spilled.push(Match { rule, span }),
+    }
+}
+
 fn push(rule: u16, span: Range<usize>, pass: &mut Pass) {
     if pass.matches.len() < MOST {
         pass.matches.push(Match { rule, span });
@@ -472,11 +499,17 @@ impl Zones {
     /// Whatever zone a rule looks at.
     pub const ALL: Zones = Zones(u8::MAX);
 
+    /// What the model answers.
+    pub const REPLY: Zones = Zones(bit(Zone::Assistant) | REPLY);
+
     /// One zone.
     pub const fn of(zone: Zone) -> Zones {
         Zones(bit(zone))
     }
 }
+
+/// Behind the bits of the zones.
+const REPLY: u8 = 1 << 6;
 
 const fn bit(zone: Zone) -> u8 {
     1 << zone as u8

@@ -213,7 +213,7 @@ impl Scanner {
 
     /// The same without the learned scorer: for replies, in which attacks are not looked for.
     pub fn scan_data(&self, texts: &[Text<'_>], budget: Budget) -> Report {
-        conversation::scan(&mut Scan::new(&self.engine, false, budget), &self.cards, texts, &|_| false, None)
+        conversation::scan(&mut Scan::of_reply(&self.engine, budget), &self.cards, texts, &|_| false, None)
     }
 
     /// The same, where texts that an earlier request brought are not scanned again and cost no budget.

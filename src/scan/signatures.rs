@@ -76,7 +76,10 @@ impl Vocabulary {
         if self.texts.is_empty() {
             return Ok(None);
         }
-        let automaton = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(&self.texts);
+        // Normalised text has lower case only, and so have the words.
+        let mut builder = NFA::builder();
+        builder.match_kind(MatchKind::Standard).prefilter(false).ascii_case_insensitive(true);
+        let automaton = builder.build(&self.texts);
         let automaton = automaton.map_err(|error| error.to_string())?;
         Ok(Some(Signatures { automaton, words: self.words }))
     }

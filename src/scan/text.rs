@@ -30,6 +30,7 @@ const CLEANS: Marks = Marks::ENTITY
 pub struct Scan<'e> {
     engine: &'e Engine,
     scorer: bool,
+    is_reply: bool,
     left: Budget,
     scratch: Scratch,
 }
@@ -55,7 +56,12 @@ struct Place {
 impl<'e> Scan<'e> {
     /// A scan with a fresh budget.
     pub fn new(engine: &'e Engine, scorer: bool, budget: Budget) -> Self {
-        Scan { engine, scorer, left: budget, scratch: engine.scratch(budget.work) }
+        Scan { engine, scorer, is_reply: false, left: budget, scratch: engine.scratch(budget.work) }
+    }
+
+    /// A scan of what the model answers, without the learned scorer.
+    pub fn of_reply(engine: &'e Engine, budget: Budget) -> Self {
+        Scan { is_reply: true, ..Scan::new(engine, false, budget) }
     }
 
     /// Steps that are left.
@@ -72,7 +78,8 @@ impl<'e> Scan<'e> {
     pub fn text(&mut self, text: &str, zone: Zone) -> TextReport {
         let reach = floor(text, self.left.scan_bytes);
         self.left.scan_bytes -= reach;
-        let mut report = self.whole(text.get(..reach).unwrap_or_default(), Zones::of(zone));
+        let zones = if self.is_reply { Zones::REPLY } else { Zones::of(zone) };
+        let mut report = self.whole(text.get(..reach).unwrap_or_default(), zones);
         report.complete &= reach == text.len();
         report
     }

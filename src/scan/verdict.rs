@@ -204,7 +204,7 @@ impl Judge<'_> {
                 Kind::Attack if self.is_reply => continue,
                 Kind::Attack if self.excepted_everywhere(finding.rule) => Act::Except,
                 Kind::Attack => attack.unwrap_or(Act::Flag),
-                Kind::Secret | Kind::Pii(_) => match self.data(finding.rule, kind) {
+                Kind::Secret | Kind::Pii(_) | Kind::Own(..) => match self.data(finding.rule, kind) {
                     Some(act) => act,
                     // No guard looks for data of this type.
                     None => continue,
@@ -212,7 +212,7 @@ impl Judge<'_> {
             };
             match (kind, act) {
                 (Kind::Secret, Act::Block) => self.refuse(Reason::ScanSecret),
-                (Kind::Pii(_), Act::Block) => self.refuse(Reason::ScanPii),
+                (Kind::Pii(_) | Kind::Own(..), Act::Block) => self.refuse(Reason::ScanPii),
                 (_, Act::Restore) => {
                     masks.push(Target { span: finding.span.clone(), kind, action: DataAction::Restore });
                 }
@@ -271,8 +271,8 @@ impl Judge<'_> {
         let mut strictest = None;
         for guard in self.guards {
             let (action, reason) = match kind {
-                Kind::Pii(kind) => {
-                    let action = guard.pii.action(kind);
+                Kind::Pii(of) | Kind::Own(of, _) => {
+                    let action = guard.pii.action(of);
                     (if self.is_reply { action.map(|_| guard.output.pii) } else { action }, Reason::ScanPii)
                 }
                 Kind::Secret | Kind::Attack => {

@@ -100,7 +100,7 @@ fn shipped_rule(rule: &rulefile::BundledRule, patterns: std::ops::Range<usize>) 
         _ => Kind::Attack,
     };
     let kind = match kind {
-        Kind::Pii(of) => format!("Kind::Pii(PiiType::{of:?})"),
+        Kind::Pii(of) | Kind::Own(of, _) => format!("Kind::Pii(PiiType::{of:?})"),
         other => format!("Kind::{other:?}"),
     };
     let zone = |word: &String| Ok(format!("1 << Zone::{:?} as u8", named(Zone::ALL, Zone::as_str, word)?));

@@ -109,6 +109,8 @@ choice! {
         CryptoWallet = "cryptoWallet",
         /// Date of birth in context.
         BirthDate = "birthDate",
+        /// What a policy's own rule of the pack pii finds, unless the rule names another type.
+        Custom = "custom",
     }
 }
 
@@ -137,4 +139,45 @@ pub enum Kind {
     Secret,
     /// Personal data of this type.
     Pii(PiiType),
+    /// Personal data of this type, which a policy's own rule finds and calls by this label.
+    Own(PiiType, Tag),
+}
+
+impl Kind {
+    /// The type of personal data, where it is some.
+    pub const fn pii(self) -> Option<PiiType> {
+        match self {
+            Kind::Pii(of) | Kind::Own(of, _) => Some(of),
+            Kind::Attack | Kind::Secret => None,
+        }
+    }
+}
+
+/// A label of a policy's own: 1 to [`Tag::LONGEST`] of `A` to `Z` and `_`, with a letter at both ends.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag([u8; Tag::LONGEST]);
+
+impl Tag {
+    /// Bytes of the longest label.
+    pub const LONGEST: usize = 12;
+
+    /// Takes a word; `None` for one that is no label.
+    pub fn new(word: &str) -> Option<Tag> {
+        let plain = word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        let mut bytes = [0; Tag::LONGEST];
+        bytes.get_mut(..word.len())?.copy_from_slice(word.as_bytes());
+        (plain && !word.is_empty() && !word.starts_with('_') && !word.ends_with('_')).then_some(Tag(bytes))
+    }
+
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        let length = self.0.iter().position(|byte| *byte == 0).unwrap_or(Tag::LONGEST);
+        self.0.get(..length).and_then(|word| std::str::from_utf8(word).ok()).unwrap_or("CUSTOM")
+    }
+}
+
+impl std::fmt::Debug for Tag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }

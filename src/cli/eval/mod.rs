@@ -183,9 +183,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let guard = guard.with_context(|| {
         format!("the policy has no guard {}, expected one of {}", arguments.guard, names.join(", "))
     })?;
-    if names.len() > 1 {
-        eprintln!("bartizan: judged by guard {}, one of {} (--guard)", guard.name, names.join(", "));
-    }
     let job = Job {
         trusted: Stage::new(&document, &guard.name, true)?,
         untrusted: Stage::new(&document, &guard.name, false)?,
@@ -232,6 +229,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     if arguments.json && !arguments.details {
         evaluation.promised();
+    }
+    match names.as_slice() {
+        [_] => eprintln!("bartizan: judged by guard {}, the only one of the policy", guard.name),
+        _ => eprintln!("bartizan: judged by guard {}, one of {} (--guard)", guard.name, names.join(", ")),
     }
     match (arguments.json, &arguments.rows) {
         (true, Some(None)) => print(&format!("{}\n", serde_json::to_string(&evaluation)?))?,

@@ -40,19 +40,24 @@ mark.secret sup{color:var(--warn)}mark.pii sup{color:var(--info)}
 table{width:100%;border-collapse:collapse;font-size:.92rem}
 th{text-align:left;color:var(--soft);font-weight:500;font-size:.85rem}
 th,td{padding:.5rem .9rem .5rem 0;border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border:0}
-.found{margin:1rem 0 0}.found td:first-child{width:7rem;white-space:nowrap;font-weight:600}
-.found td:last-child{text-align:right;padding-right:0;white-space:nowrap}
-.tag{display:inline-block;border-radius:99px;padding:.05rem .6rem;font-size:.8rem;background:var(--chip);color:var(--soft)}
+td,th,code,.verdict h1,header span{overflow-wrap:anywhere}
+.found{margin:1rem 0 0}.found td:first-child{width:7rem;font-weight:600}
+.found td:last-child{text-align:right;padding-right:0}
+details>summary{cursor:pointer;color:var(--soft);margin:0 0 1rem}
+.tag{display:inline-block;max-width:100%;border-radius:99px;padding:.05rem .6rem;font-size:.8rem;background:var(--chip);color:var(--soft)}
 .tag.attack,.tag.deny{background:var(--bad-soft);color:var(--bad)}
 .tag.secret,.tag.flag,.tag.mask,.tag.replace,.tag.shadow{background:var(--warn-soft);color:var(--warn)}
 .tag.pii{background:var(--info-soft);color:var(--info)}.tag.allow{background:var(--good-soft);color:var(--good)}
 .step{color:var(--soft);font-size:.85rem}.step b{color:var(--ink);font-weight:500}
-dl{display:grid;grid-template-columns:6rem 1fr;gap:.45rem 1rem;margin:1rem 0 0;font-size:.9rem}
+dl{display:grid;grid-template-columns:6rem minmax(0,1fr);gap:.45rem 1rem;margin:1rem 0 0;font-size:.9rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
-.chip{display:inline-block;background:var(--chip);border-radius:6px;padding:.05rem .5rem;margin:0 .35rem .3rem 0}
+.chip{display:inline-block;max-width:100%;overflow-wrap:anywhere;background:var(--chip);border-radius:6px;padding:.05rem .5rem;margin:0 .35rem .3rem 0}
 .neg{color:var(--good)}.pos{color:var(--bad)}
 footer{color:var(--soft);font-size:.82rem;margin-top:1.5rem}
-@media(max-width:40rem){section{padding:1rem}.score{margin-left:0}dl{grid-template-columns:1fr;gap:.1rem}}
+@media(max-width:40rem){main{padding:1.25rem .6rem 3rem}section{padding:1rem .9rem}.score{margin-left:0;flex-wrap:wrap}
+.bar{width:6rem}dl{grid-template-columns:minmax(0,1fr);gap:.1rem}.verdict strong{margin-left:0}
+table,tbody,tr,td,th{display:block;width:auto}tr{border-bottom:1px solid var(--line);padding:.4rem 0}tr:last-child{border:0}
+th{display:none}td[data-h]::before{content:attr(data-h);color:var(--soft)}td,.found td{border:0;padding:.15rem 0;text-align:left!important;width:auto!important}}
 ";
 
 /// The whole page.
@@ -79,9 +84,30 @@ pub(super) fn page(explanation: &Explanation) -> String {
     out.push_str("<h2>By role</h2>\n<section><table><tr><th>role</th><th>decision</th><th>reason</th><th>guard</th><th>rules</th></tr>\n");
     explanation.roles.iter().for_each(|role| row(&mut out, role));
     out.push_str("</table></section>\n<h2>Texts</h2>\n");
-    for (index, text) in explanation.texts.iter().enumerate() {
-        let threshold = explanation.roles.iter().filter_map(|role| role.thresholds.get(index)).min().copied();
-        card(&mut out, text, threshold);
+    let threshold =
+        |index: usize| explanation.roles.iter().filter_map(|role| role.thresholds.get(index)).min().copied();
+    let is_clean = |(index, text): &(usize, &TextCard)| {
+        text.findings.is_empty() && text.complete && threshold(*index).is_none_or(|least| text.score < least)
+    };
+    let texts = explanation.texts.iter().enumerate();
+    let (clean, mut found): (Vec<_>, Vec<_>) = texts.partition(is_clean);
+    // What matters most comes first; clean texts are there to be looked up.
+    found.sort_by_key(|(index, text)| (std::cmp::Reverse(text.score), *index));
+    for (index, text) in &found {
+        card(&mut out, text, threshold(*index));
+    }
+    match (clean.as_slice(), found.is_empty()) {
+        ([], _) => {}
+        ([(index, text)], true) => card(&mut out, text, threshold(*index)),
+        (clean, _) => {
+            let texts = if clean.len() == 1 { "text" } else { "texts" };
+            let _infallible =
+                writeln!(out, "<details><summary>{} {texts} in which nothing was found</summary>", clean.len());
+            for (index, text) in clean {
+                card(&mut out, text, threshold(*index));
+            }
+            out.push_str("</details>\n");
+        }
     }
     for unscanned in &explanation.unscanned {
         let _infallible = writeln!(
@@ -127,7 +153,8 @@ fn row(out: &mut String, role: &RoleCard) {
     };
     let _infallible = writeln!(
         out,
-        "<tr><td>{}</td><td><span class=\"tag {decision}\">{decision}</span></td><td>{}</td><td>{}{}</td><td>{rules}</td></tr>",
+        "<tr><td><b>{}</b></td><td><span class=\"tag {decision}\">{decision}</span></td><td>{}</td>\
+         <td data-h=\"guard \">{}{}</td><td>{rules}</td></tr>",
         escape(&role.role),
         escape(&reason),
         escape(&role.guard),
@@ -191,9 +218,13 @@ fn found(out: &mut String, text: &TextCard) {
     out.push_str("<table class=\"found\">");
     for finding in &text.findings {
         let steps: Vec<String> = finding.chain.iter().map(|step| format!("<b>{}</b>", escape(step))).collect();
+        let decoded = finding.decoded.as_ref().map(|text| format!(": <code>{}</code>", escape(&clip(text))));
         let through = match steps.as_slice() {
             [] => String::new(),
-            steps => format!("<div class=\"step\">read through {}</div>", steps.join(" &rarr; ")),
+            steps => {
+                let decoded = decoded.unwrap_or_default();
+                format!("<div class=\"step\">read through {}{decoded}</div>", steps.join(" &rarr; "))
+            }
         };
         let shadow = if finding.shadow { ", experimental" } else { "" };
         let _infallible = write!(

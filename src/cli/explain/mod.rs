@@ -4,6 +4,7 @@
 //! caller is and what a quota has left is not known here: every role of the policy is shown.
 
 mod html;
+mod reading;
 mod terminal;
 
 use std::path::PathBuf;
@@ -128,6 +129,9 @@ struct FindingCard {
     start: usize,
     end: usize,
     chain: Vec<&'static str>,
+    /// What the marked text reads, where it was read through an encoding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decoded: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -316,6 +320,7 @@ impl Judged<'_> {
                 start: finding.span.start,
                 end: finding.span.end,
                 chain: finding.chain.clone(),
+                decoded: reading::of(piece.text.get(finding.span.clone()).unwrap_or_default(), &finding.chain),
             })
         });
         let normalised = normalise::to_string(piece.text);
@@ -408,6 +413,6 @@ fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Attack => "attack",
         Kind::Secret => "secret",
-        Kind::Pii(of) => of.as_str(),
+        Kind::Pii(of) | Kind::Own(of, _) => of.as_str(),
     }
 }

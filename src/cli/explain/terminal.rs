@@ -86,6 +86,9 @@ impl Page {
             let told = format!("{title} ({pack}, {level}{shadow}){through}, bytes {}..{}", finding.start, finding.end);
             let rule = self.paint(rule, Style::new().cyan());
             let _infallible = writeln!(self.out, "  {rule} {told}");
+            if let Some(decoded) = &finding.decoded {
+                self.labelled("reads", &clip(&visible(decoded)));
+            }
         }
         if text.learned.is_some() && !text.learned_parts.is_empty() {
             let parts: Vec<String> = text

@@ -160,7 +160,7 @@ section! {
 }
 
 section! {
-    /// A rule that stands in the document. The same form as a rule file, without its samples.
+    /// A rule that stands in the document. `manual/rules.md` shows some.
     CustomRule {
         /// `X-` and a number, for example `X-1`. Required.
         id: Option<String>,
@@ -168,13 +168,67 @@ section! {
         title: Option<String>,
         /// How much a match weighs. Default high.
         level: Option<Level>,
-        /// The pack it counts to. Default injection.
+        /// The pack it counts to, which says what follows: `secrets` as `guards.*.secrets`, `pii` as `guards.*.pii`, every
+        /// other as `guards.*.injection`. Default injection.
         pack: Option<Pack>,
-        /// Zones it looks at. Default: all.
-        scope: Option<Vec<Zone>>,
-        /// Literal words of which every match holds one, in lower case. Required, not empty.
+        /// With pack `pii`: the type of data that it finds, by which guards act. Default custom.
+        #[serde(rename = "type")]
+        kind: Option<PiiType>,
+        /// With pack `pii`: the word in the placeholder, 1 to 12 of A-Z and `_`. Default: the type's own.
+        label: Option<String>,
+        /// Zones it looks at. `reply` is what the model answers, where packs `secrets` and `pii` are looked for; it belongs
+        /// to `assistant` too. Default: all.
+        zones: Option<Vec<RuleZone>>,
+        /// Which form of the text it reads. Default raw with packs `secrets` and `pii`, else normalised.
+        view: Option<View>,
+        /// Literal words of which every match holds one. Required, not empty.
         keywords: Option<Vec<String>>,
-        /// A linear-time pattern; absent: a keyword is a match.
+        /// A linear-time pattern, tried within 256 bytes of a keyword; a group `value` is what is found. Absent: a keyword is
+        /// a match.
         pattern: Option<String>,
+        /// Texts that `bartizan check` judges.
+        tests: Option<RuleTests>,
+    }
+}
+
+section! {
+    /// Samples of a rule.
+    RuleTests {
+        /// Texts in which the rule must find something, at most 100.
+        #[serde(rename = "match")]
+        matches: Option<Vec<String>>,
+        /// Texts in which it must find nothing, at most 100.
+        #[serde(rename = "no_match")]
+        no_match: Option<Vec<String>>,
+    }
+}
+
+choice! {
+    /// A zone that a rule of the policy's own looks at.
+    RuleZone {
+        /// The application's instructions.
+        System = "system",
+        /// The developer's instructions.
+        Developer = "developer",
+        /// The caller's words.
+        User = "user",
+        /// The model's earlier words, and its answer.
+        Assistant = "assistant",
+        /// What a tool returned.
+        Tool = "tool",
+        /// A retrieved or attached document.
+        Document = "document",
+        /// The model's answer.
+        Reply = "reply",
+    }
+}
+
+choice! {
+    /// The form of the text that a rule reads.
+    View {
+        /// As it came: upper and lower case, punctuation, invisible characters. Keywords match in any case.
+        Raw = "raw",
+        /// Lower case, one space between words, without punctuation that disguises words and without look-alikes.
+        Normalised = "normalised",
     }
 }

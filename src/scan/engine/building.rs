@@ -4,14 +4,15 @@ use bartizan_rules::patterns::{self, Pattern};
 use bartizan_rules::tables::ShippedRule;
 use bartizan_rules::{lexicon, normalise};
 
-use crate::config::document::CustomRule;
-use crate::enums::{Level, Pack, Zone};
+use crate::config::document::{CustomRule, RuleZone, View};
+use crate::config::shortened;
+use crate::enums::{Level, Pack, PiiType, Tag, Zone};
 use crate::redact::validate::validator;
 use crate::scan::shipped::RULES;
 use crate::scan::signatures::Vocabulary;
 use crate::scan::{FaultAt, Kind, RuleCard, RuleFault};
 
-use super::{Engine, OFF, Rule, bit};
+use super::{Engine, OFF, REPLY, Rule, bit};
 
 #[derive(Default)]
 pub(super) struct Building {
@@ -19,6 +20,7 @@ pub(super) struct Building {
     pub(super) cards: Vec<RuleCard>,
     places: Vec<u16>,
     own: Vocabulary,
+    own_raw: Vocabulary,
 }
 
 impl Building {
@@ -32,6 +34,7 @@ impl Building {
             raw: rule.raw,
             programs: rule.patterns.clone(),
             own: None,
+            lists_all: false,
             window: usize::from(rule.window),
             digits: Some(usize::from(rule.digits)).filter(|digits| *digits > 0),
             beside: rule.beside,
@@ -62,9 +65,27 @@ impl Building {
         if rule.title.as_deref().unwrap_or_default().trim().is_empty() {
             fault("title", "required".into());
         }
+        let pack = rule.pack.unwrap_or(Pack::Injection);
+        let is_raw = match rule.view {
+            Some(view) => view == View::Raw,
+            None => matches!(pack, Pack::Secrets | Pack::Pii),
+        };
+        let kind = kind(pack, rule, &mut fault);
+        let zones = rule.zones.as_deref().unwrap_or_default();
+        if zones.contains(&RuleZone::Reply) && kind == Kind::Attack {
+            fault(
+                "zones",
+                "reply is for packs secrets and pii: attacks are not looked for in what the model answers".into(),
+            );
+        }
         let mut words = Vec::new();
         for word in rule.keywords.iter().flatten() {
-            match lexicon::fold_word(word, &normalise::to_string) {
+            // In text as it came a keyword stands beside anything where a pattern decides.
+            let word = match is_raw {
+                true => raw_word(word, rule.pattern.is_some()),
+                false => lexicon::fold_word(word, &normalise::to_string),
+            };
+            match word {
                 Ok(word) => words.push(word),
                 Err(message) => fault("keywords", message),
             }
@@ -86,16 +107,17 @@ impl Building {
         if faults.len() > before || off {
             return;
         }
-        let pack = rule.pack.unwrap_or(Pack::Injection);
         let place = self.rules.len() as u16;
+        let vocabulary = if is_raw { &mut self.own_raw } else { &mut self.own };
         for word in words {
-            self.own.add(&word, place);
+            vocabulary.add(&word, place);
         }
         self.rules.push(Rule {
-            zones: zones(rule.scope.iter().flatten().copied()),
-            raw: false,
+            zones: bits(zones),
+            raw: is_raw,
             programs: 0..0,
             own,
+            lists_all: kind != Kind::Attack,
             window: patterns::WINDOW as usize,
             digits: None,
             beside: 0,
@@ -107,7 +129,7 @@ impl Building {
             title: rule.title.clone().unwrap_or_default(),
             level: rule.level.unwrap_or(Level::High),
             pack,
-            kind: if pack == Pack::Secrets { Kind::Secret } else { Kind::Attack },
+            kind,
             shadow: false,
         });
     }
@@ -117,14 +139,56 @@ impl Building {
         let with_digits = wakes.filter_map(|(at, rule)| Some((rule.digits?, rule.beside, at as u16)));
         let mut digits: Vec<(usize, u16, u16)> = with_digits.collect();
         digits.sort_unstable();
-        let own = self.own.build();
-        let own = own.map_err(|message| vec![RuleFault { at: FaultAt::Custom(0, "keywords"), message }])?;
-        Ok((Engine { rules: self.rules, places: self.places, own, digits }, self.cards))
+        let fault = |message| vec![RuleFault { at: FaultAt::Custom(0, "keywords"), message }];
+        let own = self.own.build().map_err(fault)?;
+        let own_raw = self.own_raw.build().map_err(fault)?;
+        Ok((Engine { rules: self.rules, places: self.places, own, own_raw, digits }, self.cards))
     }
 }
 
-fn zones(named: impl Iterator<Item = Zone>) -> u8 {
-    match named.fold(0, |bits, zone| bits | bit(zone)) {
+/// What a rule of the policy's own finds.
+fn kind(pack: Pack, rule: &CustomRule, fault: &mut impl FnMut(&'static str, String)) -> Kind {
+    let tag = rule.label.as_deref().map(|label| (Tag::new(label), label));
+    if let Some((None, label)) = tag {
+        let message =
+            format!("{:?} is no label, expected 1 to 12 of A-Z and _, with a letter at both ends", shortened(label));
+        fault("label", message);
+    }
+    for (key, is_there) in [("label", rule.label.is_some()), ("type", rule.kind.is_some())] {
+        if is_there && pack != Pack::Pii {
+            fault(key, format!("has a meaning with pack pii only, but the pack is {}", pack.as_str()));
+        }
+    }
+    let of = rule.kind.unwrap_or(PiiType::Custom);
+    match (pack, tag) {
+        (Pack::Pii, Some((Some(tag), _))) => Kind::Own(of, tag),
+        (Pack::Pii, _) => Kind::Pii(of),
+        (Pack::Secrets, _) => Kind::Secret,
+        _ => Kind::Attack,
+    }
+}
+
+/// A keyword that is looked for in text as it came, in any case.
+fn raw_word(word: &str, anywhere: bool) -> Result<String, String> {
+    let plain = word.trim_matches('*');
+    if plain.trim().is_empty() {
+        return Err(format!("keyword '{}' is empty", shortened(word)));
+    }
+    Ok(if anywhere { format!("*{plain}*") } else { word.to_owned() })
+}
+
+/// Zones as bits; none named: all.
+fn bits(named: &[RuleZone]) -> u8 {
+    let of = |zone: &RuleZone| match zone {
+        RuleZone::System => bit(Zone::System),
+        RuleZone::Developer => bit(Zone::Developer),
+        RuleZone::User => bit(Zone::User),
+        RuleZone::Assistant => bit(Zone::Assistant),
+        RuleZone::Tool => bit(Zone::Tool),
+        RuleZone::Document => bit(Zone::Document),
+        RuleZone::Reply => REPLY,
+    };
+    match named.iter().fold(0, |bits, zone| bits | of(zone)) {
         0 => u8::MAX,
         bits => bits,
     }

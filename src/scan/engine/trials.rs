@@ -9,7 +9,7 @@ use bartizan_rules::program::may_begin;
 use crate::redact::validate::Validator;
 use crate::scan::shipped;
 
-use super::{Engine, Match, OFF, Pass, Scratch, floor, misfit, push, take};
+use super::{Engine, Match, OFF, Pass, Scratch, floor, misfit, push, spill, take};
 
 /// Bytes of a keyword that stands between its windows, at most.
 const KEYWORD: usize = 64;
@@ -44,11 +44,15 @@ impl Engine {
         let mut starts_beside = std::mem::take(&mut scratch.starts);
         join(&mut starts_beside);
         for (at, window) in &windows {
-            if let Some(own) = self.rules.get(usize::from(*at)).and_then(|rule| rule.own.as_ref())
+            if let Some(rule) = self.rules.get(usize::from(*at))
+                && let Some(own) = &rule.own
                 && !scratch.is_spent()
             {
                 let counts = &mut scratch.counts;
-                let steps = own.each(text, window.clone(), &mut |span| take(*at, span, counts, pass));
+                let steps = own.each(text, window.clone(), &mut |span| match rule.lists_all {
+                    true => spill(*at, span, pass),
+                    false => take(*at, span, counts, pass),
+                });
                 scratch.machine.steps += steps;
             }
         }

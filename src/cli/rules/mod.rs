@@ -1,5 +1,7 @@
 //! `bartizan rules`: the rules in force, their own samples, and the bundle of a folder of rule files.
 
+mod own;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +26,11 @@ pub(super) struct Arguments {
 enum Command {
     /// List the rules that are in force
     List(List),
-    /// Check a folder of rule files and judge every rule's own samples, plain and in disguise
+    /// Print a rule of a policy's own to begin with, for rules.custom
+    New(New),
+    /// Print one rule
+    Show(Show),
+    /// Judge samples: of the rules of a policy's own, or of a folder of rule files, plain and in disguise
     Test(Test),
     /// Make the bundle of a folder of rule files, as the build does
     Build(Build),
@@ -41,9 +47,41 @@ struct List {
 }
 
 #[derive(Debug, clap::Args)]
+struct New {
+    /// The pack, which says what follows from a finding
+    #[arg(long, value_enum, default_value_t = NewPack::Pii)]
+    pack: NewPack,
+    /// The policy that it is for: its id is the next free one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum NewPack {
+    Pii,
+    Secrets,
+    Injection,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// The rule's id
+    id: String,
+    /// The policy; absent: the shipped rules
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of rule files: what a shipped rule looks for stands there
+    #[arg(long, default_value = "rules")]
+    dir: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 struct Test {
-    /// The folder of rule files
-    #[arg(default_value = "rules")]
+    /// A policy with rules of its own, or the folder of rule files
+    #[arg(default_value = "rules", value_name = "FILE")]
     dir: PathBuf,
     /// Print the result as JSON
     #[arg(long)]
@@ -66,6 +104,9 @@ struct Build {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     match &arguments.command {
         Command::List(arguments) => list(arguments),
+        Command::New(arguments) => own::new(arguments.pack, arguments.config.as_deref()),
+        Command::Show(arguments) => own::show(arguments),
+        Command::Test(arguments) if arguments.dir.is_file() => own::test(&arguments.dir, arguments.json),
         Command::Test(arguments) => test(arguments),
         Command::Build(arguments) => build(arguments),
     }
@@ -104,7 +145,7 @@ fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Attack => "attack",
         Kind::Secret => "secret",
-        Kind::Pii(of) => of.as_str(),
+        Kind::Pii(of) | Kind::Own(of, _) => of.as_str(),
     }
 }
 

@@ -1,0 +1,187 @@
+//! What must fit between a policy and what stands around it, and what a policy says that it hardly means.
+
+use super::super::source::{Bound, Remark, Severity, Surroundings, Vm};
+use crate::config::document::{Document, UnscannedAction};
+use crate::config::{KeyPath, Parsed, Policy, RoutePolicy};
+use crate::host::Timestamp;
+
+/// What can be said before the policy is compiled: its form was read as far as it goes.
+pub(super) fn form(parsed: &Parsed, at: &KeyPath, part: usize, surroundings: &Surroundings) -> Vec<Remark> {
+    let mut said = Said { part, remarks: Vec::new() };
+    let document = &parsed.document;
+    // Of a document that could not be read nothing follows.
+    let held = (!parsed.digest.is_empty()).then(|| document.hold_headers.unwrap_or(false));
+    match surroundings {
+        Surroundings::Plain => {}
+        Surroundings::WasmPlugin(_) if held == Some(true) => {
+            let message = "true, but a WasmPlugin can't set Envoy's allow_on_headers_stop_iteration: every request with a \
+                           body would hang; use an EnvoyFilter, or false";
+            said.error(at.key("holdHeaders"), message);
+        }
+        Surroundings::WasmPlugin(_) => {}
+        Surroundings::Envoy(envoy) => {
+            if let Some(error) = &envoy.unreadable {
+                said.error(error.path.clone(), error.message.clone());
+            }
+            let allowed = envoy.holds_headers.unwrap_or(false);
+            let switch = envoy.plugin.key("allow_on_headers_stop_iteration");
+            if held == Some(true) && !allowed {
+                let message = "must be true, because the policy has holdHeaders: true; without it every request with a \
+                               body hangs";
+                said.error(switch, message);
+            } else if held == Some(false) && allowed {
+                said.error(switch, "true, but the policy does not have holdHeaders: true; set both or neither");
+            }
+            if let Some(clusters) = &envoy.clusters {
+                for (path, cluster) in wanted(parsed, at) {
+                    if !clusters.contains(&cluster) {
+                        let names = clusters.join(", ");
+                        said.error(
+                            path,
+                            format!("no cluster of this file is called {cluster:?}, expected one of {names}"),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    unknown_parts(document, at, &mut said);
+    if vm(surroundings).is_some_and(|vm| vm.failure.as_deref() == Some("FAIL_OPEN")) {
+        said.say(Severity::Warning, at.clone(), "FAIL_OPEN: requests pass unguarded while the VM is down");
+    }
+    said.remarks
+}
+
+/// Who writes that everything is refused which can't be scanned may take a part of an unknown type for such a thing.
+fn unknown_parts(document: &Document, at: &KeyPath, said: &mut Said) {
+    let written = document.unscanned.as_ref().and_then(|section| section.default);
+    if written == Some(UnscannedAction::Deny) && document.unknown.is_none() {
+        let message = "deny refuses what can't be scanned; parts of an unknown type are scanned, so they pass, and only bytes \
+                       in them are refused; unknown: deny refuses them too, unknown: scan ends this note";
+        said.say(Severity::Note, at.key("unscanned").key("default"), message);
+    }
+}
+
+/// The clusters that a policy names, and where.
+fn wanted(parsed: &Parsed, at: &KeyPath) -> Vec<(KeyPath, String)> {
+    let document = &parsed.document;
+    let mut wanted = Vec::new();
+    let issuers = document.authn.as_ref().and_then(|authn| authn.issuers.as_deref()).unwrap_or_default();
+    for (index, issuer) in issuers.iter().enumerate() {
+        let at = at.key("authn").key("issuers").index(index);
+        for (key, cluster) in [
+            ("jwks", issuer.jwks.as_ref().and_then(|jwks| jwks.cluster.as_ref())),
+            ("introspection", issuer.introspection.as_ref().and_then(|section| section.cluster.as_ref())),
+            ("revocation", issuer.revocation.as_ref().and_then(|section| section.cluster.as_ref())),
+        ] {
+            wanted.extend(cluster.map(|cluster| (at.key(key).key("cluster"), cluster.clone())));
+        }
+    }
+    let service = document.rate_limit_service.as_ref().and_then(|service| service.cluster.clone());
+    wanted.extend(service.map(|cluster| (at.key("rateLimitService").key("cluster"), cluster)));
+    wanted
+}
+
+/// What can be said of a policy that compiles.
+pub(super) fn meaning(
+    policy: &Policy,
+    document: &Document,
+    at: &KeyPath,
+    part: usize,
+    surroundings: &Surroundings,
+) -> Vec<Remark> {
+    let mut said = Said { part, remarks: Vec::new() };
+    if policy.roles.is_empty() {
+        said.say(Severity::Warning, at.key("roles"), "empty: nobody has a role, and every request is refused");
+    }
+    ended(policy, at, &mut said);
+    unreached(policy, document, at, &mut said);
+    if let Surroundings::Envoy(envoy) = surroundings {
+        let (body, reply) = (policy.limits.max_body_bytes as u64, policy.limits.max_response_bytes as u64);
+        let mut bound = |bound: &Option<Bound>, wanted: u64, limits: &str, short: &str| {
+            if let Some(bound) = bound.as_ref().filter(|bound| bound.bytes() < wanted) {
+                let is = if bound.set.is_some() { "" } else { "not set: Envoy's default of " };
+                let message = format!("{is}{} bytes, but the policy's {limits} is {wanted}: {short}", bound.bytes());
+                said.say(Severity::Warning, bound.path.clone(), message);
+            }
+        };
+        let limits = if body >= reply { "limits.maxBodyBytes" } else { "limits.maxResponseBytes" };
+        let short = "Envoy refuses what is longer by itself (413, 500) before Bartizan sees it";
+        bound(&envoy.connection, body.max(reply), limits, short);
+        bound(&envoy.stream, body, "limits.maxBodyBytes", "Envoy refuses longer requests of HTTP/2 by itself (413)");
+    }
+    said.remarks
+}
+
+/// Exceptions whose last day has passed: they except nothing any more.
+fn ended(policy: &Policy, at: &KeyPath, said: &mut Said) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp::from_secs(now.as_secs());
+    for guard in &policy.guards {
+        for (place, exception) in guard.exceptions.iter().enumerate().filter(|(_, exception)| exception.until <= now) {
+            let path = at.key("guards").key(&guard.name).key("exceptions").index(place);
+            said.say(Severity::Note, path, format!("its last day has passed ({})", exception.reason));
+        }
+    }
+}
+
+/// Prefixes that end with what the paths of their format begin with: `/v1/chat/` would guard `/v1/chat/chat/completions`.
+fn unreached(policy: &Policy, document: &Document, at: &KeyPath, said: &mut Said) {
+    for (index, route) in document.routes.iter().flatten().enumerate() {
+        let Some(prefix) = route.matches.as_ref().and_then(|matches| matches.path_prefix.as_ref()) else { continue };
+        // A prefix that is one operation says itself what it takes; one of many has routes of its own.
+        let is_expanded = |route: &&RoutePolicy| route.written == *prefix && route.matches.as_str() != prefix;
+        let Some(compiled) = policy.routes.iter().find(is_expanded) else { continue };
+        let (before, last) = prefix.trim_end_matches('/').rsplit_once('/').unwrap_or_default();
+        let paths = compiled.protocol.paths().iter();
+        let mut twice = paths.filter(|(path, _)| path.split_once('/').is_some_and(|(head, _)| head == last));
+        if let Some((path, _)) = twice.next() {
+            let message = format!(
+                "ends with what paths of protocol {} begin with, so that it guards {prefix}{path}, which no client calls; \
+                 {before}/ is probably meant",
+                compiled.protocol.name(),
+            );
+            said.say(Severity::Warning, at.key("routes").index(index).key("match").key("pathPrefix"), message);
+        }
+    }
+}
+
+/// A variable's value as far as this file tells, and what must be said about it.
+pub(super) fn variable(name: &str, surroundings: &Surroundings) -> (Option<String>, Option<String>) {
+    // Long enough for every check; the real value is known in the proxy alone.
+    let placeholder = || Some("-".repeat(64));
+    match vm(surroundings) {
+        Some(vm) => match vm.environment.get(name) {
+            Some(Some(value)) => (Some(value.clone()), None),
+            Some(None) => (placeholder(), Some(format!("the proxy's own environment must have {name}"))),
+            None => (None, None),
+        },
+        None => match std::env::var(name) {
+            Ok(value) => (Some(value), None),
+            Err(_) => (placeholder(), Some(format!("the VM's environment must have {name}; not set here"))),
+        },
+    }
+}
+
+fn vm(surroundings: &Surroundings) -> Option<&Vm> {
+    match surroundings {
+        Surroundings::Plain => None,
+        Surroundings::WasmPlugin(vm) => Some(vm),
+        Surroundings::Envoy(envoy) => Some(&envoy.vm),
+    }
+}
+
+struct Said {
+    part: usize,
+    remarks: Vec<Remark>,
+}
+
+impl Said {
+    fn say(&mut self, severity: Severity, path: KeyPath, message: impl Into<String>) {
+        self.remarks.push(Remark { severity, part: self.part, path, message: message.into() });
+    }
+
+    fn error(&mut self, path: KeyPath, message: impl Into<String>) {
+        self.say(Severity::Error, path, message);
+    }
+}
