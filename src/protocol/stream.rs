@@ -41,6 +41,8 @@ pub struct Facts {
     pub(super) sequence: u64,
     /// JSON-RPC: the id of the request that is answered, as JSON.
     pub(super) rpc_id: Option<String>,
+    /// That id is of the request that the stream answers, and not one of the server's.
+    pub(super) is_asked: bool,
     pub(super) channels: BTreeMap<Channel, (String, String)>,
 }
 
@@ -73,6 +75,7 @@ impl Stream {
     /// The stream answers the request of this id, as JSON.
     #[must_use]
     pub fn answering(mut self, id: Option<String>) -> Stream {
+        self.facts.is_asked = id.is_some();
         self.facts.rpc_id = id;
         self
     }

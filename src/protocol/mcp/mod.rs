@@ -162,9 +162,10 @@ impl ReplyFormat for Mcp {
         true
     }
 
-    /// A server's own requests and notifications have other ids than the answer, or none.
+    /// A server's own requests and notifications have other ids than the answer, or none. Where the request's is known, no
+    /// other is repeated: nobody has looked for anything in it.
     fn note(&self, facts: &mut Facts, event: &Json<'_>, _parts: &ReplyParts) {
-        let answers = event.get("result").or(event.get("error")).is_some();
+        let answers = !facts.is_asked && event.get("result").or(event.get("error")).is_some();
         facts.rpc_id = id(event).filter(|_| answers).or(facts.rpc_id.take());
     }
 }
