@@ -101,7 +101,9 @@ pub fn path_class(path: &str) -> &'static str {
     };
     let known = FORMATS.iter().flat_map(|format| format.adapter().paths()).map(|(known, _)| *known);
     if let Some(longest) = known.filter(|known| ends(known)).max_by_key(|known| known.len()) {
-        return longest;
+        // As the format's reference has it: `v1/` is part of the server's address there.
+        let plain = longest.trim_end_matches('/');
+        return plain.strip_prefix("v1/").unwrap_or(plain);
     }
     let first = path.split('/').nth(1).unwrap_or_default();
     COMMON.into_iter().find(|common| *common == first).unwrap_or("other")
