@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Told;
 use super::calls::{Calls, MAX_CALLS, rewrite};
 use super::frames::Framing;
 use super::reply::{Channel, End, Ending, ReplyFormat, ReplyParts, TextKind, ToolCall, remove_calls};
 use super::{Json, Path, Protocol, Usage};
 use crate::config::document::Operation;
-use crate::reason::Reason;
 
 /// The reader and writer of one stream.
 #[derive(Clone, Debug)]
@@ -200,8 +200,8 @@ impl Stream {
     }
 
     /// The events that end a stream early, after the events that were [`Stream::sent`].
-    pub fn close(&self, reason: Reason) -> Vec<u8> {
-        self.format().close(&Ending { facts: &self.facts, sent: &self.sent, usage: self.usage, reason })
+    pub fn close(&self, told: &Told<'_>) -> Vec<u8> {
+        self.format().close(&Ending { facts: &self.facts, sent: &self.sent, usage: self.usage, told })
     }
 
     fn is_denied(&self, call: &ToolCall) -> bool {

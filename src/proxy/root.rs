@@ -249,6 +249,10 @@ impl Worker {
             let Fetch { what, cluster, authority, path, .. } = fetch;
             let (level, words) = match outcome {
                 Fetched::Stored => (Level::Info, "fetched again".to_owned()),
+                Fetched::NoKeys => {
+                    let why = fetch.why_unusable(body.unwrap_or_default());
+                    (Level::Warn, format!("{outcome} ({authority}{path}): {why}"))
+                }
                 failure => (Level::Warn, format!("{failure} ({authority}{path})")),
             };
             host::log(level, &format!("bartizan: {what} of cluster {cluster}: {words}"));
