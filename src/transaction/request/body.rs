@@ -76,6 +76,7 @@ impl Transaction {
         if authorized.removes_tools() {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
+        exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         let charged = quota::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
 
