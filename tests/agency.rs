@@ -404,3 +404,88 @@ fn ollama_reads_json_without_a_content_type() {
     let one = road.post("/api/chat", &[("authorization", &token)], images(json!(["aGk="])).to_string().as_bytes());
     assert_eq!(one.reason(), "body.unscanned");
 }
+
+#[test]
+fn a_credential_passes_to_the_host_that_the_role_lists_and_nowhere_else() {
+    const TOKEN: &str = "ya29.BartizanrCEwubcrsOtBGJFn8n6dUk7GNU5kOWRmjZ5LwOZ8bwPvDsvH5TkcBpwyeAkKYtWBPThIOYRt";
+    let listed = |hosts: Value| {
+        move |document: &mut Value| {
+            document["roles"]["analyst"]["tools"]["allow"] = json!(["mcp:*", "search_*"]);
+            document["roles"]["analyst"]["toolHosts"] = hosts;
+            document["roles"]["analyst"]["parameters"] = json!({ "allow": ["headers"] });
+        }
+    };
+    let chat = |more: Value| {
+        let mut body = ask("hi");
+        body["max_tokens"] = json!(9);
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let tool = |more: Value| {
+        let mut tool = json!({ "type": "mcp", "server_label": "cal", "server_url": "https://mcp.example/sse" });
+        tool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "model": "small", "input": "x", "tools": [tool] })
+    };
+    let server = |key: &str| {
+        chat(json!({ "mcp_servers": [{ "type": "url", "name": "cal", "url": "https://mcp.example/sse", key: TOKEN }] }))
+    };
+    let bearer = format!("Bearer {TOKEN}");
+    let (responses, messages) = ("/v1/responses", "/v1/messages");
+    let passes = [
+        (responses, tool(json!({ "authorization": TOKEN }))),
+        (responses, tool(json!({ "authorization": bearer }))),
+        (responses, tool(json!({ "headers": { "Authorization": bearer } }))),
+        (messages, server("authorization_token")),
+    ];
+    let mut road = road(listed(json!(["mcp.example"])));
+    let token = format!("Bearer {}", road.token(&["analyst"], 600));
+    let outcome = |road: &mut Road, path: &str, body: &Value| {
+        let run = road.post(path, &[("authorization", &token)], body.to_string().as_bytes());
+        assert!(!run.finished.record.contains(&TOKEN[..20]), "{}", run.finished.record);
+        run.reason().to_owned()
+    };
+    for (path, body) in &passes {
+        assert_eq!(outcome(&mut road, path, body), "", "{body}");
+    }
+    // A text is no credential, and a credential at any other place is a leaked one.
+    let sentence = format!("my key is {TOKEN}");
+    for (path, body) in [
+        (responses, tool(json!({ "authorization": sentence }))),
+        (responses, tool(json!({ "server_description": TOKEN }))),
+        (responses, tool(json!({ "authorization": { "token": TOKEN } }))),
+        (responses, json!({ "model": "small", "input": TOKEN })),
+        (
+            responses,
+            json!({ "model": "small", "input": "x",
+            "tools": [{ "type": "mcp", "server_label": "cal", "authorization": TOKEN }] }),
+        ),
+        (
+            responses,
+            json!({ "model": "small", "input": "x",
+            "tools": [{ "type": "function", "name": "search_a", "authorization": TOKEN }] }),
+        ),
+        (
+            "/v1/chat/completions",
+            chat(json!({ "tools": [{ "type": "function", "authorization": TOKEN,
+            "function": { "name": "search_a", "description": "d" } }] })),
+        ),
+    ] {
+        assert_eq!(outcome(&mut road, path, &body), "scan.secret", "{body}");
+    }
+    // Where the host is not listed, the tool is refused; a role in shadow mode refuses nothing, and the secret is found.
+    road = self::road(listed(json!(["other.example"])));
+    let token = format!("Bearer {}", road.token(&["analyst"], 600));
+    let outcome = |road: &mut Road, path: &str, body: &Value| {
+        road.post(path, &[("authorization", &token)], body.to_string().as_bytes()).reason().to_owned()
+    };
+    for (path, body) in &passes {
+        assert_eq!(outcome(&mut road, path, body), "rbac.tool", "{body}");
+    }
+    road = self::road(|document| {
+        listed(json!([]))(document);
+        document["roles"]["analyst"]["mode"] = json!("shadow");
+    });
+    let token = format!("Bearer {}", road.token(&["analyst"], 600));
+    let run = road.post(responses, &[("authorization", &token)], passes[0].1.to_string().as_bytes());
+    assert_eq!(run.reason(), "scan.secret");
+}

@@ -588,3 +588,32 @@ fn what_a_policy_hardly_means_is_a_warning() {
         assert_eq!(warned, is_wrong, "{protocol} {prefix}: {lines:#?}");
     }
 }
+
+#[test]
+fn words_in_prompts_that_differ_between_proxies_are_told() {
+    let folder = Folder::new("unkeyed");
+    let notes = |guard: Value, key: bool| -> Vec<String> {
+        let mut policy = good_json();
+        policy["guards"] = json!({ "standard": guard, "strict": {} });
+        match key {
+            true => policy["audit"]["hashKey"] = json!({ "fromEnv": "BARTIZAN_HASH_KEY" }),
+            false => drop(policy["audit"].as_object_mut().map(|audit| audit.remove("hashKey"))),
+        }
+        let (code, lines) = check_text(&folder, "policy.json", &policy.to_string());
+        assert_eq!(code, 0, "{lines:#?}");
+        lines.into_iter().filter(|line| line.contains("audit.hashKey: missing")).collect()
+    };
+    for (guard, words) in [
+        (json!({ "pii": { "action": "restore" } }), "placeholders of restore"),
+        (json!({ "pii": { "action": "flag", "byType": { "email": "hash" } } }), "placeholders of hash"),
+        (json!({ "output": { "canary": "remove" } }), "canaries"),
+        (json!({ "spotlight": "delimit" }), "marks of spotlight"),
+    ] {
+        let told = notes(guard.clone(), false);
+        assert!(told.len() == 1 && told[0].contains(&format!("the {words} of guard standard differ")), "{told:#?}");
+        assert_eq!(notes(guard, true), [] as [String; 0]);
+    }
+    // Numbers are counted anew in every request.
+    assert_eq!(notes(json!({ "pii": { "action": "mask" } }), false), [] as [String; 0]);
+    assert_eq!(notes(json!({ "mode": "shadow", "pii": { "action": "restore" } }), false), [] as [String; 0]);
+}

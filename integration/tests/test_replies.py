@@ -55,6 +55,13 @@ def restoring(document: dict) -> None:
     document["guards"]["standard"]["pii"] = {"action": "restore"}
 
 
+def restoring_arguments(document: dict) -> None:
+    restoring(document)
+    unlimited(document)
+    document["guards"]["standard"]["restore"] = {"tools": [{"tool": "send_mail", "argument": "to"}]}
+    document["roles"]["analyst"]["tools"] = {"allow": ["send_mail"]}
+
+
 @pytest.fixture
 def answered():
     """Sends a chat that the upstream answers with these bytes, in chunks of this size."""
@@ -142,6 +149,30 @@ def test_masked_values_come_back(sites, mode, answered):
     assert read(got.reply.body)[0] == "Dear jane@example.org!"
     got = answered(site, H1, stream("Dear ", placeholder, "!"), 3)
     assert read(got.reply.body)[0] == f"Dear {placeholder}!", "another request knows nothing of it"
+
+
+def test_only_named_arguments_get_values_back(sites, mode, answered):
+    site = sites(mode, change=restoring_arguments)
+    text = "Write to jane@example.org today."
+    asked = json.loads(answered(site, H1, whole("ok"), text=text, sse=False).one.body)["messages"][0]["content"]
+    placeholder = asked[asked.index("[") : asked.index("]") + 1]
+    arguments = json.dumps({"body": f"Dear {placeholder}", "to": placeholder})
+    wanted = {"body": f"Dear {placeholder}", "to": "jane@example.org"}
+
+    call = {"index": 0, "id": "a", "type": "function", "function": {"name": "send_mail", "arguments": arguments}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    reply = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).encode()
+    got = json.loads(answered(site, H1, reply, text=text, sse=False).reply.body)
+    assert json.loads(got["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"]) == wanted
+
+    begin = event({"tool_calls": [call | {"function": {"name": "send_mail", "arguments": ""}}]})
+    for cut in range(0, len(arguments) + 1, 5):
+        pieces = [{"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in (arguments[:cut], arguments[cut:])]
+        body = b"".join([begin, *map(event, pieces), event({}, "tool_calls"), b"data: [DONE]\n\n"])
+        lines = answered(site, H1, body, 37, text=text).reply.body.decode().splitlines()
+        deltas = [json.loads(line[6:])["choices"][0]["delta"] for line in lines if line.startswith("data: {")]
+        calls = [delta["tool_calls"][0]["function"] for delta in deltas if "tool_calls" in delta]
+        assert json.loads("".join(call.get("arguments") or "" for call in calls)) == wanted, cut
 
 
 PROMPTS = {

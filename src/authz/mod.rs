@@ -216,7 +216,8 @@ fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
     }
 }
 
-fn may_use(role: &RolePolicy, tool: &Offered) -> bool {
+/// True when this role may use the tool, by all its names and at the place where it runs.
+pub fn may_use(role: &RolePolicy, tool: &Offered) -> bool {
     let at = |host: &String| role.tool_hosts.iter().any(|glob| glob.matches(host));
     !tool.is_ambiguous && role.tools.iter().any(|glob| glob.matches(&tool.name)) && tool.host.as_ref().is_none_or(at)
 }

@@ -136,7 +136,8 @@ section! {
         /// Cap on the answers of one request: prompts x `n`. Absent: one choice (`n`) of each prompt, any number of prompts.
         max_choices: Option<u64>,
         /// Hosts at which remote tools may run (`server_url` of a tool, `url` of an MCP server), with `*`; a connector of the
-        /// provider's is `connector:NAME`. Default none.
+        /// provider's is `connector:NAME`. Default none. A token that the request holds for such a host (`authorization`,
+        /// `authorization_token`, `headers` of the tool) passes unscanned.
         tool_hosts: Option<Vec<String>>,
         /// Parameters that choose what is otherwise the operator's to choose.
         parameters: Option<Parameters>,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::document::{
-    Action, DataAction, Exception, Guard, Injection, Mode, Output, OutputAction, Pii, PiiType, Spotlight, Thresholds,
-    Zone,
+    Action, DataAction, Exception, Guard, Injection, Mode, Output, OutputAction, Pii, PiiType, Restore, Spotlight,
+    Thresholds, Zone,
 };
 use super::errors::{Errors, KeyPath, shortened};
 use super::route::{RouteIndex, RoutePolicy};
@@ -28,6 +28,8 @@ pub struct GuardPolicy {
     pub pii: PiiPolicy,
     /// Credentials.
     pub secrets: DataAction,
+    /// Arguments of tool calls that get values back: tool and argument.
+    pub restored: Vec<(String, String)>,
     /// How text of tools and documents is marked for the model.
     pub spotlight: Option<Spotlight>,
     /// What the model answers.
@@ -37,6 +39,12 @@ pub struct GuardPolicy {
 }
 
 impl GuardPolicy {
+    /// True when values that this guard masks come back in the reply.
+    pub fn restores(&self) -> bool {
+        let restore = Some(DataAction::Restore);
+        self.secrets == DataAction::Restore || PiiType::ALL.iter().any(|kind| self.pii.action(*kind) == restore)
+    }
+
     /// True when an exception covers this finding now.
     pub fn excepts(&self, rule: RuleIndex, route: RouteIndex, zone: Zone, now: Timestamp) -> bool {
         self.exceptions.iter().any(|exception| exception.covers(rule, route, zone, now))
@@ -175,12 +183,13 @@ fn compile_guard(
 ) -> GuardPolicy {
     let exceptions = guard.exceptions.as_deref().unwrap_or_default();
     let at_exceptions = at.key("exceptions");
-    GuardPolicy {
+    let mut compiled = GuardPolicy {
         name: name.to_owned(),
         mode: guard.mode.unwrap_or(Mode::Enforce),
         injection: injection(guard.injection.as_ref(), &at.key("injection"), errors),
         pii: pii(guard.pii.as_ref(), &at.key("pii"), errors),
         secrets: guard.secrets.as_ref().and_then(|secrets| secrets.action).unwrap_or(DataAction::Block),
+        restored: Vec::new(),
         spotlight: guard.spotlight,
         output: output(guard.output.as_ref(), &at.key("output"), errors),
         exceptions: exceptions
@@ -188,7 +197,28 @@ fn compile_guard(
             .enumerate()
             .filter_map(|(place, entry)| exception(entry, &at_exceptions.index(place), references, errors))
             .collect(),
+    };
+    if let Some(restore) = &guard.restore {
+        compiled.restored = restored(restore, compiled.restores(), &at.key("restore"), errors);
     }
+    compiled
+}
+
+fn restored(restore: &Restore, restores: bool, at: &KeyPath, errors: &mut Errors) -> Vec<(String, String)> {
+    let mut named = Vec::new();
+    if !restores {
+        errors.push(at, "has no effect: neither pii nor secrets of this guard has the action restore");
+    }
+    for (place, entry) in restore.tools.iter().flatten().enumerate() {
+        let at = at.key("tools").index(place);
+        for (key, name) in [("tool", &entry.tool), ("argument", &entry.argument)] {
+            if errors.require(&at, key, name.as_ref()).is_some_and(String::is_empty) {
+                errors.push(&at.key(key), "empty, expected a name");
+            }
+        }
+        named.extend(entry.tool.clone().zip(entry.argument.clone()));
+    }
+    named
 }
 
 fn output(output: Option<&Output>, at: &KeyPath, errors: &mut Errors) -> OutputPolicy {

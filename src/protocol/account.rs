@@ -6,6 +6,7 @@
 //! key that was not accounted for is a text of the strictest zone. A place that an adapter forgets is scanned, never
 //! skipped.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
 use super::calls::Rewrite;
@@ -29,6 +30,9 @@ pub struct Exchange {
     pub choices_of_operator: Vec<&'static str>,
     /// The tools that the model may call in this request, or that the request calls, in the order they stand.
     pub tools: Vec<Offered>,
+    /// Credentials for the places where remote tools run: which tool, and where the credential stands. They stand in
+    /// `segments` too; [`Exchange::pass_credentials`] takes them out.
+    pub credentials: Vec<(Path, Path)>,
     /// The client's own cap on output tokens.
     pub output_cap: Option<OutputCap>,
     /// The keys on the way to the place where a cap is injected when there is none; empty: there is no cap.
@@ -60,6 +64,22 @@ impl Exchange {
         self.choices.max(1).saturating_mul(self.prompts.max(1))
     }
 
+    /// Takes the credentials of remote tools out of the texts where each name and place of the tool `is_granted`: they are
+    /// for that place, and no model reads them.
+    pub fn pass_credentials(&mut self, is_granted: impl Fn(&Offered) -> bool) {
+        if self.credentials.is_empty() {
+            return;
+        }
+        let mut granted: BTreeMap<&Path, bool> = BTreeMap::new();
+        for tool in &self.tools {
+            let Some(path) = &tool.path else { continue };
+            *granted.entry(path).or_insert(true) &= tool.host.is_some() && is_granted(tool);
+        }
+        let of_granted = |(tool, place): &(Path, Path)| (granted.get(tool) == Some(&true)).then(|| place.clone());
+        let places: BTreeSet<Path> = self.credentials.iter().filter_map(of_granted).collect();
+        self.segments.retain(|segment| segment.is_key || !places.contains(&segment.path));
+    }
+
     fn empty() -> Exchange {
         Exchange {
             model: String::new(),
@@ -68,6 +88,7 @@ impl Exchange {
             models: Vec::new(),
             choices_of_operator: Vec::new(),
             tools: Vec::new(),
+            credentials: Vec::new(),
             output_cap: None,
             output_cap_key: &[],
             thinking_budget: None,

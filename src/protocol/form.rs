@@ -20,6 +20,17 @@ pub(super) enum Form<'f> {
     DataUrl,
 }
 
+/// True for what may be a credential in a header or a field for one: at most 16 KiB of visible ASCII, with a scheme such as
+/// `Bearer` before it or not.
+pub(super) fn is_credential(text: &str) -> bool {
+    let is_graphic = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let token = match text.split_once(' ') {
+        Some((scheme, token)) if scheme.len() <= 16 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => token,
+        _ => text,
+    };
+    text.len() <= 16 * 1024 && is_graphic(token)
+}
+
 /// What is not longer is scanned rather than believed.
 const SHORT: usize = 256;
 

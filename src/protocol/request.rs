@@ -4,7 +4,7 @@
 //! so that a new field of an API is scanned before it is understood.
 
 use super::account::Draft;
-use super::form::{Form, is_bytes};
+use super::form::{Form, is_bytes, is_credential};
 use super::{Exchange, Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind};
 use crate::config::document::Zone;
 use crate::reason::{Denial, Reason};
@@ -219,6 +219,27 @@ impl<'b, 'j> Reader<'b, 'j> {
     pub(super) fn remote_tool(&mut self, name: &str, path: &Path, host: Option<String>) {
         let (name, path) = (name.to_owned(), Some(path.clone()));
         self.out.tools.push(Offered { name, path, host, is_ambiguous: false });
+    }
+
+    /// The credentials of a remote tool for the place where it runs: a token of its own, and its headers' values. What does
+    /// not look so is text and nothing else.
+    pub(super) fn credentials(&mut self, path: &Path, tool: &Json<'j>) {
+        let Json::Object(entries) = tool else { return };
+        for (at, (key, value)) in entries.iter().enumerate() {
+            let place = path.child(at);
+            let mut note = |place: Path, value: &Json<'_>| {
+                if value.as_str().is_some_and(is_credential) {
+                    self.out.credentials.push((path.clone(), place));
+                }
+            };
+            match (key.as_ref(), value) {
+                ("authorization" | "authorization_token", _) => note(place, value),
+                ("headers", Json::Object(headers)) => {
+                    headers.iter().enumerate().for_each(|(at, (_, value))| note(place.child(at), value));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// A tool that the request itself calls.

@@ -166,6 +166,14 @@ impl Stream {
         }
     }
 
+    /// The tool whose arguments stand in this channel, as far as its name has come.
+    pub fn tool_of(&self, channel: &Channel) -> Option<&str> {
+        match self.format().calls_come_in_pieces() {
+            true => self.calls.name(channel.choice, channel.item),
+            false => self.names.get(&(channel.choice, channel.item)).map(String::as_str),
+        }
+    }
+
     /// Changes an event so that all clients read the same calls. True: something was changed.
     pub fn rewrite(&self, data: &mut Json<'_>, parts: &ReplyParts) -> bool {
         self.format().calls_come_in_pieces() && rewrite(data, parts)

@@ -6,6 +6,7 @@
 //! [`Vault`] keeps what [`Restorer`] puts back.
 
 mod active;
+mod arguments;
 mod canary;
 mod mask;
 mod restore;

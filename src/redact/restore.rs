@@ -5,28 +5,29 @@
 //! form is masked itself, as `[LITERAL_r...]`: a look-alike comes back as it came and never as a value.
 //!
 //! Restoring is a way out for data, so it is narrow: never inside an address (a link or an image may
-//! carry the value to a stranger), and into a tool's arguments only when the policy names the tool.
+//! carry the value to a stranger), and into a tool's arguments only when the policy names the tool and the argument.
 //! What it can't see: an address that the reader's program makes out of plain words.
-//!
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::mask::{
-    Edit, Label, MAX_PLACEHOLDER, MaskKey, Masked, Masker, Target, apart, labelled, placeholder_at, placeholders,
-};
+use super::arguments::{Arguments, Seen};
+use super::mask::{Edit, Label, MaskKey, Masked, Masker, Target, apart, labelled, placeholders};
 use crate::config::document::DataAction;
 
 /// Where a text with placeholders goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// To the caller, as text.
     Reply,
-    /// Into the arguments of a tool.
-    Tool {
-        /// The policy names this tool for restoring.
+    /// Into one argument of a tool.
+    Argument {
+        /// The policy names this tool and this argument for restoring.
         named: bool,
     },
+    /// To a tool, as the JSON object of its arguments: into strings of those that stand here.
+    Arguments(Vec<String>),
 }
 
 /// The values of one request, by placeholder.
@@ -79,9 +80,13 @@ impl Vault {
 
     /// Puts values back, in one pass: a value that looks like a placeholder is not restored again.
     pub fn restore(&self, text: &str, to: Destination) -> String {
-        let mut restorer = Restorer::new(to);
-        let mut out = restorer.feed(self, text);
-        out.push_str(&restorer.finish());
+        let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+        for (span, value) in Restorer::new(to).edits(self, text, &|_| false) {
+            out.push_str(text.get(done..span.start).unwrap_or_default());
+            out.push_str(&value);
+            done = span.end;
+        }
+        out.push_str(text.get(done..).unwrap_or_default());
         out
     }
 
@@ -112,54 +117,26 @@ fn is_keyed(text: &str, span: &Range<usize>) -> bool {
         .is_some_and(|(_, tail)| tail.starts_with('r'))
 }
 
-/// Restores a reply that comes in pieces. Holds back at most [`MAX_PLACEHOLDER`] bytes: the beginning of
-/// what may become a placeholder.
+/// Restores a text that comes in pieces.
 #[derive(Debug)]
 pub struct Restorer {
     to: Destination,
-    held: String,
     sense: AddressSense,
+    arguments: Arguments,
 }
 
 impl Restorer {
     /// A restorer at the beginning of a text.
     pub fn new(to: Destination) -> Self {
-        Restorer { to, held: String::new(), sense: AddressSense::default() }
-    }
-
-    /// Takes the next piece and gives what is certain. Any cutting of a text into pieces gives the same whole.
-    pub fn feed(&mut self, vault: &Vault, piece: &str) -> String {
-        self.held.push_str(piece);
-        let held = std::mem::take(&mut self.held);
-        let mut out = String::with_capacity(held.len());
-        let mut at = 0;
-        while let Some(bracket) = held.get(at..).and_then(|rest| rest.find('[')).map(|found| at + found) {
-            self.pass(held.get(at..bracket).unwrap_or_default(), &mut out);
-            at = bracket;
-            let rest = held.get(bracket..).unwrap_or_default();
-            if let Some(span) = placeholder_at(&held, bracket) {
-                let placeholder = held.get(span.clone()).unwrap_or_default();
-                let text = self.value(vault, placeholder).unwrap_or(placeholder);
-                self.pass(text, &mut out);
-                at = span.end;
-            } else if rest.len() < MAX_PLACEHOLDER && !rest.contains(']') {
-                break;
-            } else {
-                self.pass("[", &mut out);
-                at = bracket + 1;
-            }
-        }
-        let rest = held.get(at..).unwrap_or_default();
-        if rest.starts_with('[') {
-            rest.clone_into(&mut self.held);
-        } else {
-            self.pass(rest, &mut out);
-        }
-        out
+        let sense = match to {
+            Destination::Reply | Destination::Arguments(_) => AddressSense::default(),
+            Destination::Argument { .. } => AddressSense::of_value(),
+        };
+        Restorer { to, sense, arguments: Arguments::default() }
     }
 
     /// The next piece of a text, cut where no placeholder is cut: what must stand in the place of which bytes. A
-    /// placeholder stays where `closed` says so of its bytes.
+    /// placeholder stays where `closed` says so of its bytes. Any such cutting of a text gives the same edits.
     pub fn edits(
         &mut self,
         vault: &Vault,
@@ -168,37 +145,52 @@ impl Restorer {
     ) -> Vec<(Range<usize>, String)> {
         let (mut edits, mut done) = (Vec::new(), 0);
         for span in placeholders(piece) {
-            piece.get(done..span.start).unwrap_or_default().chars().for_each(|c| self.sense.feed(c));
+            self.pass(piece.get(done..span.start).unwrap_or_default());
             let placeholder = piece.get(span.clone()).unwrap_or_default();
             if let Some(value) = self.value(vault, placeholder).filter(|_| !closed(&span)) {
-                let value = value.to_owned();
-                value.chars().for_each(|c| self.sense.feed(c));
-                edits.push((span.clone(), value));
+                self.pass(&value);
+                edits.push((span.clone(), value.into_owned()));
             } else {
-                placeholder.chars().for_each(|c| self.sense.feed(c));
+                self.pass(placeholder);
             }
             done = span.end;
         }
-        piece.get(done..).unwrap_or_default().chars().for_each(|c| self.sense.feed(c));
+        self.pass(piece.get(done..).unwrap_or_default());
         edits
     }
 
-    /// The text has ended: gives what was held back.
-    pub fn finish(&mut self) -> String {
-        std::mem::take(&mut self.held)
-    }
-
-    fn value<'v>(&self, vault: &'v Vault, placeholder: &str) -> Option<&'v str> {
-        let open = match self.to {
+    /// The value as it is written at this place.
+    fn value<'v>(&self, vault: &'v Vault, placeholder: &str) -> Option<Cow<'v, str>> {
+        let open = match &self.to {
             Destination::Reply => true,
-            Destination::Tool { named } => named,
+            Destination::Argument { named } => *named,
+            Destination::Arguments(names) => {
+                self.arguments.name().is_some_and(|name| names.iter().any(|known| known == name))
+            }
         };
-        vault.values.get(placeholder).filter(|_| open && !self.sense.inside()).map(String::as_str)
+        let value = vault.values.get(placeholder).filter(|_| open && !self.sense.inside())?;
+        match self.to {
+            Destination::Arguments(_) => {
+                let quoted = serde_json::to_string(value).ok()?;
+                let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))?;
+                Some(Cow::Owned(inner.to_owned()))
+            }
+            _ => Some(Cow::Borrowed(value.as_str())),
+        }
     }
 
-    fn pass(&mut self, text: &str, out: &mut String) {
-        text.chars().for_each(|c| self.sense.feed(c));
-        out.push_str(text);
+    fn pass(&mut self, text: &str) {
+        if !matches!(self.to, Destination::Arguments(_)) {
+            text.chars().for_each(|c| self.sense.feed(c));
+            return;
+        }
+        for c in text.chars() {
+            match self.arguments.feed(c) {
+                Seen::Begins => self.sense = AddressSense::of_value(),
+                Seen::Char(c) => self.sense.feed(c),
+                Seen::Syntax => {}
+            }
+        }
     }
 }
 
@@ -221,7 +213,15 @@ struct AddressSense {
     until: Option<char>,
 }
 
+/// Stands before a value that a program may take for an address as a whole, white space and all.
+const VALUE: char = '\u{1}';
+
 impl AddressSense {
+    /// At the beginning of a value.
+    fn of_value() -> AddressSense {
+        AddressSense { opener: VALUE, ..AddressSense::default() }
+    }
+
     fn inside(&self) -> bool {
         self.until.is_some()
     }
@@ -231,6 +231,7 @@ impl AddressSense {
             let closed = match end {
                 ' ' => c.is_whitespace(),
                 '>' => matches!(c, '>' | '\n'),
+                VALUE => false,
                 quote => c == quote,
             };
             if closed {
@@ -242,7 +243,7 @@ impl AddressSense {
             return;
         }
         self.remember(c);
-        let quoted = matches!(self.opener, '"' | '\'' | '`');
+        let quoted = matches!(self.opener, '"' | '\'' | '`' | VALUE);
         let relative = self.tail.ends_with("//") && (quoted || matches!(self.opener, '=' | '('));
         if relative || MARKS.iter().any(|mark| self.tail.ends_with(mark)) {
             self.until = Some(match self.opener {
@@ -356,8 +357,8 @@ mod tests {
     #[test]
     fn tools_get_values_only_by_name() {
         let (vault, p) = masked();
-        assert_eq!(vault.restore(&p, Destination::Tool { named: false }), p);
-        assert_eq!(vault.restore(&p, Destination::Tool { named: true }), "a@b.example");
+        assert_eq!(vault.restore(&p, Destination::Argument { named: false }), p);
+        assert_eq!(vault.restore(&p, Destination::Argument { named: true }), "a@b.example");
     }
 
     #[test]
@@ -368,11 +369,36 @@ mod tests {
         assert_eq!(vault.restore(&masked, Destination::Reply), masked);
     }
 
-    fn cut(text: &str, cuts: &[prop::sample::Index]) -> Vec<String> {
-        let mut places: Vec<usize> = cuts.iter().map(|at| text.floor_char_boundary(at.index(text.len() + 1))).collect();
-        places.extend([0, text.len()]);
-        places.sort_unstable();
-        places.windows(2).map(|pair| text[pair[0]..pair[1]].to_owned()).collect()
+    /// The arguments of a call with this value for `to`, and for `note`.
+    fn arguments(to: &str, note: &str) -> String {
+        serde_json::json!({ "to": to, "note": note }).to_string()
+    }
+
+    #[test]
+    fn values_come_back_into_named_arguments_and_are_written_as_json() {
+        let mut vault = vault();
+        let value = "\"a b\"@b.example";
+        let p = vault.mask(value, &[target(0..value.len())], &mut masker()).text;
+        let to = || Destination::Arguments(vec!["to".to_owned()]);
+        assert_eq!(vault.restore(&arguments(&p, &p), to()), arguments(value, &p));
+        for text in [
+            arguments("", &p),
+            arguments(&format!("https://evil.example/?q={p}"), ""),
+            arguments(&format!("https://evil.example/?q=\" {p}"), ""),
+            arguments(&format!("//evil.example/ {p}"), ""),
+            format!("{{\"to\": \"https:\\/\\/evil.example\\/{p}\"}}"),
+            format!("{{\"to\": \"h\\u0074tps:{p}\"}}"),
+            format!("{{\"{p}\": \"to\"}}"),
+            format!("{{\"to\": {p}}}"),
+            format!("to {p}"),
+            format!("[{{\"to\": \"{p}\"}}]"),
+            format!("{{\"x\": {{\"to\": \"{p}\"}}}}"),
+            format!("{{\"to\": 1 \"x\": \"{p}\"}}"),
+        ] {
+            assert_eq!(vault.restore(&text, to()), text);
+        }
+        let nested = |value: &str| serde_json::json!({ "to": ["x", { "mail": value }] }).to_string();
+        assert_eq!(vault.restore(&nested(&p), to()), nested(value));
     }
 
     proptest! {
@@ -385,23 +411,6 @@ mod tests {
             let targets: Vec<Target> = spans.into_iter().map(|(at, length)| target(at..at + length)).collect();
             let masked = vault.mask(&text, &targets, &mut masker()).text;
             prop_assert_eq!(vault.restore(&masked, Destination::Reply), text);
-        }
-
-        #[test]
-        fn any_cutting_of_a_reply_gives_the_same_whole(
-            parts in prop::collection::vec(prop_oneof!["[a-z \\[\\]_/:.(<>\"']{0,12}", Just("P".to_owned()), Just("https://".to_owned()), Just("[EMAIL_r".to_owned())], 0..8),
-            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)
-        ) {
-            let (vault, placeholder) = masked();
-            let text = parts.concat().replace('P', &placeholder);
-            let mut restorer = Restorer::new(Destination::Reply);
-            let mut out = String::new();
-            for piece in cut(&text, &cuts) {
-                out.push_str(&restorer.feed(&vault, &piece));
-                prop_assert!(restorer.held.len() < MAX_PLACEHOLDER);
-            }
-            out.push_str(&restorer.finish());
-            prop_assert_eq!(out, vault.restore(&text, Destination::Reply));
         }
     }
 }

@@ -79,6 +79,9 @@ pub struct Judgement {
     pub shadow: Vec<Reason>,
     /// The scan budget ended before every text was scanned whole.
     pub incomplete: bool,
+    /// A tool result or a document holds an attack, whatever follows from it, or was not scanned whole: what the model does
+    /// next may be what that text wants.
+    pub tainted: bool,
 }
 
 /// A request whose text was judged and not refused.
@@ -201,6 +204,8 @@ impl Judge<'_> {
         if attack == Some(Act::Block) {
             self.refuse(Reason::ScanInjection);
         }
+        let is_outside = matches!(self.place.zone, Zone::Tool | Zone::Document);
+        self.out.tainted |= is_outside && (attack.is_some() || !report.complete);
         let mut masks = Vec::new();
         for finding in report.findings {
             let kind = self.scanner.cards().get(usize::from(finding.rule.0)).map_or(Kind::Attack, |card| card.kind);
@@ -214,6 +219,7 @@ impl Judge<'_> {
                     None => continue,
                 },
             };
+            self.out.tainted |= is_outside && kind == Kind::Attack && act != Act::Except;
             match (kind, act) {
                 (Kind::Secret, Act::Block) => self.refuse(Reason::ScanSecret),
                 (Kind::Pii(_) | Kind::Own(..), Act::Block) => self.refuse(Reason::ScanPii),

@@ -8,6 +8,7 @@ mod attacks;
 mod calls;
 mod detect;
 mod echoes;
+mod restore;
 mod stream;
 
 use std::collections::BTreeSet;
@@ -21,13 +22,13 @@ use crate::config::document::{Mode, Operation};
 use crate::config::{Policy, RouteIndex, RoutePolicy};
 use crate::glob::Glob;
 use crate::host::Timestamp;
-use crate::protocol::reply::{Asked, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
+use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
 use crate::protocol::{Json, Told, UnscannedKind};
 use crate::quota::Estimate;
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::scan::verdict::NOTICE;
-use detect::{Detector, destination};
+use detect::Detector;
 pub(super) use stream::StreamGuard;
 
 /// Names and ids of a stream that are remembered, and the longest of them in bytes.
@@ -44,6 +45,8 @@ pub(super) struct ReplyGuard {
     tools: Option<Vec<Glob>>,
     masker: Masker,
     vault: Vault,
+    /// Arguments of tools that get values back: tool and argument.
+    pub(super) restored: Vec<(String, String)>,
     /// The token at the end of the system prompt.
     canary: Option<Planted>,
     /// How the answer's last text ended: the token may go on in the next.
@@ -148,6 +151,7 @@ impl ReplyGuard {
             tools,
             masker,
             vault,
+            restored: Vec::new(),
             canary,
             trail: Watch::default(),
             echoes: echoes::Echoes::default(),
@@ -244,7 +248,8 @@ impl ReplyGuard {
         let mut denied = self.denied(&json, &parts, noted)?;
         let attacks = self.attacks(&json, &parts, now, noted)?;
         denied.extend_from_slice(&attacks.definitions);
-        let mut changed = self.fixed_texts(&mut json, &parts, &|_| true, now, noted)?;
+        let tool = |channel: &Channel| restore::tool_of(&parts, channel);
+        let mut changed = self.fixed_texts(&mut json, &parts, &|_| true, &tool, now, noted)?;
         changed |= self.judge_echoes(&mut json, &parts, now, noted)?;
         changed |= attacks.cut(&mut json, noted);
         if !denied.is_empty() {
@@ -263,7 +268,7 @@ impl ReplyGuard {
         let mut page = Json::String(String::from_utf8_lossy(body));
         let parts = route.protocol.read_reply(route.operation, &page);
         let attacks = self.attacks(&page, &parts, now, noted)?;
-        let mut changed = self.fixed_texts(&mut page, &parts, &|_| true, now, noted)?;
+        let mut changed = self.fixed_texts(&mut page, &parts, &|_| true, &|_| None, now, noted)?;
         changed |= attacks.cut(&mut page, noted);
         noted.complete = true;
         Ok(page.as_str().filter(|_| changed).map(|text| text.as_bytes().to_vec()))
@@ -303,12 +308,14 @@ impl ReplyGuard {
         watches.into_iter().map(|(own, whole)| whole.map_or(own, |whole| part(&whole))).collect()
     }
 
-    /// Judges and changes the texts of `json` that are whole and that `picks` picks.
+    /// Judges and changes the texts of `json` that are whole and that `picks` picks. `tool` knows which tool a channel of
+    /// arguments is for.
     fn fixed_texts(
         &mut self,
         json: &mut Json<'_>,
         parts: &ReplyParts,
         picks: &dyn Fn(&ReplyText) -> bool,
+        tool: &dyn Fn(&Channel) -> Option<String>,
         now: Timestamp,
         noted: &mut Noted,
     ) -> Result<bool, Reason> {
@@ -327,7 +334,7 @@ impl ReplyGuard {
             let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
             let mut stream = TextStream::default();
             let range = stream.push(text);
-            let mut restorer = Restorer::new(destination(one.channel.kind));
+            let mut restorer = Restorer::new(self.destination(json, parts, one, tool(&one.channel).as_deref()));
             let mut judge =
                 Detector::new(&policy, self.route, &self.guards, one.channel.kind, one.is_key, &pointer, now);
             judge.loads_nothing |= self.is_page;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bartizan::config::Policy;
-use bartizan::host::{MemoryHost, Timestamp};
+use bartizan::host::{Host as _, MemoryHost, Timestamp};
 use bartizan::transaction::{Edit, Event, Finished, Header, Reads, Reply, Step, Transaction, Vm};
 use jwt_simple::prelude::*;
 use serde_json::{Value, json};
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub const NOW: u64 = 1_800_000_000;
 
 pub struct Road {
+    /// What the policy was made from.
+    pub document: Value,
     pub policy: Arc<Policy>,
     pub vm: Vm,
     pub host: MemoryHost,
@@ -63,7 +65,17 @@ impl Road {
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
         Vm::prepare(&policy, &mut host).unwrap();
         let vm = Vm::new(&policy, &mut host).unwrap();
-        Road { policy: Arc::new(policy), vm, host, key }
+        Road { document, policy: Arc::new(policy), vm, host, key }
+    }
+
+    /// Another proxy with this policy, which shares no state with this one and trusts the same issuer. Its random bytes
+    /// begin after as many as `drawn`.
+    pub fn replica(&self, policy: Policy, drawn: usize) -> Road {
+        let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
+        host.random(&mut vec![0; drawn]).unwrap();
+        Vm::prepare(&policy, &mut host).unwrap();
+        let vm = Vm::new(&policy, &mut host).unwrap();
+        Road { document: self.document.clone(), policy: Arc::new(policy), vm, host, key: self.key.clone() }
     }
 
     pub fn token(&self, roles: &[&str], ttl: i64) -> String {
@@ -171,7 +183,19 @@ impl Road {
         content_type: &str,
         upstream: impl FnOnce(&Value) -> Vec<Vec<u8>>,
     ) -> (Vec<u8>, Answer) {
-        let token = format!("Bearer {}", self.token(&["analyst"], 600));
+        self.answered_as(&["analyst"], path, ask, content_type, upstream)
+    }
+
+    /// The same for a caller with these roles.
+    pub fn answered_as(
+        &mut self,
+        roles: &[&str],
+        path: &str,
+        ask: &Value,
+        content_type: &str,
+        upstream: impl FnOnce(&Value) -> Vec<Vec<u8>>,
+    ) -> (Vec<u8>, Answer) {
+        let token = format!("Bearer {}", self.token(roles, 600));
         let headers = |all: &[(&str, &str)]| -> Vec<Header> {
             all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
         };

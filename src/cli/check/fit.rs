@@ -1,7 +1,7 @@
 //! What must fit between a policy and what stands around it, and what a policy says that it hardly means.
 
 use super::super::source::{Bound, Remark, Severity, Surroundings, Vm};
-use crate::config::document::{Document, UnscannedAction};
+use crate::config::document::{DataAction, Document, Mode, PiiType, UnscannedAction};
 use crate::config::{KeyPath, Parsed, Policy, RoutePolicy};
 use crate::host::Timestamp;
 
@@ -95,6 +95,7 @@ pub(super) fn meaning(
         said.say(Severity::Warning, at.key("roles"), "empty: nobody has a role, and every request is refused");
     }
     ended(policy, at, &mut said);
+    unkeyed(policy, at, &mut said);
     unreached(policy, document, at, &mut said);
     if let Surroundings::Envoy(envoy) = surroundings {
         let (body, reply) = (policy.limits.max_body_bytes as u64, policy.limits.max_response_bytes as u64);
@@ -111,6 +112,33 @@ pub(super) fn meaning(
         bound(&envoy.stream, body, "limits.maxBodyBytes", "Envoy refuses longer requests of HTTP/2 by itself (413)");
     }
     said.remarks
+}
+
+/// Words that a key makes and that stand in prompts: without a key of the policy's own each proxy has another.
+fn unkeyed(policy: &Policy, at: &KeyPath, said: &mut Said) {
+    if policy.audit.hash_key.is_some() {
+        return;
+    }
+    for guard in policy.guards.iter().filter(|guard| guard.mode == Mode::Enforce) {
+        let hashes = guard.secrets == DataAction::Hash
+            || PiiType::ALL.iter().any(|kind| guard.pii.action(*kind) == Some(DataAction::Hash));
+        let words = [
+            (guard.restores(), "placeholders of restore"),
+            (hashes, "placeholders of hash"),
+            (guard.output.canary.is_some(), "canaries"),
+            (guard.spotlight.is_some(), "marks of spotlight"),
+        ];
+        let words: Vec<&str> = words.into_iter().filter(|(is_on, _)| *is_on).map(|(_, words)| words).collect();
+        if !words.is_empty() {
+            let message = format!(
+                "missing, so that the {} of guard {} differ between proxies and after restarts, and providers can't cache \
+                 such prompts; set the same key everywhere",
+                words.join(", "),
+                guard.name,
+            );
+            said.say(Severity::Note, at.key("audit").key("hashKey"), message);
+        }
+    }
 }
 
 /// Exceptions whose last day has passed: they except nothing any more.

@@ -216,13 +216,16 @@ fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow
         Ok(json) => json,
         Err(reason) => bail!("the request is refused before any role counts: {reason} ({})", reason.status()),
     };
-    let exchange = match route.protocol.read_request(route.operation, route.matches.parameter(path), &json) {
+    let mut exchange = match route.protocol.read_request(route.operation, route.matches.parameter(path), &json) {
         Ok(exchange) => exchange,
         Err(denial) => {
             let at = denial.param.map(|param| format!(" at {param}")).unwrap_or_default();
             bail!("the request is refused before any role counts: {}{at} ({})", denial.reason, denial.status())
         }
     };
+    // A role that may not use a tool refuses the request for that.
+    let is_shown = |role: &&RolePolicy| arguments.role.is_empty() || arguments.role.contains(&role.name);
+    exchange.pass_credentials(|tool| policy.roles.iter().filter(is_shown).any(|role| authz::may_use(role, tool)));
     let pieces = exchange.segments.iter().map(|segment| {
         let text =
             if segment.is_key { json.key_at(&segment.path) } else { json.at(&segment.path).and_then(Json::as_str) };

@@ -22,6 +22,8 @@ section! {
         pii: Option<Pii>,
         /// Credentials.
         secrets: Option<Secrets>,
+        /// What `restore` does beside the answer's text.
+        restore: Option<Restore>,
         /// How the model is told which text comes from tools and documents. Default: it is not.
         spotlight: Option<Spotlight>,
         /// What the model answers.
@@ -71,6 +73,26 @@ section! {
         /// Another action for one type, which `types` must hold.
         #[cfg_attr(feature = "cli", schemars(extend("propertyNames" = serde_json::json!({ "$ref": "#/$defs/PiiType" }))))]
         by_type: Option<BTreeMap<PiiType, DataAction>>,
+    }
+}
+
+section! {
+    /// Where values that were masked with `restore` come back. In the answer's text they always do.
+    Restore {
+        /// Arguments of tool calls that get values back; every other keeps its placeholders. Default none. Nothing comes back
+        /// here when the request holds a tool result or a document in which an attack was found, or state or files at the
+        /// provider that nobody scanned.
+        tools: Option<Vec<RestoreTool>>,
+    }
+}
+
+section! {
+    /// One argument of one tool.
+    RestoreTool {
+        /// The tool's name. Required.
+        tool: Option<String>,
+        /// The name of the argument: a key of the call's arguments. All strings of its value count. Required.
+        argument: Option<String>,
     }
 }
 

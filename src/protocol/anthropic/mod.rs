@@ -126,6 +126,7 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             let name = format!("mcp:{}", reader.inner_text(server, "name")?);
             let host = reader.inner(server, "url")?.and_then(Json::as_str).map(host_of);
             reader.remote_tool(&name, &path.child(position), host);
+            reader.credentials(&path.child(position), server);
         }
         reader.free_text(&path, value, Spot::DEVELOPER);
     }

@@ -57,6 +57,9 @@ pub(super) fn offered(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let Some((path, value)) = reader.take("tools")? else { return Ok(()) };
     for (position, tool) in reader.items(value)?.iter().enumerate() {
         offer(reader, &path.child(position), tool)?;
+        if reader.inner(tool, "type")?.and_then(Json::as_str) == Some("mcp") {
+            reader.credentials(&path.child(position), tool);
+        }
         reader.free_text(&path.child(position), tool, Spot::DEVELOPER);
     }
     Ok(())
@@ -175,6 +178,7 @@ pub(super) fn mcp_servers(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         let address = if reader.inner(server, "server_url")?.is_some() { "server_url" } else { "url" };
         let host = reader.inner(server, address)?.and_then(Json::as_str).map(host_of);
         reader.remote_tool(&name, &path.child(position), host);
+        reader.credentials(&path.child(position), server);
     }
     reader.free_text(&path, value, Spot::DEVELOPER);
     Ok(())

@@ -9,7 +9,7 @@ use crate::config::{GuardPolicy, Policy, RouteIndex};
 use crate::host::Timestamp;
 use crate::protocol::reply::TextKind;
 use crate::reason::Reason;
-use crate::redact::{ActiveKind, ActiveWatch, Canary, Destination, Detected, Sight, Watch};
+use crate::redact::{ActiveKind, ActiveWatch, Canary, Detected, Sight, Watch};
 use crate::scan::verdict::judge_reply;
 use crate::scan::{Budget, Text};
 
@@ -17,14 +17,6 @@ use crate::scan::{Budget, Text};
 const REMOVED: &str = "[removed]";
 /// Findings of one reply that are compared with one another; the record shows fewer.
 const MAX_FINDINGS: usize = 1024;
-
-/// Only what the caller reads gets its values back.
-pub(super) fn destination(kind: TextKind) -> Destination {
-    match kind {
-        TextKind::ToolArguments => Destination::Tool { named: false },
-        _ => Destination::Reply,
-    }
-}
 
 /// Finds what must not leave in one text.
 pub(super) struct Detector<'a> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::super::teller::Teller;
-use super::{Detector, Noted, ReplyGuard, destination, written};
+use super::{Detector, Noted, ReplyGuard, written};
 use crate::config::ServerPart;
 use crate::host::Timestamp;
 use crate::protocol::Session;
@@ -297,7 +297,8 @@ impl StreamGuard {
             parts = left;
             changed = true;
         }
-        changed |= self.guard.fixed_texts(&mut json, &parts, &|one| !one.delta || one.is_key, now, noted)?;
+        let tool = |channel: &Channel| self.stream.tool_of(channel).map(str::to_owned);
+        changed |= self.guard.fixed_texts(&mut json, &parts, &|one| !one.delta || one.is_key, &tool, now, noted)?;
         changed |= self.guard.judge_echoes(&mut json, &parts, now, noted)?;
         changed |= attacks.cut(&mut json, noted);
         let mut pieces = Vec::new();
@@ -312,7 +313,7 @@ impl StreamGuard {
             let route = self.guard.route().ok_or(Reason::Internal)?;
             let channel = self.channels.entry(running).or_insert_with(|| ChannelText {
                 text: TextStream::default(),
-                restorer: Restorer::new(destination(one.channel.kind)),
+                restorer: Restorer::new(self.guard.destination(&json, &parts, one, self.stream.tool_of(&one.channel))),
                 watch: if is_unknown { Watch::default() } else { self.guard.trail.carried() },
                 active: ActiveWatch::default(),
                 path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),

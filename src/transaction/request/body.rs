@@ -5,7 +5,7 @@ use super::signed::keep_signed;
 use crate::audit::Verdict;
 use crate::authn::Principal;
 use crate::authz::{self, Authorized};
-use crate::config::document::{AskUsage, DataAction, Operation, PiiType, Zone};
+use crate::config::document::{AskUsage, Operation, Zone};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::Host;
 use crate::protocol::signed::drop_blocks;
@@ -81,11 +81,13 @@ impl Transaction {
         if authorized.removes_tools() {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
+        exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         let charged = quota::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
 
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };
-        let restores = restores(&policy, scan.authorized.roles());
+        let restoring = restoring(&policy, scan.authorized.roles());
+        let restores = !restoring.is_empty();
         let (mut judgement, places) = scan.run(vm, host);
         let dropped = keep_signed(policy.signed, &json, &exchange, restores, &mut judgement);
         scan.narrow(&mut judgement, &places, vm, host);
@@ -120,6 +122,7 @@ impl Transaction {
         let key = vm.mask_key();
         let mut vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
         let mut masker = Masker::new(key);
+        let restored = if judgement.tainted || has_unseen(&exchange) { Vec::new() } else { restored(&restoring) };
         let applied = apply(&mut json, &exchange, judgement.outcomes, cap, &mut masker, &mut vault, restores);
         // The counts of a stream that tells them only when asked.
         let asked = asks_usage
@@ -138,6 +141,7 @@ impl Transaction {
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
         guard.asked.is_batch = matches!(json, Json::Array(_));
         guard.model.clone_from(&exchange.model);
+        guard.restored = restored;
         let verdict = match applied {
             _ if applied.replaced > 0 || drops || self.record.tools_removed > 0 => Verdict::Replace,
             _ if applied.masked > 0 => Verdict::Mask,
@@ -325,11 +329,20 @@ fn expected(
     (Tokens { input, output: most.max(1).saturating_mul(answers) }, unread.fold(0, u64::saturating_add))
 }
 
-/// True when a guard of these roles gives values back.
-fn restores(policy: &Policy, roles: &[crate::authn::RoleIndex]) -> bool {
+/// The guards of these roles that give values back.
+fn restoring<'p>(policy: &'p Policy, roles: &[crate::authn::RoleIndex]) -> Vec<&'p GuardPolicy> {
     let guards = roles.iter().filter_map(|role| policy.role_at(*role)).filter_map(|role| policy.guard(role.guard));
-    let restore = Some(DataAction::Restore);
-    guards.into_iter().any(|guard| {
-        guard.secrets == DataAction::Restore || PiiType::ALL.iter().any(|kind| guard.pii.action(*kind) == restore)
-    })
+    guards.filter(|guard| guard.restores()).collect()
+}
+
+/// The arguments of tools that get values back: those that every guard names which gives any back.
+fn restored(guards: &[&GuardPolicy]) -> Vec<(String, String)> {
+    let Some((first, others)) = guards.split_first() else { return Vec::new() };
+    first.restored.iter().filter(|one| others.iter().all(|guard| guard.restored.contains(one))).cloned().collect()
+}
+
+/// True when the model reads state or files that stand at the provider: nobody scanned them here.
+fn has_unseen(exchange: &Exchange) -> bool {
+    let kinds = [UnscannedKind::State, UnscannedKind::Reference, UnscannedKind::File];
+    exchange.unscanned.iter().any(|(kind, _)| kinds.contains(kind))
 }
