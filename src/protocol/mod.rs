@@ -37,7 +37,7 @@ pub use adapter::{Adapter, Asserted, HeaderPairs, Protocol};
 pub use generic::Pointer;
 pub use json::{Json, Number, Path};
 pub use session::Session;
-pub use tools::{pin, remove_tools};
+pub use tools::{asks_for_addresses, pin, remove_tools};
 pub use usage::Usage;
 
 use crate::config::document::Zone;
