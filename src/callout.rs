@@ -128,6 +128,17 @@ impl Breaker {
     }
 }
 
+impl fmt::Display for Answer {
+    /// In words, for a log line; nothing of a body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Http { status, body } => write!(f, "status {status}, {} bytes", body.len()),
+            Answer::Grpc(message) => write!(f, "{} bytes", message.len()),
+            Answer::Failed(failure) => write!(f, "{failure}"),
+        }
+    }
+}
+
 impl Answer {
     /// True if the service had nothing to say.
     pub fn is_failure(&self) -> bool {

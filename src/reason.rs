@@ -85,7 +85,7 @@ reasons! {
     /// The route takes another method.
     RouteMethod = "route.method", 405;
     /// `Upgrade` or `CONNECT` on a guarded route.
-    RouteUpgrade = "route.upgrade", 400;
+    RouteUpgrade = "route.upgrade", 426;
     /// The body is over `limits.maxBodyBytes`, or holds more than 1,048,576 texts and keys, or four times as many numbers.
     BodyTooLarge = "body.tooLarge", 413;
     /// The body's length does not fit `content-length`.
@@ -150,14 +150,46 @@ pub struct Denial {
     pub retry_after: Option<u64>,
     /// The request parameter at fault, where the protocol's error has a place for it.
     pub param: Option<&'static str>,
+    /// The model's answer is the reason, not the request.
+    pub is_of_reply: bool,
+    /// What the caller probably did.
+    pub hint: Option<Hint>,
     /// The revision of a protocol that the request asks for, where that is what is refused.
     pub asked: Option<String>,
+}
+
+/// A mistake that callers make often enough to be told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// A provider's API key was sent where a token of the issuer is wanted.
+    ProviderKey,
+    /// The token is longer than the policy takes, in bytes.
+    TokenTooLong {
+        /// How long it is.
+        length: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// The token lists no groups because there are too many (Microsoft Entra's overage): the issuer must send roles, or
+    /// fewer groups.
+    GroupsOverage,
+}
+
+impl Hint {
+    /// The word in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Hint::ProviderKey => "providerKey",
+            Hint::TokenTooLong { .. } => "tokenTooLong",
+            Hint::GroupsOverage => "groupsOverage",
+        }
+    }
 }
 
 impl Denial {
     /// A denial with nothing but its reason.
     pub const fn new(reason: Reason) -> Self {
-        Denial { reason, retry_after: None, param: None, asked: None }
+        Denial { reason, retry_after: None, param: None, is_of_reply: false, hint: None, asked: None }
     }
 
     /// The same denial, naming the request parameter at fault.
@@ -165,6 +197,20 @@ impl Denial {
     pub const fn with_param(mut self, param: &'static str) -> Self {
         self.param = Some(param);
         self
+    }
+
+    /// The same denial, with what the caller probably did.
+    #[must_use]
+    pub const fn with_hint(mut self, hint: Hint) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// A denial for what the model answered.
+    pub const fn of_reply(reason: Reason) -> Self {
+        let mut denial = Denial::new(reason);
+        denial.is_of_reply = true;
+        denial
     }
 
     /// The HTTP status of the reply.

@@ -276,6 +276,20 @@ fn check(text: &str) {
     inert(text, &words);
 }
 
+#[test]
+fn what_is_cut_out_makes_no_tag_of_another_name() {
+    for name in ["script", "svg", "math", "style", "iframe", "object", "base", "a", "img"] {
+        for inner in
+            ["<style>", "<script>", "<svg>", "![](https://evil.test/x)", "[x](javascript:alert(1))", "<b onclick=x()>"]
+        {
+            for tail in [">alert(1)</script>", " onload=alert(1)>", " src=https://evil.test/x>", "\n>"] {
+                check(&format!("<{name}{inner}{tail}"));
+                check(&format!("<{name}x{inner}{tail} and <b>text</b>"));
+            }
+        }
+    }
+}
+
 /// Spellings that readers know, each around one address.
 fn spellings(address: &str) -> Vec<String> {
     spellings_with(address, "")

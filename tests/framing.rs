@@ -415,3 +415,17 @@ fn a_withheld_reply_is_a_reply() {
         assert!(value.get("error").is_some(), "{path} {value}");
     }
 }
+
+/// A server that answers under a name of its own does not get that name through in our refusal.
+#[test]
+fn a_refusal_repeats_no_id_but_the_requests() {
+    let mut road = road(true, |_| {});
+    for unreadable in [json!({ "tools": { "x": { "name": "search_a" } } }), json!({ "tools": 7 })] {
+        for id in [json!(KEY), json!("anything"), json!(2)] {
+            let message = json!({ "jsonrpc": "2.0", "id": id, "result": unreadable });
+            let text = listed(&mut road, false, SSE, &message).text();
+            assert!(text.contains("\"error\"") && text.contains("\"id\":1"), "{message}: {text}");
+            assert!(!text.contains(KEY) && !text.contains("anything"), "{message}: {text}");
+        }
+    }
+}

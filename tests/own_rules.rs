@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::command::{Folder, bartizan, check, check_text};
 use common::road::{Road, ask};
 use serde_json::{Value, json};
 
@@ -120,5 +121,89 @@ fn the_view_decides_what_a_pattern_sees() {
         let mut road = road(json!([rule]));
         let run = road.chat(&ask(text));
         assert_eq!(run.reason() == "scan.injection", found, "{view:?} {text}: {}", run.record());
+    }
+}
+
+/// A whole policy with sections of its own.
+fn with_sections(sections: &str) -> String {
+    format!(
+        "version: 1\nname: own\nauthn: {{unsafeAnonymous: true}}\nroles: {{anonymous: {{operations: [chat], models: ['*']}}}}\n\
+         routes: [{{match: {{path: /v1/chat/completions}}, protocol: openai}}]\n{sections}"
+    )
+}
+
+#[test]
+fn the_examples_of_the_manual_are_policies_and_their_samples_hold() {
+    let folder = Folder::new("manual");
+    let page = include_str!("../src/manual/rules.md");
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 5);
+    for example in examples {
+        let file = folder.file("example.yaml", &with_sections(example));
+        let (code, lines) = check(&[&file]);
+        assert_eq!((code, lines.len()), (0, 1), "{example}: {lines:#?}");
+        let output = bartizan(&["rules", "test", "--json", file.to_str().unwrap()]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(report["judged"].as_u64().unwrap() >= 2 && report["ok"] == true, "{example}: {report}");
+    }
+}
+
+#[test]
+fn a_rule_to_begin_with_is_a_rule_and_is_shown_as_it_is_written() {
+    let folder = Folder::new("new");
+    for pack in ["pii", "secrets", "injection"] {
+        let rule = String::from_utf8(bartizan(&["rules", "new", "--pack", pack]).stdout).unwrap();
+        let indented: String = rule.lines().map(|line| format!("  {line}\n")).collect();
+        let file = folder.file("policy.yaml", &with_sections(&format!("rules:\n  custom:\n{indented}")));
+        let (code, lines) = check(&[&file]);
+        assert_eq!((code, lines.len()), (0, 1), "{pack}: {lines:#?}");
+        let file = file.to_str().unwrap();
+        let shown = String::from_utf8(bartizan(&["rules", "show", "X-1", "--config", file]).stdout).unwrap();
+        let [shown, rule]: [Value; 2] = [shown.as_str(), rule.strip_prefix("- ").unwrap()].map(|text| {
+            serde_norway::from_str(&text.replace("\n  ", "\n"))
+                .unwrap_or_else(|_| serde_norway::from_str(text).unwrap())
+        });
+        assert_eq!(shown["id"], rule["id"]);
+        let next = String::from_utf8(bartizan(&["rules", "new", "--config", file]).stdout).unwrap();
+        assert!(next.starts_with("- id: X-2\n"), "{next}");
+    }
+    let shown = String::from_utf8(bartizan(&["rules", "show", "PI-1010"]).stdout).unwrap();
+    assert!(shown.contains("id: PI-1010") && shown.contains("tests:"), "{shown}");
+    assert_eq!(bartizan(&["rules", "show", "PI-0000"]).status.code(), Some(2));
+}
+
+#[test]
+fn samples_that_do_not_hold_and_rules_that_never_fire_are_said() {
+    let folder = Folder::new("samples");
+    let rule = |rest: &str| with_sections(&format!("rules: {{custom: [{{id: X-1, title: t, {rest}}}]}}\n"));
+    for (rest, code, line) in [
+        (
+            "keywords: [nl-], pattern: 'NL-[0-9]{6}', tests: {match: [NL-123456]}",
+            1,
+            "rules.custom[0].tests.match[0]: the rule finds nothing here; it reads normalised text",
+        ),
+        (
+            "keywords: [nl-], pattern: 'NL-[0-9]{6}'",
+            0,
+            "warning: rules.custom[0].pattern: needs 'N', which normalised text never holds",
+        ),
+        (
+            "pack: pii, keywords: [nl-], pattern: 'NL-[0-9]{6}', tests: {match: [NL-123456], no_match: [NL-123456]}",
+            1,
+            "rules.custom[0].tests.no_match[0]: the rule finds something here",
+        ),
+        (
+            "pack: pii, keywords: [other], pattern: 'NL-[0-9]{6}', tests: {match: [NL-123456]}",
+            1,
+            "rules.custom[0].tests.match[0]: the rule finds nothing here; every match needs",
+        ),
+        ("pack: injection, label: X, keywords: [a]", 1, "rules.custom[0].label: has a meaning with pack pii only"),
+        ("pack: secrets, type: email, keywords: [a]", 1, "rules.custom[0].type: has a meaning with pack pii only"),
+        ("pack: pii, label: x1, keywords: [a]", 1, "rules.custom[0].label: \"x1\" is no label"),
+        ("zones: [reply], keywords: [a]", 1, "rules.custom[0].zones: reply is for packs secrets and pii"),
+    ] {
+        let (status, lines) = check_text(&folder, "policy.yaml", &rule(rest));
+        assert_eq!(status, code, "{rest}: {lines:#?}");
+        assert!(lines.iter().any(|said| said.starts_with(line)), "{rest}: {lines:#?}");
     }
 }

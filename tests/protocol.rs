@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use bartizan::config::document::Operation;
 use bartizan::protocol::frames::{Frame, Frames};
 use bartizan::protocol::reply::{ReplyParts, ReplyText, Stream, TextKind, ToolCall};
-use bartizan::protocol::{Json, Path, Protocol};
-use bartizan::reason::Reason;
+use bartizan::protocol::{Json, Path, Protocol, Told};
+use bartizan::reason::{Denial, Reason};
 use common::golden::{golden, protocol};
 
 const DEPTH: usize = 64;
@@ -164,7 +164,7 @@ fn streams() {
             let parts = reader.read(frame.event(), &json);
             list(&mut out, &json, &parts, &protocol);
             reader.sent(reader.progress());
-            let close = String::from_utf8(reader.close(Reason::ScanOutput)).unwrap();
+            let close = String::from_utf8(reader.close(&Told::new(&Denial::of_reply(Reason::ScanOutput)))).unwrap();
             if early.last() != Some(&close) {
                 early.push(close);
             }
@@ -340,4 +340,32 @@ fn what_parsers_read_differently_is_refused_and_the_rest_is_written_again_the_sa
             (read, expected) => panic!("{}: {:?}, expected {expected:?}", row.name, read.err()),
         }
     }
+}
+
+/// Azure's paths, by the prefixes that operators write.
+#[test]
+fn azures_paths_name_the_model() {
+    use bartizan::config::Policy;
+    for (prefix, path, model) in [
+        ("/openai/", "/openai/deployments/gpt-4o/chat/completions", Some("gpt-4o")),
+        ("/openai/", "/openai/deployments/tts/audio/speech", Some("tts")),
+        ("/openai/", "/openai/v1/chat/completions", None),
+        ("/openai/", "/openai/v1/responses", None),
+        ("/openai/", "/openai/deployments/gpt-4o/embeddings", Some("gpt-4o")),
+        ("/openai/v1/", "/openai/v1/chat/completions", None),
+        ("/v1/", "/v1/chat/completions", None),
+    ] {
+        let document = serde_json::json!({ "version": 1, "name": "azure", "authn": { "unsafeAnonymous": true },
+            "roles": { "anonymous": { "operations": [], "models": [] } },
+            "routes": [{ "match": { "pathPrefix": prefix }, "protocol": "openai", "dialect": "azure" }] });
+        let policy = Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap();
+        let route = policy.route(path).unwrap_or_else(|| panic!("{prefix} takes {path}"));
+        assert_eq!(route.model_of(path), model, "{path}");
+    }
+    let exact = serde_json::json!({ "version": 1, "name": "azure", "authn": { "unsafeAnonymous": true },
+        "roles": { "anonymous": { "operations": [], "models": [] } },
+        "routes": [{ "match": { "path": "/openai/deployments/gpt-4o/chat/completions" }, "protocol": "openai" }] });
+    let policy = Policy::from_json(exact.to_string().as_bytes(), &|_| None).unwrap();
+    let path = "/openai/deployments/gpt-4o/chat/completions";
+    assert_eq!(policy.route(path).unwrap().model_of(path), Some("gpt-4o"));
 }

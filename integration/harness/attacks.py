@@ -267,6 +267,8 @@ row("F29-page", "A text of status 200 in place of JSON", "not the key; or 502", 
     reply={"status": 200, "headers": {"content-type": "text/plain"}, "chunks": ["key AKIAIOSFODNN7EXAMPLQ end"]})  # fmt: skip
 for field, wrap in {
     "reasoning_content": lambda text: {"reasoning_content": text},
+    "reasoning_details": lambda text: {"reasoning_details": [{"type": "reasoning.text", "text": text}]},
+    "thinking_blocks": lambda text: {"thinking_blocks": [{"type": "thinking", "thinking": text}]},
     "refusal": lambda text: {"refusal": text},
     "arguments": lambda text: {"tool_calls": [{"index": 0, "function": {"arguments": text}}]},
 }.items():

@@ -39,6 +39,9 @@ def test_many_small_values_do_not_kill_the_vm(sites, mode):
     few = b'{"model":"smollm2","messages":[{"role":"user","content":"hi"}],"x":[' + b"0," * (4_000_000) + b"0]}"
     site.send(H1, few).passed()
     assert sum(site.proxy.stats("vm_reload").values()) == 0
+    # The gauge is of the largest VM: it tells of this, and 1 GiB is the end of every VM.
+    (memory,) = site.proxy.stats("bartizan.vm_memory_bytes").values()
+    assert 16 << 20 < memory < 768 << 20
 
 
 def some_room(policy: dict) -> None:

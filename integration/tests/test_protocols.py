@@ -61,7 +61,8 @@ def anthropic_sdk(url: str, token: str):
     kinds = {400: "invalid_request_error", 401: "authentication_error", 403: "not_found_error", 429: "rate_limit_error"}
 
     def right(error, status: int) -> bool:
-        return type(error) is errors[status] and error.body["error"]["type"] == kinds[status]
+        named = error.request_id and error.body["request_id"] == error.request_id
+        return type(error) is errors[status] and error.body["error"]["type"] == kinds[status] and bool(named)
 
     return ask, right
 

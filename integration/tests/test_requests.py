@@ -282,7 +282,7 @@ def test_upgrades_are_refused(sites, mode):
     assert got.reply.status in (400, 403) and got.seen == []
     site = sites(mode, edit=with_websockets)
     for path in ("/v1/chat/completions", "/v1/models"):
-        site.send(H1, method="GET", path=path, headers=upgrade).refused(400, "route.upgrade", before_body=True)
+        site.send(H1, method="GET", path=path, headers=upgrade).refused(426, "route.upgrade", before_body=True)
     got = site.send(H2, method="CONNECT", headers=[(":protocol", "websocket")])
     assert got.reply.status in (0, 400, 403, 404) and got.seen == []
     assert b" 200 " not in send_raw(site.proxy.port, b"CONNECT llm.example.com:443 HTTP/1.1\r\nhost: llm.example.com:443\r\n\r\n", 1)

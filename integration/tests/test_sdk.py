@@ -1,5 +1,7 @@
 """The official OpenAI SDK: a refusal raises the class that its callers branch on, a real answer reads as ever."""
 
+import re
+
 import openai
 import pytest
 
@@ -82,6 +84,7 @@ def refusal(kind: type[openai.APIStatusError], status: int, reason: str, code: s
     assert error.response.headers["x-bartizan-reason"] == reason
     assert error.code == code
     assert error.body["message"]
+    assert re.fullmatch(r"[A-Za-z0-9-]{8,64}", error.request_id), "the id by which a caller reports it"
     return error
 
 

@@ -16,6 +16,9 @@ pub const DROPPED: &str = "bartizan.series.dropped";
 /// Time spent in the filter per request, microseconds.
 pub const LATENCY: &str = "bartizan.filter.latency_us";
 
+/// A gauge: the most linear memory that one worker's VM has had, in bytes. Such memory never shrinks.
+pub const MEMORY: &str = "bartizan.vm_memory_bytes";
+
 /// A counter and what to add to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Increment {

@@ -20,6 +20,9 @@ pub const HEADER_PREFIX: &str = "x-bartizan-";
 /// The class of a refusal, on the reply.
 pub const REASON_HEADER: &str = "x-bartizan-reason";
 
+/// What became of a request whose reply goes on, on the reply.
+pub const VERDICT_HEADER: &str = "x-bartizan-verdict";
+
 /// The property that holds the record; access logs read it as filter state `wasm.bartizan.audit`.
 pub const RECORD_PROPERTY: &str = "bartizan.audit";
 

@@ -73,18 +73,22 @@ pub struct Record {
     dataset: &'static str,
     #[serde(rename = "event.outcome")]
     outcome: &'static str,
-    /// `x-request-id`, when it has the form of one.
+    /// `x-request-id`, when it has the form of one; else the worker's name and a number. A refusal quotes it.
     #[serde(rename = "http.request.id", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// Method, when it is one of HTTP's own.
     #[serde(rename = "http.request.method", skip_serializing_if = "Option::is_none")]
     pub method: Option<&'static str>,
-    /// Status of the reply.
+    /// The status that the caller got.
     #[serde(rename = "http.response.status_code", skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// The path of the matching route, as the policy writes it.
     #[serde(rename = "url.path", skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// The kind of a path that no route matches: a path that a wire format knows, the first part of an address that probes
+    /// ask for, or `other`.
+    #[serde(rename = "bartizan.path_class", skip_serializing_if = "Option::is_none")]
+    pub path_class: Option<&'static str>,
     /// Keyed hash of the identity.
     #[serde(rename = "user.hash", skip_serializing_if = "Option::is_none")]
     pub user_hash: Option<String>,
@@ -154,6 +158,9 @@ pub struct Record {
     /// Why it was refused.
     #[serde(rename = "bartizan.reason", skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// What the caller, or its issuer, probably did: `providerKey`, `tokenTooLong`, `groupsOverage`.
+    #[serde(rename = "bartizan.hint", skip_serializing_if = "Option::is_none")]
+    pub hint: Option<&'static str>,
     /// Refusals that shadow mode did not carry out.
     #[serde(rename = "bartizan.shadow", skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<&'static str>,

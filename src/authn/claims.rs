@@ -6,20 +6,27 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Issuer;
 use super::json::Object;
 use super::principal::{CountedClaims, EndUser, MAX_NAME_BYTES, Principal, RoleIndex, Verified};
 use super::revocation::Marks;
-use super::{Issuer, MAX_TOKEN_BYTES};
 use crate::glob::Glob;
 use crate::host::Timestamp;
-use crate::reason::{Denial, Reason};
+use crate::reason::{Denial, Hint, Reason};
 
-/// The most roles that one token may list. A token of the largest size can't hold many more.
-const MAX_ROLES: usize = MAX_TOKEN_BYTES / 8;
+/// The most roles that one token may list.
+const MAX_ROLES: usize = 1024;
+
+/// By how much the clocks of issuer and proxy may differ where that only decides between 401 and 503, nanoseconds.
+const CLOCKS: u64 = 5_000_000_000;
 
 /// What an issuer's tokens must hold, where, and what of it counts.
 #[derive(Debug)]
 pub(super) struct ClaimRules {
+    /// Claims that name the audience where `aud` is absent.
+    pub(super) audience: Vec<Pointer>,
+    /// What a token is for (Cognito). Looked at with `audience` only.
+    pub(super) token_use: Option<Pointer>,
     pub(super) subject: Pointer,
     pub(super) roles: Pointer,
     pub(super) tenant: Option<Pointer>,
@@ -102,6 +109,11 @@ impl Pointer {
         parts.collect::<Option<Vec<_>>>().map(Pointer)
     }
 
+    /// To a claim at the top.
+    pub(super) fn of_name(name: &str) -> Pointer {
+        Pointer(vec![name.into()])
+    }
+
     /// Its parts, unescaped.
     pub(super) fn parts(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|part| &**part)
@@ -134,7 +146,30 @@ impl ClaimRules {
         let required = self.required.iter().map(|required| &required.pointer);
         let counted = self.counted.iter().map(|(_, pointer)| pointer);
         let end_user = self.end_user.iter().flat_map(|rule| rule.claim.iter().chain(&rule.kinds));
-        [&self.subject, &self.roles].into_iter().chain(&self.tenant).chain(required).chain(counted).chain(end_user)
+        let audience = self.audience.iter().chain(&self.token_use);
+        let names = [&self.subject, &self.roles].into_iter().chain(&self.tenant).chain(audience);
+        names.chain(required).chain(counted).chain(end_user)
+    }
+
+    /// The audience of a token without `aud`.
+    pub(super) fn audience<'c>(&self, claims: &'c Object) -> Option<&'c Value> {
+        self.audience.iter().find_map(|pointer| pointer.find(claims))
+    }
+
+    /// False for a token that says that it is no access token, where the issuer's tokens say such a thing.
+    pub(super) fn is_for_access(&self, claims: &Object) -> bool {
+        let says = self.token_use.as_ref().and_then(|pointer| pointer.find(claims));
+        says.is_none_or(|says| says.as_str() == Some("access"))
+    }
+
+    /// True if the token may be signed by a key that was published after the keys were fetched; clocks may differ by
+    /// [`CLOCKS`].
+    pub(super) fn may_be_newer(&self, claims: &Object, fetched: Timestamp) -> bool {
+        match numeric_date(claims, "iat") {
+            Ok(Some(issued)) => issued.0.saturating_add(CLOCKS) >= fetched.0,
+            Ok(None) => true,
+            Err(_) => false,
+        }
     }
 
     /// Checks the claims of a token whose signature, issuer and audience are right.
@@ -174,14 +209,16 @@ impl ClaimRules {
             Some(_) => Marks::new(claims.get("jti"), &subject, issued)?,
             None => Marks::default(),
         };
+        let tenant = self.tenant(claims)?;
+        let roles = self.roles(claims, tenant.as_deref())?;
         Ok(Principal::from_token(Verified {
             issuer: index,
             issuer_name: Arc::clone(&issuer.name),
             iss: Arc::clone(&issuer.iss),
             key_id: key_id.map(Arc::clone),
-            tenant: self.tenant(claims)?,
+            tenant,
             subject,
-            roles: self.roles(claims)?,
+            roles,
             expires,
             marks,
             counted: self.counted(claims)?,
@@ -223,19 +260,48 @@ impl ClaimRules {
         })
     }
 
+    /// True if the claim that roles stand in was left out because it would be too long (Microsoft Entra).
+    fn is_overage(&self, claims: &Object) -> bool {
+        let first = self.roles.parts().next();
+        let elsewhere = claims.get("_claim_names").and_then(Value::as_object);
+        let is_named = elsewhere.is_some_and(|names| first.is_some_and(|first| names.contains_key(first)));
+        is_named || (first == Some("groups") && claims.get("hasgroups").is_some_and(|has| *has != Value::Bool(false)))
+    }
+
     /// The roles that the token lists, the policy knows and the issuer may assert. Others are dropped:
     /// identity providers put roles of many applications into one token.
-    fn roles(&self, claims: &Object) -> Result<Vec<RoleIndex>, Reason> {
+    ///
+    /// An object has a role as each key and, below it, the organisations for which it was given (Zitadel): where the policy
+    /// has tenants a role counts for the token's own tenant only.
+    fn roles(&self, claims: &Object, tenant: Option<&str>) -> Result<Vec<RoleIndex>, Denial> {
         let listed: Vec<&str> = match self.roles.find(claims) {
+            None if self.is_overage(claims) => {
+                return Err(Denial::new(Reason::JwtClaims).with_hint(Hint::GroupsOverage));
+            }
             None => Vec::new(),
             Some(Value::String(text)) => text.split_ascii_whitespace().collect(),
             Some(Value::Array(list)) => {
                 list.iter().map(Value::as_str).collect::<Option<_>>().ok_or(Reason::JwtClaims)?
             }
-            Some(_) => return Err(Reason::JwtClaims),
+            Some(Value::Object(given)) => {
+                let mut roles = Vec::new();
+                for (role, organisations) in given {
+                    let Value::Object(organisations) = organisations else { return Err(Reason::JwtClaims.into()) };
+                    let counts = match (&self.tenant, tenant) {
+                        (None, _) => !organisations.is_empty(),
+                        (Some(_), None) => false,
+                        (Some(_), Some(tenant)) => {
+                            organisations.iter().any(|(id, name)| id == tenant || name.as_str() == Some(tenant))
+                        }
+                    };
+                    roles.extend(counts.then_some(role.as_str()));
+                }
+                roles
+            }
+            Some(_) => return Err(Reason::JwtClaims.into()),
         };
         if listed.len() > MAX_ROLES {
-            return Err(Reason::JwtClaims);
+            return Err(Reason::JwtClaims.into());
         }
         let find = |role: &&str| {
             let place = self.grantable.binary_search_by(|(name, _)| (**name).cmp(role)).ok()?;

@@ -12,7 +12,10 @@ use super::introspection::{Introspection, basic};
 use super::jwk::{Key, KeySet, MAX_KEYS};
 use super::remote::{Published, Remote};
 use super::revocation::Revocation;
-use super::{ANONYMOUS_ROLE, Algorithm, Authenticator, Issuer, KeySource, MAX_NAME_BYTES, Principal, RoleIndex};
+use super::{
+    ANONYMOUS_ROLE, Algorithm, Authenticator, DEFAULT_TOKEN_BYTES, Issuer, KeySource, MAX_NAME_BYTES, MAX_TOKEN_BYTES,
+    Principal, RoleIndex,
+};
 use crate::config::{Environment, Errors, KeyPath, Span, document, secret};
 use crate::glob::Glob;
 
@@ -46,6 +49,9 @@ impl Authenticator {
         let before = errors.len();
         let roles = RoleNames(role_names);
         let skew = skew(section.clock_skew, path, errors);
+        let (default, most) = (DEFAULT_TOKEN_BYTES as u64, MAX_TOKEN_BYTES as u64);
+        let max_token_bytes =
+            errors.range(path, "maxTokenBytes", section.max_token_bytes, default, 1024..=most) as usize;
         let token_from = token_from(section.token_from.as_deref(), &path.key("tokenFrom"), errors);
         let anonymous = match section.unsafe_anonymous.unwrap_or(false) {
             false => None,
@@ -97,6 +103,7 @@ impl Authenticator {
             api_keys,
             token_from,
             forward_token: section.forward_token.unwrap_or(false),
+            max_token_bytes,
             anonymous,
             digest: digest(section, role_names),
         })
@@ -510,6 +517,12 @@ fn claims(
         globs.iter().map(|glob| Glob::new(glob)).collect()
     });
 
+    let at = path.key("audienceClaims");
+    let named = written.audience_claims.as_deref().unwrap_or_default();
+    for (place, _) in named.iter().enumerate().filter(|(_, name)| name.is_empty() || name.len() > MAX_NAME_BYTES) {
+        errors.push(&at.index(place), format!("expected a claim's name of 1 to {MAX_NAME_BYTES} bytes"));
+    }
+    let audience: Vec<Pointer> = named.iter().map(|name| Pointer::of_name(name)).collect();
     let at = path.key("requiredClaims");
     let required = written.required_claims.iter().flatten().enumerate().map(|(place, claim)| {
         let at = at.index(place);
@@ -521,6 +534,8 @@ fn claims(
     });
     let required: Vec<Option<RequiredClaim>> = required.collect();
     Some(ClaimRules {
+        token_use: (!audience.is_empty()).then(|| Pointer::of_name("token_use")),
+        audience,
         subject: subject?,
         roles: from_roles?,
         tenant: match tenant {

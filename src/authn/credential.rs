@@ -1,7 +1,7 @@
 //! Which bytes of a request are its credential.
 
-use super::{Authenticator, MAX_TOKEN_BYTES};
-use crate::reason::{Denial, Reason};
+use super::Authenticator;
+use crate::reason::{Denial, Hint, Reason};
 
 impl Authenticator {
     /// Finds the one credential in the headers that the policy names; `None` when there is none.
@@ -12,7 +12,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`Reason::JwtMalformed`] for an empty value, another scheme or a token over
-    /// [`MAX_TOKEN_BYTES`]; [`Reason::JwtAmbiguous`] for two credentials that differ.
+    /// `authn.maxTokenBytes`; [`Reason::JwtAmbiguous`] for two credentials that differ.
     pub fn credential<'h>(
         &self,
         headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
@@ -26,9 +26,11 @@ impl Authenticator {
             for part in value.split(|byte| *byte == b',') {
                 let part = part.trim_ascii();
                 let token = if **header == *"authorization" { bearer(part) } else { Some(part) };
-                let token = token
-                    .filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN_BYTES)
-                    .ok_or(Reason::JwtMalformed)?;
+                let token = token.filter(|token| !token.is_empty()).ok_or(Reason::JwtMalformed)?;
+                let (length, limit) = (token.len(), self.max_token_bytes);
+                if length > limit {
+                    return Err(Denial::new(Reason::JwtMalformed).with_hint(Hint::TokenTooLong { length, limit }));
+                }
                 match found {
                     Some(first) if first != token => return Err(Reason::JwtAmbiguous.into()),
                     _ => found = Some(token),

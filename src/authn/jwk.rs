@@ -1,7 +1,7 @@
 //! JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037): public keys for signatures, checked once.
 //!
 //! Only what can be used safely becomes a [`Key`]: RSA of 2048 to 4096 bits with the exponent 65537,
-//! P-256, P-384 and Ed25519. A set is bounded and holds no two keys of one `kid`.
+//! P-256, P-384 and Ed25519. A set is bounded and holds no two keys of one `kid` for one algorithm.
 
 use std::sync::Arc;
 
@@ -140,9 +140,14 @@ impl KeySet {
     /// Adds a key.
     ///
     /// # Errors
-    /// The place of the key that already has this `kid`.
+    /// The place of the key that already has this `kid` for the same algorithm.
     pub(super) fn add(&mut self, key: Key) -> Result<(), usize> {
-        match self.0.iter().position(|known| key.id.is_some() && known.id == key.id) {
+        let is_twin = |known: &Key| {
+            key.id.is_some()
+                && known.id == key.id
+                && Algorithm::ALL.iter().any(|own| known.fits(*own) && key.fits(*own))
+        };
+        match self.0.iter().position(is_twin) {
             Some(first) => Err(first),
             None => {
                 self.0.push(key);
@@ -169,8 +174,10 @@ impl KeySet {
     /// [`Reason::JwtAlgorithm`] when the key of that `kid` does not fit the algorithm,
     /// [`Reason::JwtKey`] when there is no such key, or more than one.
     pub(super) fn choose(&self, id: Option<&str>, algorithm: Algorithm) -> Result<&Key, Reason> {
-        if let Some(named) = self.0.iter().find(|key| id.is_some() && key.id.as_deref() == id) {
-            return if named.fits(algorithm) { Ok(named) } else { Err(Reason::JwtAlgorithm) };
+        // Issuers name keys of two types alike: no two of one name fit one algorithm.
+        let mut named = self.0.iter().filter(|key| id.is_some() && key.id.as_deref() == id).peekable();
+        if named.peek().is_some() {
+            return named.find(|key| key.fits(algorithm)).ok_or(Reason::JwtAlgorithm);
         }
         let mut fitting = self.0.iter().filter(|key| (id.is_none() || key.id.is_none()) && key.fits(algorithm));
         match (fitting.next(), fitting.next()) {
@@ -189,7 +196,10 @@ fn string<'j>(jwk: &'j Object, member: &'static str) -> Result<&'j str, Flaw> {
 }
 
 fn bytes(jwk: &Object, member: &'static str) -> Result<Vec<u8>, Flaw> {
-    URL_SAFE_NO_PAD.decode(string(jwk, member)?).map_err(|_| Flaw::new(member, "expected base64url without padding"))
+    // Some issuers pad what RFC 7515 section 2 says has no padding.
+    let text = string(jwk, member)?;
+    let bare = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
+    URL_SAFE_NO_PAD.decode(bare).map_err(|_| Flaw::new(member, "expected base64url"))
 }
 
 /// RFC 7517 sections 4.2 and 4.3.

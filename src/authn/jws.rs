@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use super::Algorithm;
 use super::json::{self, Object};
-use super::{Algorithm, MAX_TOKEN_BYTES};
 
 /// The longest `kid`, in bytes.
 const MAX_KEY_ID_BYTES: usize = 256;
@@ -26,9 +26,6 @@ impl<'t> Jws<'t> {
     ///
     /// Header parameters that bring a key along (`jwk`, `jku`, `x5u`, `x5c`) are never read.
     pub(super) fn parse(token: &'t [u8]) -> Option<Jws<'t>> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return None;
-        }
         let token = std::str::from_utf8(token).ok()?;
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, payload) = signed.split_once('.')?;
@@ -91,12 +88,13 @@ pub(super) fn algorithm(name: &str) -> Option<Algorithm> {
         "PS512" => Algorithm::PS512,
         "ES256" => Algorithm::ES256,
         "ES384" => Algorithm::ES384,
-        "EdDSA" => Algorithm::EdDSA,
+        // RFC 9864 names the curve; every key of ours for this algorithm is on it.
+        "EdDSA" | "Ed25519" => Algorithm::EdDSA,
         _ => return None,
     })
 }
 
-/// `JWT` (RFC 7519 section 5.1) or `at+jwt` (RFC 9068 section 2.1), without case; `application/` may
+/// `JWT` (RFC 7519 section 5.1), `at+jwt` (RFC 9068 section 2.1) or `JOSE` (RFC 7515 section 4.1.9), without case; `application/` may
 /// stand before it. Other types, such as logout or DPoP tokens, are not credentials.
 fn is_token_type(typ: &str) -> bool {
     const PREFIX: &str = "application/";
@@ -104,5 +102,5 @@ fn is_token_type(typ: &str) -> bool {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
         _ => typ,
     };
-    bare.eq_ignore_ascii_case("jwt") || bare.eq_ignore_ascii_case("at+jwt")
+    ["jwt", "at+jwt", "jose"].iter().any(|known| bare.eq_ignore_ascii_case(known))
 }

@@ -50,7 +50,7 @@ pub use remote::{Fetch, Fetched, KeyRing, MAX_JWKS_BYTES};
 pub use revocation::{MAX_LIST_BYTES, MAX_REVOKED};
 
 use crate::host::{Host, Timestamp};
-use crate::reason::{Denial, Reason};
+use crate::reason::{Denial, Hint, Reason};
 use claims::{ClaimRules, EndUserRule, Pointer};
 use introspection::Introspection;
 use jwk::{Key, KeySet};
@@ -65,8 +65,11 @@ pub fn is_pointer(text: &str) -> bool {
     Pointer::parse(text).is_some()
 }
 
-/// The longest credential that is looked at, in bytes.
-pub const MAX_TOKEN_BYTES: usize = 8192;
+/// The longest credential that is looked at where the policy does not say, in bytes.
+pub const DEFAULT_TOKEN_BYTES: usize = 8192;
+
+/// The longest that a policy may allow. Envoy takes 60 KiB of headers by default.
+pub const MAX_TOKEN_BYTES: usize = 49_152;
 
 /// The role of callers without a credential, where the policy lets them in.
 pub const ANONYMOUS_ROLE: &str = "anonymous";
@@ -79,6 +82,8 @@ pub struct Authenticator {
     /// Lower case.
     token_from: Vec<Box<str>>,
     forward_token: bool,
+    /// The longest credential that is looked at, in bytes.
+    max_token_bytes: usize,
     anonymous: Option<Arc<Principal>>,
     /// Changes with everything that can change a verdict or a principal.
     digest: [u8; 32],
@@ -235,6 +240,10 @@ impl Authenticator {
     }
 
     fn judge(&self, token: &[u8], now: Timestamp, ring: &mut KeyRing, host: &mut dyn Host) -> Result<Judged, Denial> {
+        let (length, limit) = (token.len(), self.max_token_bytes);
+        if length > limit {
+            return Err(Denial::new(Reason::JwtMalformed).with_hint(Hint::TokenTooLong { length, limit }));
+        }
         let jws = Jws::parse(token).ok_or(Reason::JwtMalformed)?;
         let (index, issuer) = self.issuer_of(&jws)?;
         let algorithm =
@@ -252,6 +261,11 @@ impl Authenticator {
                     Ok(key) => issuer.accept(index, key, algorithm, &jws, now, host),
                     // A key that was published since the last fetch.
                     Err(Reason::JwtKey) if ring.want(remote, now) => Ok(Judged::NeedKeys),
+                    // It may be such a key, and it is too early to ask again.
+                    Err(Reason::JwtKey) if issuer.claims.may_be_newer(jws.claims(), ring.fetched_at(remote)) => {
+                        let wait = ring.cooldown_left(remote, now);
+                        Err(Denial { retry_after: Some(wait), ..Denial::new(Reason::JwtUnavailable) })
+                    }
                     Err(reason) => Err(reason.into()),
                 }
             }
@@ -372,14 +386,17 @@ impl Issuer {
         Ok(Judged::Genuine(Box::new(principal)))
     }
 
-    /// RFC 7519 section 4.1.3: `aud` is a string or an array of strings.
+    /// RFC 7519 section 4.1.3: `aud` is a string or an array of strings. Where it is absent, `audienceClaims` count.
     fn accepts_audience(&self, claims: &json::Object) -> bool {
         use serde_json::Value;
         let ours = |value: &Value| value.as_str().is_some_and(|aud| self.audiences.iter().any(|own| **own == *aud));
+        if !self.claims.is_for_access(claims) {
+            return false;
+        }
         match claims.get("aud") {
             Some(Value::Array(list)) => list.iter().all(Value::is_string) && list.iter().any(ours),
             Some(value) => ours(value),
-            None => false,
+            None => self.claims.audience(claims).is_some_and(ours),
         }
     }
 }

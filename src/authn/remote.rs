@@ -17,7 +17,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::jwk::{Key, KeySet, MAX_KEYS};
+use super::jwk::{Flaw, Key, KeySet, MAX_KEYS};
 use super::revocation::{MAX_LIST_BYTES, RevocationList};
 use super::{Algorithm, Authenticator, json};
 use crate::callout::{Call, HttpCall};
@@ -101,10 +101,16 @@ pub struct Fetch {
     pub most: usize,
     /// What is fetched: `keys`, or `revocations`.
     pub what: &'static str,
+    algorithms: Vec<Algorithm>,
     id: Box<str>,
 }
 
 impl Fetch {
+    /// Why an answer holds no key that can be used, for the log.
+    pub fn why_unusable(&self, body: &[u8]) -> String {
+        why_unusable(body, &self.algorithms)
+    }
+
     /// The call to make.
     pub fn call(&self) -> Call {
         Call::Http(HttpCall {
@@ -320,6 +326,17 @@ impl KeyRing {
         may
     }
 
+    /// When the keys that count were fetched; the beginning of time where none are.
+    pub(super) fn fetched_at(&self, remote: &Remote) -> Timestamp {
+        self.slots.get(&remote.id).and_then(|slot| slot.set.as_ref()).map_or(Timestamp(0), |set| set.fetched)
+    }
+
+    /// Whole seconds until keys may be asked for again, at least 1.
+    pub(super) fn cooldown_left(&self, remote: &Remote, now: Timestamp) -> u64 {
+        let attempt = self.slots.get(&remote.id).map_or(Timestamp(0), |slot| slot.shared.attempt);
+        attempt.0.saturating_add(COOLDOWN).saturating_sub(now.0).div_ceil(SECOND).max(1)
+    }
+
     /// The fetches to make now, each under a lease that this worker has just taken.
     pub fn due(&mut self, authn: &Authenticator, now: Timestamp, host: &mut dyn Host) -> Vec<Fetch> {
         // Sets of policies that are no longer in force.
@@ -345,6 +362,10 @@ impl KeyRing {
                     timeout: remote.timeout,
                     most: if remote.published == Published::Revoked { MAX_LIST_BYTES } else { MAX_JWKS_BYTES },
                     what: if remote.published == Published::Revoked { "revocations" } else { "keys" },
+                    algorithms: match &remote.published {
+                        Published::Keys(algorithms) => algorithms.clone(),
+                        Published::Revoked => Vec::new(),
+                    },
                     id: remote.id.clone(),
                 });
             }
@@ -495,22 +516,50 @@ fn is_due(remote: &Remote, state: &SharedState, wanted: bool, has_keys: bool, no
 ///
 /// `None` when the text is no key set, is over [`MAX_JWKS_BYTES`] or [`MAX_KEYS`], or no key is left.
 fn parse(body: &[u8], algorithms: &[Algorithm]) -> Option<KeySet> {
-    if body.len() > MAX_JWKS_BYTES {
-        return None;
-    }
-    let object = json::object(body)?;
-    let listed = object.get("keys")?.as_array()?;
-    if listed.len() > MAX_KEYS {
-        return None;
-    }
     let mut set = KeySet::default();
-    for jwk in listed.iter().filter_map(Value::as_object) {
+    for jwk in listed(body).ok()?.iter().filter_map(Value::as_object) {
         if let Ok(key) = Key::parse(jwk, algorithms) {
             // A second key of the same kid is dropped here.
             let _ = set.add(key);
         }
     }
     (!set.is_empty()).then_some(set)
+}
+
+/// The keys of a set, unread.
+///
+/// # Errors
+/// Why there are none.
+fn listed(body: &[u8]) -> Result<Vec<Value>, String> {
+    if body.len() > MAX_JWKS_BYTES {
+        return Err(format!("{} bytes, {MAX_JWKS_BYTES} are taken", body.len()));
+    }
+    let object = json::object(body).ok_or("not a JSON object, or one with a key twice")?;
+    let listed = object.get("keys").and_then(Value::as_array).ok_or("no list \"keys\"")?;
+    match listed.len() {
+        0 => Err("the list is empty".to_owned()),
+        1..=MAX_KEYS => Ok(listed.clone()),
+        count => Err(format!("{count} keys, {MAX_KEYS} are taken")),
+    }
+}
+
+/// Why none of the keys of a set can be used, for the log: the flaw of the first ones. What it says of an issuer's public
+/// keys is no secret.
+fn why_unusable(body: &[u8], algorithms: &[Algorithm]) -> String {
+    const MOST: usize = 3;
+    let keys = match listed(body) {
+        Ok(keys) => keys,
+        Err(why) => return why,
+    };
+    let flaw = |(place, jwk): (usize, &Value)| match jwk.as_object().map(|jwk| Key::parse(jwk, algorithms)) {
+        Some(Ok(_)) => None,
+        Some(Err(Flaw { member, message })) => {
+            Some(format!("key {place}: {}{message}", member.map(|member| format!("{member}: ")).unwrap_or_default()))
+        }
+        None => Some(format!("key {place}: not an object")),
+    };
+    let flaws: Vec<String> = keys.iter().enumerate().filter_map(flaw).take(MOST).collect();
+    flaws.join("; ").chars().filter(|c| !c.is_control()).take(400).collect()
 }
 
 /// Overwrites a key whoever wrote it last.

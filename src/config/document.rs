@@ -59,6 +59,9 @@ section! {
         rules: Option<Rules>,
         /// Which paths are guarded and how their bodies read. Required.
         routes: Option<Vec<Route>>,
+        /// What happens to a browser's CORS preflight (`OPTIONS` with `origin` and `access-control-request-method`, without a
+        /// body) on a guarded path. Browsers send no credential with it. Default deny: 401.
+        cors: Option<Cors>,
         /// What happens to a request that no route matches. Default deny.
         unmatched: Option<Unmatched>,
         /// What happens to content that can't be scanned, by kind.
@@ -66,6 +69,9 @@ section! {
         /// What happens to blocks, items and parts of a type that this version does not know. Default scan: their strings
         /// are scanned in the strictest zone, whatever `unscanned` says; bytes in them that are no text still fall under it.
         unknown: Option<UnknownAction>,
+        /// What happens to a finding in what a provider signed or sealed (thoughts with a signature, encrypted reasoning,
+        /// compactions): such a block is never edited. Default drop.
+        signed: Option<SignedAction>,
         /// Bounds on what one request may cost.
         limits: Option<Limits>,
         /// The service that counts quotas of scope fleet.
@@ -74,8 +80,23 @@ section! {
         abuse: Option<Abuse>,
         /// What is written about a request, and where.
         audit: Option<Audit>,
+        /// What the operator adds to refusals, by reason (`scan.injection`).
+        refusals: Option<BTreeMap<String, RefusalWords>>,
+        /// Roles whose callers are told the rule and the place of what was found, in the message of a refusal. Default none:
+        /// it helps who tries to get around a rule.
+        explain_refusals: Option<Vec<String>>,
         /// Keep requests in which something was found, sealed for the operator. Default: none is kept.
         capture: Option<Capture>,
+    }
+}
+
+section! {
+    /// The operator's words for one reason. At least one of the keys.
+    RefusalWords {
+        /// Takes the place of the message, at most 500 bytes on one line.
+        message: Option<String>,
+        /// Where callers read on; stands at the end of the message.
+        url: Option<String>,
     }
 }
 
@@ -351,7 +372,7 @@ section! {
         /// Ask for the token counts of streams that tell them only when asked (OpenAI's `stream_options.include_usage`);
         /// a client that did not ask does not see them. Default false; under a quota of tokens they are asked for anyway.
         usage: Option<bool>,
-        /// Which replies carry `x-bartizan-reason`. Default denials.
+        /// Which replies carry headers of ours. Default denials.
         response_headers: Option<ResponseHeaders>,
     }
 }
@@ -389,10 +410,13 @@ choice! {
 }
 
 choice! {
-    /// Which replies carry `x-bartizan-reason`.
+    /// Which replies carry headers of ours.
     ResponseHeaders {
-        /// Refusals.
+        /// Refusals carry `x-bartizan-reason`.
         Denials = "denials",
+        /// Besides, a reply carries `x-bartizan-verdict: mask` or `replace` where something was masked in, or removed from,
+        /// its request; in strong mode also where it was in the reply itself, if that is read whole.
+        Changes = "changes",
         /// None.
         None = "none",
     }

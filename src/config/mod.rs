@@ -11,6 +11,7 @@ mod guard;
 mod parse;
 mod policy;
 mod quotas;
+mod refusals;
 mod route;
 mod tree;
 mod typed;
@@ -24,6 +25,7 @@ pub use guard::{CanaryPolicy, ExceptionPolicy, GuardPolicy, InjectionPolicy, Pii
 pub use parse::{Parsed, parse_json, parse_with};
 pub use policy::{AuditPolicy, GuardIndex, LimitsPolicy, Policy, RolePolicy, UnscannedPolicy};
 pub use quotas::{AbusePolicy, QuotaPolicy, RateLimitService};
+pub use refusals::{RefusalPolicy, Words};
 pub use route::{PathMatch, Resource, RouteIndex, RoutePolicy, ServerPart, ServerPolicy};
 pub use tree::MAX_DOCUMENT_BYTES;
 

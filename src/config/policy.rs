@@ -2,15 +2,16 @@
 //! out is immutable and holds nothing that could still be wrong.
 
 use super::document::{
-    self, Mode, OtherTools, OverCap, Role, StateAction, SubjectForm, UnknownAction, UnscannedAction, UpstreamHeader,
-    Zone,
+    self, Mode, OtherTools, OverCap, Role, SignedAction, StateAction, SubjectForm, UnknownAction, UnscannedAction,
+    UpstreamHeader, Zone,
 };
-use super::document::{Operation, Pack, ResponseHeaders, Unmatched};
+use super::document::{Cors, Operation, Pack, ResponseHeaders, Unmatched};
 use super::environment::{Environment, secret};
 use super::errors::{ConfigError, Errors, KeyPath, shortened};
 use super::guard::{self, GuardPolicy};
 use super::parse::{Parsed, parse_json};
 use super::quotas::{self, QuotaPolicy};
+use super::refusals::{self, RefusalPolicy};
 use super::route::{self, RouteIndex, RoutePolicy};
 use super::typed::nearest;
 use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
@@ -41,16 +42,22 @@ pub struct Policy {
     pub scanner: Scanner,
     /// Guarded paths. Use [`Policy::route`].
     pub routes: Vec<RoutePolicy>,
+    /// What happens to a browser's preflight.
+    pub cors: Cors,
     /// What happens to a request that no route matches.
     pub unmatched: Unmatched,
     /// What happens to content that can't be scanned.
     pub unscanned: UnscannedPolicy,
     /// What happens to parts of a type that this version does not know.
     pub unknown: UnknownAction,
+    /// What happens to findings in what a provider signed.
+    pub signed: SignedAction,
     /// Bounds on what one request may cost.
     pub limits: LimitsPolicy,
     /// What is written about a request.
     pub audit: AuditPolicy,
+    /// What refusals say beside their class.
+    pub refusals: RefusalPolicy,
     /// What is kept of requests in which something was found.
     pub capture: Option<CapturePolicy>,
 }
@@ -182,7 +189,7 @@ pub struct AuditPolicy {
     pub upstream_headers: Vec<UpstreamHeader>,
     /// Ask for the token counts of streams that tell them only when asked.
     pub usage: bool,
-    /// Which replies carry `x-bartizan-reason`.
+    /// Which replies carry headers of ours.
     pub response_headers: ResponseHeaders,
 }
 
@@ -295,6 +302,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     let references = guard::References { scanner: scanner.as_ref(), routes: &routes, routes_complete };
     let guards = guard::compile(document.guards.as_ref(), &references, errors);
     let roles = roles(parsed, &guards, &root, errors);
+    let refusals = refusals::compile(document, &roles, errors);
     let audit = audit(document, hold_headers, environment, &root, errors);
     let issuers = document.authn.as_ref().and_then(|authn| authn.issuers.as_deref()).unwrap_or_default();
     let issuers: Vec<&str> =
@@ -327,11 +335,14 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         guards,
         scanner: scanner?,
         routes,
+        cors: document.cors.unwrap_or(Cors::Deny),
         unmatched,
         unscanned: unscanned(document),
         unknown: document.unknown.unwrap_or(UnknownAction::Scan),
+        signed: document.signed.unwrap_or(SignedAction::Drop),
         limits,
         audit,
+        refusals,
         capture,
     })
 }
@@ -385,7 +396,7 @@ fn role_names(parsed: &Parsed, section: &document::Authn) -> Vec<String> {
 }
 
 /// The message for a name that refers to nothing.
-fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
     let known = match names.len() {
         0 => "none is defined".to_owned(),

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{self, Described, Operation, OutputAction, Route};
+use super::document::{self, AskUsage, Described, Operation, OutputAction, Route};
 use super::errors::{Errors, KeyPath, shortened};
+use crate::protocol::registry::{PARAMETER, model_in};
 use crate::protocol::{Pointer, Protocol, registry};
 
 /// A route's place in the policy.
@@ -25,9 +26,17 @@ pub struct RoutePolicy {
     pub operation: Operation,
     /// What belongs to one server of tools.
     pub server: Option<ServerPolicy>,
+    /// Whether token counts of streams are asked for.
+    pub usage: AskUsage,
 }
 
 impl RoutePolicy {
+    /// The model that the path of a request names, where it names one: then the body's is text like any other.
+    pub fn model_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let known = || self.protocol.paths().iter().filter(|(_, operation)| *operation == self.operation);
+        self.matches.parameter(path).or_else(|| known().find_map(|(known, _)| model_in(known, path)))
+    }
+
     /// The methods that the route takes.
     pub fn methods(&self) -> &'static [&'static str] {
         match self.server_part() {
@@ -91,9 +100,6 @@ pub enum PathMatch {
     /// The whole path, in which one part, `{model}`, is any.
     Template(String),
 }
-
-/// The part of a template that is any one part of a path.
-const PARAMETER: &str = "{model}";
 
 impl PathMatch {
     /// True when this route takes the path (without its query).
@@ -160,7 +166,7 @@ pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<Rou
                         None => taken.push((messages, None, key)),
                     }
                 }
-                written.push((matches, protocol, operation, server));
+                written.push((matches, protocol, operation, server, route.usage.unwrap_or(AskUsage::Auto)));
             }
             _ => complete = false,
         }
@@ -169,7 +175,7 @@ pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<Rou
 }
 
 /// One route of the document.
-type Written = (PathMatch, Protocol, Operations, Option<ServerPolicy>);
+type Written = (PathMatch, Protocol, Operations, Option<ServerPolicy>, AskUsage);
 
 /// The operations of one route of the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,21 +190,27 @@ enum Operations {
 /// of those the first.
 fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
     let mut compiled: Vec<RoutePolicy> = Vec::new();
-    let one = |compiled: &mut Vec<RoutePolicy>, matches: PathMatch, written: &str, protocol, operation, server| {
+    let one = |compiled: &mut Vec<RoutePolicy>,
+               matches: PathMatch,
+               written: &str,
+               protocol,
+               operation,
+               server,
+               usage| {
         let index = RouteIndex(u16::try_from(compiled.len()).unwrap_or(u16::MAX));
-        compiled.push(RoutePolicy { index, matches, written: written.to_owned(), protocol, operation, server });
+        compiled.push(RoutePolicy { index, matches, written: written.to_owned(), protocol, operation, server, usage });
     };
-    for (matches, protocol, operations, server) in &written {
+    for (matches, protocol, operations, server, usage) in &written {
         if let Operations::One(operation) = operations {
-            one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation, server.clone());
+            one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation, server.clone(), *usage);
             if let Some(server @ ServerPolicy { part: ServerPart::Stream { messages }, .. }) = server {
                 let below = PathMatch::Exact(messages.clone());
                 let server = ServerPolicy { part: ServerPart::Messages, ..server.clone() };
-                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, Some(server));
+                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, Some(server), *usage);
             }
         }
     }
-    for (matches, protocol, operations, _) in &written {
+    for (matches, protocol, operations, _, usage) in &written {
         if *operations != Operations::OfPath {
             continue;
         }
@@ -210,7 +222,7 @@ fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
                 path => PathMatch::Exact(path),
             };
             if !compiled.iter().any(|route| route.matches == below) {
-                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, None);
+                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, None, *usage);
             }
         }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::tools::pin;
-use super::{Exchange, Json, Path, Refusal, UnscannedKind, Usage, keys, registry};
+use super::{Exchange, Json, Path, Refusal, Told, UnscannedKind, Usage, keys, registry};
 use crate::config::document::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
@@ -165,12 +165,17 @@ pub trait Adapter: Debug + Send + Sync {
         None
     }
 
-    /// The body of a refusal in the format's own words. `id` is the request's, where it had one.
-    fn error_body(&self, denial: &Denial, id: Option<&str>) -> Vec<u8>;
+    /// The body of a refusal in the format's own words.
+    fn error_body(&self, told: &Told<'_>) -> Vec<u8>;
+
+    /// The header in which the format's SDKs look for the id of a request.
+    fn id_header(&self) -> &'static str {
+        "x-request-id"
+    }
 
     /// A whole reply, as of a model that a content filter has stopped, for where the status says that all is well.
     /// `None`: this operation has no such reply.
-    fn withheld(&self, _operation: Operation, _denial: &Denial, _model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+    fn withheld(&self, _operation: Operation, _told: &Told<'_>, _model: &str, _now: Timestamp) -> Option<Vec<u8>> {
         None
     }
 
@@ -245,10 +250,10 @@ impl Protocol {
         Ok(Exchange::unread(kind))
     }
 
-    /// A refusal in the format's own words. `id` is the request's, where it had one.
-    pub fn refuse(&self, denial: &Denial, id: Option<&str>) -> Refusal {
-        let body = self.error_body(denial, id);
-        Refusal { status: denial.status(), content_type: "application/json", body }
+    /// A refusal in the format's own words.
+    pub fn refuse(&self, told: &Told<'_>) -> Refusal {
+        let body = self.error_body(told);
+        Refusal { status: told.denial.status(), content_type: "application/json", body }
     }
 }
 

@@ -24,24 +24,24 @@ pub mod registry;
 pub mod reply;
 mod request;
 mod session;
+pub mod signed;
 mod stream;
 mod system;
 mod tgi;
+mod told;
 mod tools;
 mod usage;
-
-use std::borrow::Cow;
 
 pub use account::Exchange;
 pub use adapter::{Adapter, Asserted, HeaderPairs, Protocol};
 pub use generic::Pointer;
 pub use json::{Json, Number, Path};
 pub use session::Session;
+pub use told::{Told, message};
 pub use tools::{asks_for_addresses, pin, remove_tools};
 pub use usage::Usage;
 
 use crate::config::document::Zone;
-use crate::reason::Reason;
 
 /// Where in the conversation a segment stands: decides whether a finding refuses the request or is
 /// cut out of the history.
@@ -168,62 +168,4 @@ pub struct Refusal {
     pub content_type: &'static str,
     /// The body.
     pub body: Vec<u8>,
-}
-
-/// What a caller is told of a refusal: the class, and what to do about it, never what was found.
-pub fn message(reason: Reason) -> Cow<'static, str> {
-    Cow::Borrowed(match reason {
-        Reason::JwtMissing => "No credential was sent. Send a bearer token in the Authorization header.",
-        Reason::JwtExpired => "The token has expired. Get a new one.",
-        Reason::JwtRevoked => "The token has been revoked. Get a new one.",
-        Reason::JwtInactive => "The token is not active. Get a new one.",
-        Reason::JwtNotYetValid => "The token is not valid yet.",
-        Reason::JwtAmbiguous => "Two different credentials were sent. Send one.",
-        Reason::JwtMalformed
-        | Reason::JwtAlgorithm
-        | Reason::JwtKey
-        | Reason::JwtSignature
-        | Reason::JwtIssuer
-        | Reason::JwtAudience
-        | Reason::JwtClaims => "The token is not accepted here.",
-        Reason::JwtUnavailable => "The token can't be checked at the moment. Try again later.",
-        Reason::RbacOperation => "Your role does not allow this operation.",
-        Reason::RbacWorkload => "Your role does not allow calls from this workload.",
-        Reason::RbacModel => "Your role does not allow this model.",
-        Reason::RbacTool => "Your role does not allow one of the tools in this request.",
-        Reason::RbacParameter => "A parameter is given twice or over the limit of your role.",
-        Reason::QuotaRequests => "Rate limit reached for requests. Try again later.",
-        Reason::QuotaTokens => "Rate limit reached for tokens. Try again later.",
-        Reason::QuotaTooLarge => {
-            "Request too large: the prompt and the output tokens it asks for are more than the token limit. Shorten the prompt or ask for fewer output tokens."
-        }
-        Reason::QuotaUnavailable => "Rate limits can't be checked at the moment. Try again later.",
-        Reason::QuotaConcurrent => "Too many requests are under way. Try again when one has ended.",
-        Reason::AbuseCooldown => "Too many of your requests were refused by the content policy. Try again later.",
-        Reason::RouteUnmatched => "There is nothing here.",
-        Reason::RouteMethod => "This path does not take this method.",
-        Reason::RouteUpgrade => "This path does not take protocol upgrades.",
-        Reason::BodyTooLarge => "The request body is too large.",
-        Reason::BodyLength => "The request body does not have the length it announced.",
-        Reason::BodyMalformed => "The request body is not valid JSON in UTF-8.",
-        Reason::BodyDuplicateKey => "A JSON object in the request body holds the same key twice.",
-        Reason::BodyDepth => "The request body is nested too deep.",
-        Reason::BodyShape => "The request body does not have the form this API takes.",
-        Reason::McpHeader => "A header of the request does not say what its body says.",
-        Reason::McpRevision => "This revision of the Model Context Protocol is not known here.",
-        Reason::McpDefinition => "The server offers something that was not approved.",
-        Reason::McpSession => "This session is not known here. Start a new one.",
-        Reason::BodyContentType => "This API takes application/json in UTF-8.",
-        Reason::BodyEncoding => "This API takes no compressed request bodies.",
-        Reason::BodyUnscanned => "The request holds content of a kind that is not allowed here.",
-        Reason::ScanInjection => "The request was refused by the content policy.",
-        Reason::ScanSecret => "The request was refused by the content policy: it holds a credential.",
-        Reason::ScanPii => "The request was refused by the content policy: it holds personal data.",
-        Reason::ScanOutput | Reason::ScanCanary => "The answer was withheld by the content policy.",
-        Reason::ReplyUnreadable => "The upstream sent a reply that can't be checked.",
-        Reason::ReplyTooLarge => "The upstream sent a reply that is too large.",
-        Reason::ReplyTokens => "The answer was ended at its limit of tokens.",
-        Reason::Internal => "The request could not be checked. Try again later.",
-        Reason::Overloaded => "Too many requests are being checked. Try again later.",
-    })
 }

@@ -72,3 +72,62 @@ pub fn described(
 ) -> Protocol {
     Protocol::new(GenericSpec::new(prompt, documents, model, output))
 }
+
+/// Addresses that browsers, crawlers and probes ask for.
+const COMMON: [&str; 9] =
+    [".well-known", "favicon.ico", "health", "healthz", "metrics", "ping", "ready", "readyz", "robots.txt"];
+
+/// The part of a format's path that is any one part, and names the model.
+pub const PARAMETER: &str = "{model}";
+
+/// The model that a path names which ends as this path of a format does; `None`: it does not end so.
+pub fn model_in<'p>(known: &str, path: &'p str) -> Option<&'p str> {
+    let (before, after) = known.split_once(PARAMETER)?;
+    let rest = path.strip_suffix(after)?;
+    let (front, model) = rest.split_at(rest.rfind('/')? + 1);
+    let is_below = front.strip_suffix(before).is_some_and(|front| front.ends_with('/'));
+    (is_below && !model.is_empty()).then_some(model)
+}
+
+/// The kind of a path that no route matches, for the record: a path that a format knows and that this one ends with, the
+/// first part of an address that probes ask for, `/`, or `other`. Nothing of the path itself.
+pub fn path_class(path: &str) -> &'static str {
+    if path == "/" {
+        return "/";
+    }
+    let ends = |known: &str| match known.contains(PARAMETER) {
+        false => path.strip_suffix(known.trim_end_matches('/')).is_some_and(|before| before.ends_with('/')),
+        true => model_in(known, path).is_some(),
+    };
+    let known = FORMATS.iter().flat_map(|format| format.adapter().paths()).map(|(known, _)| *known);
+    if let Some(longest) = known.filter(|known| ends(known)).max_by_key(|known| known.len()) {
+        // As the format's reference has it: `v1/` is part of the server's address there.
+        let plain = longest.trim_end_matches('/');
+        return plain.strip_prefix("v1/").unwrap_or(plain);
+    }
+    let first = path.split('/').nth(1).unwrap_or_default();
+    COMMON.into_iter().find(|common| *common == first).unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_told_by_its_kind_alone() {
+        for (path, class) in [
+            ("/v2/chat/completions", "chat/completions"),
+            ("/openai/deployments/gpt-4o/chat/completions", "deployments/{model}/chat/completions"),
+            ("/x/messages/count_tokens", "messages/count_tokens"),
+            ("/v1/models", "models"),
+            ("/.well-known/openid-configuration", ".well-known"),
+            ("/healthz", "healthz"),
+            ("/", "/"),
+            ("", "other"),
+            ("/alice@example.com/secret", "other"),
+            ("/chat/completionsx", "other"),
+        ] {
+            assert_eq!(path_class(path), class, "{path}");
+        }
+    }
+}

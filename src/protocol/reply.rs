@@ -11,6 +11,7 @@
 
 use std::fmt::Debug;
 
+use super::Told;
 use super::account::ReplyDraft;
 use super::form::{Form, is_bytes};
 use super::frames::Framing;
@@ -205,13 +206,13 @@ pub struct Ending<'s> {
     /// What it cost so far.
     pub usage: Option<Usage>,
     /// Why it ends.
-    pub reason: Reason,
+    pub told: &'s Told<'s>,
 }
 
 impl Ending<'_> {
     /// A cap that is reached ends a stream as the model's own limit does.
     pub(super) fn why(&self, limit: &'static str, filter: &'static str) -> &'static str {
-        if self.reason == Reason::ReplyTokens { limit } else { filter }
+        if self.told.denial.reason == Reason::ReplyTokens { limit } else { filter }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Told;
 use super::calls::{Calls, MAX_CALLS, rewrite};
 use super::frames::Framing;
 use super::reply::{Channel, End, Ending, ReplyFormat, ReplyParts, TextKind, ToolCall, remove_calls};
 use super::{Json, Path, Protocol, Usage};
 use crate::config::document::Operation;
-use crate::reason::Reason;
 
 /// The reader and writer of one stream.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Facts {
     pub(super) sequence: u64,
     /// JSON-RPC: the id of the request that is answered, as JSON.
     pub(super) rpc_id: Option<String>,
+    /// That id is of the request that the stream answers, and not one of the server's.
+    pub(super) is_asked: bool,
     pub(super) channels: BTreeMap<Channel, (String, String)>,
 }
 
@@ -73,6 +75,7 @@ impl Stream {
     /// The stream answers the request of this id, as JSON.
     #[must_use]
     pub fn answering(mut self, id: Option<String>) -> Stream {
+        self.facts.is_asked = id.is_some();
         self.facts.rpc_id = id;
         self
     }
@@ -205,8 +208,8 @@ impl Stream {
     }
 
     /// The events that end a stream early, after the events that were [`Stream::sent`].
-    pub fn close(&self, reason: Reason) -> Vec<u8> {
-        self.format().close(&Ending { facts: &self.facts, sent: &self.sent, usage: self.usage, reason })
+    pub fn close(&self, told: &Told<'_>) -> Vec<u8> {
+        self.format().close(&Ending { facts: &self.facts, sent: &self.sent, usage: self.usage, told })
     }
 
     fn is_denied(&self, call: &ToolCall) -> bool {

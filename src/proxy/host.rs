@@ -59,6 +59,8 @@ pub enum Map {
 pub enum MetricKind {
     /// Only grows.
     Counter = 0,
+    /// A value that is told again.
+    Gauge = 1,
     /// A distribution.
     Histogram = 2,
 }
@@ -101,6 +103,7 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_get_metric(id: u32, value: *mut u64) -> u32;
     fn proxy_call_foreign_function(
         name: *const u8,
         name_size: usize,
@@ -328,6 +331,22 @@ pub fn increment_metric(id: u32, offset: i64) {
 pub fn record_metric(id: u32, value: u64) {
     // SAFETY: takes no pointers. A metric that can't be counted must not fail a request.
     let _ = unsafe { proxy_record_metric(id, value) };
+}
+
+/// Records a value of a gauge that workers share, where it is above theirs.
+pub fn raise_metric(id: u32, value: u64) {
+    let mut before = 0;
+    // SAFETY: the out-pointer is live. A metric that can't be read must not fail a request.
+    let _ = unsafe { proxy_get_metric(id, &raw mut before) };
+    if value > before {
+        record_metric(id, value);
+    }
+}
+
+/// Bytes of this VM's linear memory.
+pub fn memory() -> u64 {
+    const PAGE: u64 = 65_536;
+    core::arch::wasm32::memory_size::<0>() as u64 * PAGE
 }
 
 /// Calls a function of the host by name; `None` when it has none of that name or refuses.

@@ -12,7 +12,7 @@ use proxy_wasm::types::ContextType;
 use super::calls::{self, Asker, Calls};
 use super::host::{self, Buffer, MetricKind};
 use super::stream::{Exchange, Stream};
-use crate::audit::metrics::{self, DROPPED, Increment, LATENCY, MAX_SERIES};
+use crate::audit::metrics::{self, DROPPED, Increment, LATENCY, MAX_SERIES, MEMORY};
 use crate::audit::policy_record;
 use crate::authn::{Fetch, Fetched};
 use crate::callout::{Answer, CallFailure};
@@ -30,6 +30,8 @@ pub struct Worker {
     metrics: HashMap<String, u32>,
     latency: Option<u32>,
     dropped: Option<u32>,
+    /// The most linear memory that was told, in bytes.
+    memory: u64,
     /// Streams that are held.
     held: HeldStreams<Rc<RefCell<Exchange>>>,
     /// Streams whose body never came.
@@ -247,6 +249,10 @@ impl Worker {
             let Fetch { what, cluster, authority, path, .. } = fetch;
             let (level, words) = match outcome {
                 Fetched::Stored => (Level::Info, "fetched again".to_owned()),
+                Fetched::NoKeys => {
+                    let why = fetch.why_unusable(body.unwrap_or_default());
+                    (Level::Warn, format!("{outcome} ({authority}{path}): {why}"))
+                }
                 failure => (Level::Warn, format!("{failure} ({authority}{path})")),
             };
             host::log(level, &format!("bartizan: {what} of cluster {cluster}: {words}"));
@@ -295,6 +301,18 @@ impl Worker {
         }
         if let Some(id) = self.latency {
             host::record_metric(id, finished.latency_us);
+        }
+        self.note_memory();
+    }
+
+    /// Tells how far the linear memory has grown.
+    fn note_memory(&mut self) {
+        let bytes = host::memory();
+        if bytes > self.memory {
+            self.memory = bytes;
+            if let Ok(id) = host::define_metric(MetricKind::Gauge, MEMORY) {
+                host::raise_metric(id, bytes);
+            }
         }
     }
 

@@ -60,10 +60,14 @@ pub(super) fn find(
         let parts = block.pieces.iter().map(|piece| (zone(piece), piece.part));
         let known = if is_talk { Known::of_talk(parts) } else { Known::of_block(parts) };
         let found = super::conversation::remembered(memory, &known, || read(scan, cards, &block, is_talk));
-        // Each is compared with what the texts have alone.
-        let alone = block.pieces.iter().filter_map(|piece| report.texts.get(piece.text));
-        let alone: usize = alone.map(|text| text.findings.len() + text.refused.len()).sum();
-        let is_paid = found.findings.is_empty() || scan.pays(found.findings.len() * (1 + alone));
+        // Each is compared with what its texts have alone.
+        let alone = |nth: usize| {
+            let text = block.pieces.get(nth).and_then(|piece| report.texts.get(piece.text));
+            text.map_or(0, |text| text.findings.len() + text.refused.len())
+        };
+        let compared = |finding: &Finding| 1 + block.over(&finding.span).map(alone).sum::<usize>();
+        let steps: usize = found.findings.iter().map(compared).sum();
+        let is_paid = scan.pays(steps);
         if !(found.complete && is_paid)
             && let Some(last) = block.pieces.last().and_then(|piece| report.texts.get_mut(piece.text))
         {
@@ -170,7 +174,7 @@ fn read(scan: &mut Scan<'_>, cards: &[RuleCard], block: &Block<'_>, is_talk: boo
             starts.push(joined.len());
             joined.push_str(piece.part);
         }
-        let report = scan.joined(&joined);
+        let report = if is_run { scan.joined_values(&joined) } else { scan.joined(&joined) };
         out.complete &= report.complete;
         for finding in report.findings {
             // Without what stands between the pieces.

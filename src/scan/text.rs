@@ -95,6 +95,18 @@ impl<'e> Scan<'e> {
         report
     }
 
+    /// Scans neighbouring texts as one for values that are written as they are: no other view of them.
+    pub fn joined_values(&mut self, text: &str) -> TextReport {
+        let mut report = TextReport { complete: true, ..TextReport::default() };
+        self.scratch.list_all(true);
+        let pass = self.engine.raw(text, Zones::ALL, &mut self.scratch);
+        self.scratch.list_all(false);
+        report.complete &= !pass.overrun;
+        let place = Place { origin: 0..text.len(), chain: Vec::new() };
+        self.keep(&pass.matches, &Way::Same, 0, &place, None, &mut report);
+        report
+    }
+
     /// True when a rule looks at a zone.
     pub fn looks_at(&self, rule: RuleIndex, zone: Zone) -> bool {
         self.engine.looks_at(rule.0, Zones::of(zone))

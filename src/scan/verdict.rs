@@ -44,6 +44,10 @@ pub enum Outcome {
     Mask(Vec<Target>),
     /// [`NOTICE`] takes its place.
     Replace,
+    /// This text takes its place, from which the hostile blocks are cut, and parts of it are masked.
+    Cut(String, Vec<Target>),
+    /// It stays, whatever else is edited: somebody signed it.
+    Leave,
 }
 
 /// One finding with what follows from it.

@@ -38,12 +38,17 @@ pub(super) fn apply(
         let text = if segment.is_key { json.key_at(place) } else { json.at(place).and_then(Json::as_str) };
         let Some(text) = text else { continue };
         let new = match outcome {
+            Outcome::Leave => continue,
             Outcome::Keep if !restores => continue,
             // A look-alike of a placeholder must not come back as somebody's value.
             Outcome::Keep => vault.mask(text, &[], masker),
             Outcome::Replace => {
                 applied.replaced += 1;
                 Masked { text: NOTICE.to_owned(), edits: Vec::new() }
+            }
+            Outcome::Cut(rest, targets) => {
+                applied.replaced += 1;
+                if restores { vault.mask(&rest, &targets, masker) } else { masker.mask(&rest, &targets) }
             }
             Outcome::Mask(targets) if restores => vault.mask(text, &targets, masker),
             Outcome::Mask(targets) => masker.mask(text, &targets),

@@ -17,6 +17,8 @@ const SHORT: u64 = 16;
 /// What was seen of a reply's cost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Meter {
+    /// The upstream's status, whatever the caller got.
+    pub(super) status: Option<u16>,
     /// What is known of it.
     pub(super) spent: Spent,
     /// The reply was read, at least its beginning.
@@ -67,16 +69,17 @@ impl Transaction {
     pub(crate) fn rehearse_reply(&mut self, status: Option<u16>, used: Option<Tokens>) {
         use crate::protocol::reply::Usage;
         self.record.status = status;
+        self.meter.status = status;
         if let Some(Tokens { input, output }) = used {
             let usage = Usage { input: Some(input), output: Some(output), cached: None };
-            self.meter = Meter { spent: Spent { usage, ..Spent::default() }, read: true, complete: true };
+            self.meter = Meter { status, spent: Spent { usage, ..Spent::default() }, read: true, complete: true };
         }
     }
 
     /// What the exchange used, and how that is known. `written`: the tokens of the text that came.
     fn used(&self, expected: Tokens, written: u64) -> (Tokens, &'static str) {
-        let Meter { spent: Spent { usage, .. }, complete, read } = self.meter;
-        match self.record.status {
+        let Meter { status, spent: Spent { usage, .. }, complete, read } = self.meter;
+        match status {
             // Refused after it was reserved: it never left.
             _ if matches!(self.state, State::Forwarded { admitted: None, .. }) => {
                 return (Tokens::default(), "refunded");

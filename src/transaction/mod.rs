@@ -23,6 +23,7 @@ mod request;
 mod response;
 mod server;
 mod spotlight;
+mod teller;
 mod vm;
 
 use std::sync::Arc;
@@ -39,7 +40,7 @@ use crate::host::{Host, Timestamp};
 use crate::protocol::reply::Spent;
 use crate::protocol::{Asserted, Session};
 use crate::quota::fleet::Settlement;
-use crate::quota::{Admitted, Counted, Gauge, Reservation};
+use crate::quota::{Admitted, Counted, Gauge, Limits, Reservation};
 use crate::reason::{Denial, Reason};
 use called::Called;
 use response::Reading;
@@ -137,7 +138,11 @@ pub struct Transaction {
     policy: Arc<Policy>,
     state: State,
     record: Record,
-    /// The request's own id, where the protocol's answers repeat it.
+    /// How refusals are told.
+    teller: teller::Teller,
+    /// What the caller's quotas have left, as far as it was charged.
+    limits: Limits,
+    /// The message's own id, where the protocol's answers repeat it.
     rpc_id: Option<String>,
     /// The caller's session with a server of tools.
     session: Option<Session>,
@@ -228,10 +233,13 @@ impl Transaction {
     pub fn new(policy: Arc<Policy>) -> Transaction {
         let rules = policy.scanner.digest();
         let record = Record::new(&policy.name, policy.digest_short(), rules.get(..12).unwrap_or(rules));
+        let teller = teller::Teller::new(Arc::clone(&policy));
         Transaction {
             policy,
             state: State::Start,
             record,
+            teller,
+            limits: Limits::default(),
             rpc_id: None,
             session: None,
             elsewhere: None,

@@ -18,14 +18,14 @@ use super::Headers;
 use super::meter::Meter;
 use super::plant::Planted;
 use crate::audit::{FindingEntry, Record};
-use crate::config::document::Mode;
+use crate::config::document::{Mode, Operation};
 use crate::config::{Policy, RouteIndex, RoutePolicy};
 use crate::glob::Glob;
 use crate::host::Timestamp;
 use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
-use crate::protocol::{Json, UnscannedKind};
+use crate::protocol::{Json, Told, UnscannedKind};
 use crate::quota::Estimate;
-use crate::reason::{Denial, Reason};
+use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::scan::verdict::NOTICE;
 use detect::Detector;
@@ -59,6 +59,8 @@ pub(super) struct ReplyGuard {
     is_page: bool,
     /// The client did not ask for the event that tells a stream's cost.
     strips_usage: bool,
+    /// The reply does not say that it is JSON.
+    pub(super) is_guess: bool,
     /// What the request tells of the reply's form.
     pub(super) asked: Asked,
     /// The model that was asked for.
@@ -156,6 +158,7 @@ impl ReplyGuard {
             clean: BTreeSet::new(),
             is_page: false,
             strips_usage,
+            is_guess: false,
             asked: Asked::default(),
             model: String::new(),
             most_output: None,
@@ -175,6 +178,11 @@ impl ReplyGuard {
         self.policy.route_at(self.route)
     }
 
+    /// What the request was for.
+    pub(super) fn operation(&self) -> Option<Operation> {
+        self.route().map(|route| route.operation)
+    }
+
     /// The reply is of a server of tools.
     pub(super) fn is_of_tools(&self) -> bool {
         self.route().is_some_and(|route| route.protocol.serves_tools())
@@ -187,9 +195,9 @@ impl ReplyGuard {
 
     /// A whole reply that takes the place of one that is refused under the upstream's own status: one that a content
     /// filter has ended. `None`: the operation has none.
-    pub(super) fn withheld(&self, denial: &Denial, now: Timestamp) -> Option<Vec<u8>> {
+    pub(super) fn withheld(&self, told: &Told<'_>, now: Timestamp) -> Option<Vec<u8>> {
         let route = self.route()?;
-        route.protocol.withheld(route.operation, denial, &self.model, now)
+        route.protocol.withheld(route.operation, told, &self.model, now)
     }
 
     /// What the headers tell of the reply's cost.
@@ -225,6 +233,8 @@ impl ReplyGuard {
         if self.is_page {
             return self.page(body, now, noted);
         }
+        // RFC 8259 section 8.1: a parser may ignore a byte order mark.
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let mut json = Json::parse_reply(body, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         route.protocol.check_reply(route.operation, &json, self.asked)?;

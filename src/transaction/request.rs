@@ -1,8 +1,10 @@
 //! The request: headers, then body, each stage in its order.
 
 mod body;
+mod cut;
 mod headers;
 mod notes;
+mod signed;
 
 use super::called::{HeaderRest, Outgoing, Then};
 use super::path::forgiving;
@@ -13,18 +15,20 @@ use crate::audit::{REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
 use crate::authz;
 use crate::callout::Answer;
-use crate::config::document::{Mode, ResponseHeaders, Unmatched};
+use crate::config::document::{Cors, Mode, ResponseHeaders, Unmatched};
 use crate::config::{Policy, ServerPart};
 use crate::host::{Host, Timestamp};
+use crate::protocol::registry::path_class;
 use crate::protocol::{Protocol, Refusal};
 use crate::quota::{self, Admitted, Counted, Stage, Tokens};
-use crate::reason::{Denial, Reason};
+use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
 use crate::scan::verdict::Inspected;
 
 pub(super) use headers::ours;
 use headers::{
-    content_length, content_type, credentials, is_form, is_request_id, is_untyped, known_method, present, readable,
+    content_length, content_type, credentials, hinted, is_form, is_preflight, is_request_id, is_untyped, known_method,
+    present, readable,
 };
 
 /// Tells the providers' SDKs not to send a request again: the model was called for it.
@@ -47,13 +51,19 @@ impl Transaction {
         let policy = std::sync::Arc::clone(&self.policy);
         let method = headers.text(":method").unwrap_or_default();
         self.record.method = known_method(method);
-        self.record.request_id = headers.text("x-request-id").filter(|id| is_request_id(id)).map(str::to_owned);
+        if self.record.request_id.is_none() {
+            let sent = headers.text("x-request-id").filter(|id| is_request_id(id)).map(str::to_owned);
+            let id = sent.unwrap_or_else(|| vm.request_name());
+            self.teller.request = Some(id.clone());
+            self.record.request_id = Some(id);
+        }
         let path = headers.text(":path").unwrap_or_default();
         let path = path.split(['?', '#']).next().unwrap_or_default();
         if let Some(answer) = self.resource_metadata(method, path) {
             return Ok(answer);
         }
         let Some(route) = policy.route(path) else {
+            self.record.path_class = Some(path_class(path));
             let disguised = method == "CONNECT" || policy.route(&forgiving(path)).is_some();
             if disguised || policy.unmatched == Unmatched::Deny {
                 return Err(Reason::RouteUnmatched.into());
@@ -70,7 +80,17 @@ impl Transaction {
             return Err(Reason::RouteUpgrade.into());
         }
 
-        let authn = policy.authn.authenticate(headers.iter(), &mut vm.tokens, &mut vm.ring, host)?;
+        if policy.cors == Cors::Pass && end && is_preflight(method, headers) {
+            // It carries no credential and asks for nothing but headers.
+            self.record.verdict = Verdict::Pass;
+            self.record.coverage = Some("none");
+            self.state = State::Forwarded { admitted: None, reply: Reading::Open };
+            let mut edit = Edit { remove: ours(headers), ..Edit::default() };
+            edit.remove.extend(credentials(headers, &policy));
+            return Ok(Step::Release(edit));
+        }
+        let authn = policy.authn.authenticate(headers.iter(), &mut vm.tokens, &mut vm.ring, host);
+        let authn = authn.map_err(|denial| hinted(denial, headers))?;
         self.authenticated(headers, authn, (end, deadline), vm, host)
     }
 
@@ -106,6 +126,7 @@ impl Transaction {
         let route = policy.route(path).ok_or(Reason::Internal)?;
         let mut edit = Edit { remove: ours(headers), ..Edit::default() };
         self.note_caller(&policy, &principal, vm);
+        self.teller.explains = policy.refusals.explains(principal.roles());
         self.draft(&policy, path, &principal);
         self.cooldown(&policy, &principal, vm, host)?;
         let entitled = authz::entitle(&policy, principal, route.operation, host)?;
@@ -114,7 +135,7 @@ impl Transaction {
         }
         let older = *route.server_part() == ServerPart::Messages;
         let asserted = route.protocol.asserted(&mut headers.iter(), older)?;
-        let path_model = route.matches.parameter(path).map(str::to_owned);
+        let path_model = route.model_of(path).map(str::to_owned);
         let identity = entitled.principal().identity();
         self.open_session(route, headers, vm.hash_key(), &identity, &mut edit)?;
         let content_length = content_length(headers)?;
@@ -275,14 +296,28 @@ impl Transaction {
 
     pub(super) fn refuse(&mut self, refused: impl Into<Refused>) -> Step {
         let Refused { denial, mut headers } = refused.into();
+        if headers.is_empty() {
+            headers = self.limits.headers();
+        }
         if let State::Forwarded { admitted: Some(_), .. } = self.state {
             headers.push(no_retry());
         }
         self.state = State::Refused;
         self.record.refused(denial.reason);
+        if let (Some(wait), false) = (denial.retry_after, headers.iter().any(|(name, _)| *name == "retry-after")) {
+            headers.push(("retry-after", wait.to_string()));
+        }
+        self.record.hint = denial.hint.map(Hint::name);
         let refusal = self.refusal(&denial);
-        if self.policy.audit.response_headers == ResponseHeaders::Denials {
+        self.record.status = Some(refusal.status);
+        headers.extend(self.id_header());
+        if self.policy.audit.response_headers != ResponseHeaders::None {
             headers.push((REASON_HEADER, denial.reason.code().to_owned()));
+        }
+        if denial.reason == Reason::RouteUpgrade {
+            // RFC 9110 section 15.5.22. Clients that try WebSocket first go on with plain requests then.
+            headers.push(("upgrade", "HTTP/1.1".to_owned()));
+            headers.push(("connection", "upgrade".to_owned()));
         }
         if denial.status() == 401 {
             headers.push(("www-authenticate", self.challenge(denial.reason)));
@@ -293,8 +328,8 @@ impl Transaction {
 
     /// A refusal in the words of the caller's protocol.
     pub(super) fn refusal(&self, denial: &Denial) -> Refusal {
-        let id = self.rpc_id.as_deref();
-        self.protocol().map_or_else(|| Protocol::fallback().refuse(denial, id), |protocol| protocol.refuse(denial, id))
+        let told = self.told(denial);
+        self.protocol().map_or_else(|| Protocol::fallback().refuse(&told), |protocol| protocol.refuse(&told))
     }
 
     pub(super) fn protocol(&self) -> Option<&Protocol> {

@@ -6,9 +6,10 @@
 use super::reply::{Noted, ReplyGuard, StreamGuard};
 use super::request::{no_retry, ours};
 use super::{Edit, Headers, State, Step, Transaction, Vm};
-use crate::audit::{REASON_HEADER, Verdict};
+use crate::audit::{REASON_HEADER, VERDICT_HEADER, Verdict};
 use crate::authz::Ledger;
-use crate::config::document::{ResponseHeaders, UnscannedAction};
+use crate::config::Policy;
+use crate::config::document::{Operation, ResponseHeaders, UnscannedAction};
 use crate::host::{Host, Timestamp};
 use crate::protocol::UnscannedKind;
 use crate::reason::{Denial, Reason};
@@ -62,36 +63,51 @@ impl Reading {
 
 impl Transaction {
     pub(super) fn response_headers(&mut self, headers: Headers<'_>, end: bool) -> Step {
-        self.record.status = headers.text(":status").and_then(|status| status.parse().ok());
+        let status = headers.text(":status").and_then(|status| status.parse().ok());
+        self.record.status = status;
         let State::Forwarded { admitted: Some(admitted), reply } = &mut self.state else {
             return Step::Release(Edit::default());
         };
+        self.meter.status = status;
         // A verdict that the upstream writes is not ours.
         let mut edit = Edit { remove: ours(headers), set: admitted.limit_headers(), body: None };
         Self::seal_session(self.session.as_ref(), headers, &mut edit);
+        edit.set.extend(told_change(&self.policy, self.record.verdict));
         let Reading::Guarded(guard) = std::mem::replace(reply, Reading::Open) else { return Step::Release(edit) };
         self.meter.spent.usage = guard.usage_of(headers);
         if end || headers.text("content-length") == Some("0") {
             return Step::Release(edit);
         }
-        let form = Form::of(headers);
+        let form = Form::of(headers, guard.operation());
         let is_good = self.record.status.is_some_and(|status| (200..300).contains(&status));
         *reply = match form {
             // The answer comes on the caller's stream: no word of this one is read by anybody.
             _ if is_good && self.elsewhere.is_some() => Reading::Over,
             // The answer to a message that asks for none: its body means nothing.
             _ if self.record.status == Some(202) && guard.is_of_tools() => Reading::Over,
-            Form::Stream => match StreamGuard::new(*guard, self.rpc_id.clone(), self.session.clone()) {
-                Some(guard) => Reading::Stream(Box::new(guard)),
-                None => Reading::Refused(Reason::Internal, None, None),
-            },
+            Form::Stream => {
+                match StreamGuard::new(*guard, self.rpc_id.clone(), self.session.clone(), self.teller.clone()) {
+                    Some(guard) => Reading::Stream(Box::new(guard)),
+                    None => Reading::Refused(Reason::Internal, None, None),
+                }
+            }
             Form::Json => Reading::Whole(guard, None),
             // A proxy's or a server's own page about an error: no answer of a model, but what it holds is read.
             Form::Text if !is_good => Reading::Whole(Box::new(guard.of_page()), None),
-            Form::Text | Form::Other => {
+            Form::Text | Form::Bytes if is_good => {
+                let mut guard = guard;
+                guard.is_guess = true;
+                Reading::Whole(guard, None)
+            }
+            // Sounds and pictures are no text: their kind decides.
+            Form::Media(kind) if !is_good || self.policy.unscanned.action(kind) == UnscannedAction::Flag => {
+                self.note_unread(kind);
+                return Step::Release(edit);
+            }
+            Form::Text | Form::Bytes | Form::Media(_) | Form::Other => {
                 let denied = is_good && self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Deny;
                 if !denied {
-                    self.note_unread();
+                    self.note_unread(UnscannedKind::Other);
                     return Step::Release(edit);
                 }
                 Reading::Refused(Reason::ReplyUnreadable, Some(guard), None)
@@ -137,6 +153,8 @@ impl Transaction {
             }
             Reading::Whole(guard, held) => {
                 let mut noted = Noted::default();
+                let passes_unread =
+                    guard.is_guess && self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Flag;
                 let judged = if body.len() > self.policy.limits.max_response_bytes {
                     Err(Reason::ReplyTooLarge)
                 } else {
@@ -153,7 +171,18 @@ impl Transaction {
                             edit.set.push(("content-length", new.len().to_string()));
                         }
                         self.note_change(new.is_some());
+                        if self.policy.hold_headers && new.is_some() {
+                            edit.set.retain(|(name, _)| *name != VERDICT_HEADER);
+                            edit.set.extend(told_change(&self.policy, self.record.verdict));
+                        }
                         edit.body = new;
+                        self.set_reply(Reading::Open);
+                        return Step::Release(edit);
+                    }
+                    // It was no JSON, and the policy lets pass what can't be read.
+                    Err(Reason::ReplyUnreadable) if passes_unread => {
+                        let edit = held.take().map(|held| held.edit).unwrap_or_default();
+                        self.note_unread(UnscannedKind::Other);
                         self.set_reply(Reading::Open);
                         return Step::Release(edit);
                     }
@@ -162,7 +191,7 @@ impl Transaction {
             }
             Reading::Refused(reason, ..) => {
                 let reason = *reason;
-                self.note_unread();
+                self.note_unread(UnscannedKind::Other);
                 reason
             }
             _ => return Step::Release(Edit::default()),
@@ -223,23 +252,25 @@ impl Transaction {
             _ => (None, None),
         };
         self.record.refused(reason);
-        let denial = Denial::new(reason);
+        let denial = Denial::of_reply(reason);
         let mut refusal = self.refusal(&denial);
-        let is_good = self.record.status.is_some_and(|status| (200..300).contains(&status));
+        let is_good = self.meter.status.is_some_and(|status| (200..300).contains(&status));
         if let (Some(guard), true, false) = (guard, is_good, self.policy.hold_headers)
-            && let Some(body) = guard.withheld(&denial, now)
+            && let Some(body) = guard.withheld(&self.told(&denial), now)
         {
             refusal.body = body;
         }
         let mut edit = held.map(|held| held.edit).unwrap_or_default();
         if self.policy.hold_headers {
             edit.remove.extend([b"content-encoding".to_vec(), b"etag".to_vec()]);
+            self.record.status = Some(refusal.status);
             edit.set.push((":status", refusal.status.to_string()));
+            edit.set.extend(self.id_header());
             edit.set.push(("content-type", refusal.content_type.to_owned()));
             edit.set.push(("content-length", refusal.body.len().to_string()));
             // The model has answered, and is paid: to ask again costs again.
             edit.set.push(no_retry());
-            if self.policy.audit.response_headers == ResponseHeaders::Denials {
+            if self.policy.audit.response_headers != ResponseHeaders::None {
                 edit.set.push((REASON_HEADER, reason.code().to_owned()));
             }
         }
@@ -247,9 +278,11 @@ impl Transaction {
         Step::Release(edit)
     }
 
-    fn note_unread(&mut self) {
+    fn note_unread(&mut self, kind: UnscannedKind) {
         self.record.coverage = Some("partial");
-        self.record.unscanned.push(UnscannedKind::Other.name());
+        if !self.record.unscanned.contains(&kind.name()) {
+            self.record.unscanned.push(kind.name());
+        }
     }
 
     fn set_reply(&mut self, to: Reading) {
@@ -265,29 +298,53 @@ impl Transaction {
     }
 }
 
+/// The header that tells the caller of a change, where the policy says so.
+fn told_change(policy: &Policy, verdict: Verdict) -> Option<(&'static str, String)> {
+    let tells = policy.audit.response_headers == ResponseHeaders::Changes;
+    let is_change = matches!(verdict, Verdict::Mask | Verdict::Replace);
+    (tells && is_change).then(|| (VERDICT_HEADER, verdict.name().to_owned()))
+}
+
 /// The form of a reply.
 enum Form {
     Json,
     Stream,
-    /// Text, HTML among it, or of no type.
+    /// Text, HTML among it, or of no type. JSON calls itself so, too.
     Text,
+    /// Of no type in other words.
+    Bytes,
+    /// Sounds and pictures.
+    Media(UnscannedKind),
     Other,
 }
 
 impl Form {
-    fn of(headers: Headers<'_>) -> Form {
+    fn of(headers: Headers<'_>, operation: Option<Operation>) -> Form {
         let is_encoded =
             headers.all("content-encoding").any(|value| !value.trim_ascii().eq_ignore_ascii_case(b"identity"));
         let content_type = headers.value("content-type").unwrap_or_default();
         let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
+        let begins = |name: &str| {
+            essence.split_at_checked(name.len()).is_some_and(|(a, _)| a.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        let is_audio = operation == Some(Operation::Audio);
         if is_encoded {
             Form::Other
         } else if is("text/event-stream") || is("application/x-ndjson") || is("application/jsonl") {
             Form::Stream
         } else if is("application/json") || essence.to_ascii_lowercase().ends_with(b"+json") {
             Form::Json
-        } else if essence.is_empty() || essence.to_ascii_lowercase().starts_with(b"text/") {
+        } else if begins("audio/")
+            || is_audio && (begins("text/") || is("application/octet-stream") || is("application/x-subrip"))
+        {
+            // Speech, and transcriptions as text, subtitles and the like.
+            Form::Media(UnscannedKind::Audio)
+        } else if begins("image/") {
+            Form::Media(UnscannedKind::Image)
+        } else if is("application/octet-stream") {
+            Form::Bytes
+        } else if essence.is_empty() || begins("text/") {
             Form::Text
         } else {
             Form::Other

@@ -36,6 +36,7 @@ impl Transaction {
             "bearer_methods_supported": ["header"],
         });
         self.record.route = Some(resource.metadata_path.clone());
+        self.record.status = Some(200);
         self.record.verdict = Verdict::Allow;
         self.record.coverage = Some("none");
         self.state = State::Refused;

@@ -40,6 +40,8 @@ pub struct Vm {
     pub(super) pool: BufferPool,
     worker: String,
     sequence: u64,
+    /// Requests that came without an id.
+    named: u64,
     /// Verdicts of texts that this worker has scanned, and the policy they were made under.
     verdicts: VerdictMemory,
     verdicts_of: String,
@@ -84,6 +86,7 @@ impl Vm {
             pool: BufferPool::default(),
             worker: name.iter().map(|byte| format!("{byte:02x}")).collect(),
             sequence: 0,
+            named: 0,
             verdicts: VerdictMemory::new(verdict_key, VERDICTS),
             verdicts_of: policy.digest.clone(),
             verdict_key,
@@ -175,6 +178,12 @@ impl Vm {
     /// A random name for this VM.
     pub fn worker(&self) -> &str {
         &self.worker
+    }
+
+    /// An id for a request that came without one: this VM's name and a number.
+    pub(super) fn request_name(&mut self) -> String {
+        self.named += 1;
+        format!("{}-{}", self.worker, self.named)
     }
 
     /// The next number of this VM's records, from 1.

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // every test file uses a part of it
 
 pub mod command;
+pub mod files;
 pub mod golden;
 pub mod road;
 pub mod values;

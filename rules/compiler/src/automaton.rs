@@ -423,7 +423,8 @@ impl Compiler {
         if matches!(place, Place::Inside(..)) && left > 0 {
             return vec![(program, Place::Rest(pc, inside, left))];
         }
-        self.close(program, usize::from(pc), inside, Edge::None, &mut out, &mut BTreeSet::new());
+        // A line may begin behind the byte, as far as is known here: whoever runs the program sees.
+        self.close(program, usize::from(pc), inside, Edge::Line, &mut out, &mut BTreeSet::new());
         out
     }
 }

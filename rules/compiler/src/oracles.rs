@@ -117,6 +117,8 @@ fn awkward_patterns_find_what_regex_automata_finds() {
         r"(?-u:\b)[a-c.]{0,5}?(?:cab|ab)(?P<value>[^ ]{2,})(?:[ ]|$)",
         "[é-ü]{2}(?P<value>[^é]+?)é",
         "(?:a|ab){1,}c",
+        "[^a](?m:^)K",
+        "(?m)x\n*^(?P<value>b|\u{212a})",
     ];
     let letters =
         ["a", "b", "c", "d", "f", "-", "1", "22", " ", "\n", "é", "ü", "K", "\u{212a}", "i", "ſ", "S", "x", "."];

@@ -162,7 +162,9 @@ fn unreached(policy: &Policy, document: &Document, at: &KeyPath, said: &mut Said
         let Some(compiled) = policy.routes.iter().find(is_expanded) else { continue };
         let (before, last) = prefix.trim_end_matches('/').rsplit_once('/').unwrap_or_default();
         let paths = compiled.protocol.paths().iter();
-        let mut twice = paths.filter(|(path, _)| path.split_once('/').is_some_and(|(head, _)| head == last));
+        // `v1/` begins paths of Azure's, and prefixes of everybody's.
+        let is_twice = |head: &str| head == last && head != "v1";
+        let mut twice = paths.filter(|(path, _)| path.split_once('/').is_some_and(|(head, _)| is_twice(head)));
         if let Some((path, _)) = twice.next() {
             let message = format!(
                 "ends with what paths of protocol {} begin with, so that it guards {prefix}{path}, which no client calls; \

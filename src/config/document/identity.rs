@@ -19,6 +19,8 @@ section! {
         /// Headers that may carry the token, in lower case. Default `[authorization]`; `authorization` takes the
         /// Bearer scheme, every other header the bare token.
         token_from: Option<Vec<String>>,
+        /// The longest credential, bytes, 1024 to 49152. Default 8192. Envoy takes 60 KiB of headers by default.
+        max_token_bytes: Option<u64>,
         /// Tolerance for `exp`, `nbf` and `iat`. Default 60s, at most 5m.
         clock_skew: Option<Span>,
         /// Take the claims that Istio's RequestAuthentication (Envoy's `jwt_authn`) has verified, for the issuers without
@@ -41,6 +43,9 @@ section! {
         issuer: Option<String>,
         /// Accepted `aud` values; a token must hold at least one. Required, not empty.
         audiences: Option<Vec<String>>,
+        /// Claims that name the audience of a token without `aud`, for example `[client_id]` (Amazon Cognito): the first that is
+        /// there must be one of `audiences`, and a `token_use` must be `access`. Default: none, and such a token is refused.
+        audience_claims: Option<Vec<String>>,
         /// Accepted `alg` values, not empty. Required with `jwks`.
         algorithms: Option<Vec<Algorithm>>,
         /// The issuer's keys. Required unless there is `introspection`, or `authn.fromMesh` is true: then the mesh verifies
@@ -155,7 +160,7 @@ choice! {
         ES256 = "ES256",
         /// ECDSA on P-384 with SHA-384.
         ES384 = "ES384",
-        /// Ed25519.
+        /// Ed25519. A token or a key may call it `Ed25519` too (RFC 9864).
         EdDSA = "EdDSA",
     }
 }
@@ -193,7 +198,8 @@ section! {
     Claims {
         /// The subject. Default `/sub`.
         subject: Option<String>,
-        /// The roles: an array of strings, or one string of names parted by spaces. Default `/roles`.
+        /// The roles: an array of strings, one string of names parted by spaces, or an object with a role as each key and
+        /// below it the organisations it was given for (Zitadel): with `tenant`, the token's own one counts. Default `/roles`.
         roles: Option<String>,
         /// The tenant: a string. Without it callers have no tenant.
         tenant: Option<String>,

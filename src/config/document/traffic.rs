@@ -33,6 +33,8 @@ section! {
         /// filter's own has the name that it wants (`max_completion_tokens` for `openai` and `azure`). Default: none, and
         /// a chat's cap is `max_tokens`.
         dialect: Option<Dialect>,
+        /// Whether the token counts of streams are asked for (OpenAI's `stream_options.include_usage`). Default auto.
+        usage: Option<AskUsage>,
     }
 }
 
@@ -178,6 +180,26 @@ section! {
 }
 
 choice! {
+    /// A browser's CORS preflight.
+    Cors {
+        /// It is judged like any request, and so refused for want of a credential.
+        Deny = "deny",
+        /// It passes to the upstream (or to Envoy's CORS filter behind this one), without its credential headers.
+        Pass = "pass",
+    }
+}
+
+choice! {
+    /// Whether token counts of streams are asked for.
+    AskUsage {
+        /// Where `audit.usage` or a quota of tokens needs them.
+        Auto = "auto",
+        /// Never: the upstream refuses `stream_options`. Streams are then charged by the text that came.
+        Never = "never",
+    }
+}
+
+choice! {
     /// A request that no route matches.
     Unmatched {
         /// Refused with 404.
@@ -204,6 +226,18 @@ choice! {
         Scan = "scan",
         /// The request is refused.
         Deny = "deny",
+    }
+}
+
+choice! {
+    /// A finding in a block that a provider signed, and that would else be replaced or masked.
+    SignedAction {
+        /// In an earlier turn block and signature are taken out; in the newest turn the request is refused.
+        Drop = "drop",
+        /// The request is refused.
+        Block = "block",
+        /// The block passes as it came, and the finding is recorded.
+        Pass = "pass",
     }
 }
 

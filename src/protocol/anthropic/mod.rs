@@ -12,7 +12,7 @@ use super::parameters;
 use super::reply::{Plain, ReplyFormat};
 use super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::system::{last_message, text_at};
-use super::{Json, Path, UnscannedKind, Usage, message};
+use super::{Json, Path, Told, UnscannedKind, Usage};
 use crate::config::document::{Operation, Zone};
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
@@ -67,12 +67,16 @@ impl Adapter for Anthropic {
         }
     }
 
-    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
-        error_body(denial)
+    fn error_body(&self, told: &Told<'_>) -> Vec<u8> {
+        error_body(told)
     }
 
-    fn withheld(&self, operation: Operation, denial: &Denial, model: &str, _now: Timestamp) -> Option<Vec<u8>> {
-        withheld(operation, denial, model)
+    fn id_header(&self) -> &'static str {
+        "request-id"
+    }
+
+    fn withheld(&self, operation: Operation, told: &Told<'_>, model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+        withheld(operation, told, model)
     }
 
     fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
@@ -318,7 +322,8 @@ fn read_source<'j>(
 }
 
 /// `{"type":"error","error":{"type","message"}}` with the types that Anthropic's SDKs know.
-fn error_body(denial: &Denial) -> Vec<u8> {
+fn error_body(told: &Told<'_>) -> Vec<u8> {
+    let denial = told.denial;
     let kind = match denial.status() {
         401 => "authentication_error",
         403 => "permission_error",
@@ -330,15 +335,19 @@ fn error_body(denial: &Denial) -> Vec<u8> {
         _ => "invalid_request_error",
     };
     let kind = if denial.reason == Reason::RbacModel { "not_found_error" } else { kind };
-    json!({ "type": "error", "error": { "type": kind, "message": message(denial.reason) } }).to_string().into_bytes()
+    let mut body = json!({ "type": "error", "error": { "type": kind, "message": told.message } });
+    if let (Some(id), Some(fields)) = (told.request, body.as_object_mut()) {
+        fields.insert("request_id".to_owned(), id.into());
+    }
+    body.to_string().into_bytes()
 }
 
 /// The reply of a model that refuses. It says why in a text, because a message without one is none that a caller can send
 /// back.
-fn withheld(operation: Operation, denial: &Denial, model: &str) -> Option<Vec<u8>> {
+fn withheld(operation: Operation, told: &Told<'_>, model: &str) -> Option<Vec<u8>> {
     let body = json!({
-        "id": "msg_0", "type": "message", "role": "assistant", "model": model,
-        "content": [{ "type": "text", "text": message(denial.reason) }],
+        "id": format!("msg_{}", told.request.unwrap_or("0")), "type": "message", "role": "assistant", "model": model,
+        "content": [{ "type": "text", "text": told.message }],
         "stop_reason": "refusal", "stop_sequence": null, "usage": { "input_tokens": 0, "output_tokens": 0 },
     });
     (operation == Operation::Chat).then(|| body.to_string().into_bytes())

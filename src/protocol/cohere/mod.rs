@@ -9,7 +9,7 @@ use serde_json::json;
 use super::adapter::Adapter;
 use super::reply::{Plain, ReplyFormat};
 use super::request::{Reader, Spot};
-use super::{Json, Usage, message};
+use super::{Json, Told, Usage};
 use crate::config::document::Operation;
 use crate::reason::Denial;
 
@@ -72,8 +72,8 @@ impl Adapter for Cohere {
     }
 
     /// `{"message"}`, as Cohere's own errors.
-    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
-        json!({ "message": message(denial.reason) }).to_string().into_bytes()
+    fn error_body(&self, told: &Told<'_>) -> Vec<u8> {
+        json!({ "message": told.message }).to_string().into_bytes()
     }
 
     fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {

@@ -9,7 +9,7 @@ use super::adapter::Adapter;
 use super::form::Form;
 use super::reply::{ReplyFormat, TextKind, Walk};
 use super::request::{Reader, Spot};
-use super::{Json, Path, Usage, message};
+use super::{Json, Path, Told, Usage};
 use crate::config::document::Operation;
 use crate::reason::{Denial, Reason};
 
@@ -171,8 +171,8 @@ impl Adapter for GenericSpec {
         self.read(reader)
     }
 
-    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
-        error_body(denial)
+    fn error_body(&self, told: &Told<'_>) -> Vec<u8> {
+        error_body(told)
     }
 
     fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
@@ -188,8 +188,12 @@ impl ReplyFormat for GenericSpec {
 }
 
 /// `{"error":{"message","code"}}`: the code is the reason, since no SDK has a list of its own here.
-fn error_body(denial: &Denial) -> Vec<u8> {
-    json!({ "error": { "message": message(denial.reason), "code": denial.reason.code() } }).to_string().into_bytes()
+fn error_body(told: &Told<'_>) -> Vec<u8> {
+    let mut error = json!({ "message": told.message, "code": told.denial.reason.code() });
+    if let (Some(id), Some(fields)) = (told.request, error.as_object_mut()) {
+        fields.insert("request_id".to_owned(), id.into());
+    }
+    json!({ "error": error }).to_string().into_bytes()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::form::{Form, is_base64};
 use super::frames::{Frame, Framing};
 use super::reply::{Asked, Ending, Facts, ReplyFormat, ReplyParts, Walk};
 use super::request::{Reader, Spot};
-use super::{Json, Path, UnscannedKind, message};
+use super::{Json, Path, Told, UnscannedKind};
 use crate::config::document::Operation;
 use crate::reason::{Denial, Reason};
 
@@ -132,8 +132,8 @@ impl Adapter for Mcp {
         read(reader)
     }
 
-    fn error_body(&self, denial: &Denial, id: Option<&str>) -> Vec<u8> {
-        error_body(denial, id)
+    fn error_body(&self, told: &Told<'_>) -> Vec<u8> {
+        error_body(told)
     }
 
     fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
@@ -151,7 +151,7 @@ impl ReplyFormat for Mcp {
     }
 
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
-        close(ending.facts, ending.reason)
+        close(ending.facts, ending.told)
     }
 
     fn calls_come_whole(&self) -> bool {
@@ -162,9 +162,10 @@ impl ReplyFormat for Mcp {
         true
     }
 
-    /// A server's own requests and notifications have other ids than the answer, or none.
+    /// A server's own requests and notifications have other ids than the answer, or none. Where the request's is known, no
+    /// other is repeated: nobody has looked for anything in it.
     fn note(&self, facts: &mut Facts, event: &Json<'_>, _parts: &ReplyParts) {
-        let answers = event.get("result").or(event.get("error")).is_some();
+        let answers = !facts.is_asked && event.get("result").or(event.get("error")).is_some();
         facts.rpc_id = id(event).filter(|_| answers).or(facts.rpc_id.take());
     }
 }
@@ -452,7 +453,8 @@ fn id(body: &Json<'_>) -> Option<String> {
 }
 
 /// A JSON-RPC error.
-fn error_body(denial: &Denial, id: Option<&str>) -> Vec<u8> {
+fn error_body(told: &Told<'_>) -> Vec<u8> {
+    let denial = told.denial;
     let code = match denial.reason {
         Reason::BodyMalformed | Reason::BodyDuplicateKey | Reason::BodyDepth => -32_700,
         Reason::BodyShape if denial.param == Some("method") => -32_601,
@@ -464,23 +466,27 @@ fn error_body(denial: &Denial, id: Option<&str>) -> Vec<u8> {
         Reason::Internal | Reason::Overloaded => -32_603,
         _ => REFUSED,
     };
-    let mut data = json!({ "reason": denial.reason.code() });
-    if let (UNSUPPORTED_REVISION, Some(data)) = (code, data.as_object_mut()) {
-        data.insert("supported".to_owned(), json!(REVISIONS));
-        data.insert("requested".to_owned(), json!(denial.asked));
-    }
-    error(id, code, denial.reason, &data)
+    error(code, told)
 }
 
-fn error(id: Option<&str>, code: i32, reason: Reason, data: &serde_json::Value) -> Vec<u8> {
-    let id: serde_json::Value = id.and_then(|id| serde_json::from_str(id).ok()).unwrap_or_default();
-    let error = json!({ "code": code, "message": message(reason), "data": data });
+fn error(code: i32, told: &Told<'_>) -> Vec<u8> {
+    let id: serde_json::Value = told.answers.and_then(|id| serde_json::from_str(id).ok()).unwrap_or_default();
+    let mut data = serde_json::Map::new();
+    data.insert("reason".to_owned(), told.denial.reason.code().into());
+    if let Some(request) = told.request {
+        data.insert("requestId".to_owned(), request.into());
+    }
+    if code == UNSUPPORTED_REVISION {
+        data.insert("supported".to_owned(), json!(REVISIONS));
+        data.insert("requested".to_owned(), json!(told.denial.asked));
+    }
+    let error = json!({ "code": code, "message": told.message, "data": data });
     json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().into_bytes()
 }
 
-fn close(facts: &Facts, reason: Reason) -> Vec<u8> {
-    let data = json!({ "reason": reason.code() });
-    Frame::of_data(Framing::Sse, None, &error(facts.rpc_id.as_deref(), REFUSED, reason, &data))
+fn close(facts: &Facts, told: &Told<'_>) -> Vec<u8> {
+    let told = Told { answers: facts.rpc_id.as_deref(), ..told.clone() };
+    Frame::of_data(Framing::Sse, None, &error(REFUSED, &told))
 }
 
 #[cfg(test)]
@@ -575,14 +581,15 @@ mod tests {
             (of_header("2027-01-01").unwrap_err(), "2027-01-01"),
             (of_header(&long).unwrap_err(), &long[..MAX_REVISION]),
         ] {
-            let error: serde_json::Value = serde_json::from_slice(&mcp.error_body(&denial, Some("7"))).unwrap();
+            let error: serde_json::Value =
+                serde_json::from_slice(&mcp.error_body(&Told { answers: Some("7"), ..Told::new(&denial) })).unwrap();
             assert_eq!((&error["id"], &error["error"]["code"]), (&json!(7), &json!(UNSUPPORTED_REVISION)));
             let data = json!({ "reason": "mcp.revision", "supported": REVISIONS, "requested": requested });
             assert_eq!(error["error"]["data"], data);
         }
         // One that nobody asked for has no name.
         let other: serde_json::Value =
-            serde_json::from_slice(&mcp.error_body(&Reason::McpRevision.into(), None)).unwrap();
+            serde_json::from_slice(&mcp.error_body(&Told::new(&Reason::McpRevision.into()))).unwrap();
         assert_eq!(other["error"]["code"], REFUSED);
     }
 }

@@ -11,7 +11,7 @@ use super::frames::{Frame, Framing};
 use super::reply::{Channel, End, Ending, Facts, Plain, ReplyFormat, TextKind, ToolCall, Walk};
 use super::request::{Reader, Spot, newest_turn, spot_of};
 use super::system::{last_message, text_at};
-use super::{Json, Path, UnscannedKind, Usage, message};
+use super::{Json, Path, Told, UnscannedKind, Usage};
 use crate::config::document::{Operation, Zone};
 use crate::host::Timestamp;
 use crate::protocol::Position;
@@ -70,11 +70,11 @@ impl Adapter for Ollama {
         }
     }
 
-    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
-        error_body(denial)
+    fn error_body(&self, told: &Told<'_>) -> Vec<u8> {
+        error_body(told)
     }
 
-    fn withheld(&self, operation: Operation, _denial: &Denial, model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+    fn withheld(&self, operation: Operation, _told: &Told<'_>, model: &str, _now: Timestamp) -> Option<Vec<u8>> {
         withheld(operation, model)
     }
 
@@ -223,8 +223,8 @@ fn generate(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 }
 
 /// `{"error":"..."}`.
-fn error_body(denial: &Denial) -> Vec<u8> {
-    json!({ "error": message(denial.reason) }).to_string().into_bytes()
+fn error_body(told: &Told<'_>) -> Vec<u8> {
+    json!({ "error": told.message }).to_string().into_bytes()
 }
 
 /// A reply that the content filter has ended.

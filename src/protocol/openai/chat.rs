@@ -15,6 +15,10 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, cap_key: &'static [&'static str]
     reader.caps(&OUTPUT_CAPS, cap_key)?;
     reader.thinking_budget()?;
     tools(reader)?;
+    // Some clients (Cursor) send the Responses API's items to this path.
+    if reader.take("messages")?.is_none() && reader.take("input")?.is_some() {
+        return super::responses::conversation(reader);
+    }
     messages(reader)
 }
 

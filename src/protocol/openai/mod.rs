@@ -17,7 +17,7 @@ use super::parameters;
 use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
 use super::system::{last_message, text_at};
-use super::{Json, Path, UnscannedKind, Usage, message};
+use super::{Json, Path, Told, UnscannedKind, Usage};
 use crate::config::document::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
@@ -60,26 +60,47 @@ impl Adapter for Openai {
     }
 
     fn paths(&self) -> &'static [(&'static str, Operation)] {
+        // Azure's paths name the deployment, or begin with `v1/` below `/openai/`.
         &[
             ("chat/completions", Operation::Chat),
+            ("v1/chat/completions", Operation::Chat),
             ("deployments/{model}/chat/completions", Operation::Chat),
             ("models", Operation::Models),
             ("models/", Operation::Models),
+            ("v1/models", Operation::Models),
+            ("v1/models/", Operation::Models),
             ("completions", Operation::Completions),
+            ("v1/completions", Operation::Completions),
             ("deployments/{model}/completions", Operation::Completions),
             ("responses", Operation::Responses),
+            ("v1/responses", Operation::Responses),
+            ("deployments/{model}/responses", Operation::Responses),
             ("embeddings", Operation::Embeddings),
+            ("v1/embeddings", Operation::Embeddings),
             ("deployments/{model}/embeddings", Operation::Embeddings),
             ("moderations", Operation::Moderations),
             ("conversations", Operation::Conversations),
+            ("v1/conversations", Operation::Conversations),
             ("batches", Operation::Batch),
+            ("v1/batches", Operation::Batch),
             ("files", Operation::Files),
+            ("v1/files", Operation::Files),
             ("images/generations", Operation::Images),
+            ("v1/images/generations", Operation::Images),
+            ("deployments/{model}/images/generations", Operation::Images),
             ("images/edits", Operation::Images),
+            ("v1/images/edits", Operation::Images),
+            ("deployments/{model}/images/edits", Operation::Images),
             ("images/variations", Operation::Images),
             ("audio/speech", Operation::Audio),
+            ("v1/audio/speech", Operation::Audio),
+            ("deployments/{model}/audio/speech", Operation::Audio),
             ("audio/transcriptions", Operation::Audio),
+            ("v1/audio/transcriptions", Operation::Audio),
+            ("deployments/{model}/audio/transcriptions", Operation::Audio),
             ("audio/translations", Operation::Audio),
+            ("v1/audio/translations", Operation::Audio),
+            ("deployments/{model}/audio/translations", Operation::Audio),
         ]
     }
 
@@ -113,18 +134,18 @@ impl Adapter for Openai {
 
     fn system_prompt(&self, operation: Operation, body: &Json<'_>) -> Option<Path> {
         match operation {
-            Operation::Chat => last_message(body, "messages"),
+            Operation::Chat => last_message(body, "messages").or_else(|| last_message(body, "input")),
             Operation::Responses => last_message(body, "input").or_else(|| text_at(body, "instructions")),
             _ => None,
         }
     }
 
-    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
-        error_body(denial)
+    fn error_body(&self, told: &Told<'_>) -> Vec<u8> {
+        error_body(told)
     }
 
-    fn withheld(&self, operation: Operation, denial: &Denial, model: &str, now: Timestamp) -> Option<Vec<u8>> {
-        withheld(operation, denial, model, now)
+    fn withheld(&self, operation: Operation, told: &Told<'_>, model: &str, now: Timestamp) -> Option<Vec<u8>> {
+        withheld(operation, told, model, now)
     }
 
     fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
@@ -139,7 +160,8 @@ impl Adapter for Openai {
 }
 
 /// `{"error":{"message","type","param","code"}}` with the codes that OpenAI's own callers branch on.
-fn error_body(denial: &Denial) -> Vec<u8> {
+fn error_body(told: &Told<'_>) -> Vec<u8> {
+    let denial = told.denial;
     let (kind, code) = match denial.reason {
         Reason::JwtAmbiguous => ("invalid_request_error", "invalid_request"),
         reason if reason.status() == 401 => ("invalid_request_error", "invalid_api_key"),
@@ -159,7 +181,7 @@ fn error_body(denial: &Denial) -> Vec<u8> {
         reason if reason.status() == 503 => ("server_error", "service_unavailable"),
         _ => ("invalid_request_error", "invalid_request"),
     };
-    let mut message = message(denial.reason).into_owned();
+    let mut message = told.message.to_string();
     if denial.status() == 401 && denial.reason != Reason::JwtMissing {
         // litellm tells a refused key from a bad request by OpenAI's own first words.
         message.insert_str(0, "Incorrect API key provided. ");
@@ -171,26 +193,27 @@ fn error_body(denial: &Denial) -> Vec<u8> {
 
 /// The reply of a model that the content filter has stopped. An answer without text has `content` all the same: callers
 /// take its length.
-fn withheld(operation: Operation, denial: &Denial, model: &str, now: Timestamp) -> Option<Vec<u8>> {
-    let why = message(denial.reason);
+fn withheld(operation: Operation, told: &Told<'_>, model: &str, now: Timestamp) -> Option<Vec<u8>> {
+    let why = &told.message;
+    let id = told.request.unwrap_or("0");
     let created = now.as_secs();
     let usage = json!({ "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0 });
     let body = match operation {
         Operation::Chat => json!({
-            "id": "chatcmpl-0", "object": "chat.completion", "created": created, "model": model,
+            "id": format!("chatcmpl-{id}"), "object": "chat.completion", "created": created, "model": model,
             "choices": [{ "index": 0, "message": { "role": "assistant", "content": "", "refusal": why },
                 "logprobs": null, "finish_reason": "content_filter" }],
             "usage": usage,
         }),
         Operation::Completions => json!({
-            "id": "cmpl-0", "object": "text_completion", "created": created, "model": model,
+            "id": format!("cmpl-{id}"), "object": "text_completion", "created": created, "model": model,
             "choices": [{ "index": 0, "text": "", "logprobs": null, "finish_reason": "content_filter" }],
             "usage": usage,
         }),
         Operation::Responses => json!({
-            "id": "resp_0", "object": "response", "created_at": created, "model": model, "status": "incomplete",
+            "id": format!("resp_{id}"), "object": "response", "created_at": created, "model": model, "status": "incomplete",
             "incomplete_details": { "reason": "content_filter" }, "error": null, "instructions": null, "metadata": {},
-            "output": [{ "type": "message", "id": "msg_0", "role": "assistant", "status": "incomplete",
+            "output": [{ "type": "message", "id": format!("msg_{id}"), "role": "assistant", "status": "incomplete",
                 "content": [{ "type": "refusal", "refusal": why }] }],
             "parallel_tool_calls": true, "temperature": null, "tool_choice": "auto", "tools": [], "top_p": null,
             "usage": { "input_tokens": 0, "input_tokens_details": { "cached_tokens": 0 }, "output_tokens": 0,
@@ -198,7 +221,7 @@ fn withheld(operation: Operation, denial: &Denial, model: &str, now: Timestamp) 
         }),
         Operation::Embeddings => json!({ "object": "list", "data": [], "model": model,
             "usage": { "prompt_tokens": 0, "total_tokens": 0 } }),
-        Operation::Moderations => json!({ "id": "modr-0", "model": model, "results": [] }),
+        Operation::Moderations => json!({ "id": format!("modr-{id}"), "model": model, "results": [] }),
         Operation::Images => json!({ "created": created, "data": [] }),
         _ => return None,
     };

@@ -43,6 +43,12 @@ pub(super) fn read_conversation(reader: &mut Reader<'_, '_>) -> Result<(), Denia
     Ok(())
 }
 
+/// Instructions and items, wherever they are sent to.
+pub(super) fn conversation(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    reader.texts("instructions", Spot::SYSTEM)?;
+    input(reader)
+}
+
 fn input(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     // Absent: the stored prompt or conversation is all there is.
     let Some((path, value)) = reader.take("input")? else { return Ok(()) };

@@ -9,7 +9,7 @@ use super::adapter::{Adapter, HeaderPairs};
 use super::frames::{Frame, Framing};
 use super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, Walk};
 use super::request::{Reader, Spot};
-use super::{Json, Path, Usage, message};
+use super::{Json, Path, Told, Usage};
 use crate::config::document::Operation;
 use crate::host::Timestamp;
 use crate::reason::Denial;
@@ -35,15 +35,15 @@ impl Adapter for Tgi {
         read(reader)
     }
 
-    fn error_body(&self, denial: &Denial, _id: Option<&str>) -> Vec<u8> {
-        error_body(denial)
+    fn error_body(&self, told: &Told<'_>) -> Vec<u8> {
+        error_body(told)
     }
 
     fn usage_of(&self, headers: HeaderPairs<'_, '_>) -> Usage {
         usage_of(headers)
     }
 
-    fn withheld(&self, _operation: Operation, _denial: &Denial, _model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+    fn withheld(&self, _operation: Operation, _told: &Told<'_>, _model: &str, _now: Timestamp) -> Option<Vec<u8>> {
         Some(withheld())
     }
 
@@ -103,9 +103,9 @@ fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 
 /// `{"error","error_type"}`. The types are the server's own; for what only a proxy refuses it has none, and
 /// its SDK then raises by the status.
-fn error_body(denial: &Denial) -> Vec<u8> {
-    let message = message(denial.reason);
-    let kind = match denial.status() {
+fn error_body(told: &Told<'_>) -> Vec<u8> {
+    let message = &told.message;
+    let kind = match told.denial.status() {
         401..=405 => return json!({ "error": message }).to_string().into_bytes(),
         429 | 503 => "overloaded",
         _ => "validation",

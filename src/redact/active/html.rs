@@ -29,13 +29,16 @@ impl ActiveWatch {
             None if !whole && rest.len() < LONGEST_NAME => return Next::More,
             None => head.len(),
         };
-        let name = head.get(..length).unwrap_or_default().to_owned();
+        let written = head.get(..length).unwrap_or_default();
+        let is_address = written.contains(':');
+        // What begins inside a name may be cut out, and then the name ends there.
+        let name = written.split(['<', '!', '[']).next().unwrap_or_default().to_owned();
         // Blank lines do not end these.
         let reaches = ["script", "style", "pre", "textarea"].iter().any(|known| known.eq_ignore_ascii_case(&name));
         if tag::runs(&name) {
             let Some(stop) = self.close(start + 1 + length, b'>') else { return Next::More };
             self.see(start..stop, Target::Code, true);
-        } else if name.contains(':') {
+        } else if is_address {
             let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>'));
             self.step(end.unwrap_or(rest.len()));
             let Some(end) = end.or(whole.then_some(rest.len())) else { return Next::More };

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::super::teller::Teller;
 use super::{Detector, Noted, ReplyGuard, written};
 use crate::config::ServerPart;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
 use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, Spent, Stream, TextKind};
-use crate::protocol::{Json, Path};
-use crate::reason::Reason;
+use crate::protocol::{Json, Path, Told};
+use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::scan::verdict::NOTICE;
 
@@ -38,6 +39,8 @@ pub(in super::super) struct StreamGuard {
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     older: Option<Older>,
+    /// How its end, or a refused message, is told.
+    teller: Teller,
 }
 
 /// The stream of a server of the older form of the Model Context Protocol, on which all its answers to one caller come.
@@ -89,6 +92,7 @@ impl StreamGuard {
         guard: ReplyGuard,
         request: Option<String>,
         session: Option<Session>,
+        teller: Teller,
     ) -> Option<StreamGuard> {
         let route = guard.route()?;
         let older = match route.server_part() {
@@ -107,6 +111,7 @@ impl StreamGuard {
             queue: VecDeque::new(),
             queued_bytes: 0,
             older,
+            teller,
         })
     }
 
@@ -124,7 +129,8 @@ impl StreamGuard {
     ) -> Result<(), Reason> {
         let done = self.take(chunk, end, now, noted, out);
         if let Err(reason) = done {
-            out.extend(self.stream.close(reason));
+            let denial = Denial::of_reply(reason);
+            out.extend(self.stream.close(&self.teller.told(&denial, None)));
             self.undecided.clear();
             self.queue.clear();
             self.frames = None;
@@ -187,7 +193,12 @@ impl StreamGuard {
         let protocol = self.guard.route().ok_or(Reason::Internal)?.protocol.clone();
         let refusal = json.get("id").and_then(Json::as_str).and_then(|id| older.session.open_refusal(id));
         if let (Some((reason, id)), false) = (refusal, asks) {
-            let error = protocol.error_body(&reason.into(), Some(id));
+            // The id of the request that was refused is not known here: its record has another.
+            let error = protocol.error_body(&Told {
+                answers: Some(id),
+                request: None,
+                ..self.teller.told(&reason.into(), None)
+            });
             self.enqueue(frame, Some(error), Vec::new(), Vec::new());
             return Ok(());
         }
@@ -196,7 +207,8 @@ impl StreamGuard {
         noted.withheld = Some(reason);
         // What the server asks or tells unasked is left out: its own wait ends by itself.
         if let (Some(id), false) = (id, asks) {
-            self.enqueue(frame, Some(protocol.error_body(&reason.into(), Some(&id))), Vec::new(), Vec::new());
+            let error = protocol.error_body(&self.teller.told(&Denial::of_reply(reason), Some(&id)));
+            self.enqueue(frame, Some(error), Vec::new(), Vec::new());
         }
         Ok(())
     }

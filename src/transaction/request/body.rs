@@ -1,18 +1,20 @@
 //! The request's body: read, authorized, scanned, counted, rewritten.
 
 use super::MAX_VAULT;
+use super::signed::keep_signed;
 use crate::audit::Verdict;
 use crate::authn::Principal;
 use crate::authz::{self, Authorized};
-use crate::config::document::{DataAction, Operation, PiiType, Zone};
+use crate::config::document::{AskUsage, DataAction, Operation, PiiType, Zone};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::Host;
+use crate::protocol::signed::drop_blocks;
 use crate::protocol::{Exchange, Json, NO_LIMIT, Segment, UnscannedKind, asks_for_addresses, remove_tools};
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
 use crate::scan::Text;
-use crate::scan::verdict::{Inspected, Judgement, Place, judge};
+use crate::scan::verdict::{Inspected, Judgement, NOTICE, Place, judge};
 use crate::transaction::called::Outgoing;
 use crate::transaction::edit::apply;
 use crate::transaction::plant::plant;
@@ -70,6 +72,9 @@ impl Transaction {
             true => route.protocol.read_form(route.operation)?,
             false => route.protocol.read_request(route.operation, path_model, &json)?,
         };
+        if let (true, Some(model)) = (is_form, path_model) {
+            exchange.model = model.to_owned();
+        }
         self.note_model(&policy, &exchange.model, vm);
         let authorized = authz::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);
@@ -81,7 +86,10 @@ impl Transaction {
         self.note_limits(&charged);
 
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };
-        let (judgement, places) = scan.run(vm, host);
+        let restores = guards_of(&policy, scan.authorized.roles()).iter().any(|guard| guard.restores());
+        let (mut judgement, places) = scan.run(vm, host);
+        let dropped = keep_signed(policy.signed, &json, &exchange, restores, &mut judgement);
+        scan.narrow(&mut judgement, &places, vm, host);
         self.note_judgement(&scan, &judgement, &places);
         if !judgement.findings.is_empty() || judgement.denial.is_some() {
             self.keep_body(&body);
@@ -115,16 +123,20 @@ impl Transaction {
         let guards = guards_of(&policy, authorized.roles());
         let mut masker = Masker::new(key).keeping_addresses(keeps_addresses(&guards, &json));
         let restoring: Vec<&GuardPolicy> = guards.into_iter().filter(|guard| guard.restores()).collect();
-        let restores = !restoring.is_empty();
         let restored = if judgement.tainted || has_unseen(&exchange) { Vec::new() } else { restored(&restoring) };
         let applied = apply(&mut json, &exchange, judgement.outcomes, cap, &mut masker, &mut vault, restores);
         // The counts of a stream that tells them only when asked.
-        let asked = asks_usage && exchange.stream && route.protocol.ask_usage(route.operation, &mut json);
+        let asked = asks_usage
+            && route.usage == AskUsage::Auto
+            && exchange.stream
+            && route.protocol.ask_usage(route.operation, &mut json);
         let planted = plant(&policy, route, authorized.roles(), &mut json, &tenant, vm.hash_key(), host.now());
         let lit = spotlight(&policy, route, authorized.roles(), &mut json, &exchange, || {
             word(vm.hash_key(), &tenant, host.now())
         });
-        let rewritten = asked || lit || planted.is_some() || self.record.tools_removed > 0;
+        let drops = !dropped.is_empty();
+        drop_blocks(&mut json, dropped, NOTICE);
+        let rewritten = drops || asked || lit || planted.is_some() || self.record.tools_removed > 0;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
@@ -132,7 +144,7 @@ impl Transaction {
         guard.model.clone_from(&exchange.model);
         guard.restored = restored;
         let verdict = match applied {
-            _ if applied.replaced > 0 || self.record.tools_removed > 0 => Verdict::Replace,
+            _ if applied.replaced > 0 || drops || self.record.tools_removed > 0 => Verdict::Replace,
             _ if applied.masked > 0 => Verdict::Mask,
             _ => Verdict::Allow,
         };
@@ -247,12 +259,12 @@ impl Scan<'_, '_> {
     }
 
     /// The text of a segment.
-    fn text(&self, index: usize) -> Option<&str> {
+    pub(super) fn text(&self, index: usize) -> Option<&str> {
         self.exchange.segments.get(index).and_then(|segment| text_of(self.json, segment))
     }
 
     /// The guards of the granting roles, each once.
-    fn guards(&self) -> Vec<&GuardPolicy> {
+    pub(super) fn guards(&self) -> Vec<&GuardPolicy> {
         let mut indexes: Vec<_> = self
             .authorized
             .roles()

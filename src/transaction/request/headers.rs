@@ -4,7 +4,7 @@ use crate::audit;
 use crate::config::Policy;
 use crate::config::document::UpstreamHeader;
 use crate::quota::Counted;
-use crate::reason::Reason;
+use crate::reason::{Denial, Hint, Reason};
 use crate::transaction::{Edit, Headers, Transaction};
 
 /// Headers that carry credentials: none of them reaches the upstream unless the policy says so.
@@ -124,15 +124,40 @@ pub(super) fn is_form(headers: Headers<'_>) -> bool {
     essence.eq_ignore_ascii_case(b"multipart/form-data")
 }
 
+/// A preflight of a browser (CORS, Fetch standard section 3.2.2): it never carries a credential.
+pub(super) fn is_preflight(method: &str, headers: Headers<'_>) -> bool {
+    method == "OPTIONS" && headers.has("origin") && headers.has("access-control-request-method")
+}
+
 pub(super) fn known_method(method: &str) -> Option<&'static str> {
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
         .into_iter()
         .find(|known| *known == method)
 }
 
-/// Envoy's own ids are UUIDs; a client may send what it likes, so only the form is let through.
+/// Envoy's own ids are UUIDs; a client may send what it likes, so only the form of an id is let through.
 pub(super) fn is_request_id(id: &str) -> bool {
-    (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// What providers' API keys begin with.
+const PROVIDER_KEYS: [&[u8]; 8] = [b"sk-", b"sk_", b"gsk_", b"hf_", b"xai-", b"AIza", b"pplx-", b"r8_"];
+
+/// The same denial, and that a provider's key was sent, where it was. Such a key is no token of anybody's here.
+pub(super) fn hinted(mut denial: Denial, headers: Headers<'_>) -> Denial {
+    let mut sent = CREDENTIALS.iter().flat_map(|name| headers.all(name));
+    let is_key = |value: &[u8]| {
+        let value = value.trim_ascii();
+        let bare = match value.split_at_checked(7) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer ") => rest.trim_ascii_start(),
+            _ => value,
+        };
+        PROVIDER_KEYS.iter().any(|known| bare.starts_with(known))
+    };
+    if denial.status() == 401 && denial.hint.is_none() && sent.any(is_key) {
+        denial.hint = Some(Hint::ProviderKey);
+    }
+    denial
 }
 
 /// A value that can stand in a header: what is not printable ASCII is percent-escaped.

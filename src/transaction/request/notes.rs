@@ -6,11 +6,13 @@ use crate::authn::Principal;
 use crate::authz::Authorized;
 use crate::capture::{Caller, Draft, Sealed};
 use crate::config::Policy;
-use crate::config::document::{SubjectForm, UnknownAction, UnscannedAction};
+use crate::config::document::{SubjectForm, UnknownAction, UnscannedAction, Zone};
+use crate::glob::Glob;
 use crate::host::Host;
 use crate::protocol::{Exchange, UnscannedKind};
 use crate::quota::{Admitted, Charged};
 use crate::reason::Reason;
+use crate::scan::Text;
 use crate::scan::verdict::{Judgement, Place};
 use crate::transaction::{Transaction, Vm};
 
@@ -76,12 +78,18 @@ impl Transaction {
         Some(sealed.to_json())
     }
 
-    /// A model that the policy writes out is no secret; any other name is the caller's own text.
-    pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &Vm) {
-        let named =
-            policy.roles.iter().flat_map(|role| &role.models).any(|glob| glob.is_literal() && glob.matches(model));
-        self.record.model =
-            Some(if named { model.to_owned() } else { vm.hash_key().hex(&[b"model", model.as_bytes()]) });
+    /// A model that the policy writes out is no secret. One that a glob of it allows is written as it is where it has the
+    /// form of a model's name and nothing is found in it. Any other name is the caller's own text.
+    pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &mut Vm) {
+        let globs = || policy.roles.iter().flat_map(|role| &role.models).filter(|glob| glob.matches(model));
+        let mut is_plain = globs().any(Glob::is_literal);
+        if !is_plain && is_model_name(model) && globs().next().is_some() {
+            let texts = [Text { zone: Zone::User, text: model }];
+            let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
+            is_plain = report.texts.iter().all(|text| text.findings.is_empty() && text.complete);
+        }
+        let hashed = || vm.hash_key().hex(&[b"model", model.as_bytes()]);
+        self.record.model = Some(if is_plain { model.to_owned() } else { hashed() });
     }
 
     pub(super) fn note_grant(&mut self, policy: &Policy, authorized: &Authorized) {
@@ -92,6 +100,7 @@ impl Transaction {
 
     pub(super) fn note_limits(&mut self, charged: &Charged) {
         self.record.shadow.extend(charged.limits().shadow.iter().map(|reason| reason.code()));
+        self.limits = charged.limits().clone();
     }
 
     pub(super) fn note_admitted(&mut self, admitted: &Admitted) {
@@ -154,6 +163,12 @@ impl Transaction {
             || (!exchange.unknown.is_empty() && policy.unknown == UnknownAction::Deny);
         if denied { Err(Reason::BodyUnscanned) } else { Ok(()) }
     }
+}
+
+/// The form of a model's name: `gpt-4o-mini`, `qwen2.5:7b`, `models/gemini-2.0`, `anthropic.claude-3-5-sonnet-v2:0`.
+fn is_model_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@+-".contains(&byte);
+    (1..=128).contains(&name.len()) && name.bytes().all(plain)
 }
 
 /// A type as it may stand in a record: it is the caller's text, so that only a short plain word is shown.

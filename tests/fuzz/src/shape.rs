@@ -331,6 +331,8 @@ pub fn is_edit_of(new: &Value, old: &Value, text: &str, added: &[&str]) -> bool 
 fn same_entries(new: &Map<String, Value>, old: &Map<String, Value>, text: &str, added: &[&str]) -> bool {
     let kept = |(key, old): (&String, &Value)| match new.get(key) {
         Some(Value::Null) if ECHOES.contains(&key.as_str()) => true,
+        // Of several caps the lowest holds for all.
+        Some(Value::Number(_)) if old.is_number() && (key.contains("max_") || key.contains("predict")) => true,
         Some(new) => is_edit_of(new, old, text, added),
         // A key that held the text has another name.
         None => key.contains(text),

@@ -54,6 +54,10 @@ pub fn letter(c: char) -> Option<u8> {
     tables::tag(c).or(first).and_then(plain).or_else(|| drawn().and_then(plain))
 }
 
+/// Letters that one character may stand for. Two stand for more, and for phrases that hide nothing: U+FDFA and U+FDFB
+/// are left as they are, so that three bytes do not cost what 33 do.
+const LIGATURE: usize = 7;
+
 /// A normalised text.
 #[derive(Clone, Debug, Default)]
 pub struct Normalised {
@@ -400,14 +404,17 @@ impl<'t> Fold<'t> {
             let mut buffer = [0; 4];
             self.put(c.encode_utf8(&mut buffer), source, marks);
         } else {
-            let mut parts = [None; 18];
+            let mut parts = [None; LIGATURE];
             let mut count = 0;
             decompose_compatible(c, |part| {
                 if let Some(slot) = parts.get_mut(count) {
                     *slot = Some(part);
-                    count += 1;
                 }
+                count += 1;
             });
+            if count > LIGATURE {
+                return self.base(c, source, marks);
+            }
             let changed = parts.first() != Some(&Some(c)) && !is_accented(c);
             let marks = if changed { marks.with(Marks::COMPATIBILITY) } else { marks };
             for part in parts.into_iter().flatten() {

@@ -1,0 +1,117 @@
+//! What a provider signed or sealed: thoughts with their signature, encrypted reasoning, compactions. It goes back as it
+//! came or not at all, because the provider refuses a changed text under a signature that was kept.
+
+use std::borrow::Cow;
+
+use super::{Json, Path};
+
+/// The types of such blocks, by their beginning: `thinking`, `redacted_thinking`, `reasoning`, `reasoning.text`,
+/// `compaction`.
+const KINDS: [&str; 4] = ["thinking", "redacted_thinking", "reasoning", "compaction"];
+
+/// What seals a block, where its text is readable.
+const SEALS: [&str; 6] =
+    ["signature", "encrypted_content", "encrypted", "data", "thought_signature", "thoughtSignature"];
+
+/// The elements of lists that a provider signed or sealed.
+pub fn signed_blocks(body: &Json<'_>) -> Vec<Path> {
+    let mut found = Vec::new();
+    visit(body, &Path::default(), false, &mut found);
+    found
+}
+
+/// Depth is bounded by the parser.
+fn visit(value: &Json<'_>, path: &Path, is_element: bool, found: &mut Vec<Path>) {
+    match value {
+        Json::Object(_) if is_element && is_signed(value) => found.push(path.clone()),
+        Json::Object(entries) => {
+            for (at, (_, value)) in entries.iter().enumerate() {
+                visit(value, &path.child(at), false, found);
+            }
+        }
+        Json::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                visit(item, &path.child(at), true, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_signed(block: &Json<'_>) -> bool {
+    let Some(kind) = block.get("type").and_then(Json::as_str) else { return false };
+    let is_sealed =
+        || SEALS.iter().any(|seal| block.get(seal).and_then(Json::as_str).is_some_and(|seal| !seal.is_empty()));
+    KINDS.iter().any(|known| kind.starts_with(known)) && (kind.starts_with("compaction") || is_sealed())
+}
+
+/// Takes these blocks out. A message whose content they were gets `notice` in their place: providers refuse an empty one.
+pub fn drop_blocks(body: &mut Json<'_>, mut paths: Vec<Path>, notice: &'static str) {
+    paths.sort_unstable();
+    paths.dedup();
+    // From the last to the first: what stands before a place does not move.
+    paths.iter().rev().for_each(|path| body.remove(path));
+    fill(body, notice);
+}
+
+/// Lists under `content` that are empty.
+fn fill(value: &mut Json<'_>, notice: &'static str) {
+    match value {
+        Json::Object(entries) => {
+            let is_message = entries.iter().any(|(key, _)| key == "role");
+            for (key, value) in entries {
+                match value {
+                    Json::Array(items) if is_message && key == "content" && items.is_empty() => {
+                        let text = |text: &'static str| Json::String(Cow::Borrowed(text));
+                        let block = [("type", text("text")), ("text", text(notice))];
+                        items.push(Json::Object(block.map(|(key, value)| (Cow::Borrowed(key), value)).into()));
+                    }
+                    value => fill(value, notice),
+                }
+            }
+        }
+        Json::Array(items) => items.iter_mut().for_each(|item| fill(item, notice)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dropped(body: &str) -> String {
+        let mut json = Json::parse(body.as_bytes(), 64).unwrap();
+        let blocks = signed_blocks(&json);
+        drop_blocks(&mut json, blocks, "gone");
+        String::from_utf8(json.to_bytes()).unwrap()
+    }
+
+    #[test]
+    fn block_and_signature_go_together() {
+        for (body, left) in [
+            (
+                r#"{"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"a","signature":"s"},{"type":"text","text":"b"}]}]}"#,
+                r#"{"messages":[{"role":"assistant","content":[{"type":"text","text":"b"}]}]}"#,
+            ),
+            (
+                r#"{"messages":[{"role":"assistant","content":[{"type":"redacted_thinking","data":"s"}]}]}"#,
+                r#"{"messages":[{"role":"assistant","content":[{"type":"text","text":"gone"}]}]}"#,
+            ),
+            (
+                r#"{"input":[{"type":"reasoning","summary":[],"encrypted_content":"s"},{"type":"compaction","content":"c"}]}"#,
+                r#"{"input":[]}"#,
+            ),
+            // No seal: a text like any other.
+            (
+                r#"{"input":[{"type":"reasoning","summary":[{"type":"summary_text","text":"a"}]}]}"#,
+                r#"{"input":[{"type":"reasoning","summary":[{"type":"summary_text","text":"a"}]}]}"#,
+            ),
+            (
+                r#"{"content":[],"a":{"type":"thinking","signature":"s"}}"#,
+                r#"{"content":[],"a":{"type":"thinking","signature":"s"}}"#,
+            ),
+        ] {
+            assert_eq!(dropped(body), left);
+        }
+    }
+}

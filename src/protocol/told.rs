@@ -1,0 +1,114 @@
+//! What a refusal tells its caller: the class in words, an id to report it by, and what the operator adds.
+
+use std::borrow::Cow;
+
+use crate::reason::{Denial, Hint, Reason};
+
+/// A refusal as it is told.
+#[derive(Clone, Debug)]
+pub struct Told<'t> {
+    /// Why.
+    pub denial: &'t Denial,
+    /// In words. Never what was found, unless the policy trusts the caller with it.
+    pub message: Cow<'t, str>,
+    /// The id of the message that is answered, as JSON, in a protocol that repeats it.
+    pub answers: Option<&'t str>,
+    /// The id by which the operator finds the record (`http.request.id`).
+    pub request: Option<&'t str>,
+}
+
+impl<'t> Told<'t> {
+    /// The class in words, and nothing else.
+    pub fn new(denial: &'t Denial) -> Told<'t> {
+        Told { denial, message: message(denial), answers: None, request: None }
+    }
+}
+
+/// What a caller is told of a refusal: the class, and what to do about it, never what was found.
+pub fn message(denial: &Denial) -> Cow<'static, str> {
+    if denial.is_of_reply {
+        match denial.reason {
+            Reason::ScanInjection => return "The answer was withheld by the content policy.".into(),
+            Reason::ScanSecret => {
+                return "The answer was withheld by the content policy: it holds a credential.".into();
+            }
+            Reason::ScanPii => return "The answer was withheld by the content policy: it holds personal data.".into(),
+            Reason::Overloaded => return "The answer was withheld: too much is being checked. Try again later.".into(),
+            Reason::Internal => return "The answer was withheld: it could not be checked. Try again later.".into(),
+            _ => {}
+        }
+    }
+    match denial.hint {
+        Some(Hint::ProviderKey) => {
+            return "The token is not accepted here: a provider's API key was sent. Send a token of your identity provider, or \
+                    a key that was issued for this gateway."
+                .into();
+        }
+        Some(Hint::TokenTooLong { length, limit }) => {
+            return format!("The token is too long: {length} bytes, and {limit} are taken here (authn.maxTokenBytes).")
+                .into();
+        }
+        Some(Hint::GroupsOverage) => {
+            return "The token is not accepted here: it lists no groups because there are too many of them. Ask for a token \
+                    with roles, or with the groups of this application only."
+                .into();
+        }
+        None => {}
+    }
+    Cow::Borrowed(match denial.reason {
+        Reason::JwtMissing => "No credential was sent. Send a bearer token in the Authorization header.",
+        Reason::JwtExpired => "The token has expired. Get a new one.",
+        Reason::JwtRevoked => "The token has been revoked. Get a new one.",
+        Reason::JwtInactive => "The token is not active. Get a new one.",
+        Reason::JwtNotYetValid => "The token is not valid yet.",
+        Reason::JwtAmbiguous => "Two different credentials were sent. Send one.",
+        Reason::JwtMalformed
+        | Reason::JwtAlgorithm
+        | Reason::JwtKey
+        | Reason::JwtSignature
+        | Reason::JwtIssuer
+        | Reason::JwtAudience
+        | Reason::JwtClaims => "The token is not accepted here.",
+        Reason::JwtUnavailable => "The token can't be checked at the moment. Try again later.",
+        Reason::RbacOperation => "Your role does not allow this operation.",
+        Reason::RbacWorkload => "Your role does not allow calls from this workload.",
+        Reason::RbacModel => "Your role does not allow this model.",
+        Reason::RbacTool => "Your role does not allow one of the tools in this request.",
+        Reason::RbacParameter => "A parameter is given twice or over the limit of your role.",
+        Reason::QuotaRequests => "Rate limit reached for requests. Try again later.",
+        Reason::QuotaTokens => "Rate limit reached for tokens. Try again later.",
+        Reason::QuotaTooLarge => {
+            "Request too large: the prompt and the output tokens it asks for are more than the token limit. Shorten the prompt or ask for fewer output tokens."
+        }
+        Reason::QuotaUnavailable => "Rate limits can't be checked at the moment. Try again later.",
+        Reason::QuotaConcurrent => "Too many requests are under way. Try again when one has ended.",
+        Reason::AbuseCooldown => "Too many of your requests were refused by the content policy. Try again later.",
+        Reason::RouteUnmatched => "There is nothing here.",
+        Reason::RouteMethod => "This path does not take this method.",
+        Reason::RouteUpgrade => "This path takes no protocol upgrades: send plain HTTP requests.",
+        Reason::BodyTooLarge => "The request body is too large.",
+        Reason::BodyLength => "The request body does not have the length it announced.",
+        Reason::BodyMalformed => "The request body is not valid JSON in UTF-8.",
+        Reason::BodyDuplicateKey => "A JSON object in the request body holds the same key twice.",
+        Reason::BodyDepth => "The request body is nested too deep.",
+        Reason::BodyShape => "The request body does not have the form this API takes.",
+        Reason::McpHeader => "A header of the request does not say what its body says.",
+        Reason::McpRevision => "This revision of the Model Context Protocol is not known here.",
+        Reason::McpDefinition => "The server offers something that was not approved.",
+        Reason::McpSession => "This session is not known here. Start a new one.",
+        Reason::BodyContentType => "This API takes application/json in UTF-8.",
+        Reason::BodyEncoding => {
+            "The request body is compressed in a way that is not taken here. Send it without content-encoding."
+        }
+        Reason::BodyUnscanned => "The request holds content of a kind that is not allowed here.",
+        Reason::ScanInjection => "The request was refused by the content policy.",
+        Reason::ScanSecret => "The request was refused by the content policy: it holds a credential.",
+        Reason::ScanPii => "The request was refused by the content policy: it holds personal data.",
+        Reason::ScanOutput | Reason::ScanCanary => "The answer was withheld by the content policy.",
+        Reason::ReplyUnreadable => "The upstream sent a reply that can't be checked.",
+        Reason::ReplyTooLarge => "The upstream sent a reply that is too large.",
+        Reason::ReplyTokens => "The answer was ended at its limit of tokens.",
+        Reason::Internal => "The request could not be checked. Try again later.",
+        Reason::Overloaded => "Too many requests are being checked. Try again later.",
+    })
+}
