@@ -77,7 +77,7 @@ choice! {
         /// A keyed hash takes its place: equal values stay equal.
         Hash = "hash",
         /// A placeholder keyed by the tenant takes its place in the request, and the reply gets the value back; never in an
-        /// address, and never in a tool's arguments.
+        /// address, and in arguments of tool calls only where `guards.*.restore.tools` names them.
         Restore = "restore",
         /// The request is refused.
         Block = "block",

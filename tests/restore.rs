@@ -393,3 +393,39 @@ fn proxies_with_one_key_write_the_same_placeholders_marks_and_canaries() {
     assert_ne!(first, sent(other(Some("another key of thirty-two bytes.."), 0)));
     assert_ne!(sent(other(None, 0)), sent(other(None, 7)));
 }
+
+#[test]
+fn where_a_schema_asks_for_addresses_the_model_gets_addresses() {
+    let schema = json!({ "type": "object", "properties": { "to": { "type": "string", "format": "email" } } });
+    let function = json!({ "name": "send_mail", "parameters": schema });
+    let asks = [
+        (0, "tools", json!([{ "type": "function", "function": function }])),
+        (0, "response_format", json!({ "type": "json_schema", "json_schema": { "name": "x", "schema": schema } })),
+        (3, "text", json!({ "format": { "type": "json_schema", "name": "x", "schema": schema } })),
+        (6, "tools", json!([{ "name": "send_mail", "input_schema": schema }])),
+        (8, "format", schema.clone()),
+    ];
+    let mut strict = road(|document| document["guards"]["standard"]["output"] = json!({ "pii": "block" }));
+    let mut masking = road(|document| document["guards"]["standard"] = json!({ "pii": { "action": "mask" } }));
+    for (form, key, value) in asks {
+        let form = &FORMS[form];
+        let mut ask = request(form, &format!("Write to {VALUE}, and to {VALUE}."), None);
+        ask[key] = value;
+        let mut mark = String::new();
+        // The filter's own placeholder is no personal data in the reply.
+        let (_, answer) = strict.answered_at(form.path, &ask, form.kind, |sent| {
+            let text = sent.to_string();
+            let end = text.find("@email.invalid").unwrap_or_else(|| panic!("{text}"));
+            mark = format!("{}@email.invalid", &text[end - 17..end]);
+            assert!(!text.contains(VALUE) && !text.contains("[EMAIL"), "{text}");
+            vec![(form.write)("send_mail", &json!({ "body": mark, "to": mark }), 0)]
+        });
+        assert_eq!((form.read)(&answer.body), json!({ "body": mark, "to": VALUE }), "{} {key}", form.path);
+        let (sent, _) = masking.answered_at(form.path, &ask, form.kind, |_| vec![b"{}".to_vec()]);
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(sent.contains("Write to 1@email.invalid, and to 1@email.invalid."), "{sent}");
+    }
+    // Words about a format are no schema.
+    let (sent, _) = strict.answered(&request(&FORMS[0], &format!("format: email {VALUE}"), None), JSON, &[b"{}"]);
+    assert!(String::from_utf8(sent).unwrap().contains("[EMAIL_r"));
+}

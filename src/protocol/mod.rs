@@ -38,7 +38,7 @@ pub use generic::Pointer;
 pub use json::{Json, Number, Path};
 pub use session::Session;
 pub use told::{Told, message};
-pub use tools::{pin, remove_tools};
+pub use tools::{asks_for_addresses, pin, remove_tools};
 pub use usage::Usage;
 
 use crate::config::document::Zone;

@@ -41,6 +41,18 @@ fn without_empty_namespaces(tools: &mut Json<'_>) {
     });
 }
 
+/// True when a schema in the body asks the model for mail addresses: an object with `format: email`. Which of the body's
+/// schemas a server holds the model to is its own affair.
+pub fn asks_for_addresses(body: &Json<'_>) -> bool {
+    match body {
+        Json::Array(items) => items.iter().any(asks_for_addresses),
+        Json::Object(entries) => entries.iter().any(|(key, value)| {
+            (key == "format" && matches!(value.as_str(), Some("email" | "idn-email"))) || asks_for_addresses(value)
+        }),
+        _ => false,
+    }
+}
+
 /// The SHA-256 of one definition, keys in order: one that changes after it was approved has another.
 pub fn pin(definition: &Json<'_>) -> String {
     Sha256::digest(sorted(definition).to_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -3,6 +3,9 @@
 //! Decides what stands where a finding stood, and nothing about which findings are masked: the guard
 //! of the policy does that. `jane@example.org and joe@example.org` becomes `[EMAIL_1] and [EMAIL_2]`.
 //!
+//! Where a schema of the request asks for addresses, an address becomes one too, below a name that no host has (RFC 6761):
+//! `1@email.invalid`.
+//!
 //! Placeholders hold no digit beyond their number and no character that a rule of the packs secrets or
 //! pii starts with, so that masking a masked text changes nothing.
 
@@ -18,6 +21,9 @@ use crate::scan::Kind;
 
 /// The longest placeholder, in bytes: `[` a word of at most 12, `_`, a mark, 16 letters or ten digits, `]`.
 pub const MAX_PLACEHOLDER: usize = 32;
+
+/// The end of a placeholder that is an address.
+const DOMAIN: &str = "@email.invalid";
 
 /// What a placeholder stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,6 +177,7 @@ impl std::fmt::Debug for MaskKey {
 #[derive(Debug)]
 pub struct Masker {
     key: MaskKey,
+    keeps_addresses: bool,
     numbers: HashMap<(Label, String), u32>,
     next: HashMap<Label, u32>,
 }
@@ -178,7 +185,18 @@ pub struct Masker {
 impl Masker {
     /// A masker for one request. The key is used by the action `hash` alone.
     pub fn new(key: MaskKey) -> Self {
-        Masker { key, numbers: HashMap::new(), next: HashMap::new() }
+        Masker { key, keeps_addresses: false, numbers: HashMap::new(), next: HashMap::new() }
+    }
+
+    /// The same, where addresses become addresses, because a schema asks the model for such.
+    #[must_use]
+    pub fn keeping_addresses(self, keeps_addresses: bool) -> Self {
+        Masker { keeps_addresses, ..self }
+    }
+
+    /// True when addresses become addresses.
+    pub(super) fn keeps_addresses(&self) -> bool {
+        self.keeps_addresses
     }
 
     /// Replaces the targets whose action is `mask` or `hash`.
@@ -207,21 +225,25 @@ impl Masker {
     }
 
     pub(super) fn placeholder(&mut self, label: Label, action: DataAction, value: &str, out: &mut String) {
-        out.push('[');
-        out.push_str(label.word());
-        out.push('_');
-        if action == DataAction::Hash {
-            out.push('h');
-            out.push_str(&self.key.letters("hash", label, &label.canonical(value)));
+        let tail = if action == DataAction::Hash {
+            format!("h{}", self.key.letters("hash", label, &label.canonical(value)))
         } else {
             let next = self.next.entry(label).or_insert(0);
             let number = *self.numbers.entry((label, label.canonical(value))).or_insert_with(|| {
                 *next += 1;
                 *next
             });
-            out.push_str(&number.to_string());
-        }
-        out.push(']');
+            number.to_string()
+        };
+        out.push_str(&written(label, &tail, self.keeps_addresses));
+    }
+}
+
+/// A placeholder: a word in brackets, or an address where addresses become addresses.
+pub(super) fn written(label: Label, tail: &str, keeps_addresses: bool) -> String {
+    match label {
+        Label::Pii(PiiType::Email) if keeps_addresses => format!("{tail}{DOMAIN}"),
+        _ => format!("[{}_{tail}]", label.word()),
     }
 }
 
@@ -237,18 +259,58 @@ pub(super) fn placeholder_at(text: &str, start: usize) -> Option<Range<usize>> {
     let window = rest.as_bytes().get(..MAX_PLACEHOLDER).unwrap_or(rest.as_bytes());
     let close = window.iter().position(|&c| c == b']')?;
     let (word, tail) = rest.get(..close)?.rsplit_once('_')?;
-    let numbered = (1..=10).contains(&tail.len()) && tail.bytes().all(|c| c.is_ascii_digit());
-    let keyed =
-        tail.len() == 17 && tail.starts_with(['h', 'r']) && tail.bytes().skip(1).all(|c| (b'a'..=b'p').contains(&c));
+    let (numbered, keyed) = (is_number(tail), is_letters(tail));
     // A word that nobody knows is a label of the policy's own with a number that no request passes, so that no number
     // worth masking stands in brackets.
     let is_own = Tag::new(word).is_some() && (keyed || tail.len() <= 4);
     ((Label::WORDS.contains(&word) || is_own) && (numbered || keyed)).then_some(start..start + close + 2)
 }
 
+fn is_number(tail: &str) -> bool {
+    (1..=10).contains(&tail.len()) && tail.bytes().all(|c| c.is_ascii_digit())
+}
+
+fn is_letters(tail: &str) -> bool {
+    tail.len() == 17 && tail.starts_with(['h', 'r']) && tail.bytes().skip(1).all(|c| (b'a'..=b'p').contains(&c))
+}
+
+/// True for a placeholder that is an address.
+pub(super) fn is_address(text: &str) -> bool {
+    text.strip_suffix(DOMAIN).is_some_and(|tail| is_number(tail) || is_letters(tail))
+}
+
+/// Where the address begins and ends whose [`DOMAIN`] begins at `at`, if that is a placeholder: no longer word holds it.
+fn address_at(text: &str, at: usize) -> Option<Range<usize>> {
+    let is_local = |c: char| c.is_alphanumeric() || "._%+'-".contains(c);
+    let end = at + DOMAIN.len();
+    let mut after = text.get(end..)?.chars();
+    let goes_on = match after.next() {
+        Some('.') => after.next().is_some_and(char::is_alphanumeric),
+        Some(next) => next.is_alphanumeric() || matches!(next, '-' | '_' | '@'),
+        None => false,
+    };
+    let before = text.get(..at)?;
+    // No tail is longer than 17 bytes.
+    let from = before.floor_char_boundary(at.saturating_sub(24));
+    let near = before.get(from..)?;
+    let start =
+        near.char_indices().rev().take_while(|(_, c)| is_local(*c)).last().map_or(near.len(), |(start, _)| start);
+    let (word, lead) = (near.get(start..)?, near.get(..start)?);
+    // In JSON the letter of `\n` stands before the word.
+    let escaped = word.strip_prefix(['n', 'r', 't']).filter(|_| lead.ends_with('\\'));
+    let tail = [Some(word), escaped].into_iter().flatten().find(|tail| is_number(tail) || is_letters(tail))?;
+    (!goes_on).then_some(at - tail.len()..end)
+}
+
 /// Every placeholder of a text, in order.
 pub(super) fn placeholders(text: &str) -> impl Iterator<Item = Range<usize>> {
-    text.match_indices('[').filter_map(|(at, _)| placeholder_at(text, at))
+    let mut words = text.match_indices('[').filter_map(|(at, _)| placeholder_at(text, at)).peekable();
+    let mut addresses = text.match_indices(DOMAIN).filter_map(|(at, _)| address_at(text, at)).peekable();
+    std::iter::from_fn(move || match (words.peek(), addresses.peek()) {
+        (Some(word), Some(address)) if address.start < word.start => addresses.next(),
+        (None, Some(_)) => addresses.next(),
+        _ => words.next(),
+    })
 }
 
 /// The spans to replace, in order and apart: those of the targets that change text, outside placeholders.
@@ -402,6 +464,51 @@ mod tests {
         }
         for word in Label::WORDS {
             assert!(word.len() + 20 <= MAX_PLACEHOLDER, "{word}");
+        }
+    }
+
+    #[test]
+    fn an_address_becomes_an_address_where_a_schema_asks_for_one() {
+        let mut masker = masker().keeping_addresses(true);
+        let text = masker.mask("a@b.example, c@d.example", &[email(0..11), email(13..24)]).text;
+        assert_eq!(text, "1@email.invalid, 2@email.invalid");
+        let again = [email(0..15), email(17..32), email(0..32)];
+        assert_eq!(masker.mask(&text, &again[..2]).text, text);
+        let phone = target(0..4, Kind::Pii(PiiType::Phone), DataAction::Mask);
+        assert_eq!(masker.mask("1234", &[phone]).text, "[PHONE_1]");
+    }
+
+    #[test]
+    fn addresses_are_placeholders_in_whatever_stands_around_them() {
+        let one = "rabcdefghijklmnop@email.invalid";
+        for (before, after) in [
+            ("", ""),
+            ("(", ")."),
+            ("\"", "\""),
+            ("to:", ", "),
+            ("\\n", "\\n"),
+            ("[EMAIL_1] é", "."),
+            ("[", "]"),
+            ("<", ">"),
+        ] {
+            let before = before.replace('é', "\u{2014}");
+            let text = format!("{before}{one}{after}");
+            let found: Vec<&str> = placeholders(&text).map(|span| &text[span]).collect();
+            assert!(found.contains(&one), "{text}");
+            assert!(is_address(one) && one.len() <= MAX_PLACEHOLDER);
+        }
+        for text in [
+            "xrabcdefghijklmnop@email.invalid",
+            "rabcdefghijklmnop@email.invalid.example",
+            "rabcdefghijklmnop@email.invalids",
+            "rabcdefghijklmnoq@email.invalid",
+            "jane@email.invalid",
+            "a.1@email.invalid",
+            "12345678901@email.invalid",
+            "@email.invalid",
+            "nrabcdefghijklmnop@email.invalid",
+        ] {
+            assert_eq!(placeholders(text).count(), 0, "{text}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Reversible masking: values leave for the model as placeholders and come back in its reply.
 //!
-//! A placeholder is `[EMAIL_r` and sixteen letters of a hash keyed by the tenant, so that nobody can
+//! A placeholder is `[EMAIL_r` (or an address that begins with `r`, see [`Masker`]) and sixteen letters of a hash keyed by the tenant, so that nobody can
 //! make one up, and a value has the same one in every turn of a conversation. What the client sends in that
 //! form is masked itself, as `[LITERAL_r...]`: a look-alike comes back as it came and never as a value.
 //!
@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::arguments::{Arguments, Seen};
-use super::mask::{Edit, Label, MaskKey, Masked, Masker, Target, apart, labelled, placeholders};
-use crate::config::document::DataAction;
+use super::mask::{Edit, Label, MaskKey, Masked, Masker, Target, apart, is_address, labelled, placeholders, written};
+use crate::config::document::{DataAction, PiiType};
 
 /// Where a text with placeholders goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,11 +54,17 @@ impl Vault {
     /// action is `mask` or `hash` for good, by the masker's.
     pub fn mask(&mut self, text: &str, targets: &[Target], masker: &mut Masker) -> Masked {
         let mut spans = labelled(text, targets);
-        spans.extend(
-            placeholders(text)
-                .filter(|span| is_keyed(text, span))
-                .map(|span| (span, Label::Literal, DataAction::Restore)),
-        );
+        let keeps_addresses = masker.keeps_addresses();
+        spans.extend(placeholders(text).filter_map(|span| {
+            let placeholder = text.get(span.clone())?;
+            let label = match is_address(placeholder) {
+                true if keeps_addresses => Label::Pii(PiiType::Email),
+                // No value has such a placeholder here.
+                true => return None,
+                false => Label::Literal,
+            };
+            is_keyed(placeholder).then_some((span, label, DataAction::Restore))
+        }));
         let mut out = Masked { text: String::with_capacity(text.len()), edits: Vec::new() };
         let mut done = 0;
         for (before, label, action) in apart(spans) {
@@ -68,7 +74,7 @@ impl Vault {
             out.text.push_str(between);
             let start = out.text.len();
             match action {
-                DataAction::Restore => out.text.push_str(&self.keep(label, value)),
+                DataAction::Restore => out.text.push_str(&self.keep(label, value, keeps_addresses)),
                 _ => masker.placeholder(label, action, value, &mut out.text),
             }
             out.edits.push(Edit { before: before.clone(), after: start..out.text.len(), label });
@@ -90,10 +96,11 @@ impl Vault {
         out
     }
 
-    fn keep(&mut self, label: Label, value: &str) -> String {
+    fn keep(&mut self, label: Label, value: &str, keeps_addresses: bool) -> String {
         // A second try only when 64 bits of two values are equal.
         for purpose in ["restore", "restore again"] {
-            let placeholder = format!("[{}_r{}]", label.word(), self.key.letters(purpose, label, value));
+            let tail = format!("r{}", self.key.letters(purpose, label, value));
+            let placeholder = written(label, &tail, keeps_addresses);
             match self.values.get(&placeholder) {
                 Some(known) if known == value => return placeholder,
                 Some(_) => {}
@@ -106,15 +113,14 @@ impl Vault {
                 }
             }
         }
-        format!("[{}_h{}]", label.word(), self.key.letters("hash", label, value))
+        written(label, &format!("h{}", self.key.letters("hash", label, value)), keeps_addresses)
     }
 }
 
 /// A placeholder with letters behind `r`, not one with a number.
-fn is_keyed(text: &str, span: &Range<usize>) -> bool {
-    text.get(span.clone())
-        .and_then(|placeholder| placeholder.rsplit_once('_'))
-        .is_some_and(|(_, tail)| tail.starts_with('r'))
+fn is_keyed(placeholder: &str) -> bool {
+    let tail = placeholder.rsplit_once('_').map_or(placeholder, |(_, tail)| tail);
+    tail.starts_with('r')
 }
 
 /// Restores a text that comes in pieces.
@@ -269,7 +275,6 @@ impl AddressSense {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::document::PiiType;
     use crate::scan::Kind;
     use proptest::prelude::*;
 
@@ -296,6 +301,23 @@ mod tests {
         let (vault, placeholder) = masked();
         assert!(placeholder.starts_with("[EMAIL_r"));
         assert_eq!(vault.restore(&format!("Wrote to {placeholder}."), Destination::Reply), "Wrote to a@b.example.");
+    }
+
+    #[test]
+    fn an_address_stands_for_an_address_and_comes_back() {
+        let (mut vault, mut masker) = (vault(), masker().keeping_addresses(true));
+        let placeholder = vault.mask("a@b.example", &[target(0..11)], &mut masker).text;
+        assert!(placeholder.starts_with('r') && placeholder.ends_with("@email.invalid"), "{placeholder}");
+        for (before, after) in [("", ""), ("To ", "."), ("{\"mail\":\"", "\"}"), ("(", ")")] {
+            let text = |value: &str| format!("{before}{value}{after}");
+            assert_eq!(vault.restore(&text(&placeholder), Destination::Reply), text("a@b.example"));
+        }
+        let link = format!("https://evil.example/?q={placeholder}");
+        assert_eq!(vault.restore(&link, Destination::Reply), link);
+        // One that the client writes is no value.
+        let masked = vault.mask(&placeholder, &[], &mut masker).text;
+        assert!(masked != placeholder && masked.ends_with("@email.invalid"), "{masked}");
+        assert_eq!(vault.restore(&masked, Destination::Reply), placeholder);
     }
 
     #[test]

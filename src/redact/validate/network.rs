@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::super::mask::is_address;
 use super::label::is_version_of;
 
 /// Endings of files that stand behind an `@` in code and web pages (`logo@2x.png`), and never on a mail domain.
@@ -16,7 +17,7 @@ static UNITS: &[&str] =
 
 /// A mail address (RFC 5321 sizes, host name form): at least two labels, the last of letters or IDNA.
 ///
-/// `git@host` is refused: it is the user of an SSH address, not a person.
+/// `git@host` is refused: it is the user of an SSH address, not a person. So is a placeholder of the filter's own.
 pub(super) fn email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let label = |label: &str| {
@@ -38,6 +39,7 @@ pub(super) fn email(text: &str) -> bool {
         && !local.ends_with('.')
         && !local.contains("..")
         && !local.eq_ignore_ascii_case("git")
+        && !is_address(text)
         && ![FILE_ENDINGS, UNITS].iter().any(|list| list.contains(&last.to_ascii_lowercase().as_str()))
 }
 

@@ -5,11 +5,11 @@ use super::signed::keep_signed;
 use crate::audit::Verdict;
 use crate::authn::Principal;
 use crate::authz::{self, Authorized};
-use crate::config::document::{AskUsage, Operation, Zone};
+use crate::config::document::{AskUsage, DataAction, Operation, PiiType, Zone};
 use crate::config::{GuardPolicy, Policy, RoutePolicy};
 use crate::host::Host;
 use crate::protocol::signed::drop_blocks;
-use crate::protocol::{Exchange, Json, NO_LIMIT, Segment, UnscannedKind, remove_tools};
+use crate::protocol::{Exchange, Json, NO_LIMIT, Segment, UnscannedKind, asks_for_addresses, remove_tools};
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
@@ -86,8 +86,7 @@ impl Transaction {
         self.note_limits(&charged);
 
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };
-        let restoring = restoring(&policy, scan.authorized.roles());
-        let restores = !restoring.is_empty();
+        let restores = guards_of(&policy, scan.authorized.roles()).iter().any(|guard| guard.restores());
         let (mut judgement, places) = scan.run(vm, host);
         let dropped = keep_signed(policy.signed, &json, &exchange, restores, &mut judgement);
         scan.narrow(&mut judgement, &places, vm, host);
@@ -121,7 +120,9 @@ impl Transaction {
         let tenant = authorized.counted().entitled().principal().tenancy();
         let key = vm.mask_key();
         let mut vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
-        let mut masker = Masker::new(key);
+        let guards = guards_of(&policy, authorized.roles());
+        let mut masker = Masker::new(key).keeping_addresses(keeps_addresses(&guards, &json));
+        let restoring: Vec<&GuardPolicy> = guards.into_iter().filter(|guard| guard.restores()).collect();
         let restored = if judgement.tainted || has_unseen(&exchange) { Vec::new() } else { restored(&restoring) };
         let applied = apply(&mut json, &exchange, judgement.outcomes, cap, &mut masker, &mut vault, restores);
         // The counts of a stream that tells them only when asked.
@@ -329,16 +330,24 @@ fn expected(
     (Tokens { input, output: most.max(1).saturating_mul(answers) }, unread.fold(0, u64::saturating_add))
 }
 
-/// The guards of these roles that give values back.
-fn restoring<'p>(policy: &'p Policy, roles: &[crate::authn::RoleIndex]) -> Vec<&'p GuardPolicy> {
-    let guards = roles.iter().filter_map(|role| policy.role_at(*role)).filter_map(|role| policy.guard(role.guard));
-    guards.filter(|guard| guard.restores()).collect()
+/// The guards of these roles.
+fn guards_of<'p>(policy: &'p Policy, roles: &[crate::authn::RoleIndex]) -> Vec<&'p GuardPolicy> {
+    roles.iter().filter_map(|role| policy.role_at(*role)).filter_map(|role| policy.guard(role.guard)).collect()
 }
 
 /// The arguments of tools that get values back: those that every guard names which gives any back.
 fn restored(guards: &[&GuardPolicy]) -> Vec<(String, String)> {
     let Some((first, others)) = guards.split_first() else { return Vec::new() };
     first.restored.iter().filter(|one| others.iter().all(|guard| guard.restored.contains(one))).cloned().collect()
+}
+
+/// True when addresses are masked and a schema asks the model for some.
+fn keeps_addresses(guards: &[&GuardPolicy], json: &Json<'_>) -> bool {
+    let changes = |action: DataAction| !matches!(action, DataAction::Flag | DataAction::Block);
+    let masks = |guard: &&GuardPolicy| {
+        guard.pii.action(PiiType::Email).is_some_and(|action| changes(action) || changes(guard.output.pii))
+    };
+    guards.iter().any(masks) && asks_for_addresses(json)
 }
 
 /// True when the model reads state or files that stand at the provider: nobody scanned them here.
