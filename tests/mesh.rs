@@ -39,8 +39,11 @@ fn mesh_claims() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Claims by name, in Envoy's bytes.
+type Claims = Vec<(&'static str, Vec<u8>)>;
+
 /// Claims as the mesh leaves them; `None`: the claim is missing.
-fn mesh_forms() -> Vec<Form<Vec<(&'static str, Vec<u8>)>>> {
+fn mesh_forms() -> Vec<Form<Claims>> {
     let mut forms = vec![("as it should be".to_owned(), mesh_claims(), "")];
     let mut claim = |name: &'static str, value: Option<&[u8]>, reason| {
         let mut claims = mesh_claims();

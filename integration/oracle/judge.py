@@ -5,6 +5,7 @@ JSON, and knows which of the world's texts are attacks or secrets. It keeps its 
 """
 
 import fnmatch
+import gzip
 import json
 import re
 import time
@@ -160,12 +161,15 @@ class Oracle:
 
     def _body(self, call: Call, headers: list[tuple[bytes, bytes]]) -> dict:
         named = dict(headers)
-        if named.get(b"content-encoding", b"identity") != b"identity":
+        encoding = named.get(b"content-encoding", b"identity")
+        if encoding not in (b"identity", b"gzip"):
             raise Refused(415, "body.encoding")
         kind = named.get(b"content-type", b"").split(b";")[0].strip().lower()
         if kind != b"application/json":
             raise Refused(415, "body.contentType")
         data = b"".join(call.pieces())
+        # Envoy's decompressor stands before the filter.
+        data = gzip.decompress(data) if encoding == b"gzip" else data
         if len(data) > MAX_BODY:
             raise Refused(413, "body.tooLarge", late=True)
 

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import zlib
 from collections.abc import Callable
 
 from harness.client import Call
@@ -326,6 +327,11 @@ def another_content_type(w: World) -> Call:
 @kind
 def a_compressed_body(w: World) -> Call:
     return post(w, gzip.compress(json.dumps(chat(w)).encode()), headers=[("content-encoding", "gzip")])
+
+
+@kind
+def a_body_in_an_encoding_that_nobody_opens(w: World) -> Call:
+    return post(w, zlib.compress(json.dumps(chat(w)).encode()), headers=[("content-encoding", "deflate")])
 
 
 @kind

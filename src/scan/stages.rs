@@ -39,8 +39,12 @@ fn characters(units: &mut Vec<Unit>) {
     }
 }
 
+/// A way to write one character, and one to write a text.
+type Spell = fn(char) -> String;
+type Encode<'f> = &'f dyn Fn(&str) -> String;
+
 fn escapes(units: &mut Vec<Unit>) {
-    let once: [(&str, fn(char) -> String); 8] = [
+    let once: [(&str, Spell); 8] = [
         ("decimal", |c| format!("&#{};", u32::from(c))),
         ("hex", |c| format!("&#x{:x};", u32::from(c))),
         ("backslash u", |c| format!("\\u{:04x}", u32::from(c))),
@@ -100,7 +104,7 @@ fn separated(units: &mut Vec<Unit>) {
 
 fn encoded(units: &mut Vec<Unit>) {
     let hex = |text: &str| text.bytes().map(|b| format!("{b:02x}")).collect::<String>();
-    let encodings: [(&str, &dyn Fn(&str) -> String); 8] = [
+    let encodings: [(&str, Encode<'_>); 8] = [
         ("base64", &|text| STANDARD.encode(text)),
         ("hex", &hex),
         ("hex pairs", &|text| text.bytes().map(|b| format!("{b:02x} ")).collect()),
@@ -118,7 +122,7 @@ fn encoded(units: &mut Vec<Unit>) {
             for (second, again) in encodings {
                 // As long within as fills the text.
                 let once = encode(&inner.repeat(LENGTH / (4 * inner.len())));
-                for (name, text) in [(format!("{first}"), once.clone()), (format!("{first}, {second}"), again(&once))] {
+                for (name, text) in [(first.to_owned(), once.clone()), (format!("{first}, {second}"), again(&once))] {
                     units.push((format!("{name} of {inner:?}"), format!("{} ", head(&text, LENGTH - 1))));
                     let short = head(&text, 40);
                     units.push((format!("{name} of {inner:?}, short"), format!("{short} ")));

@@ -236,12 +236,16 @@ fn steps(site: &Site, text: &str) -> f64 {
     site.policy().scanner.scan(&texts, site.policy().limits.budget()).work as f64 / bytes.max(1) as f64
 }
 
+/// A seed, and its steps a byte as times the median.
+#[cfg(test)]
+type Times = (&'static str, f64);
+
 /// The median of the fresh kinds, and each seed of a climb with its times that: steps a byte.
 ///
 /// # Errors
 /// When the policy does not compile.
 #[cfg(test)]
-pub fn seeds() -> Result<(f64, Vec<(&'static str, f64)>), Box<dyn Error>> {
+pub fn seeds() -> Result<(f64, Vec<Times>), Box<dyn Error>> {
     let (site, mut texts) = (Site::new()?, Texts::new(3));
     let fresh = Kind::ALL.map(|kind| steps(&site, &texts.fresh(kind, LENGTH))).to_vec();
     let median = median(fresh);
