@@ -85,7 +85,8 @@ fn variants(body: &Value, hostile: &str) -> Vec<(String, Value)> {
             found.push((format!("{} at {}", what, serde_json::to_string(place).unwrap()), changed));
         }
     };
-    for place in &strings {
+    // A remote tool's own credential goes to its host, which the role lists: it may look like any.
+    for place in strings.iter().filter(|place| place.last() != Some(&json!("authorization_token"))) {
         let texts = [
             ("plain", hostile.to_owned()),
             ("after data:", format!("data:{hostile}")),

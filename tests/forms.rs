@@ -280,12 +280,12 @@ fn introspections() -> Vec<Form<Answer>> {
     }
     body("no sub", without("sub").into(), "jwt.claims");
     body("a username is no sub", without("sub").replacen('{', "{\"username\":\"amy\",", 1).into(), "jwt.claims");
-    for value in ["1", "true", "{}", "{\"a\":1}", "[1]", "[[\"a\"]]", "[\"a\",null]", "[{\"a\":1}]"] {
+    for value in ["1", "true", "{\"a\":1}", "[1]", "[[\"a\"]]", "[\"a\",null]", "[{\"a\":1}]"] {
         body(&format!("roles {value}"), with("roles", value).into(), "jwt.claims");
     }
     let many = json!(vec!["x"; 5000]).to_string();
     body("too many roles", with("roles", &many).into(), "jwt.claims");
-    for value in ["\"a\"", "[]", "[\"A\"]", "[\"a \"]", "[\"root\"]", "\"a,b\"", "[\"a b\"]", "[\"*\"]", "\"x a\""] {
+    for value in ["\"a\"", "[]", "{}", "[\"A\"]", "[\"a \"]", "[\"root\"]", "\"a,b\"", "[\"a b\"]", "[\"*\"]", "\"x a\""] {
         body(&format!("roles {value}"), with("roles", value).into(), "");
     }
     let mut other = |name: String, answer, reason| forms.push((name, answer, reason));

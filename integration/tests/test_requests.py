@@ -190,7 +190,8 @@ def test_other_content_types_and_encodings(site, protocol):
     for value in ("text/plain", "application/json; charset=utf-16", "multipart/form-data; boundary=x"):
         site.send(protocol, chat(), headers=[("content-type", value)]).refused(415, "body.contentType", before_body=True)
     packed = gzip.compress(json.dumps(chat()).encode())
-    site.send(protocol, packed, headers=[("content-encoding", "gzip")]).refused(415, "body.encoding", before_body=True)
+    site.send(protocol, packed, headers=[("content-encoding", "gzip")]).passed()
+    site.send(protocol, packed, headers=[("content-encoding", "deflate")]).refused(415, "body.encoding", before_body=True)
     site.send(protocol, chat(), headers=[("content-type", "Application/JSON; charset=UTF-8")]).passed()
 
 
@@ -278,20 +279,12 @@ def test_other_methods(site, protocol, method):
 
 def test_upgrades_are_refused(sites, mode):
     upgrade = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="), ("sec-websocket-version", "13")]
-    got = sites(mode).send(H1, method="GET", headers=upgrade)
-    assert got.reply.status in (400, 403) and got.seen == []
-    site = sites(mode, edit=with_websockets)
+    site = sites(mode)
     for path in ("/v1/chat/completions", "/v1/models"):
         site.send(H1, method="GET", path=path, headers=upgrade).refused(426, "route.upgrade", before_body=True)
     got = site.send(H2, method="CONNECT", headers=[(":protocol", "websocket")])
     assert got.reply.status in (0, 400, 403, 404) and got.seen == []
     assert b" 200 " not in send_raw(site.proxy.port, b"CONNECT llm.example.com:443 HTTP/1.1\r\nhost: llm.example.com:443\r\n\r\n", 1)
-
-
-def with_websockets(config: dict) -> None:
-    from harness.envoy import manager
-
-    manager(config)["upgrade_configs"] = [{"upgrade_type": "websocket"}]
 
 
 # Upstream trouble

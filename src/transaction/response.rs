@@ -122,8 +122,9 @@ impl Transaction {
         if has_length {
             edit.remove.push(b"content-length".to_vec());
         }
-        if let Reading::Refused(..) = reply {
-            // What comes in its place is JSON.
+        let is_guess = matches!(&*reply, Reading::Whole(guard, _) if guard.is_guess);
+        if is_guess || matches!(&*reply, Reading::Refused(..)) {
+            // What goes on is JSON, and so is what comes in its place.
             edit.set.push(("content-type", "application/json".to_owned()));
         }
         Step::Release(edit)
