@@ -285,7 +285,9 @@ fn introspections() -> Vec<Form<Answer>> {
     }
     let many = json!(vec!["x"; 5000]).to_string();
     body("too many roles", with("roles", &many).into(), "jwt.claims");
-    for value in ["\"a\"", "[]", "{}", "[\"A\"]", "[\"a \"]", "[\"root\"]", "\"a,b\"", "[\"a b\"]", "[\"*\"]", "\"x a\""] {
+    for value in
+        ["\"a\"", "[]", "{}", "[\"A\"]", "[\"a \"]", "[\"root\"]", "\"a,b\"", "[\"a b\"]", "[\"*\"]", "\"x a\""]
+    {
         body(&format!("roles {value}"), with("roles", value).into(), "");
     }
     let mut other = |name: String, answer, reason| forms.push((name, answer, reason));
