@@ -44,6 +44,21 @@ def test_many_small_values_do_not_kill_the_vm(sites, mode):
     assert 16 << 20 < memory < 768 << 20
 
 
+def half_bodies(site, count: int) -> list[socket.socket]:
+    """Connections of one caller, each with a request that lacks its last byte."""
+    body = json.dumps(chat(user("lantern " * 11_000))).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {site.token()}\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode()
+    waiting = []
+    for _ in range(count):
+        connection = socket.create_connection(("127.0.0.1", site.proxy.port), timeout=60)
+        connection.sendall(head + body[:-1])
+        waiting.append(connection)
+    return waiting
+
+
 def some_room(policy: dict) -> None:
     policy["limits"] = {"maxBodyBytes": 100_000, "maxBufferedBytesPerWorker": 1_000_000}
 
@@ -51,16 +66,7 @@ def some_room(policy: dict) -> None:
 def test_half_bodies_of_one_caller_leave_room_for_others(sites, mode):
     """On one connection each, within the caller's quota."""
     site = sites(mode, change=some_room)
-    body = json.dumps(chat(user("lantern " * 11_000))).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {site.token()}\r\ncontent-length: {len(body)}\r\n\r\n"
-    ).encode()
-    waiting = []
-    for _ in range(40):
-        connection = socket.create_connection(("127.0.0.1", site.proxy.port), timeout=60)
-        connection.sendall(head + body[:-1])
-        waiting.append(connection)
+    waiting = half_bodies(site, 40)
     # Two workers, half of each pool: five bodies fit, and the sixth is more than a share.
     eventually(lambda: len(select.select(waiting, [], [], 0)[0]) >= 28, "most are answered")
     for _ in range(8):
@@ -71,16 +77,7 @@ def test_half_bodies_of_one_caller_leave_room_for_others(sites, mode):
 
 def test_many_half_bodies_do_not_fill_a_worker(sites, mode):
     site = sites(mode, change=little_room)
-    body = json.dumps(chat(user("lantern " * 11_000))).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {site.token()}\r\ncontent-length: {len(body)}\r\n\r\n"
-    ).encode()
-    waiting = []
-    for _ in range(8):
-        connection = socket.create_connection(("127.0.0.1", site.proxy.port), timeout=60)
-        connection.sendall(head + body[:-1])
-        waiting.append(connection)
+    waiting = half_bodies(site, 8)
     # Each of the two workers has room for one of them.
     answered = eventually(lambda: len(found := select.select(waiting, [], [], 0)[0]) >= 6 and found, "six are answered")
     assert len(answered) < 8
