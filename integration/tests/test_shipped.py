@@ -101,8 +101,9 @@ def test_no_word_of_a_machine_stands_in_the_repository():
 
 
 def test_the_documents_of_the_readme_compile(keys, tmp_path):
-    blocks = re.findall(r"```yaml\n(version: 1.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert blocks
+    pages = [ROOT / "README.md", ROOT / "src/manual/policy.md"]
+    blocks = [block for page in pages for block in re.findall(r"```yaml\n(version: 1.*?)```", page.read_text(), re.S)]
+    assert len(blocks) == len(pages)
     for block in blocks:
         file = tmp_path / "policy.yaml"
         file.write_text(block.replace("[...]", json.dumps([keys["ES256"].jwk])))

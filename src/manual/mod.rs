@@ -11,6 +11,7 @@ macro_rules! pages {
 
 pages! {
     configuration: "configuration.md"
+    policy: "policy.md"
     identity: "identity.md"
     guards: "guards.md"
     rules: "rules.md"
