@@ -122,7 +122,9 @@ impl Transaction {
         if has_length {
             edit.remove.push(b"content-length".to_vec());
         }
-        let is_guess = matches!(&*reply, Reading::Whole(guard, _) if guard.is_guess);
+        // Where what is no JSON goes on as it is, it keeps its type.
+        let passes_others = self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Flag;
+        let is_guess = matches!(&*reply, Reading::Whole(guard, _) if guard.is_guess) && !passes_others;
         if is_guess || matches!(&*reply, Reading::Refused(..)) {
             // What goes on is JSON, and so is what comes in its place.
             edit.set.push(("content-type", "application/json".to_owned()));
