@@ -4,6 +4,7 @@
 //! policy turns scores and findings into a verdict (`transaction`).
 
 mod conversation;
+pub mod cut;
 pub mod decode;
 mod engine;
 mod joints;
