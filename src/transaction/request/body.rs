@@ -142,6 +142,7 @@ impl Transaction {
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
+        self.meter.repeats_prompt = exchange.repeats_prompt;
         guard.asked.is_batch = matches!(json, Json::Array(_));
         guard.model.clone_from(&exchange.model);
         guard.restored = restored;
