@@ -1,4 +1,5 @@
-//! A tool's result loses what is hostile in it, and the rest reaches the model.
+//! A tool's result loses what is hostile in it, and the rest reaches the model: in a request, and in the reply of a
+//! server of the Model Context Protocol.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
@@ -16,6 +17,8 @@ fn road() -> Road {
         document["roles"]["analyst"]["tools"] = json!({ "allow": ["*"] });
         document["guards"]["standard"] =
             json!({ "injection": { "action": "block", "history": "replace" }, "pii": { "action": "mask" } });
+        document["roles"]["analyst"]["operations"] = json!(["chat", "mcp"]);
+        document["routes"].as_array_mut().unwrap().push(json!({ "match": { "path": "/mcp" }, "protocol": "mcp" }));
     })
 }
 
@@ -41,6 +44,20 @@ fn read(text: &str) -> String {
     sent(&run, text)
 }
 
+/// What reaches the client of a server's result with this text, as one reply and as an event.
+fn called(text: &str, is_stream: bool) -> (String, Value) {
+    let ask =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "read", "arguments": {} } });
+    let reply = json!({ "jsonrpc": "2.0", "id": 1, "result": { "content": [{ "type": "text", "text": text }] } });
+    let (content_type, begin, end) =
+        if is_stream { ("text/event-stream", "event: message\ndata: ", "\n\n") } else { ("application/json", "", "") };
+    let (_, answer) =
+        road().answered_at("/mcp", &ask, content_type, |_| vec![format!("{begin}{reply}{end}").into_bytes()]);
+    let sent = answer.text();
+    let sent: Value = serde_json::from_str(sent.strip_prefix(begin).unwrap().strip_suffix(end).unwrap()).unwrap();
+    (sent["result"]["content"][0]["text"].as_str().expect("a text").to_owned(), answer.record)
+}
+
 #[test]
 fn the_file_reaches_the_model() {
     let code = "     1\tfn step() -> u32 { 1 }";
@@ -56,6 +73,12 @@ fn the_file_reaches_the_model() {
         (format!("\n {ATTACK}\n"), NOTICE.to_owned()),
     ] {
         assert_eq!(read(&text), left);
+        for is_stream in [false, true] {
+            let (sent, record) = called(&text, is_stream);
+            // Personal data that a server sends is recorded and stays.
+            assert_eq!(sent, left.replace("[EMAIL_1]", "jane@example.org"));
+            assert_eq!(record["bartizan.findings"][0]["action"], "replace");
+        }
     }
 }
 
@@ -98,5 +121,10 @@ proptest! {
         let left = read(&text);
         prop_assert_eq!(read(&left), left.clone(), "{}", text);
         prop_assert!(!left.contains(ATTACK), "{}", left);
+        for is_stream in [false, true] {
+            let (sent, _) = called(&text, is_stream);
+            prop_assert_eq!(&sent, &left, "as a reply");
+            prop_assert_eq!(&called(&sent, is_stream).0, &sent);
+        }
     }
 }

@@ -429,3 +429,36 @@ fn a_refusal_repeats_no_id_but_the_requests() {
         }
     }
 }
+
+/// Words that say nothing harmful go to the client of a server of tools as they came, wherever they stand.
+#[test]
+fn harmless_words_pass_in_every_place_of_a_servers_reply() {
+    let mut road = road(true, |_| {});
+    let texts = [
+        "https://example.test/a/b",
+        "https://example.test/",
+        "text",
+        "https://json-schema.org/draft/2020-12/schema",
+        "resource",
+        "two words",
+        "a@example.test",
+    ];
+    let parts = |text: &str| {
+        [
+            json!({ "content": [{ "type": text, "data": "hello" }] }),
+            json!({ "content": [{ "type": "text", "text": "hello", "kind": text }] }),
+            json!({ "content": [{ "type": "text", "text": text }] }),
+            json!({ "structuredContent": { "type": text, "url": text }, "content": [] }),
+            json!({ text: "hello", "content": [] }),
+            json!({ "tools": [{ "name": "search_a", "description": "finds", "inputSchema": { "type": "object", "$schema": text } }] }),
+        ]
+    };
+    for result in texts.iter().flat_map(|text| parts(text)) {
+        let message = json!({ "jsonrpc": "2.0", "id": 1, "result": result });
+        for content_type in [JSON, SSE] {
+            let text = listed(&mut road, false, content_type, &message).text().replace("data: ", "");
+            let got: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"));
+            assert_eq!(got, message);
+        }
+    }
+}

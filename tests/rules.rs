@@ -58,7 +58,8 @@ fn every_rule_judges_its_own_samples_rightly() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), outcome.judged, wrong.join("\n"));
 }
 
-/// The shipped rules and scorer, on own sentences in twenty-one languages; `mistaken` holds known weaknesses.
+/// The shipped rules and scorer, on own sentences in twenty-one languages, at the threshold of the `user` zone; `mistaken`
+/// holds known weaknesses.
 #[test]
 fn core_intents_are_known_in_every_language_and_its_everyday_talk_is_let_pass() {
     type Sentences = std::collections::BTreeMap<String, Vec<String>>;
@@ -75,7 +76,7 @@ fn core_intents_are_known_in_every_language_and_its_everyday_talk_is_let_pass() 
             for text in texts {
                 let report = scanner.scan(&[Text { zone: Zone::User, text }], budget).texts.remove(0);
                 let score = scanner.score(&report, Zone::User, &|_| false);
-                if (score >= 50) != (label == "attack") {
+                if (score >= 80) != (label == "attack") {
                     wrong.push(format!("{language} {label} {score}: {text}"));
                 }
             }

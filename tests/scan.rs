@@ -106,6 +106,31 @@ proptest! {
     }
 }
 
+/// Addresses with nothing beside them.
+fn addresses() -> impl Strategy<Value = String> {
+    let word = || prop::sample::select(&["castles", "www", "cdn", "files", "api", "n", "images", "2026", "report"][..]);
+    let end = prop::sample::select(&["example", "test", "invalid", "example.com", "org", "io", "co.uk", "local"][..]);
+    let scheme = prop::sample::select(&["https", "http", "ftp", "wss"][..]);
+    let path =
+        prop_oneof![Just(String::new()), word().prop_map(|word| format!("/{word}")), Just("/n?id=3#top".to_owned())];
+    let one =
+        (scheme, word(), end, path).prop_map(|(scheme, word, end, path)| format!("{scheme}://{word}.{end}{path}"));
+    prop::collection::vec(one, 1..5).prop_map(|all| all.join("\n"))
+}
+
+proptest! {
+    // The scorer has seen such hosts in attacks more often than elsewhere.
+    #[test]
+    fn addresses_with_nothing_beside_them_are_no_attack(text in addresses()) {
+        static WITH_SCORER: LazyLock<Scanner> = LazyLock::new(|| {
+            let selection = Selection { packs: Pack::ALL, disable: &[], custom: &[], scorer: true };
+            Scanner::compile(&selection).unwrap()
+        });
+        let report = WITH_SCORER.scan(&[Text { zone: Zone::Tool, text: &text }], AMPLE).texts.remove(0);
+        prop_assert!(WITH_SCORER.score(&report, Zone::Tool, &|_| false) < 50, "{:?}", report);
+    }
+}
+
 proptest! {
     #[test]
     fn every_finding_lies_on_character_boundaries_in_order(text in pieces()) {

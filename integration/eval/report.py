@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 
+import nested
+
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 NO_FAIR_TARGET = {"indirect.injecagent_base", "indirect.bipia_email_injected", "attack.jbb_gcg_dsn",
                   "attack.harmful_plain"}
@@ -276,6 +278,21 @@ def data_table(bartizan, files):
     return out
 
 
+def nested_table(bartizan, paths, files, left, left_out):
+    """What the left-out scores come to at thresholds chosen without the judged source."""
+    kind_of = {n: name for name, names in harmless(files) for n in names}
+    users = {row["file"] for row in left if row["zone"] == "user" and row["file"] in kind_of}
+    _, spoken = evaluate(bartizan, [p for p in paths if os.path.basename(p)[:-len(".jsonl")] in users],
+                         "--learned", left_out, "--claim", "assistant")
+    wanted = [(name, names) for name, _, names in groups(files) if not name.endswith("re-encoded")]
+    attacks = {n for name, names in wanted if not name.startswith("false") for n in names}
+    with open(os.path.join(ROOT, "rules", "scorer", "provenance.json"), encoding="utf-8") as file:
+        prior = json.load(file)["calibration"]["prior"]
+    return [*nested.table(wanted, kind_of, left, spoken, paths, source, share), "",
+            f"Of 100 texts the calibration takes {100 * prior:.0f} for attacks. Its probabilities, scorer left out:", "",
+            *nested.reliability(left, attacks, kind_of, prior, share)]
+
+
 def sweep_table(files, left):
     out = ["| score | attacks | benign, ordinary | benign, hard | benign, documents |", "|--:|--:|--:|--:|--:|"]
     kept = [row for row in left if row["file"] not in NO_FAIR_TARGET | DERIVED]
@@ -335,6 +352,10 @@ def main():
     files, left = by_file(rows), by_file(left_rows)
     with open(left_out, encoding="utf-8") as lines:
         trained = {json.loads(line)["file"] for line in lines}
+    with open(os.path.join(ROOT, "rules", "scorer", "provenance.json"), encoding="utf-8") as file:
+        missing = [n for n in json.load(file)["rows"] if not n.startswith("synthetic") and n not in trained]
+    if missing:
+        sys.exit(f"trained on, but without left-out scores: {', '.join(missing)}; train again with --rows")
     held = sorted({source(n) for n in list(files) + [os.path.basename(path)[:-6] for path in data]
                    if n not in DERIVED and held_back(n)})
     thresholds = ", ".join(f"{zone} {score}" for zone, score in report["thresholds"].items())
@@ -394,6 +415,16 @@ def main():
         "that gives orders do not look at `user`: there the caller speaks for himself.",
         "",
         *role_table(options.bartizan, text, left_out),
+        "",
+        "## Thresholds chosen without the judged source",
+        "",
+        "Scorer left out. For each source, each zone's threshold is the lowest at which all other sources keep to the",
+        "limits: of ordinary text 0.2 % over it, not English 0.3, hard 0.8, documents and tool results 0.2, and of all",
+        "harmless text of the zone 0.2, so that conversations of 40 keep to 8 %; what users wrote stands for what the",
+        "assistant says. What the source then comes to is what new text may come to. The calibration is that of all sources:",
+        "it moves with the threshold, and changes the order of scores only where rules add to it.",
+        "",
+        *nested_table(options.bartizan, text, files, left_rows, left_out),
         "",
         "## Sweep",
         "",

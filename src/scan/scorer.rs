@@ -55,7 +55,7 @@ pub fn explain(normalised: &str, limit: usize) -> Vec<Part> {
     let tokens = Tokens::of(normalised, &model);
     let Some((_, block)) = model.highest(&tokens, &mut 0) else { return Vec::new() };
     let (from, to) = tokens.bounds(block);
-    let scale = model.unit / ((to - from).max(8) as f32).sqrt();
+    let scale = model.unit / ((to - from).max(FLOOR) as f32).sqrt();
     let mut parts = Vec::new();
     let mut seen = BTreeSet::new();
     model.features(&tokens, &mut 0, |feature| {
@@ -70,6 +70,8 @@ pub fn explain(normalised: &str, limit: usize) -> Vec<Part> {
     parts
 }
 
+/// A window of fewer tokens weighs as if it had so many.
+const FLOOR: usize = 16;
 const STEP: usize = 32;
 const BLOCKS: usize = 3;
 const LOOK_BACK: usize = 4;
@@ -405,7 +407,7 @@ impl Model {
             .enumerate()
             .map(|(block, sum)| {
                 let (from, to) = tokens.bounds(block);
-                (sum as f32 * self.unit / ((to - from).max(8) as f32).sqrt() + self.offset, block)
+                (sum as f32 * self.unit / ((to - from).max(FLOOR) as f32).sqrt() + self.offset, block)
             })
             .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))
     }

@@ -1,6 +1,7 @@
 //! One text through every view: as it came, normalised, read as leetspeak, turned back where it is rotated or
 //! reversed, and everything that it decodes to, three encodings deep.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::enums::Zone;
@@ -251,7 +252,7 @@ impl<'e> Scan<'e> {
     fn learn(&mut self, normalised: &str, report: &mut TextReport) {
         if self.scorer
             && self.reads(normalised.len(), report)
-            && let Some(learned) = scorer::score(normalised)
+            && let Some(learned) = scorer::score(&without_hosts(normalised))
         {
             self.reads(learned.work, report);
             report.learned = Some(report.learned.map_or(learned.probability, |most| most.max(learned.probability)));
@@ -302,6 +303,24 @@ fn spell(text: &str, letter: fn(u8) -> u8) -> String {
     text.chars()
         .map(|c| u8::try_from(c).map_or(c, |byte| if byte < 128 { char::from(letter(byte)) } else { c }))
         .collect()
+}
+
+/// What the learned scorer reads of a normalised text: all of it, but for a text of addresses and nothing else. There a
+/// host's name is all that it would judge by, and a name asks for nothing. The rules read it as it is.
+pub fn without_hosts(text: &str) -> Cow<'_, str> {
+    let words = || text.split_whitespace();
+    if words().next().is_none() || words().any(|word| behind_host(word).is_none()) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(words().filter_map(behind_host).collect::<Vec<_>>().join(" "))
+}
+
+/// What follows the host in an address; `None`: the word is none.
+fn behind_host(word: &str) -> Option<&str> {
+    let (scheme, after) = word.split_once("://")?;
+    let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let at = after.find(['/', '?', '#']).unwrap_or(after.len());
+    after.get(at..).filter(|_| is_scheme && !scheme.is_empty())
 }
 
 fn floor(text: &str, mut at: usize) -> usize {

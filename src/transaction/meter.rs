@@ -23,6 +23,8 @@ pub(super) struct Meter {
     pub(super) spent: Spent,
     /// The reply was read, at least its beginning.
     pub(super) read: bool,
+    /// The text that came begins with the prompt.
+    pub(super) repeats_prompt: bool,
     /// It was read to its end. Else the usage may be that of its beginning.
     pub(super) complete: bool,
 }
@@ -72,13 +74,14 @@ impl Transaction {
         self.meter.status = status;
         if let Some(Tokens { input, output }) = used {
             let usage = Usage { input: Some(input), output: Some(output), cached: None };
-            self.meter = Meter { status, spent: Spent { usage, ..Spent::default() }, read: true, complete: true };
+            let spent = Spent { usage, ..Spent::default() };
+            self.meter = Meter { status, spent, read: true, complete: true, ..Meter::default() };
         }
     }
 
     /// What the exchange used, and how that is known. `written`: the tokens of the text that came.
     fn used(&self, expected: Tokens, written: u64) -> (Tokens, &'static str) {
-        let Meter { status, spent: Spent { usage, .. }, complete, read } = self.meter;
+        let Meter { status, spent: Spent { usage, written: text }, complete, read, repeats_prompt } = self.meter;
         match status {
             // Refused after it was reserved: it never left.
             _ if matches!(self.state, State::Forwarded { admitted: None, .. }) => {
@@ -92,13 +95,13 @@ impl Transaction {
             Some(400..) => return (Tokens::default(), "refunded"),
             Some(_) => {}
         }
+        let repeated = if repeats_prompt { usage.input.unwrap_or(expected.input) } else { 0 };
+        let (written, least) = (written.saturating_sub(repeated), text.least().saturating_sub(repeated));
         // Ended from here while the upstream writes on.
         let cut_off = matches!(self.state, State::Forwarded { reply: Reading::Over, .. } | State::Refused);
         match (usage.input, usage.output) {
-            // Less than a quarter of the text that came is no count of it, and no text at all is none of any.
-            (Some(input), Some(output))
-                if complete && (written > SHORT || output == 0) && output.saturating_mul(4) < written =>
-            {
+            // Less than any tokenizer makes of the text that came is no count of it.
+            (Some(input), Some(output)) if complete && (least > SHORT || output == 0) && output < least => {
                 (Tokens { input, output: written }, "counted")
             }
             (Some(input), Some(output)) if complete => (Tokens { input, output }, "usage"),

@@ -246,12 +246,12 @@ impl ReplyGuard {
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, false) });
         self.unscanned(&parts, noted)?;
         let mut denied = self.denied(&json, &parts, noted)?;
-        let attacks = self.attacks(&json, &parts, now, noted)?;
+        let mut attacks = self.attacks(&json, &parts, now, noted)?;
         denied.extend_from_slice(&attacks.definitions);
         let tool = |channel: &Channel| restore::tool_of(&parts, channel);
-        let mut changed = self.fixed_texts(&mut json, &parts, &|_| true, &tool, now, noted)?;
+        let mut changed = attacks.cut(&mut json, noted);
+        changed |= self.fixed_texts(&mut json, &parts, &|_| true, &tool, now, noted)?;
         changed |= self.judge_echoes(&mut json, &parts, now, noted)?;
-        changed |= attacks.cut(&mut json, noted);
         if !denied.is_empty() {
             let is_denied = |call: &ToolCall| denied.contains(call);
             route.protocol.remove_calls(route.operation, &mut json, &parts.calls, &is_denied, NOTICE);
@@ -267,9 +267,9 @@ impl ReplyGuard {
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let mut page = Json::String(String::from_utf8_lossy(body));
         let parts = route.protocol.read_reply(route.operation, &page);
-        let attacks = self.attacks(&page, &parts, now, noted)?;
-        let mut changed = self.fixed_texts(&mut page, &parts, &|_| true, &|_| None, now, noted)?;
-        changed |= attacks.cut(&mut page, noted);
+        let mut attacks = self.attacks(&page, &parts, now, noted)?;
+        let mut changed = attacks.cut(&mut page, noted);
+        changed |= self.fixed_texts(&mut page, &parts, &|_| true, &|_| None, now, noted)?;
         noted.complete = true;
         Ok(page.as_str().filter(|_| changed).map(|text| text.as_bytes().to_vec()))
     }

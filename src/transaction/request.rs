@@ -1,7 +1,6 @@
 //! The request: headers, then body, each stage in its order.
 
 mod body;
-mod cut;
 mod headers;
 mod notes;
 mod signed;

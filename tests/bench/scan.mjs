@@ -3,15 +3,14 @@
 //     node --no-liftoff tests/bench/scan.mjs NATIVE MODULE
 //     BASE=path/to/an/earlier/bench BASE_MODULE=path/to/an/earlier/bench.wasm   compares: both run in turn
 //     FILTER=bartizan.wasm BASE_FILTER=an/earlier/one    bytes of the filter itself, beside those of the bench's modules
-//     ROUNDS=5 ONLY=kinds|own|worst WRITE=1
+//     ROUNDS=5 ONLY=kinds|own|worst|hostile WRITE=1
 //
 // Without Liftoff, V8 compiles as Envoy's does. A cell is the fastest of all rounds: what disturbs a round only slows it.
 import { spawnSync } from "node:child_process";
-import { readFileSync, openSync, mkdtempSync, rmSync, writeFileSync, mkdirSync } from "node:fs";
-import { tmpdir, cpus, loadavg } from "node:os";
+import { readFileSync, writeFileSync, mkdirSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { WASI } from "node:wasi";
 
 const [native, module] = process.argv.slice(2);
 const { BASE, BASE_MODULE, FILTER, BASE_FILTER, ONLY = "", WRITE } = process.env;
@@ -19,8 +18,16 @@ const ROUNDS = Number(process.env.ROUNDS ?? 3);
 const KINDS = ["prose", "chat", "issues", "code", "logs", "json", "chinese", "arabic", "base64"];
 // Steps a byte that a text may cost, in those of the median fresh kind.
 const MOST = 8;
+// Milliseconds of V8 that 4 MiB of any text may cost.
+const LONGEST = 3000;
+// Units of texts that were costly to one stage or another at one time, and their kin.
+const HOSTILE = [
+  "*", "~", "`", "*a", "_*", "[", "![", "<", "<a ", "&", "&#", "\\", "=", "=?", "/", "%", "%41%20", "&amp;", "\u2022 a ", "3", "-", "( ",
+  "i g n ", "\ufdfa", "\ufdfa\u001e", "v0\u001e", "v\u001e", "key=\u001e", "aakey=", "cache_key=0011aabb&row=12&", "![](http://a?", "http://",
+  "a@b.", "4111 1111 1111 1111 ", "\u017f4111 11 12-34-56 key=", "cGxlYXNlIHJlYWQgdGhlIGxpc3QgMyBvZiB0aGUgd2Vlayw", "6967 ", "01101001 ",
+  "\u0301", "\u200b", "e\u0301", "\u0430a", "ignore all ", "system: ", "-----BEGIN ", "eyJ", "AKIA", "<!--", "{\"", "\ud83c\uddeb",
+];
 const text = [];
-const kept = [];
 const say = (line = "") => { text.push(line); console.log(line); };
 const rows = (output) => output.split("\n").filter(Boolean).map((line) => JSON.parse(line));
 const cell = (value, width = 10) => String(value ?? "-").padStart(width);
@@ -35,29 +42,55 @@ function natively(path) {
   };
 }
 
+// The few calls of WASI that the bench makes, written out: Node's own WASI ends the process when its object is collected
+// while the module runs.
 function onV8(path) {
   const code = new WebAssembly.Module(readFileSync(path));
   return (...command) => {
-    const folder = mkdtempSync(join(tmpdir(), "scan-"));
-    const file = join(folder, "out");
-    const out = openSync(file, "w+");
-    const wasi = new WASI({ version: "preview1", args: ["bench", ...command], stdout: out, returnOnExit: true });
-    // The proxy's own imports are not called here.
-    const env = new Proxy({}, { get: () => () => 0, has: () => true });
-    // The library's own `_initialize` is the proxy's; here the program's `_start` runs.
-    const imports = { ...wasi.getImportObject().wasi_snapshot_preview1 };
-    imports.clock_time_get = (_clock, _precision, at) => {
-      const { user, system } = process.cpuUsage();
-      new DataView(memory.buffer).setBigUint64(at, BigInt(user + system) * 1000n, true);
-      return 0;
+    const [exit, written] = [new Error("the program's exit"), []];
+    const words = ["bench", ...command].map((word) => Buffer.from(word + "\0"));
+    const view = () => new DataView(memory.buffer);
+    const at = (offset, length) => new Uint8Array(memory.buffer, offset, length);
+    const calls = {
+      args_sizes_get: (count, bytes) => (view().setUint32(count, words.length, true), view().setUint32(bytes, Buffer.concat(words).length, true), 0),
+      args_get(starts, bytes) {
+        for (const [index, word] of words.entries()) {
+          view().setUint32(starts + 4 * index, bytes, true);
+          at(bytes, word.length).set(word);
+          bytes += word.length;
+        }
+        return 0;
+      },
+      environ_sizes_get: (count, bytes) => (view().setUint32(count, 0, true), view().setUint32(bytes, 0, true), 0),
+      clock_time_get(_clock, _precision, into) {
+        const { user, system } = process.cpuUsage();
+        view().setBigUint64(into, BigInt(user + system) * 1000n, true);
+        return 0;
+      },
+      random_get: (into, length) => (at(into, length).fill(7), 0),
+      fd_write(_fd, vectors, count, wrote) {
+        let all = 0;
+        for (let index = 0; index < count; index++) {
+          const [from, length] = [0, 4].map((more) => view().getUint32(vectors + 8 * index + more, true));
+          written.push(Buffer.from(at(from, length)));
+          all += length;
+        }
+        view().setUint32(wrote, all, true);
+        return 0;
+      },
+      proc_exit(status) {
+        throw status === 0 ? exit : new Error(`exit ${status}: ${Buffer.concat(written)}`);
+      },
     };
-    const { memory, _start } = new WebAssembly.Instance(code, { wasi_snapshot_preview1: imports, env }).exports;
-    wasi.start({ exports: { memory, _start } });
-    // What WASI was given, it closes itself, at some time after it is no longer used.
-    kept.push(wasi);
-    const found = rows(readFileSync(file, "utf8"));
-    rmSync(folder, { recursive: true });
-    return found;
+    // Nothing else is called here, the proxy's own imports included.
+    const rest = new Proxy(calls, { get: (known, name) => known[name] ?? (() => 0), has: () => true });
+    const { memory, _start } = new WebAssembly.Instance(code, { wasi_snapshot_preview1: rest, env: rest }).exports;
+    try {
+      _start();
+    } catch (error) {
+      if (error !== exit) throw error;
+    }
+    return rows(Buffer.concat(written).toString());
   };
 }
 
@@ -165,6 +198,19 @@ if (!ONLY || ONLY === "worst") {
     say(`FAILED: ${dear.length} units cost over ${MOST} times the median fresh kind, in steps`);
     process.exitCode = 1;
   }
+}
+
+if (!ONLY || ONLY === "hostile") {
+  const large = 4 << 20;
+  const took = HOSTILE.map((unit) => ({ unit, ms: contenders.V8("large", unit, String(large))[0].callback })).sort((a, b) => b.ms - a.ms);
+  say(`${took.length} hostile texts of ${large / 1048576} MiB, one scan each on V8; the ten costliest`);
+  for (const { unit, ms } of took.slice(0, 10)) say(`${cell(number(ms, 0))} ms   ${JSON.stringify(unit)}`);
+  const late = took.filter(({ ms }) => ms > LONGEST);
+  if (late.length > 0) {
+    say(`FAILED: ${late.length} of them took longer than ${LONGEST} ms`);
+    process.exitCode = 1;
+  }
+  say();
 }
 
 if (WRITE) {

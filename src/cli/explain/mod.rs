@@ -326,7 +326,7 @@ impl Judged<'_> {
                 decoded: reading::of(piece.text.get(finding.span.clone()).unwrap_or_default(), &finding.chain),
             })
         });
-        let normalised = normalise::to_string(piece.text);
+        let normalised = crate::scan::without_hosts(&normalise::to_string(piece.text)).into_owned();
         let parts = if report.learned.is_some() { scorer::explain(&normalised, 6) } else { Vec::new() };
         let learned_parts = parts.into_iter().map(|part| PartCard {
             text: normalised.get(part.span).unwrap_or_default().to_owned(),

@@ -54,11 +54,11 @@ section! {
         developer: Option<u64>,
         /// Default 80.
         user: Option<u64>,
-        /// Default 50.
+        /// Default 80.
         assistant: Option<u64>,
-        /// Default 50.
+        /// Default 70.
         tool: Option<u64>,
-        /// Default 50.
+        /// Default 80.
         document: Option<u64>,
     }
 }

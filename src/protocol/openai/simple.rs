@@ -15,6 +15,7 @@ pub(super) fn completions(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.zero_is_nothing = true;
     reader.choices(&["n", "best_of"])?;
     reader.caps(&OUTPUT_CAPS, &["max_tokens"])?;
+    reader.out.repeats_prompt = matches!(reader.take("echo")?, Some((_, Json::Bool(true))));
     // Each prompt of a list has answers of its own.
     reader.out.prompts = prompts(reader, "prompt", Spot::USER)?;
     Ok(())

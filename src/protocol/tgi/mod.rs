@@ -88,6 +88,7 @@ fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             match (key.as_ref(), value) {
                 (_, Json::Null) => {}
                 ("max_new_tokens" | "max_tokens" | "max_length", _) => reader.cap(place.clone(), value)?,
+                ("return_full_text", Json::Bool(repeats)) => reader.out.repeats_prompt = *repeats,
                 ("best_of", _) => reader.out.choices = reader.number(value)?.ok_or(reader.shape())?,
                 ("adapter_id" | "lora_id", _) => {
                     reader.out.choices_of_operator.push("adapter_id");

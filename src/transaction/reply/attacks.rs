@@ -1,6 +1,6 @@
 //! Attacks in what a server of the Model Context Protocol sends. A model reads results and definitions next, as a
-//! tool's words: they are judged as tool results of a request are. A definition with an attack in it is not shown, and
-//! any other text of that kind gives way to a notice.
+//! tool's words: they are judged as tool results of a request are. A definition with an attack in it is not shown. Of
+//! any other text what is hostile gives way to a notice: the smallest block around it, as in a request, else all of it.
 
 use super::{Noted, ReplyGuard, text_of};
 use crate::audit::FindingEntry;
@@ -10,6 +10,7 @@ use crate::protocol::reply::{ReplyParts, ToolCall};
 use crate::protocol::{Json, Path, Position, UnscannedKind};
 use crate::reason::Reason;
 use crate::scan::Text;
+use crate::scan::cut::narrow;
 use crate::scan::verdict::{NOTICE, Outcome, Place, judge};
 
 /// What must not go on of one message.
@@ -17,8 +18,8 @@ use crate::scan::verdict::{NOTICE, Outcome, Place, judge};
 pub(super) struct Attacks {
     /// Definitions.
     pub(super) definitions: Vec<ToolCall>,
-    /// Other texts.
-    texts: Vec<Path>,
+    /// Other texts, and what takes their place.
+    texts: Vec<(Path, String)>,
 }
 
 impl ReplyGuard {
@@ -51,7 +52,7 @@ impl ReplyGuard {
             one.is_some_and(|one| route.protocol.is_aside(json, &one.path, one.is_key))
         };
         let report = policy.scanner.scan_conversation(None, &texts, &is_aside, budget);
-        let judgement = judge(&policy.scanner, &guards, self.route, &places, report, now);
+        let mut judgement = judge(&policy.scanner, &guards, self.route, &places, report, now);
         for judged in &judgement.findings {
             let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
             let (Some(card), Some(one)) = (card, parts.texts.get(judged.text)) else { continue };
@@ -80,12 +81,25 @@ impl ReplyGuard {
                 return Err(Reason::ReplyUnreadable);
             }
         }
-        let replaced = parts.texts.iter().zip(judgement.outcomes).filter(|(_, outcome)| *outcome == Outcome::Replace);
-        for (one, _) in replaced {
+        let mut again = |place: &Place, text: &str| {
+            let alone = [Text { zone: place.zone, text }];
+            let report = policy.scanner.scan_conversation(None, &alone, &|_| false, budget);
+            let mut judgement = judge(&policy.scanner, &guards, self.route, &[*place], report, now);
+            let whole = judgement.denial.is_none() && !judgement.incomplete;
+            judgement.outcomes.pop().filter(|_| whole)
+        };
+        narrow(&mut judgement, &places, &|index| texts.get(index).map(|text| text.text), &mut again);
+        for (one, outcome) in parts.texts.iter().zip(judgement.outcomes) {
+            let left = match outcome {
+                Outcome::Replace => NOTICE.to_owned(),
+                // What `fixed_texts` masks is still in it.
+                Outcome::Cut(left, _) => left,
+                Outcome::Keep | Outcome::Mask(_) | Outcome::Leave => continue,
+            };
             match parts.calls.iter().find(|call| one.path.below(&call.path).is_some()) {
                 Some(call) if attacks.definitions.contains(call) => {}
                 Some(call) => attacks.definitions.push(call.clone()),
-                None => attacks.texts.push(one.path.clone()),
+                None => attacks.texts.push((one.path.clone(), left)),
             }
         }
         Ok(attacks)
@@ -93,14 +107,17 @@ impl ReplyGuard {
 }
 
 impl Attacks {
-    /// Puts a notice in the place of each text that is no definition's. True: something was changed.
-    pub(super) fn cut(&self, json: &mut Json<'_>, noted: &mut Noted) -> bool {
-        for path in &self.texts {
-            if let Some(Json::String(place)) = json.at_mut(path) {
-                *place = NOTICE.into();
+    /// Takes out of each text that is no definition's what is hostile. Before the texts are masked: the paths and the
+    /// spans are those of the message as it came. True: something was changed.
+    pub(super) fn cut(&mut self, json: &mut Json<'_>, noted: &mut Noted) -> bool {
+        let mut changed = false;
+        for (path, left) in std::mem::take(&mut self.texts) {
+            if let Some(Json::String(place)) = json.at_mut(&path) {
+                *place = left.into();
                 noted.masked += 1;
+                changed = true;
             }
         }
-        !self.texts.is_empty()
+        changed
     }
 }

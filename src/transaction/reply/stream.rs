@@ -288,7 +288,8 @@ impl StreamGuard {
     ) -> Result<(), Reason> {
         let mut changed = self.stream.rewrite(&mut json, &parts);
         let denied = self.guard.denied(&json, &parts, noted)?;
-        let attacks = self.guard.attacks(&json, &parts, now, noted)?;
+        let mut attacks = self.guard.attacks(&json, &parts, now, noted)?;
+        changed |= attacks.cut(&mut json, noted);
         for call in denied.iter().chain(&attacks.definitions) {
             self.stream.deny(call);
             noted.masked += 1;
@@ -300,7 +301,6 @@ impl StreamGuard {
         let tool = |channel: &Channel| self.stream.tool_of(channel).map(str::to_owned);
         changed |= self.guard.fixed_texts(&mut json, &parts, &|one| !one.delta || one.is_key, &tool, now, noted)?;
         changed |= self.guard.judge_echoes(&mut json, &parts, now, noted)?;
-        changed |= attacks.cut(&mut json, noted);
         let mut pieces = Vec::new();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
             let Some(text) = json.at(&one.path).and_then(Json::as_str).filter(|text| !text.is_empty()) else {

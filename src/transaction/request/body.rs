@@ -14,7 +14,8 @@ use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
 use crate::scan::Text;
-use crate::scan::verdict::{Inspected, Judgement, NOTICE, Place, judge};
+use crate::scan::cut::narrow;
+use crate::scan::verdict::{Inspected, Judgement, NOTICE, Outcome, Place, judge};
 use crate::transaction::called::Outgoing;
 use crate::transaction::edit::apply;
 use crate::transaction::plant::plant;
@@ -89,7 +90,8 @@ impl Transaction {
         let restores = guards_of(&policy, scan.authorized.roles()).iter().any(|guard| guard.restores());
         let (mut judgement, places) = scan.run(vm, host);
         let dropped = keep_signed(policy.signed, &json, &exchange, restores, &mut judgement);
-        scan.narrow(&mut judgement, &places, vm, host);
+        let mut again = |place: &Place, text: &str| scan.again(place, text, vm, host);
+        narrow(&mut judgement, &places, &|index| scan.text(index), &mut again);
         self.note_judgement(&scan, &judgement, &places);
         if !judgement.findings.is_empty() || judgement.denial.is_some() {
             self.keep_body(&body);
@@ -140,6 +142,7 @@ impl Transaction {
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
+        self.meter.repeats_prompt = exchange.repeats_prompt;
         guard.asked.is_batch = matches!(json, Json::Array(_));
         guard.model.clone_from(&exchange.model);
         guard.restored = restored;
@@ -261,6 +264,16 @@ impl Scan<'_, '_> {
     /// The text of a segment.
     pub(super) fn text(&self, index: usize) -> Option<&str> {
         self.exchange.segments.get(index).and_then(|segment| text_of(self.json, segment))
+    }
+
+    /// What becomes of this text at this place, judged alone. `None`: it refuses the request, or was not scanned whole.
+    fn again(&self, place: &Place, text: &str, vm: &mut Vm, host: &mut dyn Host) -> Option<Outcome> {
+        let texts = [Text { zone: place.zone, text }];
+        let report = self.policy.scanner.scan_with(vm.verdicts(self.policy), &texts, self.policy.limits.budget());
+        let mut judgement =
+            judge(&self.policy.scanner, &self.guards(), self.route.index, &[*place], report, host.now());
+        let whole = judgement.denial.is_none() && !judgement.incomplete;
+        judgement.outcomes.pop().filter(|_| whole)
     }
 
     /// The guards of the granting roles, each once.

@@ -1,20 +1,16 @@
 //! A tool's result or a document loses what is hostile in it, and the rest reaches the model where it is harmless by
-//! itself: the smallest block around each finding gives way to the notice, and what is left is judged again.
+//! itself, in a request and in a server's reply: the smallest block around each finding gives way to the
+//! notice, and what is left is judged again.
 
 use std::ops::Range;
 
+use super::verdict::{Judgement, NOTICE, Outcome, Place};
 use crate::config::document::Zone;
-use crate::host::Host;
-use crate::scan::Text;
-use crate::scan::verdict::{Judgement, NOTICE, Outcome, Place, judge};
-use crate::transaction::Vm;
 
-use super::body::Scan;
-
-/// Texts of one request that are judged again; the others are replaced whole.
+/// Texts of one message that are judged again; the others are replaced whole.
 const MOST_TEXTS: usize = 64;
 
-/// Bytes that are judged again, over one request.
+/// Bytes that are judged again, over one message.
 const MOST_BYTES: usize = 1 << 20;
 
 /// More findings in one text replace it whole.
@@ -26,65 +22,60 @@ const MOST_PARAGRAPHS: usize = 64;
 /// A longer line is cut by sentences.
 const LONG_LINE: usize = 400;
 
-impl Scan<'_, '_> {
-    /// Narrows what is replaced in the texts of tools and documents.
-    pub(super) fn narrow(&self, judgement: &mut Judgement, places: &[Place], vm: &mut Vm, host: &mut dyn Host) {
-        let replaced: Vec<usize> = (judgement.outcomes.iter().enumerate())
-            .filter(|(_, outcome)| **outcome == Outcome::Replace)
-            .map(|(index, _)| index)
-            .collect();
-        let mut left = MOST_BYTES;
-        for index in replaced.into_iter().take(MOST_TEXTS) {
-            let (Some(place), Some(text)) = (places.get(index), self.text(index)) else { continue };
-            if !matches!(place.zone, Zone::Tool | Zone::Document) {
+/// Narrows what is replaced in the texts of tools and documents, at most 64 texts and 1 MiB of what is judged again.
+/// `again` says what becomes of a text at its place, judged alone; `None`: it refuses the message, or was not scanned
+/// whole.
+pub fn narrow<'t>(
+    judgement: &mut Judgement,
+    places: &[Place],
+    text: &dyn Fn(usize) -> Option<&'t str>,
+    again: &mut dyn FnMut(&Place, &str) -> Option<Outcome>,
+) {
+    let replaced: Vec<usize> = (judgement.outcomes.iter().enumerate())
+        .filter(|(_, outcome)| **outcome == Outcome::Replace)
+        .map(|(index, _)| index)
+        .collect();
+    let mut left = MOST_BYTES;
+    for index in replaced.into_iter().take(MOST_TEXTS) {
+        let (Some(place), Some(text)) = (places.get(index), text(index)) else { continue };
+        if !matches!(place.zone, Zone::Tool | Zone::Document) {
+            continue;
+        }
+        let found = judgement.findings.iter().filter(|judged| judged.text == index && judged.action == "replace");
+        let mut spans: Vec<Range<usize>> = found.map(|judged| judged.finding.span.clone()).collect();
+        if spans.is_empty() {
+            if text.len() > left {
                 continue;
             }
-            let found = judgement.findings.iter().filter(|judged| judged.text == index && judged.action == "replace");
-            let mut spans: Vec<Range<usize>> = found.map(|judged| judged.finding.span.clone()).collect();
-            if spans.is_empty() {
-                if text.len() > left {
-                    continue;
-                }
-                left -= text.len();
-                let paragraphs = paragraphs(text);
-                if (2..=MOST_PARAGRAPHS).contains(&paragraphs.len()) {
-                    let hostile = |part: &Range<usize>| {
-                        let part = text.get(part.clone()).unwrap_or_default();
-                        self.again(place, part, vm, host).is_none_or(|outcome| outcome == Outcome::Replace)
-                    };
-                    spans = paragraphs.into_iter().filter(hostile).collect();
-                }
-            }
-            if spans.is_empty() || spans.len() > MOST_SPANS {
-                continue;
-            }
-            for block in [block as fn(&str, &Range<usize>) -> Range<usize>, paragraph] {
-                let Some(rest) = without(text, spans.iter().map(|span| block(text, span)).collect()) else { continue };
-                if rest.len() > left {
-                    break;
-                }
-                left -= rest.len();
-                let targets = match self.again(place, &rest, vm, host) {
-                    Some(Outcome::Keep) => Vec::new(),
-                    Some(Outcome::Mask(targets)) => targets,
-                    _ => continue,
+            left -= text.len();
+            let paragraphs = paragraphs(text);
+            if (2..=MOST_PARAGRAPHS).contains(&paragraphs.len()) {
+                let hostile = |part: &Range<usize>| {
+                    let part = text.get(part.clone()).unwrap_or_default();
+                    again(place, part).is_none_or(|outcome| outcome == Outcome::Replace)
                 };
-                if let Some(outcome) = judgement.outcomes.get_mut(index) {
-                    *outcome = Outcome::Cut(rest, targets);
-                }
-                break;
+                spans = paragraphs.into_iter().filter(hostile).collect();
             }
         }
-    }
-
-    /// What becomes of this text at this place, judged alone. `None`: it refuses the request, or was not scanned whole.
-    fn again(&self, place: &Place, text: &str, vm: &mut Vm, host: &mut dyn Host) -> Option<Outcome> {
-        let texts = [Text { zone: place.zone, text }];
-        let report = self.policy.scanner.scan_with(vm.verdicts(self.policy), &texts, self.policy.limits.budget());
-        let mut judgement =
-            judge(&self.policy.scanner, &self.guards(), self.route.index, &[*place], report, host.now());
-        let whole = judgement.denial.is_none() && !judgement.incomplete;
-        judgement.outcomes.pop().filter(|_| whole)
+        if spans.is_empty() || spans.len() > MOST_SPANS {
+            continue;
+        }
+        for block in [block as fn(&str, &Range<usize>) -> Range<usize>, paragraph] {
+            let Some(rest) = without(text, spans.iter().map(|span| block(text, span)).collect()) else { continue };
+            if rest.len() > left {
+                break;
+            }
+            left -= rest.len();
+            let targets = match again(place, &rest) {
+                Some(Outcome::Keep) => Vec::new(),
+                Some(Outcome::Mask(targets)) => targets,
+                _ => continue,
+            };
+            if let Some(outcome) = judgement.outcomes.get_mut(index) {
+                *outcome = Outcome::Cut(rest, targets);
+            }
+            break;
+        }
     }
 }
 
