@@ -2,8 +2,8 @@
 //!
 //! Tokens, hashes and features are bit for bit those of `rules/scorer/features.py`, which the trainer
 //! uses; `rules/scorer/vectors.json` holds both to it. A text is judged by windows of 96 tokens, step
-//! 32, so that one planted sentence counts the same in a long document; its score is, less a discount for many windows, the highest
-//! window's. A feature counts once in a window, however often it stands there: loops, tables and lists of
+//! 32, so that one planted sentence counts the same in a long document; its score is the highest
+//! window's, less a discount for many windows. A feature counts once in a window, however often it stands there: loops, tables and lists of
 //! macros repeat one harmless word until it would weigh like an attack. Linear in the text: at most
 //! `LOOK_BACK` squared lookups a token, some twenty bytes of memory a token. Decides nothing.
 //!
