@@ -76,26 +76,27 @@ impl Session {
         if bool::from(right.as_bytes().ct_eq(tag.as_bytes())) { Ok(own) } else { Err(Reason::McpSession.into()) }
     }
 
-    /// The id of the ping in the place of a refused request. `id`: the request's, as JSON.
-    pub fn seal_refusal(&self, reason: Reason, id: &str) -> String {
-        format!("{REFUSED} {} {} {id}", self.refusal_tag(reason, id), reason.code())
+    /// The id of the ping in the place of a refused request. `request`: the id by which the
+    /// caller can report it, without a space; `id`: the request's, as JSON.
+    pub fn seal_refusal(&self, reason: Reason, request: &str, id: &str) -> String {
+        format!("{REFUSED} {} {} {request} {id}", self.refusal_tag(reason, request, id), reason.code())
     }
 
-    /// What was refused, and the request's id as JSON, of the id of an answer.
-    pub fn open_refusal<'i>(&self, id: &'i str) -> Option<(Reason, &'i str)> {
-        let mut parts = id.strip_prefix(REFUSED)?.strip_prefix(' ')?.splitn(3, ' ');
-        let (tag, code, id) = (parts.next()?, parts.next()?, parts.next()?);
+    /// Why it was refused, the id to report it by, and the request's id as JSON, of the id of an answer.
+    pub fn open_refusal<'i>(&self, id: &'i str) -> Option<(Reason, &'i str, &'i str)> {
+        let mut parts = id.strip_prefix(REFUSED)?.strip_prefix(' ')?.splitn(4, ' ');
+        let (tag, code, request, id) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let reason = *Reason::ALL.iter().find(|reason| reason.code() == code)?;
-        let right = self.refusal_tag(reason, id);
-        bool::from(right.as_bytes().ct_eq(tag.as_bytes())).then_some((reason, id))
+        let right = self.refusal_tag(reason, request, id);
+        bool::from(right.as_bytes().ct_eq(tag.as_bytes())).then_some((reason, request, id))
     }
 
     fn endpoint_tag(&self, target: &str) -> String {
         self.key.hex(&[b"messages", target.as_bytes()])
     }
 
-    fn refusal_tag(&self, reason: Reason, id: &str) -> String {
-        self.key.hex(&[b"refused", reason.code().as_bytes(), id.as_bytes()])
+    fn refusal_tag(&self, reason: Reason, request: &str, id: &str) -> String {
+        self.key.hex(&[b"refused", reason.code().as_bytes(), request.as_bytes(), id.as_bytes()])
     }
 }
 
@@ -146,8 +147,9 @@ mod tests {
         let key = HashKey::new(b"k");
         let (alice, bob) = (Session::new(&key, b"alice", "session-id"), Session::new(&key, b"bob", "session-id"));
         for id in ["7", "\"a b\"", "\"bartizan-refused\""] {
-            let sealed = alice.seal_refusal(Reason::RbacTool, id);
-            assert_eq!(alice.open_refusal(&sealed), Some((Reason::RbacTool, id)));
+            let sealed = alice.seal_refusal(Reason::RbacTool, "r-1", id);
+            assert_eq!(alice.open_refusal(&sealed), Some((Reason::RbacTool, "r-1", id)));
+            assert_eq!(alice.open_refusal(&sealed.replace("r-1", "r-2")), None);
             assert_eq!(bob.open_refusal(&sealed), None);
             assert_eq!(alice.open_refusal(&sealed.replace("rbac.tool", "scan.pii")), None);
         }

@@ -113,7 +113,8 @@ impl Transaction {
             // A revision is named to clients only: a server of an older one knows none but its own.
             true => self.refusal(&Denial::new(denial.reason)).body,
             false => {
-                let id = session.seal_refusal(denial.reason, id);
+                let request = self.teller.request.as_deref().unwrap_or_default();
+                let id = session.seal_refusal(denial.reason, request, id);
                 match self.protocol().and_then(|protocol| protocol.stand_in(&id)) {
                     Some(message) => message,
                     None => return self.refuse(Refused { denial, ..refused }),

@@ -215,11 +215,10 @@ impl StreamGuard {
         let asks = json.get("method").is_some();
         let protocol = self.guard.route().ok_or(Reason::Internal)?.protocol.clone();
         let refusal = json.get("id").and_then(Json::as_str).and_then(|id| older.session.open_refusal(id));
-        if let (Some((reason, id)), false) = (refusal, asks) {
-            // The id of the request that was refused is not known here: its record has another.
+        if let (Some((reason, request, id)), false) = (refusal, asks) {
             let error = protocol.error_body(&Told {
                 answers: Some(id),
-                request: None,
+                request: Some(request).filter(|request| !request.is_empty()),
                 ..self.teller.told(&reason.into(), None)
             });
             self.enqueue(frame, Some(error), Vec::new(), Vec::new());
