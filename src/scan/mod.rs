@@ -229,6 +229,13 @@ impl Scanner {
     pub fn score(&self, report: &TextReport, _zone: Zone, muted: &dyn Fn(RuleIndex) -> bool) -> u8 {
         score::combine(&self.cards, report, muted)
     }
+
+    /// The score that thresholds are held against, from 0 to 100: [`Scanner::score`], or the learned part alone while
+    /// nothing but shipped rules below level high, all of one pack, in text that was not hidden, speaks against the text and
+    /// the learned probability is below one half.
+    pub fn decisive_score(&self, report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> u8 {
+        score::decisive(&self.cards, report, muted)
+    }
 }
 
 #[cfg(test)]

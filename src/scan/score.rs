@@ -38,6 +38,33 @@ pub(super) fn combine(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(Ru
     ((1.0 - (1.0 - rules) * (1.0 - learned)) * 100.0).round().clamp(0.0, 100.0) as u8
 }
 
+/// The learned probability from which the scorer counts as a sign of its own: below it, it holds the text for harmless.
+const NEUTRAL: f32 = 0.5;
+
+/// The score that thresholds are held against: [`combine`], or what the scorer says alone while all that speaks against
+/// a text is weak rules of one pack. A weak rule looks for words that harmless text has, too, and rules of one pack look
+/// for the same words: a second sign is one of another pack, a disguise, or the scorer above its neutral point. Rules of
+/// the policy's own count as they are: who writes the rule sets the threshold, too.
+pub(super) fn decisive(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> u8 {
+    if report.learned.is_some_and(|learned| learned >= NEUTRAL) || has_own_weight(cards, report, muted) {
+        return combine(cards, report, muted);
+    }
+    combine(&[], report, muted)
+}
+
+/// True for a rule of weight high or of the policy's own, and for weak rules of two packs.
+fn has_own_weight(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> bool {
+    let mut pack = None;
+    report.findings.iter().any(|finding| {
+        let Some(card) = cards.get(usize::from(finding.rule.0)) else { return false };
+        if card.kind != Kind::Attack || card.shadow || muted(finding.rule) {
+            return false;
+        }
+        let is_enough = card.id.starts_with("X-") || weight(card, finding) >= points(Level::High);
+        is_enough || *pack.get_or_insert(card.pack) != card.pack
+    })
+}
+
 /// Text that took a decoding to read was hidden on purpose: its rules weigh one level more.
 fn weight(card: &RuleCard, finding: &Finding) -> u8 {
     let hidden = finding.chain.iter().any(|step| {

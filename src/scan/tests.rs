@@ -363,3 +363,36 @@ fn a_keyword_with_a_kelvin_sign_or_a_long_s_is_a_keyword() {
         }
     }
 }
+
+/// Every scored attack rule of the shipped set, alone and beside each other one, under every learned probability.
+#[test]
+fn no_weak_rule_convicts_without_a_second_sign() {
+    let scanner = scanner();
+    let scored = |card: &RuleCard| card.kind == Kind::Attack && !card.shadow;
+    let rules: Vec<usize> = (0..scanner.cards().len()).filter(|at| scored(&scanner.cards()[*at])).collect();
+    let decisive = |rules: &[usize], learned: Option<f32>, chain: &[&'static str]| {
+        let found = |rule: &usize| Finding { rule: RuleIndex(*rule as u16), span: 0..9, chain: chain.to_vec() };
+        let report = TextReport { findings: rules.iter().map(found).collect(), learned, ..TextReport::default() };
+        (scanner.decisive_score(&report, &|_| false), scanner.score(&report, Zone::User, &|_| false))
+    };
+    assert!(rules.len() > 30);
+    for &a in &rules {
+        let weak = !scanner.cards()[a].is_strong();
+        for percent in 0..=100u8 {
+            let (decisive, score) = decisive(&[a, a], Some(f32::from(percent) / 100.0), &[]);
+            let expected = if weak && percent < 50 { percent } else { score };
+            assert_eq!(decisive, expected, "{} beside {percent}", scanner.cards()[a].id);
+        }
+        for &b in &rules {
+            let is_grounded = [a, b].iter().any(|at| scanner.cards()[*at].is_strong())
+                || scanner.cards()[a].pack != scanner.cards()[b].pack;
+            let (decisive, score) = decisive(&[a, b], None, &[]);
+            let ids = (&scanner.cards()[a].id, &scanner.cards()[b].id);
+            assert_eq!(decisive, if is_grounded { score } else { 0 }, "{ids:?}");
+        }
+        // A disguise is a sign of its own, but not for what weighs next to nothing.
+        if scanner.cards()[a].level == Level::Medium {
+            assert_eq!(decisive(&[a], None, &["base64"]), (60, 60), "{}", scanner.cards()[a].id);
+        }
+    }
+}

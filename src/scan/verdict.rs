@@ -3,6 +3,9 @@
 //! The scanner is asked once; each distinct guard judges its report, and the strictest answer for
 //! each text holds. A zone is the caller's claim: unless a granting role may write it, the stricter
 //! of its own threshold and the user's applies, so that moving a text into another role gains nothing.
+//!
+//! One weak sign convicts nobody: at any threshold, shipped rules below level high need a second sign that is independent of
+//! them ([`Scanner::decisive_score`]).
 
 use crate::config::{GuardPolicy, RouteIndex};
 use crate::enums::{Action, DataAction, Level, Mode, Zone};
@@ -251,7 +254,7 @@ impl Judge<'_> {
             let injection = &guard.injection;
             let own = injection.threshold(zone);
             let threshold = if trusted { own } else { own.min(injection.threshold(Zone::User)) };
-            if score < threshold {
+            if self.scanner.decisive_score(report, &muted) < threshold {
                 continue;
             }
             let act = match (if position == Position::History { injection.history } else { injection.action }, is_key) {
