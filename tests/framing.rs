@@ -462,3 +462,55 @@ fn harmless_words_pass_in_every_place_of_a_servers_reply() {
         }
     }
 }
+
+/// What the filter writes into a stream of its own repeats no name of the upstream's that the client does not get.
+#[test]
+fn the_end_of_a_stream_repeats_nothing_that_was_taken_out() {
+    let chunk = json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "small",
+        "choices": [{ "index": 0, "delta": { "content": "Hello" }, "finish_reason": null }] });
+    let created = json!({ "type": "response.created", "sequence_number": 0,
+        "response": { "id": "r", "object": "response", "created_at": 1, "model": "small", "status": "in_progress", "output": [] } });
+    let delta = json!({ "type": "response.output_text.delta", "item_id": "i", "output_index": 0, "content_index": 0,
+        "sequence_number": 1, "delta": "Hello" });
+    let begun = json!({ "type": "message_start", "message": { "id": "m", "type": "message", "role": "assistant",
+        "model": "small", "content": [], "stop_reason": null, "usage": { "input_tokens": 1, "output_tokens": 1 } } });
+    let said = json!({ "model": "small", "created_at": "2026-11-27T00:00:00Z", "done": false,
+        "message": { "role": "assistant", "content": "Hello" } });
+    let asked =
+        json!({ "model": "small", "messages": [{ "role": "user", "content": "hi" }], "max_tokens": 5, "stream": true });
+    let input = json!({ "model": "small", "input": "hi", "stream": true });
+    let streams: [(&str, &Value, &[&Value], &[&[&str]]); 4] = [
+        ("/v1/chat/completions", &asked, &[&chunk], &[&["id"], &["model"]]),
+        ("/v1/responses", &input, &[&created, &delta], &[&["response", "id"], &["response", "model"], &["item_id"]]),
+        ("/v1/messages", &asked, &[&begun], &[&["message", "id"], &["message", "model"]]),
+        ("/api/chat", &asked, &[&said], &[&["model"], &["created_at"]]),
+    ];
+    for (path, asked, events, places) in streams {
+        for (place, action) in places.iter().flat_map(|place| [(place, "mask"), (place, "block")]) {
+            let mut road = road(true, |document| {
+                document["guards"]["standard"]["output"]["secrets"] = json!(action);
+                document["roles"]["analyst"]["quotas"] = json!([]);
+            });
+            let lines = path == "/api/chat";
+            let mut body = String::new();
+            for event in events {
+                let mut event = (*event).clone();
+                let slot = place.iter().try_fold(&mut event, |holder, key| holder.get_mut(*key));
+                if let Some(slot) = slot {
+                    *slot = KEY.into();
+                }
+                body += &if lines { format!("{event}\n") } else { format!("data: {event}\n\n") };
+            }
+            body += if lines { "{\n" } else { "data: {\n\n" };
+            let kind = if lines { "application/x-ndjson" } else { SSE };
+            let (answer, _) =
+                reply(&mut road, path, asked, &[(":status", "200"), ("content-type", kind)], body.as_bytes());
+            let text = answer.text();
+            assert!(!text.contains(KEY), "{path} {place:?} {action}: {text}");
+            assert!(
+                !text.is_empty() && answer.record["bartizan.verdict"] == "block",
+                "{path} {place:?} {action}: {text}"
+            );
+        }
+    }
+}

@@ -162,6 +162,7 @@ fn streams() {
             let json = Json::parse(&data, DEPTH).unwrap();
             writeln!(out, "-- {}", frame.event().unwrap_or_default()).unwrap();
             let parts = reader.read(frame.event(), &json);
+            reader.repeat(&json, &parts, &|_| true);
             list(&mut out, &json, &parts, &protocol);
             reader.sent(reader.progress());
             let close = String::from_utf8(reader.close(&Told::new(&Denial::of_reply(Reason::ScanOutput)))).unwrap();

@@ -30,6 +30,8 @@ pub struct Stream {
 /// What every event of a stream repeats.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// The first event has told them.
+    pub(super) is_known: bool,
     pub(super) id: Option<String>,
     pub(super) model: Option<String>,
     pub(super) created: Option<u64>,
@@ -122,7 +124,7 @@ impl Stream {
             (earlier, now) => now.or(earlier),
         };
         parts.usage = self.usage;
-        self.note(data, &parts);
+        self.note(&parts);
         parts
     }
 
@@ -220,21 +222,34 @@ impl Stream {
         self.protocol.take_apart(self.operation, data, true)
     }
 
-    fn note(&mut self, data: &Json<'_>, parts: &ReplyParts) {
+    /// Notes what events of our own repeat of an event. What `is_clean` does not say is harmless is left out: it may be
+    /// masked in that event.
+    pub fn repeat(&mut self, data: &Json<'_>, parts: &ReplyParts, is_clean: &dyn Fn(&str) -> bool) {
         // The facts stand at the top, or in the object that the first event announces.
         let holders = [Some(data), data.get("message"), data.get("response")];
         let field = |name: &str| holders.iter().flatten().find_map(|holder| holder.get(name));
         let text = |name: &str| field(name).and_then(Json::as_str).filter(|text| text.len() <= 256).map(str::to_owned);
         let facts = &mut self.facts;
-        if !self.seen.started {
-            facts.id = text("id");
-            facts.model = text("model");
+        if !std::mem::replace(&mut facts.is_known, true) {
+            facts.id = text("id").filter(|id| is_clean(id));
+            facts.model = text("model").filter(|model| is_clean(model));
             facts.created = field("created").or(field("created_at")).and_then(Json::as_u64);
         }
-        self.seen.started = true;
-        facts.created_at = text("created_at").or(facts.created_at.take());
+        let is_time = |text: &String| text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte));
+        facts.created_at = text("created_at").filter(is_time).or(facts.created_at.take());
         facts.sequence = field("sequence_number").and_then(Json::as_u64).unwrap_or(facts.sequence);
+        let known = facts.channels.len();
         self.protocol.reply(self.operation).note(facts, data, parts);
+        if facts.channels.len() > known {
+            for one in &parts.texts {
+                let Some((kind, item)) = facts.channels.get_mut(&one.channel) else { continue };
+                [kind, item].into_iter().filter(|text| !is_clean(text)).for_each(String::clear);
+            }
+        }
+    }
+
+    fn note(&mut self, parts: &ReplyParts) {
+        self.seen.started = true;
         let by_item = self.format().counts_items();
         let texts = parts.texts.iter().map(|one| one.channel).filter(|channel| channel.kind != TextKind::Other);
         let units = texts.map(|channel| if by_item { channel.item } else { channel.choice });

@@ -7,6 +7,7 @@ use super::super::gzip::Gzip;
 use super::super::teller::Teller;
 use super::{Detector, Noted, ReplyGuard, written};
 use crate::config::ServerPart;
+use crate::enums::Zone;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
@@ -14,6 +15,7 @@ use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, Spent, 
 use crate::protocol::{Json, Path, Told};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
+use crate::scan::Text;
 use crate::scan::verdict::NOTICE;
 
 /// More running texts than this at a time are no reply.
@@ -323,6 +325,12 @@ impl StreamGuard {
         let tool = |channel: &Channel| self.stream.tool_of(channel).map(str::to_owned);
         changed |= self.guard.fixed_texts(&mut json, &parts, &|one| !one.delta || one.is_key, &tool, now, noted)?;
         changed |= self.guard.judge_echoes(&mut json, &parts, now, noted)?;
+        let policy = Arc::clone(&self.guard.policy);
+        let is_clean = |text: &str| {
+            let report = policy.scanner.scan_data(&[Text { zone: Zone::Assistant, text }], policy.limits.budget());
+            report.texts.iter().all(|text| text.complete && text.findings.is_empty())
+        };
+        self.stream.repeat(&json, &parts, &is_clean);
         let mut pieces = Vec::new();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
             let Some(text) = json.at(&one.path).and_then(Json::as_str).filter(|text| !text.is_empty()) else {
