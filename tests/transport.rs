@@ -6,6 +6,8 @@
 mod common;
 
 use common::road::{Road, ask};
+use miniz_oxide::deflate::compress_to_vec;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 #[test]
@@ -148,5 +150,89 @@ fn a_route_asks_for_no_usage_where_its_server_refuses_the_question() {
         stream["stream"] = true.into();
         let sent = road.chat(&stream).body();
         assert_eq!(sent.get("stream_options").is_some(), asks, "{sent}");
+    }
+}
+
+/// RFC 1952.
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let crc = !text.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    });
+    let (head, length) = ([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255], text.len() as u32);
+    [&head[..], &compress_to_vec(text, 6), &crc.to_le_bytes(), &length.to_le_bytes()].concat()
+}
+
+/// What reaches the client of this body, with these bytes at a time, of this type and coding.
+fn packed(hold: bool, content_type: &str, coding: Option<&str>, body: &[u8], size: usize) -> (String, Value, bool) {
+    let mut road = Road::new(|document| {
+        document["holdHeaders"] = hold.into();
+        document["audit"] = json!({});
+    });
+    let mut headers = vec![(":status", "200"), ("content-type", content_type), ("content-length", "999")];
+    headers.extend(coding.map(|coding| ("content-encoding", coding)));
+    let question = json!({ "model": "small", "messages": [{ "role": "user", "content": "hi" }],
+        "stream": content_type == "text/event-stream" });
+    let (_, answer) = road.answered_with(&["analyst"], "/v1/chat/completions", &question, &headers, |_| {
+        body.chunks(size).map(<[u8]>::to_vec).collect()
+    });
+    let says_length = answer.headers.set.iter().rev().find(|(name, _)| *name == "content-length");
+    assert!(says_length.is_none_or(|(_, length)| *length == answer.body.len().to_string()));
+    let opened = answer.headers.remove.iter().any(|name| name == b"content-encoding");
+    (String::from_utf8(answer.body).expect("a text"), answer.record, opened)
+}
+
+fn completion(content_type: &str, words: &[String]) -> String {
+    let choice = |text: &str, key: &str| {
+        json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "small", "choices": [{ "index": 0,
+            key: { "role": "assistant", "content": text }, "finish_reason": null }] })
+    };
+    if content_type == "text/event-stream" {
+        let events = words.iter().map(|word| format!("data: {}\n\n", choice(word, "delta")));
+        events.chain(["data: [DONE]\n\n".to_owned()]).collect()
+    } else {
+        choice(&words.concat(), "message").to_string()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// A reply in gzip reaches the client as the same reply without it does, whole or as a stream, however it is cut.
+    #[test]
+    fn a_reply_in_gzip_is_read_as_if_it_were_not(
+        words in proptest::collection::vec(prop_oneof!["[a-z]{1,9} ", Just("AKIA4HKQ7TZNB2VMX3PD ".to_owned()), Just("ж ".to_owned())], 1..30),
+        size in 1usize..300, hold: bool, coding in prop_oneof![Just("gzip"), Just("x-gzip"), Just("GZIP")],
+        content_type in prop_oneof![Just("application/json"), Just("text/event-stream"), Just("text/plain"), Just("application/octet-stream")],
+    ) {
+        let body = completion(content_type, &words);
+        let (sent, record, _) = packed(hold, content_type, None, body.as_bytes(), size);
+        let (opened, of_gzip, says_so) = packed(hold, content_type, Some(coding), &gzip(body.as_bytes()), size);
+        prop_assert_eq!(opened, sent);
+        prop_assert!(says_so);
+        for key in ["bartizan.verdict", "bartizan.coverage", "bartizan.findings", "bartizan.reason"] {
+            prop_assert_eq!(&of_gzip[key], &record[key]);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_gzip_or_another_coding_is_refused_in_plain_bytes() {
+    for hold in [true, false] {
+        for content_type in ["application/json", "text/event-stream"] {
+            let body = completion(content_type, &["hello".to_owned()]);
+            let whole = gzip(body.as_bytes());
+            let bomb = gzip(&vec![b' '; 30 << 20]);
+            for (coding, body, reason) in [
+                ("gzip", body.as_bytes(), "reply.unreadable"),
+                ("gzip", &whole[..whole.len() - 1], "reply.unreadable"),
+                ("gzip", &bomb[..], "reply.tooLarge"),
+                ("br", &whole[..], "reply.unreadable"),
+                ("gzip, gzip", &whole[..], "reply.unreadable"),
+            ] {
+                let (sent, record, opened) = packed(hold, content_type, Some(coding), body, 1 << 16);
+                assert_eq!(record["bartizan.reason"], reason, "{coding} {content_type}");
+                assert!(opened && (sent.contains("error") || sent.contains("content_filter")), "{sent}");
+            }
+        }
     }
 }

@@ -283,7 +283,7 @@ class Client:
 
 
 class Heads:
-    """One HTTP/2 connection with many requests at once that have a head and no byte of a body."""
+    """One HTTP/2 connection with many requests at once that have a head, and of a body nothing or its beginning."""
 
     def __init__(self, port: int, timeout: float = 60.0):
         self.client = Client(port, H2, timeout)
@@ -297,12 +297,14 @@ class Heads:
         # How many streams there may be is in the proxy's first frame.
         self._read()
 
-    def send(self, headers: Headers, path: str = "/v1/chat/completions", host: str = "llm.example.com") -> None:
+    def send(self, headers: Headers, path: str = "/v1/chat/completions", host: str = "llm.example.com", begun: bytes = b"") -> None:
         stream = self.h2.get_next_available_stream_id()
         head = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", raw(host)), (b":path", raw(path))]
         self.h2.send_headers(stream, head + [(raw(key), raw(value)) for key, value in headers])
         self.replies[stream] = Reply()
         self.open_streams.add(stream)
+        for at in range(0, len(begun), 16_384):
+            self.h2.send_data(stream, begun[at : at + 16_384])
         self._flush()
         # What is there already is read, so that neither side fills the other's buffers.
         self.socket.setblocking(False)
@@ -312,6 +314,12 @@ class Heads:
             pass
         finally:
             self.socket.settimeout(self.client.timeout)
+
+    def wait_for(self, count: int) -> list[Reply]:
+        """The replies that are there once this many streams have ended."""
+        while len(self.replies) - len(self.open_streams) < count and self._read():
+            pass
+        return [reply for stream, reply in self.replies.items() if stream not in self.open_streams]
 
     def wait(self) -> list[Reply]:
         """Every reply, once all streams have ended; those that a lost connection took have status 0."""

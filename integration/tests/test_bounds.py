@@ -5,7 +5,7 @@ import select
 import socket
 
 from conftest import chat, user
-from harness.client import H1, call
+from harness.client import H1, Heads, call
 from harness.wait import eventually
 
 
@@ -73,6 +73,20 @@ def test_half_bodies_of_one_caller_leave_room_for_others(sites, mode):
         site.send(H1, chat(user("lantern " * 11_000)), token=site.token("bob")).passed()
     for connection in waiting:
         connection.close()
+
+
+def test_half_bodies_on_one_connection_leave_room_for_others(sites, mode):
+    """As streams of one HTTP/2 connection, which stays on one of the two workers."""
+    site = sites(mode, change=some_room)
+    body = json.dumps(chat(user("lantern " * 11_000))).encode()
+    with Heads(site.proxy.port) as heads:
+        for _ in range(20):
+            fields = [("content-type", "application/json"), ("authorization", f"Bearer {site.token()}")]
+            heads.send(fields, begun=body[:-1])
+        answered = heads.wait_for(14)
+        assert {(reply.status, reply.reason) for reply in answered} == {(503, "overloaded")}, answered
+        for _ in range(8):
+            site.send(H1, chat(user("lantern " * 11_000)), token=site.token("bob")).passed()
 
 
 def test_many_half_bodies_do_not_fill_a_worker(sites, mode):

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -18,6 +18,7 @@ from harness.upstream import GATE
 from test_introspection import SECRET, environment
 
 COUNT = 2000
+CONNECTIONS = 450
 SUBJECTS = 4
 
 
@@ -176,6 +177,24 @@ def test_streams_that_wait_for_keys(mode, upstream, keys):
         assert set(reasons) <= {(503, "jwt.unavailable"), (503, "overloaded")} and reasons.total() == COUNT, reasons
         assert reasons[503, "jwt.unavailable"] >= 1000, reasons
         assert [reply for reply in replies if not reply.complete] == []
+        is_alive(site)
+
+
+def test_connections_that_wait_for_keys(mode, upstream, keys):
+    """The same over HTTP/1.1, where each request has a connection of its own."""
+    forged = Key("ES256", "nobody").sign(claims(iss="https://silent.test"))
+    lines = [f"{name}: {value}\r\n" for name, value in head(forged)]
+    request = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n" + "".join(lines) + "\r\n"
+    with silent_issuer(mode, upstream, keys) as site, ExitStack() as open_sockets:
+        site.send(H1, chat()).passed()
+        with bystander(site):
+            waiting = []
+            for _ in range(CONNECTIONS):
+                connection = socket.create_connection(("127.0.0.1", site.proxy.port), timeout=60)
+                waiting.append(open_sockets.enter_context(connection))
+                connection.sendall(request.encode())
+            answers = Counter(connection.recv(4096).split(b"\r\n", 1)[0] for connection in waiting)
+        assert answers == {b"HTTP/1.1 503 Service Unavailable": CONNECTIONS}, answers
         is_alive(site)
 
 

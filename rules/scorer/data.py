@@ -21,6 +21,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 WINDOW, STEP = 96, 32
 # A window of fewer tokens weighs as if it had so many: a few words can't say much.
 FLOOR = 16
+# What a text loses for each factor of e in its number of windows, of which no more than so many are counted: each is
+# a chance to score high by accident.
+DISCOUNT, MOST_CHANCES = 1.0, 6
 LANGUAGES = ("en es fr de pt it ro nl pl ru uk zh ja ko ar fa hi hinglish tr id vi th").split()
 
 # Files of one source stand in one fold. A fold is left out whole.
@@ -216,6 +219,10 @@ def windows(n: int) -> list[tuple[int, int]]:
     return [(s, min(s + WINDOW, n)) for s in range(0, n - WINDOW + STEP, STEP)]
 
 
+def discount(windows):
+    return DISCOUNT * np.log(np.minimum(windows, MOST_CHANCES))
+
+
 class Matrix:
     """Windows by features, each feature that stands in a window once: 1 / sqrt(max(tokens, FLOOR))."""
 
@@ -243,5 +250,5 @@ class Matrix:
                                 np.array(indptr)), shape=(len(self.window_doc), len(self.vocab)))
 
     def maximum(self, z: np.ndarray) -> np.ndarray:
-        """The score of a document is that of its highest window."""
-        return np.maximum.reduceat(z, self.first[:-1])
+        """The score of a document is that of its highest window, less the discount for their number."""
+        return np.maximum.reduceat(z, self.first[:-1]) - discount(np.diff(self.first))

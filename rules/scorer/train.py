@@ -207,7 +207,7 @@ def write_weights(path: str, m: data.Matrix, full, bias, slope, offset, table) -
         while values[slot]:
             slot = (slot + 1) % size
         keys[slot], values[slot] = key, value
-    body = struct.pack("<4sIIff", b"BZS1", BUCKETS, size, unit * slope, bias * slope + offset)
+    body = struct.pack("<4sIIfff", b"BZS2", BUCKETS, size, unit * slope, bias * slope + offset, data.DISCOUNT * slope)
     body += marks.astype("<u2").tobytes() + slots.tobytes() + keys.astype("<u4").tobytes()
     body += values.astype("<u2").tobytes()
     known = np.zeros(8192, np.uint8)
@@ -234,6 +234,7 @@ def vectors(table, m, full, bias, slope, offset, normalise) -> list:
             lo, hi = np.searchsorted(where, a), np.searchsorted(where, b)
             total = sum(float(values[index[int(h)]]) for h in np.unique(what[lo:hi]) if int(h) in index)
             best = max(best, total / math.sqrt(max(b - a, data.FLOOR)) + bias)
+        best -= data.discount(len(data.windows(len(doc.tok))))
         out.append({"text": text, "tokens": [int(t) for t in doc.tok],
                     "concepts": [list(c) for c in table.sequence(text, *tokens(text))],
                     "probability": round(1 / (1 + math.exp(-(slope * best + offset))), 4)})
@@ -284,7 +285,7 @@ def main() -> None:
                   "weights": info, "ideas": ideas, "rows": dict(sorted(counts.items())),
                   "parameters": {"c": C, "smooth": SMOOTH, "minDocs": MIN_DOCS, "rounds": ROUNDS,
                                  "window": data.WINDOW, "step": data.STEP, "operatingPoint": OPERATING_POINT,
-                                 "syntheticWeight": SYNTHETIC_WEIGHT, "maxGrams": MAX_GRAMS, "mostOfAWord": MOST_OF_A_WORD, "floor": data.FLOOR, "seed": synth.SEED},
+                                 "syntheticWeight": SYNTHETIC_WEIGHT, "maxGrams": MAX_GRAMS, "mostOfAWord": MOST_OF_A_WORD, "floor": data.FLOOR, "discount": data.DISCOUNT, "seed": synth.SEED},
                   "calibration": {"slope": slope, "offset": offset, "prior": prior}, "metrics": metrics}
     with open(os.path.join(HERE, "provenance.json"), "w", encoding="utf-8") as out:
         json.dump(provenance, out, ensure_ascii=False, indent=1)

@@ -2,7 +2,7 @@
 //!
 //! Tokens, hashes and features are bit for bit those of `rules/scorer/features.py`, which the trainer
 //! uses; `rules/scorer/vectors.json` holds both to it. A text is judged by windows of 96 tokens, step
-//! 32, so that one planted sentence counts the same in a long document; its score is the highest
+//! 32, so that one planted sentence counts the same in a long document; its score is, less a discount for many windows, the highest
 //! window's. A feature counts once in a window, however often it stands there: loops, tables and lists of
 //! macros repeat one harmless word until it would weigh like an attack. Linear in the text: at most
 //! `LOOK_BACK` squared lookups a token, some twenty bytes of memory a token. Decides nothing.
@@ -70,6 +70,8 @@ pub fn explain(normalised: &str, limit: usize) -> Vec<Part> {
     parts
 }
 
+/// A text of many windows has as many chances to score high by accident; more than so many are not counted.
+const MOST_CHANCES: usize = 6;
 /// A window of fewer tokens weighs as if it had so many.
 const FLOOR: usize = 16;
 const STEP: usize = 32;
@@ -147,7 +149,7 @@ impl Seen {
 /// A hit of the vocabulary: where its first token stands, which idea it is.
 type Idea = (u32, u8);
 
-/// Views into the file of weights: a header (`BZS1`, buckets, size of the idea table, unit, offset), then
+/// Views into the file of weights: a header (`BZS2`, buckets, size of the idea table, unit, offset, discount), then
 /// four 16-bit marks a bucket, four weights a bucket, the idea table's keys, its values, and a filter over the
 /// keys. Little endian.
 struct Model {
@@ -161,6 +163,8 @@ struct Model {
     key_shift: u32,
     unit: f32,
     offset: f32,
+    /// What a text loses for each factor of e in its number of windows.
+    discount: f32,
 }
 
 static WEIGHTS: &[u8] = include_bytes!("../../rules/scorer/weights.bin");
@@ -170,13 +174,13 @@ const _: () = assert!(is_whole(WEIGHTS), "rules/scorer/weights.bin is not a file
 /// What [`Model::read`] asks for, when the crate is compiled.
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
 const fn is_whole(file: &[u8]) -> bool {
-    if file.len() < 20 || file[0] != b'B' || file[1] != b'Z' || file[2] != b'S' || file[3] != b'1' {
+    if file.len() < 24 || file[0] != b'B' || file[1] != b'Z' || file[2] != b'S' || file[3] != b'2' {
         return false;
     }
     let buckets = u32::from_le_bytes([file[4], file[5], file[6], file[7]]);
     let size = u32::from_le_bytes([file[8], file[9], file[10], file[11]]);
     let powers = buckets.is_power_of_two() && size.is_power_of_two() && buckets >= 2 && size >= 2;
-    powers && file.len() as u64 >= 20 + buckets as u64 * 12 + size as u64 * 6 + FILTER as u64
+    powers && file.len() as u64 >= 24 + buckets as u64 * 12 + size as u64 * 6 + FILTER as u64
 }
 
 impl Model {
@@ -192,13 +196,14 @@ impl Model {
             key_shift: 31,
             unit: 0.0,
             offset: 0.0,
+            discount: 0.0,
         })
     }
 
     fn read(file: &'static [u8]) -> Option<Model> {
-        let (header, rest) = file.split_first_chunk::<20>()?;
+        let (header, rest) = file.split_first_chunk::<24>()?;
         let word = |at: usize| header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-        if header.get(..4)? != b"BZS1" {
+        if header.get(..4)? != b"BZS2" {
             return None;
         }
         let buckets = u32::from_le_bytes(word(4)?);
@@ -221,6 +226,7 @@ impl Model {
             key_shift: 32 - size.trailing_zeros(),
             unit: f32::from_le_bytes(word(12)?),
             offset: f32::from_le_bytes(word(16)?),
+            discount: f32::from_le_bytes(word(20)?),
         })
     }
 
@@ -403,11 +409,13 @@ impl Model {
             *sum += step;
             Some(*sum)
         });
-        sums.take(blocks.saturating_sub(BLOCKS) + 1)
+        let windows = blocks.saturating_sub(BLOCKS) + 1;
+        let chances = self.discount * (windows.min(MOST_CHANCES) as f32).ln();
+        sums.take(windows)
             .enumerate()
             .map(|(block, sum)| {
                 let (from, to) = tokens.bounds(block);
-                (sum as f32 * self.unit / ((to - from).max(FLOOR) as f32).sqrt() + self.offset, block)
+                (sum as f32 * self.unit / ((to - from).max(FLOOR) as f32).sqrt() + self.offset - chances, block)
             })
             .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))
     }

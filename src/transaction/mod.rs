@@ -13,6 +13,7 @@
 
 mod called;
 mod edit;
+mod gzip;
 mod headers;
 mod meter;
 mod path;

@@ -61,6 +61,8 @@ pub(super) struct ReplyGuard {
     strips_usage: bool,
     /// The reply does not say that it is JSON.
     pub(super) is_guess: bool,
+    /// The reply is in gzip.
+    pub(super) is_gzip: bool,
     /// What the request tells of the reply's form.
     pub(super) asked: Asked,
     /// The model that was asked for.
@@ -159,6 +161,7 @@ impl ReplyGuard {
             is_page: false,
             strips_usage,
             is_guess: false,
+            is_gzip: false,
             asked: Asked::default(),
             model: String::new(),
             most_output: None,

@@ -3,6 +3,7 @@
 //! In strong mode the headers of a reply that is read whole wait for its verdict, so that a refusal has its
 //! own status. In weak mode they have left by then: the refusal is a body under the upstream's status.
 
+use super::gzip::Gzip;
 use super::reply::{Noted, ReplyGuard, StreamGuard};
 use super::request::{no_retry, ours};
 use super::{Edit, Headers, State, Step, Transaction, Vm};
@@ -78,7 +79,10 @@ impl Transaction {
         if end || headers.text("content-length") == Some("0") {
             return Step::Release(edit);
         }
-        let form = Form::of(headers, guard.operation());
+        let mut guard = guard;
+        let coding = Coding::of(headers);
+        guard.is_gzip = coding == Coding::Gzip;
+        let form = if coding == Coding::Other { Form::Other } else { Form::of(headers, guard.operation()) };
         let is_good = self.record.status.is_some_and(|status| (200..300).contains(&status));
         *reply = match form {
             // The answer comes on the caller's stream: no word of this one is read by anybody.
@@ -95,7 +99,6 @@ impl Transaction {
             // A proxy's or a server's own page about an error: no answer of a model, but what it holds is read.
             Form::Text if !is_good => Reading::Whole(Box::new(guard.of_page()), None),
             Form::Text | Form::Bytes if is_good => {
-                let mut guard = guard;
                 guard.is_guess = true;
                 Reading::Whole(guard, None)
             }
@@ -113,6 +116,10 @@ impl Transaction {
                 Reading::Refused(Reason::ReplyUnreadable, Some(guard), None)
             }
         };
+        if coding == Coding::Gzip || coding != Coding::None && matches!(&*reply, Reading::Refused(..)) {
+            // What goes on is opened, or a refusal.
+            edit.remove.push(b"content-encoding".to_vec());
+        }
         let has_length = headers.has("content-length");
         let waits = self.policy.hold_headers && reply.reads() == Reads::Whole;
         if let (true, Reading::Whole(_, held) | Reading::Refused(_, _, held)) = (waits, &mut *reply) {
@@ -158,11 +165,21 @@ impl Transaction {
                 let mut noted = Noted::default();
                 let passes_unread =
                     guard.is_guess && self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Flag;
-                let judged = if body.len() > self.policy.limits.max_response_bytes {
+                let most = self.policy.limits.max_response_bytes;
+                let opened = if body.len() > most {
                     Err(Reason::ReplyTooLarge)
                 } else {
-                    guard.whole(body, now, &mut noted)
+                    guard.is_gzip.then(|| Gzip::whole(body, most)).transpose()
                 };
+                let (opened, judged) = match opened {
+                    Ok(opened) => {
+                        let judged = guard.whole(opened.as_deref().unwrap_or(body), now, &mut noted);
+                        (opened, judged)
+                    }
+                    Err(reason) => (None, Err(reason)),
+                };
+                // Unopened, it is not what its headers now say.
+                let passes_unread = passes_unread && (opened.is_some() || !guard.is_gzip);
                 let stored = std::mem::take(&mut noted.stored);
                 noted.write(&mut self.record, &mut self.meter);
                 match judged {
@@ -170,21 +187,20 @@ impl Transaction {
                         self.stored = stored;
                         let (mut edit, has_length) =
                             held.take().map_or_else(Default::default, |held| (held.edit, held.has_length));
-                        if let (Some(new), true) = (&new, has_length) {
-                            edit.set.push(("content-length", new.len().to_string()));
-                        }
                         self.note_change(new.is_some());
                         if self.policy.hold_headers && new.is_some() {
                             edit.set.retain(|(name, _)| *name != VERDICT_HEADER);
                             edit.set.extend(told_change(&self.policy, self.record.verdict));
                         }
-                        edit.body = new;
+                        edit.put(new.or(opened), has_length);
                         self.set_reply(Reading::Open);
                         return Step::Release(edit);
                     }
                     // It was no JSON, and the policy lets pass what can't be read.
                     Err(Reason::ReplyUnreadable) if passes_unread => {
-                        let edit = held.take().map(|held| held.edit).unwrap_or_default();
+                        let (mut edit, has_length) =
+                            held.take().map_or_else(Default::default, |held| (held.edit, held.has_length));
+                        edit.put(opened, has_length);
                         self.note_unread(UnscannedKind::Other);
                         self.set_reply(Reading::Open);
                         return Step::Release(edit);
@@ -321,10 +337,39 @@ enum Form {
     Other,
 }
 
+/// What a reply's bytes are packed in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    None,
+    Gzip,
+    /// Another, or more than one.
+    Other,
+}
+
+impl Coding {
+    fn of(headers: Headers<'_>) -> Coding {
+        let is = |value: &[u8], name: &[u8]| value.trim_ascii().eq_ignore_ascii_case(name);
+        let mut codings = headers.all("content-encoding").filter(|value| !is(value, b"identity"));
+        match (codings.next(), codings.next()) {
+            (None, _) => Coding::None,
+            (Some(one), None) if is(one, b"gzip") || is(one, b"x-gzip") => Coding::Gzip,
+            _ => Coding::Other,
+        }
+    }
+}
+
+impl Edit {
+    /// This body goes on in the place of the one that came; `told`: the headers say how long it is.
+    fn put(&mut self, body: Option<Vec<u8>>, told: bool) {
+        if let (Some(body), true) = (&body, told) {
+            self.set.push(("content-length", body.len().to_string()));
+        }
+        self.body = body;
+    }
+}
+
 impl Form {
     fn of(headers: Headers<'_>, operation: Option<Operation>) -> Form {
-        let is_encoded =
-            headers.all("content-encoding").any(|value| !value.trim_ascii().eq_ignore_ascii_case(b"identity"));
         let content_type = headers.value("content-type").unwrap_or_default();
         let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
@@ -332,9 +377,7 @@ impl Form {
             essence.split_at_checked(name.len()).is_some_and(|(a, _)| a.eq_ignore_ascii_case(name.as_bytes()))
         };
         let is_audio = operation == Some(Operation::Audio);
-        if is_encoded {
-            Form::Other
-        } else if is("text/event-stream") || is("application/x-ndjson") || is("application/jsonl") {
+        if is("text/event-stream") || is("application/x-ndjson") || is("application/jsonl") {
             Form::Stream
         } else if is("application/json") || essence.to_ascii_lowercase().ends_with(b"+json") {
             Form::Json

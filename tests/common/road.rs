@@ -195,6 +195,19 @@ impl Road {
         content_type: &str,
         upstream: impl FnOnce(&Value) -> Vec<Vec<u8>>,
     ) -> (Vec<u8>, Answer) {
+        let answer = [(":status", "200"), ("content-type", content_type), ("content-length", "999")];
+        self.answered_with(roles, path, ask, &answer, upstream)
+    }
+
+    /// The same of an upstream that answers with these headers.
+    pub fn answered_with(
+        &mut self,
+        roles: &[&str],
+        path: &str,
+        ask: &Value,
+        answer: &[(&str, &str)],
+        upstream: impl FnOnce(&Value) -> Vec<Vec<u8>>,
+    ) -> (Vec<u8>, Answer) {
         let token = format!("Bearer {}", self.token(roles, 600));
         let headers = |all: &[(&str, &str)]| -> Vec<Header> {
             all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
@@ -212,7 +225,7 @@ impl Road {
         let Step::Release(edit) = exchange.step(Event::RequestBody(body.clone()), vm, host) else { panic!("refused") };
         let sent = edit.body.unwrap_or(body);
         let pieces = upstream(&serde_json::from_slice(&sent).unwrap());
-        let answer = headers(&[(":status", "200"), ("content-type", content_type), ("content-length", "999")]);
+        let answer = headers(answer);
         let mut merged = Edit::default();
         let mut take = |step: Step, chunk: Option<&[u8]>, out: &mut Vec<u8>| match step {
             Step::Release(edit) => {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::super::gzip::Gzip;
 use super::super::teller::Teller;
 use super::{Detector, Noted, ReplyGuard, written};
 use crate::config::ServerPart;
@@ -30,6 +31,8 @@ type Running = (Channel, Lane);
 /// The guard of one stream.
 #[derive(Debug)]
 pub(in super::super) struct StreamGuard {
+    /// Opens what comes.
+    gzip: Option<Box<Gzip>>,
     guard: ReplyGuard,
     frames: Option<Frames>,
     stream: Stream,
@@ -103,6 +106,7 @@ impl StreamGuard {
         let stream = route.protocol.stream(route.operation).answering(request);
         let frames = Frames::new(stream.framing(), guard.policy.limits.max_response_bytes);
         Some(StreamGuard {
+            gzip: guard.is_gzip.then(|| Box::new(Gzip::new())),
             guard: ReplyGuard { asked, ..guard },
             frames: Some(frames),
             stream,
@@ -147,6 +151,25 @@ impl StreamGuard {
         out: &mut Vec<u8>,
     ) -> Result<(), Reason> {
         noted.read = true;
+        let Some(mut gzip) = self.gzip.take() else { return self.plain(chunk, end, now, noted, out) };
+        gzip.push(chunk, &mut |piece| self.plain(piece, false, now, noted, out))?;
+        if end {
+            gzip.finish()?;
+            return self.plain(b"", true, now, noted, out);
+        }
+        self.gzip = Some(gzip);
+        Ok(())
+    }
+
+    /// Takes bytes as they were before any coding.
+    fn plain(
+        &mut self,
+        chunk: &[u8],
+        end: bool,
+        now: Timestamp,
+        noted: &mut Noted,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Reason> {
         let Some(frames) = &mut self.frames else { return Ok(()) };
         let mut whole = Vec::new();
         let too_long = frames.push(chunk, &mut whole).is_err();
