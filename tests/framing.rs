@@ -430,6 +430,37 @@ fn a_refusal_repeats_no_id_but_the_requests() {
     }
 }
 
+/// A client that goes by an event's line joins what the data calls by another name, or by none: such an event ends the
+/// stream.
+#[test]
+fn a_piece_of_a_text_is_named_alike_in_line_and_data() {
+    let message = json!({ "model": "small", "max_tokens": 9, "stream": true,
+        "messages": [{ "role": "user", "content": "hi" }] });
+    let response = json!({ "model": "small", "input": "hi", "stream": true });
+    for (path, asked, name, delta) in [
+        ("/v1/responses", response, "response.output_text.delta", json!({ "output_index": 0, "content_index": 0 })),
+        ("/v1/messages", message, "content_block_delta", json!({ "index": 0 })),
+    ] {
+        for kind in [None, Some("x"), Some("ping"), Some("response.output_text.done")] {
+            let piece = |text: &str| {
+                let mut data = delta.clone();
+                data["delta"] =
+                    if path == "/v1/messages" { json!({ "type": "text_delta", "text": text }) } else { json!(text) };
+                if let Some(kind) = kind {
+                    data["type"] = json!(kind);
+                }
+                format!("event: {name}\ndata: {data}\n\n")
+            };
+            let (left, right) = KEY.split_at(9);
+            let body = piece(left) + &piece(right);
+            let mut road = road(true, |document| document["roles"]["analyst"]["models"] = json!(["*"]));
+            let (_, answer) = road.answered_at(path, &asked, SSE, |_| vec![body.clone().into_bytes()]);
+            assert_eq!(answer.record["bartizan.reason"], "reply.unreadable", "{body}");
+            assert!(!answer.text().contains(right), "{body}\n{}", answer.text());
+        }
+    }
+}
+
 /// Words that say nothing harmful go to the client of a server of tools as they came, wherever they stand.
 #[test]
 fn harmless_words_pass_in_every_place_of_a_servers_reply() {

@@ -69,15 +69,17 @@ impl InjectionPolicy {
     }
 }
 
-/// What the shipped guard takes for an attack. `rules/EVALUATION.md` has the figures of each threshold on sources that
-/// the scorer never saw. Clean tool results score lower than what users write, so that 70 is enough for them. An
-/// application's own instructions forbid things in the words of an attack: recorded, never refused, for callers who may
-/// write them (101: no score is that high).
+/// What the shipped guard takes for an attack. `rules/EVALUATION.md` has what each threshold gives on sources that the
+/// scorer never saw, and which thresholds the other sources would choose for each. Clean tool results score lower than
+/// what users write, so that a lower one is enough for them; long documents score higher. An application's own
+/// instructions forbid things in the words of an attack: recorded, never refused, for callers who may write them (101: no
+/// score is that high).
 const fn default_threshold(zone: Zone) -> u8 {
     match zone {
         Zone::System | Zone::Developer => 101,
-        Zone::User | Zone::Assistant | Zone::Document => 80,
-        Zone::Tool => 70,
+        Zone::User => 85,
+        Zone::Tool => 75,
+        Zone::Assistant | Zone::Document => 90,
     }
 }
 

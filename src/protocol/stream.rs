@@ -248,6 +248,15 @@ impl Stream {
         }
     }
 
+    /// False where the stream's line names a piece of a text, and the data does not say the same: a client that goes by
+    /// the line would join what is read here as a text of its own.
+    pub fn is_named_rightly(&self, name: Option<&str>, data: &Json<'_>) -> bool {
+        let Some(name) = name.filter(|name| self.format().counts_items() && name.contains("delta")) else {
+            return true;
+        };
+        data.get("type").and_then(Json::as_str) == Some(name)
+    }
+
     fn note(&mut self, parts: &ReplyParts) {
         self.seen.started = true;
         let by_item = self.format().counts_items();

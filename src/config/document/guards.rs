@@ -52,13 +52,13 @@ section! {
         system: Option<u64>,
         /// Default 101, as `system`.
         developer: Option<u64>,
-        /// Default 80.
+        /// Default 85.
         user: Option<u64>,
-        /// Default 80.
+        /// Default 90.
         assistant: Option<u64>,
-        /// Default 70.
+        /// Default 75.
         tool: Option<u64>,
-        /// Default 80.
+        /// Default 90.
         document: Option<u64>,
     }
 }

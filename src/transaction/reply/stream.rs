@@ -257,6 +257,9 @@ impl StreamGuard {
         let json = Json::parse_reply(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let route = policy.route_at(self.guard.route).ok_or(Reason::Internal)?;
         route.protocol.check_reply(route.operation, &json, self.guard.asked)?;
+        if !self.stream.is_named_rightly(frame.event(), &json) {
+            return Err(Reason::ReplyUnreadable);
+        }
         let parts = self.stream.read(frame.event(), &json);
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, true) });
         self.guard.within_cap(&noted.spent)?;
