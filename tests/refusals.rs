@@ -227,10 +227,13 @@ fn models_of_a_glob_are_plain_where_they_are_names() {
             .unwrap()
             .to_owned()
     };
-    for plain in ["small", "qwen2.5:7b", "acme/gpt-4o-mini@2024"] {
+    for plain in ["small", "qwen2.5:7b", "acme/gpt-4o-mini@2024", "qwen-vl-max-2025-08-13"] {
         assert_eq!(named(plain), plain);
     }
-    for hashed in ["large", "qwen jane@example.org", &format!("acme/{KEY}"), "qwenjane@example.org"] {
+    let glued = [format!("acme/{KEY}"), format!("qwen{KEY}"), format!("qwen-x{KEY}"), format!("acme/v{KEY}-a")];
+    for hashed in
+        ["large", "qwen jane@example.org", "qwenjane@example.org"].into_iter().chain(glued.iter().map(|name| &**name))
+    {
         assert_ne!(named(hashed), hashed);
     }
 }

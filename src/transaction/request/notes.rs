@@ -166,9 +166,14 @@ impl Transaction {
 }
 
 /// The form of a model's name: `gpt-4o-mini`, `qwen2.5:7b`, `models/gemini-2.0`, `anthropic.claude-3-5-sonnet-v2:0`.
+/// Letters and digits without a break are short in a name: a longer run may end in a key that no pattern finds behind a
+/// letter.
 fn is_model_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@+-".contains(&byte);
-    (1..=128).contains(&name.len()) && name.bytes().all(plain)
+    let is_run_of_a_key = |run: &[u8]| run.len() >= 16 && run.iter().any(u8::is_ascii_digit);
+    (1..=128).contains(&name.len())
+        && name.bytes().all(plain)
+        && !name.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()).any(is_run_of_a_key)
 }
 
 /// A type as it may stand in a record: it is the caller's text, so that only a short plain word is shown.

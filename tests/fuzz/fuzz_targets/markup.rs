@@ -67,7 +67,9 @@ fn resolve(value: &str, fetched: bool) -> Option<String> {
         "http" | "https" | "ftp" if url.host_str() == Some("page.example") => None,
         "http" | "https" | "ftp" if fetched => Some(url.to_string()),
         "http" | "https" | "ftp" => {
-            let tail = url.path().len() + url.query().map_or(0, |query| query.len() + 1);
+            // An escape carries one byte.
+            let bytes = |text: &str| text.len() - 2 * text.matches('%').count();
+            let tail = bytes(url.path()) + url.query().map_or(0, |query| bytes(query) + 1);
             let carries = url.query().is_some() && tail >= 24 || tail >= 96 || url.host_str()?.len() >= 64;
             carries.then(|| url.to_string())
         }
