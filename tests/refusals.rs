@@ -175,6 +175,29 @@ fn rule_and_place_are_told_to_whom_the_policy_trusts() {
     }
 }
 
+/// Where the end of a stream has words: the chat formats' has none.
+#[test]
+fn the_end_of_a_stream_tells_rule_and_place_to_whom_the_policy_trusts() {
+    for trusted in [false, true] {
+        let mut road = Road::new(|document| {
+            document["guards"]["standard"] = json!({ "output": { "secrets": "block" } });
+            document["roles"]["analyst"]["operations"] = json!(["mcp"]);
+            document["routes"] = json!([{ "match": { "path": "/mcp" }, "protocol": "mcp" }]);
+            if trusted {
+                document["explainRefusals"] = json!(["analyst"]);
+            }
+        });
+        let ask = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+        let message = json!({ "jsonrpc": "2.0", "id": 1, "result": { "note": format!("key {KEY} end"), "tools": [] } });
+        let body = format!("data: {message}\n\n").into_bytes();
+        let (_, answer) = road.answered_at("/mcp", &ask, "text/event-stream", |_| vec![body]);
+        let rule = answer.record["bartizan.findings"][0]["rule"].as_str().unwrap().to_owned();
+        let text = answer.text();
+        assert_eq!((text.contains(&rule), text.contains("bytes ")), (trusted, trusted), "{text}");
+        assert!(!text.contains(KEY), "{text}");
+    }
+}
+
 #[test]
 fn a_refused_scan_tells_what_the_quotas_have_left() {
     let mut road = Road::new(|_| {});

@@ -37,7 +37,12 @@ impl Teller {
     }
 
     /// The same, with what was found, for a caller that the policy trusts.
-    fn explained<'t>(&'t self, denial: &'t Denial, answers: Option<&'t str>, findings: &[FindingEntry]) -> Told<'t> {
+    pub(super) fn explained<'t>(
+        &'t self,
+        denial: &'t Denial,
+        answers: Option<&'t str>,
+        findings: &[FindingEntry],
+    ) -> Told<'t> {
         let mut told = self.told(denial, answers);
         let causes = findings.iter().filter(|finding| finding.action == "block").take(MAX_TOLD);
         let causes: Vec<String> = causes

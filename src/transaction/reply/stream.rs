@@ -136,7 +136,7 @@ impl StreamGuard {
         let done = self.take(chunk, end, now, noted, out);
         if let Err(reason) = done {
             let denial = Denial::of_reply(reason);
-            out.extend(self.stream.close(&self.teller.told(&denial, None)));
+            out.extend(self.stream.close(&self.teller.explained(&denial, None, &noted.findings)));
             self.undecided.clear();
             self.queue.clear();
             self.frames = None;
