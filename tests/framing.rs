@@ -510,7 +510,8 @@ fn the_end_of_a_stream_repeats_nothing_that_was_taken_out() {
     let asked =
         json!({ "model": "small", "messages": [{ "role": "user", "content": "hi" }], "max_tokens": 5, "stream": true });
     let input = json!({ "model": "small", "input": "hi", "stream": true });
-    let streams: [(&str, &Value, &[&Value], &[&[&str]]); 4] = [
+    type Stream<'a> = (&'a str, &'a Value, &'a [&'a Value], &'a [&'a [&'a str]]);
+    let streams: [Stream<'_>; 4] = [
         ("/v1/chat/completions", &asked, &[&chunk], &[&["id"], &["model"]]),
         ("/v1/responses", &input, &[&created, &delta], &[&["response", "id"], &["response", "model"], &["item_id"]]),
         ("/v1/messages", &asked, &[&begun], &[&["message", "id"], &["message", "model"]]),
