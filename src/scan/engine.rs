@@ -496,8 +496,8 @@ fn floor(text: &str, mut at: usize) -> usize {
 pub struct Zones(u8);
 
 impl Zones {
-    /// Whatever zone a rule looks at.
-    pub const ALL: Zones = Zones(u8::MAX);
+    /// Where texts meet, whatever zone a rule looks at.
+    pub const JOINT: Zones = Zones(JOINT);
 
     /// What the model answers.
     pub const REPLY: Zones = Zones(bit(Zone::Assistant) | REPLY);
@@ -510,6 +510,8 @@ impl Zones {
 
 /// Behind the bits of the zones.
 const REPLY: u8 = 1 << 6;
+/// Set for every rule but those whose finding could not change anything there.
+const JOINT: u8 = 1 << 7;
 
 const fn bit(zone: Zone) -> u8 {
     1 << zone as u8

@@ -314,8 +314,8 @@ const HOSTILE: &[&str] = &[
 fn linear(engine: &Engine, scratch: &mut engine::Scratch, unit: &str) {
     let mut steps = |length: usize| {
         let text = unit.repeat(length / unit.len());
-        let raw = engine.raw(&text, engine::Zones::ALL, scratch).work;
-        raw + engine.normalised(&text, engine::Zones::ALL, scratch).work
+        let raw = engine.raw(&text, engine::Zones::of(Zone::User), scratch).work;
+        raw + engine.normalised(&text, engine::Zones::of(Zone::User), scratch).work
     };
     let (short, long) = (steps(8_192), steps(32_768));
     assert!(long <= short * 5 + 10_000, "{unit:?}: {short} steps, {long} for four times the text");

@@ -85,12 +85,11 @@ impl<'e> Scan<'e> {
         report
     }
 
-    /// Scans neighbouring texts as one: rules of any zone alone, and not out of the budget for text, which all of them
-    /// have paid.
+    /// Scans neighbouring texts as one, and not out of the budget for text, which all of them have paid.
     pub fn joined(&mut self, text: &str) -> TextReport {
         let scorer = std::mem::take(&mut self.scorer);
         self.scratch.list_all(true);
-        let report = self.whole(text, Zones::ALL);
+        let report = self.whole(text, Zones::JOINT);
         self.scratch.list_all(false);
         self.scorer = scorer;
         report
@@ -100,7 +99,7 @@ impl<'e> Scan<'e> {
     pub fn joined_values(&mut self, text: &str) -> TextReport {
         let mut report = TextReport { complete: true, ..TextReport::default() };
         self.scratch.list_all(true);
-        let pass = self.engine.raw(text, Zones::ALL, &mut self.scratch);
+        let pass = self.engine.raw(text, Zones::JOINT, &mut self.scratch);
         self.scratch.list_all(false);
         report.complete &= !pass.overrun;
         let place = Place { origin: 0..text.len(), chain: Vec::new() };

@@ -102,12 +102,13 @@ mod tests {
         assert!(refused.len() <= 2, "{refused:#?}");
     }
 
-    // The search of `bench worst` begins at these. It fails over 8, and one of these costs 8.8: texts of a few bytes that
-    // end in `key=` are read alone, beside each other and glued.
+    // The search of `bench worst` begins at these, and fails over 8.
     #[test]
-    fn no_seed_of_the_search_costs_nine_times_the_median_of_fresh_text() {
+    fn no_seed_of_the_search_costs_eight_times_the_median_of_fresh_text() {
         let (median, seeds) = worst::seeds().unwrap();
-        let dear: Vec<_> = seeds.iter().filter(|(_, times)| *times > 9.0).collect();
+        let dear: Vec<_> = seeds.iter().filter(|(_, times)| *times > 8.0).collect();
+        let most = seeds.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+        println!("the costliest seed, times the median: {most:?}");
         assert!(dear.is_empty(), "{median} steps a byte; times that: {dear:?}");
     }
 

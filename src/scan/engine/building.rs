@@ -12,7 +12,7 @@ use crate::scan::shipped::RULES;
 use crate::scan::signatures::Vocabulary;
 use crate::scan::{FaultAt, Kind, RuleCard, RuleFault};
 
-use super::{Engine, OFF, REPLY, Rule, bit};
+use super::{Engine, JOINT, OFF, REPLY, Rule, bit};
 
 #[derive(Default)]
 pub(super) struct Building {
@@ -29,8 +29,10 @@ impl Building {
         if !wanted {
             return;
         }
+        // A weak sign of a secret is only flagged. Over a border, where two words may make one by chance, it says nothing.
+        let is_weak = rule.kind == Kind::Secret && rule.level <= Level::Low;
         self.rules.push(Rule {
-            zones: rule.zones,
+            zones: if is_weak { rule.zones & !JOINT } else { rule.zones | JOINT },
             raw: rule.raw,
             programs: rule.patterns.clone(),
             own: None,
@@ -113,7 +115,7 @@ impl Building {
             vocabulary.add(&word, place);
         }
         self.rules.push(Rule {
-            zones: bits(zones),
+            zones: bits(zones) | JOINT,
             raw: is_raw,
             programs: 0..0,
             own,
