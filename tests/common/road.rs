@@ -58,7 +58,7 @@ impl Road {
                 { "match": { "path": "/v1/models" }, "protocol": "openai" },
                 { "match": { "path": "/llm" }, "protocol": { "generic": { "prompt": ["/prompt"] } } }],
             "guards": { "standard": { "pii": { "action": "mask" } } },
-            "audit": { "upstreamHeaders": ["subject", "decision"] }
+            "audit": { "upstreamHeaders": ["subject", "verdict"] }
         });
         change(&mut document);
         let policy = Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap();
