@@ -168,11 +168,8 @@ impl Page {
         rules.dedup();
         let told = if rules.is_empty() { String::new() } else { format!(": {}", rules.join(", ")) };
         let width = explanation.roles.iter().map(|role| role.role.chars().count()).max().unwrap_or(0);
-        let _infallible = writeln!(
-            self.out,
-            "  {:width$}  {verdict} {reason}guard {}{mode}{threshold}{told}",
-            role.role, role.guard
-        );
+        let _infallible =
+            writeln!(self.out, "  {:width$}  {verdict} {reason}guard {}{mode}{threshold}{told}", role.role, role.guard);
     }
 }
 
