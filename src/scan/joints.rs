@@ -15,6 +15,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
+
 use super::conversation::{Known, VerdictMemory};
 use super::text::Scan;
 use super::{Finding, Kind, Report, RuleCard, RuleIndex, Text, TextReport};
@@ -119,12 +121,12 @@ fn blocks<'t>(texts: &[Text<'t>], picks: &dyn Fn(usize) -> bool) -> Vec<Vec<Piec
     for (at, Text { text, .. }) in picked {
         let is_short = text.len() <= 2 * SIDE;
         let head = if is_short { text.len() } else { floor(text, SIDE) };
-        run.push(Piece { text: at, from: 0, part: text.get(..head).unwrap_or_default() });
+        run.push(Piece { text: at, from: 0, part: part(text, 0..head) });
         size += head;
         if !is_short {
             blocks.push(std::mem::take(&mut run));
             let tail = floor(text, text.len() - SIDE);
-            run.push(Piece { text: at, from: tail, part: text.get(tail..).unwrap_or_default() });
+            run.push(Piece { text: at, from: tail, part: part(text, tail..text.len()) });
             size = text.len() - tail;
         } else if size >= BLOCK {
             let mut shared = 0;

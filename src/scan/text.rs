@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
+
 use crate::enums::Zone;
 
 use super::decode;
@@ -80,7 +82,7 @@ impl<'e> Scan<'e> {
         let reach = floor(text, self.left.scan_bytes);
         self.left.scan_bytes -= reach;
         let zones = if self.is_reply { Zones::REPLY } else { Zones::of(zone) };
-        let mut report = self.whole(text.get(..reach).unwrap_or_default(), zones);
+        let mut report = self.whole(part(text, 0..reach), zones);
         report.complete &= reach == text.len();
         report
     }
@@ -129,7 +131,7 @@ impl<'e> Scan<'e> {
         let mut start = 0;
         while start < text.len() {
             let end = if text.len() - start <= PIECE + SHARED { text.len() } else { cut(text, start + PIECE) };
-            let piece = text.get(start..end).unwrap_or_default();
+            let piece = part(text, start..end);
             let origin =
                 if depth == 0 { place.origin.start + start..place.origin.start + end } else { place.origin.clone() };
             let here = Place { origin, chain: place.chain.clone() };
