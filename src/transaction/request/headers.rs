@@ -72,12 +72,11 @@ pub(super) fn present(headers: Headers<'_>, name: &str) -> Option<Vec<u8>> {
     headers.has(name).then(|| name.as_bytes().to_vec())
 }
 
-/// Asks for a reply that can be read, and changed at its end: with trailers that could not be.
+/// Asks for a reply that can be read, and changed at its end: with trailers that could not be. A request that names no
+/// coding accepts every one (RFC 9110 section 12.5.3), so that the header is set where the client sent none, too.
 pub(super) fn readable(headers: Headers<'_>, edit: &mut Edit) {
     edit.remove.extend(present(headers, "te"));
-    if headers.has("accept-encoding") {
-        edit.set.push(("accept-encoding", "identity".to_owned()));
-    }
+    edit.set.push(("accept-encoding", "identity".to_owned()));
 }
 
 /// The announced length of the body.
