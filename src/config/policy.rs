@@ -69,7 +69,7 @@ pub struct GuardIndex(pub u16);
 /// What one role may do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolePolicy {
-    /// The role's name, as it stands in tokens.
+    /// The role's name, as tokens have it.
     pub name: String,
     /// Operations.
     pub operations: Vec<Operation>,
@@ -114,7 +114,7 @@ pub struct UnscannedPolicy {
     pub file: UnscannedAction,
     /// What the provider keeps from earlier requests.
     pub state: StateAction,
-    /// What a provider alone can read.
+    /// What only a provider can read.
     pub opaque: UnscannedAction,
     /// Text over the scanner's bounds.
     pub budget: UnscannedAction,
@@ -181,7 +181,7 @@ impl LimitsPolicy {
 /// What is written about a request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuditPolicy {
-    /// How the subject stands in the record.
+    /// How the record names the subject.
     pub subject: SubjectForm,
     /// The key of every hash in the record; `None`: a random one for the life of the proxy.
     pub hash_key: Option<Vec<u8>>,

@@ -136,7 +136,7 @@ impl Scratch {
         self.repeats = if all { u16::MAX } else { REPEATS };
     }
 
-    /// Takes steps out of what is left; false, and nothing is left: there were not so many.
+    /// Takes steps out of what is left. False where fewer were left; then none is.
     pub fn spend(&mut self, steps: usize) -> bool {
         let is_enough = steps <= self.left;
         self.left = self.left.saturating_sub(steps);
@@ -203,7 +203,7 @@ impl Engine {
         if faults.is_empty() { building.finish() } else { Err(faults) }
     }
 
-    /// Memory for passes that may take so many steps in all.
+    /// Memory for passes that may take `steps` steps in all.
     pub fn scratch(&self, steps: usize) -> Scratch {
         Scratch {
             left: steps,

@@ -1,14 +1,14 @@
 //! What only shows where neighbouring texts meet: an attack with a word in each part, a key that is cut in two.
 //!
-//! The texts of a request make one running text, of which a long text gives its two ends alone. It is read in three
+//! The texts of a request make one running text, to which a long text adds only its two ends. It is read in three
 //! ways: with every two neighbours apart, and with every other two of them glued, so that each border is glued once
 //! while its neighbours are not. A secret in three parts and more goes through parts without white space: such parts are
 //! glued to a run in two more ways, for secrets only. All of it comes out of the request's work.
 //!
-//! Names, ids, metadata and unknown keys part nothing: a model reads what stands before them next to what stands behind.
-//! So the conversation is read without them, and with them only where they stand.
+//! Names, ids, metadata and unknown keys part nothing: a model reads what comes before them next to what comes behind.
+//! So the conversation is read without them, and with them only where they are.
 //!
-//! What is found needs both sides. A value that stands at the end of one text does not reach into the next one because
+//! What is found needs both sides. A value at the end of one text does not reach into the next one because
 //! a letter follows there: where one of the texts has a finding of its own, or a match that its validator refused, no
 //! finding that overlaps it is a joint's.
 

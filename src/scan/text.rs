@@ -72,7 +72,7 @@ impl<'e> Scan<'e> {
         self.scratch.left()
     }
 
-    /// Pays for steps that are taken elsewhere; false: there are not so many left, and they must not be taken.
+    /// Pays for steps that are taken elsewhere; false: fewer are left, and they must not be taken.
     pub fn pays(&mut self, steps: usize) -> bool {
         self.scratch.spend(steps)
     }
@@ -150,7 +150,7 @@ impl<'e> Scan<'e> {
         }
     }
 
-    /// Pays for reading so many bytes once; false: no work is left for it, and the text is not read whole.
+    /// Pays for reading `bytes` bytes once; false: no work is left for it, and the text is not read whole.
     fn reads(&mut self, bytes: usize, report: &mut TextReport) -> bool {
         let is_paid = self.scratch.spend(bytes);
         report.complete &= is_paid;

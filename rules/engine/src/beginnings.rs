@@ -1,6 +1,15 @@
 //! Which patterns are worth a try at a place of the text: one automaton over how they begin.
 //!
 //! Laid out at build time. At most ten bytes are looked at; with hundreds of patterns, few are left after three.
+//!
+//! ```
+//! use bartizan_rules::beginnings::list_of;
+//!
+//! // Two lists of patterns, one after the other.
+//! let (begins, patterns) = ([0, 2, 3], [7, 9, 8]);
+//! assert_eq!(list_of(&begins, &patterns, 1), Some(&[8][..]));
+//! assert_eq!(list_of(&begins, &patterns, 2), None);
+//! ```
 
 use crate::invariant::Misfit;
 

@@ -1,12 +1,19 @@
 //! Every word of every shipped rule in one table that is laid out at build time, and which rules a word speaks for.
 //!
-//! Whole words: `word` stands between boundaries, `word*` has an open end. Scripts that write no boundaries (Chinese,
+//! Whole words: `word` is found between boundaries, `word*` has an open end. Scripts that write no boundaries (Chinese,
 //! Japanese, Korean, Thai and neighbours) have none, and neither has a run of twenty and more letters, which is no word
 //! but a sentence without spaces. A word is looked for where one may start, and nowhere else: ordinary text is
 //! left after a few bytes of each of its words. Linear: from each such place at most as many bytes are read as the
 //! longest word has.
 //!
-//! The table is a double array: the child of a unit on byte `c` stands at `base ^ c` and carries `c` as its label.
+//! The table is a double array: the child of a unit on byte `c` is at `base ^ c` and carries `c` as its label.
+//!
+//! ```
+//! use bartizan_rules::lexicon::{fold_word, is_bounded};
+//!
+//! assert_eq!(fold_word("Ignor*", &|word| word.to_lowercase()).unwrap(), "ignor*");
+//! assert!(is_bounded('ж') && !is_bounded('略'), "Chinese writes no boundaries between words");
+//! ```
 
 use crate::invariant::Misfit;
 
@@ -163,7 +170,7 @@ impl Lexicon {
         read.compared
     }
 
-    /// A token with at least [`GLUED`] letters and digits: words in it, wherever so many letters touch.
+    /// A token with at least [`GLUED`] letters and digits: words in it, wherever that many letters touch.
     #[allow(clippy::too_many_arguments, reason = "the state of one loop")]
     fn long(
         &self,

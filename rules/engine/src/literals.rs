@@ -3,6 +3,13 @@
 //! Laid out at build time. Three letters are looked up at each byte, and only what is left is compared: ordinary text is
 //! passed over with few comparisons. Linear: the words to compare at one byte are bounded by how many share three
 //! letters.
+//!
+//! ```
+//! use bartizan_rules::literals::{FILTER, fold, hash};
+//!
+//! assert_eq!(fold(b'S', b'k', b'-'), fold(b's', b'K', b'-'));
+//! assert!(hash(fold(b's', b'k', b'-'), FILTER) < 1 << FILTER);
+//! ```
 
 use crate::beginnings::list_of;
 use crate::invariant::Misfit;
@@ -134,7 +141,7 @@ pub const fn fold(a: u8, b: u8, c: u8) -> u32 {
     u32::from_le_bytes([a, b, c, 0]) | 0x0020_2020
 }
 
-/// So many bits of a hash.
+/// The upper `bits` of a hash.
 pub const fn hash(triple: u32, bits: u32) -> u32 {
     triple.wrapping_mul(0x9E37_79B1) >> (32 - bits)
 }

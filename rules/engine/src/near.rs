@@ -1,4 +1,15 @@
 //! Words of several groups close together: one step for each word found, no matter how long the text is.
+//!
+//! ```
+//! use bartizan_rules::near::{Near, Places};
+//!
+//! // "ignore" and then "instructions", within 30 bytes.
+//! let near = Near { within: 30, ordered: true, groups: 2, base: 0 };
+//! let mut places = Places::new(2, 1);
+//! places.begin();
+//! assert_eq!(places.step(&near, 0, 0, 0..6, false), None);
+//! assert_eq!(places.step(&near, 0, 1, 11..23, false), Some(0..23));
+//! ```
 
 use std::ops::Range;
 
@@ -41,7 +52,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// State for co-occurrences with so many places in all.
+    /// State for `nears` co-occurrences with `places` places in all.
     pub fn new(places: usize, nears: usize) -> Self {
         Places {
             epoch: 0,

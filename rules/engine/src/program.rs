@@ -12,6 +12,16 @@
 //!
 //! A repetition without an upper bound goes no further than the machine's reach, which is counted from its own start
 //! and not from the end of a window that many keywords have made long.
+//!
+//! ```
+//! use bartizan_rules::program::{Machine, Op, Tables};
+//!
+//! let tables = Tables { sets: &[], lookaheads: &[] };
+//! let mut machine = Machine::default();
+//! machine.enter(0..9, usize::MAX);
+//! let found = machine.run(&[Op::Fold(b"key"), Op::Match], &tables, "the KEYs ", 4).unwrap();
+//! assert_eq!(found.whole, 4..7);
+//! ```
 
 use std::ops::Range;
 
