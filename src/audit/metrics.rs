@@ -1,7 +1,7 @@
 //! Metric names. Labels stand in the name as `.key.value` pairs; Envoy's `stats_tags`, shipped in
 //! `envoy/`, turn them into Prometheus labels.
 //!
-//! Fixed labels only: decision, reason, protocol, role, rule, action, direction, and models and tenants that the policy
+//! Fixed labels only: verdict, reason, protocol, role, rule, action, direction, and models and tenants that the policy
 //! lists ([`super::Labels`]). Never a subject, never a free model name. The edge bounds the series at [`MAX_SERIES`].
 
 use super::Record;
@@ -33,7 +33,7 @@ pub fn of(record: &Record) -> Vec<Increment> {
     let role = record.roles.first().map_or("none", String::as_str);
     let mut out = vec![Increment {
         name: format!(
-            "bartizan.requests.decision.{}.reason.{}.protocol.{}.role.{}",
+            "bartizan.requests.verdict.{}.reason.{}.protocol.{}.role.{}",
             record.verdict.name(),
             record.reason.map_or_else(|| "none".to_owned(), label),
             record.protocol.unwrap_or("none"),
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(
             of(&record),
             [Increment {
-                name: "bartizan.requests.decision.block.reason.rbac_model.protocol.openai.role.analyst".into(),
+                name: "bartizan.requests.verdict.block.reason.rbac_model.protocol.openai.role.analyst".into(),
                 by: 1
             }]
         );

@@ -595,7 +595,7 @@ fn audit(
     let at = root.key("audit");
     let upstream_headers = written.upstream_headers.clone().unwrap_or_default();
     for (place, header) in upstream_headers.iter().enumerate() {
-        let after_body = matches!(header, UpstreamHeader::Decision | UpstreamHeader::Score | UpstreamHeader::Coverage);
+        let after_body = matches!(header, UpstreamHeader::Verdict | UpstreamHeader::Score | UpstreamHeader::Coverage);
         if after_body && !hold_headers {
             let message = format!("{} is known after the body only and needs holdHeaders: true", header.as_str());
             errors.push(&at.key("upstreamHeaders").index(place), message);

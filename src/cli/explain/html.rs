@@ -62,9 +62,9 @@ th{display:none}td[data-h]::before{content:attr(data-h);color:var(--soft)}td,.fo
 /// The whole page.
 pub(super) fn page(explanation: &Explanation) -> String {
     let mut out = String::new();
-    let denied = explanation.roles.iter().filter(|role| role.decision == "deny").count();
+    let denied = explanation.roles.iter().filter(|role| role.verdict == "deny").count();
     let (tone, verdict) = match (denied, explanation.roles.len()) {
-        (0, _) if explanation.roles.iter().all(|role| role.decision == "allow") => {
+        (0, _) if explanation.roles.iter().all(|role| role.verdict == "allow") => {
             ("allow", "Passes for every role".to_owned())
         }
         (0, _) => ("some", "Passes, with findings".to_owned()),
@@ -80,7 +80,7 @@ pub(super) fn page(explanation: &Explanation) -> String {
         escape(&verdict),
         escape(&summary(explanation))
     );
-    out.push_str("<h2>By role</h2>\n<section><table><tr><th>role</th><th>decision</th><th>reason</th><th>guard</th><th>rules</th></tr>\n");
+    out.push_str("<h2>By role</h2>\n<section><table><tr><th>role</th><th>verdict</th><th>reason</th><th>guard</th><th>rules</th></tr>\n");
     explanation.roles.iter().for_each(|role| row(&mut out, role));
     out.push_str("</table></section>\n<h2>Texts</h2>\n");
     let threshold =
@@ -152,13 +152,13 @@ fn row(out: &mut String, role: &RoleCard) {
     };
     let _infallible = writeln!(
         out,
-        "<tr><td><b>{}</b></td><td><span class=\"tag {decision}\">{decision}</span></td><td>{}</td>\
+        "<tr><td><b>{}</b></td><td><span class=\"tag {verdict}\">{verdict}</span></td><td>{}</td>\
          <td data-h=\"guard \">{}{}</td><td>{rules}</td></tr>",
         escape(&role.role),
         escape(&reason),
         escape(&role.guard),
         if role.mode == "shadow" { " (shadow)" } else { "" },
-        decision = role.decision,
+        verdict = role.verdict,
     );
 }
 
