@@ -13,12 +13,14 @@
 //! ```
 
 mod keyed;
+mod labels;
 pub mod metrics;
 mod policy;
 mod record;
 mod time;
 
 pub use keyed::HashKey;
+pub use labels::Labels;
 pub use policy::policy_record;
 pub use record::{FindingEntry, Record, Verdict};
 pub use time::rfc3339;
