@@ -4,7 +4,6 @@
 
 mod common;
 
-
 use bartizan::host::Timestamp;
 use bartizan::transaction::{Event, Step, Wait};
 use common::road::{NOW, Road, ask, base64};

@@ -4,13 +4,15 @@
 //! unknown model names stand as keyed hashes, prompts as one keyed fingerprint.
 
 mod keyed;
+mod loading;
 pub mod metrics;
 mod policy;
 mod record;
 mod time;
 
 pub use keyed::HashKey;
-pub use policy::policy_record;
+pub use loading::policy_record;
+pub use policy::AuditPolicy;
 pub use record::{FindingEntry, Record, Verdict};
 pub use time::rfc3339;
 

@@ -9,8 +9,8 @@ use super::fleet::{Ask, Inquiry, Told};
 use super::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
 use crate::authz::{Authorized, Entitled};
 use crate::callout::{Answer, Call};
-use crate::config::Policy;
 use crate::host::Host;
+use crate::policy::Policy;
 use crate::scan::verdict::Inspected;
 
 /// A request whose request quotas, as far as they are known before the body, are charged.

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::verdict::{Judgement, NOTICE, Outcome, Place};
-use crate::config::document::Zone;
+use crate::enums::Zone;
 
 /// Texts of one message that are judged again; the others are replaced whole.
 const MOST_TEXTS: usize = 64;

@@ -36,7 +36,7 @@ use text::Scan;
 #[cfg(feature = "cli")]
 pub(crate) use text::without_hosts;
 
-use crate::config::document::CustomRule;
+use crate::document::CustomRule;
 use crate::enums::{Level, Pack, Zone};
 
 /// Which rules a scanner holds.

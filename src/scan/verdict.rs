@@ -7,12 +7,13 @@
 //! One weak sign convicts nobody: at any threshold, shipped rules below level high need a second sign that is independent of
 //! them ([`Scanner::decisive_score`]).
 
-use crate::config::{GuardPolicy, RouteIndex};
 use crate::enums::{Action, DataAction, Level, Mode, Zone};
+use crate::guard::GuardPolicy;
 use crate::host::Timestamp;
 use crate::protocol::Position;
 use crate::quota::Charged;
 use crate::reason::Reason;
+use crate::route::RouteIndex;
 
 use crate::redact::Target;
 

@@ -36,13 +36,14 @@ pub use vm::Vm;
 use crate::audit::{Record, metrics};
 use crate::callout::{Answer, Call, CallFailure};
 use crate::capture::Draft;
-use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::reply::Spent;
 use crate::protocol::{Asserted, Session};
 use crate::quota::fleet::Settlement;
 use crate::quota::{Admitted, Counted, Gauge, Limits, Reservation};
 use crate::reason::{Denial, Reason};
+use crate::route::RouteIndex;
 use called::Called;
 use response::Reading;
 

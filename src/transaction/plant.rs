@@ -6,11 +6,13 @@
 
 use crate::audit::HashKey;
 use crate::authn::RoleIndex;
-use crate::config::document::Mode;
-use crate::config::{CanaryPolicy, Policy, RoutePolicy};
+use crate::enums::Mode;
+use crate::guard::CanaryPolicy;
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::{Json, Path};
 use crate::redact::Canary;
+use crate::route::RoutePolicy;
 
 /// So many tokens a caller may have seen in one epoch; with more, the last one is used again.
 const MOST: u8 = 32;

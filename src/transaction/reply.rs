@@ -18,15 +18,16 @@ use super::Headers;
 use super::meter::Meter;
 use super::plant::Planted;
 use crate::audit::{FindingEntry, Record};
-use crate::config::document::{Mode, Operation};
-use crate::config::{Policy, RouteIndex, RoutePolicy};
+use crate::enums::{Mode, Operation};
 use crate::glob::Glob;
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
 use crate::protocol::{Json, Path, Told, UnscannedKind};
 use crate::quota::Estimate;
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
+use crate::route::{RouteIndex, RoutePolicy};
 use crate::scan::verdict::NOTICE;
 use detect::Detector;
 pub(super) use stream::StreamGuard;
@@ -229,7 +230,7 @@ impl ReplyGuard {
 
     /// What was not scanned is recorded, and the policy decides.
     fn unscanned(&self, parts: &ReplyParts, noted: &mut Noted) -> Result<(), Reason> {
-        use crate::config::document::UnscannedAction;
+        use crate::document::UnscannedAction;
         for (kind, _) in &parts.unscanned {
             if !noted.unscanned.contains(kind) {
                 noted.unscanned.push(*kind);

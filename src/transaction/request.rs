@@ -14,14 +14,16 @@ use crate::audit::{REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
 use crate::authz;
 use crate::callout::Answer;
-use crate::config::document::{Cors, Mode, ResponseHeaders, Unmatched};
-use crate::config::{Policy, ServerPart};
+use crate::document::{Cors, ResponseHeaders, Unmatched};
+use crate::enums::Mode;
 use crate::host::{Host, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::registry::path_class;
 use crate::protocol::{Protocol, Refusal};
 use crate::quota::{self, Admitted, Counted, Stage, Tokens};
 use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
+use crate::route::ServerPart;
 use crate::scan::verdict::Inspected;
 
 pub(super) use headers::ours;

@@ -6,10 +6,12 @@
 
 use crate::audit::HashKey;
 use crate::authn::RoleIndex;
-use crate::config::document::{Mode, Operation, Spotlight, Zone};
-use crate::config::{Policy, RoutePolicy};
+use crate::document::Spotlight;
+use crate::enums::{Mode, Operation, Zone};
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Path};
+use crate::route::RoutePolicy;
 
 /// What takes the place of a space.
 const MARK: char = '\u{2c6}';

@@ -38,9 +38,10 @@ use super::{Quota, Quotas, ROWS, Scope, nanos};
 use crate::audit::HashKey;
 use crate::authn::RoleIndex;
 use crate::callout::{Answer, Call, GrpcCall};
-use crate::config::RateLimitService;
-use crate::config::document::{Counts, Mode, OnUnavailable, Per, Reach};
+use crate::document::{Counts, OnUnavailable, Per, Reach};
+use crate::enums::Mode;
 use crate::host::{Host, Timestamp};
+use crate::quota::RateLimitService;
 use crate::reason::{Denial, Reason};
 use message::{Descriptor, Response, Status, Unit};
 

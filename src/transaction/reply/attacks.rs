@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use super::{Noted, ReplyGuard, text_of};
 use crate::audit::FindingEntry;
-use crate::config::document::{UnscannedAction, Zone};
+use crate::document::UnscannedAction;
+use crate::enums::Zone;
 use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText, ToolCall};
 use crate::protocol::{Json, Path, Position, UnscannedKind};

@@ -4,12 +4,15 @@ use std::ops::Range;
 
 use super::Noted;
 use crate::audit::FindingEntry;
-use crate::config::document::{Mode, OutputAction};
-use crate::config::{GuardPolicy, Policy, RouteIndex};
+use crate::document::OutputAction;
+use crate::enums::Mode;
+use crate::guard::GuardPolicy;
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::reply::TextKind;
 use crate::reason::Reason;
 use crate::redact::{ActiveKind, ActiveWatch, Canary, Detected, Sight, Watch};
+use crate::route::RouteIndex;
 use crate::scan::verdict::judge_reply;
 use crate::scan::{Budget, Text};
 
@@ -85,7 +88,7 @@ impl<'a> Detector<'a> {
     pub(super) fn detect(&mut self, text: &str, at: usize) -> Detected {
         let policy = self.policy;
         let budget = Budget { scan_bytes: text.len(), ..policy.limits.budget() };
-        let zone = crate::config::document::Zone::Assistant;
+        let zone = crate::enums::Zone::Assistant;
         let mut report = policy.scanner.scan_data(&[Text { zone, text }], budget);
         let report = report.texts.pop().unwrap_or_default();
         let (targets, judgement) =

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
 use super::{Detector, Noted, ReplyGuard, written};
-use crate::config::ServerPart;
 use crate::enums::Zone;
 use crate::host::Timestamp;
 use crate::protocol::Session;
@@ -15,6 +14,7 @@ use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyTe
 use crate::protocol::{Json, Path, Told};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
+use crate::route::ServerPart;
 use crate::scan::Text;
 use crate::scan::verdict::NOTICE;
 

@@ -1,8 +1,8 @@
 //! The request's headers: what is read of them, and what the upstream gets.
 
 use crate::audit;
-use crate::config::Policy;
-use crate::config::document::UpstreamHeader;
+use crate::document::UpstreamHeader;
+use crate::policy::Policy;
 use crate::quota::Counted;
 use crate::reason::{Denial, Hint, Reason};
 use crate::transaction::{Edit, Headers, Transaction};

@@ -1,6 +1,6 @@
 //! What becomes of findings in what a provider signed: it is never edited.
 
-use crate::config::document::SignedAction;
+use crate::document::SignedAction;
 use crate::protocol::signed::signed_blocks;
 use crate::protocol::{Exchange, Json, Path, Position};
 use crate::reason::Reason;
