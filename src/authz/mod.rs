@@ -21,8 +21,8 @@ use crate::enums::{Mode, Operation, Zone};
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::{Exchange, NO_LIMIT, Offered};
-use crate::quota::Counted;
 use crate::reason::{Denial, Reason};
+use crate::transaction::stages::Counted;
 
 /// A principal with at least one role that allows the operation.
 #[derive(Debug)]

@@ -25,7 +25,6 @@ mod key;
 mod policy;
 mod reserve;
 mod row;
-mod witness;
 
 use std::time::Duration;
 
@@ -39,7 +38,6 @@ pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
 pub use key::SharedKey;
 pub use policy::{AbusePolicy, QuotaPolicy, RateLimitService};
 pub use reserve::{Reservation, Tokens};
-pub use witness::{Admitted, Asked, Charged, Counted, Stage, admit, count, count_rest};
 
 use crate::authn::{Principal, RoleIndex};
 use crate::document::{Counts, Kind, OnUnavailable, Per, Reach};

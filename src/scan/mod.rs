@@ -4,7 +4,6 @@
 //! policy turns scores and findings into a verdict (`transaction`).
 
 mod conversation;
-pub mod cut;
 pub mod decode;
 mod engine;
 mod joints;
@@ -21,7 +20,6 @@ mod stages;
 #[cfg(test)]
 mod steps;
 mod text;
-pub mod verdict;
 
 use std::ops::Range;
 

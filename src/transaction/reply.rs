@@ -6,7 +6,6 @@
 
 mod attacks;
 mod calls;
-mod detect;
 mod echoes;
 mod restore;
 mod stream;
@@ -16,10 +15,12 @@ use std::sync::Arc;
 
 use super::Headers;
 use super::meter::Meter;
-use super::plant::Planted;
 use crate::audit::{FindingEntry, Record};
 use crate::enums::{Mode, Operation};
 use crate::glob::Glob;
+use crate::guard::Detector;
+use crate::guard::NOTICE;
+use crate::guard::Planted;
 use crate::host::Timestamp;
 use crate::policy::Policy;
 use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
@@ -28,8 +29,6 @@ use crate::quota::Estimate;
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::route::{RouteIndex, RoutePolicy};
-use crate::scan::verdict::NOTICE;
-use detect::Detector;
 pub(super) use stream::StreamGuard;
 
 /// Names and ids of a stream that are remembered, and the longest of them in bytes.
@@ -74,9 +73,9 @@ pub(super) struct ReplyGuard {
 
 /// What became of a reply, for the record.
 #[derive(Debug, Default)]
-pub(super) struct Noted {
-    findings: Vec<FindingEntry>,
-    shadow: Vec<Reason>,
+pub(crate) struct Noted {
+    pub(crate) findings: Vec<FindingEntry>,
+    pub(crate) shadow: Vec<Reason>,
     unscanned: Vec<UnscannedKind>,
     masked: u64,
     /// Why messages of a stream that goes on were withheld: the last one.

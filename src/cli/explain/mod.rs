@@ -20,11 +20,11 @@ use crate::authz::RolePolicy;
 use crate::document::UnscannedAction;
 use crate::enums::Zone;
 use crate::guard::GuardPolicy;
+use crate::guard::{Outcome as TextOutcome, Place, judge};
 use crate::host::Timestamp;
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Position, UnscannedKind};
 use crate::route::RouteIndex;
-use crate::scan::verdict::{Outcome as TextOutcome, Place, judge};
 use crate::scan::{Kind, Report, RuleIndex, Text, normalise, scorer};
 
 #[derive(Debug, clap::Args)]

@@ -7,6 +7,7 @@ use super::super::gzip::Gzip;
 use super::super::teller::Teller;
 use super::{Detector, Noted, ReplyGuard, written};
 use crate::enums::Zone;
+use crate::guard::NOTICE;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
@@ -16,7 +17,6 @@ use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::route::ServerPart;
 use crate::scan::Text;
-use crate::scan::verdict::NOTICE;
 
 /// More running texts than this at a time are no reply.
 const MAX_CHANNELS: usize = 512;

@@ -8,6 +8,10 @@ use crate::authz::{self, Authorized};
 use crate::document::AskUsage;
 use crate::enums::{DataAction, Operation, PiiType, Zone};
 use crate::guard::GuardPolicy;
+use crate::guard::narrow;
+use crate::guard::plant;
+use crate::guard::{Inspected, Judgement, NOTICE, Outcome, Place, judge};
+use crate::guard::{spotlight, word};
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::signed::drop_blocks;
@@ -17,14 +21,11 @@ use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
 use crate::route::RoutePolicy;
 use crate::scan::Text;
-use crate::scan::cut::narrow;
-use crate::scan::verdict::{Inspected, Judgement, NOTICE, Outcome, Place, judge};
 use crate::transaction::called::Outgoing;
 use crate::transaction::edit::apply;
-use crate::transaction::plant::plant;
 use crate::transaction::reply::ReplyGuard;
 use crate::transaction::response::Reading;
-use crate::transaction::spotlight::{spotlight, word};
+use crate::transaction::stages;
 use crate::transaction::{Edit, Pending, Refused, State, Step, Transaction, Vm};
 
 impl Transaction {
@@ -86,7 +87,7 @@ impl Transaction {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
-        let charged = quota::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
+        let charged = stages::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
 
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };

@@ -3,8 +3,8 @@
 use crate::audit;
 use crate::document::UpstreamHeader;
 use crate::policy::Policy;
-use crate::quota::Counted;
 use crate::reason::{Denial, Hint, Reason};
+use crate::transaction::stages::Counted;
 use crate::transaction::{Edit, Headers, Transaction};
 
 /// Headers that carry credentials: none of them reaches the upstream unless the policy says so.

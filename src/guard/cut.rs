@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::verdict::{Judgement, NOTICE, Outcome, Place};
+use super::input::{Judgement, NOTICE, Outcome, Place};
 use crate::enums::Zone;
 
 /// Texts of one message that are judged again; the others are replaced whole.
