@@ -5,6 +5,7 @@
 
 mod keyed;
 mod labels;
+mod loading;
 pub mod metrics;
 mod policy;
 mod record;
@@ -12,7 +13,8 @@ mod time;
 
 pub use keyed::HashKey;
 pub use labels::Labels;
-pub use policy::policy_record;
+pub use loading::policy_record;
+pub use policy::AuditPolicy;
 pub use record::{FindingEntry, Record, Verdict};
 pub use time::rfc3339;
 

@@ -15,8 +15,8 @@ use std::ops::Range;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::config::document::{DataAction, PiiType};
 use crate::enums::Tag;
+use crate::enums::{DataAction, PiiType};
 use crate::scan::Kind;
 
 /// The longest placeholder, in bytes: `[` a word of at most 12, `_`, a mark, 16 letters or ten digits, `]`.

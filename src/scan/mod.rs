@@ -4,7 +4,6 @@
 //! policy turns scores and findings into a verdict (`transaction`).
 
 mod conversation;
-pub mod cut;
 pub mod decode;
 mod engine;
 mod joints;
@@ -21,7 +20,6 @@ mod stages;
 #[cfg(test)]
 mod steps;
 mod text;
-pub mod verdict;
 
 use std::ops::Range;
 
@@ -36,7 +34,7 @@ use text::Scan;
 #[cfg(feature = "cli")]
 pub(crate) use text::without_hosts;
 
-use crate::config::document::CustomRule;
+use crate::document::CustomRule;
 use crate::enums::{Level, Pack, Zone};
 
 /// Which rules a scanner holds.

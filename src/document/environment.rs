@@ -1,6 +1,6 @@
 //! Secrets that stand in the VM's environment and not in the document.
 
-use super::document;
+use super::FromEnv;
 use super::errors::{Errors, KeyPath};
 
 /// Reads a variable of the VM's environment.
@@ -8,7 +8,7 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Reads a secret from the environment. Its value never stands in a message.
 pub(crate) fn secret(
-    raw: &document::FromEnv,
+    raw: &FromEnv,
     at: &KeyPath,
     environment: Environment<'_>,
     errors: &mut Errors,

@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use super::verdict::{Judgement, NOTICE, Outcome, Place};
-use crate::config::document::Zone;
+use super::input::{Judgement, NOTICE, Outcome, Place};
+use crate::enums::Zone;
 
 /// Texts of one message that are judged again; the others are replaced whole.
 const MOST_TEXTS: usize = 64;
