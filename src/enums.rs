@@ -46,7 +46,7 @@ choice! {
 }
 
 choice! {
-    /// Whether a decision takes effect.
+    /// Whether a verdict takes effect.
     Mode {
         /// It does.
         Enforce = "enforce",

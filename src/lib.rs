@@ -32,7 +32,7 @@
 //! | [`transaction`] | the order of the stages, as a sans-IO state machine |
 //! | `proxy` | the proxy-wasm edge (wasm32 only) |
 //!
-//! Bytes, headers and the time go in, a decision comes out: nothing outside `proxy` and the command
+//! Bytes, headers and the time go in, a verdict comes out: nothing outside `proxy` and the command
 //! line reads a clock, logs, does I/O or keeps a static.
 
 pub mod audit;

@@ -135,8 +135,9 @@ fn pages(text: &str) -> [String; 5] {
     [github, all, plain, pulldown(pulldown_cmark::Options::all()), text.to_owned()]
 }
 
-/// A text without what was found, as a caller gets it that the text reaches in these pieces.
-fn remains(pieces: &[&str]) -> String {
+/// A text as a caller gets it that the text reaches in these pieces. `settle` changes what has come; its last word says
+/// that no other comes.
+fn passed(pieces: &[&str], mut settle: impl FnMut(&mut TextStream, &ActiveWatch, &mut Masker, bool)) -> String {
     let mut watch = ActiveWatch::default();
     let mut stream = TextStream::default();
     let mut masker = Masker::new(MaskKey::new("k"));
@@ -148,16 +149,7 @@ fn remains(pieces: &[&str]) -> String {
         if last {
             watch.finish();
         }
-        stream.settle(last, &mut masker, None, &mut |seen, at| {
-            let inside = |place: usize| place.saturating_sub(at).min(seen.len());
-            let found = watch.found().iter().filter(|one| one.kind(&[]).is_some());
-            let spans = found.map(|one| inside(one.span.start)..inside(one.span.end)).filter(|span| !span.is_empty());
-            Detected {
-                replaced: spans.map(|span| (span, "[removed]")).collect(),
-                open: watch.open().map(|open| open.saturating_sub(at)),
-                ..Detected::default()
-            }
-        });
+        settle(&mut stream, &watch, &mut masker, last);
         let certain = stream.certain();
         out.push_str(&stream.render(&(sent..certain)).unwrap_or_else(|| text[sent..certain].to_owned()));
         sent = certain;
@@ -167,33 +159,33 @@ fn remains(pieces: &[&str]) -> String {
     out
 }
 
-/// A text as a caller gets it whose placeholders are restored.
+/// A text without what was found.
+fn remains(pieces: &[&str]) -> String {
+    passed(pieces, |stream, watch, masker, last| {
+        stream.settle(last, masker, None, &mut |seen, at| {
+            let inside = |place: usize| place.saturating_sub(at).min(seen.len());
+            let found = watch.found().iter().filter(|one| one.kind(&[]).is_some());
+            let spans = found.map(|one| inside(one.span.start)..inside(one.span.end)).filter(|span| !span.is_empty());
+            Detected {
+                replaced: spans.map(|span| (span, "[removed]")).collect(),
+                open: watch.open().map(|open| open.saturating_sub(at)),
+                ..Detected::default()
+            }
+        });
+    })
+}
+
+/// A text whose placeholders are restored.
 fn restored(pieces: &[&str], vault: &Vault) -> String {
-    let mut watch = ActiveWatch::default();
-    let mut stream = TextStream::default();
-    let mut masker = Masker::new(MaskKey::new("k"));
     let mut restorer = Restorer::new(Destination::Reply);
-    let (mut text, mut out, mut sent) = (String::new(), String::new(), 0);
-    for (last, piece) in pieces.iter().enumerate().map(|(at, piece)| (at + 1 == pieces.len(), piece)) {
-        text.push_str(piece);
-        stream.push(piece);
-        watch.feed(piece);
-        if last {
-            watch.finish();
-        }
+    passed(pieces, |stream, watch, masker, last| {
         let restoring = Restoring { vault, restorer: &mut restorer, closed: watch.addresses() };
         let open = watch.open();
-        stream.settle(last, &mut masker, Some(restoring), &mut |_, at| Detected {
+        stream.settle(last, masker, Some(restoring), &mut |_, at| Detected {
             open: open.map(|open| open.saturating_sub(at)),
             ..Detected::default()
         });
-        let certain = stream.certain();
-        out.push_str(&stream.render(&(sent..certain)).unwrap_or_else(|| text[sent..certain].to_owned()));
-        sent = certain;
-        watch.forget(certain);
-        stream.forget(certain);
-    }
-    out
+    })
 }
 
 /// Every value of an attribute that is not shown as text.

@@ -129,15 +129,15 @@ fn explain_says_what_would_happen_and_why() {
     // A name that says secret is acted on; one that merely says key changes nothing.
     let (_, json) = explain(&["--json", "--role", "analyst", "cacheKey = 'Bartizan7hT2mQ9dLwX4'"]);
     let said: Value = serde_json::from_str(&json).unwrap();
-    assert!(["allow", "flag"].contains(&said["roles"][0]["decision"].as_str().unwrap()), "{json}");
+    assert!(["allow", "flag"].contains(&said["roles"][0]["verdict"].as_str().unwrap()), "{json}");
     let (_, json) = explain(&["--json", "--role", "analyst", "apiKey = 'Bartizan7hT2mQ9dLwX4'"]);
     let said: Value = serde_json::from_str(&json).unwrap();
-    assert_ne!(said["roles"][0]["decision"], "flag", "{json}");
+    assert_ne!(said["roles"][0]["verdict"], "flag", "{json}");
 
     let (_, json) = explain(&["--json", "--zone", "tool", "--role", "analyst", attack]);
     let said: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(said["roles"].as_array().unwrap().len(), 1);
-    assert_eq!(said["roles"][0]["decision"], "replace");
+    assert_eq!(said["roles"][0]["verdict"], "replace");
     let finding = &said["texts"][0]["findings"][0];
     let (start, end) = (finding["start"].as_u64().unwrap() as usize, finding["end"].as_u64().unwrap() as usize);
     assert!(attack[start..end].starts_with("ignore all"), "{finding}");

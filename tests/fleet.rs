@@ -11,8 +11,8 @@ use bartizan::callout::{Answer, Call, CallFailure, GrpcCall};
 use bartizan::config::Policy;
 use bartizan::host::{MemoryHost, Timestamp};
 use bartizan::quota::fleet::{Batch, Settled};
-use bartizan::transaction::{Event, Header, Reads, Step, Transaction, Vm, Wait};
-use common::road::{Road, ask};
+use bartizan::transaction::{Event, Reads, Step, Transaction, Vm, Wait};
+use common::road::{Road, ask, headers};
 use serde_json::{Value, json};
 
 /// A message's fields, for messages of ours alone.
@@ -108,10 +108,6 @@ impl Service {
     }
 }
 
-fn headers(all: &[(&str, &str)]) -> Vec<Header> {
-    all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
-}
-
 fn road(hold: bool, refunds: bool, quotas: Value) -> Road {
     Road::new(|document| {
         document["holdHeaders"] = json!(hold);
@@ -127,20 +123,6 @@ fn both(on_unavailable: &str) -> Value {
         { "per": "subject", "requests": 2, "window": "1m", "scope": "fleet", "onUnavailable": on_unavailable },
         { "per": "subject", "tokens": 1000, "window": "1h", "scope": "fleet", "onUnavailable": on_unavailable },
     ])
-}
-
-/// Begins a request: the exchange, and its first step.
-fn begin(road: &mut Road) -> (Transaction, Step) {
-    let token = format!("Bearer {}", road.token(&["analyst"], 600));
-    let request = headers(&[
-        (":method", "POST"),
-        (":path", "/v1/chat/completions"),
-        ("content-type", "application/json"),
-        ("authorization", &token),
-    ]);
-    let mut exchange = Transaction::new(Arc::clone(&road.policy));
-    let step = exchange.step(Event::RequestHeaders { headers: &request, end: false }, &mut road.vm, &mut road.host);
-    (exchange, step)
 }
 
 fn call(step: &Step) -> &GrpcCall {
@@ -192,7 +174,7 @@ fn a_request_waits_for_both_verdicts_and_is_settled() {
     for (hold, refunds) in [(true, true), (true, false), (false, true), (false, false)] {
         let mut road = road(hold, refunds, both("deny"));
         let mut service = Service { limit: 1000, ..Service::default() };
-        let (mut exchange, step) = begin(&mut road);
+        let (mut exchange, step) = road.begin();
         assert_eq!(call(&step).cluster, "limits");
         assert!(exchange.is_waiting() && !exchange.awaits_body());
         // What comes while it waits is held, and a tick changes nothing.
@@ -229,7 +211,7 @@ fn a_request_waits_for_both_verdicts_and_is_settled() {
 fn over_limits_refuse_and_cost_no_tokens() {
     let mut road = road(true, true, both("deny"));
     let mut service = Service { limit: 2, ..Service::default() };
-    let (mut exchange, step) = begin(&mut road);
+    let (mut exchange, step) = road.begin();
     let step = answered(&mut exchange, step, &mut service, &mut road);
     assert_eq!(step, Step::NeedMore);
     let step = exchange.step(Event::RequestBody(body(50)), &mut road.vm, &mut road.host);
@@ -241,13 +223,13 @@ fn over_limits_refuse_and_cost_no_tokens() {
     assert!(end(exchange, &mut road).get("bartizan.tokens.charged").is_none());
     assert_eq!(tell(&mut road, &mut service), None);
     for expected in ["", "quota.requests"] {
-        let (mut exchange, step) = begin(&mut road);
+        let (mut exchange, step) = road.begin();
         let step = answered(&mut exchange, step, &mut service, &mut road);
         assert_eq!(reason(&step), expected);
         end(exchange, &mut road);
     }
     // More than the policy's own number: nobody is asked.
-    let (mut exchange, step) = begin(&mut road);
+    let (mut exchange, step) = road.begin();
     service.limit = 100;
     let calls = service.calls;
     answered(&mut exchange, step, &mut service, &mut road);
@@ -269,7 +251,7 @@ fn without_an_answer_the_policy_decides() {
     for hold in [true, false] {
         for failure in &failures {
             let mut denies = road(hold, true, both("deny"));
-            let (mut exchange, _) = begin(&mut denies);
+            let (mut exchange, _) = denies.begin();
             let step = exchange.step(Event::Answered(failure.clone()), &mut denies.vm, &mut denies.host);
             assert_eq!(reason(&step), "quota.unavailable", "{failure:?}");
             let late = exchange.step(Event::Answered(Answer::Grpc(vec![0x08, 1])), &mut denies.vm, &mut denies.host);
@@ -279,7 +261,7 @@ fn without_an_answer_the_policy_decides() {
         // This proxy counts by itself: two requests, then no more.
         let mut local = road(hold, true, both("local"));
         for expected in ["", "", "quota.requests"] {
-            let (mut exchange, _) = begin(&mut local);
+            let (mut exchange, _) = local.begin();
             let step = exchange.step(Event::Expired, &mut local.vm, &mut local.host);
             assert_eq!(reason(&step), expected);
             if expected.is_empty() {
@@ -294,7 +276,7 @@ fn without_an_answer_the_policy_decides() {
     }
     // What never reached the service is tried once more, and what may have is not.
     let mut road = road(true, true, both("deny"));
-    let (mut exchange, _) = begin(&mut road);
+    let (mut exchange, _) = road.begin();
     let refused = Event::Answered(Answer::Failed(CallFailure::Status(14)));
     let step = exchange.step(refused, &mut road.vm, &mut road.host);
     call(&step);
@@ -308,7 +290,7 @@ fn a_service_that_hangs_is_waited_for_a_few_times_and_then_tried_now_and_then() 
     let (mut service, mut waited) = (Service { limit: 1000, ..Service::default() }, 0);
     // The first phase of a request, with a service that lets it wait for its time; how it ended, and what it says.
     let ask = |road: &mut Road, waited: &mut i32| {
-        let (mut exchange, mut step) = begin(road);
+        let (mut exchange, mut step) = road.begin();
         while matches!(&step, Step::Await(Wait { call: Some(_), .. })) {
             *waited += 1;
             road.host.now.0 += 100_000_000;
@@ -334,14 +316,14 @@ fn a_service_that_hangs_is_waited_for_a_few_times_and_then_tried_now_and_then() 
     // It is back: one request finds out, and all after it are counted by the service.
     road.host.now.0 += 2_000_000_000;
     for _ in 0..3 {
-        let (mut exchange, step) = begin(&mut road);
+        let (mut exchange, step) = road.begin();
         assert_eq!(answered(&mut exchange, step, &mut service, &mut road), Step::NeedMore);
         assert!(end(exchange, &mut road).get("bartizan.call.skipped").is_none());
     }
     assert_eq!(service.total(), 3);
     // Failures that come at once open nothing, however many.
     for _ in 0..30 {
-        let (mut exchange, step) = begin(&mut road);
+        let (mut exchange, step) = road.begin();
         call(&step);
         exchange.step(Event::Answered(Answer::Failed(CallFailure::Status(13))), &mut road.vm, &mut road.host);
         end(exchange, &mut road);
@@ -365,7 +347,7 @@ fn banning(quotas: Value, change: impl Fn(&mut Value)) -> Road {
 /// Sends a text to the end, or to its refusal. How it ended, and the calls it took.
 fn send(road: &mut Road, service: &mut Service, text: &str) -> (String, usize) {
     let before = service.calls;
-    let (mut exchange, step) = begin(road);
+    let (mut exchange, step) = road.begin();
     let mut step = answered(&mut exchange, step, service, road);
     if step == Step::NeedMore {
         let mut body = ask(text);
@@ -426,7 +408,7 @@ fn bans_of_the_fleet_are_lifted_shadowed_and_follow_the_policy_without_the_servi
     assert_eq!(spent(lift), (String::new(), 0));
     for (word, expected) in [("deny", "quota.unavailable"), ("local", "")] {
         let mut road = banning(json!([]), |document| document["abuse"]["onUnavailable"] = json!(word));
-        let (mut exchange, step) = begin(&mut road);
+        let (mut exchange, step) = road.begin();
         call(&step);
         let step =
             exchange.step(Event::Answered(Answer::Failed(CallFailure::Status(14))), &mut road.vm, &mut road.host);
@@ -442,7 +424,7 @@ fn shadow_refuses_nobody() {
     quotas[1]["mode"] = json!("shadow");
     for answer in [Answer::Grpc(vec![0x08, 2]), Answer::Failed(CallFailure::Late)] {
         let mut road = road(true, true, quotas.clone());
-        let (mut exchange, _) = begin(&mut road);
+        let (mut exchange, _) = road.begin();
         exchange.step(Event::Answered(answer.clone()), &mut road.vm, &mut road.host);
         exchange.step(Event::RequestBody(body(50)), &mut road.vm, &mut road.host);
         let step = exchange.step(Event::Answered(answer.clone()), &mut road.vm, &mut road.host);
@@ -458,7 +440,7 @@ fn settlements_are_put_together_and_told_again() {
     let mut road = road(true, true, both("deny"));
     let mut service = Service { limit: 1_000_000, ..Service::default() };
     for _ in 0..20 {
-        let (mut exchange, step) = begin(&mut road);
+        let (mut exchange, step) = road.begin();
         answered(&mut exchange, step, &mut service, &mut road);
         let step = exchange.step(Event::RequestBody(body(50)), &mut road.vm, &mut road.host);
         answered(&mut exchange, step, &mut service, &mut road);
@@ -476,7 +458,7 @@ fn settlements_are_put_together_and_told_again() {
     tell(&mut road, &mut service);
     assert_eq!((service.calls - calls, service.total()), (1, 20), "twenty requests and no tokens");
     // What is given back after its window has ended is dropped.
-    let (mut exchange, step) = begin(&mut road);
+    let (mut exchange, step) = road.begin();
     answered(&mut exchange, step, &mut service, &mut road);
     let step = exchange.step(Event::RequestBody(body(50)), &mut road.vm, &mut road.host);
     answered(&mut exchange, step, &mut service, &mut road);
@@ -491,7 +473,7 @@ fn settlements_are_put_together_and_told_again() {
 fn what_finds_no_room_takes_what_is_left() {
     let mut road = road(true, false, both("deny"));
     let mut service = Service { limit: 60, strict: true, ..Service::default() };
-    let (mut exchange, step) = begin(&mut road);
+    let (mut exchange, step) = road.begin();
     answered(&mut exchange, step, &mut service, &mut road);
     let step = exchange.step(Event::RequestBody(body(100)), &mut road.vm, &mut road.host);
     answered(&mut exchange, step, &mut service, &mut road);

@@ -5,13 +5,11 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use bartizan::authn::{Authentication, Authenticator, KeyRing, TokenCache};
 use bartizan::callout::{Answer, Call, CallFailure};
 use bartizan::config::{Errors, KeyPath, document};
 use bartizan::host::{MemoryHost, Timestamp};
-use bartizan::transaction::{Event, Header, Step, Transaction, Wait};
+use bartizan::transaction::{Event, Step, Wait};
 use common::road::{NOW, Road, ask};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -484,22 +482,10 @@ fn fleet_road(hold: bool, on_unavailable: &str) -> Road {
     })
 }
 
-fn headers(all: &[(&str, &str)]) -> Vec<Header> {
-    all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
-}
-
 /// The reason that a request is refused for, where each of its calls is answered so; and when to come back.
 fn asked(road: &mut Road, answer: &Answer) -> (&'static str, Option<u64>) {
-    let token = format!("Bearer {}", road.token(&["analyst"], 600));
-    let request = headers(&[
-        (":method", "POST"),
-        (":path", "/v1/chat/completions"),
-        ("content-type", "application/json"),
-        ("authorization", &token),
-    ]);
-    let mut exchange = Transaction::new(Arc::clone(&road.policy));
+    let (mut exchange, mut step) = road.begin();
     let (vm, host) = (&mut road.vm, &mut road.host);
-    let mut step = exchange.step(Event::RequestHeaders { headers: &request, end: false }, vm, host);
     let mut calls = 0;
     while let Step::Await(Wait { call: Some(Call::Grpc(_)), .. }) = step {
         calls += 1;

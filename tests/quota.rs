@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -16,6 +18,7 @@ use bartizan::quota::{Limits, Quotas, ROWS, Refusal, Reservation, Scope, SharedK
 use bartizan::reason::Reason;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use common::hosts::Broken;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -558,31 +561,14 @@ fn a_clock_that_is_set_back_changes_nothing() {
 
 #[test]
 fn a_store_that_fails_refuses() {
-    struct Broken;
-    impl Host for Broken {
-        fn now(&self) -> Timestamp {
-            Timestamp(START)
-        }
-        fn shared_get(&mut self, _: &str) -> Result<Shared, Fault> {
-            Err(Fault("no store"))
-        }
-        fn shared_set(&mut self, _: &str, _: &[u8], _: u32) -> Result<SetOutcome, Fault> {
-            Err(Fault("no store"))
-        }
-        fn verify_signature(&mut self, _: HashFunction, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
-            None
-        }
-        fn random(&mut self, _: &mut [u8]) -> Result<(), Fault> {
-            Ok(())
-        }
-    }
+    let mut broken = Broken { now: Timestamp(START), has_randomness: true };
     let quotas = quotas(&[quota(Per::Model, 2, 60, 2)]);
     let (_, key) = proxy(&quotas);
-    assert_eq!(charge(&quotas, "m", &key, &mut Broken).unwrap_err().denial.reason, Reason::Internal);
-    assert!(quotas.prepare(&key, &mut Broken).is_err());
-    assert!(SharedKey::obtain("test", &mut Broken).is_err());
+    assert_eq!(charge(&quotas, "m", &key, &mut broken).unwrap_err().denial.reason, Reason::Internal);
+    assert!(quotas.prepare(&key, &mut broken).is_err());
+    assert!(SharedKey::obtain("test", &mut broken).is_err());
     // Without a quota the store is not asked.
-    assert!(quotas.charge(Scope::Model("m"), &[], &key, &mut Broken).is_ok());
+    assert!(quotas.charge(Scope::Model("m"), &[], &key, &mut broken).is_ok());
 }
 
 /// A store that never lets anybody win.

@@ -4,8 +4,10 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use bartizan::config::Policy;
-use bartizan::transaction::Reply;
+use bartizan::transaction::{Event, Header, Reply, Step, Transaction};
 use common::road::{Road, Run, ask};
 use serde_json::{Value, json};
 
@@ -73,6 +75,64 @@ fn every_refusal_has_an_id_where_the_formats_sdk_looks_for_it() {
                     assert_eq!(body(&reply).pointer(place).unwrap(), id.as_str(), "{path}");
                 }
             }
+        }
+    }
+}
+
+fn headers(all: &[(&str, &str)]) -> Vec<Header> {
+    all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
+}
+
+/// On the older transport of the Model Context Protocol the answer comes on the caller's stream: its error holds the id of
+/// the refused message's own request, not that of the stream.
+#[test]
+fn a_refusal_on_the_older_stream_has_the_id_of_its_message() {
+    for hold in [true, false] {
+        let mut road = Road::new(|document| {
+            document["holdHeaders"] = hold.into();
+            document["audit"] = json!({});
+            document["roles"]["analyst"]["operations"] = json!(["mcp"]);
+            document["routes"] =
+                json!([{ "match": { "path": "/sse" }, "protocol": "mcp", "mcp": { "messages": "/messages/" } }]);
+        });
+        let token = format!("Bearer {}", road.token(&["analyst"], 600));
+        let mut stream = Transaction::new(Arc::clone(&road.policy));
+        let open = headers(&[
+            (":method", "GET"),
+            (":path", "/sse"),
+            ("authorization", &token),
+            ("x-request-id", "stream-0001"),
+            ("accept", "text/event-stream"),
+        ]);
+        let (vm, host) = (&mut road.vm, &mut road.host);
+        let step = stream.step(Event::RequestHeaders { headers: &open, end: true }, vm, host);
+        assert!(matches!(step, Step::Release(_)), "{step:?}");
+        let head = headers(&[(":status", "200"), ("content-type", "text/event-stream")]);
+        stream.step(Event::ResponseHeaders { headers: &head, end: false }, vm, host);
+        let mut come = |road: &mut Road, event: String| {
+            let chunk = event.as_bytes();
+            let step = stream.step(Event::ResponseChunk { chunk, end: false }, &mut road.vm, &mut road.host);
+            let Step::Release(edit) = step else { panic!("{step:?}") };
+            String::from_utf8(edit.body.unwrap_or(event.into_bytes())).unwrap()
+        };
+        let endpoint = come(&mut road, "event: endpoint\ndata: /messages/?session_id=ab12\n\n".to_owned());
+        let address = endpoint.split_once("data: ").unwrap().1.trim().to_owned();
+        for (id, sent) in [(json!(7), Some("message-0007")), (json!("a b"), Some("message-0008")), (json!(9), None)] {
+            let call = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call",
+                "params": { "name": "search_web", "arguments": { "q": ATTACK } } });
+            let mut all = vec![("authorization", token.as_str())];
+            all.extend(sent.map(|sent| ("x-request-id", sent)));
+            let run = road.post(&address, &all, call.to_string().as_bytes());
+            let record = run.record();
+            assert_eq!(record["bartizan.reason"], "scan.injection", "{record}");
+            let ping = run.body();
+            assert_eq!(ping["method"], "ping", "{ping}");
+            let pong = json!({ "jsonrpc": "2.0", "id": ping["id"], "result": {} });
+            let told = come(&mut road, format!("event: message\ndata: {pong}\n\n"));
+            let told: Value = serde_json::from_str(told.split_once("data: ").unwrap().1.trim()).unwrap();
+            assert_eq!(told["id"], id, "{told}");
+            assert_eq!(told["error"]["data"]["requestId"], record["http.request.id"], "{told}");
+            assert!(sent.is_none_or(|sent| told["error"]["data"]["requestId"] == sent), "{told}");
         }
     }
 }

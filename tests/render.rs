@@ -59,7 +59,7 @@ fn a_policy_is_rendered_for_every_proxy_and_stays_the_same() {
 fn a_rendered_plugin_is_a_policy_and_what_does_not_fit_is_said() {
     let folder = Folder::new("plugin");
     let weak = data("good.yaml").replace("holdHeaders: true", "holdHeaders: false");
-    let weak = weak.replace("upstreamHeaders: [subject, roles, policy, decision]", "upstreamHeaders: []");
+    let weak = weak.replace("upstreamHeaders: [subject, roles, policy, verdict]", "upstreamHeaders: []");
     let policy = folder.file("policy.yaml", &weak);
     let render = |arguments: &[&str]| {
         let mut all = vec!["render", policy.to_str().unwrap()];

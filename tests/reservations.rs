@@ -7,8 +7,8 @@ mod common;
 use std::sync::Arc;
 
 use bartizan::host::Timestamp;
-use bartizan::transaction::{Event, Header, Reads, Step, Transaction};
-use common::road::{Road, ask};
+use bartizan::transaction::{Event, Reads, Step, Transaction};
+use common::road::{Road, ask, headers};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -21,10 +21,6 @@ fn tokens(limit: u64) -> Value {
     json!([{ "per": "tenant", "tokens": limit, "window": "1h" }])
 }
 
-fn headers(all: &[(&str, &str)]) -> Vec<Header> {
-    all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
-}
-
 /// A request that was let in.
 #[derive(Debug)]
 struct Open(Transaction);
@@ -35,15 +31,8 @@ impl Open {
     }
 
     fn begin_at(road: &mut Road, path: &str, body: &Value) -> Result<Open, bartizan::transaction::Reply> {
-        let token = format!("Bearer {}", road.token(&["analyst"], 86_400));
-        let request = headers(&[
-            (":method", "POST"),
-            (":path", path),
-            ("content-type", "application/json"),
-            ("authorization", &token),
-        ]);
-        let mut exchange = Transaction::new(Arc::clone(&road.policy));
-        exchange.step(Event::RequestHeaders { headers: &request, end: false }, &mut road.vm, &mut road.host);
+        let token = road.token(&["analyst"], 86_400);
+        let (mut exchange, _) = road.begin_with(&token, path);
         let body = body.to_string().into_bytes();
         match exchange.step(Event::RequestBody(body), &mut road.vm, &mut road.host) {
             Step::Release(_) => Ok(Open(exchange)),

@@ -4,10 +4,8 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use bartizan::host::Timestamp;
-use bartizan::transaction::{Event, Header, Step, Transaction, Wait};
+use bartizan::transaction::{Event, Step, Wait};
 use common::road::{NOW, Road, ask, base64};
 use serde_json::{Value, json};
 
@@ -313,19 +311,9 @@ fn the_worker_gives_back_what_it_held() {
 #[test]
 fn usage_is_read_from_the_reply() {
     let mut road = Road::new(|_| {});
-    let token = format!("Bearer {}", road.token(&["analyst"], 600));
-    let all: Vec<Header> = [
-        (":method", "POST"),
-        (":path", "/v1/chat/completions"),
-        ("content-type", "application/json"),
-        ("authorization", &token),
-    ]
-    .iter()
-    .map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec()))
-    .collect();
-    let mut exchange = Transaction::new(Arc::clone(&road.policy));
+    let (mut exchange, step) = road.begin();
+    assert_eq!(step, Step::NeedMore);
     let (vm, host) = (&mut road.vm, &mut road.host);
-    assert_eq!(exchange.step(Event::RequestHeaders { headers: &all, end: false }, vm, host), Step::NeedMore);
     let body = ask("hi").to_string().into_bytes();
     assert!(matches!(exchange.step(Event::RequestBody(body), vm, host), Step::Release(_)));
     let reply = [(b":status".to_vec(), b"200".to_vec()), (b"content-type".to_vec(), b"application/json".to_vec())];
@@ -451,28 +439,17 @@ fn a_request_waits_for_keys_and_no_longer_than_it_may() {
         });
         let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1",
             "x": base64(&road.key.public_key().to_bytes()) }] });
-        let token = format!("Bearer {}", road.token(&["analyst"], 600));
-        let headers: Vec<Header> = [
-            (":method", "POST"),
-            (":path", "/v1/chat/completions"),
-            ("content-type", "application/json"),
-            ("authorization", &token),
-        ]
-        .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-        .into();
-        let first = Event::RequestHeaders { headers: &headers, end: false };
+        let token = road.token(&["analyst"], 600);
         let deadline = Timestamp::from_secs(NOW + 5);
 
-        let mut late = Transaction::new(Arc::clone(&road.policy));
-        let step = late.step(first, &mut road.vm, &mut road.host);
+        let (mut late, step) = road.begin_with(&token, "/v1/chat/completions");
         assert_eq!(step, Step::Await(Wait { call: None, deadline }));
         assert!(late.is_waiting() && !late.awaits_body());
         let Step::Deny(reply) = late.step(Event::Expired, &mut road.vm, &mut road.host) else { panic!("let through") };
         assert_eq!((reply.status, reply.reason), (503, "jwt.unavailable"));
 
-        let mut exchange = Transaction::new(Arc::clone(&road.policy));
-        let first = Event::RequestHeaders { headers: &headers, end: false };
-        assert_eq!(exchange.step(first, &mut road.vm, &mut road.host), Step::Await(Wait { call: None, deadline }));
+        let (mut exchange, step) = road.begin_with(&token, "/v1/chat/completions");
+        assert_eq!(step, Step::Await(Wait { call: None, deadline }));
         // Asked too early, it waits on, and no longer than before.
         road.host.now = Timestamp::from_secs(NOW + 1);
         assert_eq!(

@@ -93,6 +93,58 @@ fn what_can_not_be_read_passes_only_where_the_policy_says_so() {
     }
 }
 
+/// In weak mode the headers have left before the body is read. Where a text passes unread it is none of JSON's; where it
+/// does not, what goes on is JSON or a refusal, which is JSON too.
+#[test]
+fn a_guessed_reply_keeps_its_type_where_what_is_no_json_passes() {
+    for hold in [true, false] {
+        for (action, status, weak) in [("flag", "200", None), ("deny", "502", Some("application/json"))] {
+            for kind in ["text/plain", "text/html; charset=utf-8", "", "application/octet-stream"] {
+                for body in ["plain words".to_owned(), reply()] {
+                    let mut road = Road::new(|document| {
+                        guarded(document);
+                        document["holdHeaders"] = hold.into();
+                        document["audit"] = json!({});
+                        document["unscanned"] = json!({ "default": action });
+                    });
+                    let (_, answer) = road.answered(&ask("hi"), kind, &[body.as_bytes()]);
+                    let case = format!("{hold} {action} {kind} {body}");
+                    let set = answer.headers.set.iter().rev().find(|(name, _)| *name == "content-type");
+                    let set = set.map(|(_, value)| value.as_str());
+                    let is_json = body == reply();
+                    let strong = (status == "502" && !is_json).then_some("application/json");
+                    assert_eq!(set, if hold { strong } else { weak }, "{case}");
+                    assert_eq!(answer.status(), if hold && !is_json { status } else { "200" }, "{case}");
+                    if is_json {
+                        assert!(answer.text().contains("[EMAIL_1]"), "{case}: {}", answer.text());
+                    } else {
+                        assert_eq!(answer.text() == body, action == "flag", "{case}: {}", answer.text());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_request_whose_reply_is_read_asks_for_plain_bytes() {
+    for hold in [true, false] {
+        for sent in [None, Some("gzip, br"), Some("identity"), Some("*")] {
+            let mut road = Road::new(|document| {
+                document["holdHeaders"] = hold.into();
+                document["audit"] = json!({});
+            });
+            let token = format!("Bearer {}", road.token(&["analyst"], 600));
+            let mut headers = vec![("authorization", token.as_str())];
+            headers.extend(sent.map(|coding| ("accept-encoding", coding)));
+            let run = road.post("/v1/chat/completions", &headers, ask("hi").to_string().as_bytes());
+            let set = run.outcome.as_ref().unwrap().set.clone();
+            let asked: Vec<_> = set.iter().filter(|(name, _)| *name == "accept-encoding").collect();
+            assert_eq!(asked, [&("accept-encoding", "identity".to_owned())], "{hold} {sent:?}");
+        }
+    }
+}
+
 #[test]
 fn sounds_pass_by_their_kind() {
     for (action, status) in [("flag", "200"), ("deny", "502")] {

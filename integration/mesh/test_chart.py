@@ -178,6 +178,6 @@ def test_the_notes_tell_the_next_step(cluster, tmp_path):
     code, out, error = helm("install", "demo", CHART, "-f", next(path for path in CASES if case_name(path) == "sidecar"), **store)
     assert code == 0, error
     notes = out.partition("NOTES:")[2]
-    assert "Next:" in notes and "llm/standard" in notes and "-l app=model" in notes and "helm rollback" in notes
+    assert "Next:" in notes and "llm/standard" in notes and "-l 'app=model' --tail=-1" in notes and "helm rollback" in notes
     code, out, error = helm("install", "demo", CHART, **store)
     assert code == 0 and "nothing is guarded yet" in out, out + error

@@ -95,7 +95,7 @@ def test_relabelling_makes_the_labels_in_a_real_prometheus(upstream, keys):
                 time.sleep(0.3)
     finally:
         site.proxy.stop()
-    labels = {(one["decision"], one["reason"], one["protocol"], one["role"]) for one in found}
+    labels = {(one["verdict"], one["reason"], one["protocol"], one["role"]) for one in found}
     assert labels == {
         ("allow", "none", "openai", "analyst"), ("block", "scan_injection", "openai", "analyst"), ("block", "jwt_missing", "openai", "none"),
     }  # fmt: skip

@@ -59,7 +59,7 @@ def test_what_was_flagged_is_sealed_opened_and_rehearsed(upstream, keys):
         log = folder / "envoy.log"
         log.write_text(enforcing.proxy.log())
         others = beside_the_guards(enforcing)
-        refused = counted(enforcing, "requests.decision.block.reason.")
+        refused = counted(enforcing, "requests.verdict.block.reason.")
     finally:
         enforcing.proxy.stop()
     assert [outcome.reply.status for outcome in sent] == [400, 200, 400, 400]
@@ -92,6 +92,6 @@ def test_what_was_flagged_is_sealed_opened_and_rehearsed(upstream, keys):
         assert {audit["bartizan.verdict"] for audit in in_shadow} == {"allow"}
         assert [audit.get("bartizan.shadow", [None])[0] for audit in in_shadow] == [audit.get("bartizan.reason") for audit in others]
         assert counted(watched, "shadow.reason.") == refused
-        assert not counted(watched, "requests.decision.block.reason.")
+        assert not counted(watched, "requests.verdict.block.reason.")
     finally:
         watched.proxy.stop()

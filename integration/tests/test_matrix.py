@@ -1,4 +1,4 @@
-"""Every protocol, every direction, every kind of decision, on real Envoy: the table in src/manual/protocols.md names these tests.
+"""Every protocol, every direction, every kind of verdict, on real Envoy: the table in src/manual/protocols.md names these tests.
 
 A "yes" in it is a cell that is tested in both modes. `MATRIX=write` writes the table.
 """

@@ -52,14 +52,16 @@ def test_metrics_are_prometheus_labels(site, protocol):
     def find(name: str, **labels: str) -> list[str]:
         return [line for line in samples if re.match(rf"\w*{name}\{{", line) and all(f'{k}="{v}"' in line for k, v in labels.items())]
 
-    assert find("bartizan_requests", decision="block", reason="jwt_missing", protocol="openai", role="none")
-    assert find("bartizan_requests", decision="block", reason="scan_injection", protocol="openai", role="analyst")
-    assert find("bartizan_requests", decision="allow", reason="none", protocol="openai", role="analyst")
+    assert find("bartizan_requests", verdict="block", reason="jwt_missing", protocol="openai", role="none")
+    assert find("bartizan_requests", verdict="block", reason="scan_injection", protocol="openai", role="analyst")
+    assert find("bartizan_requests", verdict="allow", reason="none", protocol="openai", role="analyst")
     assert find("bartizan_findings", action="block")
     assert find("bartizan_tokens", direction="output")
+    assert all(re.search(r"\bmodel=\"", line) for line in find("bartizan_model_tokens", direction="output"))
+    assert find("bartizan_model_tokens", direction="output")
     # No label value is left in a name.
     names = {re.split(r"[{ ]", line)[0] for line in samples}
-    assert not [name for name in names if re.search(r"decision|reason|protocol|_role|rule_|direction|action", name)], names
+    assert not [name for name in names if re.search(r"verdict|reason|protocol|_role|rule_|direction|action", name)], names
 
 
 def test_the_start_line_says_what_is_in_force(site):

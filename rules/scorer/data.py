@@ -24,7 +24,7 @@ FLOOR = 16
 # What a text loses for each factor of e in its number of windows, of which no more than so many are counted: each is
 # a chance to score high by accident.
 DISCOUNT, MOST_CHANCES = 1.0, 6
-LANGUAGES = ("en es fr de pt it ro nl pl ru uk zh ja ko ar fa hi hinglish tr id vi th").split()
+LANGUAGES = ("en es fr de pt it ro nl pl ru uk zh ja ko ar fa hi hinglish tr id vi th sv da cs el he bn hu").split()
 
 # Files of one source stand in one fold. A fold is left out whole.
 FOLDS = [

@@ -1,8 +1,8 @@
 //! Metric names. Labels stand in the name as `.key.value` pairs; Envoy's `stats_tags`, shipped in
 //! `envoy/`, turn them into Prometheus labels.
 //!
-//! Fixed labels only: decision, reason, protocol, role, rule, action, direction. Never a subject,
-//! never a free model name. The edge bounds the series at [`MAX_SERIES`].
+//! Fixed labels only: verdict, reason, protocol, role, rule, action, direction, and models and tenants that the policy
+//! lists ([`super::Labels`]). Never a subject, never a free model name. The edge bounds the series at [`MAX_SERIES`].
 
 use super::Record;
 use crate::authn::Fetched;
@@ -33,7 +33,7 @@ pub fn of(record: &Record) -> Vec<Increment> {
     let role = record.roles.first().map_or("none", String::as_str);
     let mut out = vec![Increment {
         name: format!(
-            "bartizan.requests.decision.{}.reason.{}.protocol.{}.role.{}",
+            "bartizan.requests.verdict.{}.reason.{}.protocol.{}.role.{}",
             record.verdict.name(),
             record.reason.map_or_else(|| "none".to_owned(), label),
             record.protocol.unwrap_or("none"),
@@ -57,6 +57,15 @@ pub fn of(record: &Record) -> Vec<Increment> {
     for (direction, tokens) in [("input", record.input_tokens), ("output", record.output_tokens)] {
         if let Some(by) = tokens.filter(|&by| by > 0) {
             out.push(Increment { name: format!("bartizan.tokens.direction.{direction}"), by });
+            if let Some(model) = record.model_label.as_deref().map(label) {
+                out.push(Increment { name: format!("bartizan.model_tokens.direction.{direction}.model.{model}"), by });
+            }
+            if let Some(tenant) = record.tenant_label.as_deref().map(label) {
+                out.push(Increment {
+                    name: format!("bartizan.tenant_tokens.direction.{direction}.tenant.{tenant}"),
+                    by,
+                });
+            }
         }
     }
     if record.counted_by.is_some() {
@@ -129,6 +138,22 @@ mod tests {
     }
 
     #[test]
+    fn tokens_are_counted_by_model_and_tenant() {
+        let mut record = Record::default();
+        (record.input_tokens, record.output_tokens) = (Some(7), Some(0));
+        (record.model_label, record.tenant_label) = (Some("llama-3*".into()), Some("Acme".into()));
+        let counted: Vec<(String, u64)> = of(&record).into_iter().skip(1).map(|one| (one.name, one.by)).collect();
+        assert_eq!(
+            counted,
+            [
+                ("bartizan.tokens.direction.input".to_owned(), 7),
+                ("bartizan.model_tokens.direction.input.model.llama-3_".to_owned(), 7),
+                ("bartizan.tenant_tokens.direction.input.tenant.acme".to_owned(), 7),
+            ]
+        );
+    }
+
+    #[test]
     fn a_refusal_is_counted_by_its_reason() {
         let mut record = Record::default();
         record.roles = vec!["analyst".into()];
@@ -138,7 +163,7 @@ mod tests {
         assert_eq!(
             of(&record),
             [Increment {
-                name: "bartizan.requests.decision.block.reason.rbac_model.protocol.openai.role.analyst".into(),
+                name: "bartizan.requests.verdict.block.reason.rbac_model.protocol.openai.role.analyst".into(),
                 by: 1
             }]
         );

@@ -4,12 +4,14 @@
 //! unknown model names stand as keyed hashes, prompts as one keyed fingerprint.
 
 mod keyed;
+mod labels;
 pub mod metrics;
 mod policy;
 mod record;
 mod time;
 
 pub use keyed::HashKey;
+pub use labels::Labels;
 pub use policy::policy_record;
 pub use record::{FindingEntry, Record, Verdict};
 pub use time::rfc3339;
@@ -20,7 +22,8 @@ pub const HEADER_PREFIX: &str = "x-bartizan-";
 /// The class of a refusal, on the reply.
 pub const REASON_HEADER: &str = "x-bartizan-reason";
 
-/// What became of a request whose reply goes on, on the reply.
+/// What became of the request. To the upstream where `audit.upstreamHeaders` names it, to the caller on a reply that goes
+/// on where `audit.responseHeaders` is `changes`. What either sends under this name is removed.
 pub const VERDICT_HEADER: &str = "x-bartizan-verdict";
 
 /// The property that holds the record; access logs read it as filter state `wasm.bartizan.audit`.

@@ -399,7 +399,7 @@ choice! {
         /// The tenant.
         Tenant = "tenant",
         /// `allow`, `mask`, `replace` or `shadow`. Strong mode only: it is known after the body.
-        Decision = "decision",
+        Verdict = "verdict",
         /// The highest score, 0 to 100. Strong mode only.
         Score = "score",
         /// `full` or `partial`. Strong mode only.

@@ -20,7 +20,7 @@ pub(super) const STANDARD: &str = "standard";
 pub struct GuardPolicy {
     /// Its name.
     pub name: String,
-    /// Whether its decisions take effect.
+    /// Whether its verdicts take effect.
     pub mode: Mode,
     /// Attacks on the model.
     pub injection: InjectionPolicy,

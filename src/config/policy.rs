@@ -14,6 +14,7 @@ use super::quotas::{self, QuotaPolicy};
 use super::refusals::{self, RefusalPolicy};
 use super::route::{self, RouteIndex, RoutePolicy};
 use super::typed::nearest;
+use crate::audit::Labels;
 use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
 use crate::capture::CapturePolicy;
 use crate::glob::Glob;
@@ -56,6 +57,8 @@ pub struct Policy {
     pub limits: LimitsPolicy,
     /// What is written about a request.
     pub audit: AuditPolicy,
+    /// What counters may name of it.
+    pub labels: Labels,
     /// What refusals say beside their class.
     pub refusals: RefusalPolicy,
     /// What is kept of requests in which something was found.
@@ -342,6 +345,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         signed: document.signed.unwrap_or(SignedAction::Drop),
         limits,
         audit,
+        labels: Labels::of(document),
         refusals,
         capture,
     })
@@ -591,7 +595,7 @@ fn audit(
     let at = root.key("audit");
     let upstream_headers = written.upstream_headers.clone().unwrap_or_default();
     for (place, header) in upstream_headers.iter().enumerate() {
-        let after_body = matches!(header, UpstreamHeader::Decision | UpstreamHeader::Score | UpstreamHeader::Coverage);
+        let after_body = matches!(header, UpstreamHeader::Verdict | UpstreamHeader::Score | UpstreamHeader::Coverage);
         if after_body && !hold_headers {
             let message = format!("{} is known after the body only and needs holdHeaders: true", header.as_str());
             errors.push(&at.key("upstreamHeaders").index(place), message);

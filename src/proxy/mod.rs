@@ -1,4 +1,4 @@
-//! The proxy-wasm edge: carries bytes, headers and the time to the core and its decisions back.
+//! The proxy-wasm edge: carries bytes, headers and the time to the core and its verdicts back.
 //! Nothing is decided here. Built for wasm32 alone.
 
 mod calls;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bartizan_rules::beginnings::group_kind;
 use bartizan_rules::program::{Machine, may_begin};
 use bartizan_rules::tables::{Group, Start, Use};
+use bartizan_rules_compiler::oracle;
 use regex_automata::meta::Regex;
-use regex_automata::{Input, PatternID};
 
 use super::{rulefile, shipped};
 
@@ -28,25 +28,6 @@ fn bundle() -> (rulefile::Bundle, Vec<String>) {
     (bundle, samples)
 }
 
-fn expected(regex: &Regex, text: &str, window: std::ops::Range<usize>) -> Vec<(usize, usize)> {
-    let value = regex.group_info().to_index(PatternID::ZERO, "value");
-    let mut input = Input::new(text).range(window);
-    let mut groups = regex.create_captures();
-    let mut out = Vec::new();
-    while input.start() < input.end() {
-        regex.search_captures(&input, &mut groups);
-        let Some(found) = groups.get_match() else { break };
-        let span = value.and_then(|at| groups.get_group(at)).map_or(found.range(), |span| span.range());
-        out.push((span.start, span.end));
-        let mut next = span.end.max(found.start() + 1);
-        while next < text.len() && !text.is_char_boundary(next) {
-            next += 1;
-        }
-        input.set_start(next.min(input.end()));
-    }
-    out
-}
-
 /// What the emitted program of this number finds, tried where the emitted tables say that it may begin.
 fn actual(program: u16, text: &str, window: std::ops::Range<usize>) -> Vec<(usize, usize)> {
     let at = usize::from(program);
@@ -54,24 +35,7 @@ fn actual(program: u16, text: &str, window: std::ops::Range<usize>) -> Vec<(usiz
     let listed =
         |start| shipped::BROAD.contains(&program) || shipped::BEGINNINGS.at(text.as_bytes(), start).contains(&program);
     let begins = |start| may_begin(places, text.as_bytes(), start) && listed(start);
-    let mut machine = Machine::default();
-    machine.enter(window.clone(), usize::MAX);
-    let mut out = Vec::new();
-    let mut next = window.start;
-    for start in window {
-        if start < next || !text.is_char_boundary(start) || !begins(start) {
-            continue;
-        }
-        if let Some(found) = machine.run(shipped::PROGRAMS[at], &shipped::TABLES, text, start) {
-            out.push((found.value.start, found.value.end));
-            next = found.value.end.max(found.whole.start + 1);
-        }
-    }
-    out
-}
-
-fn ceil(text: &str, at: usize) -> usize {
-    (at..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap()
+    oracle::found(shipped::PROGRAMS[at], &shipped::TABLES, text, window, begins).spans
 }
 
 #[test]
@@ -90,9 +54,10 @@ fn shipped_patterns_find_what_regex_automata_finds() {
         let regex = Regex::new(pattern).unwrap();
         // All patterns over all texts would take long: each pattern meets every fifth.
         for text in texts.iter().skip(usize::from(number) % 5).step_by(5) {
-            for window in [0..text.len(), ceil(text, text.len() / 4)..ceil(text, text.len() / 4 * 3)] {
+            let quarter = |of: usize| text.ceil_char_boundary(text.len() / 4 * of);
+            for window in [0..text.len(), quarter(1)..quarter(3)] {
                 let found = actual(number, text, window.clone());
-                assert_eq!(found, expected(&regex, text, window.clone()), "{pattern}\n{text:?} {window:?}");
+                assert_eq!(found, oracle::wanted(&regex, text, window.clone()), "{pattern}\n{text:?} {window:?}");
             }
         }
     }

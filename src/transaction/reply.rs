@@ -11,7 +11,7 @@ mod echoes;
 mod restore;
 mod stream;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Headers;
@@ -23,7 +23,7 @@ use crate::config::{Policy, RouteIndex, RoutePolicy};
 use crate::glob::Glob;
 use crate::host::Timestamp;
 use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
-use crate::protocol::{Json, Told, UnscannedKind};
+use crate::protocol::{Json, Path, Told, UnscannedKind};
 use crate::quota::Estimate;
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
@@ -93,6 +93,21 @@ impl Noted {
     /// Changes so far.
     pub(super) fn masked(&self) -> u64 {
         self.masked
+    }
+
+    /// Adds what was found in what a text is after a cut. What was found in the whole text at this path is known: its
+    /// place is another one now.
+    fn add_of_rest(&mut self, rest: Noted, path: &str) {
+        let known = |findings: &[FindingEntry], new: &FindingEntry| {
+            findings.iter().any(|one| one.rule == new.rule && one.path == path)
+        };
+        let fresh: Vec<FindingEntry> = rest.findings.into_iter().filter(|new| !known(&self.findings, new)).collect();
+        self.findings.extend(fresh);
+        for reason in rest.shadow {
+            if !self.shadow.contains(&reason) {
+                self.shadow.push(reason);
+            }
+        }
     }
 
     /// Lists a finding.
@@ -249,11 +264,10 @@ impl ReplyGuard {
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, false) });
         self.unscanned(&parts, noted)?;
         let mut denied = self.denied(&json, &parts, noted)?;
-        let mut attacks = self.attacks(&json, &parts, now, noted)?;
+        let attacks = self.attacks(&json, &parts, now, noted)?;
         denied.extend_from_slice(&attacks.definitions);
         let tool = |channel: &Channel| restore::tool_of(&parts, channel);
-        let mut changed = attacks.cut(&mut json, noted);
-        changed |= self.fixed_texts(&mut json, &parts, &|_| true, &tool, now, noted)?;
+        let mut changed = self.fixed_texts(&mut json, &parts, &|_| true, &attacks.left, &tool, now, noted)?;
         changed |= self.judge_echoes(&mut json, &parts, now, noted)?;
         if !denied.is_empty() {
             let is_denied = |call: &ToolCall| denied.contains(call);
@@ -270,9 +284,8 @@ impl ReplyGuard {
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let mut page = Json::String(String::from_utf8_lossy(body));
         let parts = route.protocol.read_reply(route.operation, &page);
-        let mut attacks = self.attacks(&page, &parts, now, noted)?;
-        let mut changed = attacks.cut(&mut page, noted);
-        changed |= self.fixed_texts(&mut page, &parts, &|_| true, &|_| None, now, noted)?;
+        let attacks = self.attacks(&page, &parts, now, noted)?;
+        let changed = self.fixed_texts(&mut page, &parts, &|_| true, &attacks.left, &|_| None, now, noted)?;
         noted.complete = true;
         Ok(page.as_str().filter(|_| changed).map(|text| text.as_bytes().to_vec()))
     }
@@ -311,13 +324,16 @@ impl ReplyGuard {
         watches.into_iter().map(|(own, whole)| whole.map_or(own, |whole| part(&whole))).collect()
     }
 
-    /// Judges and changes the texts of `json` that are whole and that `picks` picks. `tool` knows which tool a channel of
-    /// arguments is for.
+    /// Judges and changes the texts of `json` that are whole and that `picks` picks. Of a text in `cuts` only what stands
+    /// there goes on: what was cut out is judged all the same, so that a finding in it is recorded and may refuse.
+    /// `tool` knows which tool a channel of arguments is for.
+    #[expect(clippy::too_many_arguments, reason = "one pass over one message")]
     fn fixed_texts(
         &mut self,
         json: &mut Json<'_>,
         parts: &ReplyParts,
         picks: &dyn Fn(&ReplyText) -> bool,
+        cuts: &BTreeMap<Path, String>,
         tool: &dyn Fn(&Channel) -> Option<String>,
         now: Timestamp,
         noted: &mut Noted,
@@ -330,32 +346,43 @@ impl ReplyGuard {
         for one in parts.texts.iter().filter(|one| picks(one)) {
             let watch = watches.next();
             let Some(text) = text_of(json, one).filter(|text| !text.is_empty()) else { continue };
+            let cut = cuts.get(&one.path).filter(|_| !one.is_key);
             let repeats = one.channel.kind == TextKind::Other && !one.is_key && text.len() <= MAX_NAME;
-            if repeats && self.clean.contains(text) {
+            if repeats && cut.is_none() && self.clean.contains(text) {
                 continue;
             }
             let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
-            let mut stream = TextStream::default();
-            let range = stream.push(text);
-            let mut restorer = Restorer::new(self.destination(json, parts, one, tool(&one.channel).as_deref()));
-            let mut judge =
-                Detector::new(&policy, self.route, &self.guards, one.channel.kind, one.is_key, &pointer, now);
-            judge.loads_nothing |= self.is_page;
-            if let (Some(Planted { canary, .. }), Some(watch)) = (&self.canary, &watch) {
+            let detector = |active| {
+                let of = one.channel.kind;
+                let judge = Detector::new(&policy, self.route, &self.guards, of, one.is_key, &pointer, now);
+                let mut judge = judge.with_active(active);
+                judge.loads_nothing |= self.is_page;
+                judge
+            };
+            let active = ActiveWatch::of(cut.map_or(text, String::as_str));
+            let mut judge = detector(&active);
+            let mut rest = Noted::default();
+            if cut.is_some() {
+                let active = ActiveWatch::of(text);
+                let mut whole = detector(&active);
+                whole.detect(text, 0);
+                whole.finish(noted)?;
+            } else if let (Some(Planted { canary, .. }), Some(watch)) = (&self.canary, &watch) {
                 judge = judge.with_leaks(canary, watch);
             }
-            let active = ActiveWatch::of(text);
-            judge = judge.with_active(&active);
+            let mut stream = TextStream::default();
+            let range = stream.push(cut.map_or(text, String::as_str));
+            let mut restorer = Restorer::new(self.destination(json, parts, one, tool(&one.channel).as_deref()));
             let restoring = Restoring { vault: &self.vault, restorer: &mut restorer, closed: active.addresses() };
             let edits = stream.settle(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
-            let found = judge.finish(noted)?;
-            if repeats && !found && edits == 0 && self.clean.len() < MAX_NAMES {
+            let found = judge.finish(if cut.is_some() { &mut rest } else { noted })?;
+            noted.add_of_rest(rest, &pointer);
+            if repeats && !found && edits == 0 && cut.is_none() && self.clean.len() < MAX_NAMES {
                 self.clean.insert(text.to_owned());
             }
-            if edits > 0
-                && let Some(new) = stream.render(&range)
-            {
-                noted.masked += edits as u64;
+            noted.masked += edits as u64 + u64::from(cut.is_some());
+            let masked = if edits > 0 { stream.render(&range) } else { None };
+            if let Some(new) = masked.or_else(|| cut.cloned()) {
                 if one.is_key {
                     renamed.extend(json.rename(&one.path, new));
                     changed = true;

@@ -5,7 +5,9 @@
 pub mod command;
 pub mod files;
 pub mod golden;
+pub mod hosts;
 pub mod road;
+pub mod tokens;
 pub mod values;
 
 use std::path::PathBuf;

@@ -58,7 +58,7 @@ impl Road {
                 { "match": { "path": "/v1/models" }, "protocol": "openai" },
                 { "match": { "path": "/llm" }, "protocol": { "generic": { "prompt": ["/prompt"] } } }],
             "guards": { "standard": { "pii": { "action": "mask" } } },
-            "audit": { "upstreamHeaders": ["subject", "decision"] }
+            "audit": { "upstreamHeaders": ["subject", "verdict"] }
         });
         change(&mut document);
         let policy = Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap();
@@ -92,6 +92,27 @@ impl Road {
         format!("{text}.{}", base64(signer.as_ref().sk.sign(text.as_bytes(), None).as_ref()))
     }
 
+    /// Begins a chat of an analyst: what the headers came to. The body is still to come.
+    pub fn begin(&mut self) -> (Transaction, Step) {
+        let token = self.token(&["analyst"], 600);
+        self.begin_with(&token, "/v1/chat/completions")
+    }
+
+    /// The same for any path and token.
+    pub fn begin_with(&mut self, token: &str, path: &str) -> (Transaction, Step) {
+        let bearer = format!("Bearer {token}");
+        let request = headers(&[
+            (":method", "POST"),
+            (":path", path),
+            ("content-type", "application/json"),
+            ("authorization", &bearer),
+        ]);
+        let mut exchange = Transaction::new(Arc::clone(&self.policy));
+        let first = Event::RequestHeaders { headers: &request, end: false };
+        let step = exchange.step(first, &mut self.vm, &mut self.host);
+        (exchange, step)
+    }
+
     pub fn chat(&mut self, body: &Value) -> Run {
         let token = self.token(&["analyst"], 600);
         self.post("/v1/chat/completions", &[("authorization", &format!("Bearer {token}"))], body.to_string().as_bytes())
@@ -104,8 +125,7 @@ impl Road {
     }
 
     pub fn send(&mut self, headers: &[(&str, &str)], body: Option<&[u8]>) -> Run {
-        let headers: Vec<Header> =
-            headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect();
+        let headers = self::headers(headers);
         let mut exchange = Transaction::new(Arc::clone(&self.policy));
         let first = Event::RequestHeaders { headers: &headers, end: body.is_none() };
         let mut step = exchange.step(first, &mut self.vm, &mut self.host);
@@ -139,6 +159,11 @@ impl Road {
         };
         Run { outcome, finished: exchange.finish(&mut self.vm, &mut self.host) }
     }
+}
+
+/// Headers as a host gives them.
+pub fn headers(all: &[(&str, &str)]) -> Vec<Header> {
+    all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }
 
 /// Base64url without padding.
@@ -208,19 +233,9 @@ impl Road {
         answer: &[(&str, &str)],
         upstream: impl FnOnce(&Value) -> Vec<Vec<u8>>,
     ) -> (Vec<u8>, Answer) {
-        let token = format!("Bearer {}", self.token(roles, 600));
-        let headers = |all: &[(&str, &str)]| -> Vec<Header> {
-            all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
-        };
-        let request = headers(&[
-            (":method", "POST"),
-            (":path", path),
-            ("content-type", "application/json"),
-            ("authorization", &token),
-        ]);
+        let token = self.token(roles, 600);
+        let (mut exchange, _) = self.begin_with(&token, path);
         let (vm, host) = (&mut self.vm, &mut self.host);
-        let mut exchange = Transaction::new(Arc::clone(&self.policy));
-        exchange.step(Event::RequestHeaders { headers: &request, end: false }, vm, host);
         let body = ask.to_string().into_bytes();
         let Step::Release(edit) = exchange.step(Event::RequestBody(body.clone()), vm, host) else { panic!("refused") };
         let sent = edit.body.unwrap_or(body);
@@ -276,9 +291,6 @@ impl Road {
         chunks: &[Vec<u8>],
         end: bool,
     ) -> (Value, String) {
-        let headers = |all: &[(&str, &str)]| -> Vec<Header> {
-            all.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
-        };
         let (vm, host) = (&mut self.vm, &mut self.host);
         let mut exchange = Transaction::new(Arc::clone(&self.policy));
         let head = headers(&[(":method", "POST"), (":path", path), ("content-type", "application/json")]);

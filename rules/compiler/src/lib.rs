@@ -9,6 +9,7 @@
 //! | [`shape`] | the first group of digits in a pattern's matches |
 //! | [`distance`] | how far before its first digit or its token a match may begin |
 //! | [`layout`] | words to a double array and to filters |
+//! | `oracle` | with the feature of that name: what programs must find, told by `regex-automata` |
 //! | [`source`] | all of it as Rust |
 //!
 //! A fault in a rule is an error that names the file. Samples are judged by the filter's tests and
@@ -19,6 +20,8 @@ pub mod automaton;
 pub mod distance;
 pub mod layout;
 pub mod lower;
+#[cfg(any(test, feature = "oracle"))]
+pub mod oracle;
 #[cfg(test)]
 mod oracles;
 pub mod rulefile;

@@ -3,107 +3,37 @@
 
 use std::collections::BTreeSet;
 
-use bartizan_rules::beginnings::Beginnings;
 use bartizan_rules::lexicon::{Hit, Lexicon, Word, is_bounded};
 use bartizan_rules::literals::{Found as Keyword, Literal, Literals};
-use bartizan_rules::program::{ByteSet, Machine, Op, Places, Set, Tables, may_begin};
+use bartizan_rules::program::{Machine, Op};
 use proptest::prelude::*;
 use regex_automata::meta::Regex;
-use regex_automata::{Input, PatternID};
 
 use crate::layout;
 use crate::lower::Compiler;
-
-fn leak<T>(rows: Vec<T>) -> &'static [T] {
-    Box::leak(rows.into_boxed_slice())
-}
-
-/// A compiled pattern as the module would hold it.
-fn programs(patterns: &[String]) -> (Vec<&'static [Op]>, Tables, Beginnings, Vec<u16>, Vec<Places>) {
-    let mut compiler = Compiler::default();
-    for pattern in patterns {
-        compiler.add(pattern, true).unwrap();
-    }
-    let mut programs = Vec::new();
-    for program in 0..compiler.programs.len() {
-        programs.push(leak(compiler.ops(program)));
-    }
-    let begin = compiler.beginnings();
-    let sets = compiler.sets.iter().map(|(ascii, ranges)| Set { ascii: *ascii, ranges: leak(ranges.clone()) });
-    let lookaheads = compiler.lookaheads.iter().map(|(bytes, end)| ByteSet { bytes: *bytes, end: *end });
-    let tables = Tables { sets: leak(sets.collect()), lookaheads: leak(lookaheads.collect()) };
-    let beginnings = Beginnings {
-        classes: Box::leak(Box::new(begin.classes.try_into().unwrap())),
-        units: leak(begin.units),
-        roots: begin.roots,
-        lists: leak(begin.lists),
-        patterns: leak(begin.patterns),
-        groups: leak(begin.groups),
-    };
-    let places = (0..programs.len()).map(|program| compiler.places(program).try_into().unwrap()).collect();
-    (programs, tables, beginnings, begin.broad, places)
-}
-
-fn expected(regex: &Regex, text: &str, window: std::ops::Range<usize>) -> Vec<(usize, usize)> {
-    let value = regex.group_info().to_index(PatternID::ZERO, "value");
-    let mut input = Input::new(text).range(window);
-    let mut groups = regex.create_captures();
-    let mut out = Vec::new();
-    while input.start() < input.end() {
-        regex.search_captures(&input, &mut groups);
-        let Some(found) = groups.get_match() else { break };
-        let span = value.and_then(|at| groups.get_group(at)).map_or(found.range(), |span| span.range());
-        out.push((span.start, span.end));
-        let mut next = span.end.max(found.start() + 1);
-        while next < text.len() && !text.is_char_boundary(next) {
-            next += 1;
-        }
-        input.set_start(next.min(input.end()));
-    }
-    out
-}
-
-fn actual(
-    ops: &[Op],
-    tables: &Tables,
-    text: &str,
-    window: std::ops::Range<usize>,
-    begins: impl Fn(usize) -> bool,
-) -> Vec<(usize, usize)> {
-    let mut machine = Machine::default();
-    machine.enter(window.clone(), usize::MAX);
-    let mut out = Vec::new();
-    let mut next = window.start;
-    for start in window {
-        if start < next || !text.is_char_boundary(start) || !begins(start) {
-            continue;
-        }
-        if let Some(found) = machine.run(ops, tables, text, start) {
-            out.push((found.value.start, found.value.end));
-            next = found.value.end.max(found.whole.start + 1);
-        }
-    }
-    out
-}
+use crate::oracle::{self, Built, leak};
 
 fn compare(patterns: &[String], texts: &[String]) {
-    let (programs, tables, beginnings, broad, places) = programs(patterns);
+    let built = built(patterns);
     for (at, pattern) in patterns.iter().enumerate() {
         let regex = Regex::new(pattern).unwrap();
-        let number = at as u16;
         for text in texts {
-            for window in [0..text.len(), ceil(text, text.len() / 4)..ceil(text, text.len() / 4 * 3)] {
-                let listed = |start| broad.contains(&number) || beginnings.at(text.as_bytes(), start).contains(&number);
-                let begins = |start| may_begin(&places[at], text.as_bytes(), start) && listed(start);
-                let found = actual(programs[at], &tables, text, window.clone(), begins);
-                assert_eq!(found, expected(&regex, text, window.clone()), "{pattern}\n{text:?} {window:?}");
+            let quarter = |of: usize| text.ceil_char_boundary(text.len() / 4 * of);
+            for window in [0..text.len(), quarter(1)..quarter(3)] {
+                let begins = |start| built.begins(at, text, start);
+                let found = oracle::found(built.programs[at], &built.tables, text, window.clone(), begins);
+                assert_eq!(found.spans, oracle::wanted(&regex, text, window.clone()), "{pattern}\n{text:?} {window:?}");
             }
         }
     }
 }
 
-fn ceil(text: &str, at: usize) -> usize {
-    (at..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap()
+fn built(patterns: &[String]) -> Built {
+    let mut compiler = Compiler::default();
+    for pattern in patterns {
+        compiler.add(pattern, true).unwrap();
+    }
+    Built::new(&mut compiler)
 }
 
 #[test]
@@ -138,7 +68,7 @@ fn awkward_patterns_find_what_regex_automata_finds() {
 #[test]
 fn a_hostile_text_costs_a_pattern_no_more_than_its_length() {
     let patterns = ["(?:a|b|ab)*c", "[a-z]{0,40}?(?:key|k[a-z]{0,20}y)[a-z.]{0,20}[ ]{0,8}=", "(?:[a-z]+[.])+x"];
-    let (programs, tables, ..) = programs(&patterns.map(String::from));
+    let Built { programs, tables, .. } = built(&patterns.map(String::from));
     let steps = |ops: &[Op], length: usize| {
         let text = "abk.y".repeat(length / 5);
         let mut machine = Machine::default();

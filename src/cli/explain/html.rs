@@ -16,7 +16,7 @@ const STYLE: &str = "
 --chip:#262d35;--bad:#ff8f85;--bad-soft:#4a1f1d;--warn:#f0c35a;--warn-soft:#40330f;--info:#8cbcff;--info-soft:#1b3252;
 --good:#74dd90;--good-soft:#163a22}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
+body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,sans-serif;overflow-wrap:anywhere}
 main{max-width:62rem;margin:0 auto;padding:2.25rem 1.25rem 4rem}
 h2{font-size:.8rem;letter-spacing:.06em;text-transform:uppercase;color:var(--soft);margin:2rem 0 .6rem;font-weight:600}
 section{background:var(--paper);border:1px solid var(--line);border-radius:14px;padding:1.25rem 1.5rem;margin:0 0 1rem}
@@ -26,12 +26,12 @@ section{background:var(--paper);border:1px solid var(--line);border-radius:14px;
 .verdict strong{margin-left:auto;font-size:2.4rem;line-height:1;font-weight:650;font-variant-numeric:tabular-nums}
 .verdict strong small{display:block;font-size:.75rem;font-weight:400;color:var(--soft);text-align:right;margin-top:.3rem}
 header{display:flex;gap:.75rem;align-items:center;flex-wrap:wrap;margin-bottom:1rem}
-header b{font-weight:600}header span{color:var(--soft)}
+header b{font-weight:600}header span{color:var(--soft)}header>*,.verdict>*{min-width:0}
 .score{margin-left:auto;display:flex;align-items:center;gap:.6rem;font-variant-numeric:tabular-nums}
 .bar{position:relative;width:10rem;height:.55rem;border-radius:99px;background:var(--chip)}
 .bar i{display:block;height:100%;border-radius:99px;background:var(--good)}.over .bar i{background:var(--bad)}
 .bar u{position:absolute;top:-.2rem;bottom:-.2rem;width:2px;background:var(--ink)}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;padding:1rem 1.1rem;background:var(--ground);border-radius:10px;
+pre{white-space:pre-wrap;margin:0;padding:1rem 1.1rem;background:var(--ground);border-radius:10px;
 font:14px/1.9 ui-monospace,SFMono-Regular,Menlo,monospace}
 mark{color:inherit;padding:.12em 0;background:var(--bad-soft);border-bottom:2px solid var(--bad)}
 mark.secret{background:var(--warn-soft);border-color:var(--warn)}mark.pii{background:var(--info-soft);border-color:var(--info)}
@@ -40,7 +40,6 @@ mark.secret sup{color:var(--warn)}mark.pii sup{color:var(--info)}
 table{width:100%;border-collapse:collapse;font-size:.92rem}
 th{text-align:left;color:var(--soft);font-weight:500;font-size:.85rem}
 th,td{padding:.5rem .9rem .5rem 0;border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border:0}
-td,th,code,.verdict h1,header span{overflow-wrap:anywhere}
 .found{margin:1rem 0 0}.found td:first-child{width:7rem;font-weight:600}
 .found td:last-child{text-align:right;padding-right:0}
 details>summary{cursor:pointer;color:var(--soft);margin:0 0 1rem}
@@ -50,8 +49,8 @@ details>summary{cursor:pointer;color:var(--soft);margin:0 0 1rem}
 .tag.pii{background:var(--info-soft);color:var(--info)}.tag.allow{background:var(--good-soft);color:var(--good)}
 .step{color:var(--soft);font-size:.85rem}.step b{color:var(--ink);font-weight:500}
 dl{display:grid;grid-template-columns:6rem minmax(0,1fr);gap:.45rem 1rem;margin:1rem 0 0;font-size:.9rem}
-dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
-.chip{display:inline-block;max-width:100%;overflow-wrap:anywhere;background:var(--chip);border-radius:6px;padding:.05rem .5rem;margin:0 .35rem .3rem 0}
+dt{color:var(--soft)}dd{margin:0}
+.chip{display:inline-block;max-width:100%;background:var(--chip);border-radius:6px;padding:.05rem .5rem;margin:0 .35rem .3rem 0}
 .neg{color:var(--good)}.pos{color:var(--bad)}
 footer{color:var(--soft);font-size:.82rem;margin-top:1.5rem}
 @media(max-width:40rem){main{padding:1.25rem .6rem 3rem}section{padding:1rem .9rem}.score{margin-left:0;flex-wrap:wrap}
@@ -63,9 +62,9 @@ th{display:none}td[data-h]::before{content:attr(data-h);color:var(--soft)}td,.fo
 /// The whole page.
 pub(super) fn page(explanation: &Explanation) -> String {
     let mut out = String::new();
-    let denied = explanation.roles.iter().filter(|role| role.decision == "deny").count();
+    let denied = explanation.roles.iter().filter(|role| role.verdict == "deny").count();
     let (tone, verdict) = match (denied, explanation.roles.len()) {
-        (0, _) if explanation.roles.iter().all(|role| role.decision == "allow") => {
+        (0, _) if explanation.roles.iter().all(|role| role.verdict == "allow") => {
             ("allow", "Passes for every role".to_owned())
         }
         (0, _) => ("some", "Passes, with findings".to_owned()),
@@ -81,7 +80,7 @@ pub(super) fn page(explanation: &Explanation) -> String {
         escape(&verdict),
         escape(&summary(explanation))
     );
-    out.push_str("<h2>By role</h2>\n<section><table><tr><th>role</th><th>decision</th><th>reason</th><th>guard</th><th>rules</th></tr>\n");
+    out.push_str("<h2>By role</h2>\n<section><table><tr><th>role</th><th>verdict</th><th>reason</th><th>guard</th><th>rules</th></tr>\n");
     explanation.roles.iter().for_each(|role| row(&mut out, role));
     out.push_str("</table></section>\n<h2>Texts</h2>\n");
     let threshold =
@@ -153,13 +152,13 @@ fn row(out: &mut String, role: &RoleCard) {
     };
     let _infallible = writeln!(
         out,
-        "<tr><td><b>{}</b></td><td><span class=\"tag {decision}\">{decision}</span></td><td>{}</td>\
+        "<tr><td><b>{}</b></td><td><span class=\"tag {verdict}\">{verdict}</span></td><td>{}</td>\
          <td data-h=\"guard \">{}{}</td><td>{rules}</td></tr>",
         escape(&role.role),
         escape(&reason),
         escape(&role.guard),
         if role.mode == "shadow" { " (shadow)" } else { "" },
-        decision = role.decision,
+        verdict = role.verdict,
     );
 }
 
@@ -317,4 +316,31 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lengths in rem of every declaration with this name.
+    fn lengths(name: &str) -> Vec<f32> {
+        let declarations = STYLE.split(['{', '}', ';']).filter_map(|one| one.trim().split_once(':'));
+        let values = declarations.filter(|(known, _)| *known == name).map(|(_, value)| value);
+        values.flat_map(|value| value.split(' ')).filter_map(|word| word.strip_suffix("rem")?.parse().ok()).collect()
+    }
+
+    /// A narrow screen has about 20 rem.
+    #[test]
+    fn nothing_is_wider_than_a_narrow_screen() {
+        assert!(STYLE.contains("body{") && !STYLE.contains("nowrap") && !STYLE.contains("white-space:pre;"));
+        let body = STYLE.split("body{").nth(1).and_then(|rest| rest.split('}').next()).unwrap();
+        assert!(body.contains("overflow-wrap:anywhere"), "a digest, a path or a word without a space breaks: {body}");
+        assert!(!STYLE.replace("overflow-wrap:anywhere}", "").contains("overflow-wrap"), "nothing undoes it");
+        for name in ["width", "min-width", "grid-template-columns"] {
+            assert!(lengths(name).iter().all(|length| *length <= 10.0), "{name}: {:?}", lengths(name));
+        }
+        let narrow = STYLE.split("@media(max-width:40rem){").nth(1).unwrap();
+        assert!(narrow.contains("table,tbody,tr,td,th{display:block"), "a row of cells becomes a list");
+        assert!(narrow.contains("dl{grid-template-columns:minmax(0,1fr)"));
+    }
 }

@@ -148,7 +148,7 @@ struct RoleCard {
     guard: String,
     mode: &'static str,
     /// `allow`, `flag`, `shadow`, `mask`, `replace` or `deny`.
-    decision: &'static str,
+    verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,7 +171,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Some(file) => explain_request(&policy, &read_text(file)?, arguments)?,
         None => explain_text(&policy, arguments)?,
     };
-    let calm = explanation.roles.iter().all(|role| role.decision == "allow");
+    let calm = explanation.roles.iter().all(|role| role.verdict == "allow");
     match &arguments.html {
         Some(file) if file.as_os_str() == "-" => print(&html::page(&explanation))?,
         Some(file) => {
@@ -356,11 +356,11 @@ impl Judged<'_> {
     fn role(&self, role: &RolePolicy) -> Option<RoleCard> {
         let guard = self.policy.guard(role.guard)?;
         let thresholds = self.pieces.iter().map(|piece| threshold(guard, role, piece.zone)).collect();
-        let card = |decision, reason: Option<crate::reason::Reason>, actions| RoleCard {
+        let card = |verdict, reason: Option<crate::reason::Reason>, actions| RoleCard {
             role: role.name.clone(),
             guard: guard.name.clone(),
             mode: guard.mode.as_str(),
-            decision,
+            verdict,
             reason: reason.map(crate::reason::Reason::code),
             status: reason.map(crate::reason::Reason::status),
             thresholds,
@@ -394,7 +394,7 @@ impl Judged<'_> {
             self.unscanned.iter().any(|(kind, _)| self.policy.unscanned.action(*kind) == UnscannedAction::Deny);
         let reason = judgement.denial.or(denied.then_some(crate::reason::Reason::BodyUnscanned));
         let any = |wanted: fn(&TextOutcome) -> bool| judgement.outcomes.iter().any(wanted);
-        let decision = match reason {
+        let verdict = match reason {
             Some(_) => "deny",
             None if any(|outcome| matches!(outcome, TextOutcome::Replace)) => "replace",
             None if any(|outcome| matches!(outcome, TextOutcome::Mask(_))) => "mask",
@@ -402,7 +402,7 @@ impl Judged<'_> {
             None if actions.iter().any(|action| action.action != "exception") => "flag",
             None => "allow",
         };
-        Some(card(decision, reason, actions))
+        Some(card(verdict, reason, actions))
     }
 }
 

@@ -147,12 +147,12 @@ impl Page {
     }
 
     fn role(&mut self, role: &RoleCard, explanation: &Explanation) {
-        let style = match role.decision {
+        let style = match role.verdict {
             "allow" => Style::new().green(),
             "deny" => Style::new().red().bold(),
             _ => Style::new().yellow(),
         };
-        let decision = self.paint(&format!("{:8}", role.decision), style);
+        let verdict = self.paint(&format!("{:8}", role.verdict), style);
         let reason = match (role.reason, role.status) {
             (Some(reason), Some(status)) => format!("{status} {reason}, "),
             _ => String::new(),
@@ -168,11 +168,8 @@ impl Page {
         rules.dedup();
         let told = if rules.is_empty() { String::new() } else { format!(": {}", rules.join(", ")) };
         let width = explanation.roles.iter().map(|role| role.role.chars().count()).max().unwrap_or(0);
-        let _infallible = writeln!(
-            self.out,
-            "  {:width$}  {decision} {reason}guard {}{mode}{threshold}{told}",
-            role.role, role.guard
-        );
+        let _infallible =
+            writeln!(self.out, "  {:width$}  {verdict} {reason}guard {}{mode}{threshold}{told}", role.role, role.guard);
     }
 }
 

@@ -2,11 +2,13 @@
 //! tool's words: they are judged as tool results of a request are. A definition with an attack in it is not shown. Of
 //! any other text what is hostile gives way to a notice: the smallest block around it, as in a request, else all of it.
 
+use std::collections::BTreeMap;
+
 use super::{Noted, ReplyGuard, text_of};
 use crate::audit::FindingEntry;
 use crate::config::document::{UnscannedAction, Zone};
 use crate::host::Timestamp;
-use crate::protocol::reply::{ReplyParts, ToolCall};
+use crate::protocol::reply::{ReplyParts, ReplyText, ToolCall};
 use crate::protocol::{Json, Path, Position, UnscannedKind};
 use crate::reason::Reason;
 use crate::scan::Text;
@@ -18,8 +20,8 @@ use crate::scan::verdict::{NOTICE, Outcome, Place, judge};
 pub(super) struct Attacks {
     /// Definitions.
     pub(super) definitions: Vec<ToolCall>,
-    /// Other texts, and what takes their place.
-    texts: Vec<(Path, String)>,
+    /// Other texts, and what is left of each.
+    pub(super) left: BTreeMap<Path, String>,
 }
 
 impl ReplyGuard {
@@ -56,7 +58,7 @@ impl ReplyGuard {
         for judged in &judgement.findings {
             let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
             let (Some(card), Some(one)) = (card, parts.texts.get(judged.text)) else { continue };
-            // Secrets and personal data are looked for by `fixed_texts`, and found by other actions.
+            // `fixed_texts` looks for secrets and personal data in the same text, by the output's actions.
             if card.kind == crate::scan::Kind::Attack {
                 noted.found(FindingEntry {
                     rule: card.id.clone(),
@@ -92,14 +94,16 @@ impl ReplyGuard {
         for (one, outcome) in parts.texts.iter().zip(judgement.outcomes) {
             let left = match outcome {
                 Outcome::Replace => NOTICE.to_owned(),
-                // What `fixed_texts` masks is still in it.
+                // `fixed_texts` masks values in it by the output's actions.
                 Outcome::Cut(left, _) => left,
                 Outcome::Keep | Outcome::Mask(_) | Outcome::Leave => continue,
             };
             match parts.calls.iter().find(|call| one.path.below(&call.path).is_some()) {
                 Some(call) if attacks.definitions.contains(call) => {}
                 Some(call) => attacks.definitions.push(call.clone()),
-                None => attacks.texts.push((one.path.clone(), left)),
+                None => {
+                    attacks.left.insert(one.path.clone(), left);
+                }
             }
         }
         Ok(attacks)
@@ -107,17 +111,13 @@ impl ReplyGuard {
 }
 
 impl Attacks {
-    /// Takes out of each text that is no definition's what is hostile. Before the texts are masked: the paths and the
-    /// spans are those of the message as it came. True: something was changed.
-    pub(super) fn cut(&mut self, json: &mut Json<'_>, noted: &mut Noted) -> bool {
-        let mut changed = false;
-        for (path, left) in std::mem::take(&mut self.texts) {
-            if let Some(Json::String(place)) = json.at_mut(&path) {
-                *place = left.into();
-                noted.masked += 1;
-                changed = true;
-            }
-        }
-        changed
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.is_empty() && self.definitions.is_empty()
+    }
+
+    /// True for a text that does not go on as it came: something in it is cut out, or its definition is removed.
+    pub(super) fn concern(&self, one: &ReplyText) -> bool {
+        !one.is_key && self.left.contains_key(&one.path)
+            || self.definitions.iter().any(|call| one.path.below(&call.path).is_some())
     }
 }

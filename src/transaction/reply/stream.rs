@@ -11,7 +11,7 @@ use crate::enums::Zone;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
-use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, Spent, Stream, TextKind};
+use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind};
 use crate::protocol::{Json, Path, Told};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
@@ -315,18 +315,26 @@ impl StreamGuard {
     ) -> Result<(), Reason> {
         let mut changed = self.stream.rewrite(&mut json, &parts);
         let denied = self.guard.denied(&json, &parts, noted)?;
-        let mut attacks = self.guard.attacks(&json, &parts, now, noted)?;
-        changed |= attacks.cut(&mut json, noted);
+        let attacks = self.guard.attacks(&json, &parts, now, noted)?;
+        // Before anything is removed: a finding in it is recorded, and may refuse.
+        if !attacks.is_empty() {
+            let concerned = |one: &ReplyText| attacks.concern(one);
+            changed |= self.guard.fixed_texts(&mut json, &parts, &concerned, &attacks.left, &|_| None, now, noted)?;
+        }
         for call in denied.iter().chain(&attacks.definitions) {
             self.stream.deny(call);
             noted.masked += 1;
         }
+        let mut judged = attacks.left;
         if let Some(left) = self.stream.prune(&mut json, &parts, NOTICE) {
             parts = left;
             changed = true;
+            // Other texts may have their places now.
+            judged.clear();
         }
         let tool = |channel: &Channel| self.stream.tool_of(channel).map(str::to_owned);
-        changed |= self.guard.fixed_texts(&mut json, &parts, &|one| !one.delta || one.is_key, &tool, now, noted)?;
+        let whole = |one: &ReplyText| one.is_key || !one.delta && !judged.contains_key(&one.path);
+        changed |= self.guard.fixed_texts(&mut json, &parts, &whole, &BTreeMap::new(), &tool, now, noted)?;
         changed |= self.guard.judge_echoes(&mut json, &parts, now, noted)?;
         let policy = Arc::clone(&self.guard.policy);
         let is_clean = |text: &str| {

@@ -30,7 +30,7 @@ impl Transaction {
                 UpstreamHeader::Policy => {
                     ("x-bartizan-policy", Some(format!("{}@{}", policy.name, policy.digest_short())))
                 }
-                UpstreamHeader::Decision | UpstreamHeader::Score | UpstreamHeader::Coverage => continue,
+                UpstreamHeader::Verdict | UpstreamHeader::Score | UpstreamHeader::Coverage => continue,
             };
             if let Some(value) = value {
                 edit.set.push((name, value));
@@ -42,10 +42,10 @@ impl Transaction {
     pub(super) fn late_headers(&self, policy: &Policy, edit: &mut Edit) {
         for header in &policy.audit.upstream_headers {
             let (name, value) = match header {
-                UpstreamHeader::Decision if !self.record.shadow.is_empty() => {
-                    ("x-bartizan-decision", "shadow".to_owned())
+                UpstreamHeader::Verdict if !self.record.shadow.is_empty() => {
+                    (audit::VERDICT_HEADER, "shadow".to_owned())
                 }
-                UpstreamHeader::Decision => ("x-bartizan-decision", self.record.verdict.name().to_owned()),
+                UpstreamHeader::Verdict => (audit::VERDICT_HEADER, self.record.verdict.name().to_owned()),
                 UpstreamHeader::Score => ("x-bartizan-score", self.record.score.unwrap_or(0).to_string()),
                 UpstreamHeader::Coverage => ("x-bartizan-coverage", self.record.coverage.unwrap_or("none").to_owned()),
                 _ => continue,
@@ -72,12 +72,11 @@ pub(super) fn present(headers: Headers<'_>, name: &str) -> Option<Vec<u8>> {
     headers.has(name).then(|| name.as_bytes().to_vec())
 }
 
-/// Asks for a reply that can be read, and changed at its end: with trailers that could not be.
+/// Asks for a reply that can be read, and changed at its end: with trailers that could not be. A request that names no
+/// coding accepts every one (RFC 9110 section 12.5.3), so that the header is set where the client sent none, too.
 pub(super) fn readable(headers: Headers<'_>, edit: &mut Edit) {
     edit.remove.extend(present(headers, "te"));
-    if headers.has("accept-encoding") {
-        edit.set.push(("accept-encoding", "identity".to_owned()));
-    }
+    edit.set.push(("accept-encoding", "identity".to_owned()));
 }
 
 /// The announced length of the body.

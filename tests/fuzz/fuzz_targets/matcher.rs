@@ -2,15 +2,11 @@
 
 #![no_main]
 
-use std::ops::Range;
-
 use bartizan_fuzz::{Draw, Unstructured};
-use bartizan_rules::beginnings::Beginnings;
-use bartizan_rules::program::{ByteSet, Machine, Op, Places, Set, Tables, may_begin};
 use bartizan_rules_compiler::lower::Compiler;
+use bartizan_rules_compiler::oracle::{self, Built};
 use libfuzzer_sys::fuzz_target;
 use regex_automata::meta::Regex;
-use regex_automata::{Input, PatternID};
 
 const LETTERS: &[&str] = &[
     "a", "b", "c", "d", "k", "K", "s", "S", "1", "22", "9", "-", ".", "_", " ", "\n", "é", "ü", "中", "\u{212a}", "ſ", "i",
@@ -20,10 +16,6 @@ const SETS: &[&str] = &[
     "[a-c]", "[^a]", "[0-9]", "[a-z0-9]", "[é-ü]", "[^é\\n]", "[ \\t]", "[A-Za-z0-9_-]", "[^ ]", ".", "[ab]", "(?s:.)",
     "[1-2k]", "\\d", "\\p{L}", "[^\\x00-\\x7f]",
 ];
-
-fn leak<T>(rows: Vec<T>) -> &'static [T] {
-    Box::leak(rows.into_boxed_slice())
-}
 
 fn atom(u: &mut Unstructured<'_>) -> Draw<String> {
     Ok(if u.ratio(1u8, 3u8)? { (*u.choose(SETS)?).to_owned() } else { regex_syntax::escape(u.choose(LETTERS)?) })
@@ -87,45 +79,6 @@ fn text(u: &mut Unstructured<'_>) -> Draw<String> {
     Ok(out)
 }
 
-fn expected(regex: &Regex, text: &str, window: Range<usize>) -> Vec<(usize, usize)> {
-    let value = regex.group_info().to_index(PatternID::ZERO, "value");
-    let mut input = Input::new(text).range(window);
-    let mut groups = regex.create_captures();
-    let mut out = Vec::new();
-    while input.start() < input.end() {
-        regex.search_captures(&input, &mut groups);
-        let Some(found) = groups.get_match() else { break };
-        let span = value.and_then(|at| groups.get_group(at)).map_or(found.range(), |span| span.range());
-        out.push((span.start, span.end));
-        let next = text.ceil_char_boundary(span.end.max(found.start() + 1));
-        input.set_start(next.min(input.end()));
-    }
-    out
-}
-
-fn actual(
-    ops: &[Op],
-    tables: &Tables,
-    text: &str,
-    window: Range<usize>,
-    begins: impl Fn(usize) -> bool,
-) -> (Vec<(usize, usize)>, usize) {
-    let mut machine = Machine::default();
-    machine.enter(window.clone(), usize::MAX);
-    let mut out = Vec::new();
-    let mut next = window.start;
-    for start in window {
-        if start < next || !text.is_char_boundary(start) || !begins(start) {
-            continue;
-        }
-        if let Some(found) = machine.run(ops, tables, text, start) {
-            out.push((found.value.start, found.value.end));
-            next = found.value.end.max(found.whole.start + 1);
-        }
-    }
-    (out, machine.steps)
-}
-
 fn run(u: &mut Unstructured<'_>) -> Draw<()> {
     let mut compiler = Compiler::default();
     let mut regexes = Vec::new();
@@ -153,43 +106,26 @@ fn run(u: &mut Unstructured<'_>) -> Draw<()> {
     if regexes.is_empty() {
         return Ok(());
     }
-    let programs: Vec<Vec<Op>> = (0..regexes.len()).map(|program| compiler.ops(program)).collect();
-    let begin = compiler.beginnings();
-    let sets = compiler.sets.iter().map(|(ascii, ranges)| Set { ascii: *ascii, ranges: leak(ranges.clone()) });
-    let lookaheads = compiler.lookaheads.iter().map(|(bytes, end)| ByteSet { bytes: *bytes, end: *end });
-    let tables = Tables { sets: leak(sets.collect()), lookaheads: leak(lookaheads.collect()) };
-    let beginnings = Beginnings {
-        classes: Box::leak(Box::new(begin.classes.try_into().expect("256 classes"))),
-        units: leak(begin.units),
-        roots: begin.roots,
-        lists: leak(begin.lists),
-        patterns: leak(begin.patterns),
-        groups: leak(begin.groups),
-    };
-    let places: Vec<Places> =
-        (0..regexes.len()).map(|program| compiler.places(program).try_into().expect("256 places")).collect();
+    let built = Built::new(&mut compiler);
     while !u.is_empty() {
         let text = text(u)?;
         let (a, b) = (u.int_in_range(0..=text.len())?, u.int_in_range(0..=text.len())?);
         let part = text.ceil_char_boundary(a.min(b))..text.ceil_char_boundary(a.max(b));
         for (at, (pattern, regex)) in regexes.iter().enumerate() {
             for window in [0..text.len(), part.clone()] {
-                let number = at as u16;
-                let listed =
-                    |start| begin.broad.contains(&number) || beginnings.at(text.as_bytes(), start).contains(&number);
-                let begins = |start| may_begin(&places[at], text.as_bytes(), start) && listed(start);
-                let (found, _) = actual(&programs[at], &tables, &text, window.clone(), begins);
-                let wanted = expected(regex, &text, window.clone());
+                let begins = |start| built.begins(at, &text, start);
+                let found = oracle::found(built.programs[at], &built.tables, &text, window.clone(), begins).spans;
+                let wanted = oracle::wanted(regex, &text, window.clone());
                 assert_eq!(found, wanted, "{pattern:?} in {text:?} {window:?}");
             }
             // Over and over, and four times that: four times the steps.
             if !text.is_empty() {
                 let steps = |length: usize| {
                     let text = text.repeat(1 + length / text.len());
-                    actual(&programs[at], &tables, &text, 0..text.len(), |_| true).1
+                    oracle::found(built.programs[at], &built.tables, &text, 0..text.len(), |_| true).steps
                 };
                 let (short, long) = (steps(1_500), steps(6_000));
-                let bound = short * 6 + 6_000 * 8 + programs[at].len() * 1_500;
+                let bound = short * 6 + 6_000 * 8 + built.programs[at].len() * 1_500;
                 assert!(long <= bound, "{pattern:?} in {text:?}: {short} steps, then {long}");
             }
         }
