@@ -10,7 +10,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use bartizan::config::document::{Pack, Zone};
+use bartizan::enums::{Pack, Zone};
 use bartizan::scan::{Budget, Scanner, Selection, Text};
 use bartizan_rules::words::Level;
 use common::values::{Draw, draw};

@@ -14,6 +14,7 @@
 
 mod keyed;
 mod labels;
+mod loading;
 pub mod metrics;
 mod policy;
 mod record;
@@ -21,7 +22,8 @@ mod time;
 
 pub use keyed::HashKey;
 pub use labels::Labels;
-pub use policy::policy_record;
+pub use loading::policy_record;
+pub use policy::AuditPolicy;
 pub use record::{FindingEntry, Record, Verdict};
 pub use time::rfc3339;
 

@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use bartizan::authn::{Authentication, Authenticator, KeyRing, TokenCache};
-//! use bartizan::config::{Errors, KeyPath, document};
+//! use bartizan::document::{self, Errors, KeyPath};
 //! use bartizan::host::{MemoryHost, Timestamp};
 //!
 //! let section: document::Authn = serde_json::from_str(r#"{"issuers": [], "unsafeAnonymous": true}"#)?;
@@ -58,7 +58,7 @@ use jws::Jws;
 use remote::Remote;
 use revocation::Revocation;
 
-pub use crate::config::document::Algorithm;
+pub use crate::document::Algorithm;
 
 /// True for a JSON Pointer (RFC 6901) to something below the document.
 pub fn is_pointer(text: &str) -> bool {

@@ -8,18 +8,21 @@
 //! [`authorize`] an [`Authorized`] after it.
 
 mod ledger;
+mod policy;
 
 use std::sync::Arc;
 
 pub use ledger::Ledger;
+pub use policy::RolePolicy;
 
 use crate::authn::{Principal, RoleIndex};
-use crate::config::document::{Mode, Operation, OtherTools, OverCap, Zone};
-use crate::config::{Policy, RolePolicy};
+use crate::document::{OtherTools, OverCap};
+use crate::enums::{Mode, Operation, Zone};
 use crate::host::Host;
+use crate::policy::Policy;
 use crate::protocol::{Exchange, NO_LIMIT, Offered};
-use crate::quota::Counted;
 use crate::reason::{Denial, Reason};
+use crate::transaction::stages::Counted;
 
 /// A principal with at least one role that allows the operation.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::Serialize;
 
-use crate::config::{Errors, KeyPath, document};
+use crate::document::{self, Errors, KeyPath};
 use crate::host::Timestamp;
 
 /// `event.dataset` of a capture.

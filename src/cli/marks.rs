@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use crate::config::{KeyPath, Step};
+use crate::document::{KeyPath, Step};
 
 /// Nesting beyond which no place is kept.
 const MAX_DEPTH: usize = 128;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
-use crate::config::Node;
+use crate::document::Node;
 
 /// What a command found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,14 +21,17 @@ use super::output::{Outcome, print, print_json, read_text};
 use super::source;
 use crate::authz;
 use crate::capture::{Caller, Opened, Sealed};
-use crate::config::document::{self, Mode};
-use crate::config::{Policy, RoutePolicy};
+use crate::document;
+use crate::enums::Mode;
+use crate::guard::{Inspected, Judgement, STRONG_SCORE};
 use crate::host::{Host as _, MemoryHost, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::Exchange;
-use crate::quota::{self, Stage as Counting, Tokens};
+use crate::quota::{self, Tokens};
 use crate::reason::Reason;
+use crate::route::RoutePolicy;
 use crate::scan::Kind;
-use crate::scan::verdict::{Inspected, Judgement, STRONG_SCORE};
+use crate::transaction::stages::{self, Stage as Counting};
 use crate::transaction::{Event, Header, Step, Transaction, Vm};
 
 #[derive(Debug, clap::Args)]
@@ -450,7 +453,7 @@ impl Stage {
         let denial = |denial: crate::reason::Denial| denial.reason;
         let refusal = |refusal: quota::Refusal| refusal.denial.reason;
         let entitled = authz::entitle(&policy, Arc::clone(&principal), route.operation, host).map_err(denial)?;
-        let counted = done(quota::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?)?;
+        let counted = done(stages::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?)?;
         // A model that no policy wrote out stands as a hash in the record, and says nothing.
         let model = one.text("gen_ai.request.model").filter(|model| !is_hash(model));
         let authorized = match model {
@@ -462,7 +465,7 @@ impl Stage {
             None => authz::authorize_bodyless(counted),
         };
         note(&authorized.shadow().into_iter().collect::<Vec<_>>());
-        let charged = quota::count_rest(&policy, authorized, model, vm.shared_key(), host).map_err(refusal)?;
+        let charged = stages::count_rest(&policy, authorized, model, vm.shared_key(), host).map_err(refusal)?;
         let found = [Reason::ScanInjection, Reason::ScanSecret, Reason::ScanPii];
         let found = found.into_iter().find(|reason| then.reason.as_deref() == Some(reason.code()));
         if found == Some(Reason::ScanInjection) && is_strike {
@@ -475,7 +478,7 @@ impl Stage {
         let judgement = Judgement { denial: found, ..Judgement::default() };
         let inspected = Inspected::judged(charged, &judgement)?;
         let (admitted, reserved) =
-            quota::admit(&policy, inspected, model, expected(one), vm.shared_key(), host).map_err(refusal)?;
+            stages::admit(&policy, inspected, model, expected(one), vm.shared_key(), host).map_err(refusal)?;
         note(&done(admitted)?.limits().shadow);
         let spent = match status(one) {
             Some(400..) => Tokens::default(),

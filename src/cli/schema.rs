@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::output::{Outcome, print, print_json};
-use crate::config::document::Document;
+use crate::document::Document;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

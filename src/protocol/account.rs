@@ -13,7 +13,7 @@ use super::calls::Rewrite;
 use super::form::Form;
 use super::reply::{Channel, End, Lane, ReplyText, TextKind, ToolCall};
 use super::{Json, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind, Usage};
-use crate::config::document::Zone;
+use crate::enums::Zone;
 
 /// A request's body, taken apart.
 #[derive(Clone, Debug, PartialEq)]

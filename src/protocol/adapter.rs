@@ -12,7 +12,7 @@ use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::tools::pin;
 use super::{Exchange, Json, Path, Refusal, Told, UnscannedKind, Usage, keys, registry};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 

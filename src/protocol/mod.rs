@@ -50,7 +50,7 @@ pub use told::{Told, message};
 pub use tools::{asks_for_addresses, pin, remove_tools};
 pub use usage::Usage;
 
-use crate::config::document::Zone;
+use crate::enums::Zone;
 
 /// Where in the conversation a segment stands: decides whether a finding refuses the request or is
 /// cut out of the history.

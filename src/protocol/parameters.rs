@@ -206,7 +206,7 @@ fn named(value: &Json<'_>, models: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::document::Operation;
+    use crate::enums::Operation;
     use crate::protocol::{Exchange, Protocol};
 
     /// A chat with this more in its body.

@@ -16,7 +16,7 @@ use super::account::ReplyDraft;
 use super::form::{Form, is_bytes};
 use super::frames::Framing;
 use super::{Json, Path, Protocol, UnscannedKind};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::reason::Reason;
 
 pub use super::account::ReplyParts;

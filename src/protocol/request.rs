@@ -6,7 +6,7 @@
 use super::account::Draft;
 use super::form::{Form, is_bytes, is_credential};
 use super::{Exchange, Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind};
-use crate::config::document::Zone;
+use crate::enums::Zone;
 use crate::reason::{Denial, Reason};
 
 /// More messages, parts or tools than this is no chat.

@@ -15,7 +15,7 @@ use super::root::Worker;
 use super::stream::Exchange;
 use crate::authn::Fetch;
 use crate::callout::{Answer, Call, CallFailure};
-use crate::config::Policy;
+use crate::policy::Policy;
 use crate::quota::fleet::Batch;
 
 /// Calls that are under way.

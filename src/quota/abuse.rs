@@ -18,9 +18,10 @@ use super::key::SharedKey;
 use super::row::Row;
 use super::{Quotas, ROWS, nanos};
 use crate::authn::Principal;
-use crate::config::AbusePolicy;
-use crate::config::document::{Mode, Reach};
+use crate::document::Reach;
+use crate::enums::Mode;
 use crate::host::{Fault, Host};
+use crate::quota::AbusePolicy;
 
 /// The `abuse` section, ready to count.
 #[derive(Debug)]
@@ -194,7 +195,7 @@ impl Abuse {
 mod tests {
     use super::*;
     use crate::authn::RoleIndex;
-    use crate::config::document::OnUnavailable;
+    use crate::document::OnUnavailable;
     use crate::host::{MemoryHost, Timestamp};
 
     const MINUTE: u64 = 60_000_000_000;

@@ -17,7 +17,6 @@
 //! ```
 
 mod conversation;
-pub mod cut;
 pub mod decode;
 mod engine;
 mod joints;
@@ -34,7 +33,6 @@ mod stages;
 #[cfg(test)]
 mod steps;
 mod text;
-pub mod verdict;
 
 use std::ops::Range;
 
@@ -49,7 +47,7 @@ use text::Scan;
 #[cfg(feature = "cli")]
 pub(crate) use text::without_hosts;
 
-use crate::config::document::CustomRule;
+use crate::document::CustomRule;
 use crate::enums::{Level, Pack, Zone};
 
 /// Which rules a scanner holds.

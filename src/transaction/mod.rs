@@ -17,13 +17,12 @@ mod gzip;
 mod headers;
 mod meter;
 mod path;
-mod plant;
 mod pool;
-mod reply;
+pub(crate) mod reply;
 mod request;
 mod response;
 mod server;
-mod spotlight;
+pub mod stages;
 mod teller;
 mod vm;
 
@@ -36,15 +35,17 @@ pub use vm::Vm;
 use crate::audit::{Record, metrics};
 use crate::callout::{Answer, Call, CallFailure};
 use crate::capture::Draft;
-use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::reply::Spent;
 use crate::protocol::{Asserted, Session};
 use crate::quota::fleet::Settlement;
-use crate::quota::{Admitted, Counted, Gauge, Limits, Reservation};
+use crate::quota::{Gauge, Limits, Reservation};
 use crate::reason::{Denial, Reason};
+use crate::route::RouteIndex;
 use called::Called;
 use response::Reading;
+use stages::{Admitted, Counted};
 
 /// What happened on the wire.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::hint::black_box;
 
-use bartizan::config::Policy;
-use bartizan::config::document::Zone;
+use bartizan::enums::Zone;
+use bartizan::policy::Policy;
 use bartizan::scan::{Budget, Scanner, Text};
 use serde_json::json;
 

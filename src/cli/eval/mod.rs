@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{Outcome, print, print_json, read_text};
 use super::source;
-use crate::config::document::Zone;
-use crate::config::{Parsed, Policy};
+use crate::document::Parsed;
+use crate::enums::Zone;
+use crate::policy::Policy;
 use crate::scan::{Kind, Report, Scanner, Text, TextReport, normalise};
 use conversation::{Conversations, Harmless};
 use data::{DataReport, Span};

@@ -16,11 +16,15 @@ use serde::Serialize;
 use super::eval;
 use super::output::{Outcome, coloured, print, print_json, read_text};
 use crate::authz;
-use crate::config::document::{UnscannedAction, Zone};
-use crate::config::{GuardPolicy, Policy, RolePolicy, RouteIndex};
+use crate::authz::RolePolicy;
+use crate::document::UnscannedAction;
+use crate::enums::Zone;
+use crate::guard::GuardPolicy;
+use crate::guard::{Outcome as TextOutcome, Place, judge};
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Position, UnscannedKind};
-use crate::scan::verdict::{Outcome as TextOutcome, Place, judge};
+use crate::route::RouteIndex;
 use crate::scan::{Kind, Report, RuleIndex, Text, normalise, scorer};
 
 #[derive(Debug, clap::Args)]
@@ -249,7 +253,7 @@ fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow
 struct Request<'r> {
     json: &'r Json<'r>,
     exchange: &'r Exchange,
-    operation: crate::config::document::Operation,
+    operation: crate::enums::Operation,
 }
 
 fn explain(

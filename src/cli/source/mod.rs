@@ -10,7 +10,7 @@ mod plugin;
 
 use std::collections::BTreeMap;
 
-use crate::config::{KeyPath, MAX_FILE_DEPTH, Node, Parsed, ReadTree, TreeFault, parse_tree, read_json, read_with};
+use crate::document::{KeyPath, MAX_FILE_DEPTH, Node, Parsed, ReadTree, TreeFault, parse_tree, read_json, read_with};
 
 pub(super) use envoy::{Bound, Envoy, plugins};
 

@@ -18,7 +18,7 @@ use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
 use super::system::{last_message, text_at};
 use super::{Json, Path, Told, UnscannedKind, Usage};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 

@@ -4,8 +4,8 @@ use bartizan_rules::patterns::{self, Pattern};
 use bartizan_rules::tables::ShippedRule;
 use bartizan_rules::{lexicon, normalise};
 
-use crate::config::document::{CustomRule, RuleZone, View};
-use crate::config::shortened;
+use crate::document::shortened;
+use crate::document::{CustomRule, RuleZone, View};
 use crate::enums::{Level, Pack, PiiType, Tag, Zone};
 use crate::redact::validate::validator;
 use crate::scan::shipped::RULES;

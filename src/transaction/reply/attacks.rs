@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 
 use super::{Noted, ReplyGuard, text_of};
 use crate::audit::FindingEntry;
-use crate::config::document::{UnscannedAction, Zone};
+use crate::document::UnscannedAction;
+use crate::enums::Zone;
+use crate::guard::narrow;
+use crate::guard::{NOTICE, Outcome, Place, judge};
 use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText, ToolCall};
 use crate::protocol::{Json, Path, Position, UnscannedKind};
 use crate::reason::Reason;
 use crate::scan::Text;
-use crate::scan::cut::narrow;
-use crate::scan::verdict::{NOTICE, Outcome, Place, judge};
 
 /// What must not go on of one message.
 #[derive(Default)]

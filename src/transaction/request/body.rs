@@ -5,23 +5,27 @@ use super::signed::keep_signed;
 use crate::audit::Verdict;
 use crate::authn::Principal;
 use crate::authz::{self, Authorized};
-use crate::config::document::{AskUsage, DataAction, Operation, PiiType, Zone};
-use crate::config::{GuardPolicy, Policy, RoutePolicy};
+use crate::document::AskUsage;
+use crate::enums::{DataAction, Operation, PiiType, Zone};
+use crate::guard::GuardPolicy;
+use crate::guard::narrow;
+use crate::guard::plant;
+use crate::guard::{Inspected, Judgement, NOTICE, Outcome, Place, judge};
+use crate::guard::{spotlight, word};
 use crate::host::Host;
+use crate::policy::Policy;
 use crate::protocol::signed::drop_blocks;
 use crate::protocol::{Exchange, Json, NO_LIMIT, Segment, UnscannedKind, asks_for_addresses, remove_tools};
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
+use crate::route::RoutePolicy;
 use crate::scan::Text;
-use crate::scan::cut::narrow;
-use crate::scan::verdict::{Inspected, Judgement, NOTICE, Outcome, Place, judge};
 use crate::transaction::called::Outgoing;
 use crate::transaction::edit::apply;
-use crate::transaction::plant::plant;
 use crate::transaction::reply::ReplyGuard;
 use crate::transaction::response::Reading;
-use crate::transaction::spotlight::{spotlight, word};
+use crate::transaction::stages;
 use crate::transaction::{Edit, Pending, Refused, State, Step, Transaction, Vm};
 
 impl Transaction {
@@ -83,7 +87,7 @@ impl Transaction {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
-        let charged = quota::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
+        let charged = stages::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
 
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };

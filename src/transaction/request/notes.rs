@@ -5,15 +5,16 @@ use crate::audit::FindingEntry;
 use crate::authn::Principal;
 use crate::authz::Authorized;
 use crate::capture::{Caller, Draft, Sealed};
-use crate::config::Policy;
-use crate::config::document::{SubjectForm, UnknownAction, UnscannedAction, Zone};
+use crate::document::{SubjectForm, UnknownAction, UnscannedAction};
+use crate::enums::Zone;
 use crate::glob::Glob;
+use crate::guard::{Judgement, Place};
 use crate::host::Host;
+use crate::policy::Policy;
 use crate::protocol::{Exchange, UnscannedKind};
-use crate::quota::{Admitted, Charged};
 use crate::reason::Reason;
 use crate::scan::Text;
-use crate::scan::verdict::{Judgement, Place};
+use crate::transaction::stages::{Admitted, Charged};
 use crate::transaction::{Transaction, Vm};
 
 impl Transaction {

@@ -1,6 +1,6 @@
 //! Secrets in the VM's environment, not in the document.
 
-use super::document;
+use super::FromEnv;
 use super::errors::{Errors, KeyPath};
 
 /// Reads a variable of the VM's environment.
@@ -8,7 +8,7 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Reads a secret from the environment. No message holds its value.
 pub(crate) fn secret(
-    raw: &document::FromEnv,
+    raw: &FromEnv,
     at: &KeyPath,
     environment: Environment<'_>,
     errors: &mut Errors,

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use bartizan_rules::invariant::part;
 
-use super::verdict::{Judgement, NOTICE, Outcome, Place};
-use crate::config::document::Zone;
+use super::input::{Judgement, NOTICE, Outcome, Place};
+use crate::enums::Zone;
 
 /// Texts of one message that are judged again; the others are replaced whole.
 const MOST_TEXTS: usize = 64;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{self, AskUsage, Described, Operation, OutputAction, Route};
-use super::errors::{Errors, KeyPath, shortened};
+use crate::document::{self, AskUsage, Described, Errors, KeyPath, OutputAction, Route, shortened};
+use crate::enums::Operation;
 use crate::protocol::registry::{PARAMETER, model_in};
 use crate::protocol::{Pointer, Protocol, registry};
 
@@ -128,7 +128,7 @@ impl PathMatch {
 }
 
 /// Compiles all routes; false: one of them is broken, and errors say why.
-pub(super) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<RoutePolicy>, bool) {
+pub(crate) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<RoutePolicy>, bool) {
     let list = KeyPath::root().key("routes");
     let mut written: Vec<Written> = Vec::new();
     let Some(routes) = errors.require(&KeyPath::root(), "routes", routes) else { return (Vec::new(), false) };

@@ -27,7 +27,7 @@ macro_rules! section {
 
 use bartizan_rules::choice;
 
-pub use crate::enums::*;
+use crate::enums::{Mode, Operation, Zone};
 
 mod guards;
 mod identity;

@@ -7,16 +7,17 @@
 //! One weak sign convicts nobody: at any threshold, shipped rules below level high need a second sign that is independent of
 //! them ([`Scanner::decisive_score`]).
 
-use crate::config::{GuardPolicy, RouteIndex};
+use super::GuardPolicy;
 use crate::enums::{Action, DataAction, Level, Mode, Zone};
 use crate::host::Timestamp;
 use crate::protocol::Position;
-use crate::quota::Charged;
 use crate::reason::Reason;
+use crate::route::RouteIndex;
+use crate::transaction::stages::Charged;
 
 use crate::redact::Target;
 
-use super::{Finding, Kind, Report, RuleIndex, Scanner, TextReport};
+use crate::scan::{Finding, Kind, Report, RuleIndex, Scanner, TextReport};
 
 /// What takes the place of a text that is cut out.
 pub const NOTICE: &str = "[removed by policy]";

@@ -9,7 +9,8 @@ use bartizan_rules::choice;
 use serde::de::{self, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{Operation, OutputAction};
+use super::OutputAction;
+use crate::enums::Operation;
 use crate::protocol::registry::{DESCRIBED, FORMATS, Format};
 
 #[cfg(feature = "cli")]

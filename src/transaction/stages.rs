@@ -5,13 +5,13 @@
 //! role is charged before the body is read; a caller with several after it, when it is known which
 //! of them grant the request.
 
-use super::fleet::{Ask, Inquiry, Told};
-use super::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
 use crate::authz::{Authorized, Entitled};
 use crate::callout::{Answer, Call};
-use crate::config::Policy;
+use crate::guard::Inspected;
 use crate::host::Host;
-use crate::scan::verdict::Inspected;
+use crate::policy::Policy;
+use crate::quota::fleet::{Ask, Inquiry, Told};
+use crate::quota::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
 
 /// A request whose request quotas, as far as they are known before the body, are charged.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use bartizan_rules::choice;
 use serde::Deserialize;
 
 use super::super::duration::Span;
-use super::{Action, DataAction, Level, Mode, Pack, PiiType, Zone};
+use crate::enums::{Action, DataAction, Level, Mode, Pack, PiiType, Zone};
 
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
