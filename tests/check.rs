@@ -557,6 +557,25 @@ fn digests_of_a_plugin_are_looked_at() {
         let (status, lines) = check_text(&folder, "plugin.json", &file.to_string());
         assert_eq!(status, code, "{url} {sha256}: {lines:#?}");
         assert!(lines.iter().any(|said| said.starts_with(line)), "{url} {sha256}: {lines:#?}");
+        assert_eq!(lines.iter().any(|said| said.starts_with("ok: ")), code == 0, "{url} {sha256}: {lines:#?}");
+    }
+}
+
+#[test]
+fn a_broken_policy_is_known_in_a_filter_of_another_name() {
+    let folder = Folder::new("nameless");
+    let policy = good_json().to_string();
+    for (name, value, said) in [
+        ("cut", &policy[..policy.len() - 1], "not valid JSON"),
+        ("comma", &policy.replacen("{", "{,", 1), "not valid JSON"),
+        ("other", "{\"token\": \"authn\",}", "a Wasm filter that is not Bartizan's"),
+    ] {
+        let configuration = json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": value });
+        let filter = wasm_filter(configuration, true);
+        let text = bootstrap(&filter).to_string().replace("bartizan", "guard");
+        let (code, lines) = check_text(&folder, "envoy.json", &text);
+        assert_eq!(code, 1, "{name}: {lines:#?}");
+        assert!(lines.iter().any(|line| line.contains(said)), "{name}: {lines:#?}");
     }
 }
 

@@ -57,6 +57,8 @@ def test_metrics_are_prometheus_labels(site, protocol):
     assert find("bartizan_requests", verdict="allow", reason="none", protocol="openai", role="analyst")
     assert find("bartizan_findings", action="block")
     assert find("bartizan_tokens", direction="output")
+    assert all(re.search(r"\bmodel=\"", line) for line in find("bartizan_model_tokens", direction="output"))
+    assert find("bartizan_model_tokens", direction="output")
     # No label value is left in a name.
     names = {re.split(r"[{ ]", line)[0] for line in samples}
     assert not [name for name in names if re.search(r"verdict|reason|protocol|_role|rule_|direction|action", name)], names

@@ -1,8 +1,8 @@
 //! Metric names. Labels stand in the name as `.key.value` pairs; Envoy's `stats_tags`, shipped in
 //! `envoy/`, turn them into Prometheus labels.
 //!
-//! Fixed labels only: verdict, reason, protocol, role, rule, action, direction. Never a subject,
-//! never a free model name. The edge bounds the series at [`MAX_SERIES`].
+//! Fixed labels only: verdict, reason, protocol, role, rule, action, direction, and models and tenants that the policy
+//! lists ([`super::Labels`]). Never a subject, never a free model name. The edge bounds the series at [`MAX_SERIES`].
 
 use super::Record;
 use crate::authn::Fetched;
@@ -57,6 +57,15 @@ pub fn of(record: &Record) -> Vec<Increment> {
     for (direction, tokens) in [("input", record.input_tokens), ("output", record.output_tokens)] {
         if let Some(by) = tokens.filter(|&by| by > 0) {
             out.push(Increment { name: format!("bartizan.tokens.direction.{direction}"), by });
+            if let Some(model) = record.model_label.as_deref().map(label) {
+                out.push(Increment { name: format!("bartizan.model_tokens.direction.{direction}.model.{model}"), by });
+            }
+            if let Some(tenant) = record.tenant_label.as_deref().map(label) {
+                out.push(Increment {
+                    name: format!("bartizan.tenant_tokens.direction.{direction}.tenant.{tenant}"),
+                    by,
+                });
+            }
         }
     }
     if record.counted_by.is_some() {
@@ -126,6 +135,22 @@ mod tests {
         for reason in Reason::ALL {
             assert!(label(reason.code()).bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{reason}");
         }
+    }
+
+    #[test]
+    fn tokens_are_counted_by_model_and_tenant() {
+        let mut record = Record::default();
+        (record.input_tokens, record.output_tokens) = (Some(7), Some(0));
+        (record.model_label, record.tenant_label) = (Some("llama-3*".into()), Some("Acme".into()));
+        let counted: Vec<(String, u64)> = of(&record).into_iter().skip(1).map(|one| (one.name, one.by)).collect();
+        assert_eq!(
+            counted,
+            [
+                ("bartizan.tokens.direction.input".to_owned(), 7),
+                ("bartizan.model_tokens.direction.input.model.llama-3_".to_owned(), 7),
+                ("bartizan.tenant_tokens.direction.input.tenant.acme".to_owned(), 7),
+            ]
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! unknown model names stand as keyed hashes, prompts as one keyed fingerprint.
 
 mod keyed;
+mod labels;
 mod loading;
 pub mod metrics;
 mod policy;
@@ -11,6 +12,7 @@ mod record;
 mod time;
 
 pub use keyed::HashKey;
+pub use labels::Labels;
 pub use loading::policy_record;
 pub use policy::AuditPolicy;
 pub use record::{FindingEntry, Record, Verdict};

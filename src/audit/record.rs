@@ -107,6 +107,12 @@ pub struct Record {
     /// The model, or its keyed hash when the policy does not name it.
     #[serde(rename = "gen_ai.request.model", skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What counters call the model.
+    #[serde(skip)]
+    pub model_label: Option<String>,
+    /// What counters call the tenant.
+    #[serde(skip)]
+    pub tenant_label: Option<String>,
     /// The cap on output tokens that went to the upstream.
     #[serde(rename = "gen_ai.request.max_tokens", skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,

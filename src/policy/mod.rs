@@ -12,7 +12,7 @@ mod refusals;
 pub use limits::{LimitsPolicy, UnscannedPolicy};
 pub use refusals::{RefusalPolicy, Words};
 
-use crate::audit::AuditPolicy;
+use crate::audit::{AuditPolicy, Labels};
 use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
 use crate::authz::RolePolicy;
 use crate::capture::CapturePolicy;
@@ -56,6 +56,8 @@ pub struct Policy {
     pub limits: LimitsPolicy,
     /// What is written about a request.
     pub audit: AuditPolicy,
+    /// What counters may name of it.
+    pub labels: Labels,
     /// What refusals say beside their class.
     pub refusals: RefusalPolicy,
     /// What is kept of requests in which something was found.
@@ -216,6 +218,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         signed: document.signed.unwrap_or(SignedAction::Drop),
         limits,
         audit,
+        labels: Labels::of(document),
         refusals,
         capture,
     })

@@ -151,6 +151,12 @@ fn exact(key: &str) -> Option<&'static Parameter> {
 }
 
 fn note(out: &mut Draft, parameter: &'static Parameter, value: &Json<'_>, dialect: Option<&Dialect>) {
+    // Client libraries send options that nobody set as an empty object or list.
+    if matches!(value, Json::Object(entries) if entries.is_empty())
+        || matches!(value, Json::Array(items) if items.is_empty())
+    {
+        return;
+    }
     match parameter.class {
         Class::Models => named(value, &mut out.models),
         Class::Routing(router) if dialect.is_some_and(|dialect| dialect.word == router) => {}
@@ -263,6 +269,28 @@ mod tests {
             }
         }
         println!("{tried} places of parameters tried");
+    }
+
+    #[test]
+    fn what_is_empty_chooses_nothing() {
+        for format in ["openai", "anthropic"] {
+            for Parameter { name, .. } in &TABLE {
+                for empty in ["null", "{}", "[]"] {
+                    for place in [
+                        format!(r#""{name}":{empty}"#),
+                        format!(r#""metadata":{{}},"fallbacks":[{{"{name}":{empty}}}]"#),
+                    ] {
+                        let exchange = read(format, None, &place).unwrap();
+                        assert!(
+                            exchange.choices_of_operator.is_empty() && exchange.models.is_empty(),
+                            "{format} {place}"
+                        );
+                    }
+                }
+                let full = read(format, None, &format!(r#""{name}":[{{}}]"#)).unwrap();
+                assert!(exact(name).unwrap().class == Class::Models || full.choices_of_operator == [*name], "{name}");
+            }
+        }
     }
 
     #[test]

@@ -202,8 +202,8 @@ impl Masker {
     /// Replaces the targets whose action is `mask` or `hash`.
     ///
     /// Spans that overlap become one: its extent is that of all of them, its label that of the most
-    /// severe (a secret before personal data), then of the longest, then of the first. Spans inside a
-    /// placeholder are left alone. Linear in the text but for sorting the targets.
+    /// severe (a secret before personal data), then of the longest, then of any but a telephone number, then of
+    /// the first. Spans inside a placeholder are left alone. Linear in the text but for sorting the targets.
     pub fn mask(&mut self, text: &str, targets: &[Target]) -> Masked {
         let mut out = Masked { text: String::with_capacity(text.len()), edits: Vec::new() };
         let mut done = 0;
@@ -296,6 +296,8 @@ fn address_at(text: &str, at: usize) -> Option<Range<usize>> {
     let start =
         near.char_indices().rev().take_while(|(_, c)| is_local(*c)).last().map_or(near.len(), |(start, _)| start);
     let (word, lead) = (near.get(start..)?, near.get(..start)?);
+    // Quotes and emphasis, which are part of an address only behind its first letter.
+    let word = word.trim_start_matches(|c: char| !c.is_alphanumeric());
     // In JSON the letter of `\n` stands before the word.
     let escaped = word.strip_prefix(['n', 'r', 't']).filter(|_| lead.ends_with('\\'));
     let tail = [Some(word), escaped].into_iter().flatten().find(|tail| is_number(tail) || is_letters(tail))?;
@@ -348,7 +350,9 @@ pub(super) fn apart(mut spans: Vec<(Range<usize>, Label, DataAction)>) -> Vec<(R
                 open.end = open.end.max(span.end);
                 let (new, old) = (label == Label::Secret, *held == Label::Secret);
                 let (graver, as_grave) = (new && !old, new == old);
-                if graver || (as_grave && length > longest) {
+                // A telephone number has no check digit: of the same length, anything else is surer.
+                let surer = length == longest && *held == Label::Pii(PiiType::Phone) && label != *held;
+                if graver || (as_grave && (length > longest || surer)) {
                     (*held, *what, longest) = (label, action, length);
                 }
             }

@@ -3,6 +3,7 @@
 mod fit;
 mod report;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::marks::{Inside, Marks};
@@ -128,11 +129,15 @@ fn check_text(path: &Path, text: &str, in_folder: bool) -> Option<FileReport> {
     let mut report = FileReport::new(path.display().to_string());
     let Found { sources, remarks, parts } = found;
     let shown = Shown { text, marks: Marks::read(text), several: parts > 1 };
+    // A policy is not fine whose surroundings keep it from working.
+    let is_error = |remark: &&Remark| remark.severity == Severity::Error;
+    let faulty: BTreeSet<usize> = remarks.iter().filter(is_error).map(|remark| remark.part).collect();
     for remark in remarks {
         report.put(remark.severity, shown.card(&remark, None));
     }
     for source in sources {
-        check_source(source, &shown, &mut report);
+        let is_around_fine = !faulty.contains(&source.part);
+        check_source(source, is_around_fine, &shown, &mut report);
     }
     let twice = same_names(&report.policies);
     report.notes.extend(twice);
@@ -154,7 +159,7 @@ impl Shown<'_> {
     }
 }
 
-fn check_source(source: Source, shown: &Shown<'_>, report: &mut FileReport) {
+fn check_source(source: Source, is_around_fine: bool, shown: &Shown<'_>, report: &mut FileReport) {
     let Source { at, part, parsed, text, surroundings } = source;
     let inside = text.as_deref().and_then(|text| Some((shown.marks.inside(shown.text, part, &at, text)?, text)));
     let mut remarks = fit::form(&parsed, &at, part, &surroundings);
@@ -181,7 +186,8 @@ fn check_source(source: Source, shown: &Shown<'_>, report: &mut FileReport) {
     }
     let notes = missing.into_inner().into_iter();
     remarks.extend(notes.map(|message| Remark { severity: Severity::Note, part, path: at.clone(), message }));
-    let is_fine = faults.is_empty() && remarks.iter().all(|remark| remark.severity != Severity::Error);
+    let is_fine =
+        is_around_fine && faults.is_empty() && remarks.iter().all(|remark| remark.severity != Severity::Error);
     for remark in faults.into_iter().chain(remarks) {
         let inside = inside.as_ref().map(|(inside, text)| (&at, inside, *text));
         report.put(remark.severity, shown.card(&remark, inside));

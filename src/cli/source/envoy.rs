@@ -173,7 +173,9 @@ impl Search<'_> {
             return false;
         };
         let document = &parsed.document;
-        let is_ours = names_bartizan(config) || document.authn.is_some() || document.roles.is_some();
+        // Of a text with a fault in its form nothing may have been read.
+        let is_broken = !parsed.errors.is_empty() && text.as_deref().is_some_and(|text| text.contains("\"authn\":"));
+        let is_ours = names_bartizan(config) || document.authn.is_some() || document.roles.is_some() || is_broken;
         if !is_ours {
             self.found.say(Severity::Note, self.part, at, "a Wasm filter that is not Bartizan's: not looked at");
             return false;

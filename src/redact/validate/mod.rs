@@ -20,12 +20,15 @@ mod wallet;
 
 use std::ops::Range;
 
-use Validator::{Named, Value};
+use Validator::{Behind, Named, Value};
 pub use placeholder::looks_like_placeholder;
 pub use secret::entropy;
 
 /// The longest value that is looked at, in bytes: a private key in PEM form is the longest thing here.
 pub const MAX_VALUE: usize = 16 * 1024;
+
+/// How much of the text before a value a validator may see, in bytes.
+pub const BEFORE: usize = 128;
 
 /// A check of one match.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +37,8 @@ pub enum Validator {
     Value(fn(&str) -> bool),
     /// The name that the value is given to has a say: `fn(name, value)`. The name may be empty.
     Named(fn(&str, &str) -> bool),
+    /// What stands before the value has a say: `fn(before, value)`. At most [`BEFORE`] bytes of it are given.
+    Behind(fn(&str, &str) -> bool),
 }
 
 impl Validator {
@@ -44,6 +49,10 @@ impl Validator {
         match self {
             Validator::Value(check) => check(value),
             Validator::Named(check) => check(label::before(text, start), value),
+            Validator::Behind(check) => {
+                let from = text.ceil_char_boundary(start.saturating_sub(BEFORE));
+                check(text.get(from..start).unwrap_or_default(), value)
+            }
         }
     }
 }
@@ -77,7 +86,7 @@ static VALIDATORS: &[(&str, Validator)] = &[
     ("deSteuerId", Value(national::de_steuer_id)),
     ("dkCpr", Value(national::dk_cpr)),
     ("eeIsikukood", Value(national::ee_isikukood)),
-    ("email", Value(network::email)),
+    ("email", Behind(network::email)),
     ("esDni", Value(national::es_dni)),
     ("ethereum", Value(wallet::ethereum)),
     ("fiHetu", Value(national::fi_hetu)),

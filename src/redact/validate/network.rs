@@ -17,8 +17,9 @@ static UNITS: &[&str] =
 
 /// A mail address (RFC 5321 sizes, host name form): at least two labels, the last of letters or IDNA.
 ///
-/// `git@host` is refused: it is the user of an SSH address, not a person. So is a placeholder of the filter's own.
-pub(super) fn email(text: &str) -> bool {
+/// `git@host` is refused: it is the user of an SSH address, not a person. So are a placeholder of the filter's own, and
+/// who logs in with an address (`postgres://app@db.example.com`, the key of `https://9f86...@o1.ingest.example.io`).
+pub(super) fn email(before: &str, text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let label = |label: &str| {
         !label.is_empty()
@@ -40,19 +41,36 @@ pub(super) fn email(text: &str) -> bool {
         && !local.contains("..")
         && !local.eq_ignore_ascii_case("git")
         && !is_address(text)
+        && !logs_in(before, local)
         && ![FILE_ENDINGS, UNITS].iter().any(|list| list.contains(&last.to_ascii_lowercase().as_str()))
+}
+
+/// True where `local` is the user or the password of an address (RFC 3986 section 3.2.1) and no person's mailbox: behind
+/// a user, in an address of another scheme than HTTP's, or a key. `http://jane@example.org` is what word processors make
+/// of a mailbox.
+fn logs_in(before: &str, local: &str) -> bool {
+    let Some((head, user)) = before.rsplit_once("://") else { return false };
+    if user.contains(|c: char| c.is_whitespace() || "/?#@\"'<>()[]{}`,;".contains(c)) {
+        return false;
+    }
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let scheme = head.rsplit(|c: char| !is_scheme(c)).next().unwrap_or_default();
+    let is_web = ["http", "https", ""].iter().any(|web| scheme.eq_ignore_ascii_case(web));
+    let is_key = local.len() >= 16 && local.bytes().all(|c| c.is_ascii_hexdigit());
+    is_key || user.ends_with(':') || !is_web
 }
 
 /// An IP address as `std` reads it, with or without an IPv6 zone.
 ///
 /// Refused although they parse: four single digits that differ (`2.1.3.4` is a section or a version), whatever a name
-/// calls a version, networks and browsers (`131.0.0.0`), the unspecified address, and IPv6 forms that are words of code (`Cafe::Add`): those need a digit and three groups,
-/// or a leading `::`.
+/// calls a version, networks and browsers (`131.0.0.0`), what is no single machine's on any network (loopback, masks,
+/// groups, the unspecified address), and IPv6 forms that are words of code (`Cafe::Add`): those need a digit and three
+/// groups, or a leading `::`.
 pub(super) fn ip_address(name: &str, text: &str) -> bool {
     if let Ok(four) = text.parse::<Ipv4Addr>() {
         let [a, b, c, d] = four.octets();
         let section = [a, b, c, d].iter().all(|&part| part < 10) && (a, b, c) != (b, c, d);
-        return !section && (b, c, d) != (0, 0, 0) && !is_version_of(name);
+        return !section && (b, c, d) != (0, 0, 0) && is_a_machines(four) && !is_version_of(name);
     }
     let bare = text.split_once('%').map_or(text, |(address, _)| address);
     if let Some((head, tail)) = bare.rsplit_once(':') {
@@ -64,13 +82,22 @@ pub(super) fn ip_address(name: &str, text: &str) -> bool {
     let Ok(six) = bare.parse::<Ipv6Addr>() else { return false };
     let groups = bare.split(':').filter(|group| !group.is_empty()).count();
     let digit = bare.bytes().any(|c| c.is_ascii_digit());
-    !six.is_unspecified() && digit && (groups >= 3 || bare.starts_with("::") || is_unicast_block(six))
+    let is_one = !six.is_unspecified() && !six.is_loopback() && !six.is_multicast();
+    is_one
+        && six.to_ipv4_mapped().is_none_or(is_a_machines)
+        && digit
+        && (groups >= 3 || bare.starts_with("::") || is_unicast_block(six))
 }
 
-/// Link-local, unique local, multicast and documentation or global prefixes that start with `2`: short forms
-/// such as `fe80::1` stand there.
+/// Not of this host, loopback, a group's, or reserved, among them masks and broadcast (RFC 6890).
+fn is_a_machines(four: Ipv4Addr) -> bool {
+    !matches!(four.octets(), [0 | 127 | 224..=255, ..])
+}
+
+/// Link-local, unique local and documentation or global prefixes that start with `2`: short forms such as `fe80::1` stand
+/// there.
 fn is_unicast_block(six: Ipv6Addr) -> bool {
-    matches!(six.octets(), [0xfe, 0x80..=0xbf, ..] | [0xfc | 0xfd, ..] | [0x20..=0x2f, ..] | [0xff, 0x01..=0x0f, ..])
+    matches!(six.octets(), [0xfe, 0x80..=0xbf, ..] | [0xfc | 0xfd, ..] | [0x20..=0x2f, ..])
 }
 
 /// A MAC address: six pairs parted by `:` or `-`, or three groups of four parted by `.`; neither broadcast nor zero.
@@ -95,7 +122,7 @@ mod tests {
     #[test]
     fn mail() {
         all(
-            email,
+            |text| email("", text),
             &["a.b+c@mail.example.org", "o'neil@example.ie", "käthe@bücher.example", "a@xn--bcher-kva.example"],
             &[
                 "a@b",
@@ -111,6 +138,31 @@ mod tests {
     }
 
     #[test]
+    fn who_logs_in_with_an_address_is_no_mailbox() {
+        let hosts = ["db.example.com", "o123456.ingest.example.io", "bücher.example"];
+        let key = "a1b2c3d4e5f64718a9b0c1d2e3f40516";
+        for (before, local, is_mail) in [
+            ("postgres://", "app", false),
+            ("git+ssh://", "deploy", false),
+            ("url=amqps://guest:", "guest", false),
+            ("https://user:", "pass", false),
+            ("SENTRY_DSN=https://", key, false),
+            ("https://", "jane.doe", true),
+            ("see http://", "jane", true),
+            ("mailto:", "jane", true),
+            ("postgres://db.example.com/app?owner=", "jane", true),
+            ("postgres://db.example.com/ ", "jane", true),
+            ("\"redis://cache\", \"", "jane", true),
+            ("", key, true),
+            ("://", "jane", true),
+        ] {
+            for host in hosts {
+                assert_eq!(email(before, &format!("{local}@{host}")), is_mail, "{before}{local}@{host}");
+            }
+        }
+    }
+
+    #[test]
     fn ip() {
         assert!(!ip_address("Version", "10.2.3.40") && ip_address("host", "10.2.3.40"));
         all(
@@ -119,7 +171,6 @@ mod tests {
                 "192.0.2.7",
                 "8.8.8.8",
                 "2001:db8::1",
-                "::1",
                 "fe80::1%eth0",
                 "::ffff:192.0.2.1",
                 "2001:DB8:0:0:8:800:200C:417A",
@@ -130,7 +181,13 @@ mod tests {
                 "1.2.3",
                 "0.0.0.0",
                 "131.0.0.0",
+                "127.0.0.1",
+                "255.255.255.0",
+                "224.0.0.251",
                 "::",
+                "::1",
+                "::ffff:127.0.0.1",
+                "ff02::fb",
                 "Cafe::Add",
                 "12:30:45",
                 "01.02.03.04",

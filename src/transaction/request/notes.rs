@@ -24,6 +24,7 @@ impl Transaction {
         self.record.issuer = Some(principal.issuer_name().to_owned());
         self.record.roles =
             principal.roles().iter().filter_map(|role| policy.role_at(*role)).map(|role| role.name.clone()).collect();
+        self.record.tenant_label = principal.tenant().map(|tenant| policy.labels.tenant(tenant).to_owned());
         let hashed = |kind: &[u8], bytes: &[u8]| vm.hash_key().hex(&[kind, bytes]);
         match policy.audit.subject {
             SubjectForm::Hashed => {
@@ -88,6 +89,7 @@ impl Transaction {
             let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
             is_plain = report.texts.iter().all(|text| text.findings.is_empty() && text.complete);
         }
+        self.record.model_label = Some(policy.labels.model(model).to_owned());
         let hashed = || vm.hash_key().hex(&[b"model", model.as_bytes()]);
         self.record.model = Some(if is_plain { model.to_owned() } else { hashed() });
     }
