@@ -1,8 +1,8 @@
 //! `bartizan replay`: what would a changed policy have done with requests of the past?
 //!
 //! A capture goes through the same [`Transaction`] as in the proxy, body and all. An audit record has no body: it
-//! goes stage by stage through roles, quotas and cool-downs, and what the scanner said of it then stands. Callers
-//! stand as the records name them, under tokens that are made here, so that `authn` itself is not rehearsed; nor are
+//! goes stage by stage through roles, quotas and cool-downs, and what the scanner said of it then is kept. Callers
+//! have the names that the records give them, under tokens that are made here, so that `authn` itself is not rehearsed; nor are
 //! requests under way at the same time, because each one ends before the next begins.
 
 use std::collections::BTreeMap;

@@ -57,7 +57,7 @@ pub enum Event<'a> {
         /// No body follows.
         end: bool,
     },
-    /// So many bytes of the body are buffered, and more will come.
+    /// This many bytes of the body are buffered, and more will come.
     RequestBuffered(usize),
     /// The request's body is whole.
     RequestBody(Vec<u8>),
@@ -68,7 +68,7 @@ pub enum Event<'a> {
         /// No body follows.
         end: bool,
     },
-    /// So many bytes of a reply that is read whole are buffered, and more will come.
+    /// This many bytes of a reply that is read whole are buffered, and more will come.
     ResponseBuffered(usize),
     /// A reply that is read whole has come.
     ResponseBody(Vec<u8>),
@@ -356,7 +356,7 @@ impl Transaction {
         self.spent_nanos = self.spent_nanos.saturating_add(nanos);
     }
 
-    /// The record as it stands, for the case that the VM does not live to write the last one.
+    /// The record as it is now, in case the VM does not live to write the last one.
     pub fn provisional(&mut self, now: Timestamp) -> String {
         self.record.to_json(now)
     }
