@@ -19,11 +19,10 @@ use serde_json::{Value, json};
 use super::capture::{now, objects, private_key, unseal, word};
 use super::output::{Outcome, print, print_json, read_text};
 use super::source;
-use crate::authz;
 use crate::capture::{Caller, Opened, Sealed};
 use crate::document;
 use crate::enums::Mode;
-use crate::guard::{Inspected, Judgement, STRONG_SCORE};
+use crate::guard::STRONG_SCORE;
 use crate::host::{Host as _, MemoryHost, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::Exchange;
@@ -31,7 +30,7 @@ use crate::quota::{self, Tokens};
 use crate::reason::Reason;
 use crate::route::RoutePolicy;
 use crate::scan::Kind;
-use crate::transaction::stages::{self, Stage as Counting};
+use crate::transaction::stages::{self, Inspected, Stage as Counting};
 use crate::transaction::{Event, Header, Step, Transaction, WorkerState};
 
 #[derive(Debug, clap::Args)]
@@ -452,7 +451,7 @@ impl Stage {
         }
         let denial = |denial: crate::reason::Denial| denial.reason;
         let refusal = |refusal: quota::Refusal| refusal.denial.reason;
-        let entitled = authz::entitle(&policy, Arc::clone(&principal), route.operation, host).map_err(denial)?;
+        let entitled = stages::entitle(&policy, Arc::clone(&principal), route.operation, host).map_err(denial)?;
         let counted = done(stages::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?)?;
         // A model that no policy wrote out stands as a hash in the record, and says nothing.
         let model = one.text("gen_ai.request.model").filter(|model| !is_hash(model));
@@ -460,9 +459,9 @@ impl Stage {
             Some(model) => {
                 let cap = one.number("gen_ai.request.max_tokens");
                 let exchange = Exchange::recorded(model, cap);
-                authz::authorize(&policy, counted, &exchange).map_err(denial)?
+                stages::authorize(&policy, counted, &exchange).map_err(denial)?
             }
-            None => authz::authorize_bodyless(counted),
+            None => stages::authorize_bodyless(counted),
         };
         note(&authorized.shadow().into_iter().collect::<Vec<_>>());
         let charged = stages::count_rest(&policy, authorized, model, vm.shared_key(), host).map_err(refusal)?;
@@ -475,8 +474,7 @@ impl Stage {
                 policy.quotas.strike(&mut strike, vm.shared_key(), host).map_err(fault)?;
             }
         }
-        let judgement = Judgement { denial: found, ..Judgement::default() };
-        let inspected = Inspected::judged(charged, &judgement)?;
+        let inspected = Inspected::recorded(charged, found)?;
         let (admitted, reserved) =
             stages::admit(&policy, inspected, model, expected(one), vm.shared_key(), host).map_err(refusal)?;
         note(&done(admitted)?.limits().shadow);

@@ -9,7 +9,7 @@ mod spotlight;
 
 pub(crate) use canary::{Planted, plant};
 pub use cut::narrow;
-pub use input::{Inspected, Judged, Judgement, NOTICE, Outcome, Place, STRONG_SCORE, judge, judge_reply};
+pub use input::{Judged, Judgement, NOTICE, Outcome, Place, STRONG_SCORE, judge, judge_reply};
 pub(crate) use output::Detector;
 
 pub use policy::{CanaryPolicy, ExceptionPolicy, GuardIndex, GuardPolicy, InjectionPolicy, OutputPolicy, PiiPolicy};

@@ -93,7 +93,7 @@ impl<'a> Detector<'a> {
         let report = report.texts.pop().unwrap_or_default();
         let (targets, judgement) =
             judge_reply(&policy.scanner, &self.guards, self.route, report, self.is_key, self.now);
-        self.denial = self.denial.or(judgement.denial);
+        self.denial = self.denial.or(judgement.denial());
         self.shadow.extend(judgement.shadow);
         for judged in judgement.findings {
             let Some(card) = policy.scanner.cards().get(usize::from(judged.finding.rule.0)) else { continue };

@@ -142,6 +142,19 @@ impl Policy {
         self.roles.get(usize::from(index.0))
     }
 
+    /// The guards of these roles, each once.
+    pub fn guards_of(&self, roles: &[RoleIndex]) -> Vec<&GuardPolicy> {
+        self.guards_at(roles).into_iter().filter_map(|index| self.guard(index)).collect()
+    }
+
+    /// Where the guards of these roles are, each once.
+    pub fn guards_at(&self, roles: &[RoleIndex]) -> Vec<GuardIndex> {
+        let mut places: Vec<GuardIndex> = roles.iter().filter_map(|role| Some(self.role_at(*role)?.guard)).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
     /// The guard at this place.
     pub fn guard(&self, index: GuardIndex) -> Option<&GuardPolicy> {
         self.guards.get(usize::from(index.0))

@@ -75,6 +75,13 @@ pub struct Segment {
     pub is_key: bool,
 }
 
+impl Segment {
+    /// The text in the body that the segment was read from; `None`: no string stands there.
+    pub fn text_in<'j>(&self, json: &'j Json<'_>) -> Option<&'j str> {
+        if self.is_key { json.key_at(&self.path) } else { json.at(&self.path).and_then(Json::as_str) }
+    }
+}
+
 /// What can't be scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnscannedKind {

@@ -9,15 +9,13 @@ use super::path::forgiving;
 use super::pending_call::{HeaderRest, Outgoing, Then};
 use super::reply::ReplyGuard;
 use super::response::Reading;
-use super::stages::{self, Admitted, Counted, Stage};
+use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Wait, WorkerState};
 use crate::audit::{REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
-use crate::authz;
 use crate::callout::Answer;
 use crate::document::{Cors, ResponseHeaders, Unmatched};
 use crate::enums::Mode;
-use crate::guard::Inspected;
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::registry::path_class;
@@ -131,7 +129,7 @@ impl Transaction {
         self.teller.explains = policy.refusals.explains(principal.roles());
         self.draft(&policy, path, &principal);
         self.cooldown(&policy, &principal, vm, host)?;
-        let entitled = authz::entitle(&policy, principal, route.operation, host)?;
+        let entitled = stages::entitle(&policy, principal, route.operation, host)?;
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
@@ -216,7 +214,7 @@ impl Transaction {
         if streams {
             readable(headers, &mut edit);
         }
-        let charged = stages::count_rest(&policy, authz::authorize_bodyless(counted), None, vm.shared_key(), host)?;
+        let charged = stages::count_rest(&policy, stages::authorize_bodyless(counted), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         let guard = streams.then(|| {
             let authorized = charged.authorized();
@@ -229,7 +227,7 @@ impl Transaction {
         let reply = guard.map_or(Reading::Open, Reading::Guarded);
         let outgoing = Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None };
         self.record.coverage = Some("full");
-        let inspected = Inspected::nothing_to_read(charged);
+        let inspected = Inspected::without_body(charged)?;
         self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
     }
 

@@ -400,7 +400,7 @@ impl Judged<'_> {
         let actions: Vec<ActionCard> = actions.collect();
         let denied =
             self.unscanned.iter().any(|(kind, _)| self.policy.unscanned.action(*kind) == UnscannedAction::Deny);
-        let reason = judgement.denial.or(denied.then_some(crate::reason::Reason::BodyUnscanned));
+        let reason = judgement.denial().or(denied.then_some(crate::reason::Reason::BodyUnscanned));
         let any = |wanted: fn(&TextOutcome) -> bool| judgement.outcomes.iter().any(wanted);
         let verdict = match reason {
             Some(_) => "deny",

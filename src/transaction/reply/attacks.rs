@@ -75,10 +75,10 @@ impl ReplyGuard {
         if judgement.shadow.contains(&Reason::ScanInjection) && !noted.shadow.contains(&Reason::ScanInjection) {
             noted.shadow.push(Reason::ScanInjection);
         }
-        if judgement.denial == Some(Reason::ScanInjection) {
+        if judgement.denial() == Some(Reason::ScanInjection) {
             return Err(Reason::ScanInjection);
         }
-        if judgement.incomplete {
+        if judgement.is_incomplete() {
             noted.unscanned.push(UnscannedKind::Budget);
             if policy.unscanned.action(UnscannedKind::Budget) == UnscannedAction::Deny {
                 return Err(Reason::ReplyUnreadable);
@@ -88,7 +88,7 @@ impl ReplyGuard {
             let alone = [Text { zone: place.zone, text }];
             let report = policy.scanner.scan_conversation(None, &alone, &|_| false, budget);
             let mut judgement = judge(&policy.scanner, &guards, self.route, &[*place], report, now);
-            let whole = judgement.denial.is_none() && !judgement.incomplete;
+            let whole = judgement.denial().is_none() && !judgement.is_incomplete();
             judgement.outcomes.pop().filter(|_| whole)
         };
         narrow(&mut judgement, &places, &|index| texts.get(index).map(|text| text.text), &mut again);

@@ -42,7 +42,7 @@ pub(super) fn keep_signed(
                 "replace"
             }
             SignedAction::Drop | SignedAction::Block => {
-                judgement.denial = judgement.denial.or(Some(reason));
+                judgement.refuse(reason);
                 "block"
             }
         };
