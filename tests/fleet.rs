@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bartizan::callout::{Answer, Call, CallFailure, GrpcCall};
-use bartizan::config::Policy;
 use bartizan::host::{MemoryHost, Timestamp};
+use bartizan::policy::Policy;
 use bartizan::quota::fleet::{Batch, Settled};
 use bartizan::transaction::{Event, Reads, Step, Transaction, Vm, Wait};
 use common::road::{Road, ask, headers};

@@ -7,7 +7,7 @@ mod common;
 
 use bartizan::authn::{Authentication, Authenticator, KeyRing, TokenCache};
 use bartizan::callout::{Answer, Call, CallFailure};
-use bartizan::config::{Errors, KeyPath, document};
+use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{MemoryHost, Timestamp};
 use bartizan::transaction::{Event, Step, Wait};
 use common::road::{NOW, Road, ask};

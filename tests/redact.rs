@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
-use bartizan::config::document::{DataAction, Pack, Zone};
+use bartizan::enums::{DataAction, Pack, Zone};
 use bartizan::redact::{Destination, MaskKey, Masker, StreamMasker, Target, Vault};
 use bartizan::scan::rulefile::RuleFile;
 use bartizan::scan::{Budget, Kind, Scanner, Selection, Text};

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from conftest import ATTACK
-from harness.castles import Castles
+from harness.mcp_server import McpServer
 from harness.tokens import claims
 
 
@@ -32,7 +32,7 @@ PAGES = {
 }
 
 
-class Server(Castles):
+class Server(McpServer):
     """One that has pages of others, asks its user, and tells the way."""
 
     def __init__(self) -> None:

@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from conftest import ATTACK
-from harness.castles import Castles
+from harness.mcp_server import McpServer
 from harness.tokens import claims
 
 KEY = "AKIAQ7EXAMPL3TE5TKXQ"
 
 
-class Server(Castles):
+class Server(McpServer):
     """One that leaks, and asks its user."""
 
     def __init__(self) -> None:

@@ -16,9 +16,9 @@ use crate::audit::metrics::{self, DROPPED, Increment, LATENCY, MAX_SERIES, MEMOR
 use crate::audit::policy_record;
 use crate::authn::{Fetch, Fetched};
 use crate::callout::{Answer, CallFailure};
-use crate::config::Policy;
 use crate::held::{HeldStreams, Seldom, Turn, Why};
 use crate::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
+use crate::policy::Policy;
 use crate::quota::fleet::Batch;
 use crate::transaction::{Finished, Vm};
 

@@ -4,15 +4,15 @@
 //! request goes on before the answer, or its absence, has been judged.
 
 use super::response::Reading;
+use super::stages::{Admitted, Asked, Counted, Stage};
 use super::{Edit, Header, Headers, Refused, State, Step, Transaction, Vm, Wait};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;
 use crate::callout::{Answer, CallFailure};
-use crate::config::RouteIndex;
 use crate::host::{Host, Timestamp};
 use crate::protocol::Asserted;
-use crate::quota::{Admitted, Asked, Counted, Stage};
 use crate::reason::Reason;
+use crate::route::RouteIndex;
 
 /// A stage that waits for an answer.
 #[derive(Debug)]

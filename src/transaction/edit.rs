@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use crate::guard::{NOTICE, Outcome};
 use crate::protocol::{Exchange, Json, NO_LIMIT, Number};
 use crate::redact::{Masked, Masker, Vault};
-use crate::scan::verdict::{NOTICE, Outcome};
 
 /// What was changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

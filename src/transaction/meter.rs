@@ -1,7 +1,7 @@
 //! What an exchange has cost, and the settlement of what was reserved for it.
 //!
 //! The model's own usage counts where it is known. Where it is not, the text that came back is counted; where
-//! that was not seen either, what was reserved stands. A refusal by the upstream costs nothing.
+//! that was not seen either, what was reserved is charged. A refusal by the upstream costs nothing.
 
 use super::response::Reading;
 use super::{State, Transaction, Vm};
@@ -11,7 +11,7 @@ use crate::protocol::reply::Spent;
 use crate::quota::Tokens;
 use crate::quota::fleet::Settlement;
 
-/// Up to so many tokens an estimate says nothing.
+/// An estimate of at most this many tokens says nothing.
 const SHORT: u64 = 16;
 
 /// What was seen of a reply's cost.

@@ -17,13 +17,12 @@ mod gzip;
 mod headers;
 mod meter;
 mod path;
-mod plant;
 mod pool;
-mod reply;
+pub(crate) mod reply;
 mod request;
 mod response;
 mod server;
-mod spotlight;
+pub mod stages;
 mod teller;
 mod vm;
 
@@ -36,15 +35,17 @@ pub use vm::Vm;
 use crate::audit::{Record, metrics};
 use crate::callout::{Answer, Call, CallFailure};
 use crate::capture::Draft;
-use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::reply::Spent;
 use crate::protocol::{Asserted, Session};
 use crate::quota::fleet::Settlement;
-use crate::quota::{Admitted, Counted, Gauge, Limits, Reservation};
+use crate::quota::{Gauge, Limits, Reservation};
 use crate::reason::{Denial, Reason};
+use crate::route::RouteIndex;
 use called::Called;
 use response::Reading;
+use stages::{Admitted, Counted};
 
 /// What happened on the wire.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub enum Event<'a> {
         /// No body follows.
         end: bool,
     },
-    /// So many bytes of the body are buffered, and more will come.
+    /// This many bytes of the body are buffered, and more will come.
     RequestBuffered(usize),
     /// The request's body is whole.
     RequestBody(Vec<u8>),
@@ -67,7 +68,7 @@ pub enum Event<'a> {
         /// No body follows.
         end: bool,
     },
-    /// So many bytes of a reply that is read whole are buffered, and more will come.
+    /// This many bytes of a reply that is read whole are buffered, and more will come.
     ResponseBuffered(usize),
     /// A reply that is read whole has come.
     ResponseBody(Vec<u8>),
@@ -355,7 +356,7 @@ impl Transaction {
         self.spent_nanos = self.spent_nanos.saturating_add(nanos);
     }
 
-    /// The record as it stands, for the case that the VM does not live to write the last one.
+    /// The record as it is now, in case the VM does not live to write the last one.
     pub fn provisional(&mut self, now: Timestamp) -> String {
         self.record.to_json(now)
     }

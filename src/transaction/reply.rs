@@ -6,7 +6,6 @@
 
 mod attacks;
 mod calls;
-mod detect;
 mod echoes;
 mod restore;
 mod stream;
@@ -16,19 +15,20 @@ use std::sync::Arc;
 
 use super::Headers;
 use super::meter::Meter;
-use super::plant::Planted;
 use crate::audit::{FindingEntry, Record};
-use crate::config::document::{Mode, Operation};
-use crate::config::{Policy, RouteIndex, RoutePolicy};
+use crate::enums::{Mode, Operation};
 use crate::glob::Glob;
+use crate::guard::Detector;
+use crate::guard::NOTICE;
+use crate::guard::Planted;
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
 use crate::protocol::{Json, Path, Told, UnscannedKind};
 use crate::quota::Estimate;
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
-use crate::scan::verdict::NOTICE;
-use detect::Detector;
+use crate::route::{RouteIndex, RoutePolicy};
 pub(super) use stream::StreamGuard;
 
 /// Names and ids of a stream that are remembered, and the longest of them in bytes.
@@ -73,9 +73,9 @@ pub(super) struct ReplyGuard {
 
 /// What became of a reply, for the record.
 #[derive(Debug, Default)]
-pub(super) struct Noted {
-    findings: Vec<FindingEntry>,
-    shadow: Vec<Reason>,
+pub(crate) struct Noted {
+    pub(crate) findings: Vec<FindingEntry>,
+    pub(crate) shadow: Vec<Reason>,
     unscanned: Vec<UnscannedKind>,
     masked: u64,
     /// Why messages of a stream that goes on were withheld: the last one.
@@ -229,7 +229,7 @@ impl ReplyGuard {
 
     /// What was not scanned is recorded, and the policy decides.
     fn unscanned(&self, parts: &ReplyParts, noted: &mut Noted) -> Result<(), Reason> {
-        use crate::config::document::UnscannedAction;
+        use crate::document::UnscannedAction;
         for (kind, _) in &parts.unscanned {
             if !noted.unscanned.contains(kind) {
                 noted.unscanned.push(*kind);

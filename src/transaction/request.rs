@@ -9,20 +9,21 @@ use super::called::{HeaderRest, Outgoing, Then};
 use super::path::forgiving;
 use super::reply::ReplyGuard;
 use super::response::Reading;
+use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm, Wait};
 use crate::audit::{REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
-use crate::authz;
 use crate::callout::Answer;
-use crate::config::document::{Cors, Mode, ResponseHeaders, Unmatched};
-use crate::config::{Policy, ServerPart};
+use crate::document::{Cors, ResponseHeaders, Unmatched};
+use crate::enums::Mode;
 use crate::host::{Host, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::registry::path_class;
 use crate::protocol::{Protocol, Refusal};
-use crate::quota::{self, Admitted, Counted, Stage, Tokens};
+use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
-use crate::scan::verdict::Inspected;
+use crate::route::ServerPart;
 
 pub(super) use headers::ours;
 use headers::{
@@ -128,7 +129,7 @@ impl Transaction {
         self.teller.explains = policy.refusals.explains(principal.roles());
         self.draft(&policy, path, &principal);
         self.cooldown(&policy, &principal, vm, host)?;
-        let entitled = authz::entitle(&policy, principal, route.operation, host)?;
+        let entitled = stages::entitle(&policy, principal, route.operation, host)?;
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
@@ -142,7 +143,7 @@ impl Transaction {
             return Err(Reason::BodyTooLarge.into());
         }
         let rest = HeaderRest { route: route.index, asserted, path_model, content_length, end, edit };
-        match quota::count(&policy, entitled, vm.shared_key(), host) {
+        match stages::count(&policy, entitled, vm.shared_key(), host) {
             Ok(Stage::Done(counted)) => self.counted(headers, rest, counted, vm, host),
             Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers.0.to_vec(), rest), vm, host),
             Err(refusal) => self.not_counted(headers, rest, refusal.into()),
@@ -213,7 +214,7 @@ impl Transaction {
         if streams {
             readable(headers, &mut edit);
         }
-        let charged = quota::count_rest(&policy, authz::authorize_bodyless(counted), None, vm.shared_key(), host)?;
+        let charged = stages::count_rest(&policy, stages::authorize_bodyless(counted), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         let guard = streams.then(|| {
             let authorized = charged.authorized();
@@ -226,7 +227,7 @@ impl Transaction {
         let reply = guard.map_or(Reading::Open, Reading::Guarded);
         let outgoing = Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None };
         self.record.coverage = Some("full");
-        let inspected = Inspected::nothing_to_read(charged);
+        let inspected = Inspected::without_body(charged)?;
         self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
     }
 
@@ -241,7 +242,7 @@ impl Transaction {
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
-        let (stage, reserved) = quota::admit(&policy, inspected, model, expected, vm.shared_key(), host)?;
+        let (stage, reserved) = stages::admit(&policy, inspected, model, expected, vm.shared_key(), host)?;
         // From here on the reservation is the exchange's: whatever becomes of it, its end settles it.
         self.reserved = reserved;
         match stage {

@@ -9,9 +9,10 @@ use super::request::{no_retry, ours};
 use super::{Edit, Headers, State, Step, Transaction, Vm};
 use crate::audit::{REASON_HEADER, VERDICT_HEADER, Verdict};
 use crate::authz::Ledger;
-use crate::config::Policy;
-use crate::config::document::{Operation, ResponseHeaders, UnscannedAction};
+use crate::document::{ResponseHeaders, UnscannedAction};
+use crate::enums::Operation;
 use crate::host::{Host, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::UnscannedKind;
 use crate::reason::{Denial, Reason};
 

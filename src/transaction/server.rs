@@ -6,9 +6,9 @@ use serde_json::json;
 use super::response::Reading;
 use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
 use crate::audit::{HashKey, Verdict};
-use crate::config::{RoutePolicy, ServerPart};
 use crate::protocol::{Json, Session};
 use crate::reason::{Denial, Reason};
+use crate::route::{RoutePolicy, ServerPart};
 
 /// What every address of metadata begins with.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";

@@ -5,8 +5,8 @@ use crate::audit::HashKey;
 use crate::authn::{KeyRing, TokenCache};
 use crate::callout::Breaker;
 use crate::capture::Pace;
-use crate::config::Policy;
 use crate::host::{Fault, Host};
+use crate::policy::Policy;
 use crate::quota::{
     self,
     fleet::{Settlement, Settlements},

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use bartizan::config::Policy;
 use bartizan::host::{MemoryHost, Timestamp};
+use bartizan::policy::Policy;
 use bartizan::transaction::{Event, Header, Reads, Step, Transaction, Vm};
 use base64::Engine as _;
 use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bartizan::config::Policy;
 use bartizan::host::{Host as _, MemoryHost, Timestamp};
+use bartizan::policy::Policy;
 use bartizan::transaction::{Edit, Event, Finished, Header, Reads, Reply, Step, Transaction, Vm};
 use jwt_simple::prelude::*;
 use serde_json::{Value, json};

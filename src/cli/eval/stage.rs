@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 
 use super::{compiled, parsed};
 use crate::authn::ANONYMOUS_ROLE;
-use crate::config::document::{self, Operation, Zone};
-use crate::config::{LimitsPolicy, Policy, RoutePolicy};
+use crate::document;
+use crate::enums::{Operation, Zone};
 use crate::host::{MemoryHost, Timestamp};
+use crate::policy::{LimitsPolicy, Policy};
+use crate::route::RoutePolicy;
 use crate::scan::{Budget, Text, TextReport};
 use crate::transaction::{Event, Header, Step, Transaction, Vm};
 

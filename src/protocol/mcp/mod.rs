@@ -19,7 +19,7 @@ use super::frames::{Frame, Framing};
 use super::reply::{Asked, Ending, Facts, ReplyFormat, ReplyParts, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, Told, UnscannedKind};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::reason::{Denial, Reason};
 
 /// The revisions of the specification that are known here, oldest first.

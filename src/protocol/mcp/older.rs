@@ -7,7 +7,7 @@
 //! A client of this form reads no HTTP answer to a message. In the place of a request that is refused the server gets a
 //! `ping`, which it must answer, under an id that says what was refused; on the stream, that answer becomes the refusal.
 
-/// The revision that defines the form, and that is spoken in it alone.
+/// The revision that defines the form, and that only it speaks.
 pub const REVISION: &str = "2024-11-05";
 
 /// The message that goes to the server in the place of a refused request.

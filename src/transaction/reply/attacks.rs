@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 
 use super::{Noted, ReplyGuard, text_of};
 use crate::audit::FindingEntry;
-use crate::config::document::{UnscannedAction, Zone};
+use crate::document::UnscannedAction;
+use crate::enums::Zone;
+use crate::guard::narrow;
+use crate::guard::{NOTICE, Outcome, Place, judge};
 use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText, ToolCall};
 use crate::protocol::{Json, Path, Position, UnscannedKind};
 use crate::reason::Reason;
 use crate::scan::Text;
-use crate::scan::cut::narrow;
-use crate::scan::verdict::{NOTICE, Outcome, Place, judge};
 
 /// What must not go on of one message.
 #[derive(Default)]
@@ -74,10 +75,10 @@ impl ReplyGuard {
         if judgement.shadow.contains(&Reason::ScanInjection) && !noted.shadow.contains(&Reason::ScanInjection) {
             noted.shadow.push(Reason::ScanInjection);
         }
-        if judgement.denial == Some(Reason::ScanInjection) {
+        if judgement.denial() == Some(Reason::ScanInjection) {
             return Err(Reason::ScanInjection);
         }
-        if judgement.incomplete {
+        if judgement.is_incomplete() {
             noted.unscanned.push(UnscannedKind::Budget);
             if policy.unscanned.action(UnscannedKind::Budget) == UnscannedAction::Deny {
                 return Err(Reason::ReplyUnreadable);
@@ -87,7 +88,7 @@ impl ReplyGuard {
             let alone = [Text { zone: place.zone, text }];
             let report = policy.scanner.scan_conversation(None, &alone, &|_| false, budget);
             let mut judgement = judge(&policy.scanner, &guards, self.route, &[*place], report, now);
-            let whole = judgement.denial.is_none() && !judgement.incomplete;
+            let whole = judgement.denial().is_none() && !judgement.is_incomplete();
             judgement.outcomes.pop().filter(|_| whole)
         };
         narrow(&mut judgement, &places, &|index| texts.get(index).map(|text| text.text), &mut again);

@@ -2,7 +2,8 @@
 
 use super::{Noted, ReplyGuard};
 use crate::audit::FindingEntry;
-use crate::config::document::{Mode, OutputAction};
+use crate::document::OutputAction;
+use crate::enums::Mode;
 use crate::protocol::reply::{ReplyParts, ToolCall};
 use crate::protocol::{Json, pin};
 use crate::reason::Reason;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Detector, Noted, ReplyGuard};
-use crate::config::document::DataAction;
+use crate::enums::DataAction;
 use crate::host::Timestamp;
 use crate::protocol::Json;
 use crate::protocol::reply::{ReplyParts, TextKind};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
 use super::{Detector, Noted, ReplyGuard, written};
-use crate::config::ServerPart;
 use crate::enums::Zone;
+use crate::guard::NOTICE;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
@@ -15,8 +15,8 @@ use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyTe
 use crate::protocol::{Json, Path, Told};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
+use crate::route::ServerPart;
 use crate::scan::Text;
-use crate::scan::verdict::NOTICE;
 
 /// More running texts than this at a time are no reply.
 const MAX_CHANNELS: usize = 512;

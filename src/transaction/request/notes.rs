@@ -3,17 +3,17 @@
 use super::body::Scan;
 use crate::audit::FindingEntry;
 use crate::authn::Principal;
-use crate::authz::Authorized;
 use crate::capture::{Caller, Draft, Sealed};
-use crate::config::Policy;
-use crate::config::document::{SubjectForm, UnknownAction, UnscannedAction, Zone};
+use crate::document::SubjectForm;
+use crate::enums::Zone;
 use crate::glob::Glob;
+use crate::guard::{Judgement, Place};
 use crate::host::Host;
-use crate::protocol::{Exchange, UnscannedKind};
-use crate::quota::{Admitted, Charged};
+use crate::policy::Policy;
+use crate::protocol::UnscannedKind;
 use crate::reason::Reason;
 use crate::scan::Text;
-use crate::scan::verdict::{Judgement, Place};
+use crate::transaction::stages::{Admitted, Authorized, Charged};
 use crate::transaction::{Transaction, Vm};
 
 impl Transaction {
@@ -141,29 +141,13 @@ impl Transaction {
         }
     }
 
-    /// What was not scanned is recorded, and the policy decides.
-    pub(super) fn unscanned(
-        &mut self,
-        policy: &Policy,
-        exchange: &Exchange,
-        judgement: &Judgement,
-        is_own: bool,
-    ) -> Result<(), Reason> {
-        let mut kinds: Vec<UnscannedKind> = exchange.unscanned.iter().map(|(kind, _)| *kind).collect();
-        if judgement.incomplete {
-            kinds.push(UnscannedKind::Budget);
-        }
-        kinds.sort_unstable();
-        kinds.dedup();
+    /// What was not scanned.
+    pub(super) fn note_unscanned(&mut self, kinds: &[UnscannedKind], unknown: &[String]) {
         self.record.coverage = Some(if kinds.is_empty() { "full" } else { "partial" });
         self.record.unscanned = kinds.iter().map(|kind| kind.name()).collect();
-        kinds.retain(|kind| !(is_own && *kind == UnscannedKind::State));
-        self.record.unknown = exchange.unknown.iter().map(|kind| named(kind)).collect();
+        self.record.unknown = unknown.iter().map(|kind| named(kind)).collect();
         self.record.unknown.sort_unstable();
         self.record.unknown.dedup();
-        let denied = kinds.iter().any(|kind| policy.unscanned.action(*kind) == UnscannedAction::Deny)
-            || (!exchange.unknown.is_empty() && policy.unknown == UnknownAction::Deny);
-        if denied { Err(Reason::BodyUnscanned) } else { Ok(()) }
     }
 }
 

@@ -1,11 +1,11 @@
 //! What becomes of findings in what a provider signed: it is never edited.
 
-use crate::config::document::SignedAction;
+use crate::document::SignedAction;
+use crate::guard::{Judgement, Outcome};
 use crate::protocol::signed::signed_blocks;
 use crate::protocol::{Exchange, Json, Path, Position};
 use crate::reason::Reason;
 use crate::scan::Kind;
-use crate::scan::verdict::{Judgement, Outcome};
 
 /// Decides about signed blocks, and gives those that go. `touches_all`: also a text without a finding may be edited.
 ///
@@ -42,7 +42,7 @@ pub(super) fn keep_signed(
                 "replace"
             }
             SignedAction::Drop | SignedAction::Block => {
-                judgement.denial = judgement.denial.or(Some(reason));
+                judgement.refuse(reason);
                 "block"
             }
         };

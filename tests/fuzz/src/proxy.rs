@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bartizan::config::Policy;
+use bartizan::policy::Policy;
 use bartizan::host::{MemoryHost, Timestamp};
 use bartizan::transaction::{Event, Header, Reads, Step, Transaction, Vm};
 use serde_json::{Value, json};

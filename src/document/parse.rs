@@ -1,10 +1,10 @@
 //! Bytes to a [`Document`]: everything that is wrong with its form, all at once, with full key paths.
 //!
-//! What a value means (references, ranges, keys) is decided by [`Policy`](super::Policy).
+//! What a value means (references, ranges, keys) is decided by [`Policy`](crate::policy::Policy).
 
 use sha2::{Digest, Sha256};
 
-use super::document::Document;
+use super::Document;
 use super::errors::{ConfigError, KeyPath};
 use super::tree::{self, Node, ReadTree};
 
@@ -111,18 +111,18 @@ impl Parsed {
     }
 
     /// True when no policy can come of this, whatever the rest says.
-    pub(super) fn is_hopeless(&self) -> bool {
+    pub(crate) fn is_hopeless(&self) -> bool {
         self.tree.is_none() || self.cut.contains(&KeyPath::root())
     }
 
     /// True when the document has this place, but its value was refused.
-    pub(super) fn refused(&self, path: &KeyPath) -> bool {
+    pub(crate) fn refused(&self, path: &KeyPath) -> bool {
         self.cut.iter().any(|cut| cut == path)
     }
 
     /// All errors: those of form and then those of meaning, without the ones that only follow from
     /// a value that was refused already; at most one for each place.
-    pub(super) fn merge(mut self, meaning: Vec<ConfigError>) -> Vec<ConfigError> {
+    pub(crate) fn merge(mut self, meaning: Vec<ConfigError>) -> Vec<ConfigError> {
         let mut hidden = 0_usize;
         for mut error in meaning {
             if self.errors.len() >= MAX_ERRORS {
@@ -148,6 +148,6 @@ impl Parsed {
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{
-    Action, DataAction, Exception, Guard, Injection, Mode, Output, OutputAction, Pii, PiiType, Restore, Spotlight,
-    Thresholds, Zone,
+use crate::document::{
+    Errors, Exception, Guard, Injection, KeyPath, Output, OutputAction, Pii, Restore, Spotlight, Thresholds, shortened,
 };
-use super::errors::{Errors, KeyPath, shortened};
-use super::route::{RouteIndex, RoutePolicy};
+use crate::enums::{Action, DataAction, Mode, PiiType, Zone};
 use crate::glob::Glob;
 use crate::host::Timestamp;
+use crate::route::{RouteIndex, RoutePolicy};
 use crate::scan::{RuleIndex, Scanner};
 
 /// The guard that roles have when they name none.
-pub(super) const STANDARD: &str = "standard";
+pub(crate) const STANDARD: &str = "standard";
+
+/// A guard's place in the policy's list of guards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GuardIndex(pub u16);
 
 /// What is searched for and what follows.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +72,7 @@ impl InjectionPolicy {
     }
 }
 
-/// What the shipped guard takes for an attack. `rules/EVALUATION.md` has what each threshold gives on sources that the
+/// What the shipped guard calls an attack. `rules/EVALUATION.md` has what each threshold gives on sources that the
 /// scorer never saw, and which thresholds the other sources would choose for each. Clean tool results score lower than
 /// what users write, so that a lower one is enough for them; long documents score higher. An application's own
 /// instructions forbid things in the words of an attack: recorded, never refused, for callers who may write them (101: no
@@ -150,15 +153,15 @@ impl ExceptionPolicy {
 }
 
 /// What exceptions refer to. `scanner` is absent when the rules did not compile.
-pub(super) struct References<'a> {
-    pub(super) scanner: Option<&'a Scanner>,
-    pub(super) routes: &'a [RoutePolicy],
+pub(crate) struct References<'a> {
+    pub(crate) scanner: Option<&'a Scanner>,
+    pub(crate) routes: &'a [RoutePolicy],
     /// False when a route is broken, so that a path that is not found may be its.
-    pub(super) routes_complete: bool,
+    pub(crate) routes_complete: bool,
 }
 
 /// Compiles all guards, by name; `standard` exists also when the document does not name it.
-pub(super) fn compile(
+pub(crate) fn compile(
     guards: Option<&BTreeMap<String, Guard>>,
     references: &References<'_>,
     errors: &mut Errors,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::document::Document;
-use super::errors::{Errors, KeyPath, shortened};
-use super::policy::{RolePolicy, unknown};
+use super::unknown;
 use crate::authn::RoleIndex;
+use crate::authz::RolePolicy;
+use crate::document::{Document, Errors, KeyPath, shortened};
 use crate::reason::Reason;
 
 /// What refusals say beside their class.

@@ -7,16 +7,16 @@
 //! One weak sign convicts nobody: at any threshold, shipped rules below level high need a second sign that is independent of
 //! them ([`Scanner::decisive_score`]).
 
-use crate::config::{GuardPolicy, RouteIndex};
+use super::GuardPolicy;
 use crate::enums::{Action, DataAction, Level, Mode, Zone};
 use crate::host::Timestamp;
 use crate::protocol::Position;
-use crate::quota::Charged;
 use crate::reason::Reason;
+use crate::route::RouteIndex;
 
 use crate::redact::Target;
 
-use super::{Finding, Kind, Report, RuleIndex, Scanner, TextReport};
+use crate::scan::{Finding, Kind, Report, RuleIndex, Scanner, TextReport};
 
 /// What takes the place of a text that is cut out.
 pub const NOTICE: &str = "[removed by policy]";
@@ -64,11 +64,10 @@ pub struct Judged {
     pub action: &'static str,
 }
 
-/// The answer of all guards.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The answer of all guards. Only [`judge`] and [`judge_reply`] make one, and nothing takes a refusal back.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// Why the request is refused.
-    pub denial: Option<Reason>,
+    denial: Option<Reason>,
     /// What happens to each text.
     pub outcomes: Vec<Outcome>,
     /// The highest score of any text.
@@ -80,39 +79,39 @@ pub struct Judgement {
     pub struck: Vec<usize>,
     /// Refusals and changes that guards in shadow mode did not carry out.
     pub shadow: Vec<Reason>,
-    /// The scan budget ended before every text was scanned whole.
-    pub incomplete: bool,
+    incomplete: bool,
     /// A tool result or a document holds an attack, whatever follows from it, or was not scanned whole: what the model does
     /// next may be what that text wants.
     pub tainted: bool,
 }
 
-/// A request whose text was judged and not refused.
-#[derive(Debug)]
-pub struct Inspected {
-    charged: Charged,
-}
-
-impl Inspected {
-    /// The witness of the stages before.
-    pub fn charged(&self) -> &Charged {
-        &self.charged
-    }
-
-    /// For a request without a body.
-    pub fn nothing_to_read(charged: Charged) -> Inspected {
-        Inspected { charged }
-    }
-
-    /// For a request that was judged.
-    ///
-    /// # Errors
-    /// The reason of the refusal.
-    pub fn judged(charged: Charged, judgement: &Judgement) -> Result<Inspected, Reason> {
-        match judgement.denial {
-            Some(reason) => Err(reason),
-            None => Ok(Inspected { charged }),
+impl Judgement {
+    fn of(incomplete: bool) -> Judgement {
+        Judgement {
+            denial: None,
+            outcomes: Vec::new(),
+            score: 0,
+            findings: Vec::new(),
+            struck: Vec::new(),
+            shadow: Vec::new(),
+            incomplete,
+            tainted: false,
         }
+    }
+
+    /// Why the request is refused.
+    pub fn denial(&self) -> Option<Reason> {
+        self.denial
+    }
+
+    /// Refuses the request, where nothing else did.
+    pub fn refuse(&mut self, reason: Reason) {
+        self.denial = self.denial.or(Some(reason));
+    }
+
+    /// True when the scan budget ended before every text was scanned whole.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 }
 
@@ -155,7 +154,7 @@ pub fn judge_reply(
     now: Timestamp,
 ) -> (Vec<Target>, Judgement) {
     let place = Place { zone: Zone::Assistant, position: Position::Current, is_key, trusted: true };
-    let mut judgement = Judgement { incomplete: !report.complete, ..Judgement::default() };
+    let mut judgement = Judgement::of(!report.complete);
     let mut judge = Judge { scanner, guards, route, place, now, is_reply: true, out: &mut judgement };
     let report = TextReport { learned: None, ..report };
     match judge.text(0, report) {
@@ -178,8 +177,7 @@ pub fn judge(
             text.findings.push(finding);
         }
     }
-    let mut judgement =
-        Judgement { incomplete: report.texts.iter().any(|text| !text.complete), ..Judgement::default() };
+    let mut judgement = Judgement::of(report.texts.iter().any(|text| !text.complete));
     for (index, (place, text)) in places.iter().zip(report.texts).enumerate() {
         let outcome = Judge { scanner, guards, route, place: *place, now, is_reply: false, out: &mut judgement }
             .text(index, text);

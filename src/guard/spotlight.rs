@@ -1,21 +1,23 @@
 //! Text of tools and documents, marked for the model: data, not instructions.
 //!
-//! The marks hold a word that a keyed hash makes of tenant and day: what stands in a document can't know it, and so
+//! The marks hold a word that a keyed hash makes of tenant and day: a document can't know it, and so
 //! not end its own frame, and providers can cache what is marked the same way every time. What the model makes of the
 //! marks is its own affair; the text is scanned all the same.
 
 use crate::audit::HashKey;
 use crate::authn::RoleIndex;
-use crate::config::document::{Mode, Operation, Spotlight, Zone};
-use crate::config::{Policy, RoutePolicy};
+use crate::document::Spotlight;
+use crate::enums::{Mode, Operation, Zone};
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Path};
+use crate::route::RoutePolicy;
 
 /// What takes the place of a space.
 const MARK: char = '\u{2c6}';
 
 /// Marks every such text of the body. True: there was one.
-pub(super) fn spotlight(
+pub(crate) fn spotlight(
     policy: &Policy,
     route: &RoutePolicy,
     roles: &[RoleIndex],
@@ -64,7 +66,7 @@ fn marked(text: &str, how: Spotlight, word: &str) -> String {
 }
 
 /// The word of this tenant and day.
-pub(super) fn word(key: &HashKey, tenant: &[u8], now: Timestamp) -> String {
+pub(crate) fn word(key: &HashKey, tenant: &[u8], now: Timestamp) -> String {
     let day = (now.as_secs() / 86_400).to_le_bytes();
     key.hex(&[b"spotlight", tenant, &day]).chars().take(12).collect()
 }

@@ -2,16 +2,19 @@
 
 use std::ops::Range;
 
-use super::Noted;
+use super::GuardPolicy;
+use super::judge_reply;
 use crate::audit::FindingEntry;
-use crate::config::document::{Mode, OutputAction};
-use crate::config::{GuardPolicy, Policy, RouteIndex};
+use crate::document::OutputAction;
+use crate::enums::Mode;
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::reply::TextKind;
 use crate::reason::Reason;
 use crate::redact::{ActiveKind, ActiveWatch, Canary, Detected, Sight, Watch};
-use crate::scan::verdict::judge_reply;
+use crate::route::RouteIndex;
 use crate::scan::{Budget, Text};
+use crate::transaction::reply::Noted;
 
 /// What takes the place of an image, a link or a tag.
 const REMOVED: &str = "[removed]";
@@ -19,13 +22,13 @@ const REMOVED: &str = "[removed]";
 const MAX_FINDINGS: usize = 1024;
 
 /// Finds what must not leave in one text.
-pub(super) struct Detector<'a> {
+pub(crate) struct Detector<'a> {
     policy: &'a Policy,
     route: RouteIndex,
     guards: Vec<&'a GuardPolicy>,
     is_key: bool,
     /// Addresses in the text are no active content.
-    pub(super) loads_nothing: bool,
+    pub(crate) loads_nothing: bool,
     path: &'a str,
     now: Timestamp,
     /// Where the system prompt's token stands, and may begin, in the whole text.
@@ -39,7 +42,7 @@ pub(super) struct Detector<'a> {
 }
 
 impl<'a> Detector<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         policy: &'a Policy,
         route: RouteIndex,
         guards: &[usize],
@@ -68,29 +71,29 @@ impl<'a> Detector<'a> {
     }
 
     /// The same, for a text that was watched for the system prompt's token.
-    pub(super) fn with_leaks(mut self, canary: &Canary, watch: &Watch) -> Detector<'a> {
+    pub(crate) fn with_leaks(mut self, canary: &Canary, watch: &Watch) -> Detector<'a> {
         self.leaks = watch.found().to_vec();
         self.open = self.open.into_iter().chain(watch.open(canary)).min();
         self
     }
 
     /// The same, for a text that was watched for active content.
-    pub(super) fn with_active(mut self, watch: &ActiveWatch) -> Detector<'a> {
+    pub(crate) fn with_active(mut self, watch: &ActiveWatch) -> Detector<'a> {
         self.sights = watch.found().to_vec();
         self.open = self.open.into_iter().chain(watch.open()).min();
         self
     }
 
     /// `at` is where the text stands in the whole.
-    pub(super) fn detect(&mut self, text: &str, at: usize) -> Detected {
+    pub(crate) fn detect(&mut self, text: &str, at: usize) -> Detected {
         let policy = self.policy;
         let budget = Budget { scan_bytes: text.len(), ..policy.limits.budget() };
-        let zone = crate::config::document::Zone::Assistant;
+        let zone = crate::enums::Zone::Assistant;
         let mut report = policy.scanner.scan_data(&[Text { zone, text }], budget);
         let report = report.texts.pop().unwrap_or_default();
         let (targets, judgement) =
             judge_reply(&policy.scanner, &self.guards, self.route, report, self.is_key, self.now);
-        self.denial = self.denial.or(judgement.denial);
+        self.denial = self.denial.or(judgement.denial());
         self.shadow.extend(judgement.shadow);
         for judged in judgement.findings {
             let Some(card) = policy.scanner.cards().get(usize::from(judged.finding.rule.0)) else { continue };
@@ -181,7 +184,7 @@ impl<'a> Detector<'a> {
     ///
     /// # Errors
     /// Why the text can't go on.
-    pub(super) fn finish(self, noted: &mut Noted) -> Result<bool, Reason> {
+    pub(crate) fn finish(self, noted: &mut Noted) -> Result<bool, Reason> {
         let found = !self.findings.is_empty() || !self.shadow.is_empty();
         for finding in self.findings {
             if noted.findings.len() >= MAX_FINDINGS {

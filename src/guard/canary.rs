@@ -4,28 +4,30 @@
 //! can cache the prompt. One that the caller's own text holds is not used, and the next one takes its place: a
 //! caller learns nothing by letting the model repeat a guess, and gains nothing by repeating a token that leaked.
 
+use super::CanaryPolicy;
 use crate::audit::HashKey;
 use crate::authn::RoleIndex;
-use crate::config::document::Mode;
-use crate::config::{CanaryPolicy, Policy, RoutePolicy};
+use crate::enums::Mode;
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::{Json, Path};
 use crate::redact::Canary;
+use crate::route::RoutePolicy;
 
 /// So many tokens a caller may have seen in one epoch; with more, the last one is used again.
 const MOST: u8 = 32;
 
 /// A token that stands in the system prompt.
 #[derive(Debug)]
-pub(super) struct Planted {
-    pub(super) canary: Canary,
+pub(crate) struct Planted {
+    pub(crate) canary: Canary,
     /// What was written behind the prompt.
     suffix: String,
 }
 
 impl Planted {
     /// Takes the token out of a prompt that the reply says again. True: something was changed.
-    pub(super) fn hide(&self, json: &mut Json<'_>, echoes: &[Path]) -> bool {
+    pub(crate) fn hide(&self, json: &mut Json<'_>, echoes: &[Path]) -> bool {
         let mut changed = false;
         for path in echoes {
             let repeats_prompt = matches!(json.key_at(path), Some("instructions" | "context"));
@@ -47,7 +49,7 @@ impl Planted {
 }
 
 /// Writes the token behind the system prompt, where a guard wants it and the request has such a prompt.
-pub(super) fn plant(
+pub(crate) fn plant(
     policy: &Policy,
     route: &RoutePolicy,
     roles: &[RoleIndex],
