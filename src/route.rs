@@ -70,12 +70,12 @@ pub struct ServerPolicy {
 pub enum ServerPart {
     /// All of it: Streamable HTTP.
     Whole,
-    /// The stream of the older form.
+    /// The stream of the HTTP+SSE transport.
     Stream {
         /// Where messages are posted to.
         messages: String,
     },
-    /// The place that messages of the older form are posted to.
+    /// The place that messages of the HTTP+SSE transport are posted to.
     Messages,
 }
 

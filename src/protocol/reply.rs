@@ -108,8 +108,8 @@ impl End {
 pub struct Asked {
     /// It was an array of messages.
     pub is_batch: bool,
-    /// The route is the older form of its protocol.
-    pub is_older_form: bool,
+    /// The route speaks the HTTP+SSE transport of the Model Context Protocol.
+    pub is_http_sse: bool,
 }
 
 /// How the replies of one operation read, whole and as a stream, and how they are changed.
