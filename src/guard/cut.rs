@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::input::{Judgement, NOTICE, Outcome, Place};
+use super::mode::Act;
 use crate::enums::Zone;
 
 /// Texts of one message that are judged again; the others are replaced whole.
@@ -41,7 +42,7 @@ pub fn narrow<'t>(
         if !matches!(place.zone, Zone::Tool | Zone::Document) {
             continue;
         }
-        let found = judgement.findings.iter().filter(|judged| judged.text == index && judged.action == "replace");
+        let found = judgement.findings.iter().filter(|judged| judged.text == index && judged.act == Act::Replace);
         let mut spans: Vec<Range<usize>> = found.map(|judged| judged.finding.span.clone()).collect();
         if spans.is_empty() {
             if text.len() > left {
