@@ -5,16 +5,14 @@
 use std::collections::BTreeMap;
 
 use super::{Noted, ReplyGuard, text_of};
-use crate::audit::FindingEntry;
 use crate::document::UnscannedAction;
 use crate::enums::Zone;
-use crate::guard::narrow;
-use crate::guard::{NOTICE, Outcome, Place, judge};
+use crate::guard::{NOTICE, Outcome, Place, entry, judge, narrow};
 use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText, ToolCall};
 use crate::protocol::{Json, Path, Position, UnscannedKind};
 use crate::reason::Reason;
-use crate::scan::Text;
+use crate::scan::{Finding, Text};
 
 /// What must not go on of one message.
 #[derive(Default)]
@@ -49,7 +47,7 @@ impl ReplyGuard {
         let place = |is_key| Place { zone: Zone::Tool, position: Position::History, is_key, trusted: false };
         let places: Vec<Place> = parts.texts.iter().map(|one| place(one.is_key)).collect();
         let budget = policy.limits.budget();
-        let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guards.get(*index)).collect();
+        let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guard(*index)).collect();
         let is_aside = |at: usize| {
             let one = parts.texts.get(at);
             one.is_some_and(|one| route.protocol.is_aside(json, &one.path, one.is_key))
@@ -61,20 +59,12 @@ impl ReplyGuard {
             let (Some(card), Some(one)) = (card, parts.texts.get(judged.text)) else { continue };
             // `fixed_texts` looks for secrets and personal data in the same text, by the output's actions.
             if card.kind == crate::scan::Kind::Attack {
-                noted.found(FindingEntry {
-                    rule: card.id.clone(),
-                    zone: "reply",
-                    path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
-                    start: judged.finding.span.start,
-                    end: judged.finding.span.end,
-                    transforms: judged.finding.chain.clone(),
-                    action: judged.action,
-                });
+                let path = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
+                let Finding { span, chain, .. } = judged.finding.clone();
+                noted.notes.findings.push(entry(&card.id, "reply", path, span, chain, judged.act));
             }
         }
-        if judgement.shadow.contains(&Reason::ScanInjection) && !noted.shadow.contains(&Reason::ScanInjection) {
-            noted.shadow.push(Reason::ScanInjection);
-        }
+        noted.notes.add_shadow(judgement.shadow.iter().copied().filter(|reason| *reason == Reason::ScanInjection));
         if judgement.denial() == Some(Reason::ScanInjection) {
             return Err(Reason::ScanInjection);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
-use super::{Detector, Noted, ReplyGuard, written};
+use super::{Detector, Noted, ReplyGuard, reply_rules, written};
 use crate::enums::Zone;
 use crate::guard::NOTICE;
 use crate::host::Timestamp;
@@ -136,7 +136,7 @@ impl StreamGuard {
         let done = self.take(chunk, end, now, noted, out);
         if let Err(reason) = done {
             let denial = Denial::of_reply(reason);
-            out.extend(self.stream.close(&self.teller.explained(&denial, None, &noted.findings)));
+            out.extend(self.stream.close(&self.teller.explained(&denial, None, &noted.notes.findings)));
             self.undecided.clear();
             self.queue.clear();
             self.frames = None;
@@ -450,7 +450,7 @@ impl StreamGuard {
         let ReplyGuard { policy, route, guards, masker, vault, canary, .. } = &mut self.guard;
         let held = self.channels.iter_mut().filter(|(running, state)| state.text.held() > 0 && picks(running, state));
         for (running, state) in held {
-            let mut judge = Detector::new(policy, *route, guards, running.0.kind, false, &state.path, now);
+            let mut judge = Detector::new(reply_rules(policy, *route, guards, now), running.0.kind, false, &state.path);
             if let Some(planted) = canary {
                 judge = judge.with_leaks(&planted.canary, &state.watch);
             }
@@ -461,7 +461,7 @@ impl StreamGuard {
             let closed = state.active.addresses();
             let restoring = Restoring { vault, restorer: &mut state.restorer, closed };
             let edits = state.text.settle(ended, masker, Some(restoring), &mut |text, at| judge.detect(text, at));
-            judge.finish(noted)?;
+            judge.finish(&mut noted.notes)?;
             state.watch.forget(state.text.certain());
             state.active.forget(state.text.certain());
             noted.masked += edits as u64;

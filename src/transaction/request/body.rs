@@ -138,13 +138,14 @@ impl Transaction {
             && route.usage == AskUsage::Auto
             && exchange.stream
             && route.protocol.ask_usage(route.operation, &mut json);
-        let planted = plant(&policy, route, authorized.roles(), &mut json, &tenant, vm.hash_key(), host.now());
-        let lit = spotlight(&policy, route, authorized.roles(), &mut json, &exchange, || {
-            word(vm.hash_key(), &tenant, host.now())
-        });
+        let planting = plant(&guards, route, &mut json, &tenant, vm.hash_key(), host.now());
+        self.record.shadow.extend(planting.rehearsed.then_some("canary"));
+        let planted = planting.planted;
+        let lit = spotlight(&guards, route, &mut json, &exchange, || word(vm.hash_key(), &tenant, host.now()));
+        self.record.shadow.extend(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, dropped, NOTICE);
-        let rewritten = drops || asked || lit || planted.is_some() || self.record.tools_removed > 0;
+        let rewritten = drops || asked || lit.changed || planted.is_some() || self.record.tools_removed > 0;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);

@@ -1,18 +1,17 @@
 //! What the record says of a request.
 
 use super::body::Scan;
-use crate::audit::FindingEntry;
 use crate::authn::Principal;
 use crate::capture::{Caller, Draft, Sealed};
 use crate::document::SubjectForm;
 use crate::enums::Zone;
 use crate::glob::Glob;
-use crate::guard::{Judgement, Place};
+use crate::guard::{Judgement, Place, entry};
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::UnscannedKind;
 use crate::reason::Reason;
-use crate::scan::Text;
+use crate::scan::{Finding, Text};
 use crate::transaction::stages::{Admitted, Authorized, Charged};
 use crate::transaction::{Transaction, WorkerState};
 
@@ -129,15 +128,9 @@ impl Transaction {
             else {
                 continue;
             };
-            self.record.finding(FindingEntry {
-                rule: card.id.clone(),
-                zone: place.zone.as_str(),
-                path: json.pointer(&segment.path, &|key| route.protocol.knows_key(key)),
-                start: judged.finding.span.start,
-                end: judged.finding.span.end,
-                transforms: judged.finding.chain.clone(),
-                action: judged.action,
-            });
+            let path = json.pointer(&segment.path, &|key| route.protocol.knows_key(key));
+            let Finding { span, chain, .. } = judged.finding.clone();
+            self.record.finding(entry(&card.id, place.zone.as_str(), path, span, chain, judged.act));
         }
     }
 
