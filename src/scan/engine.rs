@@ -120,7 +120,7 @@ pub struct Scratch {
     runs: Vec<Range<usize>>,
     /// Digits of each.
     digits: Vec<usize>,
-    /// Runs of at least [`SHORTEST`] token bytes, in order.
+    /// Runs of at least eight token bytes, in order.
     tokens: Vec<Range<usize>>,
     /// By rule: 1 + the index of its last window.
     last: Vec<u32>,

@@ -10,7 +10,7 @@
 //! | [`distance`] | how far before its first digit or its token a match may begin |
 //! | [`layout`] | words to a double array and to filters |
 //! | `oracle` | with the feature of that name: what programs must find, told by `regex-automata` |
-//! | [`source`] | all of it as Rust |
+//! | `source` | all of it as Rust |
 //!
 //! A fault in a rule is an error that names the file. Samples are judged by the filter's tests and
 //! `bartizan rules test`.
