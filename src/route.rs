@@ -1,4 +1,12 @@
 //! Routes: which paths are guarded, how their bodies read and which operation they are.
+//!
+//! ```
+//! use bartizan::route::PathMatch;
+//!
+//! let azure = PathMatch::Template("/openai/deployments/{model}/embeddings".to_owned());
+//! assert_eq!(azure.parameter("/openai/deployments/small/embeddings"), Some("small"));
+//! assert!(!azure.matches("/openai/deployments/a/b/embeddings"));
+//! ```
 
 use std::collections::BTreeMap;
 

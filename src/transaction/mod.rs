@@ -10,6 +10,26 @@
 //! response: read usage
 //! done:     settle what was reserved, the record and the counters
 //! ```
+//!
+//! ```
+//! use bartizan::host::{MemoryHost, Timestamp};
+//! use bartizan::policy::Policy;
+//! use bartizan::transaction::{Event, Step, Transaction, WorkerState};
+//!
+//! let document = br#"{"version": 1, "name": "small", "authn": {"issuers": []}, "guards": {"standard": {}},
+//!     "roles": {"user": {"operations": ["chat"], "models": ["*"]}},
+//!     "routes": [{"match": {"path": "/v1/chat/completions"}, "protocol": "openai"}]}"#;
+//! let policy = Policy::from_json(document, &|_| None).unwrap();
+//! let mut host = MemoryHost::at(Timestamp::from_secs(1_800_000_000));
+//! WorkerState::prepare(&policy, &mut host).unwrap();
+//! let mut worker = WorkerState::new(&policy, &mut host).unwrap();
+//!
+//! let headers = [(":method", "POST"), (":path", "/v1/chat/completions")].map(|(name, value)| (name.into(), value.into()));
+//! let mut exchange = Transaction::new(policy.into());
+//! let step = exchange.step(Event::RequestHeaders { headers: &headers, end: false }, &mut worker, &mut host);
+//! let Step::Deny(reply) = step else { panic!("let in without a token") };
+//! assert_eq!((reply.status, reply.reason), (401, "jwt.missing"));
+//! ```
 
 mod gzip;
 mod headers;

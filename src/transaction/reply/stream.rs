@@ -12,7 +12,7 @@ use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
 use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind};
-use crate::protocol::{Json, Path, Told};
+use crate::protocol::{Json, Path, Places, Told};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::route::ServerPart;
@@ -321,7 +321,8 @@ impl StreamGuard {
             let concerned = |one: &ReplyText| attacks.concern(one);
             changed |= self.guard.fixed_texts(&mut json, &parts, &concerned, &attacks.left, &|_| None, now, noted)?;
         }
-        for call in denied.iter().chain(&attacks.definitions) {
+        let attacked = attacks.definitions.iter().filter_map(|at| parts.calls.get(*at));
+        for call in denied.iter().chain(attacked) {
             self.stream.deny(call);
             noted.masked += 1;
         }
@@ -354,7 +355,12 @@ impl StreamGuard {
             let route = self.guard.route().ok_or(Reason::Internal)?;
             let channel = self.channels.entry(running).or_insert_with(|| ChannelText {
                 text: TextStream::default(),
-                restorer: Restorer::new(self.guard.destination(&json, &parts, one, self.stream.tool_of(&one.channel))),
+                restorer: Restorer::new(self.guard.destination(
+                    &json,
+                    &Places::default(),
+                    one,
+                    self.stream.tool_of(&one.channel),
+                )),
                 watch: if is_unknown { Watch::default() } else { self.guard.trail.carried() },
                 active: ActiveWatch::default(),
                 path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),

@@ -144,7 +144,7 @@ impl Transaction {
         let lit = spotlight(&guards, route, &mut json, &exchange, || word(vm.hash_key(), &tenant, host.now()));
         self.record.shadow.extend(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
-        drop_blocks(&mut json, dropped, NOTICE);
+        drop_blocks(&mut json, &dropped, NOTICE);
         let rewritten = drops || asked || lit.changed || planted.is_some() || self.record.tools_removed > 0;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
@@ -199,7 +199,7 @@ impl Transaction {
         let others = exchange.tools.iter().filter(|tool| !authorized.may_use(policy, tool));
         let paths: Vec<_> = others.filter_map(|tool| tool.path.as_ref()).collect();
         self.record.tools_removed = paths.len() as u64;
-        remove_tools(json, paths);
+        remove_tools(json, &paths);
         let exchange = route.protocol.read_request(route.operation, path_model, json)?;
         if exchange.tools.iter().all(|tool| authorized.may_use(policy, tool)) {
             Ok(exchange)
