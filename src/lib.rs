@@ -21,7 +21,7 @@
 //! | [`authz`] | may this principal call this operation, model, tool, with these caps |
 //! | [`quota`] | request counters, exact across Envoy's workers |
 //! | [`callout`] | calls that a stage waits for, and their answers |
-//! | [`protocol`] | one file a wire format: request -> `Exchange`; reply -> usage; denial bodies |
+//! | [`protocol`] | one folder a wire format: request -> `Exchange`; reply -> usage; denial bodies |
 //! | [`scan`] | text -> findings and a score; the parts that read the text are `bartizan_rules` (`rules/engine`) |
 //! | [`redact`] | PII and secret validators; masking |
 //! | [`guard`] | what follows from what was found |
