@@ -1,4 +1,12 @@
 //! Routes: which paths are guarded, how their bodies read and which operation they are.
+//!
+//! ```
+//! use bartizan::route::PathMatch;
+//!
+//! let azure = PathMatch::Template("/openai/deployments/{model}/embeddings".to_owned());
+//! assert_eq!(azure.parameter("/openai/deployments/small/embeddings"), Some("small"));
+//! assert!(!azure.matches("/openai/deployments/a/b/embeddings"));
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -70,12 +78,12 @@ pub struct ServerPolicy {
 pub enum ServerPart {
     /// All of it: Streamable HTTP.
     Whole,
-    /// The stream of the older form.
+    /// The stream of the HTTP+SSE transport.
     Stream {
         /// Where messages are posted to.
         messages: String,
     },
-    /// The place that messages of the older form are posted to.
+    /// The place that messages of the HTTP+SSE transport are posted to.
     Messages,
 }
 

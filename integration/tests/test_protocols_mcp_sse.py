@@ -1,4 +1,4 @@
-"""The older form of the Model Context Protocol, HTTP with SSE: the official SDK's client and server through the filter."""
+"""The HTTP+SSE transport of the Model Context Protocol: the official SDK's client and server through the filter."""
 
 import asyncio
 import contextlib

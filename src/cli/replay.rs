@@ -31,7 +31,7 @@ use crate::reason::Reason;
 use crate::route::RoutePolicy;
 use crate::scan::Kind;
 use crate::transaction::stages::{self, Inspected, Stage as Counting};
-use crate::transaction::{Event, Header, Step, Transaction, Vm};
+use crate::transaction::{Event, Header, Step, Transaction, WorkerState};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -295,7 +295,7 @@ impl Report {
 /// The policy with a proxy of one worker around it, and its issuer.
 struct Stage {
     policy: Arc<Policy>,
-    vm: Vm,
+    vm: WorkerState,
     host: MemoryHost,
     key: KeyPair,
 }
@@ -339,8 +339,8 @@ impl Stage {
         }
         let policy = compile(parsed)?;
         let mut host = MemoryHost::default();
-        Vm::prepare(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
-        let vm = Vm::new(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        WorkerState::prepare(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        let vm = WorkerState::new(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         Ok(Stage { policy: Arc::new(policy), vm, host, key })
     }
 

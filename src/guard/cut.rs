@@ -7,6 +7,7 @@ use std::ops::Range;
 use bartizan_rules::invariant::part;
 
 use super::input::{Judgement, NOTICE, Outcome, Place};
+use super::mode::Act;
 use crate::enums::Zone;
 
 /// Texts of one message that are judged again; the others are replaced whole.
@@ -43,7 +44,7 @@ pub fn narrow<'t>(
         if !matches!(place.zone, Zone::Tool | Zone::Document) {
             continue;
         }
-        let found = judgement.findings.iter().filter(|judged| judged.text == index && judged.action == "replace");
+        let found = judgement.findings.iter().filter(|judged| judged.text == index && judged.act == Act::Replace);
         let mut spans: Vec<Range<usize>> = found.map(|judged| judged.finding.span.clone()).collect();
         if spans.is_empty() {
             if text.len() > left {

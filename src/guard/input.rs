@@ -7,7 +7,7 @@
 //! One weak sign convicts nobody: at any threshold, shipped rules below level high need a second sign that is independent of
 //! them ([`Scanner::decisive_score`]).
 
-use super::GuardPolicy;
+use super::{Act, GuardPolicy, strictest};
 use crate::enums::{Action, DataAction, Level, Mode, Zone};
 use crate::host::Timestamp;
 use crate::protocol::Position;
@@ -60,8 +60,8 @@ pub struct Judged {
     pub text: usize,
     /// The finding.
     pub finding: Finding,
-    /// `flag`, `mask`, `hash`, `replace`, `block`, `exception` or `shadow`.
-    pub action: &'static str,
+    /// What follows from it.
+    pub act: Act,
 }
 
 /// The answer of all guards. Only [`judge`] and [`judge_reply`] make one, and nothing takes a refusal back.
@@ -112,34 +112,6 @@ impl Judgement {
     /// True when the scan budget ended before every text was scanned whole.
     pub fn is_incomplete(&self) -> bool {
         self.incomplete
-    }
-}
-
-/// What a guard makes of one text, from the mildest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Act {
-    Except,
-    Shadow,
-    Flag,
-    Restore,
-    Mask,
-    Hash,
-    Replace,
-    Block,
-}
-
-impl Act {
-    const fn name(self) -> &'static str {
-        match self {
-            Act::Except => "exception",
-            Act::Shadow => "shadow",
-            Act::Flag => "flag",
-            Act::Restore => "restore",
-            Act::Mask => "mask",
-            Act::Hash => "hash",
-            Act::Replace => "replace",
-            Act::Block => "block",
-        }
     }
 }
 
@@ -231,7 +203,7 @@ impl Judge<'_> {
                 (_, Act::Hash) => masks.push(Target { span: finding.span.clone(), kind, action: DataAction::Hash }),
                 _ => {}
             }
-            self.out.findings.push(Judged { text: index, finding, action: act.name() });
+            self.out.findings.push(Judged { text: index, finding, act });
         }
         match attack {
             Some(Act::Replace) => Outcome::Replace,
@@ -244,16 +216,16 @@ impl Judge<'_> {
     /// a strong sign.
     fn attack(&mut self, report: &TextReport) -> (Option<Act>, bool) {
         let Place { zone, position, is_key, trusted } = self.place;
-        let (mut strictest, mut is_strong) = (None, false);
-        for guard in self.guards {
+        let (mut is_strong, mut highest) = (false, self.out.score);
+        let answer = strictest(self.guards, |guard| {
             let muted = |rule: RuleIndex| guard.excepts(rule, self.route, zone, self.now);
             let score = self.scanner.score(report, zone, &muted);
-            self.out.score = self.out.score.max(score);
+            highest = highest.max(score);
             let injection = &guard.injection;
             let own = injection.threshold(zone);
             let threshold = if trusted { own } else { own.min(injection.threshold(Zone::User)) };
             if self.scanner.decisive_score(report, &muted) < threshold {
-                continue;
+                return None;
             }
             let act = match (if position == Position::History { injection.history } else { injection.action }, is_key) {
                 (Action::Flag, _) => Act::Flag,
@@ -261,11 +233,11 @@ impl Judge<'_> {
                 (Action::Replace, true) | (Action::Block, _) => Act::Block,
             };
             let has_strong_sign = score >= STRONG_SCORE || self.has_strong_rule(report, &muted);
-            let act = self.in_mode(guard, act, Reason::ScanInjection);
-            is_strong |= act == Act::Block && has_strong_sign;
-            strictest = strictest.max(Some(act));
-        }
-        (strictest, is_strong)
+            is_strong |= guard.mode == Mode::Enforce && act == Act::Block && has_strong_sign;
+            Some(act)
+        });
+        self.out.score = highest;
+        (answer.settle(Reason::ScanInjection, &mut self.out.shadow), is_strong)
     }
 
     /// True if a rule of level high or critical found an attack.
@@ -279,19 +251,17 @@ impl Judge<'_> {
     /// The strictest answer to a secret, or to personal data of a type.
     fn data(&mut self, rule: RuleIndex, kind: Kind) -> Option<Act> {
         let Place { zone, position, .. } = self.place;
-        let mut strictest = None;
-        for guard in self.guards {
-            let (action, reason) = match kind {
+        let reason = if kind == Kind::Secret { Reason::ScanSecret } else { Reason::ScanPii };
+        let answer = strictest(self.guards, |guard| {
+            let action = match kind {
                 Kind::Pii(of) | Kind::Own(of, _) => {
-                    let action = guard.pii.action(of);
-                    (if self.is_reply { action.map(|_| guard.output.pii) } else { action }, Reason::ScanPii)
+                    let action = guard.pii.action(of)?;
+                    if self.is_reply { guard.output.pii } else { action }
                 }
-                Kind::Secret | Kind::Attack => {
-                    (Some(if self.is_reply { guard.output.secrets } else { guard.secrets }), Reason::ScanSecret)
-                }
+                Kind::Secret | Kind::Attack if self.is_reply => guard.output.secrets,
+                Kind::Secret | Kind::Attack => guard.secrets,
             };
-            let Some(action) = action else { continue };
-            let act = match action {
+            Some(match action {
                 _ if guard.excepts(rule, self.route, zone, self.now) => Act::Except,
                 DataAction::Flag => Act::Flag,
                 // A name that merely says key stands over cache keys and hashes in every other file.
@@ -302,21 +272,9 @@ impl Judge<'_> {
                 // What the caller can't take back must not lock the conversation.
                 DataAction::Block if position == Position::History => Act::Mask,
                 DataAction::Block => Act::Block,
-            };
-            strictest = strictest.max(Some(self.in_mode(guard, act, reason)));
-        }
-        strictest
-    }
-
-    /// The act itself, or `Shadow` when the guard only rehearses.
-    fn in_mode(&mut self, guard: &GuardPolicy, act: Act, reason: Reason) -> Act {
-        if guard.mode == Mode::Enforce || act <= Act::Flag {
-            return act;
-        }
-        if !self.out.shadow.contains(&reason) {
-            self.out.shadow.push(reason);
-        }
-        Act::Shadow
+            })
+        });
+        answer.settle(reason, &mut self.out.shadow)
     }
 
     /// A rule of level low or informational.

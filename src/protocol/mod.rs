@@ -44,7 +44,7 @@ mod usage;
 pub use account::Exchange;
 pub use adapter::{Adapter, Asserted, HeaderPairs, Protocol};
 pub use generic::Pointer;
-pub use json::{Json, Number, Path};
+pub use json::{Json, Number, Path, Places};
 pub use session::Session;
 pub use told::{Told, message};
 pub use tools::{asks_for_addresses, pin, remove_tools};

@@ -108,8 +108,8 @@ impl End {
 pub struct Asked {
     /// It was an array of messages.
     pub is_batch: bool,
-    /// The route is the older form of its protocol.
-    pub is_older_form: bool,
+    /// The route speaks the HTTP+SSE transport of the Model Context Protocol.
+    pub is_http_sse: bool,
 }
 
 /// How the replies of one operation read, whole and as a stream, and how they are changed.
@@ -130,8 +130,7 @@ pub trait ReplyFormat: Debug + Send + Sync {
     /// Cuts calls out of a reply or an event. What tells that a tool was called goes with them; where nothing is left of
     /// the answer, `notice` takes its place. The places are sorted and each is there once.
     fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], _notice: &str) {
-        // From the last to the first: what stands before a place does not move.
-        paths.iter().rev().for_each(|path| reply.remove(path));
+        reply.remove(paths);
     }
 
     /// Asks the upstream to end a stream with its usage. True: the client did not ask.

@@ -395,7 +395,7 @@ impl Judged<'_> {
         let judgement = judge(scanner, &[guard], self.route, &places, self.report.clone(), now);
         let name = |rule: RuleIndex| scanner.cards().get(usize::from(rule.0)).map(|card| card.id.clone());
         let actions = judgement.findings.iter().filter_map(|judged| {
-            Some(ActionCard { text: judged.text, rule: name(judged.finding.rule)?, action: judged.action })
+            Some(ActionCard { text: judged.text, rule: name(judged.finding.rule)?, action: judged.act.name() })
         });
         let actions: Vec<ActionCard> = actions.collect();
         let denied =

@@ -79,7 +79,7 @@ section! {
         /// The server's own address as clients know it, for example `https://tools.example.com/mcp`: a refusal for want of
         /// a token then names the metadata of RFC 9728, and the filter answers for them.
         resource: Option<String>,
-        /// The server speaks the older form, HTTP with server-sent events (revision 2024-11-05): the route's path is its
+        /// The server speaks the HTTP+SSE transport (revision 2024-11-05): the route's path is its
         /// stream (`/sse`), and this the path that messages are posted to, for example `/messages/`.
         messages: Option<String>,
     }
@@ -274,7 +274,7 @@ section! {
         opaque: Option<UnscannedAction>,
         /// What the provider fetches by itself: uploaded files by their id, documents by their address. Default: as `file`.
         reference: Option<UnscannedAction>,
-        /// Text as the numbers of a model's tokens (embeddings and older completions take such).
+        /// Text as the numbers of a model's tokens (embeddings and legacy completions accept such).
         tokens: Option<UnscannedAction>,
         /// Text over `limits.maxScanBytes`, `limits.maxDecodedBytes` or `limits.maxWork`.
         budget: Option<UnscannedAction>,
