@@ -7,13 +7,12 @@
 //! One weak sign convicts nobody: at any threshold, shipped rules below level high need a second sign that is independent of
 //! them ([`Scanner::decisive_score`]).
 
-use super::GuardPolicy;
+use super::{Act, GuardPolicy, strictest};
 use crate::enums::{Action, DataAction, Level, Mode, Zone};
 use crate::host::Timestamp;
 use crate::protocol::Position;
 use crate::reason::Reason;
 use crate::route::RouteIndex;
-use crate::transaction::stages::Charged;
 
 use crate::redact::Target;
 
@@ -61,15 +60,14 @@ pub struct Judged {
     pub text: usize,
     /// The finding.
     pub finding: Finding,
-    /// `flag`, `mask`, `hash`, `replace`, `block`, `exception` or `shadow`.
-    pub action: &'static str,
+    /// What follows from it.
+    pub act: Act,
 }
 
-/// The answer of all guards.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The answer of all guards. Only [`judge`] and [`judge_reply`] make one, and nothing takes a refusal back.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// Why the request is refused.
-    pub denial: Option<Reason>,
+    denial: Option<Reason>,
     /// What happens to each text.
     pub outcomes: Vec<Outcome>,
     /// The highest score of any text.
@@ -81,67 +79,39 @@ pub struct Judgement {
     pub struck: Vec<usize>,
     /// Refusals and changes that guards in shadow mode did not carry out.
     pub shadow: Vec<Reason>,
-    /// The scan budget ended before every text was scanned whole.
-    pub incomplete: bool,
+    incomplete: bool,
     /// A tool result or a document holds an attack, whatever follows from it, or was not scanned whole: what the model does
     /// next may be what that text wants.
     pub tainted: bool,
 }
 
-/// A request whose text was judged and not refused.
-#[derive(Debug)]
-pub struct Inspected {
-    charged: Charged,
-}
-
-impl Inspected {
-    /// The witness of the stages before.
-    pub fn charged(&self) -> &Charged {
-        &self.charged
-    }
-
-    /// For a request without a body.
-    pub fn nothing_to_read(charged: Charged) -> Inspected {
-        Inspected { charged }
-    }
-
-    /// For a request that was judged.
-    ///
-    /// # Errors
-    /// The reason of the refusal.
-    pub fn judged(charged: Charged, judgement: &Judgement) -> Result<Inspected, Reason> {
-        match judgement.denial {
-            Some(reason) => Err(reason),
-            None => Ok(Inspected { charged }),
+impl Judgement {
+    fn of(incomplete: bool) -> Judgement {
+        Judgement {
+            denial: None,
+            outcomes: Vec::new(),
+            score: 0,
+            findings: Vec::new(),
+            struck: Vec::new(),
+            shadow: Vec::new(),
+            incomplete,
+            tainted: false,
         }
     }
-}
 
-/// What a guard makes of one text, from the mildest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Act {
-    Except,
-    Shadow,
-    Flag,
-    Restore,
-    Mask,
-    Hash,
-    Replace,
-    Block,
-}
+    /// Why the request is refused.
+    pub fn denial(&self) -> Option<Reason> {
+        self.denial
+    }
 
-impl Act {
-    const fn name(self) -> &'static str {
-        match self {
-            Act::Except => "exception",
-            Act::Shadow => "shadow",
-            Act::Flag => "flag",
-            Act::Restore => "restore",
-            Act::Mask => "mask",
-            Act::Hash => "hash",
-            Act::Replace => "replace",
-            Act::Block => "block",
-        }
+    /// Refuses the request, where nothing else did.
+    pub fn refuse(&mut self, reason: Reason) {
+        self.denial = self.denial.or(Some(reason));
+    }
+
+    /// True when the scan budget ended before every text was scanned whole.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 }
 
@@ -156,7 +126,7 @@ pub fn judge_reply(
     now: Timestamp,
 ) -> (Vec<Target>, Judgement) {
     let place = Place { zone: Zone::Assistant, position: Position::Current, is_key, trusted: true };
-    let mut judgement = Judgement { incomplete: !report.complete, ..Judgement::default() };
+    let mut judgement = Judgement::of(!report.complete);
     let mut judge = Judge { scanner, guards, route, place, now, is_reply: true, out: &mut judgement };
     let report = TextReport { learned: None, ..report };
     match judge.text(0, report) {
@@ -179,8 +149,7 @@ pub fn judge(
             text.findings.push(finding);
         }
     }
-    let mut judgement =
-        Judgement { incomplete: report.texts.iter().any(|text| !text.complete), ..Judgement::default() };
+    let mut judgement = Judgement::of(report.texts.iter().any(|text| !text.complete));
     for (index, (place, text)) in places.iter().zip(report.texts).enumerate() {
         let outcome = Judge { scanner, guards, route, place: *place, now, is_reply: false, out: &mut judgement }
             .text(index, text);
@@ -234,7 +203,7 @@ impl Judge<'_> {
                 (_, Act::Hash) => masks.push(Target { span: finding.span.clone(), kind, action: DataAction::Hash }),
                 _ => {}
             }
-            self.out.findings.push(Judged { text: index, finding, action: act.name() });
+            self.out.findings.push(Judged { text: index, finding, act });
         }
         match attack {
             Some(Act::Replace) => Outcome::Replace,
@@ -247,16 +216,16 @@ impl Judge<'_> {
     /// a strong sign.
     fn attack(&mut self, report: &TextReport) -> (Option<Act>, bool) {
         let Place { zone, position, is_key, trusted } = self.place;
-        let (mut strictest, mut is_strong) = (None, false);
-        for guard in self.guards {
+        let (mut is_strong, mut highest) = (false, self.out.score);
+        let answer = strictest(self.guards, |guard| {
             let muted = |rule: RuleIndex| guard.excepts(rule, self.route, zone, self.now);
             let score = self.scanner.score(report, zone, &muted);
-            self.out.score = self.out.score.max(score);
+            highest = highest.max(score);
             let injection = &guard.injection;
             let own = injection.threshold(zone);
             let threshold = if trusted { own } else { own.min(injection.threshold(Zone::User)) };
             if self.scanner.decisive_score(report, &muted) < threshold {
-                continue;
+                return None;
             }
             let act = match (if position == Position::History { injection.history } else { injection.action }, is_key) {
                 (Action::Flag, _) => Act::Flag,
@@ -264,11 +233,11 @@ impl Judge<'_> {
                 (Action::Replace, true) | (Action::Block, _) => Act::Block,
             };
             let has_strong_sign = score >= STRONG_SCORE || self.has_strong_rule(report, &muted);
-            let act = self.in_mode(guard, act, Reason::ScanInjection);
-            is_strong |= act == Act::Block && has_strong_sign;
-            strictest = strictest.max(Some(act));
-        }
-        (strictest, is_strong)
+            is_strong |= guard.mode == Mode::Enforce && act == Act::Block && has_strong_sign;
+            Some(act)
+        });
+        self.out.score = highest;
+        (answer.settle(Reason::ScanInjection, &mut self.out.shadow), is_strong)
     }
 
     /// True if a rule of level high or critical found an attack.
@@ -282,19 +251,17 @@ impl Judge<'_> {
     /// The strictest answer to a secret, or to personal data of a type.
     fn data(&mut self, rule: RuleIndex, kind: Kind) -> Option<Act> {
         let Place { zone, position, .. } = self.place;
-        let mut strictest = None;
-        for guard in self.guards {
-            let (action, reason) = match kind {
+        let reason = if kind == Kind::Secret { Reason::ScanSecret } else { Reason::ScanPii };
+        let answer = strictest(self.guards, |guard| {
+            let action = match kind {
                 Kind::Pii(of) | Kind::Own(of, _) => {
-                    let action = guard.pii.action(of);
-                    (if self.is_reply { action.map(|_| guard.output.pii) } else { action }, Reason::ScanPii)
+                    let action = guard.pii.action(of)?;
+                    if self.is_reply { guard.output.pii } else { action }
                 }
-                Kind::Secret | Kind::Attack => {
-                    (Some(if self.is_reply { guard.output.secrets } else { guard.secrets }), Reason::ScanSecret)
-                }
+                Kind::Secret | Kind::Attack if self.is_reply => guard.output.secrets,
+                Kind::Secret | Kind::Attack => guard.secrets,
             };
-            let Some(action) = action else { continue };
-            let act = match action {
+            Some(match action {
                 _ if guard.excepts(rule, self.route, zone, self.now) => Act::Except,
                 DataAction::Flag => Act::Flag,
                 // A name that merely says key stands over cache keys and hashes in every other file.
@@ -305,21 +272,9 @@ impl Judge<'_> {
                 // What the caller can't take back must not lock the conversation.
                 DataAction::Block if position == Position::History => Act::Mask,
                 DataAction::Block => Act::Block,
-            };
-            strictest = strictest.max(Some(self.in_mode(guard, act, reason)));
-        }
-        strictest
-    }
-
-    /// The act itself, or `Shadow` when the guard only rehearses.
-    fn in_mode(&mut self, guard: &GuardPolicy, act: Act, reason: Reason) -> Act {
-        if guard.mode == Mode::Enforce || act <= Act::Flag {
-            return act;
-        }
-        if !self.out.shadow.contains(&reason) {
-            self.out.shadow.push(reason);
-        }
-        Act::Shadow
+            })
+        });
+        answer.settle(reason, &mut self.out.shadow)
     }
 
     /// A rule of level low or informational.

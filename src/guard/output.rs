@@ -2,35 +2,69 @@
 
 use std::ops::Range;
 
-use super::GuardPolicy;
-use super::judge_reply;
+use super::{Act, GuardPolicy, Strictest, entry, judge_reply, strictest};
 use crate::audit::FindingEntry;
 use crate::document::OutputAction;
-use crate::enums::Mode;
+use crate::enums::Zone;
 use crate::host::Timestamp;
-use crate::policy::Policy;
 use crate::protocol::reply::TextKind;
 use crate::reason::Reason;
 use crate::redact::{ActiveKind, ActiveWatch, Canary, Detected, Sight, Watch};
 use crate::route::RouteIndex;
-use crate::scan::{Budget, Text};
-use crate::transaction::reply::Noted;
+use crate::scan::{Budget, Scanner, Text};
 
 /// What takes the place of an image, a link or a tag.
 const REMOVED: &str = "[removed]";
 /// Findings of one reply that are compared with one another; the record shows fewer.
 const MAX_FINDINGS: usize = 1024;
 
+/// What the texts of one reply are judged by.
+#[derive(Clone)]
+pub(crate) struct ReplyRules<'a> {
+    pub(crate) scanner: &'a Scanner,
+    /// What scanning one text may cost.
+    pub(crate) budget: Budget,
+    pub(crate) guards: Vec<&'a GuardPolicy>,
+    pub(crate) route: RouteIndex,
+    pub(crate) now: Timestamp,
+}
+
+/// What was found in a reply, and what shadow mode did not do.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) findings: Vec<FindingEntry>,
+    pub(crate) shadow: Vec<Reason>,
+}
+
+impl Notes {
+    /// Adds what was found in what a text is after a cut. What was found in the whole text at this path is known: its
+    /// place is another one now.
+    pub(crate) fn add_of_rest(&mut self, rest: Notes, path: &str) {
+        let known = |findings: &[FindingEntry], new: &FindingEntry| {
+            findings.iter().any(|one| one.rule == new.rule && one.path == path)
+        };
+        let fresh: Vec<FindingEntry> = rest.findings.into_iter().filter(|new| !known(&self.findings, new)).collect();
+        self.findings.extend(fresh);
+        self.add_shadow(rest.shadow);
+    }
+
+    /// Lists what guards in shadow would have done, each once.
+    pub(crate) fn add_shadow(&mut self, reasons: impl IntoIterator<Item = Reason>) {
+        for reason in reasons {
+            if !self.shadow.contains(&reason) {
+                self.shadow.push(reason);
+            }
+        }
+    }
+}
+
 /// Finds what must not leave in one text.
 pub(crate) struct Detector<'a> {
-    policy: &'a Policy,
-    route: RouteIndex,
-    guards: Vec<&'a GuardPolicy>,
+    rules: ReplyRules<'a>,
     is_key: bool,
     /// Addresses in the text are no active content.
     pub(crate) loads_nothing: bool,
     path: &'a str,
-    now: Timestamp,
     /// Where the system prompt's token stands, and may begin, in the whole text.
     leaks: Vec<Range<usize>>,
     open: Option<usize>,
@@ -42,25 +76,13 @@ pub(crate) struct Detector<'a> {
 }
 
 impl<'a> Detector<'a> {
-    pub(crate) fn new(
-        policy: &'a Policy,
-        route: RouteIndex,
-        guards: &[usize],
-        kind: TextKind,
-        is_key: bool,
-        path: &'a str,
-        now: Timestamp,
-    ) -> Detector<'a> {
-        let guards = guards.iter().filter_map(|index| policy.guards.get(*index)).collect();
+    pub(crate) fn new(rules: ReplyRules<'a>, kind: TextKind, is_key: bool, path: &'a str) -> Detector<'a> {
         Detector {
-            policy,
-            route,
-            guards,
+            rules,
             is_key,
             // Addresses are what many tools are called with; which tools may be called is decided elsewhere.
             loads_nothing: kind == TextKind::ToolArguments,
             path,
-            now,
             leaks: Vec::new(),
             open: None,
             sights: Vec::new(),
@@ -86,19 +108,18 @@ impl<'a> Detector<'a> {
 
     /// `at` is where the text stands in the whole.
     pub(crate) fn detect(&mut self, text: &str, at: usize) -> Detected {
-        let policy = self.policy;
-        let budget = Budget { scan_bytes: text.len(), ..policy.limits.budget() };
-        let zone = crate::enums::Zone::Assistant;
-        let mut report = policy.scanner.scan_data(&[Text { zone, text }], budget);
+        let rules = self.rules.clone();
+        let budget = Budget { scan_bytes: text.len(), ..rules.budget };
+        let mut report = rules.scanner.scan_data(&[Text { zone: Zone::Assistant, text }], budget);
         let report = report.texts.pop().unwrap_or_default();
         let (targets, judgement) =
-            judge_reply(&policy.scanner, &self.guards, self.route, report, self.is_key, self.now);
-        self.denial = self.denial.or(judgement.denial);
+            judge_reply(rules.scanner, &rules.guards, rules.route, report, self.is_key, rules.now);
+        self.denial = self.denial.or(judgement.denial());
         self.shadow.extend(judgement.shadow);
         for judged in judgement.findings {
-            let Some(card) = policy.scanner.cards().get(usize::from(judged.finding.rule.0)) else { continue };
+            let Some(card) = rules.scanner.cards().get(usize::from(judged.finding.rule.0)) else { continue };
             let span = judged.finding.span.start + at..judged.finding.span.end + at;
-            self.note(&card.id, span, judged.finding.chain, judged.action);
+            self.note(&card.id, span, judged.finding.chain, judged.act);
         }
         let mut replaced = self.leaked(text, at);
         replaced.extend(self.active(text, at));
@@ -107,24 +128,10 @@ impl<'a> Detector<'a> {
 
     /// The system prompt's token: the strictest of the guards decides.
     fn leaked(&mut self, text: &str, at: usize) -> Vec<(Range<usize>, &'static str)> {
-        let enforced = self.guards.iter().filter(|guard| guard.mode == Mode::Enforce);
-        let actions = enforced.filter_map(|guard| guard.output.canary).map(|canary| canary.action);
-        let Some(action) = actions.max() else { return Vec::new() };
         let mut replaced = Vec::new();
         for span in std::mem::take(&mut self.leaks) {
-            let word = match action {
-                OutputAction::Flag => "flag",
-                OutputAction::Remove if !self.is_key => {
-                    replaced
-                        .push((span.start.saturating_sub(at)..span.end.saturating_sub(at).min(text.len()), REMOVED));
-                    "replace"
-                }
-                OutputAction::Remove | OutputAction::Block => {
-                    self.denial = self.denial.or(Some(Reason::ScanCanary));
-                    "block"
-                }
-            };
-            self.note("output.canary", span, Vec::new(), word);
+            let answer = strictest(&self.rules.guards, |guard| Some(Act::from(guard.output.canary?.action)));
+            self.carry_out("output.canary", answer, Reason::ScanCanary, span, at..at + text.len(), &mut replaced);
         }
         replaced
     }
@@ -135,56 +142,61 @@ impl<'a> Detector<'a> {
             return Vec::new();
         }
         let mut replaced = Vec::new();
-        let guards = self.guards.clone();
         for sight in std::mem::take(&mut self.sights) {
-            for guard in &guards {
-                let (rule, action) = match sight.kind(&guard.output.allow_hosts) {
-                    Some(ActiveKind::Exfiltration) => ("output.exfiltration", guard.output.exfiltration),
-                    Some(ActiveKind::Script) => ("output.script", guard.output.script),
-                    None => continue,
-                };
-                let word = match action {
-                    OutputAction::Flag => "flag",
-                    _ if guard.mode == Mode::Shadow => {
-                        self.shadow.push(Reason::ScanOutput);
-                        "shadow"
-                    }
-                    OutputAction::Remove if !self.is_key => {
-                        let within =
-                            sight.span.start.saturating_sub(at)..sight.span.end.saturating_sub(at).min(text.len());
-                        if !within.is_empty() {
-                            replaced.push((within, REMOVED));
-                        }
-                        "replace"
-                    }
-                    OutputAction::Remove | OutputAction::Block => {
-                        self.denial = self.denial.or(Some(Reason::ScanOutput));
-                        "block"
-                    }
-                };
-                self.note(rule, sight.span.clone(), Vec::new(), word);
+            let of = |kind, action: fn(&GuardPolicy) -> OutputAction| {
+                strictest(&self.rules.guards, |guard| {
+                    (sight.kind(&guard.output.allow_hosts) == Some(kind)).then(|| action(guard).into())
+                })
+            };
+            // What a guard's own hosts allow is no finding of that guard.
+            let answers = [
+                ("output.exfiltration", of(ActiveKind::Exfiltration, |guard| guard.output.exfiltration)),
+                ("output.script", of(ActiveKind::Script, |guard| guard.output.script)),
+            ];
+            for (rule, answer) in answers {
+                let window = at..at + text.len();
+                self.carry_out(rule, answer, Reason::ScanOutput, sight.span.clone(), window, &mut replaced);
             }
         }
         replaced
     }
 
-    fn note(&mut self, rule: &str, span: Range<usize>, transforms: Vec<&'static str>, action: &'static str) {
-        self.findings.push(FindingEntry {
-            rule: rule.to_owned(),
-            zone: "reply",
-            path: self.path.to_owned(),
-            start: span.start,
-            end: span.end,
-            transforms,
-            action,
-        });
+    /// Does and notes what the guards say of one finding. `window`: the part of the whole text that is looked at.
+    fn carry_out(
+        &mut self,
+        rule: &str,
+        answer: Strictest<Act>,
+        reason: Reason,
+        span: Range<usize>,
+        window: Range<usize>,
+        replaced: &mut Vec<(Range<usize>, &'static str)>,
+    ) {
+        let Some(act) = answer.settle(reason, &mut self.shadow) else { return };
+        // A key can't be cut out.
+        let act = if self.is_key && act == Act::Replace { Act::Block } else { act };
+        match act {
+            Act::Replace => {
+                let inside = span.start.saturating_sub(window.start)
+                    ..span.end.saturating_sub(window.start).min(window.end - window.start);
+                if !inside.is_empty() {
+                    replaced.push((inside, REMOVED));
+                }
+            }
+            Act::Block => self.denial = self.denial.or(Some(reason)),
+            _ => {}
+        }
+        self.note(rule, span, Vec::new(), act);
+    }
+
+    fn note(&mut self, rule: &str, span: Range<usize>, transforms: Vec<&'static str>, act: Act) {
+        self.findings.push(entry(rule, "reply", self.path.to_owned(), span, transforms, act));
     }
 
     /// Notes what was found. True: something was.
     ///
     /// # Errors
     /// Why the text can't go on.
-    pub(crate) fn finish(self, noted: &mut Noted) -> Result<bool, Reason> {
+    pub(crate) fn finish(self, noted: &mut Notes) -> Result<bool, Reason> {
         let found = !self.findings.is_empty() || !self.shadow.is_empty();
         for finding in self.findings {
             if noted.findings.len() >= MAX_FINDINGS {
@@ -199,11 +211,7 @@ impl<'a> Detector<'a> {
                 noted.findings.push(finding);
             }
         }
-        for reason in self.shadow {
-            if !noted.shadow.contains(&reason) {
-                noted.shadow.push(reason);
-            }
-        }
+        noted.add_shadow(self.shadow);
         self.denial.map_or(Ok(found), Err)
     }
 }

@@ -1,33 +1,41 @@
 //! Text of tools and documents, marked for the model: data, not instructions.
 //!
-//! The marks hold a word that a keyed hash makes of tenant and day: what stands in a document can't know it, and so
+//! The marks hold a word that a keyed hash makes of tenant and day: a document can't know it, and so
 //! not end its own frame, and providers can cache what is marked the same way every time. What the model makes of the
 //! marks is its own affair; the text is scanned all the same.
 
+use super::{GuardPolicy, Strictest, strictest};
 use crate::audit::HashKey;
-use crate::authn::RoleIndex;
 use crate::document::Spotlight;
-use crate::enums::{Mode, Operation, Zone};
+use crate::enums::{Operation, Zone};
 use crate::host::Timestamp;
-use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Path};
 use crate::route::RoutePolicy;
 
 /// What takes the place of a space.
 const MARK: char = '\u{2c6}';
 
-/// Marks every such text of the body. True: there was one.
+/// What became of the texts of tools and documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Spotlit {
+    /// Some were marked.
+    pub(crate) changed: bool,
+    /// Guards in shadow would have marked them, or marked them more.
+    pub(crate) rehearsed: bool,
+}
+
+/// Marks every such text of the body, where a guard wants it.
 pub(crate) fn spotlight(
-    policy: &Policy,
+    guards: &[&GuardPolicy],
     route: &RoutePolicy,
-    roles: &[RoleIndex],
     json: &mut Json<'_>,
     exchange: &Exchange,
     word: impl FnOnce() -> String,
-) -> bool {
-    let guards = roles.iter().filter_map(|role| policy.guard(policy.role_at(*role)?.guard));
-    let wanted = guards.filter(|guard| guard.mode == Mode::Enforce).filter_map(|guard| guard.spotlight);
-    let Some(how) = wanted.max() else { return false };
+) -> Spotlit {
+    let wanted = strictest(guards, |guard| guard.spotlight);
+    if wanted == (Strictest { enforced: None, in_shadow: None }) {
+        return Spotlit::default();
+    }
     let converses = matches!(
         route.operation,
         Operation::Chat | Operation::Responses | Operation::Generate | Operation::Completions
@@ -40,9 +48,9 @@ pub(crate) fn spotlight(
         .map(|one| &one.path)
         .filter(|path| is_content(json.key_at(path)))
         .collect();
-    if places.is_empty() {
-        return false;
-    }
+    let found = !places.is_empty();
+    let spotlit = Spotlit { changed: found && wanted.enforced.is_some(), rehearsed: found && wanted.rehearses() };
+    let Some(how) = wanted.enforced.filter(|_| found) else { return spotlit };
     let word = word();
     for path in places {
         if let Some(Json::String(text)) = json.at_mut(path)
@@ -51,7 +59,7 @@ pub(crate) fn spotlight(
             *text = marked(text, how, &word).into();
         }
     }
-    true
+    spotlit
 }
 
 fn marked(text: &str, how: Spotlight, word: &str) -> String {

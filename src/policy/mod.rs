@@ -1,5 +1,14 @@
 //! The document's meaning: references, ranges and defaults, decided once; the [`Policy`] that comes
 //! out is immutable and holds nothing that could still be wrong.
+//!
+//! ```
+//! use bartizan::policy::Policy;
+//!
+//! let document = br#"{"version": 1, "name": "small", "authn": {"issuers": []}, "roles": {
+//!     "user": {"operations": ["chat"], "models": ["*"], "guard": "lax"}}}"#;
+//! let errors = Policy::from_json(document, &|_| None).unwrap_err();
+//! assert!(errors.iter().any(|error| error.to_string().starts_with("roles.user.guard: unknown guard \"lax\"")));
+//! ```
 
 use crate::document::{
     self, ConfigError, Cors, Environment, Errors, KeyPath, Parsed, Role, SignedAction, UnknownAction, Unmatched,
@@ -140,6 +149,19 @@ impl Policy {
     /// The role at this place.
     pub fn role_at(&self, index: RoleIndex) -> Option<&RolePolicy> {
         self.roles.get(usize::from(index.0))
+    }
+
+    /// The guards of these roles, each once.
+    pub fn guards_of(&self, roles: &[RoleIndex]) -> Vec<&GuardPolicy> {
+        self.guards_at(roles).into_iter().filter_map(|index| self.guard(index)).collect()
+    }
+
+    /// Where the guards of these roles are, each once.
+    pub fn guards_at(&self, roles: &[RoleIndex]) -> Vec<GuardIndex> {
+        let mut places: Vec<GuardIndex> = roles.iter().filter_map(|role| Some(self.role_at(*role)?.guard)).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     /// The guard at this place.

@@ -5,19 +5,17 @@ mod headers;
 mod notes;
 mod signed;
 
-use super::called::{HeaderRest, Outgoing, Then};
 use super::path::forgiving;
+use super::pending_call::{HeaderRest, Outgoing, Then};
 use super::reply::ReplyGuard;
 use super::response::Reading;
-use super::stages::{self, Admitted, Counted, Stage};
-use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm, Wait};
+use super::stages::{self, Admitted, Counted, Inspected, Stage};
+use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Wait, WorkerState};
 use crate::audit::{REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
-use crate::authz;
 use crate::callout::Answer;
 use crate::document::{Cors, ResponseHeaders, Unmatched};
 use crate::enums::Mode;
-use crate::guard::Inspected;
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::registry::path_class;
@@ -47,7 +45,7 @@ impl Transaction {
         headers: Headers<'_>,
         end: bool,
         deadline: Option<Timestamp>,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -102,7 +100,7 @@ impl Transaction {
         headers: Headers<'_>,
         authn: Authentication,
         (end, deadline): (bool, Option<Timestamp>),
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -131,12 +129,12 @@ impl Transaction {
         self.teller.explains = policy.refusals.explains(principal.roles());
         self.draft(&policy, path, &principal);
         self.cooldown(&policy, &principal, vm, host)?;
-        let entitled = authz::entitle(&policy, principal, route.operation, host)?;
+        let entitled = stages::entitle(&policy, principal, route.operation, host)?;
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
-        let older = *route.server_part() == ServerPart::Messages;
-        let asserted = route.protocol.asserted(&mut headers.iter(), older)?;
+        let is_http_sse = *route.server_part() == ServerPart::Messages;
+        let asserted = route.protocol.asserted(&mut headers.iter(), is_http_sse)?;
         let path_model = route.model_of(path).map(str::to_owned);
         let identity = entitled.principal().identity();
         self.open_session(route, headers, vm.hash_key(), &identity, &mut edit)?;
@@ -161,8 +159,8 @@ impl Transaction {
     ) -> Result<Step, Refused> {
         let HeaderRest { route, end, mut edit, .. } = rest;
         let policy = std::sync::Arc::clone(&self.policy);
-        let older = policy.route_at(route).is_some_and(|route| *route.server_part() == ServerPart::Messages);
-        if !older || end {
+        let is_http_sse = policy.route_at(route).is_some_and(|route| *route.server_part() == ServerPart::Messages);
+        if !is_http_sse || end {
             return Err(refused);
         }
         edit.remove.extend(credentials(headers, &policy));
@@ -176,7 +174,7 @@ impl Transaction {
         headers: Headers<'_>,
         rest: HeaderRest,
         counted: Counted,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -216,7 +214,7 @@ impl Transaction {
         if streams {
             readable(headers, &mut edit);
         }
-        let charged = stages::count_rest(&policy, authz::authorize_bodyless(counted), None, vm.shared_key(), host)?;
+        let charged = stages::count_rest(&policy, stages::authorize_bodyless(counted), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         let guard = streams.then(|| {
             let authorized = charged.authorized();
@@ -229,7 +227,7 @@ impl Transaction {
         let reply = guard.map_or(Reading::Open, Reading::Guarded);
         let outgoing = Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None };
         self.record.coverage = Some("full");
-        let inspected = Inspected::nothing_to_read(charged);
+        let inspected = Inspected::without_body(charged)?;
         self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
     }
 
@@ -240,7 +238,7 @@ impl Transaction {
         model: Option<&str>,
         expected: Tokens,
         outgoing: Outgoing,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -280,7 +278,7 @@ impl Transaction {
     pub(super) fn resumed(
         &mut self,
         answer: Option<Answer>,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         match (std::mem::take(&mut self.state), answer) {
@@ -289,8 +287,8 @@ impl Transaction {
                 self.request_headers(Headers(&headers), end, Some(deadline), vm, host)
             }
             (State::Keys(_), Some(_)) => Err(Reason::JwtUnavailable.into()),
-            (State::Called(called), None) => Ok(self.wait_on(called)),
-            (State::Called(called), Some(answer)) => self.answered(*called, &answer, vm, host),
+            (State::PendingCall(call), None) => Ok(self.wait_on(call)),
+            (State::PendingCall(call), Some(answer)) => self.answered(*call, &answer, vm, host),
             // A body that never came, in strong mode: see `Worker` of the edge.
             _ => Err(Reason::Internal.into()),
         }
@@ -340,7 +338,13 @@ impl Transaction {
     }
 
     /// Refuses a caller whose cool-down is running.
-    fn cooldown(&mut self, policy: &Policy, caller: &Principal, vm: &Vm, host: &mut dyn Host) -> Result<(), Refused> {
+    fn cooldown(
+        &mut self,
+        policy: &Policy,
+        caller: &Principal,
+        vm: &WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<(), Refused> {
         let Some(cooldown) = policy.quotas.cooldown(caller, vm.shared_key(), host)? else { return Ok(()) };
         if cooldown.mode == Mode::Shadow {
             self.record.shadow.push(Reason::AbuseCooldown.code());

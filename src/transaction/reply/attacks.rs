@@ -2,27 +2,28 @@
 //! tool's words: they are judged as tool results of a request are. A definition with an attack in it is not shown. Of
 //! any other text what is hostile gives way to a notice: the smallest block around it, as in a request, else all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::restore::places;
 use super::{Noted, ReplyGuard, text_of};
-use crate::audit::FindingEntry;
 use crate::document::UnscannedAction;
 use crate::enums::Zone;
-use crate::guard::narrow;
-use crate::guard::{NOTICE, Outcome, Place, judge};
+use crate::guard::{NOTICE, Outcome, Place, entry, judge, narrow};
 use crate::host::Timestamp;
-use crate::protocol::reply::{ReplyParts, ReplyText, ToolCall};
-use crate::protocol::{Json, Path, Position, UnscannedKind};
+use crate::protocol::reply::{ReplyParts, ReplyText};
+use crate::protocol::{Json, Path, Places, Position, UnscannedKind};
 use crate::reason::Reason;
-use crate::scan::Text;
+use crate::scan::{Finding, Text};
 
 /// What must not go on of one message.
 #[derive(Default)]
 pub(super) struct Attacks {
-    /// Definitions.
-    pub(super) definitions: Vec<ToolCall>,
+    /// Definitions, by their number among the message's.
+    pub(super) definitions: BTreeSet<usize>,
     /// Other texts, and what is left of each.
     pub(super) left: BTreeMap<Path, String>,
+    /// Where the message's definitions stand.
+    calls: Places<usize>,
 }
 
 impl ReplyGuard {
@@ -40,7 +41,7 @@ impl ReplyGuard {
     ) -> Result<Attacks, Reason> {
         let policy = &self.policy;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
-        let mut attacks = Attacks::default();
+        let mut attacks = Attacks { calls: places(parts), ..Attacks::default() };
         if !route.protocol.serves_tools() {
             return Ok(attacks);
         }
@@ -49,7 +50,7 @@ impl ReplyGuard {
         let place = |is_key| Place { zone: Zone::Tool, position: Position::History, is_key, trusted: false };
         let places: Vec<Place> = parts.texts.iter().map(|one| place(one.is_key)).collect();
         let budget = policy.limits.budget();
-        let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guards.get(*index)).collect();
+        let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guard(*index)).collect();
         let is_aside = |at: usize| {
             let one = parts.texts.get(at);
             one.is_some_and(|one| route.protocol.is_aside(json, &one.path, one.is_key))
@@ -61,24 +62,16 @@ impl ReplyGuard {
             let (Some(card), Some(one)) = (card, parts.texts.get(judged.text)) else { continue };
             // `fixed_texts` looks for secrets and personal data in the same text, by the output's actions.
             if card.kind == crate::scan::Kind::Attack {
-                noted.found(FindingEntry {
-                    rule: card.id.clone(),
-                    zone: "reply",
-                    path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
-                    start: judged.finding.span.start,
-                    end: judged.finding.span.end,
-                    transforms: judged.finding.chain.clone(),
-                    action: judged.action,
-                });
+                let path = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
+                let Finding { span, chain, .. } = judged.finding.clone();
+                noted.notes.findings.push(entry(&card.id, "reply", path, span, chain, judged.act));
             }
         }
-        if judgement.shadow.contains(&Reason::ScanInjection) && !noted.shadow.contains(&Reason::ScanInjection) {
-            noted.shadow.push(Reason::ScanInjection);
-        }
-        if judgement.denial == Some(Reason::ScanInjection) {
+        noted.notes.add_shadow(judgement.shadow.iter().copied().filter(|reason| *reason == Reason::ScanInjection));
+        if judgement.denial() == Some(Reason::ScanInjection) {
             return Err(Reason::ScanInjection);
         }
-        if judgement.incomplete {
+        if judgement.is_incomplete() {
             noted.unscanned.push(UnscannedKind::Budget);
             if policy.unscanned.action(UnscannedKind::Budget) == UnscannedAction::Deny {
                 return Err(Reason::ReplyUnreadable);
@@ -88,7 +81,7 @@ impl ReplyGuard {
             let alone = [Text { zone: place.zone, text }];
             let report = policy.scanner.scan_conversation(None, &alone, &|_| false, budget);
             let mut judgement = judge(&policy.scanner, &guards, self.route, &[*place], report, now);
-            let whole = judgement.denial.is_none() && !judgement.incomplete;
+            let whole = judgement.denial().is_none() && !judgement.is_incomplete();
             judgement.outcomes.pop().filter(|_| whole)
         };
         narrow(&mut judgement, &places, &|index| texts.get(index).map(|text| text.text), &mut again);
@@ -99,13 +92,10 @@ impl ReplyGuard {
                 Outcome::Cut(left, _) => left,
                 Outcome::Keep | Outcome::Mask(_) | Outcome::Leave => continue,
             };
-            match parts.calls.iter().find(|call| one.path.below(&call.path).is_some()) {
-                Some(call) if attacks.definitions.contains(call) => {}
-                Some(call) => attacks.definitions.push(call.clone()),
-                None => {
-                    attacks.left.insert(one.path.clone(), left);
-                }
-            }
+            match attacks.calls.holding(&one.path) {
+                Some((_, call)) => attacks.definitions.insert(*call),
+                None => attacks.left.insert(one.path.clone(), left).is_none(),
+            };
         }
         Ok(attacks)
     }
@@ -118,7 +108,7 @@ impl Attacks {
 
     /// True for a text that does not go on as it came: something in it is cut out, or its definition is removed.
     pub(super) fn concern(&self, one: &ReplyText) -> bool {
-        !one.is_key && self.left.contains_key(&one.path)
-            || self.definitions.iter().any(|call| one.path.below(&call.path).is_some())
+        let is_of_definition = || self.calls.holding(&one.path).is_some_and(|(_, at)| self.definitions.contains(at));
+        !one.is_key && self.left.contains_key(&one.path) || is_of_definition()
     }
 }
