@@ -3,7 +3,6 @@
 //! No text of a prompt, no token, no claim and no free name goes into any of them: identities and
 //! unknown model names stand as keyed hashes, prompts as one keyed fingerprint.
 
-mod keyed;
 mod labels;
 mod loading;
 pub mod metrics;
@@ -11,7 +10,6 @@ mod policy;
 mod record;
 mod time;
 
-pub use keyed::HashKey;
 pub use labels::Labels;
 pub use loading::policy_record;
 pub use policy::AuditPolicy;

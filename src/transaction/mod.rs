@@ -18,10 +18,12 @@ mod headers;
 mod meter;
 mod path;
 mod pool;
-pub(crate) mod reply;
+mod reading;
+mod reply;
 mod request;
 mod response;
 mod server;
+mod settlement;
 pub mod stages;
 mod teller;
 mod vm;
@@ -29,7 +31,7 @@ mod vm;
 use std::sync::Arc;
 
 pub use headers::{Header, Headers};
-pub use response::Reads;
+pub use reading::Reads;
 pub use vm::Vm;
 
 use crate::audit::{Record, metrics};
@@ -44,7 +46,7 @@ use crate::quota::{Gauge, Limits, Reservation};
 use crate::reason::{Denial, Reason};
 use crate::route::RouteIndex;
 use called::Called;
-use response::Reading;
+use reading::Reading;
 use stages::{Admitted, Counted};
 
 /// What happened on the wire.
