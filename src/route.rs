@@ -1,4 +1,12 @@
 //! Routes: which paths are guarded, how their bodies read and which operation they are.
+//!
+//! ```
+//! use bartizan::route::PathMatch;
+//!
+//! let azure = PathMatch::Template("/openai/deployments/{model}/embeddings".to_owned());
+//! assert_eq!(azure.parameter("/openai/deployments/small/embeddings"), Some("small"));
+//! assert!(!azure.matches("/openai/deployments/a/b/embeddings"));
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -16,7 +24,7 @@ pub struct RouteIndex(pub u16);
 pub struct RoutePolicy {
     /// Its place in the policy.
     pub index: RouteIndex,
-    /// Which requests it takes.
+    /// Which requests it matches.
     pub matches: PathMatch,
     /// The path or prefix as the document has it; one line of it may be several routes.
     pub written: String,
@@ -37,7 +45,7 @@ impl RoutePolicy {
         self.matches.parameter(path).or_else(|| known().find_map(|(known, _)| model_in(known, path)))
     }
 
-    /// The methods that the route takes.
+    /// The methods that the route accepts.
     pub fn methods(&self) -> &'static [&'static str] {
         match self.server_part() {
             ServerPart::Stream { .. } => &["GET"],
@@ -70,12 +78,12 @@ pub struct ServerPolicy {
 pub enum ServerPart {
     /// All of it: Streamable HTTP.
     Whole,
-    /// The stream of the older form.
+    /// The stream of the HTTP+SSE transport.
     Stream {
         /// Where messages are posted to.
         messages: String,
     },
-    /// The place that messages of the older form are posted to.
+    /// The place that messages of the HTTP+SSE transport are posted to.
     Messages,
 }
 
@@ -90,7 +98,7 @@ pub struct Resource {
     pub metadata_url: String,
 }
 
-/// Which paths a route takes. Paths are compared as they are: a path that is not normalised matches nothing.
+/// Which paths a route matches. Paths are compared as they are: a path that is not normalised matches nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathMatch {
     /// The whole path, without the query.
@@ -102,7 +110,7 @@ pub enum PathMatch {
 }
 
 impl PathMatch {
-    /// True when this route takes the path (without its query).
+    /// True when this route matches the path (without its query).
     pub fn matches(&self, path: &str) -> bool {
         match self {
             PathMatch::Exact(exact) => exact == path,
@@ -111,7 +119,7 @@ impl PathMatch {
         }
     }
 
-    /// What stands in the path where a template says `{model}`.
+    /// What the path has where a template says `{model}`.
     pub fn parameter<'p>(&self, path: &'p str) -> Option<&'p str> {
         let PathMatch::Template(template) = self else { return None };
         let (before, after) = template.split_once(PARAMETER)?;
@@ -344,7 +352,7 @@ fn server(route: &Route, protocol: &Protocol, at: &KeyPath, errors: &mut Errors)
     Some(ServerPolicy { definitions: written.definitions.clone(), drift, resource, part })
 }
 
-/// RFC 9728 section 3.1: the well-known part stands between host and path.
+/// RFC 9728 section 3.1: the well-known part is between host and path.
 fn resource(url: &str) -> Option<Resource> {
     let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "https" | "http"))?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/[]".contains(&b);

@@ -343,7 +343,7 @@ fn what_only_a_provider_can_read_is_recorded() {
 fn a_body_without_lists_stays_as_it_is() {
     let text = br#"{"model":"m","tool_choice":"none","tools":null}"#;
     let mut json = Json::parse(text, 8).unwrap();
-    remove_tools(&mut json, Vec::new());
+    remove_tools(&mut json, &[]);
     assert_eq!(json.to_bytes(), br#"{"model":"m","tools":null}"#);
 }
 

@@ -190,6 +190,35 @@ fn a_value_in_what_is_cut_out_is_found_and_refuses() {
     }
 }
 
+/// A list shows a role its own tools: what stands in the others reaches nobody, and refuses nothing.
+#[test]
+fn a_definition_that_is_not_shown_refuses_no_list() {
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+    let schema = json!({ "type": "object", "properties": {} });
+    for (value, rule, of) in VALUES {
+        let tools = json!({ "tools": [{ "name": "read", "description": format!("Sends {value}."), "inputSchema": schema },
+            { "name": "write", "description": "Writes a file.", "inputSchema": schema }] });
+        let reply = json!({ "jsonrpc": "2.0", "id": 1, "result": tools });
+        for (allowed, is_refused) in [("write", false), ("*", true)] {
+            for (content_type, begin, end) in
+                [("application/json", "", ""), ("text/event-stream", "event: message\ndata: ", "\n\n")]
+            {
+                let mut road = strict(of, "block");
+                road.document["roles"]["analyst"]["tools"] = json!({ "allow": [allowed] });
+                let policy = bartizan::policy::Policy::from_json(road.document.to_string().as_bytes(), &|_| None);
+                let mut road = road.replica(policy.unwrap(), 0);
+                let upstream = |_: &Value| vec![format!("{begin}{reply}{end}").into_bytes()];
+                let (_, answer) = road.answered_at("/mcp", &list, content_type, upstream);
+                let (sent, record) = (answer.text(), answer.record);
+                let case = format!("{rule} {allowed} {content_type}: {sent} {record}");
+                assert_eq!(sent.contains("error"), is_refused, "{case}");
+                assert_eq!(finds(&record, rule), usize::from(is_refused), "{case}");
+                assert!(!sent.contains(value) && (is_refused || sent.contains("Writes a file")), "{case}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

@@ -87,6 +87,13 @@ def test_the_reasons_of_the_manual_are_the_codes():
     assert table == reasons()
 
 
+def test_the_files_that_contributing_names_are_there():
+    rows = [line for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if re.match(r"^\| .* \| `[0-9a-f]{7}` \|$", line)]
+    named = [path for row in rows for path in re.findall(r"`([\w./*-]+/[\w./*-]*)`", row)]
+    assert len(rows) > 15 and len(named) > 25
+    assert not [path for path in named if not list(ROOT.glob(path.rstrip("/")))]
+
+
 def test_no_word_of_a_machine_stands_in_the_repository():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
     words = re.compile(r"(?:^|[\s\"'=(])/(?:work|root|home)/")

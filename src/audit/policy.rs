@@ -5,7 +5,7 @@ use crate::document::{self, Environment, Errors, KeyPath, ResponseHeaders, Subje
 /// What is written about a request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuditPolicy {
-    /// How the subject stands in the record.
+    /// How the record names the subject.
     pub subject: SubjectForm,
     /// The key of every hash in the record; `None`: a random one for the life of the proxy.
     pub hash_key: Option<Vec<u8>>,

@@ -1,7 +1,7 @@
 //! The audit record: one JSON line a request.
 //!
 //! Names follow the Elastic Common Schema and OpenTelemetry's GenAI conventions where they have one;
-//! ours stand under `bartizan.`. Absent values are absent keys.
+//! ours are under `bartizan.`. Absent values are absent keys.
 
 use serde::Serialize;
 

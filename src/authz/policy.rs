@@ -9,7 +9,7 @@ use crate::quota::QuotaPolicy;
 /// What one role may do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolePolicy {
-    /// The role's name, as it stands in tokens.
+    /// The role's name, as tokens have it.
     pub name: String,
     /// Operations.
     pub operations: Vec<Operation>,

@@ -1,4 +1,4 @@
-//! How the command line writes: colour on a terminal alone, files with the right permissions.
+//! How the command line writes: colour on terminals only, files with the right permissions.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `bartizan render`: a policy in the form that a proxy takes it in. People write YAML; Envoy wants a `StringValue` of
+//! `bartizan render`: a policy in the form that a proxy reads. People write YAML; Envoy wants a `StringValue` of
 //! JSON, Istio a WasmPlugin.
 
 use std::path::{Path, PathBuf};

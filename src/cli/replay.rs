@@ -1,8 +1,8 @@
 //! `bartizan replay`: what would a changed policy have done with requests of the past?
 //!
 //! A capture goes through the same [`Transaction`] as in the proxy, body and all. An audit record has no body: it
-//! goes stage by stage through roles, quotas and cool-downs, and what the scanner said of it then stands. Callers
-//! stand as the records name them, under tokens that are made here, so that `authn` itself is not rehearsed; nor are
+//! goes stage by stage through roles, quotas and cool-downs, and what the scanner said of it then is kept. Callers
+//! have the names that the records give them, under tokens that are made here, so that `authn` itself is not rehearsed; nor are
 //! requests under way at the same time, because each one ends before the next begins.
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ use crate::reason::Reason;
 use crate::route::RoutePolicy;
 use crate::scan::Kind;
 use crate::transaction::stages::{self, Inspected, Stage as Counting};
-use crate::transaction::{Event, Header, Step, Transaction, Vm};
+use crate::transaction::{Event, Header, Step, Transaction, WorkerState};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -295,7 +295,7 @@ impl Report {
 /// The policy with a proxy of one worker around it, and its issuer.
 struct Stage {
     policy: Arc<Policy>,
-    vm: Vm,
+    vm: WorkerState,
     host: MemoryHost,
     key: KeyPair,
 }
@@ -339,8 +339,8 @@ impl Stage {
         }
         let policy = compile(parsed)?;
         let mut host = MemoryHost::default();
-        Vm::prepare(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
-        let vm = Vm::new(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        WorkerState::prepare(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        let vm = WorkerState::new(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         Ok(Stage { policy: Arc::new(policy), vm, host, key })
     }
 

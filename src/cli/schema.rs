@@ -1,6 +1,6 @@
 //! `bartizan schema`: the JSON Schema of the document and the table of its keys, both from the code.
 //!
-//! What the types can't say stands in their documentation, in a fixed form: `Required` makes a key
+//! Their documentation says what the types can't, in a fixed form: `Required` makes a key
 //! required, `Default x.` names what an absent key means.
 
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! Secrets that stand in the VM's environment and not in the document.
+//! Secrets in the VM's environment, not in the document.
 
 use super::FromEnv;
 use super::errors::{Errors, KeyPath};
@@ -6,7 +6,7 @@ use super::errors::{Errors, KeyPath};
 /// Reads a variable of the VM's environment.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Reads a secret from the environment. Its value never stands in a message.
+/// Reads a secret from the environment. No message holds its value.
 pub(crate) fn secret(
     raw: &FromEnv,
     at: &KeyPath,

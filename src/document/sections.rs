@@ -95,7 +95,7 @@ section! {
     RefusalWords {
         /// Takes the place of the message, at most 500 bytes on one line.
         message: Option<String>,
-        /// Where callers read on; stands at the end of the message.
+        /// Where callers read on; the last words of the message.
         url: Option<String>,
     }
 }
@@ -110,7 +110,7 @@ section! {
         keep_for: Option<Span>,
         /// Longer bodies are not captured, 1024 to 1048576. Default 65536.
         max_bytes: Option<u64>,
-        /// At most so many a minute and worker, 1 to 6000. Default 60.
+        /// Captures a minute and worker, at most, 1 to 6000. Default 60.
         per_minute: Option<u64>,
     }
 }
@@ -217,7 +217,7 @@ section! {
         mode: Option<Mode>,
         /// Who counts. Default proxy. Fleet needs `rateLimitService`, and goes without `burst` and `concurrent`.
         scope: Option<Reach>,
-        /// What happens while the fleet's service can't be had. Default deny. With scope fleet only.
+        /// What happens while the fleet's service is unreachable. Default deny. With scope fleet only.
         on_unavailable: Option<OnUnavailable>,
     }
 }
@@ -243,7 +243,7 @@ choice! {
 }
 
 choice! {
-    /// What happens while the service that counts for the fleet can't be had.
+    /// What happens while the service that counts for the fleet is unreachable.
     OnUnavailable {
         /// The request is refused with 503.
         Deny = "deny",
@@ -316,22 +316,22 @@ section! {
         per: Option<StrikesPer>,
         /// Which claim of the token names the end user, a JSON Pointer. With `per: claim` only.
         claim: Option<String>,
-        /// So many strikes within the window begin a cool-down, 1 to 1000. Default 5.
+        /// Strikes within the window that begin a cool-down, 1 to 1000. Default 5.
         strikes: Option<u64>,
         /// Strikes are forgotten in this time, 1s to 31d. Default 10m.
         window: Option<Span>,
-        /// How long the first cool-down takes, 1s to 31d: everything is refused until it ends. Default 1m.
+        /// How long the first cool-down lasts, 1s to 31d: everything is refused until it ends. Default 1m.
         cooldown: Option<Span>,
-        /// Each cool-down that soon follows another takes twice as long, up to this. Default 1h.
+        /// Each cool-down that soon follows another lasts twice as long, up to this. Default 1h.
         max_cooldown: Option<Span>,
         /// Who sees a caller's strikes. Default proxy. Fleet needs a window of 1s, 1m, 1h or 1d, and a `rateLimitService`
-        /// that takes `hits_addend` by descriptor, 0 for a look.
+        /// that reads `hits_addend` by descriptor, 0 for a look.
         scope: Option<Reach>,
-        /// What happens while the fleet's service can't be had. Default deny. With scope fleet only.
+        /// What happens while the fleet's service is unreachable. Default deny. With scope fleet only.
         on_unavailable: Option<OnUnavailable>,
         /// Default enforce.
         mode: Option<Mode>,
-        /// Callers whose cool-down is lifted: they are let in as long as they stand here.
+        /// Callers whose cool-down is lifted: they are let in as long as they are listed here.
         lift: Option<Vec<Lifted>>,
     }
 }
@@ -363,7 +363,7 @@ section! {
 section! {
     /// What is written about a request.
     Audit {
-        /// How the subject stands in the record. Default hashed.
+        /// How the record names the subject. Default hashed.
         subject: Option<SubjectForm>,
         /// The key of every hash in the record. Absent: a random key that lives as long as the proxy.
         hash_key: Option<FromEnv>,
@@ -378,7 +378,7 @@ section! {
 }
 
 choice! {
-    /// How the subject stands in the record.
+    /// How the record names the subject.
     SubjectForm {
         /// As a keyed hash.
         Hashed = "hashed",
@@ -423,7 +423,7 @@ choice! {
 }
 
 section! {
-    /// A secret that stands in the VM's environment and not in the document.
+    /// A secret in the VM's environment, not in the document.
     FromEnv {
         /// The variable's name. Required.
         from_env: Option<String>,

@@ -97,7 +97,7 @@ fn read(max_depth: usize, run: impl FnOnce(NodeSeed<'_>) -> Result<Option<Node>,
     ReadTree { root, faults: walk.faults }
 }
 
-/// Where the reader stands.
+/// Where the reader is.
 #[derive(Default)]
 struct Walk {
     max_depth: usize,
@@ -176,7 +176,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
         Ok(Some(Node::Number(value.into())))
     }
 
-    /// A protobuf Struct knows floats alone, so that a whole float is taken for the integer it is.
+    /// A protobuf Struct knows only floats, so that a whole float is taken for the integer it is.
     fn visit_f64<E>(self, value: f64) -> Result<Option<Node>, E> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         if value.fract() == 0.0 && (0.0..=EXACT).contains(&value) {

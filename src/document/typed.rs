@@ -169,7 +169,7 @@ fn distance(left: &[char], right: &[char]) -> usize {
     above.last().copied().unwrap_or(0)
 }
 
-/// Its methods stand once for each type and not once for each field that has it (`inline(never)`): a policy is read
+/// Its methods are compiled once for each type and not once for each field that has it (`inline(never)`): a policy is read
 /// seldom, and the module has a size.
 impl<'de> Deserializer<'de> for &'de Node {
     type Error = TypeFault;
@@ -327,7 +327,7 @@ impl<'de> de::VariantAccess<'de> for Choice<'de> {
         match self.content {
             None => Ok(()),
             Some(_) => {
-                let message = format!("`{0}` takes no value: write `{0}` alone", self.word);
+                let message = format!("`{0}` has no value: write only `{0}`", self.word);
                 Err(TypeFault::new(message))
             }
         }

@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
+
 use super::input::{Judgement, NOTICE, Outcome, Place};
 use super::mode::Act;
 use crate::enums::Zone;
@@ -52,8 +54,7 @@ pub fn narrow<'t>(
             let paragraphs = paragraphs(text);
             if (2..=MOST_PARAGRAPHS).contains(&paragraphs.len()) {
                 let hostile = |part: &Range<usize>| {
-                    let part = text.get(part.clone()).unwrap_or_default();
-                    again(place, part).is_none_or(|outcome| outcome == Outcome::Replace)
+                    again(place, self::part(text, part.clone())).is_none_or(|outcome| outcome == Outcome::Replace)
                 };
                 spans = paragraphs.into_iter().filter(hostile).collect();
             }
@@ -109,11 +110,11 @@ fn block(text: &str, span: &Range<usize>) -> Range<usize> {
         return line;
     }
     const ENDS: [&str; 4] = [". ", "! ", "? ", "。"];
-    let before = text.get(line.start..span.start).unwrap_or_default();
+    let before = part(text, line.start..span.start);
     let start = ENDS.iter().filter_map(|end| before.rfind(end).map(|at| line.start + at + end.len())).max();
     let mut end = span.end;
     for _ in 0..2 {
-        let after = text.get(end..line.end).unwrap_or_default();
+        let after = part(text, end..line.end);
         end = ENDS.iter().filter_map(|mark| after.find(mark).map(|at| end + at + mark.len())).min().unwrap_or(line.end);
     }
     start.unwrap_or(line.start)..end
@@ -151,8 +152,8 @@ fn paragraph(text: &str, span: &Range<usize>) -> Range<usize> {
 
 /// What stands between two separators around the span.
 fn between(text: &str, span: &Range<usize>, separator: &str) -> Range<usize> {
-    let before = text.get(..span.start).unwrap_or_default();
-    let after = text.get(span.end..).unwrap_or_default();
+    let before = part(text, 0..span.start);
+    let after = part(text, span.end..text.len());
     let start = before.rfind(separator).map_or(0, |at| at + separator.len());
     let end = after.find(separator).map_or(text.len(), |at| span.end + at);
     start..end

@@ -72,7 +72,7 @@ impl InjectionPolicy {
     }
 }
 
-/// What the shipped guard takes for an attack. `rules/EVALUATION.md` has what each threshold gives on sources that the
+/// What the shipped guard calls an attack. `rules/EVALUATION.md` has what each threshold gives on sources that the
 /// scorer never saw, and which thresholds the other sources would choose for each. Clean tool results score lower than
 /// what users write, so that a lower one is enough for them; long documents score higher. An application's own
 /// instructions forbid things in the words of an attack: recorded, never refused, for callers who may write them (101: no

@@ -1,6 +1,6 @@
 //! Text of tools and documents, marked for the model: data, not instructions.
 //!
-//! The marks hold a word that a keyed hash makes of tenant and day: what stands in a document can't know it, and so
+//! The marks hold a word that a keyed hash makes of tenant and day: a document can't know it, and so
 //! not end its own frame, and providers can cache what is marked the same way every time. What the model makes of the
 //! marks is its own affair; the text is scanned all the same.
 

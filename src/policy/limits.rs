@@ -17,7 +17,7 @@ pub struct UnscannedPolicy {
     pub file: UnscannedAction,
     /// What the provider keeps from earlier requests.
     pub state: StateAction,
-    /// What a provider alone can read.
+    /// What only a provider can read.
     pub opaque: UnscannedAction,
     /// Text over the scanner's bounds.
     pub budget: UnscannedAction,

@@ -1,5 +1,14 @@
 //! The document's meaning: references, ranges and defaults, decided once; the [`Policy`] that comes
 //! out is immutable and holds nothing that could still be wrong.
+//!
+//! ```
+//! use bartizan::policy::Policy;
+//!
+//! let document = br#"{"version": 1, "name": "small", "authn": {"issuers": []}, "roles": {
+//!     "user": {"operations": ["chat"], "models": ["*"], "guard": "lax"}}}"#;
+//! let errors = Policy::from_json(document, &|_| None).unwrap_err();
+//! assert!(errors.iter().any(|error| error.to_string().starts_with("roles.user.guard: unknown guard \"lax\"")));
+//! ```
 
 use crate::document::{
     self, ConfigError, Cors, Environment, Errors, KeyPath, Parsed, Role, SignedAction, UnknownAction, Unmatched,

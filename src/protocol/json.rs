@@ -7,13 +7,15 @@
 //!
 //! An upstream's reply is read by [`Json::parse_reply`], which is lenient where real servers are: see there.
 
+mod places;
 mod reader;
 mod writer;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::reason::Reason;
+pub use places::Places;
 
 /// A JSON value. Objects keep the order of their keys.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +50,7 @@ impl Number<'_> {
     }
 
     /// The value of a whole number however it is written (`-1`, `2048.0`, `2e3`), where it fits `i64`. A number beyond
-    /// 2^53 counts only when it is written in digits alone: a float would round it.
+    /// 2^53 counts only when it is written in nothing but digits: a float would round it.
     pub fn whole(&self) -> Option<i64> {
         if let Ok(value) = self.0.parse() {
             return Some(value);
@@ -228,18 +230,26 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Takes the value at `path` out, with its key. What stands behind it in the same array or object moves up.
-    pub fn remove(&mut self, path: &Path) {
-        let Some((&last, parents)) = path.0.split_last() else { return };
-        let at = last as usize;
-        match self.at_mut(&Path(parents.to_vec())) {
-            Some(Json::Array(items)) if at < items.len() => {
-                items.remove(at);
+    /// Takes the values at these places out, with their keys. What stands behind them moves up. Linear in the arrays and
+    /// objects that hold them.
+    pub fn remove(&mut self, paths: &[&Path]) {
+        let mut holders: BTreeMap<&[u32], BTreeSet<usize>> = BTreeMap::new();
+        for path in paths {
+            let Some((&last, holder)) = path.0.split_last() else { continue };
+            holders.entry(holder).or_default().insert(last as usize);
+        }
+        // From the last to the first: neither what stands before a place nor what holds it moves.
+        for (holder, gone) in holders.into_iter().rev() {
+            let mut at = 0;
+            let mut stays = || {
+                at += 1;
+                !gone.contains(&(at - 1))
+            };
+            match self.at_mut(&Path(holder.to_vec())) {
+                Some(Json::Array(items)) => items.retain(|_| stays()),
+                Some(Json::Object(entries)) => entries.retain(|_| stays()),
+                _ => {}
             }
-            Some(Json::Object(entries)) if at < entries.len() => {
-                entries.remove(at);
-            }
-            _ => {}
         }
     }
 
@@ -312,7 +322,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The value of a number that is written in digits alone.
+    /// The value of a number that is written in nothing but digits.
     pub fn as_u64(&self) -> Option<u64> {
         match self {
             Json::Number(number) => number.as_u64(),
@@ -367,6 +377,23 @@ pub(super) fn folds_to(key: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_removed_is_gone_and_nothing_else_moves() {
+        let text = br#"{"a":[0,1,{"b":[2,3]},4],"c":{"d":5,"e":6}}"#;
+        let path = |steps: &[usize]| steps.iter().fold(Path::default(), |path, step| path.child(*step));
+        for (steps, left) in [
+            (vec![vec![0, 0], vec![0, 3], vec![0, 3], vec![0, 9]], r#"{"a":[1,{"b":[2,3]}],"c":{"d":5,"e":6}}"#),
+            (vec![vec![1, 0], vec![0, 2, 0, 0], vec![0, 1]], r#"{"a":[0,{"b":[3]},4],"c":{"e":6}}"#),
+            (vec![vec![0, 2], vec![0, 2, 0, 1], vec![1]], r#"{"a":[0,1,4]}"#),
+            (vec![vec![], vec![7, 1], vec![0, 0, 0]], r#"{"a":[0,1,{"b":[2,3]},4],"c":{"d":5,"e":6}}"#),
+        ] {
+            let mut json = Json::parse(text, 8).unwrap();
+            let paths: Vec<Path> = steps.iter().map(|steps| path(steps)).collect();
+            json.remove(&paths.iter().collect::<Vec<_>>());
+            assert_eq!(String::from_utf8(json.to_bytes()).unwrap(), left, "{steps:?}");
+        }
+    }
 
     #[test]
     fn a_key_that_is_renamed_never_stands_twice() {

@@ -3,6 +3,15 @@
 //!
 //! [`Adapter`] is what a format is, [`registry`] the list of them. What an adapter does not account for is scanned in
 //! the strictest zone: see `account.rs`.
+//!
+//! ```
+//! use bartizan::protocol::Json;
+//! use bartizan::protocol::registry::path_class;
+//! use bartizan::reason::Reason;
+//!
+//! assert_eq!(path_class("/some/gateway/v1/chat/completions"), "chat/completions");
+//! assert_eq!(Json::parse(br#"{"model": "a", "model": "b"}"#, 64).unwrap_err(), Reason::BodyDuplicateKey);
+//! ```
 
 mod account;
 mod adapter;
@@ -37,7 +46,7 @@ mod usage;
 pub use account::Exchange;
 pub use adapter::{Adapter, Asserted, HeaderPairs, Protocol};
 pub use generic::Pointer;
-pub use json::{Json, Number, Path};
+pub use json::{Json, Number, Path, Places};
 pub use session::Session;
 pub use told::{Told, message};
 pub use tools::{asks_for_addresses, pin, remove_tools};
@@ -86,7 +95,7 @@ pub enum UnscannedKind {
     File,
     /// What the provider keeps from earlier requests: a stored conversation, response or prompt.
     State,
-    /// What a provider made and it alone can read: signatures, encrypted thoughts.
+    /// What a provider made and only it can read: signatures, encrypted thoughts.
     Opaque,
     /// Text that the scan budget did not reach.
     Budget,
@@ -156,7 +165,7 @@ pub struct ThinkingBudget {
 }
 
 impl ThinkingBudget {
-    /// The least that a provider takes.
+    /// The least that a provider accepts.
     pub const LEAST: u64 = 1024;
 
     /// The budget that goes with this cap. Lowered, where it is not less than the cap; `None`: what would be left is less

@@ -1,4 +1,4 @@
-//! Replies taken apart, whole or event by event: where the model's text stands and what it is, which
+//! Replies taken apart, whole or event by event: where the model's text is and what it is, which
 //! tools it calls, what it cost, and how more text or an early end is written in the protocol's words.
 //!
 //! Reads and writes JSON; holds no bytes of a reply, scans nothing, decides nothing. Like a request, a
@@ -30,8 +30,8 @@ pub use super::usage::{Spent, Usage};
 pub struct Asked {
     /// It was an array of messages.
     pub is_batch: bool,
-    /// The route is the older form of its protocol.
-    pub is_older_form: bool,
+    /// The route speaks the HTTP+SSE transport of the Model Context Protocol.
+    pub is_http_sse: bool,
 }
 
 /// How the replies of one operation read, whole and as a stream, and how they are changed.
@@ -52,8 +52,7 @@ pub trait ReplyFormat: Debug + Send + Sync {
     /// Cuts calls out of a reply or an event. What tells that a tool was called goes with them; where nothing is left of
     /// the answer, `notice` takes its place. The places are sorted and each is there once.
     fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], _notice: &str) {
-        // From the last to the first: what stands before a place does not move.
-        paths.iter().rev().for_each(|path| reply.remove(path));
+        reply.remove(paths);
     }
 
     /// Asks the upstream to end a stream with its usage. True: the client did not ask.
@@ -234,7 +233,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What the provider signed or sealed, and it alone can read, or bytes that are no text. What does not look so is a
+    /// What the provider signed or sealed, and only it can read, or bytes that are no text. What does not look so is a
     /// text. An empty one is the beginning of a block.
     pub(super) fn payload(&mut self, kind: UnscannedKind, path: &Path, value: &Json<'_>) {
         if value.as_str().is_some_and(is_bytes) {

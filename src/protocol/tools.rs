@@ -10,11 +10,8 @@ const CHOICES: [&str; 3] = ["tool_choice", "function_call", "parallel_tool_calls
 
 /// Takes out what stands at these places, and what then no longer means anything: providers refuse an empty list,
 /// and a choice among no tools.
-pub fn remove_tools(body: &mut Json<'_>, mut paths: Vec<&Path>) {
-    paths.sort_unstable();
-    paths.dedup();
-    // From the last to the first: what stands before a place does not move.
-    paths.into_iter().rev().for_each(|path| body.remove(path));
+pub fn remove_tools(body: &mut Json<'_>, paths: &[&Path]) {
+    body.remove(paths);
     let is_empty = |value: &Json<'_>| matches!(value, Json::Array(items) if items.is_empty());
     if let Some(tools) = body.get_mut("tools") {
         without_empty_namespaces(tools);

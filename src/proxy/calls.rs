@@ -3,7 +3,7 @@
 //! Every call is made in the root context's name. Envoy drops the calls of a stream with the stream and says
 //! nothing, and the SDK's list of tokens would keep an entry of each; the root context's are always answered.
 //! The SDK hands an answer to whatever context was running when the call was made, or to nobody when that is
-//! gone, so that the token alone decides here.
+//! gone, so that only the token decides here.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,12 +1,12 @@
 //! Strikes and cool-downs: an end user who is refused for attacks again and again is refused everything for a while.
 //!
-//! Both stand in the rows of the quotas' table, so that every worker of the proxy sees them at once. A
+//! Both are in the rows of the quotas' table, so that every worker of the proxy sees them at once. A
 //! cool-down ends by itself. One that begins again within as long as the last one took, after that had
 //! ended, takes twice as long. A row that has no place left counts no strikes of newcomers.
 //!
 //! A request is one strike at most, and none when every text of it that is an attack was a strike of its caller
 //! within the window: so that a conversation which is sent again with each turn counts an attack in it once. The
-//! texts stand in the same table, as keyed hashes.
+//! texts are in the same table, as keyed hashes.
 
 use std::time::Duration;
 

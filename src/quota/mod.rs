@@ -13,6 +13,14 @@
 //! Buckets live in the store that the proxy's workers share, in a table of fixed size (see
 //! [`Quotas::prepare`]): memory does not grow with callers, an entry is dropped only when its bucket
 //! is full again, and when a row has no place left, newcomers share a bucket. No verdict loosens.
+//!
+//! ```
+//! use bartizan::estimate::Estimate;
+//!
+//! // No vocabulary: words, digits, punctuation and scripts are counted and weighed.
+//! let tokens = Estimate::of("The bartizan juts out of the wall.").tokens();
+//! assert!((7..=12).contains(&tokens));
+//! ```
 
 mod abuse;
 mod bucket;

@@ -16,11 +16,11 @@ pub struct QuotaPolicy {
     pub kind: Kind,
     /// What is counted.
     pub counts: Counts,
-    /// So many per window, at least 1.
+    /// Units per window, at least 1.
     pub limit: u64,
     /// The window, 1 s to 31 d.
     pub window: Duration,
-    /// So many may come at once, 1 to `limit`.
+    /// How many may come at once, 1 to `limit`.
     pub burst: u64,
     /// Whether it takes effect.
     pub mode: Mode,
@@ -48,17 +48,17 @@ pub struct RateLimitService {
 /// Strikes and cool-downs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AbusePolicy {
-    /// So many begin a cool-down, 1 to 1000.
+    /// How many begin a cool-down, 1 to 1000.
     pub strikes: u64,
     /// Strikes are forgotten in this time.
     pub window: Duration,
-    /// How long the first cool-down takes.
+    /// How long the first cool-down lasts.
     pub cooldown: Duration,
     /// The longest one.
     pub max_cooldown: Duration,
     /// Who sees them.
     pub reach: Reach,
-    /// What happens while the fleet's service can't be had.
+    /// What happens while the fleet's service is unreachable.
     pub on_unavailable: OnUnavailable,
     /// Whether it takes effect.
     pub mode: Mode,

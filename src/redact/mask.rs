@@ -1,6 +1,6 @@
 //! Masking: findings in, the same text with placeholders out.
 //!
-//! Decides what stands where a finding stood, and nothing about which findings are masked: the guard
+//! Decides what replaces a finding, and nothing about which findings are masked: the guard
 //! of the policy does that. `jane@example.org and joe@example.org` becomes `[EMAIL_1] and [EMAIL_2]`.
 //!
 //! Where a schema of the request asks for addresses, an address becomes one too, below a name that no host has (RFC 6761):
@@ -149,7 +149,7 @@ impl MaskKey {
     }
 
     fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
-        // HMAC takes keys of every length; an error is not possible, and an unkeyed hash would be no better
+        // HMAC accepts keys of every length; an error is not possible, and an unkeyed hash would be no better
         // than no hash, so the digest is zero then.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return [0; 32] };
         for part in parts {
@@ -183,7 +183,7 @@ pub struct Masker {
 }
 
 impl Masker {
-    /// A masker for one request. The key is used by the action `hash` alone.
+    /// A masker for one request. Only the action `hash` uses the key.
     pub fn new(key: MaskKey) -> Self {
         Masker { key, keeps_addresses: false, numbers: HashMap::new(), next: HashMap::new() }
     }

@@ -24,7 +24,7 @@ use crate::guard::{Detector, GuardIndex, NOTICE, Notes, Planted, ReplyRules};
 use crate::host::Timestamp;
 use crate::policy::Policy;
 use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
-use crate::protocol::{Json, Path, Told, UnscannedKind};
+use crate::protocol::{Json, Path, Places, Told, UnscannedKind};
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::route::{RouteIndex, RoutePolicy};
@@ -240,14 +240,19 @@ impl ReplyGuard {
         }
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, false) });
         self.unscanned(&parts, noted)?;
-        let mut denied = self.denied(&json, &parts, noted)?;
+        let denied = self.denied(&json, &parts, noted)?.into_iter().map(|call| call.path);
+        let mut denied: BTreeSet<Path> = denied.collect();
+        // What a list does not show to this role is nobody's text.
+        let hidden: Places<()> = denied.iter().filter(|_| self.is_of_tools()).map(|path| (path.clone(), ())).collect();
+        let shown = |one: &ReplyText| hidden.holding(&one.path).is_none();
         let attacks = self.attacks(&json, &parts, now, noted)?;
-        denied.extend_from_slice(&attacks.definitions);
-        let tool = |channel: &Channel| restore::tool_of(&parts, channel);
-        let mut changed = self.fixed_texts(&mut json, &parts, &|_| true, &attacks.left, &tool, now, noted)?;
+        denied.extend(attacks.definitions.iter().filter_map(|at| Some(parts.calls.get(*at)?.path.clone())));
+        let tools = restore::Tools::of(&parts);
+        let tool = |channel: &Channel| tools.of_channel(channel);
+        let mut changed = self.fixed_texts(&mut json, &parts, &shown, &attacks.left, &tool, now, noted)?;
         changed |= self.judge_echoes(&mut json, &parts, now, noted)?;
         if !denied.is_empty() {
-            let is_denied = |call: &ToolCall| denied.contains(call);
+            let is_denied = |call: &ToolCall| denied.contains(&call.path);
             route.protocol.remove_calls(route.operation, &mut json, &parts.calls, &is_denied, NOTICE);
             noted.masked += 1;
             changed = true;
@@ -320,6 +325,7 @@ impl ReplyGuard {
         let mut changed = false;
         let mut renamed = BTreeSet::new();
         let mut watches = self.watch(json, parts, picks).into_iter();
+        let calls = if self.restored.is_empty() { Places::default() } else { restore::places(parts) };
         for one in parts.texts.iter().filter(|one| picks(one)) {
             let watch = watches.next();
             let Some(text) = text_of(json, one).filter(|text| !text.is_empty()) else { continue };
@@ -349,7 +355,7 @@ impl ReplyGuard {
             }
             let mut stream = TextStream::default();
             let range = stream.push(cut.map_or(text, String::as_str));
-            let mut restorer = Restorer::new(self.destination(json, parts, one, tool(&one.channel).as_deref()));
+            let mut restorer = Restorer::new(self.destination(json, &calls, one, tool(&one.channel).as_deref()));
             let restoring = Restoring { vault: &self.vault, restorer: &mut restorer, closed: active.addresses() };
             let edits = stream.settle(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
             let found = judge.finish(if cut.is_some() { &mut rest } else { &mut noted.notes })?;

@@ -5,13 +5,13 @@ mod headers;
 mod notes;
 mod signed;
 
-use super::called::{HeaderRest, Outgoing, Then};
 use super::headers::{no_retry, ours};
 use super::path::forgiving;
+use super::pending_call::{HeaderRest, Outgoing, Then};
 use super::reading::Reading;
 use super::reply::ReplyGuard;
 use super::stages::{self, Admitted, Counted, Inspected, Stage};
-use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm, Wait};
+use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Wait, WorkerState};
 use crate::audit::{REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
 use crate::callout::Answer;
@@ -40,7 +40,7 @@ impl Transaction {
         headers: Headers<'_>,
         end: bool,
         deadline: Option<Timestamp>,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -95,7 +95,7 @@ impl Transaction {
         headers: Headers<'_>,
         authn: Authentication,
         (end, deadline): (bool, Option<Timestamp>),
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -128,8 +128,8 @@ impl Transaction {
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
-        let older = *route.server_part() == ServerPart::Messages;
-        let asserted = route.protocol.asserted(&mut headers.iter(), older)?;
+        let is_http_sse = *route.server_part() == ServerPart::Messages;
+        let asserted = route.protocol.asserted(&mut headers.iter(), is_http_sse)?;
         let path_model = route.model_of(path).map(str::to_owned);
         let identity = entitled.principal().identity();
         self.open_session(route, headers, vm.hash_key(), &identity, &mut edit)?;
@@ -154,8 +154,8 @@ impl Transaction {
     ) -> Result<Step, Refused> {
         let HeaderRest { route, end, mut edit, .. } = rest;
         let policy = std::sync::Arc::clone(&self.policy);
-        let older = policy.route_at(route).is_some_and(|route| *route.server_part() == ServerPart::Messages);
-        if !older || end {
+        let is_http_sse = policy.route_at(route).is_some_and(|route| *route.server_part() == ServerPart::Messages);
+        if !is_http_sse || end {
             return Err(refused);
         }
         edit.remove.extend(credentials(headers, &policy));
@@ -169,7 +169,7 @@ impl Transaction {
         headers: Headers<'_>,
         rest: HeaderRest,
         counted: Counted,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -233,7 +233,7 @@ impl Transaction {
         model: Option<&str>,
         expected: Tokens,
         outgoing: Outgoing,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -273,7 +273,7 @@ impl Transaction {
     pub(super) fn resumed(
         &mut self,
         answer: Option<Answer>,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         match (std::mem::take(&mut self.state), answer) {
@@ -282,8 +282,8 @@ impl Transaction {
                 self.request_headers(Headers(&headers), end, Some(deadline), vm, host)
             }
             (State::Keys(_), Some(_)) => Err(Reason::JwtUnavailable.into()),
-            (State::Called(called), None) => Ok(self.wait_on(called)),
-            (State::Called(called), Some(answer)) => self.answered(*called, &answer, vm, host),
+            (State::PendingCall(call), None) => Ok(self.wait_on(call)),
+            (State::PendingCall(call), Some(answer)) => self.answered(*call, &answer, vm, host),
             // A body that never came, in strong mode: see `Worker` of the edge.
             _ => Err(Reason::Internal.into()),
         }
@@ -333,7 +333,13 @@ impl Transaction {
     }
 
     /// Refuses a caller whose cool-down is running.
-    fn cooldown(&mut self, policy: &Policy, caller: &Principal, vm: &Vm, host: &mut dyn Host) -> Result<(), Refused> {
+    fn cooldown(
+        &mut self,
+        policy: &Policy,
+        caller: &Principal,
+        vm: &WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<(), Refused> {
         let Some(cooldown) = policy.quotas.cooldown(caller, vm.shared_key(), host)? else { return Ok(()) };
         if cooldown.mode == Mode::Shadow {
             self.record.shadow.push(Reason::AbuseCooldown.code());

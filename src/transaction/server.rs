@@ -14,7 +14,7 @@ use crate::route::{RoutePolicy, ServerPart};
 /// What every address of metadata begins with.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// A message of the older form: its answer comes on the caller's stream.
+/// A message of the HTTP+SSE transport: its answer comes on the caller's stream.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
     /// Changes to the request's headers that wait for its body (strong mode).

@@ -199,7 +199,7 @@ impl<W: Limited> Asked<W> {
     /// Goes on with the call's answer. What it counted is added to `reserved`, also with a refusal.
     ///
     /// # Errors
-    /// A [`Refusal`]: by the service, or because it can't be had.
+    /// A [`Refusal`]: by the service, or because it is unreachable.
     pub fn answered(
         self,
         policy: &Policy,

@@ -1,4 +1,4 @@
-//! The scanner alone: nanoseconds of processor time a byte, by kind and size of text, with and without the learned scorer.
+//! Only the scanner: nanoseconds of processor time a byte, by kind and size of text, with and without the learned scorer.
 
 use std::error::Error;
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! What must fit between a policy and what stands around it, and what a policy says that it hardly means.
+//! What must fit between a policy and its surroundings, and what a policy says that it hardly means.
 
 use super::super::source::{Bound, Remark, Severity, Surroundings, Vm};
 use crate::document::{Document, UnscannedAction};

@@ -1,4 +1,4 @@
-//! `bartizan check`: would the filter take this policy, and does what stands around it fit?
+//! `bartizan check`: would the filter accept this policy, and do its surroundings fit?
 
 mod fit;
 mod report;

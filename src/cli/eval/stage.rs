@@ -17,7 +17,7 @@ use crate::host::{MemoryHost, Timestamp};
 use crate::policy::{LimitsPolicy, Policy};
 use crate::route::RoutePolicy;
 use crate::scan::{Budget, Text, TextReport};
-use crate::transaction::{Event, Header, Step, Transaction, Vm};
+use crate::transaction::{Event, Header, Step, Transaction, WorkerState};
 
 const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
@@ -131,8 +131,8 @@ impl Stage {
         let mut host = MemoryHost::at(self.now);
         let policy = self.policy.as_ref();
         let fault = |fault| anyhow::anyhow!("{fault}");
-        Vm::prepare(policy, &mut host).map_err(fault)?;
-        let mut vm = Vm::new(policy, &mut host).map_err(fault)?;
+        WorkerState::prepare(policy, &mut host).map_err(fault)?;
+        let mut vm = WorkerState::new(policy, &mut host).map_err(fault)?;
         for Turn { zone, text, learned } in turns.iter().filter(|turn| turn.learned.is_some()) {
             let text = Text { zone: *zone, text };
             let report = policy.scanner.scan(&[text], budget(&policy.limits)).texts.pop().unwrap_or_default();

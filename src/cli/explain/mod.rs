@@ -214,7 +214,11 @@ fn explain_text(policy: &Policy, arguments: &Arguments) -> anyhow::Result<Explan
 fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow::Result<Explanation> {
     let path = arguments.path.split('?').next().unwrap_or_default();
     let Some(route) = policy.route(path) else {
-        bail!("{path}: no route of policy {} takes this path (unmatched: {})", policy.name, policy.unmatched.as_str());
+        bail!(
+            "{path}: no route of policy {} matches this path (unmatched: {})",
+            policy.name,
+            policy.unmatched.as_str()
+        );
     };
     let json = match Json::parse(body.as_bytes(), policy.limits.max_json_depth) {
         Ok(json) => json,

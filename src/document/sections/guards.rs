@@ -99,9 +99,9 @@ section! {
 section! {
     /// What the model answers, whole or as a stream.
     Output {
-        /// Credentials. Default mask; `restore` is for requests alone.
+        /// Credentials. Default mask; `restore` is for requests only.
         secrets: Option<DataAction>,
-        /// Personal data of the types that `pii` names. Default flag; `restore` is for requests alone.
+        /// Personal data of the types that `pii` names. Default flag; `restore` is for requests only.
         pii: Option<DataAction>,
         /// Images that a reader's program fetches by itself, and links that carry data, to hosts other than `allowHosts`.
         /// Default flag.
@@ -124,7 +124,7 @@ section! {
 choice! {
     /// How text of tools and documents is marked for the model.
     Spotlight {
-        /// It stands between two lines that the text can't know.
+        /// It is put between two lines that the text can't know.
         Delimit = "delimit",
         /// The same, and a sign takes the place of every space in it.
         Datamark = "datamark",
@@ -182,7 +182,7 @@ section! {
 }
 
 section! {
-    /// A rule that stands in the document. `manual/rules.md` shows some.
+    /// A rule of the document. `manual/rules.md` shows some.
     CustomRule {
         /// `X-` and a number, for example `X-1`. Required.
         id: Option<String>,

@@ -19,7 +19,7 @@ section! {
         /// Headers that may carry the token, in lower case. Default `[authorization]`; `authorization` takes the
         /// Bearer scheme, every other header the bare token.
         token_from: Option<Vec<String>>,
-        /// The longest credential, bytes, 1024 to 49152. Default 8192. Envoy takes 60 KiB of headers by default.
+        /// The longest credential, bytes, 1024 to 49152. Default 8192. Envoy accepts 60 KiB of headers by default.
         max_token_bytes: Option<u64>,
         /// Tolerance for `exp`, `nbf` and `iat`. Default 60s, at most 5m.
         clock_skew: Option<Span>,
@@ -82,7 +82,7 @@ section! {
         client_secret: Option<FromEnv>,
         /// How long a request waits for an answer. Default 2s, 50ms to 30s.
         timeout: Option<Span>,
-        /// How long an answer counts, and never beyond the token's `exp`: a token that is revoked passes for so long.
+        /// How long an answer counts, and never beyond the token's `exp`: a revoked token passes until then.
         /// Default 30s, at most 1h.
         keep_for: Option<Span>,
         /// How long it counts that a token is not active. Default 5s, at most 5m.
@@ -168,7 +168,7 @@ choice! {
 section! {
     /// Where an issuer's keys come from: `inline`, or `cluster`, `authority` and `path`.
     Jwks {
-        /// A JSON Web Key Set (RFC 7517) that stands in the document.
+        /// A JSON Web Key Set (RFC 7517) in the document.
         inline: Option<KeySet>,
         /// The Envoy cluster that serves the key set; Istio names it `outbound|443||idp.example.com`.
         cluster: Option<String>,

@@ -1,4 +1,4 @@
-//! What stands on the road: routes, wire formats, what can't be scanned, bounds.
+//! Traffic: routes, wire formats, what can't be scanned, bounds.
 
 #[cfg(feature = "cli")]
 use std::borrow::Cow;
@@ -25,7 +25,7 @@ section! {
         /// How the bodies read. Required.
         protocol: Option<Protocol>,
         /// The operation, where the path does not tell it: `/chat/completions` is chat, `/models` is models. Without it, a
-        /// `pathPrefix` takes every path of the protocol that is known below it, each with its own operation.
+        /// `pathPrefix` matches every path of the protocol that is known below it, each with its own operation.
         operation: Option<Operation>,
         /// What belongs to one server of the Model Context Protocol.
         #[serde(rename = "mcp")]
@@ -79,14 +79,14 @@ section! {
         /// The server's own address as clients know it, for example `https://tools.example.com/mcp`: a refusal for want of
         /// a token then names the metadata of RFC 9728, and the filter answers for them.
         resource: Option<String>,
-        /// The server speaks the older form, HTTP with server-sent events (revision 2024-11-05): the route's path is its
+        /// The server speaks the HTTP+SSE transport (revision 2024-11-05): the route's path is its
         /// stream (`/sse`), and this the path that messages are posted to, for example `/messages/`.
         messages: Option<String>,
     }
 }
 
 section! {
-    /// Which requests a route takes. Exactly one of the keys.
+    /// Which requests a route matches. Exactly one of the keys.
     RouteMatch {
         /// The whole path, without the query.
         path: Option<String>,
@@ -167,15 +167,15 @@ impl JsonSchema for Protocol {
 }
 
 section! {
-    /// A JSON body described by JSON Pointers. `*` as a part stands for every element of an array.
+    /// A JSON body described by JSON Pointers. `*` as a part is every element of an array.
     Described {
-        /// Where the caller's text stands. Required, not empty.
+        /// Where the caller's text is. Required, not empty.
         prompt: Option<Vec<String>>,
-        /// Where retrieved documents stand.
+        /// Where retrieved documents are.
         documents: Option<Vec<String>>,
-        /// Where the model's name stands; absent: the model is named `default`.
+        /// Where the model's name is; absent: the model is named `default`.
         model: Option<String>,
-        /// Where the reply's text stands.
+        /// Where the reply's text is.
         output: Option<Vec<String>>,
     }
 }
@@ -270,11 +270,11 @@ section! {
         file: Option<UnscannedAction>,
         /// What the provider keeps: stored conversations, responses and prompts.
         state: Option<StateAction>,
-        /// What a provider made and it alone can read: signatures and encrypted thoughts. Default flag.
+        /// What a provider made and only it can read: signatures and encrypted thoughts. Default flag.
         opaque: Option<UnscannedAction>,
         /// What the provider fetches by itself: uploaded files by their id, documents by their address. Default: as `file`.
         reference: Option<UnscannedAction>,
-        /// Text as the numbers of a model's tokens (embeddings and older completions take such).
+        /// Text as the numbers of a model's tokens (embeddings and legacy completions accept such).
         tokens: Option<UnscannedAction>,
         /// Text over `limits.maxScanBytes`, `limits.maxDecodedBytes` or `limits.maxWork`.
         budget: Option<UnscannedAction>,

@@ -97,7 +97,7 @@ impl ReplyFormat for Lines {
     }
 
     fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
-        paths.iter().rev().for_each(|path| reply.remove(path));
+        reply.remove(paths);
         without_calls(reply, notice);
     }
 

@@ -22,7 +22,7 @@ use crate::enums::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
-/// Every spelling of the cap on output tokens that an OpenAI-compatible server takes.
+/// Every spelling of the cap on output tokens that an OpenAI-compatible server accepts.
 const OUTPUT_CAPS: [&str; 9] = [
     "max_tokens",
     "max_completion_tokens",

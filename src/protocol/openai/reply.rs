@@ -29,7 +29,7 @@ impl ReplyFormat for Choices {
     }
 
     fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
-        paths.iter().rev().for_each(|path| reply.remove(path));
+        reply.remove(paths);
         without_calls(reply, notice);
     }
 

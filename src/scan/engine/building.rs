@@ -144,6 +144,7 @@ impl Building {
         let fault = |message| vec![RuleFault { at: FaultAt::Custom(0, "keywords"), message }];
         let own = self.own.build().map_err(fault)?;
         let own_raw = self.own_raw.build().map_err(fault)?;
+        debug_assert_eq!(self.rules.len(), self.cards.len(), "a finding of every rule has a card");
         Ok((Engine { rules: self.rules, places: self.places, own, own_raw, digits }, self.cards))
     }
 }

@@ -2,25 +2,28 @@
 //! tool's words: they are judged as tool results of a request are. A definition with an attack in it is not shown. Of
 //! any other text what is hostile gives way to a notice: the smallest block around it, as in a request, else all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::restore::places;
 use super::{Noted, ReplyGuard, text_of};
 use crate::document::UnscannedAction;
 use crate::enums::Zone;
 use crate::guard::{NOTICE, Outcome, Place, entry, judge, narrow};
 use crate::host::Timestamp;
-use crate::protocol::reply::{ReplyParts, ReplyText, ToolCall};
-use crate::protocol::{Json, Path, Position, UnscannedKind};
+use crate::protocol::reply::{ReplyParts, ReplyText};
+use crate::protocol::{Json, Path, Places, Position, UnscannedKind};
 use crate::reason::Reason;
 use crate::scan::{Finding, Text};
 
 /// What must not go on of one message.
 #[derive(Default)]
 pub(super) struct Attacks {
-    /// Definitions.
-    pub(super) definitions: Vec<ToolCall>,
+    /// Definitions, by their number among the message's.
+    pub(super) definitions: BTreeSet<usize>,
     /// Other texts, and what is left of each.
     pub(super) left: BTreeMap<Path, String>,
+    /// Where the message's definitions stand.
+    calls: Places<usize>,
 }
 
 impl ReplyGuard {
@@ -38,7 +41,7 @@ impl ReplyGuard {
     ) -> Result<Attacks, Reason> {
         let policy = &self.policy;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
-        let mut attacks = Attacks::default();
+        let mut attacks = Attacks { calls: places(parts), ..Attacks::default() };
         if !route.protocol.serves_tools() {
             return Ok(attacks);
         }
@@ -89,13 +92,10 @@ impl ReplyGuard {
                 Outcome::Cut(left, _) => left,
                 Outcome::Keep | Outcome::Mask(_) | Outcome::Leave => continue,
             };
-            match parts.calls.iter().find(|call| one.path.below(&call.path).is_some()) {
-                Some(call) if attacks.definitions.contains(call) => {}
-                Some(call) => attacks.definitions.push(call.clone()),
-                None => {
-                    attacks.left.insert(one.path.clone(), left);
-                }
-            }
+            match attacks.calls.holding(&one.path) {
+                Some((_, call)) => attacks.definitions.insert(*call),
+                None => attacks.left.insert(one.path.clone(), left).is_none(),
+            };
         }
         Ok(attacks)
     }
@@ -108,7 +108,7 @@ impl Attacks {
 
     /// True for a text that does not go on as it came: something in it is cut out, or its definition is removed.
     pub(super) fn concern(&self, one: &ReplyText) -> bool {
-        !one.is_key && self.left.contains_key(&one.path)
-            || self.definitions.iter().any(|call| one.path.below(&call.path).is_some())
+        let is_of_definition = || self.calls.holding(&one.path).is_some_and(|(_, at)| self.definitions.contains(at));
+        !one.is_key && self.left.contains_key(&one.path) || is_of_definition()
     }
 }

@@ -1,8 +1,10 @@
 //! Which texts of a reply get the caller's values back.
 
+use std::collections::BTreeMap;
+
 use super::ReplyGuard;
 use crate::protocol::reply::{Channel, ReplyParts, ReplyText, TextKind};
-use crate::protocol::{Json, Path};
+use crate::protocol::{Json, Places};
 use crate::redact::Destination;
 
 /// The keys that hold the arguments of a call, as one JSON text or as an object.
@@ -16,7 +18,7 @@ impl ReplyGuard {
     pub(super) fn destination(
         &self,
         json: &Json<'_>,
-        parts: &ReplyParts,
+        calls: &Places<usize>,
         one: &ReplyText,
         tool: Option<&str>,
     ) -> Destination {
@@ -34,9 +36,7 @@ impl ReplyGuard {
             return if json.key_at(&one.path).is_some_and(|key| PIECES.contains(&key)) { all() } else { none };
         }
         // An event that is a piece of a call has no place of the call in it.
-        let holds = |path: &&Path| one.path != **path && one.path.is_in(path);
-        let call = parts.calls.iter().map(|call| &call.path).find(holds);
-        let base = call.map_or(0, Path::depth);
+        let base = calls.above(&one.path).map_or(0, |(call, _)| call.depth());
         let mut steps = json.steps(&one.path).skip(base);
         if !steps.any(|step| step.key.is_some_and(|key| HOLDERS.contains(&key))) {
             return none;
@@ -48,9 +48,27 @@ impl ReplyGuard {
     }
 }
 
-/// The tool whose arguments stand in this channel of a whole reply; `None`: calls with several names share it.
-pub(super) fn tool_of(parts: &ReplyParts, channel: &Channel) -> Option<String> {
-    let mut calls = parts.calls.iter().filter(|call| (call.choice, call.item) == (channel.choice, channel.item));
-    let first = calls.next()?;
-    calls.all(|call| call.name == first.name).then(|| first.name.clone())
+/// Where the calls of a message stand, and the number of each among them.
+pub(super) fn places(parts: &ReplyParts) -> Places<usize> {
+    parts.calls.iter().enumerate().map(|(at, call)| (call.path.clone(), at)).collect()
+}
+
+/// The tools whose arguments stand in the channels of a whole reply.
+pub(super) struct Tools<'p>(BTreeMap<(u32, u32), Option<&'p str>>);
+
+impl<'p> Tools<'p> {
+    pub(super) fn of(parts: &'p ReplyParts) -> Tools<'p> {
+        let mut tools = BTreeMap::new();
+        for call in &parts.calls {
+            let name = tools.entry((call.choice, call.item)).or_insert(Some(call.name.as_str()));
+            // Calls with several names share the channel.
+            *name = name.filter(|name| *name == call.name);
+        }
+        Tools(tools)
+    }
+
+    /// The tool of this channel.
+    pub(super) fn of_channel(&self, channel: &Channel) -> Option<String> {
+        self.0.get(&(channel.choice, channel.item)).copied().flatten().map(str::to_owned)
+    }
 }

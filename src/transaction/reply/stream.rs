@@ -12,7 +12,7 @@ use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
 use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind};
-use crate::protocol::{Json, Path, Told};
+use crate::protocol::{Json, Path, Places, Told};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::route::ServerPart;
@@ -43,14 +43,14 @@ pub(in super::super) struct StreamGuard {
     undecided: VecDeque<Undecided>,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    older: Option<Older>,
+    http_sse: Option<HttpSse>,
     /// How its end, or a refused message, is told.
     teller: Teller,
 }
 
-/// The stream of a server of the older form of the Model Context Protocol, on which all its answers to one caller come.
+/// The stream of a server of the Model Context Protocol's HTTP+SSE transport, on which all its answers to one caller come.
 #[derive(Debug)]
-struct Older {
+struct HttpSse {
     session: Session,
     /// Where messages are posted to.
     messages: String,
@@ -100,11 +100,11 @@ impl StreamGuard {
         teller: Teller,
     ) -> Option<StreamGuard> {
         let route = guard.route()?;
-        let older = match route.server_part() {
-            ServerPart::Stream { messages } => Some(Older { session: session?, messages: messages.clone() }),
+        let http_sse = match route.server_part() {
+            ServerPart::Stream { messages } => Some(HttpSse { session: session?, messages: messages.clone() }),
             _ => None,
         };
-        let asked = Asked { is_older_form: older.is_some(), ..guard.asked };
+        let asked = Asked { is_http_sse: http_sse.is_some(), ..guard.asked };
         let stream = route.protocol.stream(route.operation).answering(request);
         let frames = Frames::new(stream.framing(), guard.policy.limits.max_response_bytes);
         Some(StreamGuard {
@@ -116,7 +116,7 @@ impl StreamGuard {
             undecided: VecDeque::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
-            older,
+            http_sse,
             teller,
         })
     }
@@ -200,11 +200,11 @@ impl StreamGuard {
         if !frame.is_well_formed() {
             return Err(Reason::ReplyUnreadable);
         }
-        let Some(older) = &self.older else { return self.event(frame, now, noted) };
+        let Some(http_sse) = &self.http_sse else { return self.event(frame, now, noted) };
         let data = frame.data().unwrap_or_default().into_owned();
         if frame.event() == Some("endpoint") {
             let address = std::str::from_utf8(&data).ok();
-            let sealed = address.and_then(|address| older.session.seal_endpoint(address, &older.messages));
+            let sealed = address.and_then(|address| http_sse.session.seal_endpoint(address, &http_sse.messages));
             let sealed = sealed.ok_or(Reason::ReplyUnreadable)?;
             self.enqueue(frame, Some(sealed.into_bytes()), Vec::new(), Vec::new());
             return Ok(());
@@ -216,7 +216,7 @@ impl StreamGuard {
         let json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
         let asks = json.get("method").is_some();
         let protocol = self.guard.route().ok_or(Reason::Internal)?.protocol.clone();
-        let refusal = json.get("id").and_then(Json::as_str).and_then(|id| older.session.open_refusal(id));
+        let refusal = json.get("id").and_then(Json::as_str).and_then(|id| http_sse.session.open_refusal(id));
         if let (Some((reason, request, id)), false) = (refusal, asks) {
             let error = protocol.error_body(&Told {
                 answers: Some(id),
@@ -321,7 +321,8 @@ impl StreamGuard {
             let concerned = |one: &ReplyText| attacks.concern(one);
             changed |= self.guard.fixed_texts(&mut json, &parts, &concerned, &attacks.left, &|_| None, now, noted)?;
         }
-        for call in denied.iter().chain(&attacks.definitions) {
+        let attacked = attacks.definitions.iter().filter_map(|at| parts.calls.get(*at));
+        for call in denied.iter().chain(attacked) {
             self.stream.deny(call);
             noted.masked += 1;
         }
@@ -354,7 +355,12 @@ impl StreamGuard {
             let route = self.guard.route().ok_or(Reason::Internal)?;
             let channel = self.channels.entry(running).or_insert_with(|| ChannelText {
                 text: TextStream::default(),
-                restorer: Restorer::new(self.guard.destination(&json, &parts, one, self.stream.tool_of(&one.channel))),
+                restorer: Restorer::new(self.guard.destination(
+                    &json,
+                    &Places::default(),
+                    one,
+                    self.stream.tool_of(&one.channel),
+                )),
                 watch: if is_unknown { Watch::default() } else { self.guard.trail.carried() },
                 active: ActiveWatch::default(),
                 path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),

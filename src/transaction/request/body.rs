@@ -22,19 +22,19 @@ use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
 use crate::route::RoutePolicy;
 use crate::scan::Text;
-use crate::transaction::called::Outgoing;
-use crate::transaction::edit::apply;
+use crate::transaction::pending_call::Outgoing;
 use crate::transaction::reading::Reading;
 use crate::transaction::reply::ReplyGuard;
+use crate::transaction::rewrite::apply;
 use crate::transaction::stages::{self, Authorized};
-use crate::transaction::{Edit, Pending, Refused, State, Step, Transaction, Vm};
+use crate::transaction::{Edit, Pending, Refused, State, Step, Transaction, WorkerState};
 
 impl Transaction {
     /// So many bytes are buffered by the proxy on our behalf.
     pub(in crate::transaction) fn request_buffered(
         &mut self,
         bytes: usize,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<(), Reason> {
         if bytes > self.policy.limits.max_body_bytes {
@@ -46,7 +46,7 @@ impl Transaction {
     pub(in crate::transaction) fn request_body(
         &mut self,
         body: Vec<u8>,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let pending = match std::mem::take(&mut self.state) {
@@ -121,8 +121,8 @@ impl Transaction {
         let counts_tokens = policy.quotas.counts_tokens(authorized.roles(), expected);
         if counts_tokens {
             let caller = authorized.counted().entitled().principal();
-            let purse = if caller.tenant().is_some() { caller.tenancy() } else { caller.identity() };
-            let gauge = vm.ratios.gauge(&route.written, &exchange.model, &purse, texts.input);
+            let owner = if caller.tenant().is_some() { caller.tenancy() } else { caller.identity() };
+            let gauge = vm.ratios.gauge(&route.written, &exchange.model, &owner, texts.input);
             expected.input = vm.ratios.tokens(&gauge, host.now()).saturating_add(unread);
             self.gauge = Some(gauge);
         }
@@ -145,7 +145,7 @@ impl Transaction {
         let lit = spotlight(&guards, route, &mut json, &exchange, || word(vm.hash_key(), &tenant, host.now()));
         self.record.shadow.extend(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
-        drop_blocks(&mut json, dropped, NOTICE);
+        drop_blocks(&mut json, &dropped, NOTICE);
         let rewritten = drops || asked || lit.changed || planted.is_some() || self.record.tools_removed > 0;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
@@ -175,7 +175,7 @@ impl Transaction {
         &mut self,
         (refused, edit): (Refused, Edit),
         body: &[u8],
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Refused {
         if let Err(reason) = self.request_buffered(body.len(), vm, host) {
@@ -200,7 +200,7 @@ impl Transaction {
         let others = exchange.tools.iter().filter(|tool| !authorized.may_use(policy, tool));
         let paths: Vec<_> = others.filter_map(|tool| tool.path.as_ref()).collect();
         self.record.tools_removed = paths.len() as u64;
-        remove_tools(json, paths);
+        remove_tools(json, &paths);
         let exchange = route.protocol.read_request(route.operation, path_model, json)?;
         if exchange.tools.iter().all(|tool| authorized.may_use(policy, tool)) {
             Ok(exchange)
@@ -215,7 +215,7 @@ fn is_own(
     policy: &Policy,
     caller: &Principal,
     exchange: &Exchange,
-    vm: &Vm,
+    vm: &WorkerState,
     host: &mut dyn Host,
 ) -> Result<bool, Refused> {
     let kept = exchange.unscanned.iter().filter(|(kind, _)| *kind == UnscannedKind::State).count();
@@ -247,7 +247,7 @@ impl Scan<'_, '_> {
     }
 
     /// What becomes of this text at this place, judged alone. `None`: it refuses the request, or was not scanned whole.
-    fn again(&self, place: &Place, text: &str, vm: &mut Vm, host: &mut dyn Host) -> Option<Outcome> {
+    fn again(&self, place: &Place, text: &str, vm: &mut WorkerState, host: &mut dyn Host) -> Option<Outcome> {
         let texts = [Text { zone: place.zone, text }];
         let report = self.policy.scanner.scan_with(vm.verdicts(self.policy), &texts, self.policy.limits.budget());
         let mut judgement = judge(&self.policy.scanner, self.guards, self.route.index, &[*place], report, host.now());

@@ -13,10 +13,10 @@ use crate::protocol::UnscannedKind;
 use crate::reason::Reason;
 use crate::scan::{Finding, Text};
 use crate::transaction::stages::{Admitted, Authorized, Charged};
-use crate::transaction::{Transaction, Vm};
+use crate::transaction::{Transaction, WorkerState};
 
 impl Transaction {
-    pub(super) fn note_caller(&mut self, policy: &Policy, principal: &Principal, vm: &Vm) {
+    pub(super) fn note_caller(&mut self, policy: &Policy, principal: &Principal, vm: &WorkerState) {
         if !principal.is_anonymous() {
             self.caller = Some([b"c", principal.identity().as_slice()].concat().into());
         }
@@ -64,7 +64,7 @@ impl Transaction {
     }
 
     /// The capture of a request that has ended. What can't be captured changes nothing for the request.
-    pub(in crate::transaction) fn captured(&mut self, vm: &mut Vm, host: &mut dyn Host) -> Option<String> {
+    pub(in crate::transaction) fn captured(&mut self, vm: &mut WorkerState, host: &mut dyn Host) -> Option<String> {
         let draft = self.draft.take().filter(|draft| draft.body.is_some())?;
         let policy = std::sync::Arc::clone(&self.policy);
         let capture = policy.capture.as_ref()?;
@@ -80,7 +80,7 @@ impl Transaction {
 
     /// A model that the policy writes out is no secret. One that a glob of it allows is written as it is where it has the
     /// form of a model's name and nothing is found in it. Any other name is the caller's own text.
-    pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &mut Vm) {
+    pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &mut WorkerState) {
         let globs = || policy.roles.iter().flat_map(|role| &role.models).filter(|glob| glob.matches(model));
         let mut is_plain = globs().any(Glob::is_literal);
         if !is_plain && is_model_name(model) && globs().next().is_some() {

@@ -4,7 +4,7 @@ import socket
 import threading
 
 
-class Castles:
+class McpServer:
     """Some tools, a prompt and a resource; `arrived` is what the tools were called with. Add to `server`, then `serve`."""
 
     def __init__(self) -> None:

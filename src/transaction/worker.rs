@@ -19,7 +19,7 @@ const MAX_OWED: usize = 64;
 
 /// The memory of one VM. Bounded: the caches bound themselves, the rest are numbers.
 #[derive(Debug)]
-pub struct Vm {
+pub struct WorkerState {
     /// Verified tokens.
     pub tokens: TokenCache,
     /// Keys that issuers publish.
@@ -56,12 +56,12 @@ pub struct Vm {
 /// Texts whose verdicts are remembered, in each of the memory's two halves.
 const VERDICTS: usize = 4096;
 
-impl Vm {
+impl WorkerState {
     /// A new VM's memory. Reads (or seeds) the key that all workers share.
     ///
     /// # Errors
     /// A [`Fault`] when the host has no randomness or no shared store.
-    pub fn new(policy: &Policy, host: &mut dyn Host) -> Result<Vm, Fault> {
+    pub fn new(policy: &Policy, host: &mut dyn Host) -> Result<WorkerState, Fault> {
         let shared_key = quota::SharedKey::obtain(&policy.name, host)?;
         let mut name = [0; 4];
         host.random(&mut name)?;
@@ -73,7 +73,7 @@ impl Vm {
             Some(secret) => HashKey::new(secret),
             None => HashKey::new(shared_key.as_bytes()),
         };
-        Ok(Vm {
+        Ok(WorkerState {
             tokens: TokenCache::new(host)?,
             ring: KeyRing::new(&policy.name, shared_key.as_bytes()),
             settlements: Settlements::default(),
@@ -114,7 +114,7 @@ impl Vm {
     }
 
     /// Counts a strike. One that a store which fails or is too busy does not take is owed, and tried again with
-    /// [`Vm::settle_strikes`]: it is late then, and not lost unless the VM is.
+    /// [`WorkerState::settle_strikes`]: it is late then, and not lost unless the VM is.
     pub(super) fn strike(
         &mut self,
         policy: &Policy,

@@ -5,7 +5,7 @@
 
 use super::reading::Reading;
 use super::stages::{Admitted, Asked, Counted, Stage};
-use super::{Edit, Header, Headers, Refused, State, Step, Transaction, Vm, Wait};
+use super::{Edit, Header, Headers, Refused, State, Step, Transaction, Wait, WorkerState};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;
 use crate::callout::{Answer, CallFailure};
@@ -16,7 +16,7 @@ use crate::route::RouteIndex;
 
 /// A stage that waits for an answer.
 #[derive(Debug)]
-pub(super) struct Called {
+pub(super) struct PendingCall {
     then: Then,
     deadline: Timestamp,
     /// Without an answer by then, it waited in vain.
@@ -71,7 +71,7 @@ const GRACE: u64 = 1_000_000_000;
 
 impl Transaction {
     /// Makes a stage's call and waits for its answer; goes on without one where the service hangs.
-    pub(super) fn ask(&mut self, then: Then, vm: &mut Vm, host: &mut dyn Host) -> Result<Step, Refused> {
+    pub(super) fn ask(&mut self, then: Then, vm: &mut WorkerState, host: &mut dyn Host) -> Result<Step, Refused> {
         let (place, name) = then.service();
         let now = host.now();
         if vm.breakers.get_mut(place).is_some_and(|breaker| !breaker.admits(now)) {
@@ -87,34 +87,40 @@ impl Transaction {
         let timeout = u64::try_from(call.timeout().as_nanos()).unwrap_or(u64::MAX);
         let deadline = Timestamp(now.0.saturating_add(timeout).saturating_add(GRACE));
         let slow = Timestamp(now.0.saturating_add(timeout / 2));
-        self.state = State::Called(Box::new(Called { then, deadline, slow }));
+        self.state = State::PendingCall(Box::new(PendingCall { then, deadline, slow }));
         Ok(Step::Await(Wait { call: Some(call), deadline }))
     }
 
     /// Nothing has come yet.
-    pub(super) fn wait_on(&mut self, called: Box<Called>) -> Step {
-        let deadline = called.deadline;
-        self.state = State::Called(called);
+    pub(super) fn wait_on(&mut self, call: Box<PendingCall>) -> Step {
+        let deadline = call.deadline;
+        self.state = State::PendingCall(call);
         Step::Await(Wait { call: None, deadline })
     }
 
     /// The answer came, or there is none.
     pub(super) fn answered(
         &mut self,
-        called: Called,
+        call: PendingCall,
         answer: &Answer,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let now = host.now();
-        if let Some(breaker) = vm.breakers.get_mut(called.then.service().0) {
-            breaker.note(answer.is_failure() && now >= called.slow, now);
+        if let Some(breaker) = vm.breakers.get_mut(call.then.service().0) {
+            breaker.note(answer.is_failure() && now >= call.slow, now);
         }
-        self.go_on(called.then, answer, vm, host)
+        self.go_on(call.then, answer, vm, host)
     }
 
     /// The stage goes on.
-    fn go_on(&mut self, then: Then, answer: &Answer, vm: &mut Vm, host: &mut dyn Host) -> Result<Step, Refused> {
+    fn go_on(
+        &mut self,
+        then: Then,
+        answer: &Answer,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
         match then {
             Then::Authenticate(inquiry, headers, end) => {
