@@ -3,6 +3,16 @@
 //! A stage that needs another service returns the call and keeps its witness; the place it runs in makes the
 //! call and brings the [`Answer`]. Every call has a timeout and a bound on its answer; what is longer, late or
 //! refused comes back as a [`CallFailure`]. A call is made once: to try again is the stage's own decision.
+//!
+//! ```
+//! use bartizan::callout::Breaker;
+//! use bartizan::host::Timestamp;
+//!
+//! let (mut breaker, now) = (Breaker::default(), Timestamp::from_secs(100));
+//! (0..Breaker::IN_VAIN).for_each(|_| breaker.note(true, now));
+//! assert!(!breaker.admits(now), "open after five timeouts in a row");
+//! assert!(breaker.admits(Timestamp::from_secs(102)), "a probe");
+//! ```
 
 use std::fmt;
 use std::time::Duration;
@@ -79,7 +89,7 @@ pub enum CallFailure {
     NotMade,
     /// A gRPC status other than 0; 4 is a timeout, 14 a connection refused.
     Status(u32),
-    /// The answer is longer than the call takes.
+    /// The answer is longer than the call allows.
     TooLong,
     /// It did not come in time.
     Late,
@@ -101,7 +111,7 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// So many calls in vain open it.
+    /// Consecutive calls in vain that open it.
     pub const IN_VAIN: u8 = 5;
     /// How long no call is made, nanoseconds.
     pub const PAUSE: u64 = 2_000_000_000;

@@ -1,4 +1,11 @@
 //! The domain's closed words: what documents, records, metrics and headers spell alike.
+//!
+//! ```
+//! use bartizan::enums::{Mode, Operation};
+//!
+//! assert_eq!(Mode::Shadow.as_str(), "shadow");
+//! assert!(Operation::ALL.contains(&Operation::Chat));
+//! ```
 
 use bartizan_rules::choice;
 pub use bartizan_rules::words::{Level, Pack, PiiType, Tag, Zone};

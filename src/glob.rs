@@ -1,7 +1,15 @@
 //! Names with `*` in them: model, tool and tenant patterns of the document.
 //!
-//! `*` matches any text, also none; every other character stands for itself. Matching is linear in
+//! `*` matches any text, also none; every other character matches itself. Matching is linear in
 //! the name's length and case-sensitive.
+//!
+//! ```
+//! use bartizan::glob::Glob;
+//!
+//! let models = Glob::new("gpt-*-mini");
+//! assert!(models.matches("gpt-4o-mini") && !models.matches("gpt-4o"));
+//! assert!(Glob::new("gpt-4o").is_literal());
+//! ```
 
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +19,7 @@ pub struct Glob {
 }
 
 impl Glob {
-    /// Compiles a pattern. Every text is a valid pattern; the empty one matches the empty name alone.
+    /// Compiles a pattern. Every text is a valid pattern; the empty one matches only the empty name.
     pub fn new(pattern: &str) -> Glob {
         Glob { pieces: pattern.split('*').map(Into::into).collect() }
     }

@@ -4,6 +4,15 @@
 //! returned, each inside the one before: an answer runs the filter once more, for the answer's own headers, and what is
 //! left to do is done when that returns. At some 300 of them the stack is full and the VM dies. So only the tick acts on
 //! other streams, on [`MAX_ACTS`] of them at most, and the next tick follows soon while others are left.
+//!
+//! ```
+//! use bartizan::held::{HeldStreams, Turn, Why};
+//!
+//! let mut held = HeldStreams::default();
+//! assert!(held.hold(7, Why::Call(2_000), 1_000, "a stream"));
+//! assert!(held.next(&mut Turn::new(1_500)).is_none(), "an answer comes by itself");
+//! assert!(held.next(&mut Turn::new(2_000)).unwrap().is_late);
+//! ```
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,16 @@
 //! What the core may ask of the place it runs in: the time, the proxy's shared store, and a
 //! signature check. Everything is synchronous and small; the proxy-wasm edge, the tests and the
 //! command line each bring their own [`Host`].
+//!
+//! ```
+//! use bartizan::host::{Host as _, MemoryHost, SetOutcome, Timestamp};
+//!
+//! let mut host = MemoryHost::at(Timestamp::from_secs(0));
+//! host.shared_set("row", b"1", 0).unwrap();
+//! let cas = host.shared_get("row").unwrap().cas;
+//! assert_eq!(host.shared_set("row", b"2", cas), Ok(SetOutcome::Stored));
+//! assert_eq!(host.shared_set("row", b"3", cas), Ok(SetOutcome::Conflict), "another worker was faster");
+//! ```
 
 use std::fmt;
 
@@ -60,7 +70,7 @@ pub enum HashFunction {
 }
 
 impl HashFunction {
-    /// The name that Envoy's `verify_signature` takes.
+    /// The name that Envoy's `verify_signature` reads.
     pub const fn name(self) -> &'static str {
         match self {
             HashFunction::Sha256 => "sha256",

@@ -16,7 +16,7 @@
 //!
 //! | room | what it decides |
 //! |---|---|
-//! | [`config`] | the document -> an immutable `Policy`; every error with its key path |
+//! | [`document`] | bytes -> typed sections; every error with its key path |
 //! | [`authn`] | credentials -> `Principal` |
 //! | [`authz`] | may this principal call this operation, model, tool, with these caps |
 //! | [`quota`] | request counters, exact across Envoy's workers |
@@ -24,6 +24,9 @@
 //! | [`protocol`] | one file a wire format: request -> `Exchange`; reply -> usage; denial bodies |
 //! | [`scan`] | text -> findings and a score; the parts that read the text are `bartizan_rules` (`rules/engine`) |
 //! | [`redact`] | PII and secret validators; masking |
+//! | [`guard`] | what follows from what was found |
+//! | [`route`] | which requests are guarded, and how their bodies read |
+//! | [`policy`] | the sections of a document, compiled into an immutable `Policy`; sees every room before it |
 //! | [`enums`] | the domain's closed words |
 //! | [`glob`] | names with `*` in them |
 //! | [`held`] | which held streams a tick turns to, and how many |
@@ -42,17 +45,20 @@ pub mod callout;
 pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod config;
+pub mod document;
 pub mod enums;
 pub mod glob;
+pub mod guard;
 pub mod held;
 pub mod host;
 #[cfg(doc)]
 pub mod manual;
+pub mod policy;
 pub mod protocol;
 pub mod quota;
 pub mod reason;
 pub mod redact;
+pub mod route;
 pub mod scan;
 pub mod transaction;
 

@@ -3,6 +3,13 @@
 //!
 //! A reason is a class. It never names a rule, a pattern, a match or a claim: that would be an
 //! oracle for evasion.
+//!
+//! ```
+//! use bartizan::reason::{Denial, Reason};
+//!
+//! let denial = Denial::new(Reason::RbacModel).with_param("model");
+//! assert_eq!((denial.status(), denial.reason.code()), (403, "rbac.model"));
+//! ```
 
 use std::fmt;
 
@@ -50,7 +57,7 @@ reasons! {
     JwtNotYetValid = "jwt.notYetValid", 401;
     /// A required claim is missing or has the wrong type.
     JwtClaims = "jwt.claims", 401;
-    /// The issuer can't be had, whose keys, revocations or word on the token are needed. Try again later.
+    /// The issuer's keys, revocation list or introspection endpoint is unreachable. Try again later.
     JwtUnavailable = "jwt.unavailable", 503;
     /// The issuer has revoked the token, or every token of its subject.
     JwtRevoked = "jwt.revoked", 401;
@@ -74,7 +81,7 @@ reasons! {
     QuotaTokens = "quota.tokens", 429;
     /// What this request may use is more than a token quota ever holds: waiting does not help.
     QuotaTooLarge = "quota.tooLarge", 429;
-    /// The service that counts for the fleet can't be had, and a quota says deny.
+    /// The service that counts for the fleet is unreachable, and a quota says deny.
     QuotaUnavailable = "quota.unavailable", 503;
     /// Too many requests are under way.
     QuotaConcurrent = "quota.concurrent", 429;
@@ -82,7 +89,7 @@ reasons! {
     AbuseCooldown = "abuse.cooldown", 429;
     /// No route matches and `unmatched` is `deny`.
     RouteUnmatched = "route.unmatched", 404;
-    /// The route takes another method.
+    /// The route accepts another method.
     RouteMethod = "route.method", 405;
     /// `Upgrade` or `CONNECT` on a guarded route.
     RouteUpgrade = "route.upgrade", 426;
@@ -98,7 +105,7 @@ reasons! {
     BodyDepth = "body.depth", 400;
     /// The body lacks a field the protocol requires, or one has the wrong type.
     BodyShape = "body.shape", 400;
-    /// A header of the Model Context Protocol stands there twice or does not say what the body says.
+    /// A header of the Model Context Protocol is there twice or does not say what the body says.
     McpHeader = "mcp.header", 400;
     /// A revision of the Model Context Protocol that is not known.
     McpRevision = "mcp.revision", 400;
@@ -121,7 +128,7 @@ reasons! {
     ScanPii = "scan.pii", 400;
     /// The model's answer points to a place that carries data away, or holds HTML that runs code.
     ScanOutput = "scan.output", 400;
-    /// The model's answer holds the token that stands at the end of the system prompt: the prompt has leaked.
+    /// The model's answer holds the token at the end of the system prompt: the prompt has leaked.
     ScanCanary = "scan.canary", 400;
     /// The upstream's reply can't be read, and so not guarded.
     ReplyUnreadable = "reply.unreadable", 502;
@@ -146,7 +153,7 @@ impl fmt::Display for Reason {
 pub struct Denial {
     /// The class of the refusal.
     pub reason: Reason,
-    /// Seconds after which a retry can succeed; set for quota refusals alone.
+    /// Seconds after which a retry can succeed; set for quota refusals only.
     pub retry_after: Option<u64>,
     /// The request parameter at fault, where the protocol's error has a place for it.
     pub param: Option<&'static str>,
@@ -163,7 +170,7 @@ pub struct Denial {
 pub enum Hint {
     /// A provider's API key was sent where a token of the issuer is wanted.
     ProviderKey,
-    /// The token is longer than the policy takes, in bytes.
+    /// The token is longer than the policy allows, in bytes.
     TokenTooLong {
         /// How long it is.
         length: usize,

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
-use bartizan::config::document::{DataAction, PiiType};
+use bartizan::enums::{DataAction, PiiType};
 use bartizan::glob::Glob;
 use bartizan::redact::{ActiveKind, ActiveWatch, Destination, Detected, MaskKey, Masker, Restorer, Restoring, Target};
 use bartizan::redact::{TextStream, Vault};

@@ -6,8 +6,8 @@
 mod common;
 
 use bartizan::capture::{Sealed, Unopened, public_key};
-use bartizan::config::Policy;
 use bartizan::host::Timestamp;
+use bartizan::policy::Policy;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64};
 use common::road::{NOW, Road, ask};

@@ -39,7 +39,7 @@ fn wrong_usage_is_one_line_and_exit_2() {
 #[test]
 fn tokens_are_what_the_filter_takes() {
     use bartizan::authn::Authenticator;
-    use bartizan::config::{Errors, KeyPath, document};
+    use bartizan::document::{self, Errors, KeyPath};
     use bartizan::host::{MemoryHost, Timestamp};
 
     let folder = Folder::new("token");

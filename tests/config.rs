@@ -4,7 +4,8 @@
 
 mod common;
 
-use bartizan::config::{Policy, parse_with};
+use bartizan::document::parse_with;
+use bartizan::policy::Policy;
 use common::{broken, data};
 use proptest::prelude::*;
 use serde_json::Value;

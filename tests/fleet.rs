@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bartizan::callout::{Answer, Call, CallFailure, GrpcCall};
-use bartizan::config::Policy;
 use bartizan::host::{MemoryHost, Timestamp};
+use bartizan::policy::Policy;
 use bartizan::quota::fleet::{Batch, Settled};
-use bartizan::transaction::{Event, Reads, Step, Transaction, Vm, Wait};
+use bartizan::transaction::{Event, Reads, Step, Transaction, Wait, WorkerState};
 use common::road::{Road, ask, headers};
 use serde_json::{Value, json};
 
@@ -489,7 +489,7 @@ fn what_finds_no_room_takes_what_is_left() {
 /// A thousand proxies of one policy, each with its own store, and one caller behind a load balancer that spreads its requests.
 struct Fleet {
     policy: Arc<Policy>,
-    proxies: Vec<(Vm, MemoryHost)>,
+    proxies: Vec<(WorkerState, MemoryHost)>,
     service: Service,
 }
 
@@ -510,7 +510,7 @@ impl Fleet {
         let now = Timestamp::from_secs(1_800_000_000);
         let proxies = (0..PROXIES).map(|_| {
             let mut host = MemoryHost::at(now);
-            (Vm::new(&policy, &mut host).unwrap(), host)
+            (WorkerState::new(&policy, &mut host).unwrap(), host)
         });
         let proxies = proxies.collect();
         Fleet { policy, proxies, service: Service { limit: LIMIT * 100, ..Service::default() } }

@@ -1,4 +1,4 @@
-//! The wall around each wire format: its name stands in its own folder and in the registry, and nowhere else in the code,
+//! The wall around each wire format: its name is in its own folder and in the registry, and nowhere else in the code,
 //! so that a new format is a folder and a line.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
@@ -14,8 +14,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("protocol/anthropic/", "mcp", "words of Anthropic's API: tools of remote servers"),
     ("protocol/dialect.rs", "openai", "the dialect of OpenAI's own servers has the same word"),
     ("protocol/tools.rs", "mcp", "`mcp_servers` is a parameter that several formats have"),
-    ("config/route.rs", "mcp", "an address in a message, as an example"),
-    ("config/document/traffic.rs", "mcp", "`routes[].mcp` is a public key of the policy"),
+    ("route.rs", "mcp", "an address in a message, as an example"),
+    ("document/sections/traffic.rs", "mcp", "`routes[].mcp` is a public key of the policy"),
     ("enums.rs", "mcp", "a public word of roles: an operation"),
     ("reason.rs", "mcp", "public words of refusals"),
     ("transaction/reply/calls.rs", "mcp", "`mcp.drift` is a public word of records"),

@@ -7,7 +7,7 @@ mod common;
 
 use bartizan::authn::{Authentication, Authenticator, KeyRing, TokenCache};
 use bartizan::callout::{Answer, Call, CallFailure};
-use bartizan::config::{Errors, KeyPath, document};
+use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{MemoryHost, Timestamp};
 use bartizan::transaction::{Event, Step, Wait};
 use common::road::{NOW, Road, ask};
@@ -516,7 +516,7 @@ fn the_fleets_service_opens_nothing_by_a_wrong_form() {
         let mut road = fleet_road(hold, "deny");
         for (name, answer, expected) in &forms {
             // Each has a worker of its own: services that fail are not asked for a while.
-            road.vm = bartizan::transaction::Vm::new(&road.policy, &mut road.host).unwrap();
+            road.vm = bartizan::transaction::WorkerState::new(&road.policy, &mut road.host).unwrap();
             let (reason, wait) = asked(&mut road, answer);
             assert_eq!(reason, *expected, "{name}");
             assert!(wait.is_none_or(|secs| (1..=366 * 86_400 + 1).contains(&secs)), "{name}: {wait:?}");
@@ -530,7 +530,7 @@ fn where_the_proxy_counts_by_itself_no_wrong_form_gives_more() {
         if expected == "quota.unavailable" {
             let mut road = fleet_road(true, "local");
             let reasons = [(); 4].map(|()| {
-                road.vm = bartizan::transaction::Vm::new(&road.policy, &mut road.host).unwrap();
+                road.vm = bartizan::transaction::WorkerState::new(&road.policy, &mut road.host).unwrap();
                 asked(&mut road, &answer).0
             });
             assert_eq!(reasons, ["", "", "quota.requests", "quota.requests"], "{name}");

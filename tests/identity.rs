@@ -4,8 +4,8 @@
 
 mod common;
 
-use bartizan::config::Policy;
 use bartizan::host::{Fault, HashFunction, Host, MemoryHost, SetOutcome, Shared, Timestamp};
+use bartizan::policy::Policy;
 use bartizan::transaction::{Event, Step};
 use common::road::{NOW, Road, ask, base64};
 use serde_json::{Value, json};

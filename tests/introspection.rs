@@ -3,7 +3,7 @@
 
 use bartizan::authn::{Authentication, Authenticator, Inquiry, KeyRing, TokenCache};
 use bartizan::callout::{Answer, Call, CallFailure};
-use bartizan::config::{Errors, KeyPath, document};
+use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{MemoryHost, Timestamp};
 use serde_json::{Value, json};
 

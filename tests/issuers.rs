@@ -5,7 +5,7 @@
 mod common;
 
 use bartizan::authn::Authenticator;
-use bartizan::config::{Errors, KeyPath, document};
+use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{MemoryHost, Timestamp};
 use common::road::{NOW, Road, ask, base64};
 use jwt_simple::algorithms::EdDSAKeyPairLike as _;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 use bartizan::authn::{Authentication, Authenticator, Fetch, Fetched, KeyRing, MAX_JWKS_BYTES, TokenCache};
-use bartizan::config::{Errors, KeyPath, document};
+use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{Host, MemoryHost, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;

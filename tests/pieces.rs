@@ -1,4 +1,4 @@
-//! A stream's texts are running texts: what is cut over events is found, in whatever place of an event the pieces stand.
+//! A stream's texts are running texts: what is cut over events is found, in whatever place of an event the pieces are.
 //!
 //! Generated: every string of every event of every golden stream, and of streams of the kinds that the golden files do
 //! not hold, is where a secret and the system prompt's token come in two and in three pieces. How many places were tried

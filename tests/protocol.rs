@@ -7,7 +7,7 @@ mod common;
 
 use std::fmt::Write as _;
 
-use bartizan::config::document::Operation;
+use bartizan::enums::Operation;
 use bartizan::protocol::frames::{Frame, Frames};
 use bartizan::protocol::reply::{ReplyParts, ReplyText, Stream, TextKind, ToolCall};
 use bartizan::protocol::{Json, Path, Protocol, Told};
@@ -276,7 +276,7 @@ fn a_prefix_covers_a_provider() {
             {"match":{"pathPrefix":"/api/"},"protocol":"ollama"},
             {"match":{"path":"/v1/embeddings"},"protocol":{"generic":{"prompt":["/input"]}}},
             {"match":{"pathPrefix":"/hf/generate/"},"protocol":"tgi"}]}"#;
-    let policy = bartizan::config::Policy::from_json(document.as_bytes(), &|_| None).unwrap();
+    let policy = bartizan::policy::Policy::from_json(document.as_bytes(), &|_| None).unwrap();
     let seen = |path: &str| {
         policy.route(path).map(|route| (route.protocol.name(), route.operation.as_str(), route.written.as_str()))
     };
@@ -346,7 +346,7 @@ fn what_parsers_read_differently_is_refused_and_the_rest_is_written_again_the_sa
 /// Azure's paths, by the prefixes that operators write.
 #[test]
 fn azures_paths_name_the_model() {
-    use bartizan::config::Policy;
+    use bartizan::policy::Policy;
     for (prefix, path, model) in [
         ("/openai/", "/openai/deployments/gpt-4o/chat/completions", Some("gpt-4o")),
         ("/openai/", "/openai/deployments/tts/audio/speech", Some("tts")),

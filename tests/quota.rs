@@ -11,9 +11,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bartizan::authn::{Authenticator, Principal, RoleIndex};
-use bartizan::config::document::{Authn, Counts, Kind, Mode, OnUnavailable, Operation, Per, Reach};
-use bartizan::config::{Errors, KeyPath, QuotaPolicy};
+use bartizan::document::{Authn, Counts, Kind, OnUnavailable, Per, Reach};
+use bartizan::document::{Errors, KeyPath};
+use bartizan::enums::{Mode, Operation};
 use bartizan::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
+use bartizan::quota::QuotaPolicy;
 use bartizan::quota::{Limits, Quotas, ROWS, Refusal, Reservation, Scope, SharedKey, Tokens};
 use bartizan::reason::Reason;
 use base64::Engine;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
-use bartizan::config::document::{DataAction, Pack, Zone};
+use bartizan::enums::{DataAction, Pack, Zone};
 use bartizan::redact::{Destination, MaskKey, Masker, StreamMasker, Target, Vault};
 use bartizan::scan::rulefile::RuleFile;
 use bartizan::scan::{Budget, Kind, Scanner, Selection, Text};
@@ -124,6 +124,100 @@ fn only_the_value_is_masked_whatever_stands_beside_it() {
     }
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(fewer * 20 <= pairs, "{fewer} of {pairs} are not found");
+}
+
+/// Values that are found without a word beside them.
+const BARE: [&str; 8] = [
+    "ada@lovelace.example",
+    "+44 20 7946 0018",
+    "4111 1111 1111 1111",
+    "DE89 3704 0044 0532 0130 00",
+    "192.0.2.17",
+    "2001:db8:41::9",
+    "00:1b:44:11:3a:b7",
+    "811228-9874",
+];
+
+/// What code, data and Markdown put around a value.
+const QUOTES: [(&str, &str); 24] = [
+    ("'", "'"),
+    ("\"", "\""),
+    ("`", "`"),
+    ("(", ")"),
+    ("[", "]"),
+    ("{", "}"),
+    ("<", ">"),
+    ("*", "*"),
+    ("**", "**"),
+    ("~~", "~~"),
+    ("|", "|"),
+    ("\t", "\t"),
+    ("\n", "\n"),
+    ("\r\n", "\r\n"),
+    (" ", " "),
+    ("='", "'"),
+    ("=\"", "\""),
+    (": ", ","),
+    (",", ","),
+    (";", ";"),
+    ("('", "')"),
+    ("\\\"", "\\\""),
+    ("“", "”"),
+    ("„", "“"),
+];
+
+#[test]
+fn exactly_the_value_is_masked_in_the_quotes_of_code_and_data() {
+    let scanner = scanner();
+    let mut wrong = Vec::new();
+    for value in BARE {
+        for (open, close) in QUOTES {
+            for (before, after) in
+                [("", ""), ("INSERT INTO people VALUES (1, ", ", 2);"), ("see ", " and more"), ("N", "")]
+            {
+                let text = format!("{before}{open}{value}{close}{after}");
+                let at = before.len() + open.len();
+                let edits =
+                    Masker::new(MaskKey::new("k")).mask(&text, &targets(&scanner, &text, DataAction::Mask)).edits;
+                let places: Vec<_> = edits.into_iter().map(|edit| edit.before).collect();
+                if places != [at..at + value.len()] {
+                    wrong.push(format!(
+                        "{text:?}: {:?}",
+                        places.iter().map(|place| &text[place.clone()]).collect::<Vec<_>>()
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Times as file names, tickets and logs write them look like numbers of persons, and one in ten has the check digit.
+#[test]
+fn a_time_or_a_running_number_is_nobodys_number() {
+    let scanner = scanner();
+    let mut wrong = Vec::new();
+    for number in 0..2000 {
+        let (year, month, day) = (2020 + number % 10, 1 + number % 12, 1 + number % 28);
+        let (hour, minute, second) = (number % 24, number * 7 % 60, number * 13 % 60);
+        for stamp in [
+            format!("{year}{month:02}{day:02}-{hour:02}{minute:02}"),
+            format!("{year}{month:02}{day:02}{hour:02}{minute:02}"),
+            format!("{year}{month:02}{day:02}-{hour:02}{minute:02}{second:02}"),
+            format!("{year}{month:02}{day:02}{hour:02}{minute:02}{second:02}"),
+            format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"),
+            format!("{year}{month:02}{day:02}-{number:04}"),
+        ] {
+            for (before, after) in
+                [("order ", " is late"), ("OBR|1|", "^LIS|"), ("backup/", ".tar.gz"), ("id=", "&x=1")]
+            {
+                let text = format!("{before}{stamp}{after}");
+                let found = targets(&scanner, &text, DataAction::Mask);
+                wrong.extend(found.iter().map(|target| format!("{text:?}: {:?}", target.kind)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
 }
 
 proptest! {

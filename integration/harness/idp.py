@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from .paths import CACHE, run_folder
-from .process import Child
+from .process import Child, Running
 from .tokens import Key, b64_int
 
 PACKAGE = "oidc-provider@9.13.3"
@@ -56,7 +56,7 @@ def private_jwk(key: Key) -> dict:
     return key.jwk | {name: b64_int(number) for name, number in rest.items()}
 
 
-class Provider:
+class Provider(Running):
     """The real OpenID provider. The first key signs; all are published. Keeps its port over restarts. `clients`
     are further clients by name, with the claims of their tokens."""
 
@@ -92,17 +92,8 @@ class Provider:
         with urllib.request.urlopen(request, timeout=10) as reply:
             return json.loads(reply.read() or b"{}")
 
-    def stop(self) -> None:
-        self.child.stop()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-
-class Scripted:
+class Scripted(Running):
     """A key set server that answers as told: no real one can be made to lie."""
 
     def __init__(self, body: bytes = b"", status: int = 200, delay: float = 0.0):
@@ -138,9 +129,3 @@ class Scripted:
     def stop(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from .paths import CACHE, run_folder
-from .process import Child
+from .process import Child, Running
 
 SERVER = """
 import sys, time, xllamacpp
@@ -90,7 +90,7 @@ def _write_tiny(path: Path) -> None:
     out.close()
 
 
-class Llama:
+class Llama(Running):
     """A running server; `port` is where it listens, `alias` the model's name in its API."""
 
     def __init__(self, model: Path, alias: str, threads: int = 1):
@@ -109,12 +109,3 @@ class Llama:
                 return reply.status == 200
         except OSError:
             return False
-
-    def stop(self) -> None:
-        self.child.stop()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()

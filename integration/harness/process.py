@@ -5,7 +5,20 @@ import time
 from pathlib import Path
 
 
-class Child:
+class Running:
+    """Something that runs until `stop`: a context manager. As it is, it stops its `child`."""
+
+    def stop(self) -> None:
+        self.child.stop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Child(Running):
     """A server process; `log` is where both of its streams go unless `out` takes stdout."""
 
     def __init__(self, command: list[str], log: Path, out: Path | None = None, cwd: Path | None = None):
@@ -44,9 +57,3 @@ class Child:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(5)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()

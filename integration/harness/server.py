@@ -4,8 +4,10 @@ import abc
 import asyncio
 import threading
 
+from .process import Running
 
-class Server(abc.ABC):
+
+class Server(abc.ABC, Running):
     """Give it `serve(reader, writer)`. It can be stopped and started again on its port; as a context manager it stops."""
 
     port = 0
@@ -20,12 +22,6 @@ class Server(abc.ABC):
         """As if killed: every connection breaks."""
         self.loop.call_soon_threadsafe(self.finish.set)
         self.thread.join(10)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
     @abc.abstractmethod
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

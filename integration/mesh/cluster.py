@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from harness.paths import run_folder
-from harness.process import Child
+from harness.process import Child, Running
 
 from . import parts
 from .pki import Authority
@@ -26,7 +26,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-class Cluster:
+class Cluster(Running):
     """etcd and the API server; `kubectl` talks to it as an administrator. A context manager."""
 
     def __init__(self, crds: Path | None = None):
@@ -114,12 +114,6 @@ class Cluster:
     def stop(self) -> None:
         self.server.stop()
         self.etcd.stop()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
 
 def documents(text: str) -> list[dict]:

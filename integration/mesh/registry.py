@@ -12,14 +12,14 @@ from pathlib import Path
 import yaml
 
 from harness.paths import run_folder
-from harness.process import Child
+from harness.process import Child, Running
 
 from . import parts
 from .cluster import free_port
 from .image import LAYER, MANIFEST, WASM_LAYER
 
 
-class Registry:
+class Registry(Running):
     """Docker's registry with its files in a scratch folder. A context manager."""
 
     def __init__(self):
@@ -66,15 +66,6 @@ class Registry:
             assert status == 201, said
             digests[tag] = headers["Docker-Content-Digest"]
         return digests
-
-    def stop(self) -> None:
-        self.child.stop()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
 
 class PullFailed(Exception):

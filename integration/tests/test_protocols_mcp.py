@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from conftest import ATTACK
-from harness.castles import Castles
+from harness.mcp_server import McpServer
 from harness.tokens import claims
 
 
@@ -32,7 +32,7 @@ PAGES = {
 }
 
 
-class Server(Castles):
+class Server(McpServer):
     """One that has pages of others, asks its user, and tells the way."""
 
     def __init__(self) -> None:
@@ -275,7 +275,7 @@ def test_a_client_without_a_token_learns_whom_to_ask(proxy, keys):
     assert str(ProtectedResourceMetadata.model_validate(metadata.json()).resource) == "https://castles.example.com/mcp"
 
 
-def test_the_older_form_is_refused_where_no_route_has_it(proxy, keys):
+def test_http_sse_is_refused_where_no_route_has_it(proxy, keys):
     """HTTP with SSE (revision 2024-11-05): two endpoints, and a version that is spoken there alone."""
     headers = {"authorization": f"Bearer {keys['ES256'].sign(claims('alice', ['analyst']))}"}
     for method, path in (("GET", "/sse"), ("POST", "/messages/")):

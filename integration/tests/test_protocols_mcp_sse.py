@@ -1,4 +1,4 @@
-"""The older form of the Model Context Protocol, HTTP with SSE: the official SDK's client and server through the filter."""
+"""The HTTP+SSE transport of the Model Context Protocol: the official SDK's client and server through the filter."""
 
 import asyncio
 import contextlib
@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from conftest import ATTACK
-from harness.castles import Castles
+from harness.mcp_server import McpServer
 from harness.tokens import claims
 
 KEY = "AKIAQ7EXAMPL3TE5TKXQ"
 
 
-class Server(Castles):
+class Server(McpServer):
     """One that leaks, and asks its user."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 //! Words of the policy's own that a counter may name: the models of its roles, the tenants of its issuers and keys.
 //! Whatever else a caller brings is counted as `other`, so that nobody outside makes a series.
 
-use crate::config::document::Document;
+use crate::document::Document;
 use crate::glob::Glob;
 
 /// Models, and tenants, that have counters of their own; those behind them are `other`.

@@ -1,4 +1,4 @@
-//! Metric names. Labels stand in the name as `.key.value` pairs; Envoy's `stats_tags`, shipped in
+//! Metric names. The name holds its labels as `.key.value` pairs; Envoy's `stats_tags`, shipped in
 //! `envoy/`, turn them into Prometheus labels.
 //!
 //! Fixed labels only: verdict, reason, protocol, role, rule, action, direction, and models and tenants that the policy
@@ -102,7 +102,7 @@ pub fn policies(is_good: bool) -> String {
     format!("bartizan.policies.outcome.{}", if is_good { "loaded" } else { "refused" })
 }
 
-/// A label's value: `[a-z0-9_-]` alone, capitals as `_` and the small letter.
+/// A label's value: only `[a-z0-9_-]`, capitals as `_` and the small letter.
 pub fn label(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 4);
     for (at, c) in text.chars().enumerate() {

@@ -1,10 +1,20 @@
 //! What is written about a request: one content-free record, headers and metrics. Names live here.
 //!
 //! No text of a prompt, no token, no claim and no free name goes into any of them: identities and
-//! unknown model names stand as keyed hashes, prompts as one keyed fingerprint.
+//! unknown model names become keyed hashes, prompts as one keyed fingerprint.
+//!
+//! ```
+//! use bartizan::audit::{is_ours, metrics, rfc3339};
+//! use bartizan::host::Timestamp;
+//!
+//! assert!(is_ours(b"X_Bartizan-Subject") && !is_ours(b"x-request-id"));
+//! assert_eq!(rfc3339(Timestamp::from_secs(1_800_000_000)), "2027-01-15T08:00:00.000Z");
+//! assert_eq!(metrics::label("jwt.notYetValid"), "jwt_not_yet_valid");
+//! ```
 
 mod keyed;
 mod labels;
+mod loading;
 pub mod metrics;
 mod policy;
 mod record;
@@ -12,7 +22,8 @@ mod time;
 
 pub use keyed::HashKey;
 pub use labels::Labels;
-pub use policy::policy_record;
+pub use loading::policy_record;
+pub use policy::AuditPolicy;
 pub use record::{FindingEntry, Record, Verdict};
 pub use time::rfc3339;
 

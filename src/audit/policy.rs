@@ -1,66 +1,62 @@
-//! What is written when a policy is loaded or refused: one JSON line, in the names of the requests' record.
+//! What is written about a request, as the policy means it.
 
-use serde::Serialize;
+use crate::document::{self, Environment, Errors, KeyPath, ResponseHeaders, SubjectForm, UpstreamHeader, secret};
 
-use super::time::rfc3339;
-use crate::host::Timestamp;
-
-/// Errors of one document that are written out; the log has them all.
-const MOST: usize = 20;
-
-/// A document was given to the filter.
-#[derive(Debug, Serialize)]
-struct Loading<'a> {
-    #[serde(rename = "@timestamp")]
-    timestamp: String,
-    #[serde(rename = "event.kind")]
-    kind: &'static str,
-    #[serde(rename = "event.category")]
-    category: [&'static str; 1],
-    #[serde(rename = "event.action")]
-    action: &'static str,
-    #[serde(rename = "event.outcome")]
-    outcome: &'static str,
-    #[serde(rename = "bartizan.policy.digest", skip_serializing_if = "Option::is_none")]
-    digest: Option<&'a str>,
-    #[serde(rename = "bartizan.policy.errors", skip_serializing_if = "<[String]>::is_empty")]
-    errors: &'a [String],
+/// What is written about a request.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuditPolicy {
+    /// How the record names the subject.
+    pub subject: SubjectForm,
+    /// The key of every hash in the record; `None`: a random one for the life of the proxy.
+    pub hash_key: Option<Vec<u8>>,
+    /// Headers for the upstream.
+    pub upstream_headers: Vec<UpstreamHeader>,
+    /// Ask for the token counts of streams that tell them only when asked.
+    pub usage: bool,
+    /// Which replies carry headers of ours.
+    pub response_headers: ResponseHeaders,
 }
 
-/// The record of a document that was taken (its digest) or refused (what is wrong with it, the first twenty).
-pub fn policy_record(outcome: Result<&str, &[String]>, now: Timestamp) -> String {
-    let (digest, errors) = match outcome {
-        Ok(digest) => (Some(digest), [].as_slice()),
-        Err(errors) => (None, errors.get(..MOST).unwrap_or(errors)),
-    };
-    let record = Loading {
-        timestamp: rfc3339(now),
-        kind: "event",
-        category: ["configuration"],
-        action: if digest.is_some() { "policy-load" } else { "policy-refuse" },
-        outcome: if digest.is_some() { "success" } else { "failure" },
-        digest,
-        errors,
-    };
-    serde_json::to_string(&record).unwrap_or_default()
+impl std::fmt::Debug for AuditPolicy {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuditPolicy")
+            .field("subject", &self.subject)
+            .field("hash_key", &self.hash_key.as_ref().map(|_| "..."))
+            .field("upstream_headers", &self.upstream_headers)
+            .field("usage", &self.usage)
+            .field("response_headers", &self.response_headers)
+            .finish()
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_names_its_errors_and_a_load_its_digest() {
-        let now = Timestamp(1_700_000_000_000_000_000);
-        let errors: Vec<String> = (0..30).map(|at| format!("roles.{at}: required")).collect();
-        let refused: serde_json::Value = serde_json::from_str(&policy_record(Err(&errors), now)).unwrap();
-        assert_eq!(refused["event.outcome"], "failure");
-        assert_eq!(refused["bartizan.policy.errors"].as_array().unwrap().len(), MOST);
-        let loaded = policy_record(Ok("abc"), now);
-        assert_eq!(
-            loaded,
-            "{\"@timestamp\":\"2023-11-14T22:13:20.000Z\",\"event.kind\":\"event\",\"event.category\":[\"configuration\"],\
-             \"event.action\":\"policy-load\",\"event.outcome\":\"success\",\"bartizan.policy.digest\":\"abc\"}"
-        );
+impl AuditPolicy {
+    /// Compiles `audit`. The hash key is read from the VM's environment.
+    pub(crate) fn compile(
+        written: Option<&document::Audit>,
+        hold_headers: bool,
+        environment: Environment<'_>,
+        at: &KeyPath,
+        errors: &mut Errors,
+    ) -> AuditPolicy {
+        let absent = document::Audit::default();
+        let written = written.unwrap_or(&absent);
+        let upstream_headers = written.upstream_headers.clone().unwrap_or_default();
+        for (place, header) in upstream_headers.iter().enumerate() {
+            let after_body =
+                matches!(header, UpstreamHeader::Verdict | UpstreamHeader::Score | UpstreamHeader::Coverage);
+            if after_body && !hold_headers {
+                let message = format!("{} is known after the body only and needs holdHeaders: true", header.as_str());
+                errors.push(&at.key("upstreamHeaders").index(place), message);
+            }
+        }
+        let hash_key = written.hash_key.as_ref().and_then(|key| secret(key, &at.key("hashKey"), environment, errors));
+        AuditPolicy {
+            subject: written.subject.unwrap_or(SubjectForm::Hashed),
+            hash_key,
+            upstream_headers,
+            usage: written.usage.unwrap_or(false),
+            response_headers: written.response_headers.unwrap_or(ResponseHeaders::Denials),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The audit record: one JSON line a request.
 //!
 //! Names follow the Elastic Common Schema and OpenTelemetry's GenAI conventions where they have one;
-//! ours stand under `bartizan.`. Absent values are absent keys.
+//! ours are under `bartizan.`. Absent values are absent keys.
 
 use serde::Serialize;
 
@@ -167,7 +167,7 @@ pub struct Record {
     /// What the caller, or its issuer, probably did: `providerKey`, `tokenTooLong`, `groupsOverage`.
     #[serde(rename = "bartizan.hint", skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
-    /// Refusals that shadow mode did not carry out.
+    /// What shadow mode did not carry out: reasons of refusals and changes, `canary`, `spotlight`.
     #[serde(rename = "bartizan.shadow", skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<&'static str>,
     /// The wire format.

@@ -1,4 +1,4 @@
-//! API keys for clients without an identity provider, known by their SHA-256 alone.
+//! API keys for clients without an identity provider, of which only the SHA-256 is known.
 //!
 //! A plain hash is enough because a key is random: 128 bits and more can't be guessed, and a fast hash
 //! gives nothing away. It is not enough for passwords; don't use words as keys.

@@ -120,7 +120,7 @@ impl TokenCache {
         young.insert(tag.bucket, (tag.rest, until));
     }
 
-    /// Counts one more question to an issuer; false when that is more than a second takes.
+    /// Counts one more question to an issuer; false when that is more than a second allows.
     pub(super) fn may_ask(&mut self, per_second: u32, now: Timestamp) -> bool {
         if self.asked.0 != now.as_secs() {
             self.asked = (now.as_secs(), 0);

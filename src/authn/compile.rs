@@ -16,7 +16,7 @@ use super::{
     ANONYMOUS_ROLE, Algorithm, Authenticator, DEFAULT_TOKEN_BYTES, Issuer, KeySource, MAX_NAME_BYTES, MAX_TOKEN_BYTES,
     Principal, RoleIndex,
 };
-use crate::config::{Environment, Errors, KeyPath, Span, document, secret};
+use crate::document::{self, Environment, Errors, KeyPath, Span, secret};
 use crate::glob::Glob;
 
 /// The most issuers of one policy.

@@ -21,7 +21,7 @@ use crate::reason::{Denial, Reason};
 /// The longest answer that is taken, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// A worker asks at most so often a second: whoever makes tokens up must not bring their issuer down.
+/// Questions of a worker in a second, at most: whoever makes tokens up must not bring their issuer down.
 pub(super) const MAX_PER_SECOND: u32 = 200;
 
 /// Where an issuer is asked, and how long an answer counts.

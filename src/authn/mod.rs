@@ -6,11 +6,11 @@
 //! A token is a JWS in compact form (RFC 7515, RFC 7519). Its issuer is found by its `iss`, its key
 //! by `kid`; what is read before the signature has been checked only ever picks between configured
 //! issuers and keys, never brings one along. The signature is checked by the host where the host
-//! can (Envoy: BoringSSL) and by `jwt-simple`'s keys otherwise; one claims check stands behind both.
+//! can (Envoy: BoringSSL) and by `jwt-simple`'s keys otherwise; one claims check follows both.
 //!
 //! ```
 //! use bartizan::authn::{Authentication, Authenticator, KeyRing, TokenCache};
-//! use bartizan::config::{Errors, KeyPath, document};
+//! use bartizan::document::{self, Errors, KeyPath};
 //! use bartizan::host::{MemoryHost, Timestamp};
 //!
 //! let section: document::Authn = serde_json::from_str(r#"{"issuers": [], "unsafeAnonymous": true}"#)?;
@@ -58,7 +58,7 @@ use jws::Jws;
 use remote::Remote;
 use revocation::Revocation;
 
-pub use crate::config::document::Algorithm;
+pub use crate::document::Algorithm;
 
 /// True for a JSON Pointer (RFC 6901) to something below the document.
 pub fn is_pointer(text: &str) -> bool {
@@ -68,7 +68,7 @@ pub fn is_pointer(text: &str) -> bool {
 /// The longest credential that is looked at where the policy does not say, in bytes.
 pub const DEFAULT_TOKEN_BYTES: usize = 8192;
 
-/// The longest that a policy may allow. Envoy takes 60 KiB of headers by default.
+/// The longest that a policy may allow. Envoy accepts 60 KiB of headers by default.
 pub const MAX_TOKEN_BYTES: usize = 49_152;
 
 /// The role of callers without a credential, where the policy lets them in.
@@ -123,7 +123,7 @@ enum KeySource {
 pub enum Authentication {
     /// The caller is known.
     Known(Arc<Principal>),
-    /// The caller is known; whether the token is revoked is not, because the list can't be had and the policy
+    /// The caller is known; whether the token is revoked is not, because the list is unreachable and the policy
     /// says `onStale: allow`.
     Unchecked(Arc<Principal>),
     /// Something must be fetched before the token can be judged; the ring knows. Ask again then.
@@ -228,7 +228,7 @@ impl Authenticator {
         Err(refused.into())
     }
 
-    /// Judges one token, without any cache and with the document's keys alone.
+    /// Judges one token, without any cache and only with the document's keys.
     ///
     /// # Errors
     /// A [`Denial`] with one of the `jwt.*` reasons.

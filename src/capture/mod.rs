@@ -1,4 +1,4 @@
-//! Captures: flagged requests, kept for the operator alone, so that a changed policy can be rehearsed on them.
+//! Captures: flagged requests, which only the operator can read, so that a changed policy can be rehearsed on them.
 //!
 //! Off unless the policy has a `capture` section. Then a request in which something was found goes, with what the
 //! record says of it and without any credential, into a line of its own, sealed to the operator's public key: the
@@ -6,6 +6,16 @@
 //! that time. It is no lock: whoever has the private key could open it later, and the log store must delete the line.
 //!
 //! The audit record stays free of content. It says `bartizan.capture`: `sealed`, `tooLarge` or `tooMany`.
+//!
+//! ```
+//! use bartizan::capture::Pace;
+//! use bartizan::host::Timestamp;
+//!
+//! let mut pace = Pace::default();
+//! let now = Timestamp::from_secs(60);
+//! assert!(pace.allows(2, now) && pace.allows(2, now) && !pace.allows(2, now));
+//! assert!(pace.allows(2, Timestamp::from_secs(120)), "the next minute");
+//! ```
 
 mod hpke;
 mod sealed;
@@ -20,7 +30,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::Serialize;
 
-use crate::config::{Errors, KeyPath, document};
+use crate::document::{self, Errors, KeyPath};
 use crate::host::Timestamp;
 
 /// `event.dataset` of a capture.
@@ -35,7 +45,7 @@ pub struct CapturePolicy {
     pub keep_for: Duration,
     /// Longer bodies are not captured.
     pub max_bytes: usize,
-    /// At most so many a minute and worker.
+    /// Captures a minute and worker, at most.
     pub per_minute: u32,
 }
 

@@ -1,4 +1,4 @@
-//! The line that a capture is: an envelope that everybody may read, and a text that the operator alone can.
+//! The line that a capture is: an envelope that everybody may read, and a text that only the operator can.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;

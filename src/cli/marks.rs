@@ -1,4 +1,4 @@
-//! Where each key path of a YAML or JSON text stands, so that an error can show its line.
+//! Where each key path is in a YAML or JSON text, so that an error can show its line.
 //!
 //! A text that can't be read to its end has the places before the fault. A policy that is a string of a larger
 //! file is followed into the string: literal, folded and quoted scalars.
@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use crate::config::{KeyPath, Step};
+use crate::document::{KeyPath, Step};
 
 /// Nesting beyond which no place is kept.
 const MAX_DEPTH: usize = 128;

@@ -1,4 +1,4 @@
-//! How the command line writes: colour on a terminal alone, files with the right permissions.
+//! How the command line writes: colour on terminals only, files with the right permissions.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
-use crate::config::Node;
+use crate::document::Node;
 
 /// What a command found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

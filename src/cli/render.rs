@@ -1,4 +1,4 @@
-//! `bartizan render`: a policy in the form that a proxy takes it in. People write YAML; Envoy wants a `StringValue` of
+//! `bartizan render`: a policy in the form that a proxy reads. People write YAML; Envoy wants a `StringValue` of
 //! JSON, Istio a WasmPlugin.
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::check;
 use super::marks::{Form, Mark, Marks};
 use super::output::{Ordered, Outcome, print, read_text};
 use super::source::{self, field};
-use crate::config::{KeyPath, Node};
+use crate::document::{KeyPath, Node};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -102,8 +102,8 @@ fn policy(path: &Path, text: &str) -> anyhow::Result<Node> {
 
 fn at<'n>(root: &'n Node, path: &KeyPath) -> Option<&'n Node> {
     path.steps().iter().try_fold(root, |node, step| match (node, step) {
-        (Node::Object(_), crate::config::Step::Key(key)) => node.get(key),
-        (Node::List(items), crate::config::Step::Index(index)) => {
+        (Node::Object(_), crate::document::Step::Key(key)) => node.get(key),
+        (Node::List(items), crate::document::Step::Index(index)) => {
             items.iter().find(|(place, _)| place == index).map(|(_, below)| below)
         }
         _ => None,
@@ -205,7 +205,7 @@ fn block(message: &Message, indent: usize) -> String {
 
 /// True when the filter of the file has this policy.
 fn holds(file: &str, policy: &str) -> bool {
-    let wanted = crate::config::parse_json(policy.as_bytes()).digest;
+    let wanted = crate::document::parse_json(policy.as_bytes()).digest;
     let sources = source::find(file, false).sources;
     matches!(sources.as_slice(), [source] if source.text.is_some() && source.parsed.digest == wanted)
 }

@@ -1,8 +1,8 @@
 //! `bartizan replay`: what would a changed policy have done with requests of the past?
 //!
 //! A capture goes through the same [`Transaction`] as in the proxy, body and all. An audit record has no body: it
-//! goes stage by stage through roles, quotas and cool-downs, and what the scanner said of it then stands. Callers
-//! stand as the records name them, under tokens that are made here, so that `authn` itself is not rehearsed; nor are
+//! goes stage by stage through roles, quotas and cool-downs, and what the scanner said of it then is kept. Callers
+//! have the names that the records give them, under tokens that are made here, so that `authn` itself is not rehearsed; nor are
 //! requests under way at the same time, because each one ends before the next begins.
 
 use std::collections::BTreeMap;
@@ -19,17 +19,19 @@ use serde_json::{Value, json};
 use super::capture::{now, objects, private_key, unseal, word};
 use super::output::{Outcome, print, print_json, read_text};
 use super::source;
-use crate::authz;
 use crate::capture::{Caller, Opened, Sealed};
-use crate::config::document::{self, Mode};
-use crate::config::{Policy, RoutePolicy};
+use crate::document;
+use crate::enums::Mode;
+use crate::guard::STRONG_SCORE;
 use crate::host::{Host as _, MemoryHost, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::Exchange;
-use crate::quota::{self, Stage as Counting, Tokens};
+use crate::quota::{self, Tokens};
 use crate::reason::Reason;
+use crate::route::RoutePolicy;
 use crate::scan::Kind;
-use crate::scan::verdict::{Inspected, Judgement, STRONG_SCORE};
-use crate::transaction::{Event, Header, Step, Transaction, Vm};
+use crate::transaction::stages::{self, Inspected, Stage as Counting};
+use crate::transaction::{Event, Header, Step, Transaction, WorkerState};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -293,7 +295,7 @@ impl Report {
 /// The policy with a proxy of one worker around it, and its issuer.
 struct Stage {
     policy: Arc<Policy>,
-    vm: Vm,
+    vm: WorkerState,
     host: MemoryHost,
     key: KeyPair,
 }
@@ -337,8 +339,8 @@ impl Stage {
         }
         let policy = compile(parsed)?;
         let mut host = MemoryHost::default();
-        Vm::prepare(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
-        let vm = Vm::new(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        WorkerState::prepare(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        let vm = WorkerState::new(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         Ok(Stage { policy: Arc::new(policy), vm, host, key })
     }
 
@@ -449,20 +451,20 @@ impl Stage {
         }
         let denial = |denial: crate::reason::Denial| denial.reason;
         let refusal = |refusal: quota::Refusal| refusal.denial.reason;
-        let entitled = authz::entitle(&policy, Arc::clone(&principal), route.operation, host).map_err(denial)?;
-        let counted = done(quota::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?)?;
+        let entitled = stages::entitle(&policy, Arc::clone(&principal), route.operation, host).map_err(denial)?;
+        let counted = done(stages::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?)?;
         // A model that no policy wrote out stands as a hash in the record, and says nothing.
         let model = one.text("gen_ai.request.model").filter(|model| !is_hash(model));
         let authorized = match model {
             Some(model) => {
                 let cap = one.number("gen_ai.request.max_tokens");
                 let exchange = Exchange::recorded(model, cap);
-                authz::authorize(&policy, counted, &exchange).map_err(denial)?
+                stages::authorize(&policy, counted, &exchange).map_err(denial)?
             }
-            None => authz::authorize_bodyless(counted),
+            None => stages::authorize_bodyless(counted),
         };
         note(&authorized.shadow().into_iter().collect::<Vec<_>>());
-        let charged = quota::count_rest(&policy, authorized, model, vm.shared_key(), host).map_err(refusal)?;
+        let charged = stages::count_rest(&policy, authorized, model, vm.shared_key(), host).map_err(refusal)?;
         let found = [Reason::ScanInjection, Reason::ScanSecret, Reason::ScanPii];
         let found = found.into_iter().find(|reason| then.reason.as_deref() == Some(reason.code()));
         if found == Some(Reason::ScanInjection) && is_strike {
@@ -472,10 +474,9 @@ impl Stage {
                 policy.quotas.strike(&mut strike, vm.shared_key(), host).map_err(fault)?;
             }
         }
-        let judgement = Judgement { denial: found, ..Judgement::default() };
-        let inspected = Inspected::judged(charged, &judgement)?;
+        let inspected = Inspected::recorded(charged, found)?;
         let (admitted, reserved) =
-            quota::admit(&policy, inspected, model, expected(one), vm.shared_key(), host).map_err(refusal)?;
+            stages::admit(&policy, inspected, model, expected(one), vm.shared_key(), host).map_err(refusal)?;
         note(&done(admitted)?.limits().shadow);
         let spent = match status(one) {
             Some(400..) => Tokens::default(),

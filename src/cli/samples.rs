@@ -3,9 +3,10 @@
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::source::{Remark, Severity};
-use crate::config::document::{CustomRule, Document, RuleZone, View};
-use crate::config::{KeyPath, Policy, shortened};
+use crate::document::{CustomRule, Document, RuleZone, View};
+use crate::document::{KeyPath, shortened};
 use crate::enums::{Pack, Zone};
+use crate::policy::Policy;
 use crate::scan::{Budget, RuleIndex, Text, normalise};
 
 /// Samples of one kind in one rule.

@@ -1,12 +1,12 @@
 //! `bartizan schema`: the JSON Schema of the document and the table of its keys, both from the code.
 //!
-//! What the types can't say stands in their documentation, in a fixed form: `Required` makes a key
+//! Their documentation says what the types can't, in a fixed form: `Required` makes a key
 //! required, `Default x.` names what an absent key means.
 
 use serde_json::{Map, Value};
 
 use super::output::{Outcome, print, print_json};
-use crate::config::document::Document;
+use crate::document::Document;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -1,7 +1,7 @@
 //! Every string and every key of a body is accounted for, because what nobody accounts for becomes a text.
 //!
 //! An adapter says of a string or key: it is a text of this zone, or a parameter whose value fits its [`Form`], or bytes
-//! that are no text and stand on the `unscanned` list. It fills a [`Draft`] (requests) or a [`ReplyDraft`] (replies);
+//! that are no text and are on the `unscanned` list. It fills a [`Draft`] (requests) or a [`ReplyDraft`] (replies);
 //! only their `close` makes an [`Exchange`] or [`ReplyParts`]. `close` walks the whole tree once more: every string and
 //! key that was not accounted for is a text of the strictest zone. A place that an adapter forgets is scanned, never
 //! skipped.
@@ -13,7 +13,7 @@ use super::calls::Rewrite;
 use super::form::Form;
 use super::reply::{Channel, End, Lane, ReplyText, TextKind, ToolCall};
 use super::{Json, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind, Usage};
-use crate::config::document::Zone;
+use crate::enums::Zone;
 
 /// A request's body, taken apart.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +56,7 @@ pub struct Exchange {
     closed: Closed,
 }
 
-/// Made by this module alone.
+/// Only this module makes one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Closed;
 

@@ -1,7 +1,7 @@
 //! What one wire format is: the trait that each format's folder implements, and the handle that the rest of the
 //! filter holds.
 //!
-//! A format says where text stands and which zone it claims, what a reply is made of, and how a refusal or an early
+//! A format says where text is and which zone it claims, what a reply is made of, and how a refusal or an early
 //! end is written. It decides nothing.
 
 use std::fmt::Debug;
@@ -12,7 +12,7 @@ use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::tools::pin;
 use super::{Exchange, Json, Path, Refusal, Told, UnscannedKind, Usage, keys, registry};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
@@ -140,11 +140,12 @@ pub trait Adapter: Debug + Send + Sync {
         Some(&["content", "text", "output", "data"])
     }
 
-    /// What the headers say of the body, where the format has such headers. `older`: the route is the older form of it.
+    /// What the headers say of the body, where the format has such headers. `is_http_sse`: they are a message of the Model Context
+    /// Protocol's HTTP+SSE transport.
     ///
     /// # Errors
     /// A denial when they contradict themselves.
-    fn asserted(&self, _headers: HeaderPairs<'_, '_>, _older: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {
+    fn asserted(&self, _headers: HeaderPairs<'_, '_>, _is_http_sse: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {
         Ok(None)
     }
 

@@ -1,7 +1,7 @@
 //! Streams cut into events: server-sent events (WHATWG HTML, "Server-sent events") and lines of JSON.
 //!
 //! Takes bytes as they come, whatever the chunking, and gives back whole events with every byte
-//! they had: the events' bytes, one after the other, are the stream. What stands in an event is read
+//! they had: the events' bytes, one after the other, are the stream. The content of an event is read
 //! as a client reads it: any of the three line ends, several `data` lines, comments, a BOM in front.
 
 use std::borrow::Cow;

@@ -50,7 +50,7 @@ impl Number<'_> {
     }
 
     /// The value of a whole number however it is written (`-1`, `2048.0`, `2e3`), where it fits `i64`. A number beyond
-    /// 2^53 counts only when it is written in digits alone: a float would round it.
+    /// 2^53 counts only when it is written in nothing but digits: a float would round it.
     pub fn whole(&self) -> Option<i64> {
         if let Ok(value) = self.0.parse() {
             return Some(value);
@@ -322,7 +322,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The value of a number that is written in digits alone.
+    /// The value of a number that is written in nothing but digits.
     pub fn as_u64(&self) -> Option<u64> {
         match self {
             Json::Number(number) => number.as_u64(),

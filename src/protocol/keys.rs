@@ -1,6 +1,6 @@
 //! Keys that are no text of a caller's: the words of a format, and of JSON Schema in the definitions of tools.
 //!
-//! Each format has a list of its own, so that a word of one is exempt from scanning in that format alone.
+//! Each format has a list of its own, so that a word of one is exempt from scanning in that format only.
 
 /// True for a key of this sorted list, or of JSON Schema. Such keys stand in records as they are and are not scanned;
 /// every other key is text.

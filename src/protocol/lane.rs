@@ -1,4 +1,4 @@
-//! Which texts of a stream's events are pieces of one: those that stand at the same place of their events.
+//! Which texts of a stream's events are pieces of one: those at the same place of their events.
 //!
 //! Two texts that come side by side, under two keys or two indices, must not be read in turns: a key that is cut in two
 //! would have the other text's piece between its halves.

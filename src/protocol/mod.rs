@@ -3,6 +3,15 @@
 //!
 //! [`Adapter`] is what a format is, [`registry`] the list of them. What an adapter does not account for is scanned in
 //! the strictest zone: see `account.rs`.
+//!
+//! ```
+//! use bartizan::protocol::Json;
+//! use bartizan::protocol::registry::path_class;
+//! use bartizan::reason::Reason;
+//!
+//! assert_eq!(path_class("/some/gateway/v1/chat/completions"), "chat/completions");
+//! assert_eq!(Json::parse(br#"{"model": "a", "model": "b"}"#, 64).unwrap_err(), Reason::BodyDuplicateKey);
+//! ```
 
 mod account;
 mod adapter;
@@ -41,7 +50,7 @@ pub use told::{Told, message};
 pub use tools::{asks_for_addresses, pin, remove_tools};
 pub use usage::Usage;
 
-use crate::config::document::Zone;
+use crate::enums::Zone;
 
 /// Where in the conversation a segment stands: decides whether a finding refuses the request or is
 /// cut out of the history.
@@ -66,6 +75,13 @@ pub struct Segment {
     pub is_key: bool,
 }
 
+impl Segment {
+    /// The text in the body that the segment was read from; `None`: no string stands there.
+    pub fn text_in<'j>(&self, json: &'j Json<'_>) -> Option<&'j str> {
+        if self.is_key { json.key_at(&self.path) } else { json.at(&self.path).and_then(Json::as_str) }
+    }
+}
+
 /// What can't be scanned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnscannedKind {
@@ -77,7 +93,7 @@ pub enum UnscannedKind {
     File,
     /// What the provider keeps from earlier requests: a stored conversation, response or prompt.
     State,
-    /// What a provider made and it alone can read: signatures, encrypted thoughts.
+    /// What a provider made and only it can read: signatures, encrypted thoughts.
     Opaque,
     /// Text that the scan budget did not reach.
     Budget,
@@ -130,7 +146,7 @@ pub struct ThinkingBudget {
 }
 
 impl ThinkingBudget {
-    /// The least that a provider takes.
+    /// The least that a provider accepts.
     pub const LEAST: u64 = 1024;
 
     /// The budget that goes with this cap. Lowered, where it is not less than the cap; `None`: what would be left is less

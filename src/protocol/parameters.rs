@@ -129,7 +129,7 @@ const TABLE: [Parameter; 69] = [
 /// Notes every such parameter of a body.
 ///
 /// # Errors
-/// [`Reason::BodyShape`] for a key that only a lenient parser takes for one.
+/// [`Reason::BodyShape`] for a key that only a lenient parser reads as one.
 pub(super) fn read(reader: &mut Reader<'_, '_>, dialect: Option<&Dialect>) -> Result<(), Denial> {
     let Json::Object(entries) = reader.body else { return Err(Reason::BodyShape.into()) };
     for (key, value) in entries.iter().filter(|(_, value)| !matches!(value, Json::Null)) {
@@ -206,7 +206,7 @@ fn named(value: &Json<'_>, models: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::document::Operation;
+    use crate::enums::Operation;
     use crate::protocol::{Exchange, Protocol};
 
     /// A chat with this more in its body.

@@ -1,4 +1,4 @@
-//! Replies taken apart, whole or event by event: where the model's text stands and what it is, which
+//! Replies taken apart, whole or event by event: where the model's text is and what it is, which
 //! tools it calls, what it cost, and how more text or an early end is written in the protocol's words.
 //!
 //! Reads and writes JSON; holds no bytes of a reply, scans nothing, decides nothing. Like a request, a
@@ -16,7 +16,7 @@ use super::account::ReplyDraft;
 use super::form::{Form, is_bytes};
 use super::frames::Framing;
 use super::{Json, Path, Protocol, UnscannedKind};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::reason::Reason;
 
 pub use super::account::ReplyParts;
@@ -108,8 +108,8 @@ impl End {
 pub struct Asked {
     /// It was an array of messages.
     pub is_batch: bool,
-    /// The route is the older form of its protocol.
-    pub is_older_form: bool,
+    /// The route speaks the HTTP+SSE transport of the Model Context Protocol.
+    pub is_http_sse: bool,
 }
 
 /// How the replies of one operation read, whole and as a stream, and how they are changed.
@@ -370,7 +370,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What the provider signed or sealed, and it alone can read, or bytes that are no text. What does not look so is a
+    /// What the provider signed or sealed, and only it can read, or bytes that are no text. What does not look so is a
     /// text. An empty one is the beginning of a block.
     pub(super) fn payload(&mut self, kind: UnscannedKind, path: &Path, value: &Json<'_>) {
         if value.as_str().is_some_and(is_bytes) {

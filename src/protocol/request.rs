@@ -6,7 +6,7 @@
 use super::account::Draft;
 use super::form::{Form, is_bytes, is_credential};
 use super::{Exchange, Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind};
-use crate::config::document::Zone;
+use crate::enums::Zone;
 use crate::reason::{Denial, Reason};
 
 /// More messages, parts or tools than this is no chat.
@@ -247,7 +247,7 @@ impl<'b, 'j> Reader<'b, 'j> {
         self.out.tools.push(Offered { name: name.to_owned(), path: None, host: None, is_ambiguous: false });
     }
 
-    /// What the provider signed or sealed, and it alone can read. What does not look so is a text.
+    /// What the provider signed or sealed, and only it can read. What does not look so is a text.
     pub(super) fn opaque(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
         if value.as_str().is_some_and(is_bytes) {
             self.unscanned(UnscannedKind::Opaque, path);

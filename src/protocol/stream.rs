@@ -7,7 +7,7 @@ use super::calls::{Calls, MAX_CALLS, rewrite};
 use super::frames::Framing;
 use super::reply::{Channel, End, Ending, ReplyFormat, ReplyParts, TextKind, ToolCall, remove_calls};
 use super::{Json, Path, Protocol, Usage};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 
 /// The reader and writer of one stream.
 #[derive(Clone, Debug)]

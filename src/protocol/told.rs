@@ -85,18 +85,18 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
         Reason::AbuseCooldown => "Too many of your requests were refused by the content policy. Try again later.",
         Reason::RouteUnmatched => "There is nothing here.",
         Reason::RouteMethod => "This path does not take this method.",
-        Reason::RouteUpgrade => "This path takes no protocol upgrades: send plain HTTP requests.",
+        Reason::RouteUpgrade => "This path accepts no protocol upgrades: send plain HTTP requests.",
         Reason::BodyTooLarge => "The request body is too large.",
         Reason::BodyLength => "The request body does not have the length it announced.",
         Reason::BodyMalformed => "The request body is not valid JSON in UTF-8.",
         Reason::BodyDuplicateKey => "A JSON object in the request body holds the same key twice.",
         Reason::BodyDepth => "The request body is nested too deep.",
-        Reason::BodyShape => "The request body does not have the form this API takes.",
+        Reason::BodyShape => "The request body does not have the form this API reads.",
         Reason::McpHeader => "A header of the request does not say what its body says.",
         Reason::McpRevision => "This revision of the Model Context Protocol is not known here.",
         Reason::McpDefinition => "The server offers something that was not approved.",
         Reason::McpSession => "This session is not known here. Start a new one.",
-        Reason::BodyContentType => "This API takes application/json in UTF-8.",
+        Reason::BodyContentType => "This API accepts application/json in UTF-8.",
         Reason::BodyEncoding => {
             "The request body is compressed in a way that is not taken here. Send it without content-encoding."
         }

@@ -3,7 +3,7 @@
 //! Every call is made in the root context's name. Envoy drops the calls of a stream with the stream and says
 //! nothing, and the SDK's list of tokens would keep an entry of each; the root context's are always answered.
 //! The SDK hands an answer to whatever context was running when the call was made, or to nobody when that is
-//! gone, so that the token alone decides here.
+//! gone, so that only the token decides here.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use super::root::Worker;
 use super::stream::Exchange;
 use crate::authn::Fetch;
 use crate::callout::{Answer, Call, CallFailure};
-use crate::config::Policy;
+use crate::policy::Policy;
 use crate::quota::fleet::Batch;
 
 /// Calls that are under way.

@@ -368,7 +368,7 @@ pub fn random(out: &mut [u8]) -> Result<(), Fault> {
     }
 }
 
-/// Asks for a tick of the root context every so many milliseconds.
+/// Asks for a tick of the root context every `millis` milliseconds.
 pub fn tick_every(millis: u32) -> Result<(), Fault> {
     // SAFETY: takes no pointers.
     done(unsafe { proxy_set_tick_period_milliseconds(millis) }, "set_tick_period")

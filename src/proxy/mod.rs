@@ -1,5 +1,5 @@
 //! The proxy-wasm edge: carries bytes, headers and the time to the core and its verdicts back.
-//! Nothing is decided here. Built for wasm32 alone.
+//! Nothing is decided here. Built for wasm32 only.
 
 mod calls;
 mod host;

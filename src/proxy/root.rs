@@ -16,17 +16,17 @@ use crate::audit::metrics::{self, DROPPED, Increment, LATENCY, MAX_SERIES, MEMOR
 use crate::audit::policy_record;
 use crate::authn::{Fetch, Fetched};
 use crate::callout::{Answer, CallFailure};
-use crate::config::Policy;
 use crate::held::{HeldStreams, Seldom, Turn, Why};
 use crate::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
+use crate::policy::Policy;
 use crate::quota::fleet::Batch;
-use crate::transaction::{Finished, Vm};
+use crate::transaction::{Finished, WorkerState};
 
 /// What the streams of one VM share.
 #[derive(Default)]
 pub struct Worker {
     /// Made at the first request: the configuration step must stay pure.
-    vm: Option<Vm>,
+    vm: Option<WorkerState>,
     metrics: HashMap<String, u32>,
     latency: Option<u32>,
     dropped: Option<u32>,
@@ -74,7 +74,7 @@ impl RootContext for Root {
             Ok(policy) => {
                 // Envoy's main thread comes here before any worker does: what the workers share is
                 // made while nobody races for it.
-                if let Err(fault) = Vm::prepare(&policy, &mut EnvoyHost) {
+                if let Err(fault) = WorkerState::prepare(&policy, &mut EnvoyHost) {
                     host::log(Level::Warn, &format!("bartizan: shared state is not prepared: {fault}"));
                 }
                 let mut worker = self.worker.borrow_mut();
@@ -144,9 +144,9 @@ impl Root {
 
 impl Worker {
     /// What the VM remembers; made when it is first asked for.
-    pub fn vm(&mut self, policy: &Policy) -> Result<&mut Vm, Fault> {
+    pub fn vm(&mut self, policy: &Policy) -> Result<&mut WorkerState, Fault> {
         if self.vm.as_ref().is_none_or(|vm| !vm.fits(policy)) {
-            self.vm = Some(Vm::new(policy, &mut EnvoyHost)?);
+            self.vm = Some(WorkerState::new(policy, &mut EnvoyHost)?);
         }
         self.vm.as_mut().ok_or(Fault("vm"))
     }

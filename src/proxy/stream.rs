@@ -15,9 +15,9 @@ use super::host::{self, Buffer, Map};
 use super::root::{EnvoyHost, Worker};
 use crate::audit::{RECORD_PROPERTY, is_ours};
 use crate::callout::{Answer, Call, CallFailure};
-use crate::config::Policy;
 use crate::held::Why;
 use crate::host::{Fault, Timestamp};
+use crate::policy::Policy;
 use crate::transaction::{Edit, Event, Reads, Reply, Step, Transaction};
 
 /// One HTTP stream. The worker's tick reaches it too, while it waits.

@@ -1,12 +1,12 @@
 //! Strikes and cool-downs: an end user who is refused for attacks again and again is refused everything for a while.
 //!
-//! Both stand in the rows of the quotas' table, so that every worker of the proxy sees them at once. A
+//! Both are in the rows of the quotas' table, so that every worker of the proxy sees them at once. A
 //! cool-down ends by itself. One that begins again within as long as the last one took, after that had
 //! ended, takes twice as long. A row that has no place left counts no strikes of newcomers.
 //!
 //! A request is one strike at most, and none when every text of it that is an attack was a strike of its caller
 //! within the window: so that a conversation which is sent again with each turn counts an attack in it once. The
-//! texts stand in the same table, as keyed hashes.
+//! texts are in the same table, as keyed hashes.
 
 use std::time::Duration;
 
@@ -18,9 +18,10 @@ use super::key::SharedKey;
 use super::row::Row;
 use super::{Quotas, ROWS, nanos};
 use crate::authn::Principal;
-use crate::config::AbusePolicy;
-use crate::config::document::{Mode, Reach};
+use crate::document::Reach;
+use crate::enums::Mode;
 use crate::host::{Fault, Host};
+use crate::quota::AbusePolicy;
 
 /// The `abuse` section, ready to count.
 #[derive(Debug)]
@@ -194,7 +195,7 @@ impl Abuse {
 mod tests {
     use super::*;
     use crate::authn::RoleIndex;
-    use crate::config::document::OnUnavailable;
+    use crate::document::OnUnavailable;
     use crate::host::{MemoryHost, Timestamp};
 
     const MINUTE: u64 = 60_000_000_000;

@@ -31,9 +31,9 @@ pub(super) struct Rate {
 /// How a request is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Charge {
-    /// So many units are used.
+    /// This many units are used.
     Use(u64),
-    /// So many units are held until they are settled.
+    /// This many units are held until they are settled.
     Hold(u64),
 }
 

@@ -78,9 +78,9 @@ impl Ratios {
         Ratios { key, models: Vec::new(), clock: 0 }
     }
 
-    /// What to measure a request by, whose text is estimated at so many tokens.
+    /// What to measure a request by, by the estimate of its text, in tokens.
     ///
-    /// `caller`: who shares a purse: the tenant, or without one the subject.
+    /// `caller`: who pays together: the tenant, or without one the subject.
     pub fn gauge(&self, route: &str, model: &str, caller: &[u8], estimated: u64) -> Gauge {
         let hash = |parts: [&[u8]; 2]| {
             let mut hasher = SipHasher24::new_with_key(&self.key);
@@ -110,7 +110,7 @@ impl Ratios {
         self.tokens(&Gauge { estimated, ..*gauge }, now).max(estimated)
     }
 
-    /// A request has ended, and the upstream has billed so many tokens for its input.
+    /// A request has ended, and and what the upstream has billed for its input, in tokens.
     ///
     /// Give it only what was billed for exactly this text: of a whole reply that nobody changed, and no more than half of it
     /// from a cache. A count below a quarter of the estimate is taken for one without what a cache held, and teaches nothing.

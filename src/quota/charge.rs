@@ -8,7 +8,8 @@ use super::key::SharedKey;
 use super::row::{Outcome, Row, Slot};
 use super::{Quota, Quotas, ROWS, Scope};
 use crate::authn::RoleIndex;
-use crate::config::document::{Counts, Mode};
+use crate::document::Counts;
+use crate::enums::Mode;
 use crate::host::{Fault, Host, SetOutcome, Shared};
 use crate::reason::{Denial, Reason};
 

@@ -26,7 +26,7 @@ pub struct Limits {
 pub struct Tightest {
     /// Requests or tokens a window.
     pub limit: u64,
-    /// So many could come at once.
+    /// How many could come at once.
     pub remaining: u64,
     /// Until nothing is used up.
     pub reset: Duration,

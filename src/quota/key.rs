@@ -67,7 +67,7 @@ impl SharedKey {
     }
 
     fn from_bytes(bytes: [u8; 32]) -> Result<SharedKey, Fault> {
-        let fault = |_| Fault("HMAC takes every key");
+        let fault = |_| Fault("HMAC accepts every key");
         let mut mac = Hmac::<Sha256>::new_from_slice(&bytes).map_err(fault)?;
         mac.update(b"bartizan quota keys");
         let derived: [u8; 32] = mac.finalize().into_bytes().into();

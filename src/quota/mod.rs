@@ -13,6 +13,14 @@
 //! Buckets live in the store that the proxy's workers share, in a table of fixed size (see
 //! [`Quotas::prepare`]): memory does not grow with callers, an entry is dropped only when its bucket
 //! is full again, and when a row has no place left, newcomers share a bucket. No verdict loosens.
+//!
+//! ```
+//! use bartizan::quota::Estimate;
+//!
+//! // No vocabulary: words, digits, punctuation and scripts are counted and weighed.
+//! let tokens = Estimate::of("The bartizan juts out of the wall.").tokens();
+//! assert!((7..=12).contains(&tokens));
+//! ```
 
 mod abuse;
 mod bucket;
@@ -22,9 +30,9 @@ mod estimate;
 pub mod fleet;
 mod headers;
 mod key;
+mod policy;
 mod reserve;
 mod row;
-mod witness;
 
 use std::time::Duration;
 
@@ -36,12 +44,12 @@ pub use charge::Refusal;
 pub use estimate::{Estimate, unread};
 pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
 pub use key::SharedKey;
+pub use policy::{AbusePolicy, QuotaPolicy, RateLimitService};
 pub use reserve::{Reservation, Tokens};
-pub use witness::{Admitted, Asked, Charged, Counted, Stage, admit, count, count_rest};
 
 use crate::authn::{Principal, RoleIndex};
-use crate::config::document::{Counts, Kind, Mode, OnUnavailable, Operation, Per, Reach};
-use crate::config::{AbusePolicy, QuotaPolicy, RateLimitService};
+use crate::document::{Counts, Kind, OnUnavailable, Per, Reach};
+use crate::enums::{Mode, Operation};
 use abuse::Abuse;
 use bucket::Rate;
 

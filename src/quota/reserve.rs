@@ -8,7 +8,7 @@ use super::key::SharedKey;
 use super::row::Slot;
 use super::{Quotas, Scope};
 use crate::authn::RoleIndex;
-use crate::config::document::Counts;
+use crate::document::Counts;
 use crate::host::{Fault, Host};
 
 /// Tokens of one request.

@@ -1,14 +1,14 @@
-//! A short token at the end of the system prompt: where it stands in an answer, the prompt has leaked.
+//! A short token at the end of the system prompt: where an answer holds it, the prompt has leaked.
 //!
 //! The token is made of sixteen consonants, so that it is no word, number or key, and can be looked for through
-//! whatever stands between them: white space, punctuation, digits, invisible characters, letters of another
+//! whatever is between them: white space, punctuation, digits, invisible characters, letters of another
 //! case, width or script. It is also found backwards, with every letter moved by the same distance in the alphabet
 //! (Caesar's ciphers, ROT13) or the alphabet turned round (Atbash), in hex and in base64 at any place of what was
 //! encoded, as the numbers of its characters (decimal, binary, `\x62`, `\u0062`), and parted between texts that
 //! follow each other in an answer. Linear: every character moves each needle once.
 //!
 //! Not found: a token with other letters between its own, in a cipher or an alphabet that is not named here,
-//! or in parts that stand in another order.
+//! or in parts that come in another order.
 
 use std::collections::VecDeque;
 use std::ops::Range;

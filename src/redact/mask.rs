@@ -1,6 +1,6 @@
 //! Masking: findings in, the same text with placeholders out.
 //!
-//! Decides what stands where a finding stood, and nothing about which findings are masked: the guard
+//! Decides what replaces a finding, and nothing about which findings are masked: the guard
 //! of the policy does that. `jane@example.org and joe@example.org` becomes `[EMAIL_1] and [EMAIL_2]`.
 //!
 //! Where a schema of the request asks for addresses, an address becomes one too, below a name that no host has (RFC 6761):
@@ -15,8 +15,8 @@ use std::ops::Range;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::config::document::{DataAction, PiiType};
 use crate::enums::Tag;
+use crate::enums::{DataAction, PiiType};
 use crate::scan::Kind;
 
 /// The longest placeholder, in bytes: `[` a word of at most 12, `_`, a mark, 16 letters or ten digits, `]`.
@@ -149,7 +149,7 @@ impl MaskKey {
     }
 
     fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
-        // HMAC takes keys of every length; an error is not possible, and an unkeyed hash would be no better
+        // HMAC accepts keys of every length; an error is not possible, and an unkeyed hash would be no better
         // than no hash, so the digest is zero then.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return [0; 32] };
         for part in parts {
@@ -183,7 +183,7 @@ pub struct Masker {
 }
 
 impl Masker {
-    /// A masker for one request. The key is used by the action `hash` alone.
+    /// A masker for one request. Only the action `hash` uses the key.
     pub fn new(key: MaskKey) -> Self {
         Masker { key, keeps_addresses: false, numbers: HashMap::new(), next: HashMap::new() }
     }
@@ -202,8 +202,8 @@ impl Masker {
     /// Replaces the targets whose action is `mask` or `hash`.
     ///
     /// Spans that overlap become one: its extent is that of all of them, its label that of the most
-    /// severe (a secret before personal data), then of the longest, then of the first. Spans inside a
-    /// placeholder are left alone. Linear in the text but for sorting the targets.
+    /// severe (a secret before personal data), then of the longest, then of any but a telephone number, then of
+    /// the first. Spans inside a placeholder are left alone. Linear in the text but for sorting the targets.
     pub fn mask(&mut self, text: &str, targets: &[Target]) -> Masked {
         let mut out = Masked { text: String::with_capacity(text.len()), edits: Vec::new() };
         let mut done = 0;
@@ -296,6 +296,8 @@ fn address_at(text: &str, at: usize) -> Option<Range<usize>> {
     let start =
         near.char_indices().rev().take_while(|(_, c)| is_local(*c)).last().map_or(near.len(), |(start, _)| start);
     let (word, lead) = (near.get(start..)?, near.get(..start)?);
+    // Quotes and emphasis, which are part of an address only behind its first letter.
+    let word = word.trim_start_matches(|c: char| !c.is_alphanumeric());
     // In JSON the letter of `\n` stands before the word.
     let escaped = word.strip_prefix(['n', 'r', 't']).filter(|_| lead.ends_with('\\'));
     let tail = [Some(word), escaped].into_iter().flatten().find(|tail| is_number(tail) || is_letters(tail))?;
@@ -348,7 +350,9 @@ pub(super) fn apart(mut spans: Vec<(Range<usize>, Label, DataAction)>) -> Vec<(R
                 open.end = open.end.max(span.end);
                 let (new, old) = (label == Label::Secret, *held == Label::Secret);
                 let (graver, as_grave) = (new && !old, new == old);
-                if graver || (as_grave && length > longest) {
+                // A telephone number has no check digit: of the same length, anything else is surer.
+                let surer = length == longest && *held == Label::Pii(PiiType::Phone) && label != *held;
+                if graver || (as_grave && (length > longest || surer)) {
                     (*held, *what, longest) = (label, action, length);
                 }
             }

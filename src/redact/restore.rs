@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::arguments::{Arguments, Seen};
 use super::mask::{Edit, Label, MaskKey, Masked, Masker, Target, apart, is_address, labelled, placeholders, written};
-use crate::config::document::{DataAction, PiiType};
+use crate::enums::{DataAction, PiiType};
 
 /// Where a text with placeholders goes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -359,7 +359,7 @@ impl StreamMasker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::document::{DataAction, PiiType};
+    use crate::enums::{DataAction, PiiType};
     use crate::redact::MaskKey;
     use crate::scan::Kind;
     use proptest::prelude::*;

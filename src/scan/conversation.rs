@@ -1,4 +1,4 @@
-//! The texts of a request as one conversation: each alone, what only shows where two of them meet (`joints`), and what
+//! The texts of a request as one conversation: each by itself, what only shows where two of them meet (`joints`), and what
 //! an earlier request has already settled.
 
 use std::collections::HashMap;
@@ -113,7 +113,7 @@ impl<'t> Known<'t> {
     }
 }
 
-/// Scans the texts in order, each alone and what shows only between them.
+/// Scans the texts in order, each by itself, and what shows only between them.
 pub(super) fn scan(
     scan: &mut Scan<'_>,
     cards: &[RuleCard],

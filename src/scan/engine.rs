@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bartizan_rules::beginnings::{LONGEST_GROUP, group_kind, sign};
+use bartizan_rules::invariant::Misfit;
 use bartizan_rules::near::{Near, Places};
 use bartizan_rules::patterns::Pattern;
 use bartizan_rules::program::Machine;
@@ -98,6 +99,8 @@ pub struct Pass {
     repeats: u16,
     /// By rule of the policy's own: from the first to the last finding that was one too many.
     spilled: Vec<Match>,
+    /// Noted: something was not looked for. It is an overrun by the end of the pass.
+    misfit: Misfit,
     /// Steps that were taken: bytes read, patterns tried, instructions of their programs.
     pub work: usize,
 }
@@ -133,7 +136,7 @@ impl Scratch {
         self.repeats = if all { u16::MAX } else { REPEATS };
     }
 
-    /// Takes steps out of what is left; false, and nothing is left: there were not so many.
+    /// Takes steps out of what is left. False where fewer were left; then none is.
     pub fn spend(&mut self, steps: usize) -> bool {
         let is_enough = steps <= self.left;
         self.left = self.left.saturating_sub(steps);
@@ -154,7 +157,8 @@ impl Scratch {
     fn end(&mut self, pass: &mut Pass) {
         pass.matches.append(&mut pass.spilled);
         pass.work = std::mem::take(&mut self.machine.steps);
-        pass.overrun |= !self.spend(pass.work);
+        let noted = [pass.misfit, self.machine.misfit, self.places.misfit].iter().any(|misfit| misfit.is_noted());
+        pass.overrun |= noted | !self.spend(pass.work);
     }
 
     /// Begins a pass over a text, each byte of which is a step.
@@ -199,7 +203,7 @@ impl Engine {
         if faults.is_empty() { building.finish() } else { Err(faults) }
     }
 
-    /// Memory for passes that may take so many steps in all.
+    /// Memory for passes that may take `steps` steps in all.
     pub fn scratch(&self, steps: usize) -> Scratch {
         Scratch {
             left: steps,
@@ -226,17 +230,16 @@ impl Engine {
             return pass;
         }
         let mut disguised = [0usize; 3];
-        let compared = LEXICON.each(text, |hit| {
+        let mut misfit = Misfit::default();
+        let compared = LEXICON.each(text, &mut misfit, |hit| {
             let weight = if hit.end - hit.start >= 6 { 2 } else { 1 };
             let word = hit.start..hit.end;
-            for purpose in shipped::uses(hit.uses) {
+            let Some(uses) = shipped::uses(hit.uses) else { return pass.misfit.note() };
+            for purpose in uses {
                 scratch.machine.steps += 1;
                 match *purpose {
                     Use::Slot(at, group) => {
-                        let Some(near) = NEARS.get(usize::from(at)) else {
-                            misfit(&mut pass);
-                            continue;
-                        };
+                        let Some(near) = pass.misfit.sure(NEARS.get(usize::from(at))) else { continue };
                         if near.ordered && group > 0 && !scratch.places.has_begun(usize::from(at)) {
                             continue;
                         }
@@ -267,6 +270,7 @@ impl Engine {
             }
         });
         scratch.machine.steps += compared;
+        pass.overrun |= misfit.is_noted();
         self.own(self.own.as_ref(), text, zones, scratch, &mut pass);
         [pass.rotated, pass.mirrored, pass.reversed] = disguised.map(|weight| weight >= DISGUISED);
         self.windows(text, scratch, &mut pass);
@@ -282,8 +286,10 @@ impl Engine {
             scratch.end(&mut pass);
             return pass;
         }
-        let compared = LITERALS.each(text, |found| {
-            for purpose in shipped::uses(found.uses) {
+        let mut misfit = Misfit::default();
+        let compared = LITERALS.each(text, &mut misfit, |found| {
+            let Some(uses) = shipped::uses(found.uses) else { return pass.misfit.note() };
+            for purpose in uses {
                 scratch.machine.steps += 1;
                 match *purpose {
                     Use::Keyword(rule) => {
@@ -295,10 +301,11 @@ impl Engine {
             }
         });
         scratch.machine.steps += compared;
+        pass.overrun |= misfit.is_noted();
         self.own(self.own_raw.as_ref(), text, zones, scratch, &mut pass);
         self.digit_runs(text, zones, scratch, &mut pass);
         self.drop_without_digits(scratch);
-        self.groups(text, scratch);
+        self.groups(text, scratch, &mut pass);
         self.windows(text, scratch, &mut pass);
         scratch.end(&mut pass);
         pass
@@ -307,16 +314,20 @@ impl Engine {
     /// The keywords of the policy's own rules.
     fn own(&self, own: Option<&Signatures>, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
         let Some(own) = own else { return };
-        own.each(text, |hit| {
+        let mut misfit = Misfit::default();
+        own.each(text, &mut misfit, |hit| {
             scratch.machine.steps += hit.rules.len();
             for rule in hit.rules {
                 self.keyword(*rule, hit.start..hit.end, text, zones, scratch, pass);
             }
         });
+        pass.overrun |= misfit.is_noted();
     }
 
     fn place(&self, shipped: u16) -> u16 {
-        self.places.get(usize::from(shipped)).copied().unwrap_or(OFF)
+        let place = self.places.get(usize::from(shipped));
+        debug_assert!(place.is_some(), "a shipped rule without a place");
+        place.copied().unwrap_or(OFF)
     }
 
     /// True when a rule looks at one of the zones.
@@ -333,7 +344,7 @@ impl Engine {
             };
         }
         let window = word.start.saturating_sub(rule.window)..(word.end + rule.window).min(text.len());
-        let Some(last) = scratch.last.get_mut(usize::from(at)) else { return misfit(pass) };
+        let Some(last) = scratch.last.get_mut(usize::from(at)) else { return pass.misfit.note() };
         if let Some((_, open)) = (*last as usize).checked_sub(1).and_then(|i| scratch.windows.get_mut(i))
             && window.start <= open.end
             && open.start <= window.end
@@ -347,7 +358,7 @@ impl Engine {
 
     /// Notes where a pattern may begin beside a word.
     fn start(&self, at: u16, word: usize, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
-        let Some(start) = shipped::WORD_STARTS.get(usize::from(at)) else { return misfit(pass) };
+        let Some(start) = shipped::WORD_STARTS.get(usize::from(at)) else { return pass.misfit.note() };
         let Some(last) = word.checked_sub(usize::from(start.least)) else { return };
         if self.looks_at(self.owner(start.program), zones) {
             scratch.starts.push((start.program, word.saturating_sub(usize::from(start.most))..last + 1));
@@ -392,7 +403,7 @@ impl Engine {
     }
 
     /// Notes where patterns may begin around each group of digits, which is judged once for all of them.
-    fn groups(&self, text: &str, scratch: &mut Scratch) {
+    fn groups(&self, text: &str, scratch: &mut Scratch, pass: &mut Pass) {
         let bytes = text.as_bytes();
         let Scratch { runs, last, starts, machine, .. } = scratch;
         for run in runs {
@@ -401,14 +412,18 @@ impl Engine {
                 let rest = bytes.get(at..run.end).unwrap_or_default();
                 let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
                 let before = at.checked_sub(1).and_then(|before| bytes.get(before));
-                let programs = if length > 0 { shipped::of_shape(before.copied(), length) } else { &[] };
+                let shaped = if length > 0 { shipped::of_shape(before.copied(), length) } else { Some(&[][..]) };
+                let programs = pass.misfit.sure(shaped).unwrap_or_default();
                 machine.steps += 1 + programs.len();
                 let after = group_kind(bytes.get(at + length).copied());
                 let second = bytes.get(at + length + 1..).unwrap_or_default().iter().take(LONGEST_GROUP.into());
                 let second = second.take_while(|byte| byte.is_ascii_digit()).count();
                 for program in programs {
                     let is_open = last.get(usize::from(self.owner(*program))).is_some_and(|window| *window > 0);
-                    let Some(group) = shipped::GROUPS.get(usize::from(*program)).filter(|_| is_open) else { continue };
+                    let Some(group) = pass.misfit.sure(shipped::GROUPS.get(usize::from(*program))) else { continue };
+                    if !is_open {
+                        continue;
+                    }
                     let goes_on = group.after >> after & 1 == 1 && group.seconds >> second & 1 == 1;
                     if let Some(latest) = at.checked_sub(usize::from(group.least)).filter(|_| goes_on) {
                         starts.push((*program, at.saturating_sub(usize::from(group.most))..latest + 1));
@@ -455,12 +470,6 @@ fn take(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {
         *count += 1;
         push(rule, span, pass);
     }
-}
-
-/// Tables that do not fit together: never, since the compiler laid them out. What could not be looked for is reported.
-fn misfit(pass: &mut Pass) {
-    debug_assert!(false, "an index of the rules' tables that leads nowhere");
-    pass.overrun = true;
 }
 
 /// Lists a finding of the policy's own. Too many refuse no text: what is not listed becomes one finding from the first

@@ -1,19 +1,21 @@
 //! What only shows where neighbouring texts meet: an attack with a word in each part, a key that is cut in two.
 //!
-//! The texts of a request make one running text, of which a long text gives its two ends alone. It is read in three
+//! The texts of a request make one running text, to which a long text adds only its two ends. It is read in three
 //! ways: with every two neighbours apart, and with every other two of them glued, so that each border is glued once
 //! while its neighbours are not. A secret in three parts and more goes through parts without white space: such parts are
 //! glued to a run in two more ways, for secrets only. All of it comes out of the request's work.
 //!
-//! Names, ids, metadata and unknown keys part nothing: a model reads what stands before them next to what stands behind.
-//! So the conversation is read without them, and with them only where they stand.
+//! Names, ids, metadata and unknown keys part nothing: a model reads what comes before them next to what comes behind.
+//! So the conversation is read without them, and with them only where they are.
 //!
-//! What is found needs both sides. A value that stands at the end of one text does not reach into the next one because
+//! What is found needs both sides. A value at the end of one text does not reach into the next one because
 //! a letter follows there: where one of the texts has a finding of its own, or a match that its validator refused, no
 //! finding that overlaps it is a joint's.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+
+use bartizan_rules::invariant::part;
 
 use super::conversation::{Known, VerdictMemory};
 use super::text::Scan;
@@ -119,12 +121,12 @@ fn blocks<'t>(texts: &[Text<'t>], picks: &dyn Fn(usize) -> bool) -> Vec<Vec<Piec
     for (at, Text { text, .. }) in picked {
         let is_short = text.len() <= 2 * SIDE;
         let head = if is_short { text.len() } else { floor(text, SIDE) };
-        run.push(Piece { text: at, from: 0, part: text.get(..head).unwrap_or_default() });
+        run.push(Piece { text: at, from: 0, part: part(text, 0..head) });
         size += head;
         if !is_short {
             blocks.push(std::mem::take(&mut run));
             let tail = floor(text, text.len() - SIDE);
-            run.push(Piece { text: at, from: tail, part: text.get(tail..).unwrap_or_default() });
+            run.push(Piece { text: at, from: tail, part: part(text, tail..text.len()) });
             size = text.len() - tail;
         } else if size >= BLOCK {
             let mut shared = 0;

@@ -9,6 +9,7 @@ use aho_corasick::MatchKind;
 use aho_corasick::automaton::{Automaton, OverlappingState};
 use aho_corasick::nfa::noncontiguous::NFA;
 
+use bartizan_rules::invariant::Misfit;
 use bartizan_rules::lexicon::{GLUED, GLUED_WORD, is_bounded};
 
 /// A word found, with what it speaks for.
@@ -95,13 +96,16 @@ pub struct Signatures {
 impl Signatures {
     /// Calls `take` with every word found, in the order of their ends. Linear: at each byte at most as many words end
     /// as the longest has suffixes that are words.
-    pub fn each<'w>(&'w self, text: &str, mut take: impl FnMut(Hit<'w>)) {
+    ///
+    /// Noted: the automaton and the list of words do not fit, and some may be missing.
+    pub fn each<'w>(&'w self, text: &str, misfit: &mut Misfit, mut take: impl FnMut(Hit<'w>)) {
         let mut glued = 0..0;
         let (input, mut state) = (Input::new(text), OverlappingState::start());
-        while let Ok(()) = self.automaton.try_find_overlapping(&input, &mut state)
-            && let Some(found) = state.get_match()
-        {
-            let Some(word) = self.words.get(found.pattern().as_usize()) else { continue };
+        loop {
+            // An error is an automaton that was built to search otherwise.
+            misfit.sure(self.automaton.try_find_overlapping(&input, &mut state).ok());
+            let Some(found) = state.get_match() else { return };
+            let Some(word) = misfit.sure(self.words.get(found.pattern().as_usize())) else { continue };
             let (start, end) = (found.start(), found.end());
             let whole =
                 (!word.bound_start || !joins(before(text, start))) && (!word.bound_end || !joins(after(text, end)));

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
+
 use crate::enums::Zone;
 
 use super::decode;
@@ -70,7 +72,7 @@ impl<'e> Scan<'e> {
         self.scratch.left()
     }
 
-    /// Pays for steps that are taken elsewhere; false: there are not so many left, and they must not be taken.
+    /// Pays for steps that are taken elsewhere; false: fewer are left, and they must not be taken.
     pub fn pays(&mut self, steps: usize) -> bool {
         self.scratch.spend(steps)
     }
@@ -80,7 +82,7 @@ impl<'e> Scan<'e> {
         let reach = floor(text, self.left.scan_bytes);
         self.left.scan_bytes -= reach;
         let zones = if self.is_reply { Zones::REPLY } else { Zones::of(zone) };
-        let mut report = self.whole(text.get(..reach).unwrap_or_default(), zones);
+        let mut report = self.whole(part(text, 0..reach), zones);
         report.complete &= reach == text.len();
         report
     }
@@ -129,7 +131,7 @@ impl<'e> Scan<'e> {
         let mut start = 0;
         while start < text.len() {
             let end = if text.len() - start <= PIECE + SHARED { text.len() } else { cut(text, start + PIECE) };
-            let piece = text.get(start..end).unwrap_or_default();
+            let piece = part(text, start..end);
             let origin =
                 if depth == 0 { place.origin.start + start..place.origin.start + end } else { place.origin.clone() };
             let here = Place { origin, chain: place.chain.clone() };
@@ -148,7 +150,7 @@ impl<'e> Scan<'e> {
         }
     }
 
-    /// Pays for reading so many bytes once; false: no work is left for it, and the text is not read whole.
+    /// Pays for reading `bytes` bytes once; false: no work is left for it, and the text is not read whole.
     fn reads(&mut self, bytes: usize, report: &mut TextReport) -> bool {
         let is_paid = self.scratch.spend(bytes);
         report.complete &= is_paid;

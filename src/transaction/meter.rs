@@ -1,17 +1,17 @@
 //! What an exchange has cost, and the settlement of what was reserved for it.
 //!
 //! The model's own usage counts where it is known. Where it is not, the text that came back is counted; where
-//! that was not seen either, what was reserved stands. A refusal by the upstream costs nothing.
+//! that was not seen either, what was reserved is charged. A refusal by the upstream costs nothing.
 
 use super::response::Reading;
-use super::{State, Transaction, Vm};
+use super::{State, Transaction, WorkerState};
 use crate::audit::Verdict;
 use crate::host::Host;
 use crate::protocol::reply::Spent;
 use crate::quota::Tokens;
 use crate::quota::fleet::Settlement;
 
-/// Up to so many tokens an estimate says nothing.
+/// An estimate of at most this many tokens says nothing.
 const SHORT: u64 = 16;
 
 /// What was seen of a reply's cost.
@@ -32,7 +32,7 @@ pub(super) struct Meter {
 impl Transaction {
     /// Settles what was reserved, once the exchange has ended.
     /// Gives what the service that counts for the fleet must be told.
-    pub(super) fn pay(&mut self, vm: &mut Vm, host: &mut dyn Host) -> Vec<Settlement> {
+    pub(super) fn pay(&mut self, vm: &mut WorkerState, host: &mut dyn Host) -> Vec<Settlement> {
         let reserved = std::mem::take(&mut self.reserved);
         if reserved.is_empty() {
             return Vec::new();
@@ -55,7 +55,7 @@ impl Transaction {
     }
 
     /// What the model has counted, beside what was estimated: where it counted what the caller sent, and nothing else.
-    fn learn(&self, used: Tokens, basis: &str, vm: &mut Vm, host: &mut dyn Host) {
+    fn learn(&self, used: Tokens, basis: &str, vm: &mut WorkerState, host: &mut dyn Host) {
         let Some(gauge) = &self.gauge else { return };
         let as_sent = self.record.verdict == Verdict::Allow && self.record.unscanned.is_empty();
         // The template in front of every prompt comes from a cache as a rule. A server that leaves what came from there
@@ -87,7 +87,9 @@ impl Transaction {
             _ if matches!(self.state, State::Forwarded { admitted: None, .. }) => {
                 return (Tokens::default(), "refunded");
             }
-            None if matches!(self.state, State::Refused | State::Called(_)) => return (Tokens::default(), "refunded"),
+            None if matches!(self.state, State::Refused | State::PendingCall(_)) => {
+                return (Tokens::default(), "refunded");
+            }
             // The caller left before an answer came; the upstream may have made one.
             None => return (expected, "reserved"),
             // Not answered in time: the upstream may have worked all that while.

@@ -11,40 +11,41 @@
 //! done:     settle what was reserved, the record and the counters
 //! ```
 
-mod called;
-mod edit;
 mod gzip;
 mod headers;
 mod meter;
 mod path;
-mod plant;
+mod pending_call;
 mod pool;
-mod reply;
+pub(crate) mod reply;
 mod request;
 mod response;
+mod rewrite;
 mod server;
-mod spotlight;
+pub mod stages;
 mod teller;
-mod vm;
+mod worker;
 
 use std::sync::Arc;
 
 pub use headers::{Header, Headers};
 pub use response::Reads;
-pub use vm::Vm;
+pub use worker::WorkerState;
 
 use crate::audit::{Record, metrics};
 use crate::callout::{Answer, Call, CallFailure};
 use crate::capture::Draft;
-use crate::config::{Policy, RouteIndex};
 use crate::host::{Host, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::reply::Spent;
 use crate::protocol::{Asserted, Session};
 use crate::quota::fleet::Settlement;
-use crate::quota::{Admitted, Counted, Gauge, Limits, Reservation};
+use crate::quota::{Gauge, Limits, Reservation};
 use crate::reason::{Denial, Reason};
-use called::Called;
+use crate::route::RouteIndex;
+use pending_call::PendingCall;
 use response::Reading;
+use stages::{Admitted, Counted};
 
 /// What happened on the wire.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub enum Event<'a> {
         /// No body follows.
         end: bool,
     },
-    /// So many bytes of the body are buffered, and more will come.
+    /// This many bytes of the body are buffered, and more will come.
     RequestBuffered(usize),
     /// The request's body is whole.
     RequestBody(Vec<u8>),
@@ -67,7 +68,7 @@ pub enum Event<'a> {
         /// No body follows.
         end: bool,
     },
-    /// So many bytes of a reply that is read whole are buffered, and more will come.
+    /// This many bytes of a reply that is read whole are buffered, and more will come.
     ResponseBuffered(usize),
     /// A reply that is read whole has come.
     ResponseBody(Vec<u8>),
@@ -179,7 +180,7 @@ enum State {
     /// An issuer's keys are being fetched.
     Keys(Box<AwaitingKeys>),
     /// A stage waits for the answer to its call.
-    Called(Box<Called>),
+    PendingCall(Box<PendingCall>),
     /// The headers are judged, the body is on its way.
     Body(Box<Pending>),
     /// The request is refused, and only its body tells how to say so.
@@ -258,7 +259,7 @@ impl Transaction {
     }
 
     /// Takes one event.
-    pub fn step(&mut self, event: Event<'_>, vm: &mut Vm, host: &mut dyn Host) -> Step {
+    pub fn step(&mut self, event: Event<'_>, vm: &mut WorkerState, host: &mut dyn Host) -> Step {
         match event {
             Event::RequestHeaders { headers, end } => {
                 let step = self.request_headers(Headers(headers), end, None, vm, host);
@@ -301,7 +302,7 @@ impl Transaction {
     }
 
     /// What comes of an event of the request.
-    fn request_step(&mut self, step: Result<Step, Refused>, vm: &mut Vm) -> Step {
+    fn request_step(&mut self, step: Result<Step, Refused>, vm: &mut WorkerState) -> Step {
         let step = step.unwrap_or_else(|refused| self.refuse_message(refused));
         // A body that waits is held on; the proxy frees it when it goes on or is refused.
         if !self.is_waiting() && !self.awaits_body() {
@@ -327,7 +328,7 @@ impl Transaction {
 
     /// True while something is awaited that no byte of the request brings.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Keys(_) | State::Called(_))
+        matches!(self.state, State::Keys(_) | State::PendingCall(_))
     }
 
     /// True once the exchange was refused: what comes now is our own reply.
@@ -355,13 +356,13 @@ impl Transaction {
         self.spent_nanos = self.spent_nanos.saturating_add(nanos);
     }
 
-    /// The record as it stands, for the case that the VM does not live to write the last one.
+    /// The record as it is now, in case the VM does not live to write the last one.
     pub fn provisional(&mut self, now: Timestamp) -> String {
         self.record.to_json(now)
     }
 
     /// Ends the exchange, whatever its state.
-    pub fn finish(mut self, vm: &mut Vm, host: &mut dyn Host) -> Finished {
+    pub fn finish(mut self, vm: &mut WorkerState, host: &mut dyn Host) -> Finished {
         self.free(vm);
         self.settle();
         let mut settlements = self.pay(vm, host);
@@ -376,12 +377,12 @@ impl Transaction {
         Finished { record: self.record.to_json(host.now()), capture, increments, settlements, latency_us }
     }
 
-    fn free(&mut self, vm: &mut Vm) {
+    fn free(&mut self, vm: &mut WorkerState) {
         vm.pool.release(std::mem::take(&mut self.buffered), &self.holders);
     }
 
     /// Counts what is buffered of a body; false when the worker has no room for it.
-    fn hold(&mut self, bytes: usize, vm: &mut Vm, host: &mut dyn Host) -> bool {
+    fn hold(&mut self, bytes: usize, vm: &mut WorkerState, host: &mut dyn Host) -> bool {
         // Who holds stays the same until all is freed.
         if self.buffered == 0 {
             let connection = host.property(&["connection", "id"]).map(|id| [b"n", id.as_slice()].concat());

@@ -6,7 +6,6 @@
 
 mod attacks;
 mod calls;
-mod detect;
 mod echoes;
 mod restore;
 mod stream;
@@ -16,19 +15,19 @@ use std::sync::Arc;
 
 use super::Headers;
 use super::meter::Meter;
-use super::plant::Planted;
-use crate::audit::{FindingEntry, Record};
-use crate::config::document::{Mode, Operation};
-use crate::config::{Policy, RouteIndex, RoutePolicy};
+use crate::audit::Record;
+use crate::authn::RoleIndex;
+use crate::enums::{Mode, Operation};
 use crate::glob::Glob;
+use crate::guard::{Detector, GuardIndex, NOTICE, Notes, Planted, ReplyRules};
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
 use crate::protocol::{Json, Path, Places, Told, UnscannedKind};
 use crate::quota::Estimate;
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
-use crate::scan::verdict::NOTICE;
-use detect::Detector;
+use crate::route::{RouteIndex, RoutePolicy};
 pub(super) use stream::StreamGuard;
 
 /// Names and ids of a stream that are remembered, and the longest of them in bytes.
@@ -40,9 +39,11 @@ const MAX_NAME: usize = 128;
 pub(super) struct ReplyGuard {
     policy: Arc<Policy>,
     route: RouteIndex,
-    guards: Vec<usize>,
-    /// Tools that the model may call; `None`: any, because a role is in shadow mode.
-    tools: Option<Vec<Glob>>,
+    guards: Vec<GuardIndex>,
+    /// Tools that the model may call.
+    tools: Vec<Glob>,
+    /// A role in shadow mode: other calls are recorded and go on.
+    rehearses_tools: bool,
     masker: Masker,
     vault: Vault,
     /// Arguments of tools that get values back: tool and argument.
@@ -74,8 +75,7 @@ pub(super) struct ReplyGuard {
 /// What became of a reply, for the record.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
-    findings: Vec<FindingEntry>,
-    shadow: Vec<Reason>,
+    notes: Notes,
     unscanned: Vec<UnscannedKind>,
     masked: u64,
     /// Why messages of a stream that goes on were withheld: the last one.
@@ -95,26 +95,6 @@ impl Noted {
         self.masked
     }
 
-    /// Adds what was found in what a text is after a cut. What was found in the whole text at this path is known: its
-    /// place is another one now.
-    fn add_of_rest(&mut self, rest: Noted, path: &str) {
-        let known = |findings: &[FindingEntry], new: &FindingEntry| {
-            findings.iter().any(|one| one.rule == new.rule && one.path == path)
-        };
-        let fresh: Vec<FindingEntry> = rest.findings.into_iter().filter(|new| !known(&self.findings, new)).collect();
-        self.findings.extend(fresh);
-        for reason in rest.shadow {
-            if !self.shadow.contains(&reason) {
-                self.shadow.push(reason);
-            }
-        }
-    }
-
-    /// Lists a finding.
-    pub(super) fn found(&mut self, finding: FindingEntry) {
-        self.findings.push(finding);
-    }
-
     /// What is known of the reply's cost and not yet written.
     pub(super) fn spent(&self) -> Spent {
         self.spent
@@ -125,8 +105,8 @@ impl Noted {
         if let Some(reason) = self.withheld {
             record.refused(reason);
         }
-        self.findings.into_iter().for_each(|entry| record.finding(entry));
-        record.shadow.extend(self.shadow.iter().map(|reason| reason.code()));
+        self.notes.findings.into_iter().for_each(|entry| record.finding(entry));
+        record.shadow.extend(self.notes.shadow.iter().map(|reason| reason.code()));
         record.shadow.dedup();
         record.masked += self.masked;
         for kind in self.unscanned {
@@ -149,23 +129,20 @@ impl ReplyGuard {
     pub(super) fn new(
         policy: &Arc<Policy>,
         route: RouteIndex,
-        roles: &[crate::authn::RoleIndex],
+        of: &[RoleIndex],
         masker: Masker,
         vault: Vault,
         strips_usage: bool,
         canary: Option<Planted>,
     ) -> ReplyGuard {
-        let roles = || roles.iter().filter_map(|role| policy.role_at(*role));
-        let mut guards: Vec<usize> = roles().map(|role| usize::from(role.guard.0)).collect();
-        guards.sort_unstable();
-        guards.dedup();
-        let shadow = roles().any(|role| role.mode == Mode::Shadow);
-        let tools = (!shadow).then(|| roles().flat_map(|role| role.tools.iter().cloned()).collect());
+        let roles = || of.iter().filter_map(|role| policy.role_at(*role));
+        let tools = roles().flat_map(|role| role.tools.iter().cloned()).collect();
         ReplyGuard {
             policy: Arc::clone(policy),
             route,
-            guards,
+            guards: policy.guards_at(of),
             tools,
+            rehearses_tools: roles().any(|role| role.mode == Mode::Shadow),
             masker,
             vault,
             restored: Vec::new(),
@@ -224,12 +201,12 @@ impl ReplyGuard {
     }
 
     fn may_call(&self, call: &ToolCall) -> bool {
-        self.tools.as_ref().is_none_or(|tools| tools.iter().any(|glob| glob.matches(&call.name)))
+        self.tools.iter().any(|glob| glob.matches(&call.name))
     }
 
     /// What was not scanned is recorded, and the policy decides.
     fn unscanned(&self, parts: &ReplyParts, noted: &mut Noted) -> Result<(), Reason> {
-        use crate::config::document::UnscannedAction;
+        use crate::document::UnscannedAction;
         for (kind, _) in &parts.unscanned {
             if !noted.unscanned.contains(kind) {
                 noted.unscanned.push(*kind);
@@ -360,19 +337,19 @@ impl ReplyGuard {
             let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
             let detector = |active| {
                 let of = one.channel.kind;
-                let judge = Detector::new(&policy, self.route, &self.guards, of, one.is_key, &pointer, now);
-                let mut judge = judge.with_active(active);
+                let rules = reply_rules(&policy, self.route, &self.guards, now);
+                let mut judge = Detector::new(rules, of, one.is_key, &pointer).with_active(active);
                 judge.loads_nothing |= self.is_page;
                 judge
             };
             let active = ActiveWatch::of(cut.map_or(text, String::as_str));
             let mut judge = detector(&active);
-            let mut rest = Noted::default();
+            let mut rest = Notes::default();
             if cut.is_some() {
                 let active = ActiveWatch::of(text);
                 let mut whole = detector(&active);
                 whole.detect(text, 0);
-                whole.finish(noted)?;
+                whole.finish(&mut noted.notes)?;
             } else if let (Some(Planted { canary, .. }), Some(watch)) = (&self.canary, &watch) {
                 judge = judge.with_leaks(canary, watch);
             }
@@ -381,8 +358,8 @@ impl ReplyGuard {
             let mut restorer = Restorer::new(self.destination(json, &calls, one, tool(&one.channel).as_deref()));
             let restoring = Restoring { vault: &self.vault, restorer: &mut restorer, closed: active.addresses() };
             let edits = stream.settle(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
-            let found = judge.finish(if cut.is_some() { &mut rest } else { noted })?;
-            noted.add_of_rest(rest, &pointer);
+            let found = judge.finish(if cut.is_some() { &mut rest } else { &mut noted.notes })?;
+            noted.notes.add_of_rest(rest, &pointer);
             if repeats && !found && edits == 0 && cut.is_none() && self.clean.len() < MAX_NAMES {
                 self.clean.insert(text.to_owned());
             }
@@ -410,6 +387,12 @@ impl ReplyGuard {
         }
         Ok(changed)
     }
+}
+
+/// What the texts of a reply on this route are judged by.
+fn reply_rules<'p>(policy: &'p Policy, route: RouteIndex, guards: &[GuardIndex], now: Timestamp) -> ReplyRules<'p> {
+    let guards = guards.iter().filter_map(|index| policy.guard(*index)).collect();
+    ReplyRules { scanner: &policy.scanner, budget: policy.limits.budget(), guards, route, now }
 }
 
 /// A text of a reply.

@@ -5,24 +5,25 @@ mod headers;
 mod notes;
 mod signed;
 
-use super::called::{HeaderRest, Outgoing, Then};
 use super::path::forgiving;
+use super::pending_call::{HeaderRest, Outgoing, Then};
 use super::reply::ReplyGuard;
 use super::response::Reading;
-use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Vm, Wait};
+use super::stages::{self, Admitted, Counted, Inspected, Stage};
+use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Wait, WorkerState};
 use crate::audit::{REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
-use crate::authz;
 use crate::callout::Answer;
-use crate::config::document::{Cors, Mode, ResponseHeaders, Unmatched};
-use crate::config::{Policy, ServerPart};
+use crate::document::{Cors, ResponseHeaders, Unmatched};
+use crate::enums::Mode;
 use crate::host::{Host, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::registry::path_class;
 use crate::protocol::{Protocol, Refusal};
-use crate::quota::{self, Admitted, Counted, Stage, Tokens};
+use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
-use crate::scan::verdict::Inspected;
+use crate::route::ServerPart;
 
 pub(super) use headers::ours;
 use headers::{
@@ -44,7 +45,7 @@ impl Transaction {
         headers: Headers<'_>,
         end: bool,
         deadline: Option<Timestamp>,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -99,7 +100,7 @@ impl Transaction {
         headers: Headers<'_>,
         authn: Authentication,
         (end, deadline): (bool, Option<Timestamp>),
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -128,12 +129,12 @@ impl Transaction {
         self.teller.explains = policy.refusals.explains(principal.roles());
         self.draft(&policy, path, &principal);
         self.cooldown(&policy, &principal, vm, host)?;
-        let entitled = authz::entitle(&policy, principal, route.operation, host)?;
+        let entitled = stages::entitle(&policy, principal, route.operation, host)?;
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
-        let older = *route.server_part() == ServerPart::Messages;
-        let asserted = route.protocol.asserted(&mut headers.iter(), older)?;
+        let is_http_sse = *route.server_part() == ServerPart::Messages;
+        let asserted = route.protocol.asserted(&mut headers.iter(), is_http_sse)?;
         let path_model = route.model_of(path).map(str::to_owned);
         let identity = entitled.principal().identity();
         self.open_session(route, headers, vm.hash_key(), &identity, &mut edit)?;
@@ -142,7 +143,7 @@ impl Transaction {
             return Err(Reason::BodyTooLarge.into());
         }
         let rest = HeaderRest { route: route.index, asserted, path_model, content_length, end, edit };
-        match quota::count(&policy, entitled, vm.shared_key(), host) {
+        match stages::count(&policy, entitled, vm.shared_key(), host) {
             Ok(Stage::Done(counted)) => self.counted(headers, rest, counted, vm, host),
             Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers.0.to_vec(), rest), vm, host),
             Err(refusal) => self.not_counted(headers, rest, refusal.into()),
@@ -158,8 +159,8 @@ impl Transaction {
     ) -> Result<Step, Refused> {
         let HeaderRest { route, end, mut edit, .. } = rest;
         let policy = std::sync::Arc::clone(&self.policy);
-        let older = policy.route_at(route).is_some_and(|route| *route.server_part() == ServerPart::Messages);
-        if !older || end {
+        let is_http_sse = policy.route_at(route).is_some_and(|route| *route.server_part() == ServerPart::Messages);
+        if !is_http_sse || end {
             return Err(refused);
         }
         edit.remove.extend(credentials(headers, &policy));
@@ -173,7 +174,7 @@ impl Transaction {
         headers: Headers<'_>,
         rest: HeaderRest,
         counted: Counted,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
@@ -213,7 +214,7 @@ impl Transaction {
         if streams {
             readable(headers, &mut edit);
         }
-        let charged = quota::count_rest(&policy, authz::authorize_bodyless(counted), None, vm.shared_key(), host)?;
+        let charged = stages::count_rest(&policy, stages::authorize_bodyless(counted), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         let guard = streams.then(|| {
             let authorized = charged.authorized();
@@ -226,7 +227,7 @@ impl Transaction {
         let reply = guard.map_or(Reading::Open, Reading::Guarded);
         let outgoing = Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None };
         self.record.coverage = Some("full");
-        let inspected = Inspected::nothing_to_read(charged);
+        let inspected = Inspected::without_body(charged)?;
         self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
     }
 
@@ -237,11 +238,11 @@ impl Transaction {
         model: Option<&str>,
         expected: Tokens,
         outgoing: Outgoing,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
-        let (stage, reserved) = quota::admit(&policy, inspected, model, expected, vm.shared_key(), host)?;
+        let (stage, reserved) = stages::admit(&policy, inspected, model, expected, vm.shared_key(), host)?;
         // From here on the reservation is the exchange's: whatever becomes of it, its end settles it.
         self.reserved = reserved;
         match stage {
@@ -277,7 +278,7 @@ impl Transaction {
     pub(super) fn resumed(
         &mut self,
         answer: Option<Answer>,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         match (std::mem::take(&mut self.state), answer) {
@@ -286,8 +287,8 @@ impl Transaction {
                 self.request_headers(Headers(&headers), end, Some(deadline), vm, host)
             }
             (State::Keys(_), Some(_)) => Err(Reason::JwtUnavailable.into()),
-            (State::Called(called), None) => Ok(self.wait_on(called)),
-            (State::Called(called), Some(answer)) => self.answered(*called, &answer, vm, host),
+            (State::PendingCall(call), None) => Ok(self.wait_on(call)),
+            (State::PendingCall(call), Some(answer)) => self.answered(*call, &answer, vm, host),
             // A body that never came, in strong mode: see `Worker` of the edge.
             _ => Err(Reason::Internal.into()),
         }
@@ -337,7 +338,13 @@ impl Transaction {
     }
 
     /// Refuses a caller whose cool-down is running.
-    fn cooldown(&mut self, policy: &Policy, caller: &Principal, vm: &Vm, host: &mut dyn Host) -> Result<(), Refused> {
+    fn cooldown(
+        &mut self,
+        policy: &Policy,
+        caller: &Principal,
+        vm: &WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<(), Refused> {
         let Some(cooldown) = policy.quotas.cooldown(caller, vm.shared_key(), host)? else { return Ok(()) };
         if cooldown.mode == Mode::Shadow {
             self.record.shadow.push(Reason::AbuseCooldown.code());

@@ -6,12 +6,13 @@
 use super::gzip::Gzip;
 use super::reply::{Noted, ReplyGuard, StreamGuard};
 use super::request::{no_retry, ours};
-use super::{Edit, Headers, State, Step, Transaction, Vm};
+use super::{Edit, Headers, State, Step, Transaction, WorkerState};
 use crate::audit::{REASON_HEADER, VERDICT_HEADER, Verdict};
 use crate::authz::Ledger;
-use crate::config::Policy;
-use crate::config::document::{Operation, ResponseHeaders, UnscannedAction};
+use crate::document::{ResponseHeaders, UnscannedAction};
+use crate::enums::Operation;
 use crate::host::{Host, Timestamp};
+use crate::policy::Policy;
 use crate::protocol::UnscannedKind;
 use crate::reason::{Denial, Reason};
 
@@ -140,7 +141,7 @@ impl Transaction {
     }
 
     /// So many bytes of a reply that is read whole are buffered.
-    pub(super) fn response_buffered(&mut self, bytes: usize, vm: &mut Vm, host: &mut dyn Host) -> Step {
+    pub(super) fn response_buffered(&mut self, bytes: usize, vm: &mut WorkerState, host: &mut dyn Host) -> Step {
         let reason = if bytes > self.policy.limits.max_response_bytes {
             Reason::ReplyTooLarge
         } else if !self.hold(bytes, vm, host) {
@@ -249,7 +250,7 @@ impl Transaction {
 
     /// From here on the caller may go on with what the provider keeps of this exchange. A store that fails costs the
     /// caller that, and nothing else.
-    pub(super) fn note_stored(&mut self, vm: &Vm, host: &mut dyn Host) {
+    pub(super) fn note_stored(&mut self, vm: &WorkerState, host: &mut dyn Host) {
         let State::Forwarded { admitted: Some(admitted), .. } = &self.state else { return };
         let caller = admitted.inspected().charged().authorized().counted().entitled().principal();
         for id in self.stored.drain(..) {

@@ -6,14 +6,14 @@ use serde_json::json;
 use super::response::Reading;
 use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
 use crate::audit::{HashKey, Verdict};
-use crate::config::{RoutePolicy, ServerPart};
 use crate::protocol::{Json, Session};
 use crate::reason::{Denial, Reason};
+use crate::route::{RoutePolicy, ServerPart};
 
 /// What every address of metadata begins with.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// A message of the older form: its answer comes on the caller's stream.
+/// A message of the HTTP+SSE transport: its answer comes on the caller's stream.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
     /// Changes to the request's headers that wait for its body (strong mode).

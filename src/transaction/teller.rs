@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Transaction;
 use crate::audit::FindingEntry;
-use crate::config::Policy;
+use crate::policy::Policy;
 use crate::protocol::{Protocol, Told, message};
 use crate::reason::{Denial, Reason};
 

@@ -1,10 +1,10 @@
-//! The scanner alone: nanoseconds of processor time a byte, by kind and size of text, with and without the learned scorer.
+//! Only the scanner: nanoseconds of processor time a byte, by kind and size of text, with and without the learned scorer.
 
 use std::error::Error;
 use std::hint::black_box;
 
-use bartizan::config::Policy;
-use bartizan::config::document::Zone;
+use bartizan::enums::Zone;
+use bartizan::policy::Policy;
 use bartizan::scan::{Budget, Scanner, Text};
 use serde_json::json;
 

@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use bartizan::config::Policy;
 use bartizan::host::{MemoryHost, Timestamp};
-use bartizan::transaction::{Event, Header, Reads, Step, Transaction, Vm};
+use bartizan::policy::Policy;
+use bartizan::transaction::{Event, Header, Reads, Step, Transaction, WorkerState};
 use base64::Engine as _;
 use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ pub fn policy(changes: &[(&str, Value)]) -> Result<Policy, Box<dyn Error>> {
 /// One worker and a caller with a token that it has seen before.
 pub struct Site {
     policy: Arc<Policy>,
-    vm: Vm,
+    vm: WorkerState,
     host: MemoryHost,
     headers: Vec<Header>,
 }
@@ -64,8 +64,8 @@ impl Site {
             ("/roles/analyst/quotas", json!([{ "per": "subject", "requests": 1_000_000_000, "window": "1m" }])),
         ])?;
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
-        Vm::prepare(&policy, &mut host).map_err(|fault| fault.to_string())?;
-        let vm = Vm::new(&policy, &mut host).map_err(|fault| fault.to_string())?;
+        WorkerState::prepare(&policy, &mut host).map_err(|fault| fault.to_string())?;
+        let vm = WorkerState::new(&policy, &mut host).map_err(|fault| fault.to_string())?;
         let token = format!("Bearer {}", token(&key));
         let header = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
         let headers = vec![

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 
-use bartizan::config::document::Zone;
+use bartizan::enums::Zone;
 use bartizan::scan::{Budget, Text};
 use serde_json::json;
 

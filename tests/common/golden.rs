@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bartizan::config::document::Operation;
+use bartizan::enums::Operation;
 use bartizan::protocol::Protocol;
 use bartizan::protocol::registry::FORMATS;
 use serde_json::{Value, json};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bartizan::config::Policy;
 use bartizan::host::{Host as _, MemoryHost, Timestamp};
-use bartizan::transaction::{Edit, Event, Finished, Header, Reads, Reply, Step, Transaction, Vm};
+use bartizan::policy::Policy;
+use bartizan::transaction::{Edit, Event, Finished, Header, Reads, Reply, Step, Transaction, WorkerState};
 use jwt_simple::prelude::*;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ pub struct Road {
     /// What the policy was made from.
     pub document: Value,
     pub policy: Arc<Policy>,
-    pub vm: Vm,
+    pub vm: WorkerState,
     pub host: MemoryHost,
     pub key: Ed25519KeyPair,
 }
@@ -63,8 +63,8 @@ impl Road {
         change(&mut document);
         let policy = Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap();
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
-        Vm::prepare(&policy, &mut host).unwrap();
-        let vm = Vm::new(&policy, &mut host).unwrap();
+        WorkerState::prepare(&policy, &mut host).unwrap();
+        let vm = WorkerState::new(&policy, &mut host).unwrap();
         Road { document, policy: Arc::new(policy), vm, host, key }
     }
 
@@ -73,8 +73,8 @@ impl Road {
     pub fn replica(&self, policy: Policy, drawn: usize) -> Road {
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
         host.random(&mut vec![0; drawn]).unwrap();
-        Vm::prepare(&policy, &mut host).unwrap();
-        let vm = Vm::new(&policy, &mut host).unwrap();
+        WorkerState::prepare(&policy, &mut host).unwrap();
+        let vm = WorkerState::new(&policy, &mut host).unwrap();
         Road { document: self.document.clone(), policy: Arc::new(policy), vm, host, key: self.key.clone() }
     }
 

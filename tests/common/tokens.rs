@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bartizan::authn::{Authenticator, Principal};
-use bartizan::config::{Errors, KeyPath, document};
+use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{MemoryHost, Timestamp};
 use bartizan::reason::Denial;
 use base64::Engine as _;

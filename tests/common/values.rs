@@ -1,5 +1,5 @@
 //! Values drawn from formats, the same on every machine: `{class:count}` draws characters, `{uuid}`, `{jwt}` and
-//! `{lines:n}` whole forms, everything else stands for itself.
+//! `{lines:n}` whole forms, everything else is itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

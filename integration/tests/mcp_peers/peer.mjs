@@ -26,7 +26,7 @@ async function server() {
     const text = words => ({ content: [{ type: 'text', text: words }] });
     let modern;
 
-    function castles() {
+    function mcpServer() {
         const made = new sdk.McpServer({ name: 'castles', version: '1.0.0' }, { capabilities: { logging: {} } });
         made.registerTool('echo', { description: 'Says it again.', inputSchema: shape({ text: z.string() }) }, ({ text: said }) => text(said));
         made.registerTool('demolish', { description: 'Takes a castle down.', inputSchema: shape({ castle: z.string() }) }, ({ castle }) => text(`${castle} is gone`));
@@ -62,14 +62,14 @@ async function server() {
         if (!transport) {
             transport = new Transport({ sessionIdGenerator: randomUUID, onsessioninitialized: made => void sessions.set(made, transport) });
             transport.onclose = () => sessions.delete(transport.sessionId) && say({ ended: true });
-            await castles().connect(transport);
+            await mcpServer().connect(transport);
         }
         await transport.handleRequest(request, response, body);
     }
 
     let handle = legacy;
     if (!v1) {
-        modern = sdk.createMcpHandler(castles, { legacy: 'reject' });
+        modern = sdk.createMcpHandler(mcpServer, { legacy: 'reject' });
         const newer = sdk.toNodeHandler(modern);
         handle = async (request, response) => {
             const parts = await request.toArray();

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from harness.castles import Castles
+from harness.mcp_server import McpServer
 from harness.paths import CACHE
 from harness.process import Child
 
@@ -42,7 +42,7 @@ def missing() -> str | None:
     return None if (MODULES / ".ready").exists() else f"{MODULES.name} is not installed: make mcp-sdk"
 
 
-class PythonServer(Castles):
+class PythonServer(McpServer):
     def __init__(self) -> None:
         super().__init__()
         from mcp.server.mcpserver import Context

@@ -1,7 +1,7 @@
 //! Words that a pattern's matches can't be without, and how far before such a word a match may begin.
 //!
 //! A program and an automaton of the words are walked together, byte by byte, until a word is complete. Where no way to
-//! a match is without one, the pattern is tried around these words alone. A way without a keyword often has another
+//! a match is without one, the pattern is tried only around these words. A way without a keyword often has another
 //! word of the pattern itself (`client` of `client_sec` where the keyword is `secret`): such words are added, and open no window.
 //!
 //! The walk knows no K and S in another case (U+212A, U+017F), which keywords are not found with, either: a text that

@@ -1,4 +1,12 @@
 //! How the tables are laid out that the scanner reads.
+//!
+//! ```
+//! use bartizan_rules::lexicon::WHOLE;
+//! use bartizan_rules_compiler::layout;
+//!
+//! let units = layout::words([(&b"key"[..], 0), (&b"keys"[..], 1)].into_iter());
+//! assert_eq!(units.iter().filter(|unit| *unit & WHOLE != 0).count(), 2);
+//! ```
 
 use bartizan_rules::lexicon::{BASE, STARTS, WHOLE, Word, start};
 use bartizan_rules::literals::{BUCKETS, FILTER, UNITS, fold, hash};

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`rulefile`] | the form of a rule file, its checks, the bundle of all of them |
 //! | [`lower`] | patterns to programs |
-//! | [`automaton`] | how programs begin, as one automaton; where bytes may stand in their matches |
+//! | [`automaton`] | how programs begin, as one automaton; where bytes may be in their matches |
 //! | [`anchor`] | the words that a pattern's matches hold, and where they may begin beside them |
 //! | [`shape`] | the first group of digits in a pattern's matches |
 //! | [`distance`] | how far before its first digit or its token a match may begin |

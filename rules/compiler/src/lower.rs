@@ -1,4 +1,13 @@
 //! From patterns to programs.
+//!
+//! ```
+//! use bartizan_rules_compiler::lower::Compiler;
+//!
+//! let mut compiler = Compiler::default();
+//! compiler.add("(?i)sk-[a-z0-9]{20}", true).unwrap();
+//! assert!(!compiler.ops(0).is_empty());
+//! assert!(compiler.add("(", true).is_err());
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 

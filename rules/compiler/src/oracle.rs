@@ -19,6 +19,7 @@
 use std::ops::Range;
 
 use bartizan_rules::beginnings::Beginnings;
+use bartizan_rules::invariant::Misfit;
 use bartizan_rules::program::{ByteSet, Machine, Op, Places, Set, Tables, may_begin};
 use regex_automata::meta::Regex;
 use regex_automata::{Input, PatternID};
@@ -67,6 +68,7 @@ pub fn found(ops: &[Op], tables: &Tables, text: &str, window: Range<usize>, begi
             next = found.value.end.max(found.whole.start + 1);
         }
     }
+    assert!(!machine.misfit.is_noted(), "tables that do not fit");
     Found { spans, steps: machine.steps }
 }
 
@@ -105,11 +107,18 @@ impl Built {
         }
     }
 
+    fn listed(&self, text: &str, start: usize) -> &'static [u16] {
+        let mut misfit = Misfit::default();
+        let listed = self.beginnings.at(text.as_bytes(), start, &mut misfit);
+        assert!(!misfit.is_noted(), "tables that do not fit");
+        listed
+    }
+
     /// True where the tables say that a match of this program may begin. False for a program that there is not.
     pub fn begins(&self, program: usize, text: &str, start: usize) -> bool {
         let (Ok(number), Some(places)) = (u16::try_from(program), self.places.get(program)) else { return false };
         may_begin(places, text.as_bytes(), start)
-            && (self.broad.contains(&number) || self.beginnings.at(text.as_bytes(), start).contains(&number))
+            && (self.broad.contains(&number) || self.listed(text, start).contains(&number))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What stands around the first digit of a pattern's match: how far in it is, what stands before it, how many digits
+//! The surroundings of the first digit of a pattern's match: how far in it is, what comes before it, how many digits
 //! its group has. A group of digits in a text is judged by these once, for all patterns together.
 
 use std::collections::btree_map::Entry;

@@ -1,6 +1,17 @@
 //! Which patterns are worth a try at a place of the text: one automaton over how they begin.
 //!
 //! Laid out at build time. At most ten bytes are looked at; with hundreds of patterns, few are left after three.
+//!
+//! ```
+//! use bartizan_rules::beginnings::list_of;
+//!
+//! // Two lists of patterns, one after the other.
+//! let (begins, patterns) = ([0, 2, 3], [7, 9, 8]);
+//! assert_eq!(list_of(&begins, &patterns, 1), Some(&[8][..]));
+//! assert_eq!(list_of(&begins, &patterns, 2), None);
+//! ```
+
+use crate::invariant::Misfit;
 
 /// Longest first group of digits that is told apart; longer ones count as this long.
 pub const FIRST_GROUP: u8 = 20;
@@ -69,6 +80,12 @@ pub const fn is_token(byte: u8) -> bool {
         || matches!(byte, 0xe2 | 0x84 | 0xaa | 0xc5 | 0xbf)
 }
 
+/// A list of rows, where each list's beginning is one row of `begins`, and its end the next.
+pub fn list_of<'t, T>(begins: &[u16], rows: &'t [T], list: usize) -> Option<&'t [T]> {
+    let (from, to) = (begins.get(list)?, begins.get(list + 1)?);
+    rows.get(usize::from(*from)..usize::from(*to))
+}
+
 /// The automaton: a double array over classes of bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Beginnings {
@@ -87,8 +104,8 @@ pub struct Beginnings {
 }
 
 impl Beginnings {
-    /// The patterns that may match here.
-    pub fn at(&self, bytes: &[u8], start: usize) -> &'static [u16] {
+    /// The patterns that may match here. Noted: the tables do not fit, and some may be missing.
+    pub fn at(&self, bytes: &[u8], start: usize, misfit: &mut Misfit) -> &'static [u16] {
         let [text, line, elsewhere] = self.roots;
         let mut base = match start.checked_sub(1).map(|before| bytes.get(before)) {
             None => text,
@@ -100,24 +117,25 @@ impl Beginnings {
             && digit.is_ascii_digit()
             && !before.is_ascii_alphanumeric()
         {
-            return self.number(bytes, start, before);
+            return self.number(bytes, start, before, misfit);
         }
         for &byte in bytes.get(start..).unwrap_or_default() {
-            let class = self.classes.get(usize::from(byte)).copied().unwrap_or(0);
+            let Some(&class) = misfit.sure(self.classes.get(usize::from(byte))) else { return &[] };
+            // Past the last unit nothing begins.
             let unit = self.units.get((base ^ u32::from(class)) as usize).copied().unwrap_or(0);
             if class == 0 || unit & 0xff != u32::from(class) {
                 return &[];
             }
             base = unit >> 9;
             if unit & 0x100 != 0 {
-                return self.list(base as usize);
+                return self.list(base as usize, misfit);
             }
         }
         &[]
     }
 
     /// The patterns for a number that a byte parts from what is before.
-    fn number(&self, bytes: &[u8], start: usize, before: u8) -> &'static [u16] {
+    fn number(&self, bytes: &[u8], start: usize, before: u8, misfit: &mut Misfit) -> &'static [u16] {
         let group = |from: usize, most: u8| {
             let rest = bytes.get(from..).unwrap_or_default().iter();
             rest.take(usize::from(most)).take_while(|byte| byte.is_ascii_digit()).count()
@@ -129,11 +147,13 @@ impl Beginnings {
         let mut at = kind(before) * usize::from(FIRST_GROUP) + (first - 1);
         at = at * usize::from(PARTS) + between.map_or(0, |byte| if byte.is_ascii_digit() { 0 } else { kind(byte) });
         at = at * (usize::from(SECOND_GROUP) + 1) + second;
-        self.groups.get(at).map_or(&[], |list| self.list(usize::from(*list)))
+        match misfit.sure(self.groups.get(at)) {
+            Some(list) => self.list(usize::from(*list), misfit),
+            None => &[],
+        }
     }
 
-    fn list(&self, list: usize) -> &'static [u16] {
-        let (Some(&from), Some(&to)) = (self.lists.get(list), self.lists.get(list + 1)) else { return &[] };
-        self.patterns.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    fn list(&self, list: usize, misfit: &mut Misfit) -> &'static [u16] {
+        misfit.sure(list_of(self.lists, self.patterns, list)).unwrap_or_default()
     }
 }

@@ -1,12 +1,21 @@
 //! Every word of every shipped rule in one table that is laid out at build time, and which rules a word speaks for.
 //!
-//! Whole words: `word` stands between boundaries, `word*` has an open end. Scripts that write no boundaries (Chinese,
+//! Whole words: `word` is found between boundaries, `word*` has an open end. Scripts that write no boundaries (Chinese,
 //! Japanese, Korean, Thai and neighbours) have none, and neither has a run of twenty and more letters, which is no word
 //! but a sentence without spaces. A word is looked for where one may start, and nowhere else: ordinary text is
 //! left after a few bytes of each of its words. Linear: from each such place at most as many bytes are read as the
 //! longest word has.
 //!
-//! The table is a double array: the child of a unit on byte `c` stands at `base ^ c` and carries `c` as its label.
+//! The table is a double array: the child of a unit on byte `c` is at `base ^ c` and carries `c` as its label.
+//!
+//! ```
+//! use bartizan_rules::lexicon::{fold_word, is_bounded};
+//!
+//! assert_eq!(fold_word("Ignor*", &|word| word.to_lowercase()).unwrap(), "ignor*");
+//! assert!(is_bounded('ж') && !is_bounded('略'), "Chinese writes no boundaries between words");
+//! ```
+
+use crate::invariant::Misfit;
 
 /// Letters in a row that are taken for a sentence without spaces.
 pub const GLUED: usize = 20;
@@ -104,13 +113,19 @@ impl Waiting {
     }
 }
 
+/// What a search has come to so far.
+struct Read<'m> {
+    compared: usize,
+    misfit: &'m mut Misfit,
+}
+
 impl Lexicon {
     /// Calls `take` with every word found, in the order of their ends, the longer first. Returns how many bytes were
-    /// compared.
-    pub fn each(&self, text: &str, mut take: impl FnMut(Hit)) -> usize {
+    /// compared. Noted: the tables do not fit, and some may be missing.
+    pub fn each(&self, text: &str, misfit: &mut Misfit, mut take: impl FnMut(Hit)) -> usize {
         let bytes = text.as_bytes();
         let mut waiting = Waiting::default();
-        let mut compared = 0;
+        let mut read = Read { compared: 0, misfit };
         let (mut at, mut inside) = (0, false);
         while let Some(&byte) = bytes.get(at) {
             if byte == b' ' {
@@ -124,9 +139,9 @@ impl Lexicon {
             if is_token(byte) {
                 let length = rest.iter().position(|byte| !is_token(*byte)).unwrap_or(rest.len());
                 if length >= GLUED {
-                    self.long(text, at, at + length, inside, &mut waiting, &mut take, &mut compared);
+                    self.long(text, at, at + length, inside, &mut waiting, &mut take, &mut read);
                 } else if !inside && self.may_start(rest, length) {
-                    self.walk(rest, &mut compared, |length, word| {
+                    self.walk(rest, &mut read, |length, word| {
                         if !word.bound_end || !joins(text, at + length) {
                             waiting.put(at + length, at, word);
                         }
@@ -143,7 +158,7 @@ impl Lexicon {
                     .map_or((1, false), |c| (c.len_utf8(), is_bounded(c)))
             };
             if !inside || !bounded {
-                self.walk(rest, &mut compared, |length, word| {
+                self.walk(rest, &mut read, |length, word| {
                     if !word.bound_end || !joins(text, at + length) {
                         waiting.put(at + length, at, word);
                     }
@@ -152,10 +167,10 @@ impl Lexicon {
             (at, inside) = (at + length, bounded);
         }
         waiting.flush(bytes.len(), text, &mut take);
-        compared
+        read.compared
     }
 
-    /// A token with at least [`GLUED`] letters and digits: words in it, wherever so many letters touch.
+    /// A token with at least [`GLUED`] letters and digits: words in it, wherever that many letters touch.
     #[allow(clippy::too_many_arguments, reason = "the state of one loop")]
     fn long(
         &self,
@@ -165,7 +180,7 @@ impl Lexicon {
         inside: bool,
         waiting: &mut Waiting,
         take: &mut impl FnMut(Hit),
-        compared: &mut usize,
+        read: &mut Read<'_>,
     ) {
         let bytes = text.as_bytes();
         let mut run = start..start;
@@ -182,7 +197,7 @@ impl Lexicon {
             if !waiting.0.is_empty() {
                 waiting.flush(at, text, take);
             }
-            self.walk(bytes.get(at..).unwrap_or_default(), compared, |length, word| {
+            self.walk(bytes.get(at..).unwrap_or_default(), read, |length, word| {
                 let last = at + length;
                 let stands = whole && (!word.bound_end || !joins(text, last));
                 if stands || (glued && last <= run.end && last - at >= GLUED_WORD && !word.phrase) {
@@ -202,10 +217,11 @@ impl Lexicon {
     }
 
     /// Every word that `rest` begins with, the shorter first.
-    fn walk(&self, rest: &[u8], compared: &mut usize, mut take: impl FnMut(usize, Word)) {
-        let Some(&root) = self.units.first() else { return };
+    fn walk(&self, rest: &[u8], read: &mut Read<'_>, mut take: impl FnMut(usize, Word)) {
+        let Some(&root) = read.misfit.sure(self.units.first()) else { return };
         let (mut unit, mut length) = (root, 0);
         for &byte in rest {
+            // Past the last unit no word goes on.
             let next = self.units.get(((unit >> BASE) ^ u32::from(byte)) as usize).copied().unwrap_or(0);
             length += 1;
             if next & 0xff != u32::from(byte) {
@@ -213,8 +229,10 @@ impl Lexicon {
             }
             unit = next;
             if unit & WHOLE != 0 {
-                let number = self.units.get((unit >> BASE) as usize).map_or(0, |value| value >> 8);
-                for packed in self.words.get(number as usize..).unwrap_or_default() {
+                let number = self.units.get((unit >> BASE) as usize).map(|value| value >> 8);
+                let words =
+                    number.and_then(|number| self.words.get(number as usize..)).filter(|words| !words.is_empty());
+                for packed in read.misfit.sure(words).unwrap_or_default() {
                     take(length, Word::unpacked(*packed));
                     if packed & MORE == 0 {
                         break;
@@ -222,7 +240,7 @@ impl Lexicon {
                 }
             }
         }
-        *compared += length;
+        read.compared += length;
     }
 }
 

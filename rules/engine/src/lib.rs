@@ -9,12 +9,14 @@
 //! | [`beginnings`] | which patterns may begin at a place: a prefix automaton |
 //! | [`program`] | patterns: a bounded backtracker |
 //! | [`patterns`] | the policy's own patterns |
+//! | [`invariant`] | what is noted where a table does not fit |
 //! | [`tables`], [`words`] | what is known of a rule, and the closed words of all of them |
 //!
 //! Everything is linear in the text and bounded. `DESIGN.md` says why these and no libraries. Nothing here reads a
 //! rule file: tables come from `bartizan-rules-compiler`.
 
 pub mod beginnings;
+pub mod invariant;
 pub mod lexicon;
 pub mod literals;
 pub mod near;

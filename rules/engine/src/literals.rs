@@ -3,6 +3,16 @@
 //! Laid out at build time. Three letters are looked up at each byte, and only what is left is compared: ordinary text is
 //! passed over with few comparisons. Linear: the words to compare at one byte are bounded by how many share three
 //! letters.
+//!
+//! ```
+//! use bartizan_rules::literals::{FILTER, fold, hash};
+//!
+//! assert_eq!(fold(b'S', b'k', b'-'), fold(b's', b'K', b'-'));
+//! assert!(hash(fold(b's', b'k', b'-'), FILTER) < 1 << FILTER);
+//! ```
+
+use crate::beginnings::list_of;
+use crate::invariant::Misfit;
 
 /// Bits of the filter of three letters.
 pub const FILTER: u32 = 16;
@@ -50,11 +60,18 @@ pub struct Found {
     pub uses: u16,
 }
 
+/// What a search has come to so far.
+struct Read<'m> {
+    compared: usize,
+    misfit: &'m mut Misfit,
+}
+
 impl Literals {
-    /// Calls `take` with every word found. Returns how many words were compared.
-    pub fn each(&self, text: &str, mut take: impl FnMut(Found)) -> usize {
+    /// Calls `take` with every word found. Returns how many words were compared. Noted: the tables do not fit, and some
+    /// may be missing.
+    pub fn each(&self, text: &str, misfit: &mut Misfit, mut take: impl FnMut(Found)) -> usize {
         let bytes = text.as_bytes();
-        let mut compared = 0;
+        let mut read = Read { compared: 0, misfit };
         let mut at = 0;
         // Six places at a time: at nearly none of them stands anything.
         while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
@@ -62,7 +79,7 @@ impl Literals {
             let triple = |place: usize| (eight >> (8 * place)) as u32 & 0x00ff_ffff;
             if (0..6).fold(0, |any, place| any | self.knows(triple(place))) != 0 {
                 for place in (0..6).filter(|place| self.knows(triple(*place)) != 0) {
-                    self.compare(bytes, at + place, triple(place), &mut compared, &mut take);
+                    self.compare(bytes, at + place, triple(place), &mut read, &mut take);
                 }
             }
             at += 6;
@@ -71,20 +88,20 @@ impl Literals {
             let &[a, b, c] = three else { continue };
             let triple = fold(a, b, c);
             if self.knows(triple) != 0 {
-                self.compare(bytes, at + place, triple, &mut compared, &mut take);
+                self.compare(bytes, at + place, triple, &mut read, &mut take);
             }
         }
         // Two bytes at the end have no third.
         if let Some((at, &[a, b])) = bytes.len().checked_sub(2).zip(bytes.last_chunk::<2>()) {
-            self.compare(bytes, at, fold(a, b, 0), &mut compared, &mut take);
+            self.compare(bytes, at, fold(a, b, 0), &mut read, &mut take);
         }
         for word in self.single {
-            let Some(&byte) = word.text.first() else { continue };
+            let Some(&byte) = read.misfit.sure(word.text.first()) else { continue };
             for start in memchr::memchr2_iter(byte, byte.to_ascii_uppercase(), bytes) {
                 take(Found { start, end: start + 1, uses: word.uses });
             }
         }
-        compared
+        read.compared
     }
 
     /// 1: words begin with these three letters, or have them in them; 0: none does.
@@ -94,10 +111,12 @@ impl Literals {
     }
 
     /// Compares the words that may stand around these three letters.
-    fn compare(&self, bytes: &[u8], at: usize, triple: u32, compared: &mut usize, take: &mut impl FnMut(Found)) {
+    fn compare(&self, bytes: &[u8], at: usize, triple: u32, read: &mut Read<'_>, take: &mut impl FnMut(Found)) {
+        let bucket = hash(triple, BUCKETS) as usize;
+        let words = read.misfit.sure(list_of(self.buckets, self.list, bucket));
         let mut check = |word: &Literal| {
             let start = at.checked_sub(usize::from(word.offset))?;
-            *compared += 1;
+            read.compared += 1;
             let there = bytes.get(start..start + word.text.len())?;
             // Mostly it is another word with the same three letters.
             let alike = |a: Option<&u8>, b: Option<&u8>| a.map(u8::to_ascii_lowercase) == b.copied();
@@ -109,9 +128,7 @@ impl Literals {
         for word in self.short.iter().filter(|word| word.triple == triple & 0xffff) {
             check(word);
         }
-        let bucket = hash(triple, BUCKETS) as usize;
-        let (Some(&from), Some(&to)) = (self.buckets.get(bucket), self.buckets.get(bucket + 1)) else { return };
-        for word in self.list.get(usize::from(from)..usize::from(to)).unwrap_or_default() {
+        for word in words.unwrap_or_default() {
             if word.triple == triple {
                 check(word);
             }
@@ -124,7 +141,7 @@ pub const fn fold(a: u8, b: u8, c: u8) -> u32 {
     u32::from_le_bytes([a, b, c, 0]) | 0x0020_2020
 }
 
-/// So many bits of a hash.
+/// The upper `bits` of a hash.
 pub const fn hash(triple: u32, bits: u32) -> u32 {
     triple.wrapping_mul(0x9E37_79B1) >> (32 - bits)
 }

@@ -1,6 +1,19 @@
 //! Words of several groups close together: one step for each word found, no matter how long the text is.
+//!
+//! ```
+//! use bartizan_rules::near::{Near, Places};
+//!
+//! // "ignore" and then "instructions", within 30 bytes.
+//! let near = Near { within: 30, ordered: true, groups: 2, base: 0 };
+//! let mut places = Places::new(2, 1);
+//! places.begin();
+//! assert_eq!(places.step(&near, 0, 0, 0..6, false), None);
+//! assert_eq!(places.step(&near, 0, 1, 11..23, false), Some(0..23));
+//! ```
 
 use std::ops::Range;
+
+use crate::invariant::Misfit;
 
 /// Bytes before the first word in which an `unless` word forbids the match.
 const UNLESS: usize = 24;
@@ -34,16 +47,19 @@ pub struct Places {
     forbidden: Vec<Place>,
     /// One bit for each co-occurrence whose first group has been seen in this text.
     begun: Vec<u64>,
+    /// Noted: there is no place for a word, and a co-occurrence may have been missed.
+    pub misfit: Misfit,
 }
 
 impl Places {
-    /// State for co-occurrences with so many places in all.
+    /// State for `nears` co-occurrences with `places` places in all.
     pub fn new(places: usize, nears: usize) -> Self {
         Places {
             epoch: 0,
             places: vec![Place::default(); places],
             forbidden: vec![Place::default(); nears],
             begun: vec![0; nears.div_ceil(64)],
+            misfit: Misfit::default(),
         }
     }
 
@@ -60,6 +76,7 @@ impl Places {
 
     /// A word that forbids the co-occurrence `at`.
     pub fn forbid(&mut self, at: usize, word: Range<usize>) {
+        // Without its place nothing is forbidden: that finds too much, not too little.
         if let Some(slot) = self.forbidden.get_mut(at) {
             *slot = Place { epoch: self.epoch, start: word.start, end: word.end };
         }
@@ -69,13 +86,16 @@ impl Places {
     pub fn step(&mut self, near: &Near, at: usize, group: u8, word: Range<usize>, wide: bool) -> Option<Range<usize>> {
         let forbidden = self.forbidden.get(at).filter(|f| f.epoch == self.epoch).map(|f| f.end);
         let epoch = self.epoch;
-        let places = self.places.get_mut(near.base..near.base + usize::from(near.groups))?;
+        let places = self.misfit.sure(self.places.get_mut(near.base..near.base + usize::from(near.groups)))?;
         let fits = |from: usize, to: usize| (to - from) >> u32::from(wide) <= near.within;
         let group = usize::from(group);
         if near.ordered {
             let mut start = word.start;
             if group > 0 {
-                let last = places.get(group - 1).filter(|p| p.epoch == epoch)?;
+                let last = self.misfit.sure(places.get(group - 1))?;
+                if last.epoch != epoch {
+                    return None;
+                }
                 if last.end > word.start || !fits(last.start, word.end) {
                     return None;
                 }
@@ -83,7 +103,7 @@ impl Places {
             } else if forbidden.is_some_and(|end| end <= start && start - end <= UNLESS) {
                 return None;
             }
-            *places.get_mut(group)? = Place { epoch, start, end: word.end };
+            *self.misfit.sure(places.get_mut(group))? = Place { epoch, start, end: word.end };
             if group == 0
                 && let Some(bits) = self.begun.get_mut(at / 64)
             {
@@ -95,7 +115,7 @@ impl Places {
             places.iter_mut().for_each(|place| place.epoch = 0);
             return Some(start..word.end);
         }
-        *places.get_mut(group)? = Place { epoch, start: word.start, end: word.end };
+        *self.misfit.sure(places.get_mut(group))? = Place { epoch, start: word.start, end: word.end };
         let first = places.iter().map(|p| p.start).min()?;
         let last = places.iter().map(|p| p.end).max()?;
         if places.iter().any(|p| p.epoch != epoch) || !fits(first, last) || overlap(places) {

@@ -5,6 +5,17 @@
 //! states), and for the group `value` of a match, a PikeVM does: ten times slower and more, and as linear.
 //!
 //! The shipped patterns are programs that were compiled when the filter was built (`program`).
+//!
+//! ```
+//! use bartizan_rules::patterns::Pattern;
+//!
+//! let pattern = Pattern::compile("order (?P<value>[0-9]{4})").unwrap();
+//! let mut found = Vec::new();
+//! let text = "order 1234 or order 5678";
+//! pattern.each(text, 0..text.len(), &mut |span| found.push(&text[span]));
+//! assert_eq!(found, ["1234", "5678"]);
+//! assert!(Pattern::compile("a*").is_err(), "it matches the empty text");
+//! ```
 
 use std::ops::Range;
 use std::sync::Mutex;

@@ -12,8 +12,20 @@
 //!
 //! A repetition without an upper bound goes no further than the machine's reach, which is counted from its own start
 //! and not from the end of a window that many keywords have made long.
+//!
+//! ```
+//! use bartizan_rules::program::{Machine, Op, Tables};
+//!
+//! let tables = Tables { sets: &[], lookaheads: &[] };
+//! let mut machine = Machine::default();
+//! machine.enter(0..9, usize::MAX);
+//! let found = machine.run(&[Op::Fold(b"key"), Op::Match], &tables, "the KEYs ", 4).unwrap();
+//! assert_eq!(found.whole, 4..7);
+//! ```
 
 use std::ops::Range;
+
+use crate::invariant::Misfit;
 
 /// Steps in one window from which choices are noted: few windows come so far, and notes are memory that must be cleared.
 const PATIENCE: usize = 256;
@@ -220,6 +232,8 @@ pub struct Machine {
     in_window: usize,
     /// Steps of all runs: bytes that were read and instructions.
     pub steps: usize,
+    /// Noted: a program does not fit its tables, and a match may have been missed.
+    pub misfit: Misfit,
 }
 
 /// A byte's places: at which of the first eight of a match it may stand.
@@ -264,13 +278,13 @@ impl Machine {
 
     /// Runs a program at a place of the window.
     pub fn run(&mut self, program: &[Op], tables: &Tables, text: &str, start: usize) -> Option<Found> {
-        let bytes = text.as_bytes().get(..self.window.end)?;
+        let bytes = self.misfit.sure(text.as_bytes().get(..self.window.end))?;
         let (mut pc, mut at, mut value) = (0usize, start, [u32::MAX; 2]);
         self.open.clear();
         self.trail.clear();
         loop {
             self.count(1);
-            let op = *program.get(pc)?;
+            let op = *self.misfit.sure(program.get(pc))?;
             let next = match op {
                 Op::Literal(literal) => bytes
                     .get(at..at + literal.len())
@@ -278,7 +292,7 @@ impl Machine {
                     .map(|_| (pc + 1, at + literal.len())),
                 Op::Fold(word) => fold(word, bytes.get(at..).unwrap_or_default()).map(|length| (pc + 1, at + length)),
                 Op::Set(set) => {
-                    let set = tables.sets.get(usize::from(set))?;
+                    let set = self.misfit.sure(tables.sets.get(usize::from(set)))?;
                     set.takes(bytes.get(at..).unwrap_or_default()).map(|length| (pc + 1, at + length))
                 }
                 Op::Repeat(repeat) => {
@@ -291,8 +305,9 @@ impl Machine {
                 Op::Split { first, second, lookaheads } => {
                     if self.is_new(pc, at, program.len()) {
                         let byte = bytes.get(at).copied();
-                        let [one, other] =
-                            lookaheads.map(|at| tables.lookaheads.get(usize::from(at)).is_some_and(|f| f.takes(byte)));
+                        let [one, other] = lookaheads.map(|at| {
+                            self.misfit.sure(tables.lookaheads.get(usize::from(at))).is_some_and(|f| f.takes(byte))
+                        });
                         if one && other {
                             let at = at as u32;
                             self.open.push(Backtrack { pc: second, kind: Kind::Branch, at, bound: 0, limit: 0, value });
@@ -351,6 +366,7 @@ impl Machine {
             self.visited.resize(((self.window.len() + 1) * length).div_ceil(64), 0);
         }
         let bit = at.saturating_sub(self.window.start) * length + pc;
+        // Without its bit a choice is made twice: slow, but no match is missed.
         let Some(bits) = self.visited.get_mut(bit / 64) else { return true };
         let known = *bits >> (bit % 64) & 1 == 1;
         *bits |= 1 << (bit % 64);
@@ -426,7 +442,7 @@ impl Machine {
         tables: &Tables,
         value: [u32; 2],
     ) -> Option<(usize, usize)> {
-        let set = tables.sets.get(usize::from(repeat.set))?;
+        let set = self.misfit.sure(tables.sets.get(usize::from(repeat.set)))?;
         let has_bound = repeat.max < u16::MAX;
         let (mut end, mut count, mut shortest) = (at, 0u16, at);
         if repeat.greedy && !has_bound && set.ranges.is_empty() {
@@ -477,7 +493,7 @@ impl Machine {
         tables: &Tables,
     ) -> Option<(usize, usize)> {
         let pc = usize::from(choice.pc);
-        let next = tables.lookaheads.get(usize::from(repeat.lookahead))?;
+        let next = self.misfit.sure(tables.lookaheads.get(usize::from(repeat.lookahead)))?;
         let (shortest, longest) = (choice.bound as usize, choice.limit as usize);
         let is_long = longest - shortest >= WORTH_A_NOTE;
         let least = if repeat.possessive { longest } else { shortest };
@@ -516,8 +532,8 @@ impl Machine {
         tables: &Tables,
     ) -> Option<(usize, usize)> {
         let pc = usize::from(choice.pc);
-        let next = tables.lookaheads.get(usize::from(repeat.lookahead))?;
-        let set = tables.sets.get(usize::from(repeat.set))?;
+        let next = self.misfit.sure(tables.lookaheads.get(usize::from(repeat.lookahead)))?;
+        let set = self.misfit.sure(tables.sets.get(usize::from(repeat.set)))?;
         let has_bound = repeat.max < u16::MAX;
         let (first, mut at, mut count) = (choice.limit as usize, choice.at as usize, choice.bound);
         if count == EXHAUSTED {
@@ -578,7 +594,8 @@ impl Machine {
                         self.give_back(choice, *repeat, bytes, tables)
                     }
                 }
-                _ => None,
+                // Only a repetition leaves its ends to be tried.
+                (Kind::TakeMore | Kind::GiveBack, _) => self.misfit.sure(None),
             };
             if let Some(place) = found {
                 return Some((place, choice.value));
@@ -621,5 +638,21 @@ fn holds(look: Look, text: &[u8], at: usize) -> bool {
         Look::LineStart => before.is_none_or(|byte| *byte == b'\n'),
         Look::LineEnd => after.is_none_or(|byte| *byte == b'\n'),
         Look::Word => word(before) != word(after),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Release builds note it, and the text counts as not scanned whole.
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic(expected = "leads nowhere"))]
+    fn a_program_that_does_not_fit_its_tables_is_noted() {
+        let tables = Tables { sets: &[], lookaheads: &[] };
+        let mut machine = Machine::default();
+        machine.enter(0..3, usize::MAX);
+        assert_eq!(machine.run(&[Op::Set(0), Op::Match], &tables, "abc", 0), None);
+        assert!(machine.misfit.is_noted());
     }
 }

@@ -1,4 +1,12 @@
 //! The closed words of rules: zones, levels, packs, types of personal data.
+//!
+//! ```
+//! use bartizan_rules::words::{Pack, Tag, Zone};
+//!
+//! assert_eq!(Pack::Injection.prefix(), "PI-");
+//! assert_eq!(Zone::Tool.as_str(), "tool");
+//! assert!(Tag::new("EMPLOYEE").is_some() && Tag::new("employee").is_none());
+//! ```
 
 use serde::Deserialize;
 

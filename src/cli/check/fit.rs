@@ -1,9 +1,12 @@
-//! What must fit between a policy and what stands around it, and what a policy says that it hardly means.
+//! What must fit between a policy and its surroundings, and what a policy says that it hardly means.
 
 use super::super::source::{Bound, Remark, Severity, Surroundings, Vm};
-use crate::config::document::{DataAction, Document, Mode, PiiType, UnscannedAction};
-use crate::config::{KeyPath, Parsed, Policy, RoutePolicy};
+use crate::document::{Document, UnscannedAction};
+use crate::document::{KeyPath, Parsed};
+use crate::enums::{DataAction, Mode, PiiType};
 use crate::host::Timestamp;
+use crate::policy::Policy;
+use crate::route::RoutePolicy;
 
 /// What can be said before the policy is compiled: its form was read as far as it goes.
 pub(super) fn form(parsed: &Parsed, at: &KeyPath, part: usize, surroundings: &Surroundings) -> Vec<Remark> {

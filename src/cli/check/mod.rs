@@ -1,4 +1,4 @@
-//! `bartizan check`: would the filter take this policy, and does what stands around it fit?
+//! `bartizan check`: would the filter accept this policy, and do its surroundings fit?
 
 mod fit;
 mod report;
@@ -10,7 +10,8 @@ use super::marks::{Inside, Marks};
 use super::output::{Outcome, print, print_json, read_text};
 use super::samples;
 use super::source::{self, Found, Remark, Severity, Source, WITHOUT};
-use crate::config::{ConfigError, KeyPath, Policy};
+use crate::document::{ConfigError, KeyPath};
+use crate::policy::Policy;
 use report::{Card, FileReport, PolicyCard, Report};
 
 /// The most files that are read of the folders of one call.

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::super::marks::{Form, Inside, Marks};
 use super::super::output::coloured;
 use super::super::source::{Remark, Severity};
-use crate::config::{KeyPath, Policy};
+use crate::document::KeyPath;
+use crate::policy::Policy;
 
 /// The result for all files, as JSON.
 #[derive(Debug, Serialize)]

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::stage::{Stage, Turn};
 use super::tables::{round, wilson};
-use crate::config::document::Zone;
+use crate::enums::Zone;
 
 /// Texts of one conversation.
 const TEXTS: usize = 40;

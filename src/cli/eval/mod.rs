@@ -3,8 +3,8 @@
 //! A row is judged as the filter judges a request that holds this text: `user` and `system` text as the newest turn,
 //! `system` from a role that may write it; `tool` and `document` text as history, which the guard replaces. It counts as
 //! blocked when the request is refused or changed for any reason: an attack, a secret, personal data, a text that could
-//! not be scanned. With `--claim` every row claims one zone, from a role that may not write it. Scores stand side by
-//! side: rules and scorer, rules alone, scorer alone.
+//! not be scanned. With `--claim` every row claims one zone, from a role that may not write it. Scores are shown side by
+//! side: rules and scorer, only the rules, only the scorer.
 
 mod conversation;
 mod data;
@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{Outcome, print, print_json, read_text};
 use super::source;
-use crate::config::document::Zone;
-use crate::config::{Parsed, Policy};
+use crate::document::Parsed;
+use crate::enums::Zone;
+use crate::policy::Policy;
 use crate::scan::{Kind, Report, Scanner, Text, TextReport, normalise};
 use conversation::{Conversations, Harmless};
 use data::{DataReport, Span};

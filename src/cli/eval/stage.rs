@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 
 use super::{compiled, parsed};
 use crate::authn::ANONYMOUS_ROLE;
-use crate::config::document::{self, Operation, Zone};
-use crate::config::{LimitsPolicy, Policy, RoutePolicy};
+use crate::document;
+use crate::enums::{Operation, Zone};
 use crate::host::{MemoryHost, Timestamp};
+use crate::policy::{LimitsPolicy, Policy};
+use crate::route::RoutePolicy;
 use crate::scan::{Budget, Text, TextReport};
-use crate::transaction::{Event, Header, Step, Transaction, Vm};
+use crate::transaction::{Event, Header, Step, Transaction, WorkerState};
 
 const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
@@ -129,8 +131,8 @@ impl Stage {
         let mut host = MemoryHost::at(self.now);
         let policy = self.policy.as_ref();
         let fault = |fault| anyhow::anyhow!("{fault}");
-        Vm::prepare(policy, &mut host).map_err(fault)?;
-        let mut vm = Vm::new(policy, &mut host).map_err(fault)?;
+        WorkerState::prepare(policy, &mut host).map_err(fault)?;
+        let mut vm = WorkerState::new(policy, &mut host).map_err(fault)?;
         for Turn { zone, text, learned } in turns.iter().filter(|turn| turn.learned.is_some()) {
             let text = Text { zone: *zone, text };
             let report = policy.scanner.scan(&[text], budget(&policy.limits)).texts.pop().unwrap_or_default();

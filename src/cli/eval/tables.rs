@@ -199,7 +199,7 @@ fn interval([low, high]: [f64; 2]) -> String {
 mod tests {
     use super::*;
     use crate::cli::eval::{Scores, stage};
-    use crate::config::document::Zone;
+    use crate::enums::Zone;
 
     #[test]
     fn intervals_are_wilsons() {

@@ -16,11 +16,15 @@ use serde::Serialize;
 use super::eval;
 use super::output::{Outcome, coloured, print, print_json, read_text};
 use crate::authz;
-use crate::config::document::{UnscannedAction, Zone};
-use crate::config::{GuardPolicy, Policy, RolePolicy, RouteIndex};
+use crate::authz::RolePolicy;
+use crate::document::UnscannedAction;
+use crate::enums::Zone;
+use crate::guard::GuardPolicy;
+use crate::guard::{Outcome as TextOutcome, Place, judge};
 use crate::host::Timestamp;
+use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Position, UnscannedKind};
-use crate::scan::verdict::{Outcome as TextOutcome, Place, judge};
+use crate::route::RouteIndex;
 use crate::scan::{Kind, Report, RuleIndex, Text, normalise, scorer};
 
 #[derive(Debug, clap::Args)]
@@ -210,7 +214,11 @@ fn explain_text(policy: &Policy, arguments: &Arguments) -> anyhow::Result<Explan
 fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow::Result<Explanation> {
     let path = arguments.path.split('?').next().unwrap_or_default();
     let Some(route) = policy.route(path) else {
-        bail!("{path}: no route of policy {} takes this path (unmatched: {})", policy.name, policy.unmatched.as_str());
+        bail!(
+            "{path}: no route of policy {} matches this path (unmatched: {})",
+            policy.name,
+            policy.unmatched.as_str()
+        );
     };
     let json = match Json::parse(body.as_bytes(), policy.limits.max_json_depth) {
         Ok(json) => json,
@@ -245,7 +253,7 @@ fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow
 struct Request<'r> {
     json: &'r Json<'r>,
     exchange: &'r Exchange,
-    operation: crate::config::document::Operation,
+    operation: crate::enums::Operation,
 }
 
 fn explain(
@@ -387,12 +395,12 @@ impl Judged<'_> {
         let judgement = judge(scanner, &[guard], self.route, &places, self.report.clone(), now);
         let name = |rule: RuleIndex| scanner.cards().get(usize::from(rule.0)).map(|card| card.id.clone());
         let actions = judgement.findings.iter().filter_map(|judged| {
-            Some(ActionCard { text: judged.text, rule: name(judged.finding.rule)?, action: judged.action })
+            Some(ActionCard { text: judged.text, rule: name(judged.finding.rule)?, action: judged.act.name() })
         });
         let actions: Vec<ActionCard> = actions.collect();
         let denied =
             self.unscanned.iter().any(|(kind, _)| self.policy.unscanned.action(*kind) == UnscannedAction::Deny);
-        let reason = judgement.denial.or(denied.then_some(crate::reason::Reason::BodyUnscanned));
+        let reason = judgement.denial().or(denied.then_some(crate::reason::Reason::BodyUnscanned));
         let any = |wanted: fn(&TextOutcome) -> bool| judgement.outcomes.iter().any(wanted);
         let verdict = match reason {
             Some(_) => "deny",

@@ -9,9 +9,10 @@ use super::super::output::{Ordered, Outcome, print, print_json, read_text};
 use super::super::source::{self, Severity};
 use super::super::{eval, samples};
 use super::{NewPack, Show, kind, yaml_files};
-use crate::config::document::Document;
-use crate::config::{Node, Policy};
+use crate::document::Document;
+use crate::document::Node;
 use crate::enums::Pack;
+use crate::policy::Policy;
 
 const PII: &str = r#"  label: EMPLOYEE_ID                 # the placeholder: [EMPLOYEE_ID_1]
   # type: nationalId                 # guards.*.pii acts by it; without it: custom

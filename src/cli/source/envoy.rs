@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Found, Severity, Source, Surroundings, Vm, below, field, read_yaml};
-use crate::config::{ConfigError, KeyPath, Node, ReadTree, Step, TreeFault, parse_json, parse_tree};
+use crate::document::{ConfigError, KeyPath, Node, ReadTree, Step, TreeFault, parse_json, parse_tree};
 
 /// What an Envoy file says around a policy.
 #[derive(Debug)]
@@ -248,7 +248,7 @@ impl Bound {
 /// What was read of a plugin's configuration.
 struct Read {
     /// The policy, and its text where it is one.
-    parsed: Option<(crate::config::Parsed, Option<String>)>,
+    parsed: Option<(crate::document::Parsed, Option<String>)>,
     /// Why the module can't read what Envoy hands over.
     unreadable: Option<ConfigError>,
 }

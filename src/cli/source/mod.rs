@@ -1,7 +1,7 @@
 //! Finds the policies in a file: a plain document, a WasmPlugin, a TrafficExtension, an EnvoyFilter, an Envoy or
 //! ECDS file, the `StringValue` that Envoy wants.
 //!
-//! What stands around a policy and decides whether it works (`allow_on_headers_stop_iteration`, the
+//! The surroundings of a policy that decide whether it works (`allow_on_headers_stop_iteration`, the
 //! VM's environment, the failure policy, buffers, clusters) is read here too. Field names may be in snake case or
 //! camel case, as protobuf's JSON form allows.
 
@@ -10,7 +10,7 @@ mod plugin;
 
 use std::collections::BTreeMap;
 
-use crate::config::{KeyPath, MAX_FILE_DEPTH, Node, Parsed, ReadTree, TreeFault, parse_tree, read_json, read_with};
+use crate::document::{KeyPath, MAX_FILE_DEPTH, Node, Parsed, ReadTree, TreeFault, parse_tree, read_json, read_with};
 
 pub(super) use envoy::{Bound, Envoy, plugins};
 

@@ -1,7 +1,7 @@
 //! A policy in a WasmPlugin or a TrafficExtension of Istio's.
 
 use super::{Found, Severity, Source, Surroundings, Vm, below};
-use crate::config::{KeyPath, Node, TreeFault, parse_tree};
+use crate::document::{KeyPath, Node, TreeFault, parse_tree};
 
 /// Takes the policy out of a WasmPlugin, or out of the part of a TrafficExtension that reads like one.
 pub(super) fn find(root: &Node, spec: &[&str], part: usize, faults: &[TreeFault], found: &mut Found) {

@@ -13,7 +13,7 @@ use super::reply::{Plain, ReplyFormat};
 use super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::system::{last_message, text_at};
 use super::{Json, Path, Told, UnscannedKind, Usage};
-use crate::config::document::{Operation, Zone};
+use crate::enums::{Operation, Zone};
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 

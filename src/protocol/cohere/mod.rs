@@ -10,7 +10,7 @@ use super::adapter::Adapter;
 use super::reply::{Plain, ReplyFormat};
 use super::request::{Reader, Spot};
 use super::{Json, Told, Usage};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::reason::Denial;
 
 /// The format.
@@ -110,7 +110,7 @@ fn usage(reply: &Json<'_>) -> Option<Usage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::document::Zone;
+    use crate::enums::Zone;
     use crate::protocol::{Exchange, Position, Protocol};
     use crate::reason::Reason;
 

@@ -10,7 +10,7 @@ use super::form::Form;
 use super::reply::{ReplyFormat, TextKind, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, Told, Usage};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::reason::{Denial, Reason};
 
 /// The pointers of one route, taken apart.
@@ -199,7 +199,7 @@ fn error_body(told: &Told<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::document::Zone;
+    use crate::enums::Zone;
     use crate::protocol::{Exchange, Protocol};
 
     fn spec(prompt: &[&str], documents: &[&str]) -> GenericSpec {

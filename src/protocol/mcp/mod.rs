@@ -1,12 +1,12 @@
-//! The Model Context Protocol over Streamable HTTP, and in its [`older`] form: JSON-RPC messages from a client to a
+//! The Model Context Protocol over Streamable HTTP, and over the earlier HTTP+SSE transport ([`http_sse`]): JSON-RPC messages from a client to a
 //! server.
 //!
 //! Revisions: 2025-03-26, 2025-06-18, 2025-11-25 and 2026-07-28; a message of any other is refused, and
 //! so is a method that is not in their lists. A tool is known by its name, a prompt as `prompt:NAME`, a
 //! resource as `resource:URI`: the role's `tools.allow` decides over all three. The model is `default`.
 
+mod http_sse;
 mod keys;
-mod older;
 mod reply;
 mod uri;
 
@@ -19,7 +19,7 @@ use super::frames::{Frame, Framing};
 use super::reply::{Asked, Ending, Facts, ReplyFormat, ReplyParts, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, Told, UnscannedKind};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::reason::{Denial, Reason};
 
 /// The revisions of the specification that are known here, oldest first.
@@ -113,15 +113,15 @@ impl Adapter for Mcp {
     }
 
     fn stand_in(&self, id: &str) -> Option<Vec<u8>> {
-        Some(older::ping(id))
+        Some(http_sse::ping(id))
     }
 
     fn keys(&self) -> &'static [&'static str] {
         keys::KEYS
     }
 
-    fn asserted(&self, headers: HeaderPairs<'_, '_>, older: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {
-        Ok(Some(Box::new(Claims { older, ..Claims::read(headers)? })))
+    fn asserted(&self, headers: HeaderPairs<'_, '_>, is_http_sse: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {
+        Ok(Some(Box::new(Claims { is_http_sse, ..Claims::read(headers)? })))
     }
 
     fn request_id(&self, body: &Json<'_>) -> Option<String> {
@@ -178,8 +178,8 @@ pub struct Claims {
     name: Option<String>,
     /// Arguments that are repeated in `Mcp-Param-*`.
     params: Vec<String>,
-    /// The message is one of the older form.
-    older: bool,
+    /// The message is one of the HTTP+SSE transport.
+    is_http_sse: bool,
 }
 
 impl Claims {
@@ -220,11 +220,13 @@ impl Claims {
         if let Json::Array(messages) = body {
             let asked = messages.iter().any(|message| asked_revision(message).is_some());
             let batches =
-                !asked && !self.older && self.version.as_deref().is_none_or(|version| version == "2025-03-26");
+                !asked && !self.is_http_sse && self.version.as_deref().is_none_or(|version| version == "2025-03-26");
             let bare = self.method.is_none() && self.name.is_none() && self.params.is_empty();
             return if batches && bare { Ok(()) } else { Err(Reason::BodyShape.into()) };
         }
-        if let Some(revision) = asked_revision(body).filter(|revision| *revision == older::REVISION && !self.older) {
+        if let Some(revision) =
+            asked_revision(body).filter(|revision| *revision == http_sse::REVISION && !self.is_http_sse)
+        {
             return Err(unknown_revision(revision));
         }
         let text = |value: Option<&Json<'_>>| value.and_then(Json::as_str).map(str::to_owned);
@@ -368,12 +370,12 @@ fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_
                 _ => return Err(shape),
             }
         }
-        // The older form's own is refused in the other one by `Claims::check`.
+        // The HTTP+SSE transport's own is refused in the other one by `Claims::check`.
         "initialize" => {
             match text("protocolVersion")? {
                 // It has no handshake.
                 STATELESS => return Err(unknown_revision(STATELESS)),
-                revision if revision == older::REVISION || REVISIONS.contains(&revision) => {}
+                revision if revision == http_sse::REVISION || REVISIONS.contains(&revision) => {}
                 // The server answers with one that it knows, of those that are read here.
                 _ => {
                     let (at, _) = params.field("protocolVersion").ok().flatten().ok_or(shape)?;

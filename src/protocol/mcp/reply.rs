@@ -3,7 +3,7 @@
 use super::super::form::Form;
 use super::super::reply::{Asked, Channel, TextKind, ToolCall, Walk};
 use super::super::{Json, Path};
-use super::{REVISIONS, STATELESS, older, visit_payloads};
+use super::{REVISIONS, STATELESS, http_sse, visit_payloads};
 use crate::reason::Reason;
 
 /// The question to the client's model.
@@ -96,7 +96,7 @@ fn check_message(message: &Json<'_>, asked: Asked) -> Result<(), Reason> {
     }
     let Some(result @ Json::Object(_)) = message.get("result") else { return Ok(()) };
     // The answer to `initialize`.
-    if result.get("serverInfo").is_some() && !speaks(result, asked.is_older_form) {
+    if result.get("serverInfo").is_some() && !speaks(result, asked.is_http_sse) {
         return Err(Reason::McpRevision);
     }
     LISTS.into_iter().try_for_each(|(list, _, name)| check_list(result, list, name))
@@ -114,10 +114,10 @@ fn check_list(holder: &Json<'_>, list: &str, name: &str) -> Result<(), Reason> {
 }
 
 /// True when the revision that a server chose in its handshake is read in this form of the protocol.
-fn speaks(result: &Json<'_>, is_older_form: bool) -> bool {
+fn speaks(result: &Json<'_>, is_http_sse: bool) -> bool {
     let revision = result.get("protocolVersion").and_then(Json::as_str).unwrap_or_default();
     let known = revision != STATELESS && REVISIONS.contains(&revision);
-    known || (is_older_form && revision == older::REVISION)
+    known || (is_http_sse && revision == http_sse::REVISION)
 }
 
 /// The parameters of every question to the client's model: the message itself, or those that a result or a

@@ -1,4 +1,4 @@
-//! Words of the format: keys that stand in bodies because the API has them, not because a caller wrote them.
+//! Words of the format: keys that bodies have because the API defines them, not because a caller wrote them.
 
 /// Sorted, because they are searched by halves.
 pub(super) const KEYS: &[&str] = &[

@@ -12,7 +12,7 @@ use super::reply::{Channel, End, Ending, Facts, Plain, ReplyFormat, TextKind, To
 use super::request::{Reader, Spot, newest_turn, spot_of};
 use super::system::{last_message, text_at};
 use super::{Json, Path, Told, UnscannedKind, Usage};
-use crate::config::document::{Operation, Zone};
+use crate::enums::{Operation, Zone};
 use crate::host::Timestamp;
 use crate::protocol::Position;
 use crate::reason::Denial;

@@ -4,7 +4,7 @@ use super::super::form::Form;
 use super::super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::super::{Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
-use crate::config::document::Zone;
+use crate::enums::Zone;
 use crate::reason::Denial;
 
 /// `cap_key`: where a cap goes in a request that has none.
@@ -298,7 +298,7 @@ pub(super) fn zone_of(role: &str) -> Option<Zone> {
 mod tests {
     use super::super::{OUTPUT_CAPS, Openai};
     use super::*;
-    use crate::config::document::Operation;
+    use crate::enums::Operation;
     use crate::protocol::{Exchange, NO_LIMIT, Protocol};
     use crate::reason::Reason;
 

@@ -18,11 +18,11 @@ use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
 use super::system::{last_message, text_at};
 use super::{Json, Path, Told, UnscannedKind, Usage};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
-/// Every spelling of the cap on output tokens that an OpenAI-compatible server takes.
+/// Every spelling of the cap on output tokens that an OpenAI-compatible server accepts.
 const OUTPUT_CAPS: [&str; 9] = [
     "max_tokens",
     "max_completion_tokens",

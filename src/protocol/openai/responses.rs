@@ -5,7 +5,7 @@ use super::super::request::{Reader, Spot, newest_turn, spot_of};
 use super::super::{Json, Path, UnscannedKind};
 use super::OUTPUT_CAPS;
 use super::chat::{ROLES, defined, mcp_servers, offered, read_part, tool_choice, zone_of};
-use crate::config::document::Zone;
+use crate::enums::Zone;
 use crate::reason::Denial;
 
 pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

@@ -3,7 +3,7 @@
 use super::super::request::{Reader, Spot};
 use super::super::{Json, UnscannedKind};
 use super::OUTPUT_CAPS;
-use crate::config::document::Zone;
+use crate::enums::Zone;
 use crate::protocol::Position;
 use crate::reason::Denial;
 

@@ -10,7 +10,7 @@ use super::frames::{Frame, Framing};
 use super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, Told, Usage};
-use crate::config::document::Operation;
+use crate::enums::Operation;
 use crate::host::Timestamp;
 use crate::reason::Denial;
 

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Entries, Inquiry, Settlement, Status};
-use crate::config::AbusePolicy;
-use crate::config::document::{Mode, OnUnavailable, Per};
+use crate::document::{OnUnavailable, Per};
+use crate::enums::Mode;
 use crate::host::Timestamp;
+use crate::quota::AbusePolicy;
 use crate::quota::{Quota, Quotas, Scope, Strike};
 
 /// What is told and looked up.

@@ -38,9 +38,10 @@ use super::{Quota, Quotas, ROWS, Scope, nanos};
 use crate::audit::HashKey;
 use crate::authn::RoleIndex;
 use crate::callout::{Answer, Call, GrpcCall};
-use crate::config::RateLimitService;
-use crate::config::document::{Counts, Mode, OnUnavailable, Per, Reach};
+use crate::document::{Counts, OnUnavailable, Per, Reach};
+use crate::enums::Mode;
 use crate::host::{Host, Timestamp};
+use crate::quota::RateLimitService;
 use crate::reason::{Denial, Reason};
 use message::{Descriptor, Response, Status, Unit};
 
@@ -98,7 +99,7 @@ pub(super) struct FleetHold {
 
 /// What the service is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Ask {
+pub(crate) enum Ask {
     /// The request itself, before its body is read.
     Requests,
     /// What is left, as the last stage: these tokens, and `calls`: the request too, because it was not known before
@@ -108,7 +109,7 @@ pub(super) enum Ask {
 
 /// What an answer came to.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// It fits.
     Fits(Limits),
     /// Ask once more.
@@ -139,7 +140,7 @@ impl Quotas {
     }
 
     /// What this request must ask the service. `None`: nothing.
-    pub(super) fn inquire(&self, scope: Scope<'_>, roles: &[RoleIndex], ask: Ask, now: Timestamp) -> Option<Inquiry> {
+    pub(crate) fn inquire(&self, scope: Scope<'_>, roles: &[RoleIndex], ask: Ask, now: Timestamp) -> Option<Inquiry> {
         let service = self.service.as_ref()?;
         let refunds = service.policy.refunds;
         let hits = |quota: &Quota| match (quota.counts, ask) {
@@ -184,7 +185,7 @@ impl Quotas {
     }
 
     /// The call that asks it.
-    pub(super) fn fleet_call(&self, inquiry: &Inquiry) -> Option<Call> {
+    pub(crate) fn fleet_call(&self, inquiry: &Inquiry) -> Option<Call> {
         let service = self.service.as_ref()?;
         let parts: Vec<_> = inquiry.parts.iter().filter_map(|part| Some((part, self.quota_at(part.quota)?))).collect();
         let look = inquiry.look.as_ref().zip(self.ban());
@@ -208,7 +209,7 @@ impl Quotas {
     }
 
     /// A quota that the request never fits in, by the policy's own number: nobody needs to be asked.
-    pub(super) fn never_fits(&self, inquiry: &Inquiry) -> Option<Refusal> {
+    pub(crate) fn never_fits(&self, inquiry: &Inquiry) -> Option<Refusal> {
         let too_large = |part: &&Part| {
             let quota = self.quota_at(part.quota);
             quota.is_some_and(|quota| quota.mode == Mode::Enforce && inquiry.expected.of(quota.counts) > quota.limit)
@@ -223,7 +224,7 @@ impl Quotas {
     ///
     /// # Errors
     /// A [`Refusal`].
-    pub(super) fn told(
+    pub(crate) fn told(
         &self,
         inquiry: &mut Inquiry,
         answer: &Answer,

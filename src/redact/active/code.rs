@@ -1,7 +1,7 @@
 //! Code in Markdown, which no reader of Markdown follows: fenced blocks and code spans, as far as every reader agrees.
 //!
 //! A line or a backtick that could be read in two ways ends the agreement: a fence within a quotation, a fence that may
-//! stand in an HTML block, a closing fence of another depth. From there on nothing counts as code. A backtick without a
+//! are in an HTML block, a closing fence of another depth. From there on nothing counts as code. A backtick without a
 //! partner on its line, a dollar sign or an open tag does so up to the next blank line. An answer that begins with a tag
 //! is read as HTML: nothing in it is code.
 

@@ -1,4 +1,4 @@
-//! Whether a text is a name of code or speech: words, identifiers, references to a value that stands elsewhere.
+//! Whether a text is a name of code or speech: words, identifiers, references to a value elsewhere.
 //!
 //! A random text has short runs of letters that nobody could say aloud; a name has words. English spelling
 //! decides which pairs of letters belong to words, so that a name in another language may pass for random.

@@ -17,8 +17,9 @@ static UNITS: &[&str] =
 
 /// A mail address (RFC 5321 sizes, host name form): at least two labels, the last of letters or IDNA.
 ///
-/// `git@host` is refused: it is the user of an SSH address, not a person. So are a placeholder of the filter's own, and
-/// who logs in with an address (`postgres://app@db.example.com`, the key of `https://9f86...@o1.ingest.example.io`).
+/// `git@host` is refused: it is the user of an SSH address, not a person. So are a placeholder of the filter's own, who logs
+/// in with an address (`postgres://app@db.example.com`, the key of `https://9f86...@o1.ingest.example.io`), and the id of a
+/// message or of a part of one (RFC 5322 section 3.6.4), by which an answer finds its thread.
 pub(super) fn email(before: &str, text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let label = |label: &str| {
@@ -42,6 +43,7 @@ pub(super) fn email(before: &str, text: &str) -> bool {
         && !local.eq_ignore_ascii_case("git")
         && !is_address(text)
         && !logs_in(before, local)
+        && !is_message_id(before)
         && ![FILE_ENDINGS, UNITS].iter().any(|list| list.contains(&last.to_ascii_lowercase().as_str()))
 }
 
@@ -58,6 +60,24 @@ fn logs_in(before: &str, local: &str) -> bool {
     let is_web = ["http", "https", ""].iter().any(|web| scheme.eq_ignore_ascii_case(web));
     let is_key = local.len() >= 16 && local.bytes().all(|c| c.is_ascii_hexdigit());
     is_key || user.ends_with(':') || !is_web
+}
+
+/// True behind the name of a header or a key that holds ids of messages, and behind other ids there. `References` is what
+/// people write over their referees, too, so that it needs the angle bracket.
+fn is_message_id(before: &str) -> bool {
+    let Some((head, ids)) = before.rsplit_once([':', '=']) else { return false };
+    let is_id = |word: &str| word.contains('@') || word.chars().all(|c| "<\"'\\".contains(c));
+    if !ids.split_whitespace().all(is_id) {
+        return false;
+    }
+    let head = head.trim_end_matches(['"', '\'', ' ', '\\']);
+    let name = head.rsplit(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).next().unwrap_or_default();
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    match name.as_str() {
+        "messageid" | "resentmessageid" | "rfc822messageid" | "inreplyto" | "contentid" | "cid" => true,
+        "references" => ids.ends_with('<'),
+        _ => false,
+    }
 }
 
 /// An IP address as `std` reads it, with or without an IPv6 zone.
@@ -158,6 +178,30 @@ mod tests {
         ] {
             for host in hosts {
                 assert_eq!(email(before, &format!("{local}@{host}")), is_mail, "{before}{local}@{host}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_message_is_no_mailbox() {
+        for (before, is_mail) in [
+            ("Message-ID: <", false),
+            ("message-id:<", false),
+            ("\r\nIn-Reply-To: <", false),
+            ("References: <1f0@mail.example>\r\n <", false),
+            ("{\"message_id\": \"", false),
+            ("{\\\"messageId\\\":\\\"<", false),
+            ("<img src=\"cid:", false),
+            ("Content-ID: <", false),
+            ("References: ", true),
+            ("References: Jane Roe <", true),
+            ("Message-ID: <1f0@mail.example>\r\nFrom: Jane <", true),
+            ("Message-ID: <1f0@mail.example> was sent by ", true),
+            ("Reply-To: <", true),
+            ("", true),
+        ] {
+            for id in ["7f3a9c21.0e1b44d2@mail.aldora.example", "CAF_x-9+Qw@mail.example.com", "jane.roe@example.org"] {
+                assert_eq!(email(before, id), is_mail, "{before}{id}");
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
+
 use super::Sink;
 
 /// Shortest run that is tried.
@@ -81,7 +83,7 @@ fn run_end(bytes: &[u8], start: usize) -> usize {
 }
 
 fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
-    let run = text.get(span.clone()).unwrap_or_default().trim_end_matches(['\r', '\n']);
+    let run = part(text, span.clone()).trim_end_matches(['\r', '\n']);
     let span = span.start..span.start + run.len();
     let letters = || run.bytes().filter(|b| !matches!(b, b'\r' | b'\n'));
     if letters().all(|b| b.is_ascii_hexdigit()) && letters().any(|b| b.is_ascii_digit()) {
@@ -112,7 +114,7 @@ fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
     }
     // A path, a name or a label in front moves the letters out of step.
     if let Some(cut) = run.bytes().position(|b| matches!(b, b'/' | b'-' | b'_' | b'+')).filter(|cut| *cut < 32) {
-        let rest = run.get(cut + 1..).unwrap_or_default();
+        let rest = part(run, cut + 1..run.len());
         if rest.len() >= SHORTEST + 8 {
             let bytes = base64(rest.bytes().filter(|b| !matches!(b, b'\r' | b'\n')));
             sink.bytes(span.start + cut + 1..span.end, "base64", &bytes);
@@ -159,7 +161,7 @@ fn hex(letters: impl Iterator<Item = u8>) -> Option<Vec<u8>> {
 
 /// `<~...~>`, the first of a text alone.
 fn ascii85(text: &str, open: usize, sink: &mut Sink<'_>) {
-    let rest = text.get(open + 2..).unwrap_or_default();
+    let rest = part(text, open + 2..text.len());
     let Some(length) = rest.find("~>") else { return };
     let mut out = Vec::new();
     let (mut held, mut count) = (0u32, 0u32);

@@ -1,7 +1,7 @@
 //! Encoded text inside text: base64, base32, hex, binary, decimal codes, Morse, quoted-printable, Ascii85, and bytes
 //! hidden in variation selectors.
 //!
-//! Finds stretches that could be encoded and gives what they decode to, where that is text. Escapes that stand for
+//! Finds stretches that could be encoded and gives what they decode to, where that is text. Escapes that replace
 //! single characters (`%41`, `&#65;`, `\u0041`) are the normaliser's. One pass a family, linear; the decoded text is
 //! taken out of the caller's budget. Decides nothing about what is an attack.
 

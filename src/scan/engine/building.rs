@@ -4,8 +4,8 @@ use bartizan_rules::patterns::{self, Pattern};
 use bartizan_rules::tables::ShippedRule;
 use bartizan_rules::{lexicon, normalise};
 
-use crate::config::document::{CustomRule, RuleZone, View};
-use crate::config::shortened;
+use crate::document::shortened;
+use crate::document::{CustomRule, RuleZone, View};
 use crate::enums::{Level, Pack, PiiType, Tag, Zone};
 use crate::redact::validate::validator;
 use crate::scan::shipped::RULES;
@@ -144,6 +144,7 @@ impl Building {
         let fault = |message| vec![RuleFault { at: FaultAt::Custom(0, "keywords"), message }];
         let own = self.own.build().map_err(fault)?;
         let own_raw = self.own_raw.build().map_err(fault)?;
+        debug_assert_eq!(self.rules.len(), self.cards.len(), "a finding of every rule has a card");
         Ok((Engine { rules: self.rules, places: self.places, own, own_raw, digits }, self.cards))
     }
 }

@@ -9,7 +9,7 @@ use bartizan_rules::program::may_begin;
 use crate::redact::validate::Validator;
 use crate::scan::shipped;
 
-use super::{Engine, Match, OFF, Pass, Scratch, floor, misfit, push, spill, take};
+use super::{Engine, Match, OFF, Pass, Scratch, floor, push, spill, take};
 
 /// Bytes of a keyword that stands between its windows, at most.
 const KEYWORD: usize = 64;
@@ -59,7 +59,7 @@ impl Engine {
         let mut far =
             windows.chunk_by(|a, b| a.0 == b.0).filter_map(|of| of.first()).filter(|(at, _)| self.is_far(*at));
         let few = far.nth(FEW).is_none();
-        self.candidates(text, &windows, !few, scratch);
+        self.candidates(text, &windows, !few, scratch, pass);
         let mut trial = Trial { text, next: 0, pass, scratch };
         let mut candidates = std::mem::take(&mut trial.scratch.candidates);
         for (program, starts) in (0..).zip(&mut candidates).filter(|(_, starts)| !starts.is_empty()) {
@@ -80,10 +80,8 @@ impl Engine {
                 continue;
             }
             let begins = shipped::PROGRAM_FIRSTS.get(usize::from(*program));
-            let Some(first) = begins.and_then(|at| shipped::LOOKAHEADS.get(usize::from(*at))) else {
-                misfit(trial.pass);
-                continue;
-            };
+            let first = begins.and_then(|at| shipped::LOOKAHEADS.get(usize::from(*at)));
+            let Some(first) = trial.pass.misfit.sure(first) else { continue };
             let bytes = text.as_bytes();
             let rule = self.owner(*program);
             let digits = self.rules.get(usize::from(rule)).is_some_and(|rule| rule.digits.is_some());
@@ -129,7 +127,14 @@ impl Engine {
     }
 
     /// Where patterns that look for digits may begin, for all windows in one walk. `far`: not around digits alone.
-    fn candidates(&self, text: &str, windows: &[(u16, Range<usize>)], far: bool, scratch: &mut Scratch) {
+    fn candidates(
+        &self,
+        text: &str,
+        windows: &[(u16, Range<usize>)],
+        far: bool,
+        scratch: &mut Scratch,
+        pass: &mut Pass,
+    ) {
         scratch.candidates.resize(shipped::PROGRAMS.len(), Vec::new());
         // By rule: the window that was reached.
         scratch.last.fill(u32::MAX);
@@ -161,7 +166,7 @@ impl Engine {
             starts
         });
         for start in starts {
-            let patterns = shipped::BEGINNINGS.at(text.as_bytes(), start);
+            let patterns = shipped::BEGINNINGS.at(text.as_bytes(), start, &mut pass.misfit);
             scratch.machine.steps += 1 + patterns.len();
             for program in patterns {
                 let rule = self.owner(*program);
@@ -169,7 +174,7 @@ impl Engine {
                 while let Some((_, window)) = windows.get(*reached as usize).filter(|(of, _)| *of == rule) {
                     if start < window.end {
                         if window.start <= start
-                            && let Some(starts) = scratch.candidates.get_mut(usize::from(*program))
+                            && let Some(starts) = pass.misfit.sure(scratch.candidates.get_mut(usize::from(*program)))
                         {
                             starts.push(start as u32);
                         }
@@ -203,11 +208,11 @@ impl Engine {
         let at = self.owner(program);
         let (Some(rule), Some(ops)) = (self.rules.get(usize::from(at)), shipped::PROGRAMS.get(usize::from(program)))
         else {
-            return misfit(trial.pass);
+            return trial.pass.misfit.note();
         };
         let places = shipped::PROGRAM_PLACES.get(usize::from(program));
         let Some(places) = places.and_then(|at| shipped::PLACE_TABLES.get(usize::from(*at))) else {
-            return misfit(trial.pass);
+            return trial.pass.misfit.note();
         };
         let mut windows = self.of(program, windows).iter();
         let mut window = 0..0;

@@ -6,15 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::restore::places;
 use super::{Noted, ReplyGuard, text_of};
-use crate::audit::FindingEntry;
-use crate::config::document::{UnscannedAction, Zone};
+use crate::document::UnscannedAction;
+use crate::enums::Zone;
+use crate::guard::{NOTICE, Outcome, Place, entry, judge, narrow};
 use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText};
 use crate::protocol::{Json, Path, Places, Position, UnscannedKind};
 use crate::reason::Reason;
-use crate::scan::Text;
-use crate::scan::cut::narrow;
-use crate::scan::verdict::{NOTICE, Outcome, Place, judge};
+use crate::scan::{Finding, Text};
 
 /// What must not go on of one message.
 #[derive(Default)]
@@ -51,7 +50,7 @@ impl ReplyGuard {
         let place = |is_key| Place { zone: Zone::Tool, position: Position::History, is_key, trusted: false };
         let places: Vec<Place> = parts.texts.iter().map(|one| place(one.is_key)).collect();
         let budget = policy.limits.budget();
-        let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guards.get(*index)).collect();
+        let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guard(*index)).collect();
         let is_aside = |at: usize| {
             let one = parts.texts.get(at);
             one.is_some_and(|one| route.protocol.is_aside(json, &one.path, one.is_key))
@@ -63,24 +62,16 @@ impl ReplyGuard {
             let (Some(card), Some(one)) = (card, parts.texts.get(judged.text)) else { continue };
             // `fixed_texts` looks for secrets and personal data in the same text, by the output's actions.
             if card.kind == crate::scan::Kind::Attack {
-                noted.found(FindingEntry {
-                    rule: card.id.clone(),
-                    zone: "reply",
-                    path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
-                    start: judged.finding.span.start,
-                    end: judged.finding.span.end,
-                    transforms: judged.finding.chain.clone(),
-                    action: judged.action,
-                });
+                let path = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
+                let Finding { span, chain, .. } = judged.finding.clone();
+                noted.notes.findings.push(entry(&card.id, "reply", path, span, chain, judged.act));
             }
         }
-        if judgement.shadow.contains(&Reason::ScanInjection) && !noted.shadow.contains(&Reason::ScanInjection) {
-            noted.shadow.push(Reason::ScanInjection);
-        }
-        if judgement.denial == Some(Reason::ScanInjection) {
+        noted.notes.add_shadow(judgement.shadow.iter().copied().filter(|reason| *reason == Reason::ScanInjection));
+        if judgement.denial() == Some(Reason::ScanInjection) {
             return Err(Reason::ScanInjection);
         }
-        if judgement.incomplete {
+        if judgement.is_incomplete() {
             noted.unscanned.push(UnscannedKind::Budget);
             if policy.unscanned.action(UnscannedKind::Budget) == UnscannedAction::Deny {
                 return Err(Reason::ReplyUnreadable);
@@ -90,7 +81,7 @@ impl ReplyGuard {
             let alone = [Text { zone: place.zone, text }];
             let report = policy.scanner.scan_conversation(None, &alone, &|_| false, budget);
             let mut judgement = judge(&policy.scanner, &guards, self.route, &[*place], report, now);
-            let whole = judgement.denial.is_none() && !judgement.incomplete;
+            let whole = judgement.denial().is_none() && !judgement.is_incomplete();
             judgement.outcomes.pop().filter(|_| whole)
         };
         narrow(&mut judgement, &places, &|index| texts.get(index).map(|text| text.text), &mut again);

@@ -1,8 +1,7 @@
 //! Which tool calls of a reply, and which definitions of an MCP server, must not go on.
 
 use super::{Noted, ReplyGuard};
-use crate::audit::FindingEntry;
-use crate::config::document::{Mode, OutputAction};
+use crate::guard::{Act, Strictest, entry, strictest};
 use crate::protocol::reply::{ReplyParts, ToolCall};
 use crate::protocol::{Json, pin};
 use crate::reason::Reason;
@@ -26,42 +25,36 @@ impl ReplyGuard {
         for call in parts.calls.iter().filter(|call| call.named) {
             let forbidden = !self.may_call(call);
             let drifted = pins.is_some_and(|(pins, _)| pins.get(&call.name) != json.at(&call.path).map(pin).as_ref());
-            let (rule, action, reason) = match pins {
-                _ if forbidden && lists => ("output.tool", OutputAction::Remove, Reason::RbacTool),
-                _ if forbidden => ("output.tool", self.on_calls(), Reason::RbacTool),
-                Some((_, drift)) if drifted => ("mcp.drift", drift, Reason::McpDefinition),
+            let shadow = &mut noted.notes.shadow;
+            let (rule, act, reason) = match pins {
+                _ if forbidden && lists && self.rehearses_tools => continue,
+                _ if forbidden && lists => ("output.tool", Act::Replace, Reason::RbacTool),
+                _ if forbidden => ("output.tool", self.on_calls(shadow), Reason::RbacTool),
+                Some((_, drift)) if drifted => ("mcp.drift", drift.into(), Reason::McpDefinition),
                 _ => continue,
-            };
-            let word = match action {
-                OutputAction::Flag => "flag",
-                OutputAction::Remove => "replace",
-                OutputAction::Block => "block",
             };
             // What a list holds besides is every server's business, not an event.
             if !(forbidden && lists) {
-                noted.found(FindingEntry {
-                    rule: rule.to_owned(),
-                    zone: "reply",
-                    path: json.pointer(&call.path, &|key| route.protocol.knows_key(key)),
-                    start: 0,
-                    end: 0,
-                    transforms: Vec::new(),
-                    action: word,
-                });
+                let path = json.pointer(&call.path, &|key| route.protocol.knows_key(key));
+                noted.notes.findings.push(entry(rule, "reply", path, 0..0, Vec::new(), act));
             }
-            match action {
-                OutputAction::Flag => {}
-                OutputAction::Remove => denied.push(call.clone()),
-                OutputAction::Block => return Err(reason),
+            match act {
+                Act::Replace => denied.push(call.clone()),
+                Act::Block => return Err(reason),
+                _ => {}
             }
         }
         Ok(denied)
     }
 
-    /// The strictest of the guards.
-    fn on_calls(&self) -> OutputAction {
-        let guards = self.guards.iter().filter_map(|index| self.policy.guards.get(*index));
-        let actions = guards.filter(|guard| guard.mode == Mode::Enforce).map(|guard| guard.output.tool_calls);
-        actions.max().unwrap_or(OutputAction::Flag)
+    /// What follows from a call of a tool that no granting role may use.
+    fn on_calls(&self, shadow: &mut Vec<Reason>) -> Act {
+        let guards: Vec<_> = self.guards.iter().filter_map(|index| self.policy.guard(*index)).collect();
+        let mut answer = strictest(&guards, |guard| Some(Act::from(guard.output.tool_calls)));
+        if self.rehearses_tools {
+            // The role's refusal is rehearsed, whatever its guard says of refused calls.
+            answer = Strictest { enforced: None, in_shadow: answer.enforced.max(answer.in_shadow) };
+        }
+        answer.settle(Reason::RbacTool, shadow).unwrap_or(Act::Block)
     }
 }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Detector, Noted, ReplyGuard};
-use crate::config::document::DataAction;
+use super::{Detector, Noted, ReplyGuard, reply_rules};
+use crate::enums::DataAction;
 use crate::host::Timestamp;
 use crate::protocol::Json;
 use crate::protocol::reply::{ReplyParts, TextKind};
@@ -54,13 +54,14 @@ impl ReplyGuard {
             for (keys, text) in texts {
                 let Tail { text: before, mut watch } = self.echoes.0.remove(&keys).unwrap_or_default();
                 let all = format!("{before}{text}");
-                let mut judge = Detector::new(&policy, self.route, &self.guards, TextKind::Other, false, &pointer, now);
+                let rules = reply_rules(&policy, self.route, &self.guards, now);
+                let mut judge = Detector::new(rules, TextKind::Other, false, &pointer);
                 if let Some(planted) = &self.canary {
                     watch.feed(&planted.canary, &text, before.len());
                     judge = judge.with_leaks(&planted.canary, &watch);
                 }
                 let detected = judge.detect(&all, 0);
-                judge.finish(noted)?;
+                judge.finish(&mut noted.notes)?;
                 let changes = |action| !matches!(action, DataAction::Flag | DataAction::Block);
                 let mut ends = (detected.targets.iter().filter(|target| changes(target.action)))
                     .map(|target| target.span.end)

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
-use super::{Detector, Noted, ReplyGuard, written};
-use crate::config::ServerPart;
+use super::{Detector, Noted, ReplyGuard, reply_rules, written};
 use crate::enums::Zone;
+use crate::guard::NOTICE;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
@@ -15,8 +15,8 @@ use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyTe
 use crate::protocol::{Json, Path, Places, Told};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
+use crate::route::ServerPart;
 use crate::scan::Text;
-use crate::scan::verdict::NOTICE;
 
 /// More running texts than this at a time are no reply.
 const MAX_CHANNELS: usize = 512;
@@ -43,14 +43,14 @@ pub(in super::super) struct StreamGuard {
     undecided: VecDeque<Undecided>,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    older: Option<Older>,
+    http_sse: Option<HttpSse>,
     /// How its end, or a refused message, is told.
     teller: Teller,
 }
 
-/// The stream of a server of the older form of the Model Context Protocol, on which all its answers to one caller come.
+/// The stream of a server of the Model Context Protocol's HTTP+SSE transport, on which all its answers to one caller come.
 #[derive(Debug)]
-struct Older {
+struct HttpSse {
     session: Session,
     /// Where messages are posted to.
     messages: String,
@@ -100,11 +100,11 @@ impl StreamGuard {
         teller: Teller,
     ) -> Option<StreamGuard> {
         let route = guard.route()?;
-        let older = match route.server_part() {
-            ServerPart::Stream { messages } => Some(Older { session: session?, messages: messages.clone() }),
+        let http_sse = match route.server_part() {
+            ServerPart::Stream { messages } => Some(HttpSse { session: session?, messages: messages.clone() }),
             _ => None,
         };
-        let asked = Asked { is_older_form: older.is_some(), ..guard.asked };
+        let asked = Asked { is_http_sse: http_sse.is_some(), ..guard.asked };
         let stream = route.protocol.stream(route.operation).answering(request);
         let frames = Frames::new(stream.framing(), guard.policy.limits.max_response_bytes);
         Some(StreamGuard {
@@ -116,7 +116,7 @@ impl StreamGuard {
             undecided: VecDeque::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
-            older,
+            http_sse,
             teller,
         })
     }
@@ -136,7 +136,7 @@ impl StreamGuard {
         let done = self.take(chunk, end, now, noted, out);
         if let Err(reason) = done {
             let denial = Denial::of_reply(reason);
-            out.extend(self.stream.close(&self.teller.explained(&denial, None, &noted.findings)));
+            out.extend(self.stream.close(&self.teller.explained(&denial, None, &noted.notes.findings)));
             self.undecided.clear();
             self.queue.clear();
             self.frames = None;
@@ -200,11 +200,11 @@ impl StreamGuard {
         if !frame.is_well_formed() {
             return Err(Reason::ReplyUnreadable);
         }
-        let Some(older) = &self.older else { return self.event(frame, now, noted) };
+        let Some(http_sse) = &self.http_sse else { return self.event(frame, now, noted) };
         let data = frame.data().unwrap_or_default().into_owned();
         if frame.event() == Some("endpoint") {
             let address = std::str::from_utf8(&data).ok();
-            let sealed = address.and_then(|address| older.session.seal_endpoint(address, &older.messages));
+            let sealed = address.and_then(|address| http_sse.session.seal_endpoint(address, &http_sse.messages));
             let sealed = sealed.ok_or(Reason::ReplyUnreadable)?;
             self.enqueue(frame, Some(sealed.into_bytes()), Vec::new(), Vec::new());
             return Ok(());
@@ -216,7 +216,7 @@ impl StreamGuard {
         let json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
         let asks = json.get("method").is_some();
         let protocol = self.guard.route().ok_or(Reason::Internal)?.protocol.clone();
-        let refusal = json.get("id").and_then(Json::as_str).and_then(|id| older.session.open_refusal(id));
+        let refusal = json.get("id").and_then(Json::as_str).and_then(|id| http_sse.session.open_refusal(id));
         if let (Some((reason, request, id)), false) = (refusal, asks) {
             let error = protocol.error_body(&Told {
                 answers: Some(id),
@@ -456,7 +456,7 @@ impl StreamGuard {
         let ReplyGuard { policy, route, guards, masker, vault, canary, .. } = &mut self.guard;
         let held = self.channels.iter_mut().filter(|(running, state)| state.text.held() > 0 && picks(running, state));
         for (running, state) in held {
-            let mut judge = Detector::new(policy, *route, guards, running.0.kind, false, &state.path, now);
+            let mut judge = Detector::new(reply_rules(policy, *route, guards, now), running.0.kind, false, &state.path);
             if let Some(planted) = canary {
                 judge = judge.with_leaks(&planted.canary, &state.watch);
             }
@@ -467,7 +467,7 @@ impl StreamGuard {
             let closed = state.active.addresses();
             let restoring = Restoring { vault, restorer: &mut state.restorer, closed };
             let edits = state.text.settle(ended, masker, Some(restoring), &mut |text, at| judge.detect(text, at));
-            judge.finish(noted)?;
+            judge.finish(&mut noted.notes)?;
             state.watch.forget(state.text.certain());
             state.active.forget(state.text.certain());
             noted.masked += edits as u64;

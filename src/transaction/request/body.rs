@@ -4,32 +4,36 @@ use super::MAX_VAULT;
 use super::signed::keep_signed;
 use crate::audit::Verdict;
 use crate::authn::Principal;
-use crate::authz::{self, Authorized};
-use crate::config::document::{AskUsage, DataAction, Operation, PiiType, Zone};
-use crate::config::{GuardPolicy, Policy, RoutePolicy};
+use crate::authz;
+use crate::document::AskUsage;
+use crate::enums::{DataAction, Operation, PiiType};
+use crate::guard::GuardPolicy;
+use crate::guard::narrow;
+use crate::guard::plant;
+use crate::guard::{NOTICE, Outcome, Place, judge};
+use crate::guard::{spotlight, word};
 use crate::host::Host;
+use crate::policy::Policy;
 use crate::protocol::signed::drop_blocks;
 use crate::protocol::{Exchange, Json, NO_LIMIT, Segment, UnscannedKind, asks_for_addresses, remove_tools};
 use crate::quota::{self, Estimate, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
+use crate::route::RoutePolicy;
 use crate::scan::Text;
-use crate::scan::cut::narrow;
-use crate::scan::verdict::{Inspected, Judgement, NOTICE, Outcome, Place, judge};
-use crate::transaction::called::Outgoing;
-use crate::transaction::edit::apply;
-use crate::transaction::plant::plant;
+use crate::transaction::pending_call::Outgoing;
 use crate::transaction::reply::ReplyGuard;
 use crate::transaction::response::Reading;
-use crate::transaction::spotlight::{spotlight, word};
-use crate::transaction::{Edit, Pending, Refused, State, Step, Transaction, Vm};
+use crate::transaction::rewrite::apply;
+use crate::transaction::stages::{self, Authorized};
+use crate::transaction::{Edit, Pending, Refused, State, Step, Transaction, WorkerState};
 
 impl Transaction {
     /// So many bytes are buffered by the proxy on our behalf.
     pub(in crate::transaction) fn request_buffered(
         &mut self,
         bytes: usize,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<(), Reason> {
         if bytes > self.policy.limits.max_body_bytes {
@@ -41,7 +45,7 @@ impl Transaction {
     pub(in crate::transaction) fn request_body(
         &mut self,
         body: Vec<u8>,
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Step, Refused> {
         let pending = match std::mem::take(&mut self.state) {
@@ -77,35 +81,38 @@ impl Transaction {
             exchange.model = model.to_owned();
         }
         self.note_model(&policy, &exchange.model, vm);
-        let authorized = authz::authorize(&policy, counted, &exchange)?;
+        let authorized = stages::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);
         if authorized.removes_tools() {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
-        let charged = quota::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
+        let charged = stages::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
 
-        let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, authorized: charged.authorized() };
-        let restores = guards_of(&policy, scan.authorized.roles()).iter().any(|guard| guard.restores());
-        let (mut judgement, places) = scan.run(vm, host);
-        let dropped = keep_signed(policy.signed, &json, &exchange, restores, &mut judgement);
+        let guards = policy.guards_of(charged.authorized().roles());
+        let restores = guards.iter().any(|guard| guard.restores());
+        let mut scanned = stages::scan(&policy, route, charged, (&json, &exchange), vm.verdicts(&policy), host.now());
+        let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, guards: &guards };
+        let (judgement, places) = scanned.judgement_mut();
+        let dropped = keep_signed(policy.signed, &json, &exchange, restores, judgement);
         let mut again = |place: &Place, text: &str| scan.again(place, text, vm, host);
-        narrow(&mut judgement, &places, &|index| scan.text(index), &mut again);
-        self.note_judgement(&scan, &judgement, &places);
-        if !judgement.findings.is_empty() || judgement.denial.is_some() {
+        narrow(judgement, places, &|index| scan.text(index), &mut again);
+        self.note_judgement(&scan, scanned.judgement(), scanned.places());
+        let judgement = scanned.judgement();
+        if !judgement.findings.is_empty() || judgement.denial().is_some() {
             self.keep_body(&body);
         }
-        let caller = charged.authorized().counted().entitled().principal();
+        let caller = scanned.charged().authorized().counted().entitled().principal();
         if !judgement.struck.is_empty() {
             let texts = judgement.struck.iter().filter_map(|index| scan.text(*index));
             let begun = quota::Strike::new(caller, texts).and_then(|strike| vm.strike(&policy, strike, host));
             self.record.cooldown_secs = begun.map(|cooldown| cooldown.left.as_secs());
         }
         let is_own = is_own(&policy, caller, &exchange, vm, host)?;
-        self.unscanned(&policy, &exchange, &judgement, is_own)?;
-        let cap = output_cap(&policy, &exchange, charged.authorized());
-        let inspected = Inspected::judged(charged, &judgement)?;
+        self.note_unscanned(&scanned.unscanned(&exchange), &exchange.unknown);
+        let cap = output_cap(&policy, &exchange, scanned.charged().authorized());
+        let (inspected, judgement) = scanned.decide(&policy, &exchange, is_own)?;
         let (texts, unread) = expected(&policy, route, &json, &exchange, cap);
         let mut expected = Tokens { input: texts.input.saturating_add(unread), ..texts };
         let model = Some(exchange.model.as_str());
@@ -113,8 +120,8 @@ impl Transaction {
         let counts_tokens = policy.quotas.counts_tokens(authorized.roles(), expected);
         if counts_tokens {
             let caller = authorized.counted().entitled().principal();
-            let purse = if caller.tenant().is_some() { caller.tenancy() } else { caller.identity() };
-            let gauge = vm.ratios.gauge(&route.written, &exchange.model, &purse, texts.input);
+            let owner = if caller.tenant().is_some() { caller.tenancy() } else { caller.identity() };
+            let gauge = vm.ratios.gauge(&route.written, &exchange.model, &owner, texts.input);
             expected.input = vm.ratios.tokens(&gauge, host.now()).saturating_add(unread);
             self.gauge = Some(gauge);
         }
@@ -122,9 +129,8 @@ impl Transaction {
         let tenant = authorized.counted().entitled().principal().tenancy();
         let key = vm.mask_key();
         let mut vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
-        let guards = guards_of(&policy, authorized.roles());
         let mut masker = Masker::new(key).keeping_addresses(keeps_addresses(&guards, &json));
-        let restoring: Vec<&GuardPolicy> = guards.into_iter().filter(|guard| guard.restores()).collect();
+        let restoring: Vec<&GuardPolicy> = guards.iter().copied().filter(|guard| guard.restores()).collect();
         let restored = if judgement.tainted || has_unseen(&exchange) { Vec::new() } else { restored(&restoring) };
         let applied = apply(&mut json, &exchange, judgement.outcomes, cap, &mut masker, &mut vault, restores);
         // The counts of a stream that tells them only when asked.
@@ -132,13 +138,14 @@ impl Transaction {
             && route.usage == AskUsage::Auto
             && exchange.stream
             && route.protocol.ask_usage(route.operation, &mut json);
-        let planted = plant(&policy, route, authorized.roles(), &mut json, &tenant, vm.hash_key(), host.now());
-        let lit = spotlight(&policy, route, authorized.roles(), &mut json, &exchange, || {
-            word(vm.hash_key(), &tenant, host.now())
-        });
+        let planting = plant(&guards, route, &mut json, &tenant, vm.hash_key(), host.now());
+        self.record.shadow.extend(planting.rehearsed.then_some("canary"));
+        let planted = planting.planted;
+        let lit = spotlight(&guards, route, &mut json, &exchange, || word(vm.hash_key(), &tenant, host.now()));
+        self.record.shadow.extend(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
-        let rewritten = drops || asked || lit || planted.is_some() || self.record.tools_removed > 0;
+        let rewritten = drops || asked || lit.changed || planted.is_some() || self.record.tools_removed > 0;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
@@ -167,7 +174,7 @@ impl Transaction {
         &mut self,
         (refused, edit): (Refused, Edit),
         body: &[u8],
-        vm: &mut Vm,
+        vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Refused {
         if let Err(reason) = self.request_buffered(body.len(), vm, host) {
@@ -207,7 +214,7 @@ fn is_own(
     policy: &Policy,
     caller: &Principal,
     exchange: &Exchange,
-    vm: &Vm,
+    vm: &WorkerState,
     host: &mut dyn Host,
 ) -> Result<bool, Refused> {
     let kept = exchange.unscanned.iter().filter(|(kind, _)| *kind == UnscannedKind::State).count();
@@ -229,70 +236,23 @@ pub(super) struct Scan<'s, 'j> {
     pub(super) route: &'s RoutePolicy,
     pub(super) json: &'s Json<'j>,
     pub(super) exchange: &'s Exchange,
-    pub(super) authorized: &'s Authorized,
+    pub(super) guards: &'s [&'s GuardPolicy],
 }
 
 impl Scan<'_, '_> {
-    fn run(&self, vm: &mut Vm, host: &mut dyn Host) -> (Judgement, Vec<Place>) {
-        let Scan { policy, route, json, exchange, authorized } = self;
-        let texts: Vec<Text<'_>> = exchange
-            .segments
-            .iter()
-            .map(|segment| Text { zone: segment.zone, text: text_of(json, segment).unwrap_or_default() })
-            .collect();
-        let is_aside = |at: usize| {
-            let segment = exchange.segments.get(at);
-            segment.is_some_and(|segment| route.protocol.is_aside(json, &segment.path, segment.is_key))
-        };
-        let (memory, budget) = (vm.verdicts(policy), policy.limits.budget());
-        let report = policy.scanner.scan_conversation(Some(memory), &texts, &is_aside, budget);
-        let trusted: Vec<Zone> = Zone::ALL.iter().copied().filter(|zone| authorized.may_write(policy, *zone)).collect();
-        let places: Vec<Place> = exchange
-            .segments
-            .iter()
-            .map(|segment| Place {
-                zone: segment.zone,
-                position: segment.position,
-                is_key: segment.is_key,
-                trusted: trusted.contains(&segment.zone),
-            })
-            .collect();
-        let judgement = judge(&policy.scanner, &self.guards(), route.index, &places, report, host.now());
-        (judgement, places)
-    }
-
     /// The text of a segment.
     pub(super) fn text(&self, index: usize) -> Option<&str> {
-        self.exchange.segments.get(index).and_then(|segment| text_of(self.json, segment))
+        self.exchange.segments.get(index).and_then(|segment| segment.text_in(self.json))
     }
 
     /// What becomes of this text at this place, judged alone. `None`: it refuses the request, or was not scanned whole.
-    fn again(&self, place: &Place, text: &str, vm: &mut Vm, host: &mut dyn Host) -> Option<Outcome> {
+    fn again(&self, place: &Place, text: &str, vm: &mut WorkerState, host: &mut dyn Host) -> Option<Outcome> {
         let texts = [Text { zone: place.zone, text }];
         let report = self.policy.scanner.scan_with(vm.verdicts(self.policy), &texts, self.policy.limits.budget());
-        let mut judgement =
-            judge(&self.policy.scanner, &self.guards(), self.route.index, &[*place], report, host.now());
-        let whole = judgement.denial.is_none() && !judgement.incomplete;
+        let mut judgement = judge(&self.policy.scanner, self.guards, self.route.index, &[*place], report, host.now());
+        let whole = judgement.denial().is_none() && !judgement.is_incomplete();
         judgement.outcomes.pop().filter(|_| whole)
     }
-
-    /// The guards of the granting roles, each once.
-    pub(super) fn guards(&self) -> Vec<&GuardPolicy> {
-        let mut indexes: Vec<_> = self
-            .authorized
-            .roles()
-            .iter()
-            .filter_map(|role| self.policy.role_at(*role))
-            .map(|role| role.guard)
-            .collect();
-        indexes.sort_unstable();
-        indexes.dedup();
-        indexes.into_iter().filter_map(|index| self.policy.guard(index)).collect()
-    }
-}
-
-fn text_of<'j>(json: &'j Json<'_>, segment: &Segment) -> Option<&'j str> {
-    if segment.is_key { json.key_at(&segment.path) } else { json.at(&segment.path).and_then(Json::as_str) }
 }
 
 /// The cap on output tokens for the upstream: the roles', or where a quota counts output and nobody sets a cap, the
@@ -316,7 +276,7 @@ fn expected(
     exchange: &Exchange,
     cap: Option<u64>,
 ) -> (Tokens, u64) {
-    let text = |segment: &Segment| text_of(json, segment);
+    let text = |segment: &Segment| segment.text_in(json);
     if !matches!(
         route.operation,
         Operation::Chat
@@ -341,11 +301,6 @@ fn expected(
         _ => 0,
     };
     (Tokens { input, output: most.max(1).saturating_mul(answers) }, unread.fold(0, u64::saturating_add))
-}
-
-/// The guards of these roles.
-fn guards_of<'p>(policy: &'p Policy, roles: &[crate::authn::RoleIndex]) -> Vec<&'p GuardPolicy> {
-    roles.iter().filter_map(|role| policy.role_at(*role)).filter_map(|role| policy.guard(role.guard)).collect()
 }
 
 /// The arguments of tools that get values back: those that every guard names which gives any back.

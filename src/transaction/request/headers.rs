@@ -1,10 +1,10 @@
 //! The request's headers: what is read of them, and what the upstream gets.
 
 use crate::audit;
-use crate::config::Policy;
-use crate::config::document::UpstreamHeader;
-use crate::quota::Counted;
+use crate::document::UpstreamHeader;
+use crate::policy::Policy;
 use crate::reason::{Denial, Hint, Reason};
+use crate::transaction::stages::Counted;
 use crate::transaction::{Edit, Headers, Transaction};
 
 /// Headers that carry credentials: none of them reaches the upstream unless the policy says so.

@@ -1,23 +1,22 @@
 //! What the record says of a request.
 
 use super::body::Scan;
-use crate::audit::FindingEntry;
 use crate::authn::Principal;
-use crate::authz::Authorized;
 use crate::capture::{Caller, Draft, Sealed};
-use crate::config::Policy;
-use crate::config::document::{SubjectForm, UnknownAction, UnscannedAction, Zone};
+use crate::document::SubjectForm;
+use crate::enums::Zone;
 use crate::glob::Glob;
+use crate::guard::{Judgement, Place, entry};
 use crate::host::Host;
-use crate::protocol::{Exchange, UnscannedKind};
-use crate::quota::{Admitted, Charged};
+use crate::policy::Policy;
+use crate::protocol::UnscannedKind;
 use crate::reason::Reason;
-use crate::scan::Text;
-use crate::scan::verdict::{Judgement, Place};
-use crate::transaction::{Transaction, Vm};
+use crate::scan::{Finding, Text};
+use crate::transaction::stages::{Admitted, Authorized, Charged};
+use crate::transaction::{Transaction, WorkerState};
 
 impl Transaction {
-    pub(super) fn note_caller(&mut self, policy: &Policy, principal: &Principal, vm: &Vm) {
+    pub(super) fn note_caller(&mut self, policy: &Policy, principal: &Principal, vm: &WorkerState) {
         if !principal.is_anonymous() {
             self.caller = Some([b"c", principal.identity().as_slice()].concat().into());
         }
@@ -65,7 +64,7 @@ impl Transaction {
     }
 
     /// The capture of a request that has ended. What can't be captured changes nothing for the request.
-    pub(in crate::transaction) fn captured(&mut self, vm: &mut Vm, host: &mut dyn Host) -> Option<String> {
+    pub(in crate::transaction) fn captured(&mut self, vm: &mut WorkerState, host: &mut dyn Host) -> Option<String> {
         let draft = self.draft.take().filter(|draft| draft.body.is_some())?;
         let policy = std::sync::Arc::clone(&self.policy);
         let capture = policy.capture.as_ref()?;
@@ -81,7 +80,7 @@ impl Transaction {
 
     /// A model that the policy writes out is no secret. One that a glob of it allows is written as it is where it has the
     /// form of a model's name and nothing is found in it. Any other name is the caller's own text.
-    pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &mut Vm) {
+    pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &mut WorkerState) {
         let globs = || policy.roles.iter().flat_map(|role| &role.models).filter(|glob| glob.matches(model));
         let mut is_plain = globs().any(Glob::is_literal);
         if !is_plain && is_model_name(model) && globs().next().is_some() {
@@ -129,41 +128,19 @@ impl Transaction {
             else {
                 continue;
             };
-            self.record.finding(FindingEntry {
-                rule: card.id.clone(),
-                zone: place.zone.as_str(),
-                path: json.pointer(&segment.path, &|key| route.protocol.knows_key(key)),
-                start: judged.finding.span.start,
-                end: judged.finding.span.end,
-                transforms: judged.finding.chain.clone(),
-                action: judged.action,
-            });
+            let path = json.pointer(&segment.path, &|key| route.protocol.knows_key(key));
+            let Finding { span, chain, .. } = judged.finding.clone();
+            self.record.finding(entry(&card.id, place.zone.as_str(), path, span, chain, judged.act));
         }
     }
 
-    /// What was not scanned is recorded, and the policy decides.
-    pub(super) fn unscanned(
-        &mut self,
-        policy: &Policy,
-        exchange: &Exchange,
-        judgement: &Judgement,
-        is_own: bool,
-    ) -> Result<(), Reason> {
-        let mut kinds: Vec<UnscannedKind> = exchange.unscanned.iter().map(|(kind, _)| *kind).collect();
-        if judgement.incomplete {
-            kinds.push(UnscannedKind::Budget);
-        }
-        kinds.sort_unstable();
-        kinds.dedup();
+    /// What was not scanned.
+    pub(super) fn note_unscanned(&mut self, kinds: &[UnscannedKind], unknown: &[String]) {
         self.record.coverage = Some(if kinds.is_empty() { "full" } else { "partial" });
         self.record.unscanned = kinds.iter().map(|kind| kind.name()).collect();
-        kinds.retain(|kind| !(is_own && *kind == UnscannedKind::State));
-        self.record.unknown = exchange.unknown.iter().map(|kind| named(kind)).collect();
+        self.record.unknown = unknown.iter().map(|kind| named(kind)).collect();
         self.record.unknown.sort_unstable();
         self.record.unknown.dedup();
-        let denied = kinds.iter().any(|kind| policy.unscanned.action(*kind) == UnscannedAction::Deny)
-            || (!exchange.unknown.is_empty() && policy.unknown == UnknownAction::Deny);
-        if denied { Err(Reason::BodyUnscanned) } else { Ok(()) }
     }
 }
 

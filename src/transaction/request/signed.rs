@@ -1,11 +1,11 @@
 //! What becomes of findings in what a provider signed: it is never edited.
 
-use crate::config::document::SignedAction;
+use crate::document::SignedAction;
+use crate::guard::{Act, Judgement, Outcome};
 use crate::protocol::signed::signed_blocks;
 use crate::protocol::{Exchange, Json, Path, Position};
 use crate::reason::Reason;
 use crate::scan::Kind;
-use crate::scan::verdict::{Judgement, Outcome};
 
 /// Decides about signed blocks, and gives those that go. `touches_all`: also a text without a finding may be edited.
 ///
@@ -35,22 +35,19 @@ pub(super) fn keep_signed(
             Outcome::Mask(targets) if targets.iter().any(|target| target.kind == Kind::Secret) => Reason::ScanSecret,
             Outcome::Mask(_) => Reason::ScanPii,
         };
-        let word = match action {
-            SignedAction::Pass => "flag",
+        let act = match action {
+            SignedAction::Pass => Act::Flag,
             SignedAction::Drop if segment.position == Position::History => {
                 dropped.push(block.clone());
-                "replace"
+                Act::Replace
             }
             SignedAction::Drop | SignedAction::Block => {
-                judgement.denial = judgement.denial.or(Some(reason));
-                "block"
+                judgement.refuse(reason);
+                Act::Block
             }
         };
         let own = judgement.findings.iter_mut().filter(|judged| judged.text == index);
-        own.filter(|judged| CHANGES.contains(&judged.action)).for_each(|judged| judged.action = word);
+        own.filter(|judged| judged.act.changes()).for_each(|judged| judged.act = act);
     }
     dropped
 }
-
-/// What would have been done to the text.
-const CHANGES: [&str; 4] = ["mask", "hash", "restore", "replace"];

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use bartizan::authn::{Authenticator, MAX_NAME_BYTES};
-use bartizan::config::{Errors, KeyPath, document};
+use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{MemoryHost, Timestamp};
 use ed25519_compact::{KeyPair, Seed};
 use libfuzzer_sys::fuzz_target;

@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use bartizan::config::document::{DataAction, Pack, Zone};
+use bartizan::enums::{DataAction, Pack, Zone};
 use bartizan::redact::{Destination, MaskKey, Masker, StreamMasker, Target, Vault, validate};
 use bartizan::scan::{Budget, Kind, Scanner, Selection, Text};
 use libfuzzer_sys::fuzz_target;

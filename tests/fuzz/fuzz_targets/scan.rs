@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use bartizan::config::document::{Pack, Zone};
+use bartizan::enums::{Pack, Zone};
 use bartizan::scan::{Budget, Scanner, Selection, Text};
 use libfuzzer_sys::fuzz_target;
 

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use bartizan::config::Policy;
+use bartizan::policy::Policy;
 use bartizan::host::{MemoryHost, Timestamp};
-use bartizan::transaction::{Event, Header, Reads, Step, Transaction, Vm};
+use bartizan::transaction::{Event, Header, Reads, Step, Transaction, WorkerState};
 use serde_json::{Value, json};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -78,8 +78,8 @@ impl Proxy {
     /// Sends a request and lets the upstream answer.
     pub fn exchange(&self, path: &str, body: &[u8], upstream: Option<Upstream<'_>>) -> Run {
         let mut host = MemoryHost::at(NOW);
-        Vm::prepare(&self.policy, &mut host).expect("a store");
-        let mut vm = Vm::new(&self.policy, &mut host).expect("a worker");
+        WorkerState::prepare(&self.policy, &mut host).expect("a store");
+        let mut vm = WorkerState::new(&self.policy, &mut host).expect("a worker");
         let mut exchange = Transaction::new(Arc::clone(&self.policy));
         let mut run = Run::default();
         let head = headers(&[(":method", "POST"), (":path", path), ("content-type", "application/json")]);
@@ -100,7 +100,7 @@ impl Proxy {
     }
 }
 
-fn answer(exchange: &mut Transaction, upstream: Upstream<'_>, vm: &mut Vm, host: &mut MemoryHost, run: &mut Run) {
+fn answer(exchange: &mut Transaction, upstream: Upstream<'_>, vm: &mut WorkerState, host: &mut MemoryHost, run: &mut Run) {
     let mut take = |step: Step, chunk: &[u8]| match step {
         Step::Release(edit) => {
             run.client.extend_from_slice(edit.body.as_deref().unwrap_or(chunk));

@@ -1,4 +1,4 @@
-//! One escape at a time: `&#73;`, `\u0049`, `%49`, and markup that stands inside a word.
+//! One escape at a time: `&#73;`, `\u0049`, `%49`, and markup inside a word.
 
 use std::ops::Range;
 

@@ -20,6 +20,8 @@ mod tables;
 
 use std::ops::Range;
 
+use crate::invariant::part;
+
 use unicode_normalization::char::{compose, decompose_compatible, is_combining_mark};
 
 pub use offsets::Marks;
@@ -127,9 +129,11 @@ fn rounds(text: &str, lower: bool) -> Normalised {
         if moved {
             out.tables.push(fold.offsets);
         }
-        // Only whole characters were written.
-        out.text =
-            String::from_utf8(fold.out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        // Only whole characters were written. If not, all but the broken one is read.
+        out.text = String::from_utf8(fold.out).unwrap_or_else(|error| {
+            debug_assert!(false, "half a character was written");
+            String::from_utf8_lossy(error.as_bytes()).into_owned()
+        });
         // Letters between which white space was many characters stand one space apart now.
         if !again && (!moved || separated::gaps(&out.text).is_empty()) {
             return out;
@@ -279,7 +283,10 @@ impl<'t> Fold<'t> {
 
     /// One character that is not plain.
     fn special(&mut self, at: usize) -> usize {
-        let Some(c) = self.text.get(at..).and_then(|rest| rest.chars().next()) else { return self.text.len() };
+        let Some(c) = self.text.get(at..).and_then(|rest| rest.chars().next()) else {
+            debug_assert!(at >= self.text.len(), "a border within a character");
+            return self.text.ceil_char_boundary(at);
+        };
         if c.is_ascii() {
             let joins = !self.word.is_empty() || self.last().is_some_and(char::is_alphanumeric);
             return match escapes::read(self.text, at, joins) {
@@ -334,7 +341,7 @@ impl<'t> Fold<'t> {
 
     /// Copies a run of letters that are their own normal form; stops before one that the next character may change.
     fn steady(&mut self, at: usize) -> usize {
-        let rest = self.text.get(at..).unwrap_or_default();
+        let rest = part(self.text, at..self.text.len());
         let (mut end, mut last) = (at, at);
         for c in rest.chars() {
             if !tables::is_steady(c) {

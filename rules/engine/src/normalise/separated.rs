@@ -8,6 +8,7 @@ use std::ops::Range;
 use unicode_normalization::char::is_combining_mark;
 
 use super::tables;
+use crate::invariant::part;
 
 /// Letters that a sequence must have.
 const ENOUGH: usize = 5;
@@ -127,7 +128,7 @@ impl Sequence {
         }
         if self.letters > 0 {
             let gap = self.end..token.start;
-            let inner = text.get(gap.clone()).unwrap_or_default();
+            let inner = part(text, gap.clone());
             if inner.chars().take(WIDEST + 1).count() > WIDEST && !inner.chars().all(char::is_whitespace) {
                 self.close(text, found);
             } else {
@@ -143,9 +144,7 @@ impl Sequence {
             && let Some(separator) = self.separator(text)
             && !separator.contains(['<', '>'])
         {
-            found.extend(
-                self.gaps.iter().filter(|gap| same(text.get((*gap).clone()).unwrap_or_default(), separator)).cloned(),
-            );
+            found.extend(self.gaps.iter().filter(|gap| same(part(text, (*gap).clone()), separator)).cloned());
         }
         self.gaps.clear();
         self.letters = 0;
@@ -155,7 +154,7 @@ impl Sequence {
     fn separator<'t>(&self, text: &'t str) -> Option<&'t str> {
         let mut shapes: Vec<(&str, usize)> = Vec::new();
         for gap in &self.gaps {
-            let gap = text.get(gap.clone()).unwrap_or_default();
+            let gap = part(text, gap.clone());
             if let Some((_, count)) = shapes.iter_mut().find(|(shape, _)| same(shape, gap)) {
                 *count += 1;
             } else if shapes.len() < SHAPES {

@@ -1,4 +1,4 @@
-//! Which characters look like, hide or stand for Latin letters. Written from the code charts; the idea is
+//! Which characters look like, hide or replace Latin letters. Written from the code charts; the idea is
 //! that of UTS #39's skeletons, kept to the scripts that carry text past a filter.
 
 /// Class of an ASCII byte in the fast loop.

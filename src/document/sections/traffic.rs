@@ -1,0 +1,309 @@
+//! Traffic: routes, wire formats, what can't be scanned, bounds.
+
+#[cfg(feature = "cli")]
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bartizan_rules::choice;
+use serde::de::{self, EnumAccess, VariantAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::OutputAction;
+use crate::enums::Operation;
+use crate::protocol::registry::{DESCRIBED, FORMATS, Format};
+
+#[cfg(feature = "cli")]
+use schemars::JsonSchema;
+
+section! {
+    /// A guarded path.
+    Route {
+        /// Which requests. Required.
+        #[serde(rename = "match")]
+        matches: Option<RouteMatch>,
+        /// How the bodies read. Required.
+        protocol: Option<Protocol>,
+        /// The operation, where the path does not tell it: `/chat/completions` is chat, `/models` is models. Without it, a
+        /// `pathPrefix` matches every path of the protocol that is known below it, each with its own operation.
+        operation: Option<Operation>,
+        /// What belongs to one server of the Model Context Protocol.
+        #[serde(rename = "mcp")]
+        server: Option<Server>,
+        /// Which server or router the upstream is, where it is a known one: its routing options then pass, and a cap of the
+        /// filter's own has the name that it wants (`max_completion_tokens` for `openai` and `azure`). Default: none, and
+        /// a chat's cap is `max_tokens`.
+        dialect: Option<Dialect>,
+        /// Whether the token counts of streams are asked for (OpenAI's `stream_options.include_usage`). Default auto.
+        usage: Option<AskUsage>,
+    }
+}
+
+impl Route {
+    /// The key of [`Route::server`].
+    pub const SERVER: &str = "mcp";
+}
+
+/// The word of a dialect. Which formats have it, the formats know.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Dialect(pub String);
+
+#[cfg(feature = "cli")]
+impl JsonSchema for Dialect {
+    fn schema_name() -> Cow<'static, str> {
+        "Dialect".into()
+    }
+
+    fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut words: Vec<&str> = Vec::new();
+        for word in FORMATS.iter().flat_map(|format| format.adapter().dialects()) {
+            if !words.contains(word) {
+                words.push(word);
+            }
+        }
+        let words: Vec<_> = words.iter().map(|word| serde_json::json!({ "type": "string", "const": word })).collect();
+        schemars::json_schema!({ "description": "A server or a router.", "oneOf": words })
+    }
+}
+
+section! {
+    /// One server of the Model Context Protocol.
+    Server {
+        /// What was approved: the SHA-256 of each definition (`bartizan pins`), by tool (`add`), prompt (`prompt:NAME`) and
+        /// resource (`resource:URI`). Absent: definitions are not compared.
+        definitions: Option<BTreeMap<String, String>>,
+        /// What happens to a definition that is not the approved one, or not in the list. Default remove; block refuses
+        /// the whole answer.
+        drift: Option<OutputAction>,
+        /// The server's own address as clients know it, for example `https://tools.example.com/mcp`: a refusal for want of
+        /// a token then names the metadata of RFC 9728, and the filter answers for them.
+        resource: Option<String>,
+        /// The server speaks the HTTP+SSE transport (revision 2024-11-05): the route's path is its
+        /// stream (`/sse`), and this the path that messages are posted to, for example `/messages/`.
+        messages: Option<String>,
+    }
+}
+
+section! {
+    /// Which requests a route matches. Exactly one of the keys.
+    RouteMatch {
+        /// The whole path, without the query.
+        path: Option<String>,
+        /// The beginning of the path; ends at a `/`.
+        path_prefix: Option<String>,
+    }
+}
+
+/// A wire format.
+#[derive(Clone, Debug)]
+pub enum Protocol {
+    /// One of the registry, by its word.
+    Named(&'static str),
+    /// Any JSON body, by JSON Pointers.
+    Described(Described),
+}
+
+/// Every word of a format.
+const FORMAT_WORDS: [&str; FORMATS.len() + 1] = {
+    let mut words = [DESCRIBED; FORMATS.len() + 1];
+    let mut at = 0;
+    let mut rest: &[Format] = FORMATS;
+    while let Some((format, after)) = rest.split_first() {
+        let (_, place) = words.split_at_mut(at);
+        if let Some(place) = place.first_mut() {
+            *place = format.word;
+        }
+        at += 1;
+        rest = after;
+    }
+    words
+};
+
+impl<'de> Deserialize<'de> for Protocol {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Protocol, D::Error> {
+        struct Word;
+
+        impl<'de> Visitor<'de> for Word {
+            type Value = Protocol;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("enum Protocol")
+            }
+
+            fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Protocol, A::Error> {
+                let (word, rest) = data.variant::<String>()?;
+                if word == DESCRIBED {
+                    return rest.newtype_variant().map(Protocol::Described);
+                }
+                let named = FORMATS.iter().find(|format| format.word == word);
+                let named = named.ok_or_else(|| de::Error::unknown_variant(&word, &FORMAT_WORDS))?;
+                rest.unit_variant().map(|()| Protocol::Named(named.word))
+            }
+        }
+
+        deserializer.deserialize_enum("Protocol", &FORMAT_WORDS, Word)
+    }
+}
+
+#[cfg(feature = "cli")]
+impl JsonSchema for Protocol {
+    fn schema_name() -> Cow<'static, str> {
+        "Protocol".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let word = |format: &Format| serde_json::json!({ "type": "string", "const": format.word, "description": format.about });
+        let mut forms: Vec<serde_json::Value> = FORMATS.iter().map(word).collect();
+        forms.push(serde_json::json!({
+            "description": "Any JSON body, by JSON Pointers.",
+            "type": "object",
+            "properties": { DESCRIBED: generator.subschema_for::<Described>() },
+            "additionalProperties": false,
+            "required": [DESCRIBED],
+        }));
+        schemars::json_schema!({ "description": "A wire format.", "oneOf": forms })
+    }
+}
+
+section! {
+    /// A JSON body described by JSON Pointers. `*` as a part is every element of an array.
+    Described {
+        /// Where the caller's text is. Required, not empty.
+        prompt: Option<Vec<String>>,
+        /// Where retrieved documents are.
+        documents: Option<Vec<String>>,
+        /// Where the model's name is; absent: the model is named `default`.
+        model: Option<String>,
+        /// Where the reply's text is.
+        output: Option<Vec<String>>,
+    }
+}
+
+choice! {
+    /// A browser's CORS preflight.
+    Cors {
+        /// It is judged like any request, and so refused for want of a credential.
+        Deny = "deny",
+        /// It passes to the upstream (or to Envoy's CORS filter behind this one), without its credential headers.
+        Pass = "pass",
+    }
+}
+
+choice! {
+    /// Whether token counts of streams are asked for.
+    AskUsage {
+        /// Where `audit.usage` or a quota of tokens needs them.
+        Auto = "auto",
+        /// Never: the upstream refuses `stream_options`. Streams are then charged by the text that came.
+        Never = "never",
+    }
+}
+
+choice! {
+    /// A request that no route matches.
+    Unmatched {
+        /// Refused with 404.
+        Deny = "deny",
+        /// Passed to the upstream without any check. Client-sent `x-bartizan-*` headers are still removed.
+        Pass = "pass",
+    }
+}
+
+choice! {
+    /// Content that can't be scanned.
+    UnscannedAction {
+        /// The request is refused.
+        Deny = "deny",
+        /// It is recorded and passes.
+        Flag = "flag",
+    }
+}
+
+choice! {
+    /// What happens to parts of a type that this version does not know.
+    UnknownAction {
+        /// All their text is scanned, and the record names the type.
+        Scan = "scan",
+        /// The request is refused.
+        Deny = "deny",
+    }
+}
+
+choice! {
+    /// A finding in a block that a provider signed, and that would else be replaced or masked.
+    SignedAction {
+        /// In an earlier turn block and signature are taken out; in the newest turn the request is refused.
+        Drop = "drop",
+        /// The request is refused.
+        Block = "block",
+        /// The block passes as it came, and the finding is recorded.
+        Pass = "pass",
+    }
+}
+
+choice! {
+    /// What the provider keeps.
+    StateAction {
+        /// The request is refused.
+        Deny = "deny",
+        /// A response (`previous_response_id`) or conversation that the same caller got through this proxy passes and is
+        /// recorded; everything else is refused. Up to 64 of a caller's last ones are known, and none from before the proxy
+        /// started.
+        Own = "own",
+        /// It is recorded and passes, whosever it is.
+        Flag = "flag",
+    }
+}
+
+section! {
+    /// Content that can't be scanned, by kind.
+    Unscanned {
+        /// Every kind that is not named, but for `opaque`; also bytes in parts of an unknown type, which the record lists as
+        /// `unknown` beside the type. Default deny.
+        default: Option<UnscannedAction>,
+        /// Image parts.
+        image: Option<UnscannedAction>,
+        /// Audio parts.
+        audio: Option<UnscannedAction>,
+        /// Attached files.
+        file: Option<UnscannedAction>,
+        /// What the provider keeps: stored conversations, responses and prompts.
+        state: Option<StateAction>,
+        /// What a provider made and only it can read: signatures and encrypted thoughts. Default flag.
+        opaque: Option<UnscannedAction>,
+        /// What the provider fetches by itself: uploaded files by their id, documents by their address. Default: as `file`.
+        reference: Option<UnscannedAction>,
+        /// Text as the numbers of a model's tokens (embeddings and legacy completions accept such).
+        tokens: Option<UnscannedAction>,
+        /// Text over `limits.maxScanBytes`, `limits.maxDecodedBytes` or `limits.maxWork`.
+        budget: Option<UnscannedAction>,
+    }
+}
+
+section! {
+    /// Bounds on what one request may cost.
+    Limits {
+        /// Request body, bytes. Default 16777216, or `maxBufferedBytesPerWorker` if that is less; at most 67108864.
+        /// Envoy's own buffers must be larger. Text beyond `maxScanBytes` is not scanned: `unscanned.budget` says what
+        /// becomes of such a request.
+        max_body_bytes: Option<u64>,
+        /// JSON nesting. Default 64, at most 100.
+        max_json_depth: Option<u64>,
+        /// Decoded text (base64 and the like) of one request, bytes. Default 1048576.
+        max_decoded_bytes: Option<u64>,
+        /// Scanned text of one request, bytes. Default 4194304.
+        max_scan_bytes: Option<u64>,
+        /// Steps that scanning one request, or one text of a reply, may take: bytes read in every reading of the
+        /// text, patterns tried, instructions of patterns. Default 268435456.
+        max_work: Option<u64>,
+        /// A whole reply, or one event of a stream, bytes. Default 4194304, at most 16777216.
+        max_response_bytes: Option<u64>,
+        /// Bodies held by one worker at a time, bytes. Default 134217728, at most 536870912. Once half of it is in use a
+        /// caller, and a connection, gets no more than an eighth, or one body.
+        max_buffered_bytes_per_worker: Option<u64>,
+        /// The cap on output tokens of a request that has none, neither its own nor its role's, under a quota that counts
+        /// output. Default 4096.
+        default_output_tokens: Option<u64>,
+    }
+}

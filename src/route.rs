@@ -1,0 +1,428 @@
+//! Routes: which paths are guarded, how their bodies read and which operation they are.
+
+use std::collections::BTreeMap;
+
+use crate::document::{self, AskUsage, Described, Errors, KeyPath, OutputAction, Route, shortened};
+use crate::enums::Operation;
+use crate::protocol::registry::{PARAMETER, model_in};
+use crate::protocol::{Pointer, Protocol, registry};
+
+/// A route's place in the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteIndex(pub u16);
+
+/// A guarded path.
+#[derive(Clone, Debug)]
+pub struct RoutePolicy {
+    /// Its place in the policy.
+    pub index: RouteIndex,
+    /// Which requests it matches.
+    pub matches: PathMatch,
+    /// The path or prefix as the document has it; one line of it may be several routes.
+    pub written: String,
+    /// How the bodies read.
+    pub protocol: Protocol,
+    /// What the caller needs the permission for.
+    pub operation: Operation,
+    /// What belongs to one server of tools.
+    pub server: Option<ServerPolicy>,
+    /// Whether token counts of streams are asked for.
+    pub usage: AskUsage,
+}
+
+impl RoutePolicy {
+    /// The model that the path of a request names, where it names one: then the body's is text like any other.
+    pub fn model_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let known = || self.protocol.paths().iter().filter(|(_, operation)| *operation == self.operation);
+        self.matches.parameter(path).or_else(|| known().find_map(|(known, _)| model_in(known, path)))
+    }
+
+    /// The methods that the route accepts.
+    pub fn methods(&self) -> &'static [&'static str] {
+        match self.server_part() {
+            ServerPart::Stream { .. } => &["GET"],
+            ServerPart::Messages => &["POST"],
+            ServerPart::Whole => self.protocol.methods(self.operation),
+        }
+    }
+
+    /// What of a server of the Model Context Protocol the route is.
+    pub fn server_part(&self) -> &ServerPart {
+        self.server.as_ref().map_or(&ServerPart::Whole, |server| &server.part)
+    }
+}
+
+/// One server of the Model Context Protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPolicy {
+    /// The SHA-256 of each approved definition, by name; `None`: they are not compared.
+    pub definitions: Option<BTreeMap<String, String>>,
+    /// What happens to any other definition.
+    pub drift: OutputAction,
+    /// The server's address, with the path and the address of its metadata.
+    pub resource: Option<Resource>,
+    /// What of the server the route is.
+    pub part: ServerPart,
+}
+
+/// What of a server of the Model Context Protocol a route is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerPart {
+    /// All of it: Streamable HTTP.
+    Whole,
+    /// The stream of the HTTP+SSE transport.
+    Stream {
+        /// Where messages are posted to.
+        messages: String,
+    },
+    /// The place that messages of the HTTP+SSE transport are posted to.
+    Messages,
+}
+
+/// An OAuth protected resource (RFC 9728).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Its identifier.
+    pub url: String,
+    /// The path of its metadata.
+    pub metadata_path: String,
+    /// The address of its metadata.
+    pub metadata_url: String,
+}
+
+/// Which paths a route matches. Paths are compared as they are: a path that is not normalised matches nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathMatch {
+    /// The whole path, without the query.
+    Exact(String),
+    /// The beginning, which ends at a `/`.
+    Prefix(String),
+    /// The whole path, in which one part, `{model}`, is any.
+    Template(String),
+}
+
+impl PathMatch {
+    /// True when this route matches the path (without its query).
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            PathMatch::Exact(exact) => exact == path,
+            PathMatch::Prefix(prefix) => path.starts_with(prefix),
+            PathMatch::Template(_) => self.parameter(path).is_some(),
+        }
+    }
+
+    /// What the path has where a template says `{model}`.
+    pub fn parameter<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let PathMatch::Template(template) = self else { return None };
+        let (before, after) = template.split_once(PARAMETER)?;
+        let part = path.strip_prefix(before)?.strip_suffix(after)?;
+        (!part.is_empty() && !part.contains('/')).then_some(part)
+    }
+
+    /// The path or prefix as the document has it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            PathMatch::Exact(text) | PathMatch::Prefix(text) | PathMatch::Template(text) => text,
+        }
+    }
+}
+
+/// Compiles all routes; false: one of them is broken, and errors say why.
+pub(crate) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<RoutePolicy>, bool) {
+    let list = KeyPath::root().key("routes");
+    let mut written: Vec<Written> = Vec::new();
+    let Some(routes) = errors.require(&KeyPath::root(), "routes", routes) else { return (Vec::new(), false) };
+    if routes.len() > 1000 {
+        errors.push(&list, format!("{} routes, expected at most 1000", routes.len()));
+        return (Vec::new(), false);
+    }
+    let mut complete = true;
+    let mut taken: Vec<(PathMatch, Option<&'static str>, KeyPath)> = Vec::new();
+    for (place, route) in routes.iter().enumerate() {
+        let at = list.index(place);
+        let matches = path_match(route, &at, errors);
+        let protocol = protocol(route, &at, errors);
+        let operation = protocol
+            .as_ref()
+            .and_then(|protocol| operation(route, protocol, matches.as_ref().map(|(matches, _)| matches), &at, errors));
+        if let Some((matches, key)) = &matches {
+            // Two protocols may share a prefix when their paths below it are their own.
+            let shares = match operation {
+                Some(Operations::OfPath) => protocol.as_ref().map(|protocol| protocol.name()),
+                _ => None,
+            };
+            match taken.iter().find(|(other, protocol, _)| other == matches && *protocol == shares) {
+                Some((_, _, first)) => errors.push(key, format!("matches the same requests as {first}")),
+                None => taken.push((matches.clone(), shares, key.clone())),
+            }
+        }
+        match (matches, protocol, operation) {
+            (Some((matches, _)), Some(protocol), Some(operation)) => {
+                let server = server(route, &protocol, &at, errors);
+                if let Some(ServerPart::Stream { messages }) = server.as_ref().map(|server| &server.part) {
+                    let (messages, key) = (PathMatch::Exact(messages.clone()), at.key(Route::SERVER).key("messages"));
+                    match taken.iter().find(|(other, _, _)| *other == messages) {
+                        Some((_, _, first)) => errors.push(&key, format!("matches the same requests as {first}")),
+                        None => taken.push((messages, None, key)),
+                    }
+                }
+                written.push((matches, protocol, operation, server, route.usage.unwrap_or(AskUsage::Auto)));
+            }
+            _ => complete = false,
+        }
+    }
+    (expand(written), complete)
+}
+
+/// One route of the document.
+type Written = (PathMatch, Protocol, Operations, Option<ServerPolicy>, AskUsage);
+
+/// The operations of one route of the document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operations {
+    /// All its paths are one operation.
+    One(Operation),
+    /// It is a prefix, and every known path below it is an operation of its own.
+    OfPath,
+}
+
+/// One route for each path. A path that the document writes out goes before one that a prefix implies, and
+/// of those the first.
+fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
+    let mut compiled: Vec<RoutePolicy> = Vec::new();
+    let one = |compiled: &mut Vec<RoutePolicy>,
+               matches: PathMatch,
+               written: &str,
+               protocol,
+               operation,
+               server,
+               usage| {
+        let index = RouteIndex(u16::try_from(compiled.len()).unwrap_or(u16::MAX));
+        compiled.push(RoutePolicy { index, matches, written: written.to_owned(), protocol, operation, server, usage });
+    };
+    for (matches, protocol, operations, server, usage) in &written {
+        if let Operations::One(operation) = operations {
+            one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation, server.clone(), *usage);
+            if let Some(server @ ServerPolicy { part: ServerPart::Stream { messages }, .. }) = server {
+                let below = PathMatch::Exact(messages.clone());
+                let server = ServerPolicy { part: ServerPart::Messages, ..server.clone() };
+                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, Some(server), *usage);
+            }
+        }
+    }
+    for (matches, protocol, operations, _, usage) in &written {
+        if *operations != Operations::OfPath {
+            continue;
+        }
+        for (path, operation) in protocol.paths() {
+            let path = format!("{}{path}", matches.as_str());
+            let below = match path {
+                path if path.ends_with('/') => PathMatch::Prefix(path),
+                path if path.contains(PARAMETER) => PathMatch::Template(path),
+                path => PathMatch::Exact(path),
+            };
+            if !compiled.iter().any(|route| route.matches == below) {
+                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, None, *usage);
+            }
+        }
+    }
+    compiled
+}
+
+fn path_match(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<(PathMatch, KeyPath)> {
+    let matches = errors.require(at, "match", route.matches.as_ref())?;
+    let at = at.key("match");
+    let (path, key, is_prefix) = match (&matches.path, &matches.path_prefix) {
+        (Some(path), None) => (path, at.key("path"), false),
+        (None, Some(prefix)) => (prefix, at.key("pathPrefix"), true),
+        _ => {
+            errors.push(&at, "expected exactly one of path, pathPrefix");
+            return None;
+        }
+    };
+    if let Some(fault) = path_fault(path) {
+        errors.push(&key, format!("{:?} {fault}", shortened(path)));
+        return None;
+    }
+    if is_prefix && !path.ends_with('/') {
+        errors.push(&key, format!("{:?} must end with / so that it ends at a path segment", shortened(path)));
+        return None;
+    }
+    let matches = if is_prefix { PathMatch::Prefix(path.clone()) } else { PathMatch::Exact(path.clone()) };
+    Some((matches, key))
+}
+
+/// A route that could never match a normalised path would silently guard nothing.
+fn path_fault(path: &str) -> Option<&'static str> {
+    if !path.starts_with('/') {
+        return Some("must begin with /");
+    }
+    if path.len() > 1024 {
+        return Some("must be at most 1024 bytes long");
+    }
+    if path.contains(['?', '#']) {
+        return Some("must be a path without query or fragment");
+    }
+    if path.contains(['%', '\\', '*']) || !path.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some("must be plain: no escapes, backslashes, wildcards, spaces or letters outside ASCII");
+    }
+    if path.contains("//") || path.split('/').any(|segment| segment == "." || segment == "..") {
+        return Some("must be normalised: no //, no . or .. segments");
+    }
+    None
+}
+
+fn protocol(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<Protocol> {
+    match errors.require(at, "protocol", route.protocol.as_ref())? {
+        document::Protocol::Named(word) => in_dialect(Protocol::named(word)?, route.dialect.as_ref(), at, errors),
+        document::Protocol::Described(written) => {
+            let pointers = at.key("protocol").key(registry::DESCRIBED);
+            let protocol = described(written, &pointers, errors);
+            in_dialect(protocol, route.dialect.as_ref(), at, errors)
+        }
+    }
+}
+
+fn in_dialect(
+    protocol: Protocol,
+    dialect: Option<&document::Dialect>,
+    at: &KeyPath,
+    errors: &mut Errors,
+) -> Option<Protocol> {
+    let Some(document::Dialect(word)) = dialect else { return Some(protocol) };
+    let spoken = protocol.in_dialect(word);
+    if spoken.is_none() {
+        let message = match protocol.dialects() {
+            [] => format!("has no effect with protocol {}", protocol.name()),
+            known => format!(
+                "unknown value {:?}, with protocol {} expected one of {}",
+                shortened(word),
+                protocol.name(),
+                known.join(", ")
+            ),
+        };
+        errors.push(&at.key("dialect"), message);
+    }
+    spoken
+}
+
+fn server(route: &Route, protocol: &Protocol, at: &KeyPath, errors: &mut Errors) -> Option<ServerPolicy> {
+    let (written, at) = (route.server.as_ref()?, at.key(Route::SERVER));
+    if !protocol.serves_tools() {
+        errors.push(&at, format!("has no effect with protocol {}", protocol.name()));
+    }
+    for (name, pin) in written.definitions.iter().flatten() {
+        if pin.len() != 64 || !pin.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            errors.push(&at.key("definitions").key(name), "expected a SHA-256: 64 of 0-9 and a-f");
+        }
+    }
+    if written.definitions.is_none() && written.drift.is_some() {
+        errors.push(&at.key("definitions"), "missing, but drift has no effect without it");
+    }
+    let resource = written.resource.as_ref().and_then(|url| {
+        let resource = resource(url);
+        if resource.is_none() {
+            let message =
+                format!("expected an address such as https://tools.example.com/mcp, found {:?}", shortened(url));
+            errors.push(&at.key("resource"), message);
+        }
+        resource
+    });
+    let drift = written.drift.unwrap_or(OutputAction::Remove);
+    let part = match &written.messages {
+        None => ServerPart::Whole,
+        Some(messages) => {
+            if let Some(fault) = path_fault(messages) {
+                errors.push(&at.key("messages"), format!("{:?} {fault}", shortened(messages)));
+            }
+            if route.matches.as_ref().is_some_and(|matches| matches.path.is_none()) {
+                errors.push(&at.key("messages"), "the server's stream is one path: expected match.path");
+            }
+            ServerPart::Stream { messages: messages.clone() }
+        }
+    };
+    Some(ServerPolicy { definitions: written.definitions.clone(), drift, resource, part })
+}
+
+/// RFC 9728 section 3.1: the well-known part is between host and path.
+fn resource(url: &str) -> Option<Resource> {
+    let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "https" | "http"))?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/[]".contains(&b);
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if host.is_empty() || url.len() > 512 || !rest.bytes().all(plain) {
+        return None;
+    }
+    let metadata_path = format!("/.well-known/oauth-protected-resource{}", path.trim_end_matches('/'));
+    let metadata_url = format!("{scheme}://{host}{metadata_path}");
+    Some(Resource { url: url.to_owned(), metadata_path, metadata_url })
+}
+
+fn described(written: &Described, at: &KeyPath, errors: &mut Errors) -> Protocol {
+    let mut pointers = |key: &str, texts: Option<&Vec<String>>| -> Vec<Pointer> {
+        let at = at.key(key);
+        let texts = texts.map(Vec::as_slice).unwrap_or_default();
+        texts.iter().enumerate().filter_map(|(place, text)| pointer(text, &at.index(place), errors)).collect()
+    };
+    let prompt = pointers("prompt", written.prompt.as_ref());
+    let documents = pointers("documents", written.documents.as_ref());
+    let output = pointers("output", written.output.as_ref());
+    if errors.require(at, "prompt", written.prompt.as_ref()).is_some_and(Vec::is_empty) {
+        errors.push(&at.key("prompt"), "empty, expected at least one JSON Pointer");
+    }
+    let model = written.model.as_ref().and_then(|text| {
+        let at = at.key("model");
+        if text.split('/').any(|part| part == "*") {
+            errors.push(&at, "expected a JSON Pointer without *: there is one model");
+        }
+        pointer(text, &at, errors)
+    });
+    registry::described(prompt, documents, model, output)
+}
+
+fn pointer(text: &str, at: &KeyPath, errors: &mut Errors) -> Option<Pointer> {
+    let pointer = Pointer::parse(text).filter(|_| text.starts_with('/') && text.len() <= 1024);
+    if pointer.is_none() {
+        let message =
+            format!("expected a JSON Pointer such as /prompt or /messages/*/text, found {:?}", shortened(text));
+        errors.push(at, message);
+    }
+    pointer
+}
+
+fn operation(
+    route: &Route,
+    protocol: &Protocol,
+    matches: Option<&PathMatch>,
+    at: &KeyPath,
+    errors: &mut Errors,
+) -> Option<Operations> {
+    let fitting = protocol.operations();
+    let words = || fitting.iter().map(|operation| operation.as_str()).collect::<Vec<_>>().join(", ");
+    if let Some(operation) = route.operation {
+        if fitting.contains(&operation) {
+            return Some(Operations::One(operation));
+        }
+        let message =
+            format!("{} is no operation of protocol {}, expected {}", operation.as_str(), protocol.name(), words());
+        errors.push(&at.key("operation"), message);
+        return None;
+    }
+    if let Some(operation) = protocol.only_operation() {
+        return Some(Operations::One(operation));
+    }
+    let path = matches?.as_str().trim_end_matches('/');
+    // The longest name that fits: `/chat/completions` is no `/completions`.
+    let named = protocol
+        .paths()
+        .iter()
+        .filter(|(name, _)| path.strip_suffix(name.trim_end_matches('/')).is_some_and(|before| before.ends_with('/')));
+    if let Some((_, operation)) = named.max_by_key(|(name, _)| name.len()) {
+        return Some(Operations::One(*operation));
+    }
+    if let Some(PathMatch::Prefix(_)) = matches {
+        return Some(Operations::OfPath);
+    }
+    let message = format!("missing, but required: the path does not tell the operation; expected {}", words());
+    errors.push(&at.key("operation"), message);
+    None
+}

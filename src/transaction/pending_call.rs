@@ -1,0 +1,145 @@
+//! A request that waits for the answer to a call: what is asked, and where it goes on from.
+//!
+//! The state owns the witness of the stages behind it, and what the rest of its stage needs. Nothing of the
+//! request goes on before the answer, or its absence, has been judged.
+
+use super::response::Reading;
+use super::stages::{Admitted, Asked, Counted, Stage};
+use super::{Edit, Header, Headers, Refused, State, Step, Transaction, Wait, WorkerState};
+use crate::audit::Verdict;
+use crate::authn::Inquiry;
+use crate::callout::{Answer, CallFailure};
+use crate::host::{Host, Timestamp};
+use crate::protocol::Asserted;
+use crate::reason::Reason;
+use crate::route::RouteIndex;
+
+/// A stage that waits for an answer.
+#[derive(Debug)]
+pub(super) struct PendingCall {
+    then: Then,
+    deadline: Timestamp,
+    /// Without an answer by then, it waited in vain.
+    slow: Timestamp,
+}
+
+/// Where it goes on.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// The issuer is asked about the token; the request's headers are held.
+    Authenticate(Box<Inquiry>, Vec<Header>, bool),
+    /// The request is being counted for the fleet; its headers are held.
+    Count(Box<Asked<Counted>>, Vec<Header>, HeaderRest),
+    /// Its tokens are; everything else is done.
+    Forward(Box<Asked<Admitted>>, Outgoing),
+}
+
+impl Then {
+    /// Who is asked: the place of its breaker, and the word in metrics.
+    fn service(&self) -> (usize, &'static str) {
+        match self {
+            Then::Count(..) | Then::Forward(..) => (0, "quota"),
+            Then::Authenticate(..) => (1, "introspection"),
+        }
+    }
+}
+
+/// What the header phase has found out by the time the request is counted.
+#[derive(Debug)]
+pub(super) struct HeaderRest {
+    pub(super) route: RouteIndex,
+    pub(super) asserted: Option<Box<dyn Asserted>>,
+    /// The model that the path names, where it names one.
+    pub(super) path_model: Option<String>,
+    pub(super) content_length: Option<usize>,
+    pub(super) end: bool,
+    pub(super) edit: Edit,
+}
+
+/// A judged request, ready to go.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) edit: Edit,
+    pub(super) reply: Reading,
+    pub(super) verdict: Verdict,
+    pub(super) masked: u64,
+    pub(super) output_cap: Option<u64>,
+}
+
+/// The proxy ends a call at its timeout; should it not, this much later the wait is over all the same.
+const GRACE: u64 = 1_000_000_000;
+
+impl Transaction {
+    /// Makes a stage's call and waits for its answer; goes on without one where the service hangs.
+    pub(super) fn ask(&mut self, then: Then, vm: &mut WorkerState, host: &mut dyn Host) -> Result<Step, Refused> {
+        let (place, name) = then.service();
+        let now = host.now();
+        if vm.breakers.get_mut(place).is_some_and(|breaker| !breaker.admits(now)) {
+            self.record.skipped_call = Some(name);
+            return self.go_on(then, &Answer::Failed(CallFailure::Skipped), vm, host);
+        }
+        let call = match &then {
+            Then::Authenticate(inquiry, ..) => Some(inquiry.call.clone()),
+            Then::Count(asked, ..) => asked.call(&self.policy),
+            Then::Forward(asked, _) => asked.call(&self.policy),
+        };
+        let call = call.ok_or(Reason::Internal)?;
+        let timeout = u64::try_from(call.timeout().as_nanos()).unwrap_or(u64::MAX);
+        let deadline = Timestamp(now.0.saturating_add(timeout).saturating_add(GRACE));
+        let slow = Timestamp(now.0.saturating_add(timeout / 2));
+        self.state = State::PendingCall(Box::new(PendingCall { then, deadline, slow }));
+        Ok(Step::Await(Wait { call: Some(call), deadline }))
+    }
+
+    /// Nothing has come yet.
+    pub(super) fn wait_on(&mut self, call: Box<PendingCall>) -> Step {
+        let deadline = call.deadline;
+        self.state = State::PendingCall(call);
+        Step::Await(Wait { call: None, deadline })
+    }
+
+    /// The answer came, or there is none.
+    pub(super) fn answered(
+        &mut self,
+        call: PendingCall,
+        answer: &Answer,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Step, Refused> {
+        let now = host.now();
+        if let Some(breaker) = vm.breakers.get_mut(call.then.service().0) {
+            breaker.note(answer.is_failure() && now >= call.slow, now);
+        }
+        self.go_on(call.then, answer, vm, host)
+    }
+
+    /// The stage goes on.
+    fn go_on(
+        &mut self,
+        then: Then,
+        answer: &Answer,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Step, Refused> {
+        let policy = std::sync::Arc::clone(&self.policy);
+        match then {
+            Then::Authenticate(inquiry, headers, end) => {
+                let authn = policy.authn.introspected(&inquiry, answer, &mut vm.tokens, &mut vm.ring, host)?;
+                self.authenticated(Headers(&headers), authn, (end, None), vm, host)
+            }
+            Then::Count(asked, headers, rest) => {
+                match asked.answered(&policy, answer, &mut self.reserved, vm.shared_key(), host) {
+                    Ok(Stage::Done(counted)) => self.counted(Headers(&headers), rest, counted, vm, host),
+                    Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers, rest), vm, host),
+                    Err(refusal) => self.not_counted(Headers(&headers), rest, refusal.into()),
+                }
+            }
+            Then::Forward(asked, outgoing) => {
+                match asked.answered(&policy, answer, &mut self.reserved, vm.shared_key(), host)? {
+                    Stage::Done(admitted) => Ok(self.forward(admitted, outgoing)),
+                    Stage::Ask(asked) => self.ask(Then::Forward(asked, outgoing), vm, host),
+                }
+            }
+        }
+    }
+}

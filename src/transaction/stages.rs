@@ -1,0 +1,538 @@
+//! The witnesses of the stages, and their only constructors: a request that skipped a stage does not compile.
+//!
+//! Each stage takes the witness of the one before and makes its own. All fields are private to this file.
+//!
+//! | witness | made by | says |
+//! |---|---|---|
+//! | [`Entitled`] | [`entitle`] | a role of the caller allows the operation |
+//! | [`Counted`] | [`count`] | the request is charged, as far as it is known before the body |
+//! | [`Authorized`] | [`authorize`] | one role grants model, tools, parameters and caps together |
+//! | [`Charged`] | [`count_rest`] | all request quotas are charged |
+//! | [`Scanned`] | [`scan`] | every text of the body was scanned and judged |
+//! | [`Inspected`] | [`Scanned::decide`] | nothing in it refuses the request, and `unscanned` decided about the rest |
+//! | [`Admitted`] | [`admit`] | tokens are reserved; only such a request is forwarded |
+//!
+//! Quotas belong to roles, and only the roles that grant a request are charged. A caller with one role is charged before
+//! the body is read; a caller with several after it, when it is known which of them grant the request.
+//!
+//! The order compiles:
+//!
+//! ```
+//! use bartizan::guard::Judgement;
+//! use bartizan::policy::Policy;
+//! use bartizan::protocol::Exchange;
+//! use bartizan::reason::Reason;
+//! use bartizan::transaction::stages::{Inspected, Scanned};
+//!
+//! fn decide(scanned: Scanned, policy: &Policy, exchange: &Exchange) -> Result<(Inspected, Judgement), Reason> {
+//!     scanned.decide(policy, exchange, false)
+//! }
+//! ```
+//!
+//! A scan can't be skipped:
+//!
+//! ```compile_fail
+//! use bartizan::transaction::stages::{Charged, Inspected};
+//!
+//! fn skip(charged: Charged) -> Inspected {
+//!     Inspected { charged }
+//! }
+//! ```
+//!
+//! Nor can its judgement be made up:
+//!
+//! ```compile_fail
+//! use bartizan::guard::Judgement;
+//!
+//! let harmless = Judgement::default();
+//! ```
+//!
+//! Nor can the `unscanned` decision be left out:
+//!
+//! ```compile_fail
+//! use bartizan::transaction::stages::{Inspected, Scanned};
+//!
+//! fn skip(scanned: Scanned) -> Inspected {
+//!     Inspected { charged: scanned.charged }
+//! }
+//! ```
+//!
+//! Nor the quota:
+//!
+//! ```compile_fail
+//! use bartizan::quota::Limits;
+//! use bartizan::transaction::stages::{Admitted, Inspected};
+//!
+//! fn skip(inspected: Inspected) -> Admitted {
+//!     Admitted { inspected, limits: Limits::default() }
+//! }
+//! ```
+//!
+//! Nor the roles:
+//!
+//! ```compile_fail
+//! use bartizan::authz::Grant;
+//! use bartizan::transaction::stages::{Authorized, Counted};
+//!
+//! fn skip(counted: Counted) -> Authorized {
+//!     Authorized { counted, grant: Grant::default(), reads_body: true }
+//! }
+//! ```
+
+use std::sync::Arc;
+
+use crate::authn::{Principal, RoleIndex};
+use crate::authz::{self, Grant};
+use crate::callout::{Answer, Call};
+use crate::document::{UnknownAction, UnscannedAction};
+use crate::enums::{Operation, Zone};
+use crate::guard::{Judgement, Place, judge};
+use crate::host::{Host, Timestamp};
+use crate::policy::Policy;
+use crate::protocol::{Exchange, Json, Offered, Segment, UnscannedKind};
+use crate::quota::fleet::{Ask, Inquiry, Told};
+use crate::quota::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
+use crate::reason::{Denial, Reason};
+use crate::route::RoutePolicy;
+use crate::scan::{Text, VerdictMemory};
+
+/// A principal with at least one role that allows the operation.
+#[derive(Debug)]
+pub struct Entitled {
+    principal: Arc<Principal>,
+    operation: Operation,
+    roles: Vec<RoleIndex>,
+}
+
+/// A request whose request quotas, as far as they are known before the body, are charged.
+#[derive(Debug)]
+pub struct Counted {
+    entitled: Entitled,
+    /// `None`: not charged yet, because which of several roles grant the request is not known.
+    limits: Option<Limits>,
+    /// The fleet was asked about the caller's strikes.
+    looked: bool,
+}
+
+/// A request that at least one role grants as a whole.
+#[derive(Debug)]
+pub struct Authorized {
+    counted: Counted,
+    grant: Grant,
+    reads_body: bool,
+}
+
+/// A request whose request quotas are all charged.
+#[derive(Debug)]
+pub struct Charged {
+    authorized: Authorized,
+    limits: Limits,
+}
+
+/// A request whose texts are all scanned, as far as the budget goes, and judged.
+#[derive(Debug)]
+pub struct Scanned {
+    charged: Charged,
+    judgement: Judgement,
+    places: Vec<Place>,
+}
+
+/// A request that was judged and not refused.
+#[derive(Debug)]
+pub struct Inspected {
+    charged: Charged,
+}
+
+/// A request that may go to the upstream: nothing else can be forwarded.
+#[derive(Debug)]
+pub struct Admitted {
+    inspected: Inspected,
+    limits: Limits,
+}
+
+/// A stage's witness, or the question that must be answered before there is one.
+#[derive(Debug)]
+pub enum Stage<W> {
+    /// The stage is done.
+    Done(W),
+    /// The service that counts for all proxies must be asked.
+    Ask(Box<Asked<W>>),
+}
+
+/// A witness that is not one yet: it hangs on an answer.
+#[derive(Debug)]
+pub struct Asked<W> {
+    witness: W,
+    inquiry: Inquiry,
+}
+
+/// A witness that tells limits.
+pub trait Limited: sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {
+        fn tell(&mut self, limits: super::Limits);
+    }
+}
+
+impl Limited for Counted {}
+impl Limited for Admitted {}
+
+impl sealed::Sealed for Counted {
+    fn tell(&mut self, limits: Limits) {
+        self.limits = Some(self.limits.take().unwrap_or_default().and(limits));
+    }
+}
+
+impl sealed::Sealed for Admitted {
+    fn tell(&mut self, limits: Limits) {
+        self.limits = std::mem::take(&mut self.limits).and(limits);
+    }
+}
+
+impl<W: Limited> Asked<W> {
+    /// The call to make.
+    pub fn call(&self, policy: &Policy) -> Option<Call> {
+        policy.quotas.fleet_call(&self.inquiry)
+    }
+
+    /// Goes on with the call's answer. What it counted is added to `reserved`, also with a refusal.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: by the service, or because it is unreachable.
+    pub fn answered(
+        self,
+        policy: &Policy,
+        answer: &Answer,
+        reserved: &mut Reservation,
+        key: &SharedKey,
+        host: &mut dyn Host,
+    ) -> Result<Stage<W>, Refusal> {
+        let Asked { mut witness, mut inquiry } = self;
+        match policy.quotas.told(&mut inquiry, answer, reserved, key, host)? {
+            Told::Fits(limits) => {
+                witness.tell(limits);
+                Ok(Stage::Done(witness))
+            }
+            Told::Again => Ok(Stage::Ask(Box::new(Asked { witness, inquiry }))),
+        }
+    }
+}
+
+impl<W> Stage<W> {
+    fn of(witness: W, inquiry: Option<Inquiry>) -> Stage<W> {
+        match inquiry {
+            None => Stage::Done(witness),
+            Some(inquiry) => Stage::Ask(Box::new(Asked { witness, inquiry })),
+        }
+    }
+}
+
+impl Entitled {
+    /// Who calls.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.principal
+    }
+
+    /// What for.
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The roles that allow the operation; never empty.
+    pub fn roles(&self) -> &[RoleIndex] {
+        &self.roles
+    }
+}
+
+impl Counted {
+    /// The witness of the stage before.
+    pub fn entitled(&self) -> &Entitled {
+        &self.entitled
+    }
+}
+
+impl Authorized {
+    /// The witness of the stages before.
+    pub fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    /// The roles that grant the request; never empty.
+    pub fn roles(&self) -> &[RoleIndex] {
+        &self.grant.roles
+    }
+
+    /// The most output tokens the upstream may be asked for; `None`: no limit.
+    pub fn output_cap(&self) -> Option<u64> {
+        self.grant.output_cap
+    }
+
+    /// The refusal that a role in shadow mode did not carry out.
+    pub fn shadow(&self) -> Option<Reason> {
+        self.grant.shadow
+    }
+
+    /// True when tools must be taken out of the request for the roles to grant it.
+    pub fn removes_tools(&self) -> bool {
+        self.grant.removes_tools
+    }
+
+    /// True when one of the granting roles may use this tool.
+    pub fn may_use(&self, policy: &Policy, tool: &Offered) -> bool {
+        self.roles().iter().filter_map(|role| policy.role_at(*role)).any(|role| authz::may_use(role, tool))
+    }
+
+    /// True when one of the granting roles may author this zone.
+    pub fn may_write(&self, policy: &Policy, zone: Zone) -> bool {
+        self.roles().iter().filter_map(|role| policy.role_at(*role)).any(|role| role.may_write.contains(&zone))
+    }
+}
+
+impl Charged {
+    /// The witness of the stage before.
+    pub fn authorized(&self) -> &Authorized {
+        &self.authorized
+    }
+
+    /// The state of the quotas.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+impl Scanned {
+    /// The witness of the stages before.
+    pub fn charged(&self) -> &Charged {
+        &self.charged
+    }
+
+    /// What the guards say.
+    pub fn judgement(&self) -> &Judgement {
+        &self.judgement
+    }
+
+    /// The same, to narrow what follows from it: a refusal stays one.
+    pub fn judgement_mut(&mut self) -> (&mut Judgement, &[Place]) {
+        (&mut self.judgement, &self.places)
+    }
+
+    /// Where the texts stand, one for each segment of the body.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// What was not scanned, each kind once.
+    pub fn unscanned(&self, exchange: &Exchange) -> Vec<UnscannedKind> {
+        let mut kinds: Vec<UnscannedKind> = exchange.unscanned.iter().map(|(kind, _)| *kind).collect();
+        if self.judgement.is_incomplete() {
+            kinds.push(UnscannedKind::Budget);
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
+    /// The policy decides about what was not scanned, and the guards about the rest. `is_own`: what the provider keeps is
+    /// the caller's own.
+    ///
+    /// # Errors
+    /// [`Reason::BodyUnscanned`]; the reason of the guards' refusal.
+    pub fn decide(self, policy: &Policy, exchange: &Exchange, is_own: bool) -> Result<(Inspected, Judgement), Reason> {
+        let decides = |kind: &UnscannedKind| !(is_own && *kind == UnscannedKind::State);
+        let denies = |kind| policy.unscanned.action(kind) == UnscannedAction::Deny;
+        if self.unscanned(exchange).into_iter().filter(decides).any(denies)
+            || (!exchange.unknown.is_empty() && policy.unknown == UnknownAction::Deny)
+        {
+            return Err(Reason::BodyUnscanned);
+        }
+        match self.judgement.denial() {
+            Some(reason) => Err(reason),
+            None => Ok((Inspected { charged: self.charged }, self.judgement)),
+        }
+    }
+}
+
+impl Inspected {
+    /// The witness of the stages before.
+    pub fn charged(&self) -> &Charged {
+        &self.charged
+    }
+
+    /// A request without a body.
+    ///
+    /// # Errors
+    /// [`Reason::Internal`] for one that has a body.
+    pub fn without_body(charged: Charged) -> Result<Inspected, Reason> {
+        if charged.authorized.reads_body { Err(Reason::Internal) } else { Ok(Inspected { charged }) }
+    }
+
+    /// A past request, judged as its record says: nothing is forwarded in a rehearsal.
+    ///
+    /// # Errors
+    /// The reason that the record has.
+    #[cfg(feature = "cli")]
+    pub(crate) fn recorded(charged: Charged, denial: Option<Reason>) -> Result<Inspected, Reason> {
+        denial.map_or(Ok(Inspected { charged }), Err)
+    }
+}
+
+impl Admitted {
+    /// The witness of the stages before.
+    pub fn inspected(&self) -> &Inspected {
+        &self.inspected
+    }
+
+    /// The limit headers for the reply.
+    pub fn limit_headers(&self) -> Vec<(&'static str, String)> {
+        self.limits.headers()
+    }
+
+    /// The state of all quotas.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// Checks the operation, which the path tells, and the workload, which the mesh's mTLS tells.
+///
+/// # Errors
+/// [`Reason::RbacOperation`], [`Reason::RbacWorkload`].
+pub fn entitle(
+    policy: &Policy,
+    principal: Arc<Principal>,
+    operation: Operation,
+    host: &mut dyn Host,
+) -> Result<Entitled, Denial> {
+    let roles = authz::entitled(&policy.roles, &principal, operation, host)?;
+    Ok(Entitled { principal, operation, roles })
+}
+
+/// Charges the call to the quotas of the caller's only role.
+///
+/// # Errors
+/// A [`Refusal`] with the limit headers.
+pub fn count(
+    policy: &Policy,
+    entitled: Entitled,
+    key: &SharedKey,
+    host: &mut dyn Host,
+) -> Result<Stage<Counted>, Refusal> {
+    let (limits, inquiry) = match entitled.roles() {
+        roles @ [_] => {
+            let scope = Scope::Call(entitled.principal(), entitled.operation());
+            let limits = policy.quotas.charge(scope, roles, key, host)?;
+            (Some(limits), policy.quotas.inquire(scope, roles, Ask::Requests, host.now()))
+        }
+        _ => (None, None),
+    };
+    let looked = inquiry.as_ref().is_some_and(Inquiry::looks);
+    Ok(Stage::of(Counted { entitled, limits, looked }, inquiry))
+}
+
+/// Checks model, tools, choices and caps, which the body tells.
+///
+/// # Errors
+/// [`Reason::RbacModel`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that any role got.
+pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Result<Authorized, Denial> {
+    let grant = authz::grant(&policy.roles, counted.entitled.roles(), exchange)?;
+    Ok(Authorized { counted, grant, reads_body: true })
+}
+
+/// A request without a body: the operation was all there is to check.
+pub fn authorize_bodyless(counted: Counted) -> Authorized {
+    let grant = Grant { roles: counted.entitled.roles.clone(), ..Grant::default() };
+    Authorized { counted, grant, reads_body: false }
+}
+
+/// Charges what [`count`] left open: the call, for a caller of several roles, and the model, where
+/// the request has one.
+///
+/// A request that a model's quota refuses stays charged to the call's.
+///
+/// # Errors
+/// A [`Refusal`] with the limit headers.
+pub fn count_rest(
+    policy: &Policy,
+    authorized: Authorized,
+    model: Option<&str>,
+    key: &SharedKey,
+    host: &mut dyn Host,
+) -> Result<Charged, Refusal> {
+    let (counted, roles) = (authorized.counted(), authorized.roles());
+    let mut limits = match &counted.limits {
+        Some(limits) => limits.clone(),
+        None => {
+            let scope = Scope::Call(counted.entitled.principal(), counted.entitled.operation());
+            policy.quotas.charge(scope, roles, key, host)?
+        }
+    };
+    if let Some(model) = model {
+        limits = limits.and(policy.quotas.charge(Scope::Model(model), roles, key, host)?);
+    }
+    Ok(Charged { authorized, limits })
+}
+
+/// Scans every text of the body, and lets the guards of the granting roles judge it. `memory` must have been used with this
+/// policy's scanner alone.
+pub fn scan(
+    policy: &Policy,
+    route: &RoutePolicy,
+    charged: Charged,
+    (json, exchange): (&Json<'_>, &Exchange),
+    memory: &mut VerdictMemory,
+    now: Timestamp,
+) -> Scanned {
+    let authorized = &charged.authorized;
+    let text = |segment: &Segment| Text { zone: segment.zone, text: segment.text_in(json).unwrap_or_default() };
+    let texts: Vec<Text<'_>> = exchange.segments.iter().map(text).collect();
+    let is_aside = |at: usize| {
+        let segment = exchange.segments.get(at);
+        segment.is_some_and(|segment| route.protocol.is_aside(json, &segment.path, segment.is_key))
+    };
+    let report = policy.scanner.scan_conversation(Some(memory), &texts, &is_aside, policy.limits.budget());
+    let trusted: Vec<Zone> = Zone::ALL.iter().copied().filter(|zone| authorized.may_write(policy, *zone)).collect();
+    let place = |segment: &Segment| Place {
+        zone: segment.zone,
+        position: segment.position,
+        is_key: segment.is_key,
+        trusted: trusted.contains(&segment.zone),
+    };
+    let places: Vec<Place> = exchange.segments.iter().map(place).collect();
+    let guards = policy.guards_of(authorized.roles());
+    let judgement = judge(&policy.scanner, &guards, route.index, &places, report, now);
+    Scanned { charged, judgement, places }
+}
+
+/// The last stage, so that a blocked prompt costs nothing: reserves what the request is expected to use.
+///
+/// Where a service counts for the fleet, it is asked last of all: for the tokens, and for the requests that
+/// [`count`] and [`count_rest`] left open. What is held here is held whatever the service says: settle it.
+///
+/// # Errors
+/// A [`Refusal`] with the limit headers. What [`count`] and [`count_rest`] charged stays charged.
+pub fn admit(
+    policy: &Policy,
+    inspected: Inspected,
+    model: Option<&str>,
+    expected: Tokens,
+    key: &SharedKey,
+    host: &mut dyn Host,
+) -> Result<(Stage<Admitted>, Reservation), Refusal> {
+    let (charged, authorized) = (inspected.charged(), inspected.charged().authorized());
+    let entitled = authorized.counted().entitled();
+    let (scope, roles) = (Scope::Whole(entitled.principal(), entitled.operation(), model), authorized.roles());
+    let told = charged.limits().clone();
+    let ask = Ask::Rest {
+        tokens: expected,
+        calls: authorized.counted().limits.is_none(),
+        looked: authorized.counted().looked,
+    };
+    let beside = |refusal: Refusal| Refusal { limits: Box::new(told.clone().and(*refusal.limits)), ..refusal };
+    let inquiry = policy.quotas.inquire(scope, roles, ask, host.now());
+    if let Some(refusal) = inquiry.as_ref().and_then(|inquiry| policy.quotas.never_fits(inquiry)) {
+        return Err(beside(refusal));
+    }
+    let (limits, reservation) = policy.quotas.reserve(scope, roles, expected, key, host).map_err(beside)?;
+    Ok((Stage::of(Admitted { limits: told.and(limits), inspected }, inquiry), reservation))
+}
