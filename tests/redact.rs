@@ -180,7 +180,8 @@ fn exactly_the_value_is_masked_in_the_quotes_of_code_and_data() {
                 let edits =
                     Masker::new(MaskKey::new("k")).mask(&text, &targets(&scanner, &text, DataAction::Mask)).edits;
                 let places: Vec<_> = edits.into_iter().map(|edit| edit.before).collect();
-                if places != [at..at + value.len()] {
+                let exact = places.first() == Some(&(at..at + value.len())) && places.len() == 1;
+                if !exact {
                     wrong.push(format!(
                         "{text:?}: {:?}",
                         places.iter().map(|place| &text[place.clone()]).collect::<Vec<_>>()
