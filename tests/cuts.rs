@@ -205,7 +205,7 @@ fn a_definition_that_is_not_shown_refuses_no_list() {
             {
                 let mut road = strict(of, "block");
                 road.document["roles"]["analyst"]["tools"] = json!({ "allow": [allowed] });
-                let policy = bartizan::config::Policy::from_json(road.document.to_string().as_bytes(), &|_| None);
+                let policy = bartizan::policy::Policy::from_json(road.document.to_string().as_bytes(), &|_| None);
                 let mut road = road.replica(policy.unwrap(), 0);
                 let upstream = |_: &Value| vec![format!("{begin}{reply}{end}").into_bytes()];
                 let (_, answer) = road.answered_at("/mcp", &list, content_type, upstream);

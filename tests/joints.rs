@@ -109,6 +109,9 @@ fn what_is_cut_over_parts_is_found_whatever_stands_beside_them() {
         for count in [2, 3, 5] {
             let mut parts = cut(secret, &evenly(secret, count));
             cases.push(("a secret by itself", parts.clone()));
+            let blanks = ["", " \n", "\u{200b}"].into_iter().cycle();
+            let apart = parts.iter().zip(blanks).flat_map(|(part, blank)| [part.clone(), blank.to_owned()]);
+            cases.push(("a secret with blank parts between", apart.collect()));
             parts[0].insert_str(0, "The key is ");
             parts.last_mut().unwrap().push_str(" as agreed.");
             cases.push(("a secret between words", parts.clone()));

@@ -193,6 +193,45 @@ fn credentials_of_every_kind_are_found_whole_and_nothing_beside_them() {
     assert!(missed * 100 <= cases.len(), "{missed} of {}", cases.len());
 }
 
+/// A way to write a character.
+type Spelling = fn(char) -> String;
+
+#[test]
+fn escapes_hide_no_credential() {
+    let scanner = scanner();
+    let secrets: Secrets = read("secrets.yaml");
+    let ways: [(&str, Spelling); 6] = [
+        ("\\u", |c| format!("\\u{:04x}", u32::from(c))),
+        ("\\u{}", |c| format!("\\u{{{:x}}}", u32::from(c))),
+        ("\\x", |c| format!("\\x{:02x}", u32::from(c))),
+        ("&#", |c| format!("&#{};", u32::from(c))),
+        ("&#x", |c| format!("&#x{:X};", u32::from(c))),
+        ("%", |c| format!("%{:02X}", u32::from(c))),
+    ];
+    let picks: [(&str, fn(usize, char) -> bool); 3] =
+        [("all", |_, _| true), ("marks", |_, c| c.is_ascii_punctuation()), ("some", |at, _| at % 5 == 2)];
+    let plain: Vec<(&String, String)> = (secrets.kinds.iter().filter(|(_, format)| !format.contains('«')))
+        .map(|(kind, format)| (kind, draw(format, &mut Draw::new(kind, 1))))
+        .filter(|(_, value)| value.bytes().all(|byte| byte.is_ascii_graphic()))
+        .filter(|(_, value)| !found(&scanner, &format!("It is {value} now."), true).is_empty())
+        .collect();
+    let (mut tried, mut missed) = (0, Vec::new());
+    for (kind, value) in &plain {
+        for (way, spell) in &ways {
+            for (which, picks) in &picks {
+                let write = |(at, c): (usize, char)| if picks(at, c) { spell(c) } else { c.to_string() };
+                let hidden: String = value.chars().enumerate().map(write).collect();
+                tried += 1;
+                if found(&scanner, &format!("It is {hidden} now."), true).is_empty() {
+                    missed.push(format!("{kind} {way} {which}: {hidden}"));
+                }
+            }
+        }
+    }
+    assert!(plain.len() >= 100, "{}", plain.len());
+    assert!(missed.len() * 100 <= tried, "{} of {tried}:\n{}", missed.len(), missed.join("\n"));
+}
+
 #[test]
 fn harmless_neighbours_of_credentials_are_let_pass() {
     let scanner = scanner();

@@ -12,7 +12,6 @@
 //! assert_eq!(metrics::label("jwt.notYetValid"), "jwt_not_yet_valid");
 //! ```
 
-mod keyed;
 mod labels;
 mod loading;
 pub mod metrics;
@@ -20,7 +19,6 @@ mod policy;
 mod record;
 mod time;
 
-pub use keyed::HashKey;
 pub use labels::Labels;
 pub use loading::policy_record;
 pub use policy::AuditPolicy;

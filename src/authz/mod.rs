@@ -2,7 +2,7 @@
 //!
 //! One role must grant all of it together: two roles never add up to a permission that neither of
 //! them has. Of several roles that do, the widest cap holds (the caller could have come with that
-//! role alone), the strictest guard applies, and every quota is charged.
+//! role only), the strictest guard applies, and every quota is charged.
 //!
 //! Before the body is read [`entitled`] says which roles allow the operation; after it [`grant`] says which of them grant
 //! the request. That no request skips either is the business of [`stages`](crate::transaction::stages).

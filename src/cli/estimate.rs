@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::output::{Outcome, print, print_json, read_text};
-use crate::quota::Estimate;
+use crate::estimate::Estimate;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -2,9 +2,9 @@
 //!
 //! Every field is optional here, whatever the policy requires: a missing key is reported by
 //! `compile` beside all the other errors, with its path. No `flatten`, `untagged` or internally
-//! tagged enum stands here, because serde loses an error's path in them.
+//! tagged enum is here, because serde loses an error's path in them.
 //!
-//! A key stands here only when the feature behind it is built.
+//! A key is here only when the feature behind it is built.
 
 use std::collections::BTreeMap;
 

@@ -7,8 +7,8 @@
 use std::cmp::Reverse;
 
 use super::{GuardPolicy, Strictest, strictest};
-use crate::audit::HashKey;
 use crate::host::Timestamp;
+use crate::keyed::HashKey;
 use crate::protocol::{Json, Path};
 use crate::redact::Canary;
 use crate::route::RoutePolicy;

@@ -5,10 +5,10 @@
 //! marks is its own affair; the text is scanned all the same.
 
 use super::{GuardPolicy, Strictest, strictest};
-use crate::audit::HashKey;
 use crate::document::Spotlight;
 use crate::enums::{Operation, Zone};
 use crate::host::Timestamp;
+use crate::keyed::HashKey;
 use crate::protocol::{Exchange, Json, Path};
 use crate::route::RoutePolicy;
 

@@ -9,9 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
-use super::calls::Rewrite;
 use super::form::Form;
-use super::reply::{Channel, End, Lane, ReplyText, TextKind, ToolCall};
+use super::lane::Lane;
+use super::parts::{Channel, End, Rewrite, TextKind, ToolCall};
 use super::{Json, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind, Usage};
 use crate::enums::Zone;
 
@@ -204,6 +204,21 @@ impl DerefMut for Draft {
     fn deref_mut(&mut self) -> &mut Exchange {
         &mut self.exchange
     }
+}
+
+/// One text of a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyText {
+    /// Where it stands in the reply or in the event.
+    pub path: Path,
+    /// What it is a part of.
+    pub channel: Channel,
+    /// Which of the channel's texts it goes on with: those that stand under another key, or at another index, are others.
+    pub lane: Lane,
+    /// It goes on in later events. False: it is whole, also when it repeats what was streamed.
+    pub delta: bool,
+    /// The text is an object's key: it can't be changed, only refused.
+    pub is_key: bool,
 }
 
 /// A whole reply, or one event of a stream, taken apart.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::tools::pin;
-use super::{Exchange, Json, Path, Refusal, Told, UnscannedKind, Usage, keys, registry};
+use super::{Exchange, Json, Path, Refusal, Told, UnscannedKind, Usage, keys};
 use crate::enums::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
@@ -197,16 +197,6 @@ impl Protocol {
     /// A format.
     pub fn new(adapter: impl Adapter + 'static) -> Protocol {
         Protocol(Arc::new(adapter))
-    }
-
-    /// The format of this word, where the word is all it needs to know.
-    pub fn named(word: &str) -> Option<Protocol> {
-        registry::FORMATS.iter().find(|format| format.word == word).map(registry::Format::adapter)
-    }
-
-    /// The format of a refusal where no route tells one.
-    pub fn fallback() -> Protocol {
-        registry::fallback()
     }
 
     /// Takes a body apart. `model` is the one that the path names, where it names one.

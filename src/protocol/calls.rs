@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::reply::{End, FUNCTION_CALL, ReplyParts, ReplyText, TextKind};
+use super::account::{ReplyParts, ReplyText};
+use super::parts::{End, FUNCTION_CALL, Rewrite, TextKind};
 use super::{Json, Path};
 
 /// Calls of tools that one stream may hold; those beyond have no name, which no list of tools allows.
@@ -33,15 +34,6 @@ struct Call {
     has_arguments: bool,
     /// Nothing of its name can follow.
     ended: bool,
-}
-
-/// A change of an event so that all clients read the same calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rewrite {
-    /// The call at this place gets this index.
-    Index(Path, u32),
-    /// The name at this place is part of one that the call's first piece has.
-    NoName(Path),
 }
 
 impl Calls {

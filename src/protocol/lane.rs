@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::json::Step;
-use super::reply::TextKind;
+use super::parts::TextKind;
 use super::{Json, Path};
 
 /// A place of a format, as a hash of the keys and indices on the way. Two places with one hash would be read as one text:

@@ -29,7 +29,9 @@ mod mcp;
 mod ollama;
 mod openai;
 mod parameters;
+mod parts;
 pub mod registry;
+mod replies;
 pub mod reply;
 mod request;
 mod session;
@@ -108,6 +110,23 @@ pub enum UnscannedKind {
 }
 
 impl UnscannedKind {
+    /// The tokens that content of this kind may cost: a guess, that the settlement puts right.
+    pub const fn likely_tokens(self) -> u64 {
+        match self {
+            // A large picture in full detail.
+            UnscannedKind::Image => 1600,
+            // A signature stands for text that is counted.
+            UnscannedKind::Budget | UnscannedKind::Opaque => 0,
+            UnscannedKind::Audio
+            | UnscannedKind::File
+            | UnscannedKind::State
+            | UnscannedKind::Reference
+            | UnscannedKind::Tokens
+            | UnscannedKind::Unknown
+            | UnscannedKind::Other => 4096,
+        }
+    }
+
     /// The word in records, metrics and the document.
     pub const fn name(self) -> &'static str {
         match self {

@@ -54,9 +54,16 @@ pub const FORMATS: &[Format] = &[
     },
 ];
 
-/// The format of a refusal where no route tells one.
-pub(super) fn fallback() -> Protocol {
-    Protocol::new(openai::Openai::default())
+impl Protocol {
+    /// The format of this word, where the word is all it needs to know.
+    pub fn named(word: &str) -> Option<Protocol> {
+        FORMATS.iter().find(|format| format.word == word).map(Format::adapter)
+    }
+
+    /// The format of a refusal where no route tells one.
+    pub fn fallback() -> Protocol {
+        Protocol::new(openai::Openai::default())
+    }
 }
 
 /// The word of the format that has settings: a document describes its bodies.

@@ -15,93 +15,15 @@ use super::Told;
 use super::account::ReplyDraft;
 use super::form::{Form, is_bytes};
 use super::frames::Framing;
-use super::{Json, Path, Protocol, UnscannedKind};
-use crate::enums::Operation;
+use super::{Json, Path, UnscannedKind};
 use crate::reason::Reason;
 
-pub use super::account::ReplyParts;
-pub use super::calls::Rewrite;
+pub use super::account::{ReplyParts, ReplyText};
 pub use super::lane::Lane;
-pub use super::stream::{Facts, Progress, Stream};
+pub(super) use super::parts::FUNCTION_CALL;
+pub use super::parts::{Channel, End, Facts, Progress, Rewrite, TextKind, ToolCall};
+pub use super::stream::Stream;
 pub use super::usage::{Spent, Usage};
-
-/// The item of the older `function_call`, of which a choice has one.
-pub(super) const FUNCTION_CALL: u32 = u32::MAX;
-
-/// What a text of a reply is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TextKind {
-    /// The answer.
-    Text,
-    /// Arguments of a tool's call: JSON, or a custom tool's plain text.
-    ToolArguments,
-    /// The model's thoughts.
-    Reasoning,
-    /// Why the model does not answer.
-    Refusal,
-    /// Anything else: links, search results, messages of an error.
-    Other,
-}
-
-/// Texts of one channel are one text in pieces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Channel {
-    /// The choice, from 0.
-    pub choice: u32,
-    /// The tool call, content block or output item in it, from 0.
-    pub item: u32,
-    /// What it is.
-    pub kind: TextKind,
-}
-
-/// One text of a reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplyText {
-    /// Where it stands in the reply or in the event.
-    pub path: Path,
-    /// What it is a part of.
-    pub channel: Channel,
-    /// Which of the channel's texts it goes on with: those that stand under another key, or at another index, are others.
-    pub lane: Lane,
-    /// It goes on in later events. False: it is whole, also when it repeats what was streamed.
-    pub delta: bool,
-    /// The text is an object's key: it can't be changed, only refused.
-    pub is_key: bool,
-}
-
-/// A tool that the model calls, or the next piece of such a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolCall {
-    /// The tool's name; of a stream, as far as it has come.
-    pub name: String,
-    /// The choice that holds it.
-    pub choice: u32,
-    /// Its number there: the `item` of its arguments' channel.
-    pub item: u32,
-    /// What must go for the call to go.
-    pub path: Path,
-    /// This reply or event names the tool.
-    pub named: bool,
-}
-
-/// Channels that end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// Of this choice; `None`: of all.
-    pub choice: Option<u32>,
-    /// With this item; `None`: with any.
-    pub item: Option<u32>,
-}
-
-impl End {
-    /// Every channel of the stream.
-    pub const ALL: End = End { choice: None, item: None };
-
-    /// True when this channel ends.
-    pub fn covers(&self, channel: &Channel) -> bool {
-        self.choice.is_none_or(|choice| choice == channel.choice) && self.item.is_none_or(|item| item == channel.item)
-    }
-}
 
 /// What of the request tells which forms of a reply are right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -215,65 +137,6 @@ impl Ending<'_> {
     }
 }
 
-impl Protocol {
-    /// Takes a whole reply apart.
-    pub fn read_reply(&self, operation: Operation, reply: &Json<'_>) -> ReplyParts {
-        self.take_apart(operation, reply, false)
-    }
-
-    pub(super) fn take_apart(&self, operation: Operation, reply: &Json<'_>, stream: bool) -> ReplyParts {
-        let knows = |key: &str| self.knows_key(key);
-        let format = self.reply(operation);
-        let mut walk = Walk { stream, parts: ReplyDraft::new(), root: reply, knows: &knows };
-        format.read(&mut walk, reply);
-        let mut parts = walk.parts.close(reply, &knows);
-        if stream && !format.events_are_whole() {
-            // What nothing is known of may be a piece like any other.
-            let unknown = parts.texts.iter_mut().filter(|one| one.channel.kind == TextKind::Other && !one.is_key);
-            unknown.for_each(|one| one.delta = true);
-        }
-        parts
-    }
-
-    /// Checks that a whole reply or an event has a form in which nothing hides.
-    ///
-    /// # Errors
-    /// [`Reason::ReplyUnreadable`], or [`Reason::McpRevision`].
-    pub fn check_reply(&self, operation: Operation, reply: &Json<'_>, asked: Asked) -> Result<(), Reason> {
-        self.reply(operation).check(reply, asked)
-    }
-
-    /// The id of what the provider keeps of this exchange, for the caller to go on with.
-    pub fn kept(&self, operation: Operation, reply: &Json<'_>) -> Option<String> {
-        self.reply(operation).kept(reply)
-    }
-
-    /// Cuts tool calls out of a whole reply: those of `parts.calls` that `denied` picks. What tells that a
-    /// tool was called goes with them; where nothing is left of the answer, `notice` takes its place.
-    pub fn remove_calls(
-        &self,
-        operation: Operation,
-        reply: &mut Json<'_>,
-        calls: &[ToolCall],
-        denied: &dyn Fn(&ToolCall) -> bool,
-        notice: &str,
-    ) {
-        let paths = calls.iter().filter(|call| denied(call)).map(|call| &call.path).collect();
-        remove_calls(self.reply(operation), reply, paths, notice);
-    }
-
-    /// Asks the upstream to end this stream with its usage. True: the client did not ask, so that the
-    /// event with [`ReplyParts::usage_only`] is not for it. A stream of any other protocol tells unasked.
-    pub fn ask_usage(&self, operation: Operation, request: &mut Json<'_>) -> bool {
-        self.reply(operation).ask_usage(request)
-    }
-
-    /// The reader of a stream of this operation's replies.
-    pub fn stream(&self, operation: Operation) -> Stream {
-        Stream::new(self.clone(), operation)
-    }
-}
-
 pub(super) fn remove_calls(format: &dyn ReplyFormat, json: &mut Json<'_>, mut paths: Vec<&Path>, notice: &str) {
     paths.sort_unstable();
     paths.dedup();
@@ -298,8 +161,8 @@ pub struct Walk<'k> {
     /// This is an event of a stream: its texts go on.
     pub(super) stream: bool,
     pub(super) parts: ReplyDraft,
-    root: &'k Json<'k>,
-    knows: &'k dyn Fn(&str) -> bool,
+    pub(super) root: &'k Json<'k>,
+    pub(super) knows: &'k dyn Fn(&str) -> bool,
 }
 
 impl Walk<'_> {

@@ -5,7 +5,7 @@
 
 use subtle::ConstantTimeEq as _;
 
-use crate::audit::HashKey;
+use crate::keyed::HashKey;
 use crate::reason::{Denial, Reason};
 
 /// The last parameter of the address of messages.
@@ -112,7 +112,7 @@ fn target(address: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::HashKey;
+    use crate::keyed::HashKey;
 
     #[test]
     fn an_address_is_its_callers_alone() {

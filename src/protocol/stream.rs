@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Told;
+use super::account::ReplyParts;
 use super::calls::{Calls, MAX_CALLS, rewrite};
 use super::frames::Framing;
-use super::reply::{Channel, End, Ending, ReplyFormat, ReplyParts, TextKind, ToolCall, remove_calls};
+use super::parts::{Channel, End, Facts, Progress, TextKind, ToolCall};
+use super::reply::{Ending, ReplyFormat, remove_calls};
 use super::{Json, Path, Protocol, Usage};
 use crate::enums::Operation;
 
@@ -25,37 +27,6 @@ pub struct Stream {
     tokens: u64,
     seen: Progress,
     sent: Progress,
-}
-
-/// What every event of a stream repeats.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// The first event has told them.
-    pub(super) is_known: bool,
-    pub(super) id: Option<String>,
-    pub(super) model: Option<String>,
-    pub(super) created: Option<u64>,
-    /// The time in words, where the protocol has it so; of the last event.
-    pub(super) created_at: Option<String>,
-    /// The key that this upstream's thoughts stand under.
-    pub(super) reasoning: Option<&'static str>,
-    /// The responses API: the last event's number, and the type and item id of each channel's deltas.
-    pub(super) sequence: u64,
-    /// JSON-RPC: the id of the request that is answered, as JSON.
-    pub(super) rpc_id: Option<String>,
-    /// That id is of the request that the stream answers, and not one of the server's.
-    pub(super) is_asked: bool,
-    pub(super) channels: BTreeMap<Channel, (String, String)>,
-}
-
-/// How far a stream is.
-#[derive(Clone, Debug, Default)]
-pub struct Progress {
-    pub(super) started: bool,
-    /// Choices or blocks that have begun and not ended.
-    pub(super) open: BTreeSet<u32>,
-    /// The next one's number.
-    pub(super) next: u32,
 }
 
 impl Stream {

@@ -1,7 +1,7 @@
 //! What a reply cost, as the upstream counted it.
 
 use super::Json;
-use crate::quota::Estimate;
+use crate::estimate::Estimate;
 
 /// Tokens as the upstream counted them. What it did not tell is `None`, which is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

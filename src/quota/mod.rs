@@ -15,7 +15,7 @@
 //! is full again, and when a row has no place left, newcomers share a bucket. No verdict loosens.
 //!
 //! ```
-//! use bartizan::quota::Estimate;
+//! use bartizan::estimate::Estimate;
 //!
 //! // No vocabulary: words, digits, punctuation and scripts are counted and weighed.
 //! let tokens = Estimate::of("The bartizan juts out of the wall.").tokens();
@@ -26,7 +26,6 @@ mod abuse;
 mod bucket;
 mod calibrate;
 mod charge;
-mod estimate;
 pub mod fleet;
 mod headers;
 mod key;
@@ -41,7 +40,6 @@ use sha2::{Digest, Sha256};
 pub use abuse::{Cooldown, Strike};
 pub use calibrate::{Gauge, Ratios};
 pub use charge::Refusal;
-pub use estimate::{Estimate, unread};
 pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
 pub use key::SharedKey;
 pub use policy::{AbusePolicy, QuotaPolicy, RateLimitService};

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use base64::Engine as _;
 
-use crate::scan::normalise::letter;
+use bartizan_rules::normalise::letter;
 
 /// The letters of a token: four bits each.
 const ALPHABET: [u8; 16] = *b"bcdfghjkmnpqrtvx";

@@ -17,7 +17,7 @@ use sha2::Sha256;
 
 use crate::enums::Tag;
 use crate::enums::{DataAction, PiiType};
-use crate::scan::Kind;
+use bartizan_rules::words::Kind;
 
 /// The longest placeholder, in bytes: `[` a word of at most 12, `_`, a mark, 16 letters or ten digits, `]`.
 pub const MAX_PLACEHOLDER: usize = 32;

@@ -275,7 +275,7 @@ impl AddressSense {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::Kind;
+    use bartizan_rules::words::Kind;
     use proptest::prelude::*;
 
     fn target(span: Range<usize>) -> Target {

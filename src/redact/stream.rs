@@ -361,7 +361,7 @@ mod tests {
     use super::*;
     use crate::enums::{DataAction, PiiType};
     use crate::redact::MaskKey;
-    use crate::scan::Kind;
+    use bartizan_rules::words::Kind;
     use proptest::prelude::*;
 
     /// Runs of digits of any length; `#` is an open value that ends with `!` or the text.

@@ -117,7 +117,7 @@ impl<'t> Block<'t> {
 /// Runs of neighbours, cut into blocks that share some [`SIDE`] bytes.
 fn blocks<'t>(texts: &[Text<'t>], picks: &dyn Fn(usize) -> bool) -> Vec<Vec<Piece<'t>>> {
     let (mut blocks, mut run, mut size) = (Vec::new(), Vec::new(), 0);
-    let picked = texts.iter().enumerate().filter(|(at, text)| !text.text.is_empty() && picks(*at));
+    let picked = texts.iter().enumerate().filter(|(at, text)| !is_blank(text.text) && picks(*at));
     for (at, Text { text, .. }) in picked {
         let is_short = text.len() <= 2 * SIDE;
         let head = if is_short { text.len() } else { floor(text, SIDE) };
@@ -143,6 +143,13 @@ fn blocks<'t>(texts: &[Text<'t>], picks: &dyn Fn(usize) -> bool) -> Vec<Vec<Piec
     blocks.push(run);
     blocks.retain(|block| block.len() > 1);
     blocks
+}
+
+/// True for a text that shows nothing: it parts nothing either.
+fn is_blank(text: &str) -> bool {
+    let shows_nothing =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    text.chars().all(shows_nothing)
 }
 
 /// Everything in a block that reaches over a border, its spans counted as if nothing stood between the pieces.

@@ -1,5 +1,7 @@
 //! Request headers, as bytes: a client may send anything.
 
+use crate::audit::is_ours;
+
 /// Name (lower case, as Envoy gives it) and value.
 pub type Header = (Vec<u8>, Vec<u8>);
 
@@ -35,4 +37,14 @@ impl<'a> Headers<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
+}
+
+/// Tells the providers' SDKs not to send a request again: the model was called for it.
+pub(super) fn no_retry() -> (&'static str, String) {
+    ("x-should-retry", "false".to_owned())
+}
+
+/// The names of ours that somebody else sent.
+pub(super) fn ours(headers: Headers<'_>) -> Vec<Vec<u8>> {
+    headers.iter().filter(|(name, _)| is_ours(name)).map(|(name, _)| name.to_vec()).collect()
 }

@@ -1,18 +1,6 @@
-//! What an exchange has cost, and the settlement of what was reserved for it.
-//!
-//! The model's own usage counts where it is known. Where it is not, the text that came back is counted; where
-//! that was not seen either, what was reserved is charged. A refusal by the upstream costs nothing.
+//! What was seen of a reply's cost.
 
-use super::response::Reading;
-use super::{State, Transaction, WorkerState};
-use crate::audit::Verdict;
-use crate::host::Host;
 use crate::protocol::reply::Spent;
-use crate::quota::Tokens;
-use crate::quota::fleet::Settlement;
-
-/// An estimate of at most this many tokens says nothing.
-const SHORT: u64 = 16;
 
 /// What was seen of a reply's cost.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,95 +15,4 @@ pub(super) struct Meter {
     pub(super) repeats_prompt: bool,
     /// It was read to its end. Else the usage may be that of its beginning.
     pub(super) complete: bool,
-}
-
-impl Transaction {
-    /// Settles what was reserved, once the exchange has ended.
-    /// Gives what the service that counts for the fleet must be told.
-    pub(super) fn pay(&mut self, vm: &mut WorkerState, host: &mut dyn Host) -> Vec<Settlement> {
-        let reserved = std::mem::take(&mut self.reserved);
-        if reserved.is_empty() {
-            return Vec::new();
-        }
-        let written = self.meter.spent.written.tokens();
-        // What the upstream did not count is no cheaper for what it has counted of other texts.
-        let written = self.gauge.map_or(written, |gauge| vm.ratios.raised(&gauge, written, host.now()));
-        let (used, basis) = self.used(reserved.expected(), written);
-        if reserved.holds_tokens() {
-            self.record.charged_tokens = Some(used.total());
-            self.record.charged_basis = Some(basis);
-        }
-        self.learn(used, basis, vm, host);
-        let settlements = self.policy.quotas.settlements(&reserved, used);
-        // Nothing can be refused any more. What stays held ends by its time, as used in full.
-        if self.policy.quotas.settle(reserved, used, vm.shared_key(), host).is_err() {
-            self.record.charged_basis = Some("unsettled");
-        }
-        settlements
-    }
-
-    /// What the model has counted, beside what was estimated: where it counted what the caller sent, and nothing else.
-    fn learn(&self, used: Tokens, basis: &str, vm: &mut WorkerState, host: &mut dyn Host) {
-        let Some(gauge) = &self.gauge else { return };
-        let as_sent = self.record.verdict == Verdict::Allow && self.record.unscanned.is_empty();
-        // The template in front of every prompt comes from a cache as a rule. A server that leaves what came from there
-        // out of its count is off by a third at most.
-        let is_fresh = self.meter.spent.usage.cached.unwrap_or(0) <= used.input / 2;
-        if basis == "usage" && as_sent && is_fresh {
-            vm.ratios.learn(gauge, used.input, host.now());
-        }
-    }
-
-    /// For a rehearsal: the reply came with this status, and the model said that it used so much.
-    #[cfg(feature = "cli")]
-    pub(crate) fn rehearse_reply(&mut self, status: Option<u16>, used: Option<Tokens>) {
-        use crate::protocol::reply::Usage;
-        self.record.status = status;
-        self.meter.status = status;
-        if let Some(Tokens { input, output }) = used {
-            let usage = Usage { input: Some(input), output: Some(output), cached: None };
-            let spent = Spent { usage, ..Spent::default() };
-            self.meter = Meter { status, spent, read: true, complete: true, ..Meter::default() };
-        }
-    }
-
-    /// What the exchange used, and how that is known. `written`: the tokens of the text that came.
-    fn used(&self, expected: Tokens, written: u64) -> (Tokens, &'static str) {
-        let Meter { status, spent: Spent { usage, written: text }, complete, read, repeats_prompt } = self.meter;
-        match status {
-            // Refused after it was reserved: it never left.
-            _ if matches!(self.state, State::Forwarded { admitted: None, .. }) => {
-                return (Tokens::default(), "refunded");
-            }
-            None if matches!(self.state, State::Refused | State::PendingCall(_)) => {
-                return (Tokens::default(), "refunded");
-            }
-            // The caller left before an answer came; the upstream may have made one.
-            None => return (expected, "reserved"),
-            // Not answered in time: the upstream may have worked all that while.
-            Some(408 | 504) => return (expected, "reserved"),
-            Some(400..) => return (Tokens::default(), "refunded"),
-            Some(_) => {}
-        }
-        let repeated = if repeats_prompt { usage.input.unwrap_or(expected.input) } else { 0 };
-        let (written, least) = (written.saturating_sub(repeated), text.least().saturating_sub(repeated));
-        // Ended from here while the upstream writes on.
-        let cut_off = matches!(self.state, State::Forwarded { reply: Reading::Over, .. } | State::Refused);
-        match (usage.input, usage.output) {
-            // Less than any tokenizer makes of the text that came is no count of it.
-            (Some(input), Some(output)) if complete && (least > SHORT || output == 0) && output < least => {
-                (Tokens { input, output: written }, "counted")
-            }
-            (Some(input), Some(output)) if complete => (Tokens { input, output }, "usage"),
-            (input, output) if cut_off => {
-                let output = output.unwrap_or(0).max(written).max(expected.output);
-                (Tokens { input: input.unwrap_or(expected.input), output }, "reserved")
-            }
-            _ if !read => (expected, "reserved"),
-            (input, output) => {
-                let output = output.unwrap_or(0).max(written);
-                (Tokens { input: input.unwrap_or(expected.input), output }, "counted")
-            }
-        }
-    }
 }

@@ -37,11 +37,13 @@ mod meter;
 mod path;
 mod pending_call;
 mod pool;
-pub(crate) mod reply;
+mod reading;
+mod reply;
 mod request;
 mod response;
 mod rewrite;
 mod server;
+mod settlement;
 pub mod stages;
 mod teller;
 mod worker;
@@ -49,7 +51,7 @@ mod worker;
 use std::sync::Arc;
 
 pub use headers::{Header, Headers};
-pub use response::Reads;
+pub use reading::Reads;
 pub use worker::WorkerState;
 
 use crate::audit::{Record, metrics};
@@ -64,7 +66,7 @@ use crate::quota::{Gauge, Limits, Reservation};
 use crate::reason::{Denial, Reason};
 use crate::route::RouteIndex;
 use pending_call::PendingCall;
-use response::Reading;
+use reading::Reading;
 use stages::{Admitted, Counted};
 
 /// What happened on the wire.

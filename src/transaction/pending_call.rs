@@ -3,7 +3,7 @@
 //! The state owns the witness of the stages behind it, and what the rest of its stage needs. Nothing of the
 //! request goes on before the answer, or its absence, has been judged.
 
-use super::response::Reading;
+use super::reading::Reading;
 use super::stages::{Admitted, Asked, Counted, Stage};
 use super::{Edit, Header, Headers, Refused, State, Step, Transaction, Wait, WorkerState};
 use crate::audit::Verdict;

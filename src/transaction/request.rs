@@ -5,10 +5,11 @@ mod headers;
 mod notes;
 mod signed;
 
+use super::headers::{no_retry, ours};
 use super::path::forgiving;
 use super::pending_call::{HeaderRest, Outgoing, Then};
+use super::reading::Reading;
 use super::reply::ReplyGuard;
-use super::response::Reading;
 use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Wait, WorkerState};
 use crate::audit::{REASON_HEADER, Verdict};
@@ -25,16 +26,10 @@ use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
 use crate::route::ServerPart;
 
-pub(super) use headers::ours;
 use headers::{
     content_length, content_type, credentials, hinted, is_form, is_preflight, is_request_id, is_untyped, known_method,
     present, readable,
 };
-
-/// Tells the providers' SDKs not to send a request again: the model was called for it.
-pub(super) fn no_retry() -> (&'static str, String) {
-    ("x-should-retry", "false".to_owned())
-}
 
 /// The most that values to be restored may take in one request, in bytes.
 const MAX_VAULT: usize = 1 << 20;

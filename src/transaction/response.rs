@@ -4,8 +4,9 @@
 //! own status. In weak mode they have left by then: the refusal is a body under the upstream's status.
 
 use super::gzip::Gzip;
-use super::reply::{Noted, ReplyGuard, StreamGuard};
-use super::request::{no_retry, ours};
+use super::headers::{no_retry, ours};
+use super::reading::{Held, Reading, Reads};
+use super::reply::{Noted, StreamGuard};
 use super::{Edit, Headers, State, Step, Transaction, WorkerState};
 use crate::audit::{REASON_HEADER, VERDICT_HEADER, Verdict};
 use crate::authz::Ledger;
@@ -15,53 +16,6 @@ use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::UnscannedKind;
 use crate::reason::{Denial, Reason};
-
-/// What is done with a reply.
-#[derive(Debug)]
-pub(super) enum Reading {
-    /// Nothing: it passes as it comes.
-    Open,
-    /// It will be guarded; its headers have not come.
-    Guarded(Box<ReplyGuard>),
-    /// It is read whole; its headers have been released (weak mode), or wait with these changes.
-    Whole(Box<ReplyGuard>, Option<Held>),
-    /// It can't be read: its body will be the refusal.
-    Refused(Reason, Option<Box<ReplyGuard>>, Option<Held>),
-    /// It is read event by event.
-    Stream(Box<StreamGuard>),
-    /// It was ended: what still comes is dropped.
-    Over,
-}
-
-/// Headers that wait for the verdict.
-#[derive(Debug)]
-pub(super) struct Held {
-    edit: Edit,
-    /// The upstream said how long its body is. Where it did not, trailers may follow, which HTTP/1.1 has no place for
-    /// behind a body of known length.
-    has_length: bool,
-}
-
-/// How the proxy delivers a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reads {
-    /// Not at all.
-    Nothing,
-    /// Held until it is whole.
-    Whole,
-    /// As it comes.
-    Stream,
-}
-
-impl Reading {
-    pub(super) fn reads(&self) -> Reads {
-        match self {
-            Reading::Open | Reading::Guarded(_) => Reads::Nothing,
-            Reading::Whole(..) | Reading::Refused(..) => Reads::Whole,
-            Reading::Stream(_) | Reading::Over => Reads::Stream,
-        }
-    }
-}
 
 impl Transaction {
     pub(super) fn response_headers(&mut self, headers: Headers<'_>, end: bool) -> Step {

@@ -3,9 +3,10 @@
 
 use serde_json::json;
 
-use super::response::Reading;
+use super::reading::Reading;
 use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
-use crate::audit::{HashKey, Verdict};
+use crate::audit::Verdict;
+use crate::keyed::HashKey;
 use crate::protocol::{Json, Session};
 use crate::reason::{Denial, Reason};
 use crate::route::{RoutePolicy, ServerPart};

@@ -1,11 +1,11 @@
 //! What one worker's VM remembers between requests.
 
 use super::pool::BufferPool;
-use crate::audit::HashKey;
 use crate::authn::{KeyRing, TokenCache};
 use crate::callout::Breaker;
 use crate::capture::Pace;
 use crate::host::{Fault, Host};
+use crate::keyed::HashKey;
 use crate::policy::Policy;
 use crate::quota::{
     self,

@@ -91,7 +91,10 @@ fn read(operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial>
     reader.model()?;
     reader.stream(false)?;
     // Counting costs nothing that a cap could bound.
-    reader.caps(&["max_tokens"], if operation == Operation::Chat { &["max_tokens"] } else { &[] })?;
+    reader.caps(
+        &["max_tokens", "max_tokens_to_sample"],
+        if operation == Operation::Chat { &["max_tokens"] } else { &[] },
+    )?;
     reader.thinking_budget()?;
     if let Some((path, value)) = reader.take("system")? {
         content(reader, &path, value, Spot::SYSTEM)?;

@@ -409,12 +409,11 @@ fn name_blocks(reader: &mut Reader<'_, '_>, answer: Option<&Json<'_>>) -> Result
     Ok(())
 }
 
-/// A resource by its URI as it stands there, and as a server may read it: both must be allowed.
+/// A resource by its URI as it stands there, and as servers may read it: all must be allowed.
 fn name_resource(reader: &mut Reader<'_, '_>, uri: &str) {
     reader.calls(&format!("resource:{uri}"));
-    let plain = uri::normalised(uri);
-    if plain != uri {
-        reader.calls(&format!("resource:{plain}"));
+    for reading in uri::readings(uri) {
+        reader.calls(&format!("resource:{reading}"));
     }
 }
 

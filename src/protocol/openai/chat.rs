@@ -3,7 +3,7 @@
 use super::super::form::Form;
 use super::super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::super::{Json, Path, UnscannedKind};
-use super::OUTPUT_CAPS;
+use super::{CHOICES, OUTPUT_CAPS};
 use crate::enums::Zone;
 use crate::reason::Denial;
 
@@ -11,7 +11,7 @@ use crate::reason::Denial;
 pub(super) fn read(reader: &mut Reader<'_, '_>, cap_key: &'static [&'static str]) -> Result<(), Denial> {
     reader.model()?;
     reader.stream(false)?;
-    reader.choices(&["n", "best_of"])?;
+    reader.choices(&CHOICES)?;
     reader.caps(&OUTPUT_CAPS, cap_key)?;
     reader.thinking_budget()?;
     tools(reader)?;

@@ -23,7 +23,7 @@ use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
 /// Every spelling of the cap on output tokens that an OpenAI-compatible server accepts.
-const OUTPUT_CAPS: [&str; 9] = [
+const OUTPUT_CAPS: [&str; 14] = [
     "max_tokens",
     "max_completion_tokens",
     "max_output_tokens",
@@ -33,7 +33,16 @@ const OUTPUT_CAPS: [&str; 9] = [
     "max_length",
     "max_gen_len",
     "max_tokens_to_sample",
+    "max_gen_toks",
+    "maxTokens",
+    "maxCompletionTokens",
+    "maxOutputTokens",
+    "maxNewTokens",
 ];
+
+/// Every spelling of the number of choices.
+const CHOICES: [&str; 6] =
+    ["n", "best_of", "num_return_sequences", "num_completions", "candidate_count", "candidateCount"];
 
 /// The format, in a dialect.
 #[derive(Debug, Default)]

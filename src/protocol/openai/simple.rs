@@ -2,7 +2,7 @@
 
 use super::super::request::{Reader, Spot};
 use super::super::{Json, UnscannedKind};
-use super::OUTPUT_CAPS;
+use super::{CHOICES, OUTPUT_CAPS};
 use crate::enums::Zone;
 use crate::protocol::Position;
 use crate::reason::Denial;
@@ -13,7 +13,7 @@ pub(super) fn completions(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.stream(false)?;
     // With `echo` a cap of zero asks for the prompt's probabilities.
     reader.zero_is_nothing = true;
-    reader.choices(&["n", "best_of"])?;
+    reader.choices(&CHOICES)?;
     reader.caps(&OUTPUT_CAPS, &["max_tokens"])?;
     reader.out.repeats_prompt = matches!(reader.take("echo")?, Some((_, Json::Bool(true))));
     // Each prompt of a list has answers of its own.

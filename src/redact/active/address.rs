@@ -8,6 +8,9 @@ pub(super) const LONGEST: usize = 1024;
 /// A path or query of this many bytes can carry something worth carrying.
 const CARRIES: usize = 24;
 
+/// Addresses within one that are told apart.
+const MOST_INNER: usize = 8;
+
 /// Where an address leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
@@ -59,6 +62,26 @@ pub(super) fn read(source: &str, escapes: Escapes) -> Target {
         Some("file") if slashes < 2 => Target::Harmless,
         Some(_) => Target::Foreign { host: None, carries: carries(rest, 0) },
     }
+}
+
+/// Addresses within this address, each behind a sign at which some reader ends the one before, and where they begin.
+pub(super) fn inner(address: &str) -> Vec<(usize, Target)> {
+    let ends = |c: char| !c.is_ascii() || c.is_ascii_control() || "|\"'`*<>()[]{}^\\".contains(c);
+    let mut found = Vec::new();
+    for (at, c) in address.char_indices().filter(|(_, c)| ends(*c)) {
+        let at = at + c.len_utf8();
+        let rest = address.get(at..).unwrap_or_default();
+        let has = |lead: &&str| rest.get(..lead.len()).is_some_and(|head| head.eq_ignore_ascii_case(lead));
+        let Some(lead) = ["https://", "http://", "ftp://", "www."].into_iter().find(has) else { continue };
+        if found.len() >= MOST_INNER {
+            found.push((at, Target::UNKNOWN));
+            break;
+        }
+        let target =
+            if lead == "www." { read(&format!("//{rest}"), Escapes::Plain) } else { read(rest, Escapes::Plain) };
+        found.push((at, target));
+    }
+    found
 }
 
 /// The scheme in lower case, and what follows its colon.

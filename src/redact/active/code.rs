@@ -3,7 +3,7 @@
 //! A line or a backtick that could be read in two ways ends the agreement: a fence within a quotation, a fence that may
 //! are in an HTML block, a closing fence of another depth. From there on nothing counts as code. A backtick without a
 //! partner on its line, a dollar sign or an open tag does so up to the next blank line. An answer that begins with a tag
-//! is read as HTML: nothing in it is code.
+//! is read as HTML: nothing in it is code. A fence that readers draw is no code either.
 
 use super::{ActiveWatch, Next};
 
@@ -26,6 +26,8 @@ pub(super) struct Lines {
     tagged: bool,
     /// A tag began at the head of a line: it may reach over blank lines.
     reaching: bool,
+    /// A line of a drawing that says where a click leads.
+    clicks: bool,
     /// The line before was not blank.
     follows: bool,
     /// The line before was of dashes: what comes may be the document's data.
@@ -39,6 +41,20 @@ struct Fence {
     sign: u8,
     length: usize,
     indent: usize,
+    /// The reader's program draws it: what it names is fetched.
+    drawn: bool,
+}
+
+/// What begins a line of a drawing that makes a part of it a link.
+const CLICK: &str = "click ";
+
+/// Languages of fences that readers draw instead of showing their source.
+const DRAWN: [&str; 9] = ["mermaid", "vega", "vega-lite", "vegalite", "plantuml", "puml", "graphviz", "dot", "d2"];
+
+/// True when the words behind a fence name a language that is drawn, however they are wrapped: `{.mermaid}`.
+fn is_drawn(info: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    info.split(|c| !word(c)).any(|one| DRAWN.iter().any(|known| known.eq_ignore_ascii_case(one)))
 }
 
 impl Lines {
@@ -55,6 +71,16 @@ impl Lines {
     /// A tag begins.
     pub(super) fn tag(&mut self) {
         self.tagged = true;
+    }
+
+    /// In a fence that is drawn.
+    pub(super) fn is_drawn(&self) -> bool {
+        self.fence.is_some_and(|fence| fence.drawn)
+    }
+
+    /// In a drawing, where an address is fetched and not followed.
+    pub(super) fn fetches(&self) -> bool {
+        self.is_drawn() && !self.clicks
     }
 
     pub(super) fn line_ended(&mut self) {
@@ -131,11 +157,22 @@ impl ActiveWatch {
                     let stop = start + lead + line.len();
                     self.lines.fence = None;
                     self.lines.doubt |= !closes || end.is_none() && !self.ended;
+                    if fence.drawn {
+                        self.lines.blank();
+                        self.lines.doubt |= self.tags.any();
+                        self.brackets.clear();
+                        self.loose = false;
+                    }
                     return Next::At(if closes { stop } else { start });
                 }
             }
             if is_blank || indent >= fence.indent {
-                self.lines.skipping = true;
+                if fence.drawn && end.is_none() && body.len() < CLICK.len() && !whole {
+                    return Next::More;
+                }
+                self.lines.clicks = body.starts_with(CLICK);
+                self.lines.skipping = !fence.drawn;
+                self.lines.loose |= fence.drawn;
             } else {
                 self.lines.fence = None;
                 self.lines.doubt();
@@ -180,7 +217,7 @@ impl ActiveWatch {
                         && !(lines.doubt || lines.html || lines.ruled || self.in_tag())
                         && (line_end.starts_with('\n') || line_end.starts_with("\r\n") || stop.is_none() && self.ended);
                     if sure {
-                        fence = Some(Fence { sign, length, indent: lead });
+                        fence = Some(Fence { sign, length, indent: lead, drawn: is_drawn(info) });
                         next = start + marked + length + info.len();
                     }
                     doubt = !sure;

@@ -90,55 +90,73 @@ impl ActiveWatch {
             }
             (from..from + length, value.get(..length).filter(|value| lead + value.len() <= LONGEST))
         };
-        let (fetched, target) = match (attribute, value) {
-            (Attribute::Code, _) => (true, Target::Code),
-            (_, None) => (true, Target::UNKNOWN),
-            (Attribute::Link, Some(value)) => (false, address::read(value, Escapes::Html)),
-            (Attribute::Fetched, Some(value)) => (true, address::read(value, Escapes::Html)),
-            (Attribute::List, Some(value)) => (true, worst_of_list(value)),
-            (Attribute::Style, Some(value)) => (true, worst_of_style(value)),
+        let read = |value| address::read(value, Escapes::Html);
+        let (fetched, mut targets) = match (attribute, value) {
+            (Attribute::Code, _) => (true, vec![Target::Code]),
+            (_, None) => (true, vec![Target::UNKNOWN]),
+            (Attribute::Link, Some(value)) => (false, vec![read(value)]),
+            (Attribute::Fetched, Some(value)) => (true, vec![read(value)]),
+            (Attribute::List, Some(value)) => (true, of_list(value)),
+            (Attribute::Style, Some(value)) => (true, of_style(value)),
         };
+        targets.retain(|target| *target != Target::Harmless);
         self.lost_until = lost;
-        if target != Target::Harmless {
+        if !targets.is_empty() {
             let Some(stop) = self.close_of(&span, b'>') else { return Next::More };
-            self.see(self.tag_start..stop, target, fetched);
+            targets.into_iter().for_each(|target| self.see(self.tag_start..stop, target, fetched));
         }
         self.address(span);
         Next::At(start + 1)
     }
 }
 
-/// The address of a value that may list several: the worst of them.
-fn worst_of_list(value: &str) -> Target {
-    let whole = address::read(value, Escapes::Html);
-    if whole != Target::Harmless || value.len() > LONGEST {
-        return whole;
+/// Targets of one value that are told apart; more are one that no list of hosts names.
+const MAX_TARGETS: usize = 8;
+
+/// Each target once: a list may name the hosts of some and not of others.
+fn distinct(targets: impl Iterator<Item = Target>) -> Vec<Target> {
+    let mut found = Vec::new();
+    for target in targets.filter(|target| *target != Target::Harmless) {
+        if found.contains(&target) {
+            continue;
+        }
+        if found.len() >= MAX_TARGETS {
+            found.push(Target::UNKNOWN);
+            break;
+        }
+        found.push(target);
+    }
+    found
+}
+
+/// The addresses of a value that may list several.
+fn of_list(value: &str) -> Vec<Target> {
+    if value.len() > LONGEST {
+        return vec![Target::UNKNOWN];
     }
     let list = address::unescape(value, Escapes::Html);
     let parts = list.split(|c: char| c.is_whitespace() || c == ',');
-    parts.map(|part| address::read(part, Escapes::Plain)).find(|target| *target != Target::Harmless).unwrap_or(whole)
+    // Without a blank it is one address: readers of `ping` and `srcset` split at different signs.
+    let whole = address::read(value, Escapes::Html);
+    distinct(parts.map(|part| address::read(part, Escapes::Plain)).chain([whole]))
 }
 
 /// Style declarations that fetch. What escapes or imports is not read: it is foreign.
-fn worst_of_style(value: &str) -> Target {
-    let foreign = Target::Foreign { host: None, carries: true };
+fn of_style(value: &str) -> Vec<Target> {
     if value.len() > LONGEST {
-        return foreign;
+        return vec![Target::UNKNOWN];
     }
     let style = address::unescape(value, Escapes::Html).to_ascii_lowercase();
     if style.contains("expression(") || style.contains("javascript:") {
-        return Target::Code;
+        return vec![Target::Code];
     }
     if style.contains(['\\', '@']) || style.contains("image-set(") || style.contains("/*") {
-        return foreign;
+        return vec![Target::UNKNOWN];
     }
-    let mut urls = style.split("url(").skip(1).map(|rest| {
+    let urls = style.split("url(").skip(1).map(|rest| {
         let inner = rest.split(')').next().unwrap_or_default().trim();
         address::read(inner.trim_matches(['"', '\'', ' ']), Escapes::Plain)
     });
-    match urls.find(|target| *target != Target::Harmless) {
-        Some(target) => target,
-        None if style.contains("//") => foreign,
-        None => Target::Harmless,
-    }
+    let found = distinct(urls);
+    if found.is_empty() && style.contains("//") { vec![Target::UNKNOWN] } else { found }
 }

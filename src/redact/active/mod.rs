@@ -215,6 +215,7 @@ impl ActiveWatch {
                     b'`' => self.backticks(),
                     b'\r' => self.carriage_return(),
                     b'\n' => self.line(),
+                    b'"' | b'\'' if self.lines.is_drawn() => self.drawn_value(),
                     b'$' => {
                         self.lines.loosen();
                         Next::At(self.at + 1)
@@ -337,7 +338,9 @@ impl ActiveWatch {
         } else {
             address::read(trimmed, Escapes::Plain)
         };
-        let span = start..start + trimmed.len();
+        let length = trimmed.len();
+        let inner = address::inner(trimmed);
+        let span = start..start + length;
         if source.contains('`') {
             self.lines.loosen();
         }
@@ -352,7 +355,26 @@ impl ActiveWatch {
         let covers =
             |known: &Sight| known.target == target && known.span.start <= span.start && span.end <= known.span.end;
         if !self.found.iter().rev().take(4).any(covers) {
-            self.see(span, target, false);
+            self.see(span, target, self.lines.fetches());
+        }
+        for (at, target) in inner {
+            self.see(start + at..start + length.max(at), target, self.lines.fetches());
+        }
+        Next::At(self.at + 1)
+    }
+
+    /// A value between quotation marks in a drawing, where none needs a scheme.
+    fn drawn_value(&mut self) -> Next {
+        let (rest, whole) = self.ahead(self.at);
+        let (mark, inner) = rest.split_at_checked(1).unwrap_or_default();
+        let end = inner.find(|c: char| c == '\n' || mark.starts_with(c));
+        self.step(end.unwrap_or(rest.len()));
+        let Some(end) = end.or(whole.then_some(inner.len())) else { return Next::More };
+        let value = inner.get(..end).unwrap_or_default().replace("\\/", "/");
+        let target = address::read(&value, Escapes::Html);
+        let fetched = self.lines.fetches();
+        if matches!(&target, Target::Code | Target::Foreign { host: Some(_), .. }) {
+            self.see(self.at + 1..self.at + 1 + end, target, fetched);
         }
         Next::At(self.at + 1)
     }

@@ -18,7 +18,7 @@ const RUNS: [&str; 4] = ["script", "style", "svg", "math"];
 /// Elements that run or load something, or change where everything else leads, when they have an attribute.
 const ACTS: [&str; 10] = ["iframe", "object", "embed", "form", "base", "meta", "link", "frame", "frameset", "applet"];
 /// Attributes that hold an address.
-const ADDRESSES: [&str; 24] = [
+const ADDRESSES: [&str; 25] = [
     "src",
     "href",
     "srcset",
@@ -28,6 +28,7 @@ const ADDRESSES: [&str; 24] = [
     "action",
     "formaction",
     "ping",
+    "attributionsrc",
     "cite",
     "longdesc",
     "lowsrc",
@@ -129,7 +130,7 @@ impl Tags {
         Some(match name {
             "style" => Attribute::Style,
             "href" | "cite" if self.others & named == 0 => Attribute::Link,
-            "srcset" | "imagesrcset" | "ping" | "archive" => Attribute::List,
+            "srcset" | "imagesrcset" | "ping" | "archive" | "attributionsrc" => Attribute::List,
             _ => Attribute::Fetched,
         })
     }

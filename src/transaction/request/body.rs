@@ -7,6 +7,7 @@ use crate::authn::Principal;
 use crate::authz;
 use crate::document::AskUsage;
 use crate::enums::{DataAction, Operation, PiiType};
+use crate::estimate::Estimate;
 use crate::guard::GuardPolicy;
 use crate::guard::narrow;
 use crate::guard::plant;
@@ -16,14 +17,14 @@ use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::signed::drop_blocks;
 use crate::protocol::{Exchange, Json, NO_LIMIT, Segment, UnscannedKind, asks_for_addresses, remove_tools};
-use crate::quota::{self, Estimate, Tokens};
+use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
 use crate::route::RoutePolicy;
 use crate::scan::Text;
 use crate::transaction::pending_call::Outgoing;
+use crate::transaction::reading::Reading;
 use crate::transaction::reply::ReplyGuard;
-use crate::transaction::response::Reading;
 use crate::transaction::rewrite::apply;
 use crate::transaction::stages::{self, Authorized};
 use crate::transaction::{Edit, Pending, Refused, State, Step, Transaction, WorkerState};
@@ -291,7 +292,7 @@ fn expected(
         return (Tokens::default(), 0);
     }
     let texts = exchange.segments.iter().filter_map(text).map(|text| Estimate::of(text).tokens() + FRAME_TOKENS);
-    let unread = exchange.unscanned.iter().map(|(kind, _)| quota::unread(*kind));
+    let unread = exchange.unscanned.iter().map(|(kind, _)| kind.likely_tokens());
     let input = texts.fold(0, u64::saturating_add);
     // Of a cap of nothing some servers make no limit, and what is not held is not settled: one token is.
     let asked = exchange.output_cap.as_ref().map(|asked| asked.tokens).filter(|tokens| *tokens != NO_LIMIT);

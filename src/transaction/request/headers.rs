@@ -55,11 +55,6 @@ impl Transaction {
     }
 }
 
-/// The names of ours that somebody else sent.
-pub(in crate::transaction) fn ours(headers: Headers<'_>) -> Vec<Vec<u8>> {
-    headers.iter().filter(|(name, _)| audit::is_ours(name)).map(|(name, _)| name.to_vec()).collect()
-}
-
 pub(super) fn credentials(headers: Headers<'_>, policy: &Policy) -> Vec<Vec<u8>> {
     let carries = |name: &[u8]| {
         CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))

@@ -500,7 +500,8 @@ impl<'t> Fold<'t> {
     }
 
     fn ascii(&mut self, c: char, source: Range<usize>, marks: Marks) {
-        if c.is_ascii_whitespace() || c == '_' || c == '\u{b}' {
+        // Keys hold lines that words don't.
+        if c.is_ascii_whitespace() || c == '_' && self.lower || c == '\u{b}' {
             self.flush(false);
             return self.space(source, marks);
         }

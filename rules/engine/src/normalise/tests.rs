@@ -78,7 +78,7 @@ fn spans_lead_back_to_the_original_bytes() {
 #[test]
 fn cleaned_text_keeps_its_case_and_loses_only_what_hides() {
     let zero_width = |text: &str| text.chars().flat_map(|c| [c, '\u{200b}']).collect::<String>();
-    for text in ["sk-or-v1-facade631c78be2dadafb17", "เลขประจำตัวประชาชน 110", "AKIA_b-Cd_eFg"]
+    for text in ["sk-or-v1-facade631c78be2dadafb17", "เลขประจำตัวประชาชน 110", "AKIA_b-Cd_eFg", "a__B_c"]
     {
         assert_eq!(cleaned(&zero_width(text)).text(), text);
     }

@@ -2,9 +2,7 @@
 //!
 //! Counts what tokenizers cut by (words, digits, punctuation, scripts) and weighs it. About right for English and code; far
 //! too high for scripts that a vocabulary knows well, too low for languages that it cuts into pieces: `make estimates` measures the
-//! error against real tokenizers, and [`super::Ratios`] takes most of it away.
-
-use crate::protocol::UnscannedKind;
+//! error against real tokenizers, and [`Ratios`](crate::quota::Ratios) takes most of it away.
 
 /// A text's tokens, piece by piece: the pieces of one text give what the whole gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,23 +94,6 @@ impl Estimate {
     /// syllables. A vocabulary may hold longer pieces, but no text of some length is made of them.
     pub fn least(&self) -> u64 {
         self.least / 1000
-    }
-}
-
-/// What content that is no text may cost, by its kind: a guess, that the settlement puts right.
-pub const fn unread(kind: UnscannedKind) -> u64 {
-    match kind {
-        // A large picture in full detail.
-        UnscannedKind::Image => 1600,
-        // A signature stands for text that is counted.
-        UnscannedKind::Budget | UnscannedKind::Opaque => 0,
-        UnscannedKind::Audio
-        | UnscannedKind::File
-        | UnscannedKind::State
-        | UnscannedKind::Reference
-        | UnscannedKind::Tokens
-        | UnscannedKind::Unknown
-        | UnscannedKind::Other => 4096,
     }
 }
 

@@ -1,0 +1,68 @@
+//! Reading a reply of any format, whole or as a stream.
+
+use super::account::{ReplyDraft, ReplyParts};
+use super::parts::{TextKind, ToolCall};
+use super::reply::{Asked, Walk, remove_calls};
+use super::stream::Stream;
+use super::{Json, Protocol};
+use crate::enums::Operation;
+use crate::reason::Reason;
+
+impl Protocol {
+    /// Takes a whole reply apart.
+    pub fn read_reply(&self, operation: Operation, reply: &Json<'_>) -> ReplyParts {
+        self.take_apart(operation, reply, false)
+    }
+
+    pub(super) fn take_apart(&self, operation: Operation, reply: &Json<'_>, stream: bool) -> ReplyParts {
+        let knows = |key: &str| self.knows_key(key);
+        let format = self.reply(operation);
+        let mut walk = Walk { stream, parts: ReplyDraft::new(), root: reply, knows: &knows };
+        format.read(&mut walk, reply);
+        let mut parts = walk.parts.close(reply, &knows);
+        if stream && !format.events_are_whole() {
+            // What nothing is known of may be a piece like any other.
+            let unknown = parts.texts.iter_mut().filter(|one| one.channel.kind == TextKind::Other && !one.is_key);
+            unknown.for_each(|one| one.delta = true);
+        }
+        parts
+    }
+
+    /// Checks that a whole reply or an event has a form in which nothing hides.
+    ///
+    /// # Errors
+    /// [`Reason::ReplyUnreadable`], or [`Reason::McpRevision`].
+    pub fn check_reply(&self, operation: Operation, reply: &Json<'_>, asked: Asked) -> Result<(), Reason> {
+        self.reply(operation).check(reply, asked)
+    }
+
+    /// The id of what the provider keeps of this exchange, for the caller to go on with.
+    pub fn kept(&self, operation: Operation, reply: &Json<'_>) -> Option<String> {
+        self.reply(operation).kept(reply)
+    }
+
+    /// Cuts tool calls out of a whole reply: those of `parts.calls` that `denied` picks. What tells that a
+    /// tool was called goes with them; where nothing is left of the answer, `notice` takes its place.
+    pub fn remove_calls(
+        &self,
+        operation: Operation,
+        reply: &mut Json<'_>,
+        calls: &[ToolCall],
+        denied: &dyn Fn(&ToolCall) -> bool,
+        notice: &str,
+    ) {
+        let paths = calls.iter().filter(|call| denied(call)).map(|call| &call.path).collect();
+        remove_calls(self.reply(operation), reply, paths, notice);
+    }
+
+    /// Asks the upstream to end this stream with its usage. True: the client did not ask, so that the
+    /// event with [`ReplyParts::usage_only`] is not for it. A stream of any other protocol tells unasked.
+    pub fn ask_usage(&self, operation: Operation, request: &mut Json<'_>) -> bool {
+        self.reply(operation).ask_usage(request)
+    }
+
+    /// The reader of a stream of this operation's replies.
+    pub fn stream(&self, operation: Operation) -> Stream {
+        Stream::new(self.clone(), operation)
+    }
+}
