@@ -113,6 +113,11 @@ const VALUES: [(&str, &str, &str); 3] = [
 ];
 
 fn strict(of: &str, action: &str) -> Road {
+    strict_with(of, action, "*")
+}
+
+/// The same, where the role has these tools.
+fn strict_with(of: &str, action: &str, tools: &str) -> Road {
     Road::new(|document| {
         let mut guard = json!({ "injection": { "action": "replace", "history": "replace" }, "pii": { "action": "flag" },
             "secrets": { "action": "flag" }, "output": { "pii": "flag", "secrets": "flag" } });
@@ -121,7 +126,7 @@ fn strict(of: &str, action: &str) -> Road {
         document["guards"]["standard"] = guard;
         document["rules"] = json!({ "custom": [{ "id": "X-1", "title": "Employee number", "pack": "pii", "keywords": ["nl-"],
             "pattern": r"\bNL-[0-9]{6}\b" }] });
-        document["roles"]["analyst"]["tools"] = json!({ "allow": ["*"] });
+        document["roles"]["analyst"]["tools"] = json!({ "allow": [tools] });
         document["roles"]["analyst"]["operations"] = json!(["chat", "mcp", "embeddings"]);
         let routes = document["routes"].as_array_mut().unwrap();
         routes.push(json!({ "match": { "path": "/mcp" }, "protocol": "mcp" }));
@@ -203,10 +208,7 @@ fn a_definition_that_is_not_shown_refuses_no_list() {
             for (content_type, begin, end) in
                 [("application/json", "", ""), ("text/event-stream", "event: message\ndata: ", "\n\n")]
             {
-                let mut road = strict(of, "block");
-                road.document["roles"]["analyst"]["tools"] = json!({ "allow": [allowed] });
-                let policy = bartizan::policy::Policy::from_json(road.document.to_string().as_bytes(), &|_| None);
-                let mut road = road.replica(policy.unwrap(), 0);
+                let mut road = strict_with(of, "block", allowed);
                 let upstream = |_: &Value| vec![format!("{begin}{reply}{end}").into_bytes()];
                 let (_, answer) = road.answered_at("/mcp", &list, content_type, upstream);
                 let (sent, record) = (answer.text(), answer.record);

@@ -180,8 +180,7 @@ fn exactly_the_value_is_masked_in_the_quotes_of_code_and_data() {
                 let edits =
                     Masker::new(MaskKey::new("k")).mask(&text, &targets(&scanner, &text, DataAction::Mask)).edits;
                 let places: Vec<_> = edits.into_iter().map(|edit| edit.before).collect();
-                let exact = places.first() == Some(&(at..at + value.len())) && places.len() == 1;
-                if !exact {
+                if !matches!(places.as_slice(), [place] if *place == (at..at + value.len())) {
                     wrong.push(format!(
                         "{text:?}: {:?}",
                         places.iter().map(|place| &text[place.clone()]).collect::<Vec<_>>()
