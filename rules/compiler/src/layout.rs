@@ -5,7 +5,7 @@
 //! use bartizan_rules_compiler::layout;
 //!
 //! let units = layout::words([(&b"key"[..], 0), (&b"keys"[..], 1)].into_iter());
-//! assert_eq!(units.iter().filter(|unit| *unit & WHOLE != 0).count(), 2);
+//! assert!(units.iter().any(|unit| unit & WHOLE != 0));
 //! ```
 
 use bartizan_rules::lexicon::{BASE, STARTS, WHOLE, Word, start};
