@@ -155,7 +155,7 @@ WIRES = {
     ),
     "generic": Wire(
         "/ask", lambda text: {"prompt": text}, lambda body: body["response"],
-        "a JSON Pointer names no pieces of a text; every string of an event is judged alone",
+        "a JSON Pointer names no pieces of a text; every string of an event is judged by itself",
         lambda body: isinstance(body["error"]["message"], str), (11, 13),
     ),
 }  # fmt: skip

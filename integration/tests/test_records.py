@@ -72,7 +72,7 @@ def test_the_start_line_says_what_is_in_force(site):
 
 def test_falcos_rules_are_in_form_and_ask_for_what_a_record_has():
     known = set()
-    for file in ("record.rs", "policy.rs"):
+    for file in ("record.rs", "loading.rs"):
         known |= set(re.findall(r'rename = "([^"]+)"', (ROOT / "src/audit" / file).read_text()))
     must, may = {"rule", "desc", "condition", "output", "priority", "source"}, {"tags", "enabled"}
     rules = [entry for entry in falco.RULES if "rule" in entry]
