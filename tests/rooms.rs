@@ -110,7 +110,7 @@ impl House {
 
     /// The module that defines what a path names.
     fn defined_in(&self, path: &Module, depth: usize) -> Option<Module> {
-        let length = (1..=path.len()).rev().find(|length| self.code.contains_key(&path[..*length].to_vec()))?;
+        let length = (1..=path.len()).rev().find(|length| self.code.contains_key(&path[..*length]))?;
         let module = path[..length].to_vec();
         let next = path.get(length).and_then(|name| self.names.get(&module)?.get(name));
         match next {

@@ -195,6 +195,8 @@ fn credentials_of_every_kind_are_found_whole_and_nothing_beside_them() {
 
 /// A way to write a character.
 type Spelling = fn(char) -> String;
+/// Which characters of a value are written so, by place and character.
+type Pick = fn(usize, char) -> bool;
 
 #[test]
 fn escapes_hide_no_credential() {
@@ -208,7 +210,7 @@ fn escapes_hide_no_credential() {
         ("&#x", |c| format!("&#x{:X};", u32::from(c))),
         ("%", |c| format!("%{:02X}", u32::from(c))),
     ];
-    let picks: [(&str, fn(usize, char) -> bool); 3] =
+    let picks: [(&str, Pick); 3] =
         [("all", |_, _| true), ("marks", |_, c| c.is_ascii_punctuation()), ("some", |at, _| at % 5 == 2)];
     let plain: Vec<(&String, String)> = (secrets.kinds.iter().filter(|(_, format)| !format.contains('«')))
         .map(|(kind, format)| (kind, draw(format, &mut Draw::new(kind, 1))))
