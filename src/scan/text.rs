@@ -88,20 +88,20 @@ impl<'e> Scan<'e> {
     }
 
     /// Scans neighbouring texts as one, and not out of the budget for text, which all of them have paid.
-    pub fn joined(&mut self, text: &str) -> TextReport {
+    pub fn joined(&mut self, text: &str, zones: Zones) -> TextReport {
         let scorer = std::mem::take(&mut self.scorer);
         self.scratch.list_all(true);
-        let report = self.whole(text, Zones::JOINT);
+        let report = self.whole(text, zones);
         self.scratch.list_all(false);
         self.scorer = scorer;
         report
     }
 
-    /// Scans neighbouring texts as one for values that are written as they are: no other view of them.
-    pub fn joined_values(&mut self, text: &str) -> TextReport {
+    /// Scans neighbouring texts as one for what is written as it is: no other view of them.
+    pub fn joined_raw(&mut self, text: &str) -> TextReport {
         let mut report = TextReport { complete: true, ..TextReport::default() };
         self.scratch.list_all(true);
-        let pass = self.engine.raw(text, Zones::JOINT, &mut self.scratch);
+        let pass = self.engine.raw(text, Zones::GLUED, &mut self.scratch);
         self.scratch.list_all(false);
         report.complete &= !pass.overrun;
         let place = Place { origin: 0..text.len(), chain: Vec::new() };
