@@ -31,6 +31,7 @@
 //! assert_eq!((reply.status, reply.reason), (401, "jwt.missing"));
 //! ```
 
+mod account;
 mod gzip;
 mod headers;
 mod meter;
@@ -65,6 +66,7 @@ use crate::quota::fleet::Settlement;
 use crate::quota::{Gauge, Limits, Reservation};
 use crate::reason::{Denial, Reason};
 use crate::route::RouteIndex;
+use account::Account;
 use pending_call::PendingCall;
 use reading::Reading;
 use stages::{Admitted, Counted};
@@ -161,11 +163,13 @@ pub struct Reply {
 pub struct Transaction {
     policy: Arc<Policy>,
     state: State,
-    record: Record,
+    account: Account,
     /// How refusals are told.
     teller: teller::Teller,
     /// What the caller's quotas have left, as far as it was charged.
     limits: Limits,
+    /// The route that the path has matched.
+    route: Option<RouteIndex>,
     /// The message's own id, where the protocol's answers repeat it.
     rpc_id: Option<String>,
     /// The caller's session with a server of tools.
@@ -178,8 +182,6 @@ pub struct Transaction {
     reserved: Reservation,
     /// By what its end tells how good the estimate was.
     gauge: Option<Gauge>,
-    /// What the reply cost, and how much of it was seen.
-    meter: meter::Meter,
     /// What the provider keeps of this exchange, not yet in the ledger.
     stored: Vec<String>,
     /// Bytes of this request that count towards the worker's limit.
@@ -261,16 +263,16 @@ impl Transaction {
         Transaction {
             policy,
             state: State::Start,
-            record,
+            account: Account::new(record),
             teller,
             limits: Limits::default(),
+            route: None,
             rpc_id: None,
             session: None,
             elsewhere: None,
             noted: reply::Noted::default(),
             reserved: Reservation::default(),
             gauge: None,
-            meter: meter::Meter::default(),
             stored: Vec::new(),
             buffered: 0,
             caller: None,
@@ -368,7 +370,7 @@ impl Transaction {
 
     /// What the reply cost, as far as it has come.
     pub fn spent(&self) -> Spent {
-        let mut spent = self.meter.spent;
+        let mut spent = self.account.meter.spent;
         spent.add(self.noted.spent());
         spent
     }
@@ -380,7 +382,7 @@ impl Transaction {
 
     /// The record as it is now, in case the VM does not live to write the last one.
     pub fn provisional(&mut self, now: Timestamp) -> String {
-        self.record.to_json(now)
+        self.account.record.to_json(now)
     }
 
     /// Ends the exchange, whatever its state.
@@ -388,15 +390,14 @@ impl Transaction {
         self.free(vm);
         self.settle();
         let mut settlements = self.pay(vm, host);
-        self.record.late_cooldowns = vm.settle_strikes(&self.policy, host);
+        let late_cooldowns = vm.settle_strikes(&self.policy, host);
         settlements.append(&mut vm.take_told());
         let latency_us = self.spent_nanos / 1000;
-        self.record.latency_us = Some(latency_us);
-        self.record.worker = vm.worker().to_owned();
-        self.record.sequence = vm.next_sequence();
-        let increments = metrics::of(&self.record);
+        let sequence = vm.next_sequence();
+        self.account.record.set_end(latency_us, vm.worker(), sequence, late_cooldowns);
+        let increments = metrics::of(&self.account.record);
         let capture = self.captured(vm, host);
-        Finished { record: self.record.to_json(host.now()), capture, increments, settlements, latency_us }
+        Finished { record: self.account.record.to_json(host.now()), capture, increments, settlements, latency_us }
     }
 
     fn free(&mut self, vm: &mut WorkerState) {

@@ -64,6 +64,8 @@ pub(super) struct Outgoing {
     pub(super) verdict: Verdict,
     pub(super) masked: u64,
     pub(super) output_cap: Option<u64>,
+    /// In weak mode too its headers have not left yet.
+    pub(super) is_bodyless: bool,
 }
 
 /// The proxy ends a call at its timeout; should it not, this much later the wait is over all the same.
@@ -75,7 +77,7 @@ impl Transaction {
         let (place, name) = then.service();
         let now = host.now();
         if vm.breakers.get_mut(place).is_some_and(|breaker| !breaker.admits(now)) {
-            self.record.skipped_call = Some(name);
+            self.account.record.set_skipped_call(name);
             return self.go_on(then, &Answer::Failed(CallFailure::Skipped), vm, host);
         }
         let call = match &then {

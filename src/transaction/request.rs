@@ -12,7 +12,7 @@ use super::reading::Reading;
 use super::reply::ReplyGuard;
 use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Wait, WorkerState};
-use crate::audit::{REASON_HEADER, Verdict};
+use crate::audit::{Coverage, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
 use crate::callout::Answer;
 use crate::document::{Cors, ResponseHeaders, Unmatched};
@@ -45,12 +45,12 @@ impl Transaction {
     ) -> Result<Step, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
         let method = headers.text(":method").unwrap_or_default();
-        self.record.method = known_method(method);
-        if self.record.request_id.is_none() {
+        self.account.record.set_method(known_method(method));
+        if self.teller.request.is_none() {
             let sent = headers.text("x-request-id").filter(|id| is_request_id(id)).map(str::to_owned);
             let id = sent.unwrap_or_else(|| vm.request_name());
             self.teller.request = Some(id.clone());
-            self.record.request_id = Some(id);
+            self.account.record.set_request_id(id);
         }
         let path = headers.text(":path").unwrap_or_default();
         let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -58,27 +58,25 @@ impl Transaction {
             return Ok(answer);
         }
         let Some(route) = policy.route(path) else {
-            self.record.path_class = Some(path_class(path));
+            self.account.record.set_path_class(path_class(path));
             let disguised = method == "CONNECT" || policy.route(&forgiving(path)).is_some();
             if disguised || policy.unmatched == Unmatched::Deny {
                 return Err(Reason::RouteUnmatched.into());
             }
-            self.record.verdict = Verdict::Pass;
-            self.record.coverage = Some("none");
+            self.account.pass();
             self.state = State::Forwarded { admitted: None, reply: Reading::Open };
             return Ok(Step::Release(Edit { remove: ours(headers), ..Edit::default() }));
         };
-        self.record.route = Some(route.matches.as_str().to_owned());
-        self.record.protocol = Some(route.protocol.name());
-        self.record.operation = Some(route.operation.as_str());
+        self.route = Some(route.index);
+        self.account.record.set_route(route.matches.as_str());
+        self.account.record.set_operation(route.protocol.name(), route.operation.as_str());
         if method == "CONNECT" || headers.has("upgrade") || headers.has(":protocol") {
             return Err(Reason::RouteUpgrade.into());
         }
 
         if policy.cors == Cors::Pass && end && is_preflight(method, headers) {
             // It carries no credential and asks for nothing but headers.
-            self.record.verdict = Verdict::Pass;
-            self.record.coverage = Some("none");
+            self.account.pass();
             self.state = State::Forwarded { admitted: None, reply: Reading::Open };
             let mut edit = Edit { remove: ours(headers), ..Edit::default() };
             edit.remove.extend(credentials(headers, &policy));
@@ -102,7 +100,7 @@ impl Transaction {
         let principal = match authn {
             Authentication::Known(principal) => principal,
             Authentication::Unchecked(principal) => {
-                self.record.revocation = Some("unchecked");
+                self.account.record.set_unchecked();
                 principal
             }
             Authentication::NeedKeys => {
@@ -120,9 +118,9 @@ impl Transaction {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let route = policy.route(path).ok_or(Reason::Internal)?;
         let mut edit = Edit { remove: ours(headers), ..Edit::default() };
-        self.note_caller(&policy, &principal, vm);
+        let names = self.note_caller(&policy, &principal, vm);
         self.teller.explains = policy.refusals.explains(principal.roles());
-        self.draft(&policy, path, &principal);
+        self.draft(&policy, path, &principal, names);
         self.cooldown(&policy, &principal, vm, host)?;
         let entitled = stages::entitle(&policy, principal, route.operation, host)?;
         if !route.methods().contains(&method) {
@@ -220,8 +218,9 @@ impl Transaction {
             Box::new(ReplyGuard::new(&policy, route.index, roles, Masker::new(key), vault, false, None))
         });
         let reply = guard.map_or(Reading::Open, Reading::Guarded);
-        let outgoing = Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None };
-        self.record.coverage = Some("full");
+        let outgoing =
+            Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None, is_bodyless: true };
+        self.account.cover(Coverage::Full);
         let inspected = Inspected::without_body(charged)?;
         self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
     }
@@ -249,14 +248,14 @@ impl Transaction {
     /// Every stage is passed: the request goes to the upstream.
     pub(super) fn forward(&mut self, admitted: Admitted, outgoing: Outgoing) -> Step {
         let policy = std::sync::Arc::clone(&self.policy);
-        let Outgoing { mut edit, reply, verdict, masked, output_cap } = outgoing;
+        let Outgoing { mut edit, reply, verdict, masked, output_cap, is_bodyless } = outgoing;
         self.note_admitted(&admitted);
-        self.record.verdict = verdict;
-        self.record.masked = masked;
-        self.record.max_tokens = output_cap;
+        self.account.decide(verdict);
+        self.account.record.add_masked(masked);
+        self.account.record.set_max_tokens(output_cap);
         self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply };
         // In weak mode they have left; without a body there is still time.
-        if policy.hold_headers || self.record.body_bytes.is_none() {
+        if policy.hold_headers || is_bodyless {
             self.late_headers(&policy, &mut edit);
         }
         Step::Release(edit)
@@ -298,13 +297,13 @@ impl Transaction {
             headers.push(no_retry());
         }
         self.state = State::Refused;
-        self.record.refused(denial.reason);
+        self.account.refuse(denial.reason);
         if let (Some(wait), false) = (denial.retry_after, headers.iter().any(|(name, _)| *name == "retry-after")) {
             headers.push(("retry-after", wait.to_string()));
         }
-        self.record.hint = denial.hint.map(Hint::name);
+        self.account.record.set_hint(denial.hint.map(Hint::name));
         let refusal = self.refusal(&denial);
-        self.record.status = Some(refusal.status);
+        self.account.record.set_status(Some(refusal.status));
         headers.extend(self.id_header());
         if self.policy.audit.response_headers != ResponseHeaders::None {
             headers.push((REASON_HEADER, denial.reason.code().to_owned()));
@@ -328,8 +327,7 @@ impl Transaction {
     }
 
     pub(super) fn protocol(&self) -> Option<&Protocol> {
-        let path = self.record.route.as_deref()?;
-        self.policy.routes.iter().find(|route| route.matches.as_str() == path).map(|route| &route.protocol)
+        self.policy.route_at(self.route?).map(|route| &route.protocol)
     }
 
     /// Refuses a caller whose cool-down is running.
@@ -342,7 +340,7 @@ impl Transaction {
     ) -> Result<(), Refused> {
         let Some(cooldown) = policy.quotas.cooldown(caller, vm.shared_key(), host)? else { return Ok(()) };
         if cooldown.mode == Mode::Shadow {
-            self.record.shadow.push(Reason::AbuseCooldown.code());
+            self.account.rehearse([Reason::AbuseCooldown.code()]);
             return Ok(());
         }
         let wait = cooldown.left.as_nanos().div_ceil(1_000_000_000) as u64;

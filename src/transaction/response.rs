@@ -20,17 +20,17 @@ use crate::reason::{Denial, Reason};
 impl Transaction {
     pub(super) fn response_headers(&mut self, headers: Headers<'_>, end: bool) -> Step {
         let status = headers.text(":status").and_then(|status| status.parse().ok());
-        self.record.status = status;
+        self.account.record.set_status(status);
         let State::Forwarded { admitted: Some(admitted), reply } = &mut self.state else {
             return Step::Release(Edit::default());
         };
-        self.meter.status = status;
+        self.account.meter.status = status;
         // A verdict that the upstream writes is not ours.
         let mut edit = Edit { remove: ours(headers), set: admitted.limit_headers(), body: None };
         Self::seal_session(self.session.as_ref(), headers, &mut edit);
-        edit.set.extend(told_change(&self.policy, self.record.verdict));
+        edit.set.extend(told_change(&self.policy, self.account.verdict()));
         let Reading::Guarded(guard) = std::mem::replace(reply, Reading::Open) else { return Step::Release(edit) };
-        self.meter.spent.usage = guard.usage_of(headers);
+        self.account.meter.spent.usage = guard.usage_of(headers);
         if end || headers.text("content-length") == Some("0") {
             return Step::Release(edit);
         }
@@ -38,12 +38,12 @@ impl Transaction {
         let coding = Coding::of(headers);
         guard.is_gzip = coding == Coding::Gzip;
         let form = if coding == Coding::Other { Form::Other } else { Form::of(headers, guard.operation()) };
-        let is_good = self.record.status.is_some_and(|status| (200..300).contains(&status));
+        let is_good = status.is_some_and(|status| (200..300).contains(&status));
         *reply = match form {
             // The answer comes on the caller's stream: no word of this one is read by anybody.
             _ if is_good && self.elsewhere.is_some() => Reading::Over,
             // The answer to a message that asks for none: its body means nothing.
-            _ if self.record.status == Some(202) && guard.is_of_tools() => Reading::Over,
+            _ if status == Some(202) && guard.is_of_tools() => Reading::Over,
             Form::Stream => {
                 match StreamGuard::new(*guard, self.rpc_id.clone(), self.session.clone(), self.teller.clone()) {
                     Some(guard) => Reading::Stream(Box::new(guard)),
@@ -59,13 +59,13 @@ impl Transaction {
             }
             // Sounds and pictures are no text: their kind decides.
             Form::Media(kind) if !is_good || self.policy.unscanned.action(kind) == UnscannedAction::Flag => {
-                self.note_unread(kind);
+                self.account.leave_unread(kind);
                 return Step::Release(edit);
             }
             Form::Text | Form::Bytes | Form::Media(_) | Form::Other => {
                 let denied = is_good && self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Deny;
                 if !denied {
-                    self.note_unread(UnscannedKind::Other);
+                    self.account.leave_unread(UnscannedKind::Other);
                     return Step::Release(edit);
                 }
                 Reading::Refused(Reason::ReplyUnreadable, Some(guard), None)
@@ -136,7 +136,7 @@ impl Transaction {
                 // Unopened, it is not what its headers now say.
                 let passes_unread = passes_unread && (opened.is_some() || !guard.is_gzip);
                 let stored = std::mem::take(&mut noted.stored);
-                noted.write(&mut self.record, &mut self.meter);
+                self.account.take(noted);
                 match judged {
                     Ok(new) => {
                         self.stored = stored;
@@ -145,7 +145,7 @@ impl Transaction {
                         self.note_change(new.is_some());
                         if self.policy.hold_headers && new.is_some() {
                             edit.set.retain(|(name, _)| *name != VERDICT_HEADER);
-                            edit.set.extend(told_change(&self.policy, self.record.verdict));
+                            edit.set.extend(told_change(&self.policy, self.account.verdict()));
                         }
                         edit.put(new.or(opened), has_length);
                         self.set_reply(Reading::Open);
@@ -156,7 +156,7 @@ impl Transaction {
                         let (mut edit, has_length) =
                             held.take().map_or_else(Default::default, |held| (held.edit, held.has_length));
                         edit.put(opened, has_length);
-                        self.note_unread(UnscannedKind::Other);
+                        self.account.leave_unread(UnscannedKind::Other);
                         self.set_reply(Reading::Open);
                         return Step::Release(edit);
                     }
@@ -165,7 +165,7 @@ impl Transaction {
             }
             Reading::Refused(reason, ..) => {
                 let reason = *reason;
-                self.note_unread(UnscannedKind::Other);
+                self.account.leave_unread(UnscannedKind::Other);
                 reason
             }
             _ => return Step::Release(Edit::default()),
@@ -190,7 +190,7 @@ impl Transaction {
             self.note_change(changed);
         }
         if let Some(reason) = over {
-            self.record.refused(reason);
+            self.account.refuse(reason);
             self.set_reply(Reading::Over);
         }
         let body = (out != chunk).then_some(out);
@@ -214,7 +214,7 @@ impl Transaction {
 
     /// Takes what was seen of a stream over into the record.
     pub(super) fn settle(&mut self) {
-        std::mem::take(&mut self.noted).write(&mut self.record, &mut self.meter);
+        self.account.take(std::mem::take(&mut self.noted));
     }
 
     /// The refusal takes the reply's place.
@@ -225,10 +225,10 @@ impl Transaction {
             Reading::Refused(_, guard, held) => (guard, held),
             _ => (None, None),
         };
-        self.record.refused(reason);
+        self.account.refuse(reason);
         let denial = Denial::of_reply(reason);
         let mut refusal = self.refusal(&denial);
-        let is_good = self.meter.status.is_some_and(|status| (200..300).contains(&status));
+        let is_good = self.account.meter.status.is_some_and(|status| (200..300).contains(&status));
         if let (Some(guard), true, false) = (guard, is_good, self.policy.hold_headers)
             && let Some(body) = guard.withheld(&self.told(&denial), now)
         {
@@ -237,7 +237,7 @@ impl Transaction {
         let mut edit = held.map(|held| held.edit).unwrap_or_default();
         if self.policy.hold_headers {
             edit.remove.extend([b"content-encoding".to_vec(), b"etag".to_vec()]);
-            self.record.status = Some(refusal.status);
+            self.account.record.set_status(Some(refusal.status));
             edit.set.push((":status", refusal.status.to_string()));
             edit.set.extend(self.id_header());
             edit.set.push(("content-type", refusal.content_type.to_owned()));
@@ -252,13 +252,6 @@ impl Transaction {
         Step::Release(edit)
     }
 
-    fn note_unread(&mut self, kind: UnscannedKind) {
-        self.record.coverage = Some("partial");
-        if !self.record.unscanned.contains(&kind.name()) {
-            self.record.unscanned.push(kind.name());
-        }
-    }
-
     fn set_reply(&mut self, to: Reading) {
         if let State::Forwarded { reply, .. } = &mut self.state {
             *reply = to;
@@ -266,8 +259,8 @@ impl Transaction {
     }
 
     fn note_change(&mut self, changed: bool) {
-        if changed && self.record.verdict == Verdict::Allow {
-            self.record.verdict = Verdict::Mask;
+        if changed && self.account.verdict() == Verdict::Allow {
+            self.account.decide(Verdict::Mask);
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::reading::Reading;
 use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
-use crate::audit::Verdict;
+use crate::audit::{Coverage, Verdict};
 use crate::keyed::HashKey;
 use crate::protocol::{Json, Session};
 use crate::reason::{Denial, Reason};
@@ -36,10 +36,10 @@ impl Transaction {
             "authorization_servers": self.policy.authn.identifiers(),
             "bearer_methods_supported": ["header"],
         });
-        self.record.route = Some(resource.metadata_path.clone());
-        self.record.status = Some(200);
-        self.record.verdict = Verdict::Allow;
-        self.record.coverage = Some("none");
+        self.account.record.set_route(&resource.metadata_path);
+        self.account.record.set_status(Some(200));
+        self.account.decide(Verdict::Allow);
+        self.account.cover(Coverage::None);
         self.state = State::Refused;
         let headers = vec![("content-type", "application/json".to_owned())];
         Some(Step::Deny(Reply { status: 200, headers, body: body.to_string().into_bytes(), reason: "metadata" }))
@@ -51,8 +51,7 @@ impl Transaction {
             Reason::JwtMissing => "Bearer".to_owned(),
             _ => "Bearer error=\"invalid_token\"".to_owned(),
         };
-        let path = self.record.route.as_deref();
-        let route = self.policy.routes.iter().find(|route| Some(route.matches.as_str()) == path);
+        let route = self.route.and_then(|route| self.policy.route_at(route));
         if let Some(resource) = route.and_then(|route| route.server.as_ref()?.resource.as_ref()) {
             challenge.push_str(if reason == Reason::JwtMissing { " " } else { ", " });
             challenge.push_str(&format!("resource_metadata=\"{}\"", resource.metadata_url));
@@ -122,7 +121,7 @@ impl Transaction {
                 }
             }
         };
-        self.record.refused(denial.reason);
+        self.account.refuse(denial.reason);
         self.state = State::Forwarded { admitted: None, reply: Reading::Open };
         let mut edit = elsewhere.edit;
         if self.policy.hold_headers {

@@ -9,9 +9,6 @@ use crate::policy::Policy;
 use crate::protocol::{Protocol, Told, message};
 use crate::reason::{Denial, Reason};
 
-/// More findings than these are not told.
-const MAX_TOLD: usize = 8;
-
 /// What a refusal needs to be told.
 #[derive(Clone, Debug)]
 pub(super) struct Teller {
@@ -41,11 +38,11 @@ impl Teller {
         &'t self,
         denial: &'t Denial,
         answers: Option<&'t str>,
-        findings: &[FindingEntry],
+        causes: &[FindingEntry],
     ) -> Told<'t> {
         let mut told = self.told(denial, answers);
-        let causes = findings.iter().filter(|finding| finding.action == "block").take(MAX_TOLD);
         let causes: Vec<String> = causes
+            .iter()
             .map(|FindingEntry { rule, path, start, end, .. }| format!("{rule} at {path}, bytes {start} to {end}"))
             .collect();
         if self.explains && is_of_scan(denial.reason) && !causes.is_empty() {
@@ -58,7 +55,7 @@ impl Teller {
 impl Transaction {
     /// A refusal as the caller is told of it.
     pub(super) fn told<'t>(&'t self, denial: &'t Denial) -> Told<'t> {
-        self.teller.explained(denial, self.rpc_id.as_deref(), &self.record.findings)
+        self.teller.explained(denial, self.rpc_id.as_deref(), self.account.causes())
     }
 
     /// The header that tells the caller by which id to report a refusal.

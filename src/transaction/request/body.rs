@@ -57,8 +57,7 @@ impl Transaction {
         let Pending { counted, route, asserted, path_model, content_length, is_form, edit } = *pending;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm, host)?;
-        self.record.body_bytes = Some(body.len() as u64);
-        self.record.fingerprint = Some(vm.hash_key().hex(&[b"body", &body]));
+        self.account.record.set_body(body.len(), vm.hash_key().hex(&[b"body", &body]));
         if content_length.is_some_and(|announced| announced != body.len()) {
             return Err(Reason::BodyLength.into());
         }
@@ -84,7 +83,8 @@ impl Transaction {
         self.note_model(&policy, &exchange.model, vm);
         let authorized = stages::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);
-        if authorized.removes_tools() {
+        let removes_tools = authorized.removes_tools();
+        if removes_tools {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
@@ -108,7 +108,7 @@ impl Transaction {
         if !judgement.struck.is_empty() {
             let texts = judgement.struck.iter().filter_map(|index| scan.text(*index));
             let begun = quota::Strike::new(caller, texts).and_then(|strike| vm.strike(&policy, strike, host));
-            self.record.cooldown_secs = begun.map(|cooldown| cooldown.left.as_secs());
+            self.account.record.set_cooldown(begun.map(|cooldown| cooldown.left.as_secs()));
         }
         let is_own = is_own(&policy, caller, &exchange, vm, host)?;
         self.note_unscanned(&scanned.unscanned(&exchange), &exchange.unknown);
@@ -140,22 +140,22 @@ impl Transaction {
             && exchange.stream
             && route.protocol.ask_usage(route.operation, &mut json);
         let planting = plant(&guards, route, &mut json, &tenant, vm.hash_key(), host.now());
-        self.record.shadow.extend(planting.rehearsed.then_some("canary"));
+        self.account.rehearse(planting.rehearsed.then_some("canary"));
         let planted = planting.planted;
         let lit = spotlight(&guards, route, &mut json, &exchange, || word(vm.hash_key(), &tenant, host.now()));
-        self.record.shadow.extend(lit.rehearsed.then_some("spotlight"));
+        self.account.rehearse(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
-        let rewritten = drops || asked || lit.changed || planted.is_some() || self.record.tools_removed > 0;
+        let rewritten = drops || asked || lit.changed || planted.is_some() || removes_tools;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
-        self.meter.repeats_prompt = exchange.repeats_prompt;
+        self.account.meter.repeats_prompt = exchange.repeats_prompt;
         guard.asked.is_batch = matches!(json, Json::Array(_));
         guard.model.clone_from(&exchange.model);
         guard.restored = restored;
         let verdict = match applied {
-            _ if applied.replaced > 0 || drops || self.record.tools_removed > 0 => Verdict::Replace,
+            _ if applied.replaced > 0 || drops || removes_tools => Verdict::Replace,
             _ if applied.masked > 0 => Verdict::Mask,
             _ => Verdict::Allow,
         };
@@ -166,7 +166,14 @@ impl Transaction {
             edit.set.push(("content-length", length.to_string()));
         }
         let reply = Reading::Guarded(Box::new(guard));
-        let outgoing = Outgoing { edit, reply, verdict, masked: applied.masked, output_cap: applied.output_cap };
+        let outgoing = Outgoing {
+            edit,
+            reply,
+            verdict,
+            masked: applied.masked,
+            output_cap: applied.output_cap,
+            is_bodyless: false,
+        };
         self.admit(inspected, model, expected, outgoing, vm, host)
     }
 
@@ -199,7 +206,7 @@ impl Transaction {
     ) -> Result<Exchange, Refused> {
         let others = exchange.tools.iter().filter(|tool| !authorized.may_use(policy, tool));
         let paths: Vec<_> = others.filter_map(|tool| tool.path.as_ref()).collect();
-        self.record.tools_removed = paths.len() as u64;
+        self.account.record.set_tools_removed(paths.len() as u64);
         remove_tools(json, &paths);
         let exchange = route.protocol.read_request(route.operation, path_model, json)?;
         if exchange.tools.iter().all(|tool| authorized.may_use(policy, tool)) {
