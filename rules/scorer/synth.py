@@ -52,7 +52,9 @@ def _expand(template: str, lists: dict, rng: random.Random, depth: int = 0) -> s
 def _files() -> list[dict]:
     out = []
     for name in ("phrases.yaml", "phrases-attack.yaml", "phrases-benign.yaml", "phrases-everyday.yaml",
-                 "phrases-work.yaml", "phrases-reader.yaml"):
+                 "phrases-work.yaml", "phrases-reader.yaml", "phrases-languages.yaml",
+                 "phrases-languages-2.yaml", "phrases-languages-3.yaml",
+                 "phrases-languages-4.yaml"):
         with open(os.path.join(HERE, name), encoding="utf-8") as file:
             out.append(yaml.safe_load(file))
     return out

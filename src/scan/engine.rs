@@ -39,7 +39,7 @@ const BLOCK: usize = 32;
 /// A rule as the engine holds it.
 #[derive(Debug)]
 struct Rule {
-    zones: u8,
+    zones: u16,
     raw: bool,
     /// Shipped patterns, in `shipped::PROGRAMS`.
     programs: Range<u16>,
@@ -502,11 +502,14 @@ fn floor(text: &str, mut at: usize) -> usize {
 
 /// Zones that a pass looks for, one bit each.
 #[derive(Clone, Copy, Debug)]
-pub struct Zones(u8);
+pub struct Zones(u16);
 
 impl Zones {
     /// Where texts meet, whatever zone a rule looks at.
     pub const JOINT: Zones = Zones(JOINT);
+
+    /// Where texts meet and nothing parts them: no personal data, which two numbers side by side make by chance.
+    pub const GLUED: Zones = Zones(GLUED);
 
     /// What the model answers.
     pub const REPLY: Zones = Zones(bit(Zone::Assistant) | REPLY);
@@ -518,11 +521,13 @@ impl Zones {
 }
 
 /// Behind the bits of the zones.
-const REPLY: u8 = 1 << 6;
+const REPLY: u16 = 1 << 6;
 /// Set for every rule but those whose finding could not change anything there.
-const JOINT: u8 = 1 << 7;
+const JOINT: u16 = 1 << 7;
+/// Set for those of them that find no personal data.
+const GLUED: u16 = 1 << 8;
 
-const fn bit(zone: Zone) -> u8 {
+const fn bit(zone: Zone) -> u16 {
     1 << zone as u8
 }
 

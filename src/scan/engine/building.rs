@@ -12,7 +12,7 @@ use crate::scan::shipped::RULES;
 use crate::scan::signatures::Vocabulary;
 use crate::scan::{FaultAt, Kind, RuleCard, RuleFault};
 
-use super::{Engine, JOINT, OFF, REPLY, Rule, bit};
+use super::{Engine, GLUED, JOINT, OFF, REPLY, Rule, bit};
 
 #[derive(Default)]
 pub(super) struct Building {
@@ -31,8 +31,9 @@ impl Building {
         }
         // A weak sign of a secret is only flagged. Over a border, where two words may make one by chance, it says nothing.
         let is_weak = rule.kind == Kind::Secret && rule.level <= Level::Low;
+        let zones = u16::from(rule.zones) & !JOINT;
         self.rules.push(Rule {
-            zones: if is_weak { rule.zones & !JOINT } else { rule.zones | JOINT },
+            zones: if is_weak { zones } else { zones | where_texts_meet(rule.kind) },
             raw: rule.raw,
             programs: rule.patterns.clone(),
             own: None,
@@ -115,7 +116,7 @@ impl Building {
             vocabulary.add(&word, place);
         }
         self.rules.push(Rule {
-            zones: bits(zones) | JOINT,
+            zones: bits(zones) | where_texts_meet(kind),
             raw: is_raw,
             programs: 0..0,
             own,
@@ -180,8 +181,12 @@ fn raw_word(word: &str, anywhere: bool) -> Result<String, String> {
     Ok(if anywhere { format!("*{plain}*") } else { word.to_owned() })
 }
 
+fn where_texts_meet(kind: Kind) -> u16 {
+    if matches!(kind, Kind::Pii(_)) { JOINT } else { JOINT | GLUED }
+}
+
 /// Zones as bits; none named: all.
-fn bits(named: &[RuleZone]) -> u8 {
+fn bits(named: &[RuleZone]) -> u16 {
     let of = |zone: &RuleZone| match zone {
         RuleZone::System => bit(Zone::System),
         RuleZone::Developer => bit(Zone::Developer),
@@ -192,7 +197,15 @@ fn bits(named: &[RuleZone]) -> u8 {
         RuleZone::Reply => REPLY,
     };
     match named.iter().fold(0, |bits, zone| bits | of(zone)) {
-        0 => u8::MAX,
+        0 => {
+            bit(Zone::System)
+                | bit(Zone::Developer)
+                | bit(Zone::User)
+                | bit(Zone::Assistant)
+                | bit(Zone::Tool)
+                | bit(Zone::Document)
+                | REPLY
+        }
         bits => bits,
     }
 }
