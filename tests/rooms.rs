@@ -267,6 +267,46 @@ fn no_circle_of_more_than_two_files_closes_inside_a_room() {
     assert_eq!(found, BTreeSet::new());
 }
 
+/// Public modules whose head has no example that runs, and why.
+const WITHOUT_EXAMPLE: [(&str, &str); 6] = [
+    ("src/cli", "the command line: its help and tests/cli.rs show it"),
+    ("src/cli/schema", "as above"),
+    ("src/manual", "pages"),
+    ("src/quota/fleet", "begins with a service and a whole policy: tests/fleet.rs"),
+    ("rules/engine/src/tables", "the form of what the compiler writes"),
+    ("rules/compiler/src/rulefile", "begins with a file: tests/rules.rs"),
+];
+
+/// Every public module shows in its head, or at its first item, how it is used.
+#[test]
+fn every_public_module_has_an_example() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut without = BTreeSet::new();
+    let mut modules = 0;
+    for source in ["src", "rules/engine/src", "rules/compiler/src"] {
+        let mut files = Vec::new();
+        walk(&root.join(source), &mut files);
+        let texts: BTreeMap<Module, String> = files
+            .iter()
+            .map(|file| {
+                (module_of(file.strip_prefix(root.join(source)).unwrap()), std::fs::read_to_string(file).unwrap())
+            })
+            .collect();
+        for (parent, text) in &texts {
+            let of_lib = parent.len() == 1 && parent[0] == "lib";
+            for name in text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')) {
+                let module = if of_lib { vec![name.to_owned()] } else { join(parent, name) };
+                modules += 1;
+                if !texts[&module].lines().any(|line| line.starts_with("//! ```") || line.starts_with("/// ```")) {
+                    without.insert(format!("{source}/{}", module.join("/")));
+                }
+            }
+        }
+    }
+    assert!(modules > 40, "the modules are found");
+    assert_eq!(without, WITHOUT_EXAMPLE.iter().map(|(module, _)| (*module).to_owned()).collect());
+}
+
 /// The search finds what it is there to find.
 #[test]
 fn a_circle_is_found() {

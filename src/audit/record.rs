@@ -73,7 +73,7 @@ pub struct FindingEntry {
     pub rule: String,
     /// Zone of the text.
     pub zone: &'static str,
-    /// JSON Pointer of the text in the body; keys that are not the protocol's stand as `*`.
+    /// JSON Pointer of the text in the body; keys that are not the protocol's are written as `*`.
     pub path: String,
     /// First byte of the finding in the text.
     pub start: usize,

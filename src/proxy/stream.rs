@@ -278,7 +278,7 @@ impl Exchange {
         self.apply_response(step)
     }
 
-    /// `size` counts all that is buffered while a reply is held, and the chunk alone otherwise.
+    /// `size` counts all that is buffered while a reply is held, and only the chunk otherwise.
     fn response_body(&mut self, size: usize, end: bool) -> Action {
         if self.answered {
             return Action::Continue;

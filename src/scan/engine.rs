@@ -326,7 +326,7 @@ impl Engine {
         pass.overrun |= misfit.is_noted();
     }
 
-    /// Notes a place that leads to no rule: what looks one up on the way takes it for a rule that is off.
+    /// Notes a place that leads to no rule: what looks one up on the way treats it as a rule that is off.
     fn check(&mut self) {
         let rules = self.rules.len();
         let is_rule = |place: u16| place == OFF || usize::from(place) < rules;

@@ -42,7 +42,7 @@ struct Piece<'t> {
     part: &'t str,
 }
 
-/// Adds the joints of all texts to a report that holds what each of them has alone. `is_aside`: the text of this index
+/// Adds the joints of all texts to a report that holds what each of them has by itself. `is_aside`: the text of this index
 /// is none of the conversation's.
 pub(super) fn find(
     scan: &mut Scan<'_>,
@@ -91,7 +91,7 @@ pub(super) fn find(
 /// Neighbours that are read together.
 struct Block<'t> {
     pieces: Vec<Piece<'t>>,
-    /// Where each piece ends if nothing stands between them.
+    /// Where each piece ends if nothing is between them.
     ends: Vec<usize>,
 }
 
@@ -228,7 +228,7 @@ fn attributed(
     scan.looks_at(finding.rule, texts.get(at)?.zone).then_some((at, Finding { span, ..finding }))
 }
 
-/// True when a text has alone what a joint's finding would find in it: the same rule's, or any value where that finds a
+/// True when a text has by itself what a joint's finding would find in it: the same rule's, or any value where that finds a
 /// value. A rule of a higher level is another matter: what only looks like a key by its name may be half of a real one.
 fn has_alone(cards: &[RuleCard], report: &TextReport, rule: RuleIndex, span: &Range<usize>) -> bool {
     let kind = |rule: RuleIndex| cards.get(usize::from(rule.0)).map_or(Kind::Attack, |card| card.kind);

@@ -48,7 +48,7 @@ fn with_learned(rules: f32, report: &TextReport) -> u8 {
 /// The learned probability from which the scorer counts as a sign of its own: below it, it holds the text for harmless.
 const NEUTRAL: f32 = 0.5;
 
-/// The score that thresholds are held against: [`combine`], or what the scorer says alone while all that speaks against
+/// The score that thresholds are held against: [`combine`], or only what the scorer says while all that speaks against
 /// a text is weak rules of one pack. A weak rule looks for words that harmless text has, too, and rules of one pack look
 /// for the same words: a second sign is one of another pack, a disguise, or the scorer above its neutral point. Rules of
 /// the policy's own count as they are: who writes the rule sets the threshold, too.

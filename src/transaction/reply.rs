@@ -150,7 +150,7 @@ impl ReplyGuard {
         ReplyGuard { is_page: true, ..self }
     }
 
-    /// A whole reply that takes the place of one that is refused under the upstream's own status: one that a content
+    /// A whole reply that replaces one that is refused under the upstream's own status: one that a content
     /// filter has ended. `None`: the operation has none.
     pub(super) fn withheld(&self, told: &Told<'_>, now: Timestamp) -> Option<Vec<u8>> {
         let route = self.route()?;
@@ -234,7 +234,7 @@ impl ReplyGuard {
         Ok(page.as_str().filter(|_| changed).map(|text| text.as_bytes().to_vec()))
     }
 
-    /// Where the system prompt's token stands in each of these texts. The answer's own are one text: the token may be
+    /// Where the system prompt's token is in each of these texts. The answer's own are one text: the token may be
     /// parted between them.
     fn watch(&mut self, json: &Json<'_>, parts: &ReplyParts, picks: &dyn Fn(&ReplyText) -> bool) -> Vec<Watch> {
         let Some(Planted { canary, .. }) = &self.canary else { return Vec::new() };

@@ -260,7 +260,7 @@ impl Whole {
 }
 
 impl Unreadable {
-    /// The reply has come: the refusal takes its place.
+    /// The reply has come: the refusal replaces it.
     fn handle(self, body: &[u8], context: &mut Context, now: Timestamp) -> NextReply {
         let Unreadable { reason, guard, held } = self;
         // Nothing came, of whatever type.
@@ -324,7 +324,7 @@ impl Context {
         }
     }
 
-    /// The refusal takes the reply's place.
+    /// The refusal replaces the reply.
     fn refuse_reply(
         &mut self,
         reason: Reason,

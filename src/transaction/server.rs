@@ -36,7 +36,7 @@ impl Context {
         Some(Next::new(Denied, Step::Deny(Reply { status: 200, headers, body, reason: "metadata" })))
     }
 
-    /// The challenge of a refusal for want of a token (RFC 6750 section 3, RFC 9728 section 5.1).
+    /// The challenge of a refusal without a token (RFC 6750 section 3, RFC 9728 section 5.1).
     pub(super) fn challenge(&self, reason: Reason) -> String {
         let mut challenge = match reason {
             Reason::JwtMissing => "Bearer".to_owned(),

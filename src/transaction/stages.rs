@@ -1,6 +1,6 @@
 //! The witnesses of the stages, and their only constructors: a request that skipped a stage does not compile.
 //!
-//! Each stage takes the witness of the one before and makes its own. All fields are private to this file.
+//! Each stage consumes the witness of the one before and makes its own. All fields are private to this file.
 //!
 //! | witness | made by | says |
 //! |---|---|---|
@@ -473,8 +473,8 @@ pub fn count_rest(
     Ok(Charged { authorized, limits })
 }
 
-/// Scans every text of the body, and lets the guards of the granting roles judge it. `memory` must have been used with this
-/// policy's scanner alone.
+/// Scans every text of the body, and lets the guards of the granting roles judge it. `memory` must have been used only
+/// with this policy's scanner.
 pub fn scan(
     policy: &Policy,
     route: &RoutePolicy,

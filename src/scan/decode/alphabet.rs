@@ -131,7 +131,7 @@ fn base32(letters: impl Iterator<Item = u8>, span: Range<usize>, sink: &mut Sink
     sink.bytes(span, "base32", &bits(values, 5))
 }
 
-/// Packs values of so many bits into bytes; what is left over at the end is padding.
+/// Packs values of this many bits into bytes; what is left over at the end is padding.
 fn bits(values: impl Iterator<Item = u8>, width: u32) -> Vec<u8> {
     let (mut held, mut count) = (0u32, 0);
     let mut out = Vec::new();
@@ -159,7 +159,7 @@ fn hex(letters: impl Iterator<Item = u8>) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// `<~...~>`, the first of a text alone.
+/// `<~...~>`, only the first of a text.
 fn ascii85(text: &str, open: usize, sink: &mut Sink<'_>) {
     let rest = part(text, open + 2..text.len());
     let Some(length) = rest.find("~>") else { return };

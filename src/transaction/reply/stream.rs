@@ -89,7 +89,7 @@ struct Queued {
     progress: Progress,
 }
 
-/// What an event has of a running text, and where it stands.
+/// What an event has of a running text, and where it is.
 type Piece = (Running, std::ops::Range<usize>, Path);
 
 /// Where a stream goes on: the time, what is noted of it, and the bytes that leave.

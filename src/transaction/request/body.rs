@@ -291,7 +291,7 @@ impl Scan<'_, '_> {
         self.exchange.segments.get(index).and_then(|segment| segment.text_in(self.json))
     }
 
-    /// What becomes of this text at this place, judged alone. `None`: it refuses the request, or was not scanned whole.
+    /// What becomes of this text at this place, judged by itself. `None`: it refuses the request, or was not scanned whole.
     fn again(&self, place: &Place, text: &str, vm: &mut WorkerState, host: &mut dyn Host) -> Option<Outcome> {
         let texts = [Text { zone: place.zone, text }];
         let report = self.policy.scanner.scan_with(vm.verdicts(self.policy), &texts, self.policy.limits.budget());
@@ -311,7 +311,7 @@ fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized) -> 
     }
 }
 
-/// Tokens that a message, a tool's description or a parameter takes beside its text.
+/// Tokens that a message, a tool's description or a parameter costs beside its text.
 const FRAME_TOKENS: u64 = 4;
 
 /// What a request is expected to use at most: its texts and the answer, and what its pictures and files may cost.

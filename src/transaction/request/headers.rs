@@ -109,7 +109,7 @@ pub(super) fn is_untyped(headers: Headers<'_>) -> bool {
     !encoded && values.next().is_none_or(made_up) && values.next().is_none()
 }
 
-/// A form of files: its content type alone says so.
+/// A form of files: only its content type says so.
 pub(super) fn is_form(headers: Headers<'_>) -> bool {
     let mut values = headers.all("content-type");
     let (Some(value), None) = (values.next(), values.next()) else { return false };
