@@ -66,7 +66,7 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// The tokens of the text as [`super::Estimate`] counts them.
+    /// The tokens of the text as [`Estimate`](crate::estimate::Estimate) counts them.
     pub fn estimated(&self) -> u64 {
         self.estimated
     }
