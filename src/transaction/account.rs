@@ -4,12 +4,10 @@
 
 use super::meter::Meter;
 use super::reply::Noted;
+use super::teller::MAX_TOLD;
 use crate::audit::{Coverage, FindingEntry, Record, Verdict};
 use crate::protocol::UnscannedKind;
 use crate::reason::Reason;
-
-/// Findings that are told to a caller whom the policy trusts; more are not.
-const MAX_TOLD: usize = 8;
 
 /// What the stages have found out and decided.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ pub(super) struct Account {
     coverage: Coverage,
     /// Shadow mode did not carry something out.
     rehearsed: bool,
-    /// The first findings that refuse.
+    /// The first findings that refuse, as many as a trusted caller is told.
     causes: Vec<FindingEntry>,
 }
 

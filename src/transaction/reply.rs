@@ -26,7 +26,7 @@ use crate::protocol::{Json, Path, Places, Told, UnscannedKind};
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::route::{RouteIndex, RoutePolicy};
-pub(super) use stream::StreamGuard;
+pub(super) use stream::{Outlet, StreamGuard};
 
 /// Names and ids of a stream that are remembered, and the longest of them in bytes.
 const MAX_NAMES: usize = 64;
@@ -85,18 +85,6 @@ pub(super) struct Noted {
     pub(super) read: bool,
     /// It was read to its end.
     pub(super) complete: bool,
-}
-
-impl Noted {
-    /// Changes so far.
-    pub(super) fn masked(&self) -> u64 {
-        self.masked
-    }
-
-    /// What is known of the reply's cost and not yet written.
-    pub(super) fn spent(&self) -> Spent {
-        self.spent
-    }
 }
 
 impl ReplyGuard {

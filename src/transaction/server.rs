@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use super::reading::Reading;
-use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
+use super::context::{Context, Elsewhere};
+use super::{Denied, Edit, Headers, Next, Passed, Refused, Reply, Step};
 use crate::audit::{Coverage, Verdict};
 use crate::keyed::HashKey;
 use crate::protocol::{Json, Session};
@@ -14,18 +14,9 @@ use crate::route::{RoutePolicy, ServerPart};
 /// What every address of metadata begins with.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// A message of the HTTP+SSE transport: its answer comes on the caller's stream.
-#[derive(Debug, Default)]
-pub(super) struct Elsewhere {
-    /// Changes to the request's headers that wait for its body (strong mode).
-    edit: Edit,
-    /// The message itself is an answer, to what the server asked.
-    answers: bool,
-}
-
-impl Transaction {
+impl Context {
     /// Answers for the metadata of a route; `None`: the request is for something else.
-    pub(super) fn resource_metadata(&mut self, method: &str, path: &str) -> Option<Step> {
+    pub(super) fn resource_metadata(&mut self, method: &str, path: &str) -> Option<Next> {
         if !path.starts_with(WELL_KNOWN) || !matches!(method, "GET" | "HEAD") {
             return None;
         }
@@ -40,9 +31,9 @@ impl Transaction {
         self.account.record.set_status(Some(200));
         self.account.decide(Verdict::Allow);
         self.account.cover(Coverage::None);
-        self.state = State::Refused;
         let headers = vec![("content-type", "application/json".to_owned())];
-        Some(Step::Deny(Reply { status: 200, headers, body: body.to_string().into_bytes(), reason: "metadata" }))
+        let body = body.to_string().into_bytes();
+        Some(Next::new(Denied, Step::Deny(Reply { status: 200, headers, body, reason: "metadata" })))
     }
 
     /// The challenge of a refusal for want of a token (RFC 6750 section 3, RFC 9728 section 5.1).
@@ -104,7 +95,7 @@ impl Transaction {
     /// does.
     ///
     /// Nothing of the message goes on: the server gets a `ping`, or where the client answered, an error.
-    pub(super) fn refuse_message(&mut self, refused: Refused) -> Step {
+    pub(super) fn refuse_message(&mut self, refused: Refused) -> Next {
         let (Some(elsewhere), Some(session), Some(id)) = (self.elsewhere.take(), &self.session, &self.rpc_id) else {
             return self.refuse(refused);
         };
@@ -122,13 +113,12 @@ impl Transaction {
             }
         };
         self.account.refuse(denial.reason);
-        self.state = State::Forwarded { admitted: None, reply: Reading::Open };
         let mut edit = elsewhere.edit;
         if self.policy.hold_headers {
             edit.set.push(("content-length", body.len().to_string()));
         }
         edit.body = Some(body);
-        Step::Release(edit)
+        Next::new(Passed, Step::Release(edit))
     }
 
     /// Gives the caller an id that is worth nothing to anybody else.

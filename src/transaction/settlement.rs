@@ -3,9 +3,9 @@
 //! The model's own usage counts where it is known. Where it is not, the text that came back is counted; where
 //! that was not seen either, what was reserved is charged. A refusal by the upstream costs nothing.
 
+use super::context::Context;
 use super::meter::Meter;
-use super::reading::Reading;
-use super::{State, Transaction, WorkerState};
+use super::{Ending, WorkerState};
 use crate::audit::{Coverage, Verdict};
 use crate::host::Host;
 use crate::protocol::reply::Spent;
@@ -40,10 +40,10 @@ impl Basis {
     }
 }
 
-impl Transaction {
+impl Context {
     /// Settles what was reserved, once the exchange has ended.
     /// Gives what the service that counts for the fleet must be told.
-    pub(super) fn pay(&mut self, vm: &mut WorkerState, host: &mut dyn Host) -> Vec<Settlement> {
+    pub(super) fn pay(&mut self, ending: Ending, vm: &mut WorkerState, host: &mut dyn Host) -> Vec<Settlement> {
         let reserved = std::mem::take(&mut self.reserved);
         if reserved.is_empty() {
             return Vec::new();
@@ -51,7 +51,7 @@ impl Transaction {
         let written = self.account.meter.spent.written.tokens();
         // What the upstream did not count is no cheaper for what it has counted of other texts.
         let written = self.gauge.map_or(written, |gauge| vm.ratios.raised(&gauge, written, host.now()));
-        let (used, basis) = self.used(reserved.expected(), written);
+        let (used, basis) = self.used(ending, reserved.expected(), written);
         if reserved.holds_tokens() {
             self.account.record.set_charged(used.total());
             self.account.record.set_basis(basis.name());
@@ -79,7 +79,7 @@ impl Transaction {
 
     /// For a rehearsal: the reply came with this status, and the model said that it used so much.
     #[cfg(feature = "cli")]
-    pub(crate) fn rehearse_reply(&mut self, status: Option<u16>, used: Option<Tokens>) {
+    pub(super) fn rehearse_reply(&mut self, status: Option<u16>, used: Option<Tokens>) {
         use crate::protocol::reply::Usage;
         self.account.record.set_status(status);
         self.account.meter.status = status;
@@ -91,15 +91,15 @@ impl Transaction {
     }
 
     /// What the exchange used, and how that is known. `written`: the tokens of the text that came.
-    fn used(&self, expected: Tokens, written: u64) -> (Tokens, Basis) {
+    fn used(&self, ending: Ending, expected: Tokens, written: u64) -> (Tokens, Basis) {
         let Meter { status, spent: Spent { usage, written: text }, complete, read, repeats_prompt } =
             self.account.meter;
         match status {
             // Refused after it was reserved: it never left.
-            _ if matches!(self.state, State::Forwarded { admitted: None, .. }) => {
+            _ if ending == Ending::Unjudged => {
                 return (Tokens::default(), Basis::Refunded);
             }
-            None if matches!(self.state, State::Refused | State::PendingCall(_)) => {
+            None if matches!(ending, Ending::Denied | Ending::Undecided) => {
                 return (Tokens::default(), Basis::Refunded);
             }
             // The caller left before an answer came; the upstream may have made one.
@@ -112,7 +112,7 @@ impl Transaction {
         let repeated = if repeats_prompt { usage.input.unwrap_or(expected.input) } else { 0 };
         let (written, least) = (written.saturating_sub(repeated), text.least().saturating_sub(repeated));
         // Ended from here while the upstream writes on.
-        let cut_off = matches!(self.state, State::Forwarded { reply: Reading::Over, .. } | State::Refused);
+        let cut_off = matches!(ending, Ending::CutOff | Ending::Denied);
         match (usage.input, usage.output) {
             // Less than any tokenizer makes of the text that came is no count of it.
             (Some(input), Some(output)) if complete && (least > SHORT || output == 0) && output < least => {

@@ -4,13 +4,14 @@ use crate::audit;
 use crate::document::UpstreamHeader;
 use crate::policy::Policy;
 use crate::reason::{Denial, Hint, Reason};
+use crate::transaction::context::Context;
 use crate::transaction::stages::Counted;
-use crate::transaction::{Edit, Headers, Transaction};
+use crate::transaction::{Edit, Headers};
 
 /// Headers that carry credentials: none of them reaches the upstream unless the policy says so.
 const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 
-impl Transaction {
+impl Context {
     /// The headers that are known before the body is.
     pub(super) fn upstream_headers(&self, policy: &Policy, counted: &Counted, edit: &mut Edit) {
         let principal = counted.entitled().principal();

@@ -14,8 +14,9 @@ use crate::protocol::UnscannedKind;
 use crate::quota::Tokens;
 use crate::reason::Reason;
 use crate::scan::{Finding, Text};
+use crate::transaction::WorkerState;
+use crate::transaction::context::Context;
 use crate::transaction::stages::{Admitted, Authorized, Charged};
-use crate::transaction::{Transaction, WorkerState};
 
 /// The caller, in the form that the policy wants in records.
 #[derive(Debug, Default)]
@@ -28,7 +29,7 @@ fn names_of(policy: &Policy, roles: &[RoleIndex]) -> Vec<String> {
     roles.iter().filter_map(|role| policy.role_at(*role)).map(|role| role.name.clone()).collect()
 }
 
-impl Transaction {
+impl Context {
     /// Gives the subject and the tenant in the form that the policy wants, for a capture.
     pub(super) fn note_caller(&mut self, policy: &Policy, principal: &Principal, vm: &WorkerState) -> Names {
         if !principal.is_anonymous() {
