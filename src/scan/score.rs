@@ -29,13 +29,20 @@ pub(super) fn combine(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(Ru
         .findings
         .iter()
         .filter_map(|finding| {
-            let card = cards.get(usize::from(finding.rule.0))?;
+            let Some(card) = cards.get(usize::from(finding.rule.0)) else {
+                debug_assert!(false, "a finding of no rule");
+                return Some((finding, 100));
+            };
             (card.kind == Kind::Attack && !card.shadow && !muted(finding.rule))
                 .then(|| (finding, weight(card, finding)))
         })
         .collect();
     counted.sort_by_key(|(finding, _)| finding.span.start);
-    let rules = densest(cards.len(), &counted);
+    with_learned(densest(cards.len(), &counted), report)
+}
+
+/// The score of a text whose rules give this probability.
+fn with_learned(rules: f32, report: &TextReport) -> u8 {
     let learned = report.learned.unwrap_or(0.0).clamp(0.0, 1.0);
     let agree = rules > 0.0 && learned >= NEUTRAL;
     let harmless = (1.0 - rules) * (1.0 - learned) * if agree { AGREED } else { 1.0 };
@@ -56,14 +63,17 @@ pub(super) fn decisive(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(R
     if report.learned.is_some_and(|learned| learned >= NEUTRAL) || has_own_weight(cards, report, muted) {
         return combine(cards, report, muted);
     }
-    combine(&[], report, muted)
+    with_learned(0.0, report)
 }
 
 /// True for a rule of weight high or of the policy's own, and for weak rules of two packs.
 fn has_own_weight(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> bool {
     let mut pack = None;
     report.findings.iter().any(|finding| {
-        let Some(card) = cards.get(usize::from(finding.rule.0)) else { return false };
+        let Some(card) = cards.get(usize::from(finding.rule.0)) else {
+            debug_assert!(false, "a finding of no rule");
+            return true;
+        };
         if card.kind != Kind::Attack || card.shadow || muted(finding.rule) {
             return false;
         }
@@ -93,7 +103,10 @@ fn densest(cards: usize, counted: &[(&Finding, u8)]) -> f32 {
         most.map_or(0.0, |most| (1.0 - f64::from(most) / 100.0).ln())
     };
     let mut change = |finding: &Finding, weight: u8, more: bool| {
-        let Some(weights) = held.get_mut(usize::from(finding.rule.0)) else { return 0.0 };
+        let Some(weights) = held.get_mut(usize::from(finding.rule.0)) else {
+            debug_assert!(false, "a finding of no rule");
+            return f64::NEG_INFINITY;
+        };
         let before = clear(weights);
         match weights.iter_mut().position(|(known, _)| *known == weight).and_then(|at| weights.get_mut(at)) {
             Some((_, count)) => *count = if more { *count + 1 } else { count.saturating_sub(1) },

@@ -1,5 +1,6 @@
 //! From a selection to the rules in force: the shipped ones that it wants, and the policy's own.
 
+use bartizan_rules::invariant::Misfit;
 use bartizan_rules::patterns::{self, Pattern};
 use bartizan_rules::tables::ShippedRule;
 use bartizan_rules::{lexicon, normalise};
@@ -146,7 +147,11 @@ impl Building {
         let own = self.own.build().map_err(fault)?;
         let own_raw = self.own_raw.build().map_err(fault)?;
         debug_assert_eq!(self.rules.len(), self.cards.len(), "a finding of every rule has a card");
-        Ok((Engine { rules: self.rules, places: self.places, own, own_raw, digits }, self.cards))
+        let mut misfit = Misfit::default();
+        misfit.sure((self.rules.len() == self.cards.len()).then_some(()));
+        let mut engine = Engine { rules: self.rules, places: self.places, own, own_raw, digits, misfit };
+        engine.check();
+        Ok((engine, self.cards))
     }
 }
 
