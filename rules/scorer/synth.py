@@ -77,7 +77,11 @@ def rows() -> list[tuple[str, str, str, str]]:
     """(label, zone, language, text), without repeats."""
     files = _files()
     rng = random.Random(SEED)
-    lists = {name: values for file in files for name, values in file["lists"].items()}
+    lists: dict = {}
+    for file in files:
+        # A list of the same name would take the other's place in both files.
+        assert not (twice := lists.keys() & file["lists"].keys()), f"lists in two files: {sorted(twice)}"
+        lists |= file["lists"]
     out, seen = [], set()
 
     def add(label: str, zone: str, lang: str, text: str) -> None:
