@@ -54,7 +54,7 @@ def _files() -> list[dict]:
     for name in ("phrases.yaml", "phrases-attack.yaml", "phrases-benign.yaml", "phrases-everyday.yaml",
                  "phrases-work.yaml", "phrases-reader.yaml", "phrases-languages.yaml",
                  "phrases-languages-2.yaml", "phrases-languages-3.yaml",
-                 "phrases-languages-4.yaml"):
+                 "phrases-languages-4.yaml", "phrases-machines.yaml", "phrases-frameworks.yaml"):
         with open(os.path.join(HERE, name), encoding="utf-8") as file:
             out.append(yaml.safe_load(file))
     return out
@@ -77,7 +77,11 @@ def rows() -> list[tuple[str, str, str, str]]:
     """(label, zone, language, text), without repeats."""
     files = _files()
     rng = random.Random(SEED)
-    lists = {name: values for file in files for name, values in file["lists"].items()}
+    lists: dict = {}
+    for file in files:
+        # A list of the same name would take the other's place in both files.
+        assert not (twice := lists.keys() & file["lists"].keys()), f"lists in two files: {sorted(twice)}"
+        lists |= file["lists"]
     out, seen = [], set()
 
     def add(label: str, zone: str, lang: str, text: str) -> None:

@@ -1,7 +1,9 @@
 //! Findings and the learned probability as one number.
 //!
 //! Each rule found counts once, as independent evidence: `1 - (1 - a)(1 - b)...` of the levels' points, over the
-//! stretch of text where the evidence is densest, so that a long document does not add up far-apart trifles.
+//! stretch of text where the evidence is densest, so that a long document does not add up far-apart trifles. The learned
+//! probability counts as one rule more. Where rules and it agree, what speaks for the text counts half: they look for
+//! different things.
 
 use crate::enums::Level;
 
@@ -42,11 +44,16 @@ pub(super) fn combine(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(Ru
 /// The score of a text whose rules give this probability.
 fn with_learned(rules: f32, report: &TextReport) -> u8 {
     let learned = report.learned.unwrap_or(0.0).clamp(0.0, 1.0);
-    ((1.0 - (1.0 - rules) * (1.0 - learned)) * 100.0).round().clamp(0.0, 100.0) as u8
+    let agree = rules > 0.0 && learned >= NEUTRAL;
+    let harmless = (1.0 - rules) * (1.0 - learned) * if agree { AGREED } else { 1.0 };
+    ((1.0 - harmless) * 100.0).round().clamp(0.0, 100.0) as u8
 }
 
 /// The learned probability from which the scorer counts as a sign of its own: below it, it holds the text for harmless.
 const NEUTRAL: f32 = 0.5;
+
+/// What is left of the case for a text where a rule and the scorer speak against it.
+const AGREED: f32 = 0.5;
 
 /// The score that thresholds are held against: [`combine`], or only what the scorer says while all that speaks against
 /// a text is weak rules of one pack. A weak rule looks for words that harmless text has, too, and rules of one pack look

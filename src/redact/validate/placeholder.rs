@@ -105,6 +105,9 @@ fn names_a_credential(low: &str) -> bool {
     ];
     const WHAT: [&str; 9] =
         ["credential", "credentials", "key", "pass", "passwd", "password", "pwd", "secret", "token"];
+    if low.contains(char::is_whitespace) {
+        return false;
+    }
     let is_number = |part: &str| part.len() <= 3 && part.bytes().all(|c| c.is_ascii_digit());
     let mut parts = low.rsplit(|c: char| !c.is_alphanumeric()).skip_while(|part| is_number(part) || *part == "here");
     let (what, whose) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
