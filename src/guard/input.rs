@@ -144,12 +144,15 @@ pub fn judge(
     mut report: Report,
     now: Timestamp,
 ) -> Judgement {
+    let mut fits = places.len() == report.texts.len();
     for (text, finding) in std::mem::take(&mut report.joints) {
-        if let Some(text) = report.texts.get_mut(text) {
-            text.findings.push(finding);
+        match report.texts.get_mut(text) {
+            Some(text) => text.findings.push(finding),
+            None => fits = false,
         }
     }
-    let mut judgement = Judgement::of(report.texts.iter().any(|text| !text.complete));
+    debug_assert!(fits, "a text without a place, or a finding without a text");
+    let mut judgement = Judgement::of(!fits || report.texts.iter().any(|text| !text.complete));
     for (index, (place, text)) in places.iter().zip(report.texts).enumerate() {
         let outcome = Judge { scanner, guards, route, place: *place, now, is_reply: false, out: &mut judgement }
             .text(index, text);

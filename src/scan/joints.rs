@@ -52,6 +52,11 @@ pub(super) fn find(
     memory: &mut Option<&mut VerdictMemory>,
     report: &mut Report,
 ) {
+    // With one for each text, whatever a piece names below is there.
+    if report.texts.len() != texts.len() {
+        debug_assert!(false, "a text without a report");
+        report.texts.iter_mut().for_each(|text| text.complete = false);
+    }
     let mut joints: Vec<(usize, Finding)> = Vec::new();
     let mut known_joints = BTreeSet::new();
     let aside: Vec<bool> = (0..texts.len()).map(is_aside).collect();
