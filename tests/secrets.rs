@@ -336,3 +336,93 @@ fn fields_about_credentials_are_let_pass() {
     let wrong: Vec<String> = wrong.into_iter().map(|(_, what)| what).collect();
     assert!(wrong.is_empty(), "{count} texts of {} names:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// Values that stand where a secret goes: each is written for `length` characters, of which some forms need fewer.
+fn placeholders(length: usize) -> Vec<String> {
+    let cycle = |text: &str| text.chars().cycle().take(length).collect::<String>();
+    let mut out: Vec<String> =
+        ["x", "X", "0", "1", "a", "*", "123", "abc", "xX", "1234567890", "0123456789abcdef", "a1b2c3d4e5f6g7h8"]
+            .into_iter()
+            .chain([
+                "abcdefghijklmnopqrstuvwxyz",
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+                "deadbeef",
+                "abc123def456ghi789jkl012mno345",
+            ])
+            .map(cycle)
+            .collect();
+    for word in ["your", "my", "the", "some", "a"] {
+        for thing in ["api-key", "secret", "token-here", "client_secret", "password1", "access_token_2"] {
+            out.push(format!("{word}-{thing}"));
+            out.push(format!("<{word}-{thing}>"));
+        }
+    }
+    for word in
+        ["example", "EXAMPLE", "dummy", "fake", "sample", "placeholder", "changeme", "replace-me", "todo", "redacted"]
+    {
+        out.push(format!("{word}-{}", cycle("key1")));
+        out.push(format!("{word}_token_123"));
+        out.push(format!("[{word}]"));
+    }
+    for name in ["API_KEY", "token", "db.password", "SECRET_2"] {
+        for (before, after) in [
+            ("${", "}"),
+            ("$", ""),
+            ("%", "%"),
+            ("{{ ", " }}"),
+            ("{{", "}}"),
+            ("<", ">"),
+            ("%(", ")s"),
+            ("#{", "}"),
+            ("$(", ")"),
+        ] {
+            out.push(format!("{before}{name}{after}"));
+        }
+    }
+    out
+}
+
+#[test]
+fn placeholders_in_the_place_of_any_credential_are_let_pass() {
+    let scanner = scanner();
+    let secrets: Secrets = read("secrets.yaml");
+    let (mut tried, mut wrong) = (0, BTreeMap::<String, Vec<String>>::new());
+    let mut judge = |placeholder: &str, text: String| {
+        tried += 1;
+        let found = found(&scanner, &text, true);
+        if !found.is_empty() {
+            wrong.entry(placeholder.to_owned()).or_default().push(format!("{text:?}: {found:?}"));
+        }
+    };
+    // Under a name, in each spelling of an assignment.
+    let names: Vec<&str> = (secrets.named.values().flat_map(|named| &named.names).map(String::as_str))
+        .step_by(7)
+        .chain(["password", "DB_PASSWORD", "token", "secret", "clientSecret", "auth_token", "passwd"])
+        .collect();
+    for (at, name) in names.iter().enumerate() {
+        let (before, after) = ASSIGNED[at % ASSIGNED.len()];
+        for placeholder in placeholders([16, 24, 32, 40][at % 4]) {
+            judge(&placeholder, format!("{before}{name}{}", after.replacen("{}", &placeholder, 1)));
+        }
+    }
+    // Behind a provider's prefix, in the place of all that is random.
+    for (kind, format) in secrets.kinds.iter().filter(|(_, format)| !format.contains('«') && !format.contains("jwt")) {
+        let Some((prefix, _)) = format.split_once('{').filter(|(prefix, _)| prefix.len() >= 3) else { continue };
+        let length = draw(format, &mut Draw::new(kind, 1)).len() - prefix.len();
+        for placeholder in placeholders(length.max(8)) {
+            judge(&placeholder, format!("WIDGET_REF={prefix}{placeholder}\n"));
+        }
+    }
+    // In an address, behind a user.
+    for placeholder in placeholders(16).iter().filter(|text| !text.contains(['<', '[', '{', ' ', '#', '('])) {
+        for user in ["user", "app", ""] {
+            judge(placeholder, format!("postgres://{user}:{placeholder}@db.firm.net:5432/main"));
+            judge(placeholder, format!("curl -u {user}x:{placeholder} https://api.firm.net/v1"));
+        }
+    }
+    let count: usize = wrong.values().map(Vec::len).sum();
+    let wrong: Vec<String> =
+        wrong.into_iter().map(|(form, all)| format!("{form}: {} such as {}", all.len(), all[0])).collect();
+    println!("{tried} texts");
+    assert!(wrong.is_empty(), "{count} of {tried} texts, {} forms:\n{}", wrong.len(), wrong.join("\n"));
+}

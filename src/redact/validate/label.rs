@@ -9,7 +9,8 @@ const LONGEST: usize = 64;
 const BETWEEN: usize = 32;
 
 /// The identifier in front of a value: `db.password` of `db.password = "`, `apiToken` of `apiToken: string = "`; with the
-/// end of the word that a `:` joins to it (`2:secret` of `arn:aws:2:secret:`). Empty: there is none.
+/// end of the word that a `:` joins to it (`2:secret` of `arn:aws:2:secret:`, `:AccessKey` of `"AWS::IAM::AccessKey":`),
+/// with the query and the extension before it in the address of an image (`svg?token`). Empty: there is none.
 pub(super) fn before(text: &str, start: usize) -> &str {
     let first = identifier(text, start);
     let is_type = listed(TYPES, &first.to_ascii_lowercase());
@@ -32,8 +33,32 @@ fn identifier(text: &str, start: usize) -> &str {
     let part = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.$".contains(byte);
     let length = named.iter().rev().take(LONGEST).take_while(part).count();
     let rest = named.get(..end - length).unwrap_or_default();
-    let joined = if matches!(rest, [.., byte, b':'] if byte.is_ascii_alphanumeric()) { 2 } else { 0 };
+    let joined = match rest {
+        [.., byte, b':'] if byte.is_ascii_alphanumeric() => 2,
+        [.., b':', b':'] if is_quoted_path(rest) => 1,
+        [.., b'?' | b'&'] => image_query(rest),
+        _ => 0,
+    };
     text.get(end - length - joined..end).unwrap_or_default()
+}
+
+/// True when a path of names joined by `::` began with a quotation mark: a type's name as a key, and no variable.
+fn is_quoted_path(rest: &[u8]) -> bool {
+    let path = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_');
+    let length = rest.iter().rev().take(LONGEST).take_while(path).count();
+    matches!(rest.get(..rest.len() - length), Some([.., b'"' | b'\'' | b'`']))
+}
+
+/// Extensions of images with the `?` behind: what a badge's address asks for is public by design.
+static IMAGES: [&[u8]; 3] = [b"svg?", b"png?", b"gif?"];
+
+/// How many bytes at the end are the query of an image, its extension included; 0: none are.
+fn image_query(rest: &[u8]) -> usize {
+    let query = |byte: &&u8| byte.is_ascii_graphic() && !b"\"'`<>()".contains(byte);
+    let length = rest.iter().rev().take(LONGEST).take_while(query).count();
+    let tail = rest.get(rest.len() - length..).unwrap_or_default();
+    let at = tail.windows(4).rposition(|four| IMAGES.contains(&four));
+    at.map_or(0, |at| tail.len() - at)
 }
 
 /// What a name says about its value.
@@ -52,10 +77,16 @@ pub(super) fn label(name: &str) -> Label {
     let words = words(name);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     // `arn:aws:secretsmanager:..:secret:name`: a word of a path.
-    if name.contains(':') || words.iter().any(|word| listed(OPEN, word)) {
+    let is_image = IMAGES.iter().any(|image| name.as_bytes().starts_with(image));
+    if is_image || name.contains(':') || words.iter().any(|word| listed(OPEN, word)) {
         return Label::Other;
     }
-    let Some(at) = words.iter().rposition(|word| listed(CREDENTIALS, word)) else { return Label::Weak };
+    let Some(at) = words.iter().rposition(|word| listed(CREDENTIALS, word)) else {
+        // `GroupAssociation`: the letters of two words.
+        let over_two = name.to_ascii_lowercase().contains("pass") && !words.iter().any(|word| word.contains("pass"));
+        let by_chance = over_two || words.iter().any(|word| holds_by_chance(word));
+        return if by_chance { Label::Other } else { Label::Weak };
+    };
     let (head, tail) = (words.get(..at).unwrap_or_default(), words.get(at + 1..).unwrap_or_default());
     if tail.iter().any(|word| listed(ABOUT, word)) {
         return Label::Other;
@@ -73,6 +104,19 @@ pub(super) fn label(name: &str) -> Label {
         _ => Label::Weak,
     }
 }
+
+/// True for a word that holds the letters of `pass` or `auth` and speaks of neither: `passenger`, `author`.
+fn holds_by_chance(word: &str) -> bool {
+    let passes = word.split_once("pass").is_some_and(|(_, rest)| {
+        let goes_on = ["w", "phrase", "code", "key"].into_iter().any(|form| rest.starts_with(form));
+        !goes_on && (!rest.is_empty() || listed(ENDS_IN_PASS, word))
+    });
+    passes || (word.starts_with("author") && word != "authorization")
+}
+
+/// Words that end in `pass` and are no password's.
+static ENDS_IN_PASS: &str =
+    "allpass bandpass buypass bypass compass encompass highpass lowpass overpass surpass trespass underpass";
 
 /// True for a name that numbers something that is no card: `message_id`, `offset`, `created_at_ms`.
 pub(super) fn is_number_of(name: &str) -> bool {
@@ -162,9 +206,9 @@ static ABOUT: &str = "age ago alg algorithm arn at attempts attr attribute attri
 /// Words before `key` that turn it into a name of something.
 static NOT_KEYS: &str = "answer asset attribute blob bucket business cache candidate child column composite config continuation data \
     dedup dedupe dict distribution download entry event feature field file first flag foreign gpg group grouping \
-    header host hot i18n idempotency image index issue item join json keyboard known label last list locale lookup \
+    hash header host hot i18n idempotency image index issue item join json keyboard known label last list locale lookup \
     map max message metric min name natural next node object option page param parent partition path pgp primary \
-    project property pub public publishable query react record registry resource routing row s search session \
+    project property pub public publishable query range react record registry resource routing row s search session \
     setting shard shortcut site sort sorting start state surrogate tag template thumbnail topic translation type \
     unique upload verification verifying video websocket widget";
 
@@ -184,6 +228,11 @@ mod tests {
             ("\"apiKey\": \"", "apiKey"),
             ("let apiToken: string = '", "apiToken"),
             ("<authToken>", "authToken"),
+            ("\"AWS::IAM::AccessKey\": \"", ":AccessKey"),
+            ("Config::API_KEY = \"", "API_KEY"),
+            ("![](https://ci.example/badge.svg?token=", "svg?token"),
+            ("![](https://ci.example/badge.svg?branch=main&token=", "svg?branch=main&token"),
+            ("https://ci.example/run?token=", "token"),
             ("TOKEN ?= ", "TOKEN"),
             ("\u{e9} = ", ""),
             ("", ""),
@@ -217,7 +266,19 @@ mod tests {
         ] {
             assert_eq!(label(name), Label::Strong, "{name}");
         }
-        for name in ["key", "token", "algolia_key", "password", "", "is", "csrf", "DB_PASSWORD_PROD"] {
+        for name in [
+            "key",
+            "token",
+            "algolia_key",
+            "password",
+            "",
+            "is",
+            "csrf",
+            "DB_PASSWORD_PROD",
+            "dbpass",
+            "lpszPassword",
+            "authorization",
+        ] {
             assert_eq!(label(name), Label::Weak, "{name}");
         }
         for name in [
@@ -234,6 +295,13 @@ mod tests {
             "CLIENTSECRETNAME",
             "passwordHash",
             "max_tokens",
+            ":AccessKey",
+            "svg?branch=main&token",
+            "EIPAssociation",
+            "passport",
+            "bypass",
+            "CertificateAuthority",
+            "Author-email",
         ] {
             assert_eq!(label(name), Label::Other, "{name}");
         }

@@ -13,14 +13,16 @@ mod label;
 mod name;
 mod national;
 mod network;
+mod password;
 mod phone;
 mod placeholder;
 mod secret;
+mod token;
 mod wallet;
 
 use std::ops::Range;
 
-use Validator::{Behind, Named, Value};
+use Validator::{Behind, Between, Named, Value};
 pub use placeholder::looks_like_placeholder;
 pub use secret::entropy;
 
@@ -29,6 +31,9 @@ pub const MAX_VALUE: usize = 16 * 1024;
 
 /// How much of the text before a value a validator may see, in bytes.
 pub const BEFORE: usize = 128;
+
+/// How much of the text behind a value a validator may see, in bytes.
+pub const AFTER: usize = 64;
 
 /// A check of one match.
 #[derive(Clone, Copy, Debug)]
@@ -39,19 +44,26 @@ pub enum Validator {
     Named(fn(&str, &str) -> bool),
     /// What stands before the value has a say: `fn(before, value)`. At most [`BEFORE`] bytes of it are given.
     Behind(fn(&str, &str) -> bool),
+    /// What stands on both sides has a say: `fn(before, value, after)`. At most [`BEFORE`] and [`AFTER`] bytes are given.
+    Between(fn(&str, &str, &str) -> bool),
 }
 
 impl Validator {
     /// True when the value at this place of a text is what the rule looks for. Outside the text: false.
     pub fn accepts(self, text: &str, span: Range<usize>) -> bool {
-        let start = span.start;
+        let (start, end) = (span.start, span.end);
         let Some(value) = text.get(span) else { return false };
+        let before = || {
+            let from = text.ceil_char_boundary(start.saturating_sub(BEFORE));
+            text.get(from..start).unwrap_or_default()
+        };
         match self {
             Validator::Value(check) => check(value),
             Validator::Named(check) => check(label::before(text, start), value),
-            Validator::Behind(check) => {
-                let from = text.ceil_char_boundary(start.saturating_sub(BEFORE));
-                check(text.get(from..start).unwrap_or_default(), value)
+            Validator::Behind(check) => check(before(), value),
+            Validator::Between(check) => {
+                let to = text.floor_char_boundary(end.saturating_add(AFTER));
+                check(before(), value, text.get(end..to).unwrap_or_default())
             }
         }
     }
@@ -78,7 +90,7 @@ static VALIDATORS: &[(&str, Validator)] = &[
     ("chAhv", Value(national::ch_ahv)),
     ("clRut", Value(national::cl_rut)),
     ("cnResidentId", Value(national::cn_resident_id)),
-    ("connectionPassword", Value(secret::connection_password)),
+    ("connectionPassword", Value(password::connection_password)),
     ("cookie", Named(secret::cookie)),
     ("creditCard", Named(card::credit_card)),
     ("czRodneCislo", Value(national::cz_rodne_cislo)),
@@ -105,7 +117,7 @@ static VALIDATORS: &[(&str, Validator)] = &[
     ("ipAddress", Named(network::ip_address)),
     ("itCodiceFiscale", Value(national::it_codice_fiscale)),
     ("jpMyNumber", Value(national::jp_my_number)),
-    ("jwt", Value(secret::jwt)),
+    ("jwt", Value(token::jwt)),
     ("krRrn", Value(national::kr_rrn)),
     ("krRrnForm", Value(national::kr_rrn_form)),
     ("luhn", Value(digits::luhn_text)),
@@ -115,7 +127,7 @@ static VALIDATORS: &[(&str, Validator)] = &[
     ("nlBsn", Value(national::nl_bsn)),
     ("noFodselsnummer", Value(national::no_fodselsnummer)),
     ("passportNumber", Value(national::passport_number)),
-    ("password", Named(secret::password)),
+    ("password", Named(password::password)),
     ("passwordHash", Value(secret::password_hash)),
     ("pem", Value(secret::pem)),
     ("phone", Value(phone::international)),
@@ -128,11 +140,13 @@ static VALIDATORS: &[(&str, Validator)] = &[
     ("roCnp", Value(national::ro_cnp)),
     ("sePersonnummer", Value(national::se_personnummer)),
     ("sgNric", Value(national::sg_nric)),
+    ("spentJwt", Value(token::spent_jwt)),
     ("thNationalId", Value(national::th_national_id)),
     ("trTckn", Value(national::tr_tckn)),
     ("twNationalId", Value(national::tw_national_id)),
     ("ukNhs", Value(national::uk_nhs)),
     ("ukNino", Value(national::uk_nino)),
+    ("urlPassword", Between(password::url_password)),
     ("usItin", Value(national::us_itin)),
     ("usNpi", Value(national::us_npi)),
     ("usSsn", Value(national::us_ssn)),

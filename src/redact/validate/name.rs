@@ -42,20 +42,38 @@ fn is_word(part: &str) -> bool {
     })
 }
 
-/// A path of identifiers (`settings.aws.SecretKey2`): the value stands elsewhere. Its first part is a word.
+/// A path of identifiers (`settings.aws.SecretKey2`, `core::types::PCSTR`): the value stands elsewhere. Its first part is
+/// a word, with a short number at most.
 pub(super) fn is_reference(text: &str) -> bool {
-    let Some((first, rest)) = text.split_once('.') else { return false };
+    let parted = text.replace("::", ".");
+    let Some((first, rest)) = parted.split_once('.') else { return false };
     let identifier = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
     };
+    let word = |part: &str| {
+        let letters = part.trim_end_matches(|c: char| c.is_ascii_digit());
+        let shortest = if letters.bytes().any(|c| c.is_ascii_digit()) { 3 } else { 1 };
+        let is_plain = |word: &str| {
+            word.bytes().all(|c| c.is_ascii_alphabetic())
+                && word.len() >= shortest
+                && (word.len() <= 3 || is_speakable(word))
+        };
+        part.len() - letters.len() <= 5
+            && letters.split(|c: char| c.is_ascii_digit()).filter(|word| !word.is_empty()).all(is_plain)
+    };
     identifier(first)
-        && rest.split('.').all(|part| identifier(part) && (part.len() <= 12 || is_name(part) || mostly_words(part)))
+        && rest.split('.').all(|part| {
+            identifier(part) && (part.len() <= 12 || is_name(part) || mostly_words(part) || ends_in_words(part))
+        })
         && first.len() <= 32
-        && first
-            .split('_')
-            .filter(|part| !part.is_empty())
-            .all(|part| part.bytes().all(|c| c.is_ascii_alphabetic()) && (part.len() <= 3 || is_speakable(part)))
+        && first.split('_').filter(|part| !part.is_empty()).all(word)
+}
+
+/// Words of eight letters and more at the end, and capitals or digits before them: `MLKEM768X25519PrivateKey`.
+fn ends_in_words(part: &str) -> bool {
+    let tail = part.rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    tail.len() >= 8 && humps(tail).all(|word| word.len() >= 3 && is_speakable(word))
 }
 
 /// Half of the text and more, separators apart, are words of four letters and more: `sha256WithRsaEncryption`,
@@ -129,7 +147,15 @@ mod tests {
 
     #[test]
     fn a_path_of_identifiers_is_a_reference() {
-        for text in ["settings.aws.SecretKey2", "config.X25519Key", "my_module.KEM768Key"] {
+        for text in [
+            "settings.aws.SecretKey2",
+            "config.X25519Key",
+            "my_module.KEM768Key",
+            "windows_sys::core::PCSTR",
+            "win32api.RegOpenKeyEx",
+            "ed25519.Ed25519PrivateKey",
+            "rust_openssl.hpke.MLKEM768X25519PrivateKey",
+        ] {
             assert!(is_reference(text), "{text}");
         }
         for text in

@@ -17,6 +17,7 @@ static PLACEHOLDER_WORDS: &[&str] = &[
     "change_this",
     "replace",
     "redacted",
+    "omitt",
     "insert",
     "dummy",
     "foobar",
@@ -75,9 +76,9 @@ static REFERENCE_MARKS: &[&str] = &[
     "@@",
 ];
 
-/// Values that document something instead of unlocking it: words such as `example` or `your-`, runs of
-/// one character, counting up (`12345678`, `abcd1234efgh5678`), one short text over and over, templates (`${VAR}`,
-/// `<token>`, `{{ x }}`).
+/// Values that document something instead of unlocking it: words such as `example` or `your-`, names of credentials
+/// (`my-api-key`), runs of one character, counting up (`12345678`, `abc123def456`, `a1b2c3d4e5`), one short text over and
+/// over, templates (`${VAR}`, `<token>`, `{{ x }}`).
 pub fn looks_like_placeholder(text: &str) -> bool {
     let low = text.to_lowercase();
     PLACEHOLDER_WORDS.iter().any(|word| low.contains(word))
@@ -85,39 +86,78 @@ pub fn looks_like_placeholder(text: &str) -> bool {
         || low.split(|c: char| !c.is_alphanumeric()).any(|part| SHORT_WORDS.contains(&part))
         || REFERENCE_MARKS.iter().any(|mark| low.contains(mark))
         || low.starts_with(['$', '%', '@', '['])
+        || names_a_credential(&low)
         || monotonous(low.as_bytes())
+        || behind_prefix(&low).is_some_and(|body| monotonous(body.as_bytes()))
+}
+
+/// What follows the last mark, where that is half of the value and more.
+fn behind_prefix(low: &str) -> Option<&str> {
+    let (_, body) = low.rsplit_once(['_', '-', '.', ':'])?;
+    (body.len() >= 8 && body.len() * 2 >= low.len()).then_some(body)
+}
+
+/// Two words at the end that name a credential: `some-api-key`, `the_secret`, `access_token_2`.
+fn names_a_credential(low: &str) -> bool {
+    const WHOSE: [&str; 20] = [
+        "a", "access", "api", "app", "auth", "client", "db", "db1", "my", "private", "refresh", "secret", "service",
+        "some", "super", "test", "the", "this", "user", "your",
+    ];
+    const WHAT: [&str; 9] =
+        ["credential", "credentials", "key", "pass", "passwd", "password", "pwd", "secret", "token"];
+    if low.contains(char::is_whitespace) {
+        return false;
+    }
+    let is_number = |part: &str| part.len() <= 3 && part.bytes().all(|c| c.is_ascii_digit());
+    let mut parts = low.rsplit(|c: char| !c.is_alphanumeric()).skip_while(|part| is_number(part) || *part == "here");
+    let (what, whose) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    WHAT.contains(&what.trim_end_matches(|c: char| c.is_ascii_digit())) && WHOSE.contains(&whose)
 }
 
 /// One character six times in a row (in a long text: over a third of it), one character in over half of the value, runs
-/// that count up over most of it or over a third without a break, or a text of up to eight characters again and again.
+/// that count up over most of it or over a third without a break, or two thirds of a text of up to 64 characters again and
+/// again.
 fn monotonous(bytes: &[u8]) -> bool {
-    let (mut same, mut rising, mut longest_same, mut longest_rising, mut counted) =
-        (1usize, 1usize, 1usize, 1usize, 0usize);
+    let (mut same, mut rising, mut longest_same, mut longest_rising) = (1usize, 1usize, 1usize, 1usize);
+    let (mut counted, mut rising_by_two, mut counted_by_two) = (0usize, 0usize, 0usize);
+    // 9 to 0 and 9 to a count on, as in 1234567890 and 0123456789abcdef.
+    let next = |a: u8, b: u8| {
+        (a.is_ascii_alphanumeric() && a.checked_add(1) == Some(b))
+            || (a == b'9' && matches!(b, b'0' | b'a'))
+            || matches!((a, b), (b'z', b'0' | b'a') | (b'0', b'a'))
+    };
     for pair in bytes.windows(2) {
         let [a, b] = pair else { continue };
         same = if a == b { same + 1 } else { 1 };
-        // 9 to 0 and 9 to a count on, as in 1234567890 and 0123456789abcdef.
-        let next = a.checked_add(1) == Some(*b)
-            || (*a == b'9' && matches!(b, b'0' | b'a'))
-            || matches!((*a, *b), (b'z', b'0') | (b'0', b'a'));
-        rising = if next { rising + 1 } else { 1 };
+        rising = if next(*a, *b) { rising + 1 } else { 1 };
         counted += match rising {
-            0..=3 => 0,
-            4 => 4,
+            0..=2 => 0,
+            3 => 3,
             _ => 1,
         };
         longest_same = longest_same.max(same);
         longest_rising = longest_rising.max(rising);
     }
+    for three in bytes.windows(3) {
+        let [a, _, b] = three else { continue };
+        rising_by_two = if next(*a, *b) { rising_by_two + 1 } else { 0 };
+        counted_by_two += match rising_by_two {
+            0..=3 => 0,
+            4 => 6,
+            _ => 1,
+        };
+    }
     let most = (0u8..=127).map(|c| bytes.iter().filter(|&&other| other == c).count()).max().unwrap_or(0);
-    let again = |period: usize| {
-        bytes.len() >= period * 2 && bytes.iter().zip(bytes.iter().skip(period)).all(|(one, other)| one == other)
+    let tail = bytes.get(bytes.len() / 3..).unwrap_or_default();
+    let again = |part: &[u8], period: usize| {
+        part.len() >= period * 2 && part.iter().zip(part.iter().skip(period)).all(|(one, other)| one == other)
     };
     let run = longest_same >= 6 && (bytes.len() <= LONG || longest_same * 3 > bytes.len());
     run || most * 2 > bytes.len()
         || (longest_rising >= 6 && longest_rising * 3 > bytes.len())
         || counted * 10 > bytes.len() * 6
-        || (2..=8).any(again)
+        || counted_by_two * 2 > bytes.len()
+        || (2..=64).any(|period| again(tail, period) || again(bytes, period))
 }
 
 /// Begins like a digest, an encrypted value or the place of a secret; lower case.
@@ -168,6 +208,19 @@ pub(super) fn is_something_else(text: &str) -> bool {
         || text.rsplit_once('@').is_some_and(|(local, domain)| local.len() >= 3 && is_name(local) && is_domain(domain))
         || is_domain(text)
         || is_sealed(text)
+        || is_file(text)
+}
+
+/// A path to a file: it begins where paths begin, or it has directories and an extension.
+fn is_file(text: &str) -> bool {
+    let begins = ["./", "../", "~/"].into_iter().any(|beginning| text.starts_with(beginning));
+    let extension = || text.rsplit_once('.').map(|(_, extension)| extension);
+    let is_short = |extension: &str| {
+        (2..=5).contains(&extension.len())
+            && extension.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && extension.starts_with(|c: char| c.is_ascii_lowercase())
+    };
+    begins || (text.contains('/') && extension().is_some_and(is_short))
 }
 
 /// `2026-11-27`, `2026/11/27`, `20261127T053300`, `05:33:18` and what goes on behind them.
@@ -230,6 +283,12 @@ mod tests {
             "abcd1234efgh5678",
             "deadbeefdeadbeef",
             "abc123abc123abc123",
+            "sk-abc123def456",
+            "123abc456def",
+            "sk_live_a1b2c3d4e5f6g7h8i9j0",
+            "key-deadbeefdeadbeefdead",
+            "the-api-key",
+            "db_password1",
             "$PASSWORD",
             "fake-7Rk2Lw9Zt4",
             "...",
@@ -243,7 +302,9 @@ mod tests {
 
     #[test]
     fn a_run_in_a_long_text_is_no_placeholder() {
-        let long = format!("b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAA{}", "q7Rk2Lw9Zt4Vb8Nx".repeat(9));
+        let letters = b"q7Rk2Lw9Zt4Vb8NxK5hG3dYcmP6sTfJ1uCe0";
+        let rest: String = (0..150usize).map(|at| char::from(letters[(at * at / 3 + at) % letters.len()])).collect();
+        let long = format!("b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAA{rest}");
         assert!(!looks_like_placeholder(&long));
     }
 
@@ -261,6 +322,8 @@ mod tests {
             "a1b2.execute-api.eu-central-1.amazonaws.com",
             "jane.roe@mail.org",
             "op://vault/item/field",
+            "./data/mt19937-testset-1.csv",
+            "etc/ssl2/server9.pem",
         ] {
             assert!(is_something_else(text), "{text}");
         }

@@ -1,13 +1,15 @@
-//! Runs of the letters of base64, base32 and hex, also wrapped over lines, and Ascii85.
+//! Runs of the letters of base64, base32 and hex, also wrapped over lines, turned round, or cut at their start.
 
 use std::ops::Range;
 
 use bartizan_rules::invariant::part;
 
-use super::Sink;
+use super::{Sink, begins_text};
 
 /// Shortest run that is tried.
 const SHORTEST: usize = 12;
+/// Letters of base64 and hex that are decoded first where a run is tried once more: few identifiers begin like a text then.
+const PROBE: usize = 24;
 /// Shortest line after which a run goes on in the next one.
 const WRAPPED: usize = 20;
 
@@ -46,9 +48,6 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
         let end = run_end(bytes, start);
         run(text, start..end, sink);
         from = end + 1;
-    }
-    if let Some(open) = memchr::memmem::find(bytes, b"<~") {
-        ascii85(text, open, sink);
     }
 }
 
@@ -112,6 +111,9 @@ fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
     if sink.bytes(span.clone(), "base64", &bytes) {
         return;
     }
+    if turned(run, span.clone(), sink) || cut(run, span.clone(), sink) {
+        return;
+    }
     // A path, a name or a label in front moves the letters out of step.
     if let Some(cut) = run.bytes().position(|b| matches!(b, b'/' | b'-' | b'_' | b'+')).filter(|cut| *cut < 32) {
         let rest = part(run, cut + 1..run.len());
@@ -120,6 +122,29 @@ fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
             sink.bytes(span.start + cut + 1..span.end, "base64", &bytes);
         }
     }
+}
+
+/// Base64 or hex written backwards; false: it is not.
+fn turned(run: &str, span: Range<usize>, sink: &mut Sink<'_>) -> bool {
+    let letters = || run.bytes().rev().filter(|b| !matches!(b, b'\r' | b'\n'));
+    if run.len() < PROBE {
+        return false;
+    }
+    if begins_text(&base64(letters().take(PROBE))) && sink.bytes(span.clone(), "base64", &base64(letters())) {
+        return true;
+    }
+    let is_text = |letters: &mut dyn Iterator<Item = u8>| hex(letters).is_some_and(|bytes| begins_text(&bytes));
+    is_text(&mut letters().take(PROBE)) && hex(letters()).is_some_and(|bytes| sink.bytes(span, "hex", &bytes))
+}
+
+/// Base64 without its first one to three letters; false: it is not.
+fn cut(run: &str, span: Range<usize>, sink: &mut Sink<'_>) -> bool {
+    let letters = || run.bytes().filter(|b| !matches!(b, b'\r' | b'\n'));
+    run.len() >= PROBE
+        && (1..=3).any(|from| {
+            begins_text(&base64(letters().skip(from).take(PROBE)))
+                && sink.bytes(span.clone(), "base64", &base64(letters().skip(from)))
+        })
 }
 
 fn base64(letters: impl Iterator<Item = u8>) -> Vec<u8> {
@@ -157,33 +182,4 @@ fn hex(letters: impl Iterator<Item = u8>) -> Option<Vec<u8>> {
         }
     }
     Some(out)
-}
-
-/// `<~...~>`, the first of a text alone.
-fn ascii85(text: &str, open: usize, sink: &mut Sink<'_>) {
-    let rest = part(text, open + 2..text.len());
-    let Some(length) = rest.find("~>") else { return };
-    let mut out = Vec::new();
-    let (mut held, mut count) = (0u32, 0u32);
-    for byte in rest.bytes().take(length) {
-        match byte {
-            b'z' if count == 0 => out.extend([0; 4]),
-            b'!'..=b'u' => {
-                held = held.wrapping_mul(85).wrapping_add(u32::from(byte - b'!'));
-                count += 1;
-                if count == 5 {
-                    out.extend(held.to_be_bytes());
-                    (held, count) = (0, 0);
-                }
-            }
-            _ => {}
-        }
-    }
-    if count > 1 {
-        for _ in count..5 {
-            held = held.wrapping_mul(85).wrapping_add(84);
-        }
-        out.extend(held.to_be_bytes().iter().take(count as usize - 1));
-    }
-    sink.bytes(open..open + 2 + length + 2, "ascii85", &out);
 }

@@ -1,4 +1,4 @@
-//! Sequences of small codes: hex pairs, bits, decimal codes, Morse; quoted-printable; variation selectors.
+//! Sequences of small codes: hex pairs, bits, decimal and octal codes, Morse; quoted-printable; variation selectors.
 
 use std::ops::Range;
 
@@ -24,6 +24,7 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     let mut from = 0;
     while let Some(stretch) = next_stretch(bytes, from) {
         from = stretch.end;
+        octal(bytes, stretch.clone(), sink);
         sequences(bytes, stretch, sink);
     }
     selectors(text, sink);
@@ -110,6 +111,44 @@ static CODE_BYTE: [bool; 256] = {
 
 fn is_code_byte(byte: &u8) -> bool {
     CODE_BYTE.get(usize::from(*byte)).copied().unwrap_or(false)
+}
+
+/// Three octal digits a code: `111 147 156` or `\111\147\156`, among them one that is no decimal code of a letter.
+fn octal(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
+    let bytes = bytes.get(..stretch.end).unwrap_or_default();
+    let mut open: Option<(Range<usize>, Vec<u8>, bool)> = None;
+    let mut close = |open: Option<(Range<usize>, Vec<u8>, bool)>| {
+        if let Some((span, out, _)) = open.filter(|(_, out, octal)| *octal && out.len() >= ENOUGH) {
+            sink.bytes(span, "octal", &out);
+        }
+    };
+    let mut at = stretch.start;
+    while let Some(start) = bytes.get(at..).and_then(|rest| rest.iter().position(is_code_byte)).map(|skip| at + skip) {
+        let rest = bytes.get(start..).unwrap_or_default();
+        at = start + rest.iter().take_while(|byte| is_code_byte(byte)).count();
+        let read = match bytes.get(start..at) {
+            Some([a @ b'0'..=b'1', b @ b'0'..=b'7', c @ b'0'..=b'7']) => {
+                let byte = (a - b'0') * 64 + (b - b'0') * 8 + (c - b'0');
+                let decimal = u32::from(a - b'0') * 100 + u32::from(b - b'0') * 10 + u32::from(c - b'0');
+                matches!(byte, 9 | 10 | 13 | 32..=126).then_some((byte, !(32..=126).contains(&decimal)))
+            }
+            _ => None,
+        };
+        match (&mut open, read) {
+            (Some((span, out, octal)), Some((byte, is_octal)))
+                if start - span.end <= GAP && parts(bytes, span.end..start) =>
+            {
+                out.push(byte);
+                *octal |= is_octal;
+                span.end = at;
+            }
+            (_, read) => {
+                close(open.take());
+                open = read.map(|(byte, is_octal)| (start..at, vec![byte], is_octal));
+            }
+        }
+    }
+    close(open);
 }
 
 /// At most one line break, and not the sign of quoted-printable.

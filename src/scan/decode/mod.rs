@@ -1,12 +1,17 @@
-//! Encoded text inside text: base64, base32, hex, binary, decimal codes, Morse, quoted-printable, Ascii85, and bytes
-//! hidden in variation selectors.
+//! Encoded text inside text: base64 (also turned round, or cut at its start), base32, base85, hex, binary, decimal and octal
+//! codes, Morse, quoted-printable, uuencode, letters upside down, and bytes hidden in variation selectors. Bytes that are gzip,
+//! zlib or UTF-16 are read as what they hold.
 //!
 //! Finds stretches that could be encoded and gives what they decode to, where that is text. Escapes that replace
 //! single characters (`%41`, `&#65;`, `\u0041`) are the normaliser's. One pass a family, linear; the decoded text is
 //! taken out of the caller's budget. Decides nothing about what is an attack.
 
 mod alphabet;
+mod base85;
 mod codes;
+mod flipped;
+mod packed;
+mod uuencode;
 
 use std::ops::Range;
 
@@ -43,6 +48,9 @@ pub fn decode(text: &str, budget: &mut usize) -> Decoded {
     let mut sink = Sink { out: Decoded { complete: true, ..Decoded::default() }, budget };
     alphabet::find(text, &mut sink);
     codes::find(text, &mut sink);
+    base85::find(text, &mut sink);
+    uuencode::find(text, &mut sink);
+    flipped::find(text, &mut sink);
     sink.out
 }
 
@@ -56,6 +64,15 @@ impl Sink<'_> {
     /// Takes the text out of decoded bytes; false: there was none.
     fn bytes(&mut self, span: Range<usize>, name: &'static str, bytes: &[u8]) -> bool {
         self.out.work += span.len() + bytes.len();
+        if let Some(inner) = packed::open(bytes, *self.budget) {
+            self.out.work += inner.bytes.len();
+            self.out.complete &= inner.complete;
+            let text = readable(&inner.bytes);
+            if !text.is_empty() {
+                self.text(span, inner.name, text);
+                return true;
+            }
+        }
         let text = readable(bytes);
         let any = !text.is_empty();
         if any {
@@ -98,6 +115,12 @@ fn readable(bytes: &[u8]) -> String {
     }
     // Long input that gives a few short readable stretches is chance, not text.
     if out.len() * 4 < bytes.len() && out.len() < 24 { String::new() } else { out }
+}
+
+/// True for bytes with which a text may begin: UTF-8 that may be cut at its end, without controls.
+fn begins_text(bytes: &[u8]) -> bool {
+    let Some(chunk) = bytes.utf8_chunks().next() else { return false };
+    chunk.valid().len() + 3 >= bytes.len() && chunk.valid().chars().all(|c| !c.is_control() || c.is_whitespace())
 }
 
 /// Mostly letters and spaces, and little of the mix that chance makes.

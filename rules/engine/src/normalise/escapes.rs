@@ -6,6 +6,10 @@ use super::offsets::Marks;
 
 /// Longest tag that is left out of a word.
 const LONGEST_TAG: usize = 64;
+/// Longest tag of a piece of SVG's text, which has its place and its look.
+const LONGEST_PIECE: usize = 192;
+/// Tags side by side that are left out of a word.
+const MOST_TAGS: usize = 4;
 
 const NAMED: [(&str, char); 26] = [
     ("lt", '<'),
@@ -58,7 +62,7 @@ pub(super) fn read(text: &str, at: usize, joins: bool) -> Option<Read> {
         b'&' => entity(rest).map(|(c, used)| Read::Char(c, used, Marks::ENTITY)),
         b'\\' => backslashes(rest),
         b'%' => percent(rest).map(|(c, used)| Read::Char(c, used, Marks::PERCENT)),
-        b'<' if joins => tag(rest).map(Read::Nothing),
+        b'<' => piece(rest).or_else(|| tags(rest).filter(|_| joins)).map(Read::Nothing),
         b'*' | b'`' | b'~' => Some(emphasis(rest, joins)),
         _ => None,
     }
@@ -175,13 +179,38 @@ fn is_wordy(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || *byte >= 0x80
 }
 
-/// An inline tag, or an empty comment, with a letter on either side.
-fn tag(rest: &[u8]) -> Option<usize> {
-    let close = rest.iter().take(LONGEST_TAG).position(|b| *b == b'>')?;
-    let inner = slice(rest, 1..close);
-    if !rest.get(close + 1).is_some_and(is_wordy) {
+/// Inline tags and empty comments side by side, with a letter on either side.
+fn tags(rest: &[u8]) -> Option<usize> {
+    let mut used = 0;
+    for _ in 0..MOST_TAGS {
+        used += tag(rest.get(used..)?)?;
+        match rest.get(used) {
+            Some(b'<') => {}
+            Some(byte) if is_wordy(byte) => return Some(used),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// A tag around a piece of SVG's text: it says where the piece is drawn.
+fn piece(rest: &[u8]) -> Option<usize> {
+    let inner = rest.strip_prefix(b"<")?;
+    let name = inner.strip_prefix(b"/").unwrap_or(inner);
+    let ends = matches!(name.get(5), Some(b' ' | b'>' | b'/' | b'\n' | b'\t' | b'\r'));
+    if !ends || !name.get(..5)?.eq_ignore_ascii_case(b"tspan") {
         return None;
     }
+    rest.iter().take(LONGEST_PIECE).position(|byte| *byte == b'>').map(|close| close + 1)
+}
+
+/// An inline tag, or an empty comment.
+fn tag(rest: &[u8]) -> Option<usize> {
+    if rest.first() != Some(&b'<') {
+        return None;
+    }
+    let close = rest.iter().take(LONGEST_TAG).position(|b| *b == b'>')?;
+    let inner = slice(rest, 1..close);
     if let Some(comment) = inner.strip_prefix(b"!--") {
         return comment.ends_with(b"--").then(|| !comment.trim_ascii().contains(&b' '))?.then_some(close + 1);
     }

@@ -1,5 +1,13 @@
-//! Which characters look like, hide or replace Latin letters. Written from the code charts; the idea is
-//! that of UTS #39's skeletons, kept to the scripts that carry text past a filter.
+//! Which characters look like, hide or replace Latin letters. The tables here are written from the code charts, for what
+//! a reader takes a character for; behind them stand the confusables of UTS #39, which `build.rs` writes out of Unicode's data.
+
+include!(concat!(env!("OUT_DIR"), "/confusables.rs"));
+
+/// The Latin letter that a table of UTS #39's confusables has for a character.
+fn confusable(table: &[(char, char)], c: char) -> Option<char> {
+    let at = table.binary_search_by_key(&c, |(from, _)| *from).ok()?;
+    table.get(at).map(|(_, letter)| *letter)
+}
 
 /// Class of an ASCII byte in the fast loop.
 pub(super) const PLAIN: u8 = 0;
@@ -94,8 +102,18 @@ pub(super) fn latin(c: char) -> Option<&'static str> {
         'ʏ' | 'ɏ' | 'ƴ' | 'ʎ' => "y",
         'ᴢ' | 'ƶ' | 'ʐ' | 'ʑ' => "z",
         '€' => "e",
+        '\u{2801}'..='\u{283d}' => return braille(c),
         _ => return None,
     })
+}
+
+/// A letter in Braille, as English, French and German write it.
+fn braille(c: char) -> Option<&'static str> {
+    const DOTS: [u8; 26] =
+        [1, 3, 9, 25, 17, 11, 27, 19, 10, 26, 5, 7, 13, 29, 21, 15, 31, 23, 14, 30, 37, 39, 58, 45, 61, 53];
+    let dots = u32::from(c).checked_sub(0x2800)?;
+    let at = DOTS.iter().position(|letter| u32::from(*letter) == dots)?;
+    ALPHABET.get(at..at + 1)
 }
 
 const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
@@ -113,6 +131,10 @@ fn enclosed(c: char) -> Option<usize> {
 
 /// Letters of the scripts that are judged word by word, since they look like Latin ones and also write real text.
 pub(super) fn is_foreign(c: char) -> bool {
+    is_of_foreign_script(c) || twin(c).is_some() || confusable(&WRITTEN, c).is_some()
+}
+
+fn is_of_foreign_script(c: char) -> bool {
     matches!(c, '\u{370}'..='\u{58f}' | '\u{10a0}'..='\u{10ff}' | '\u{13a0}'..='\u{13ff}' | '\u{1c80}'..='\u{1c8f}'
         | '\u{1f00}'..='\u{1fff}' | '\u{2c80}'..='\u{2cff}' | '\u{2de0}'..='\u{2dff}' | '\u{a4d0}'..='\u{a4ff}'
         | '\u{a640}'..='\u{a69f}' | '\u{ab70}'..='\u{abbf}')
@@ -139,7 +161,7 @@ pub(super) fn twin(c: char) -> Option<char> {
         'ԝ' => 'w',
         'х' | 'χ' => 'x',
         'у' | 'γ' | 'ү' => 'y',
-        _ => return None,
+        _ => return confusable(&RARE, c),
     })
 }
 
@@ -150,31 +172,31 @@ pub(super) fn stand_in(c: char) -> Option<char> {
         return Some(letter);
     }
     Some(match c {
-        'β' | 'в' | 'ь' | 'ъ' | 'ᏼ' | 'ꓐ' | 'Ᏼ' => 'b',
-        'ς' | 'ϛ' | 'ꓚ' | 'Ꮯ' => 'c',
-        'δ' | 'ꓓ' | 'Ꭰ' | 'đ' => 'd',
-        'ε' | 'є' | 'э' | 'з' | 'ꓰ' | 'Ꭼ' | 'է' => 'e',
-        'ғ' | 'ƒ' | 'ꓝ' | 'Ꮀ' | 'ք' => 'f',
-        'ԍ' | 'ꓖ' | 'Ꮐ' | 'Ᏻ' => 'g',
-        'н' | 'ң' | 'ԋ' | 'ꓧ' | 'Ꮋ' | 'Ᏺ' | 'ħ' => 'h',
+        'β' | 'в' | 'ь' | 'ъ' | 'ᏼ' | 'Ᏼ' => 'b',
+        'ς' | 'ϛ' | 'Ꮯ' => 'c',
+        'δ' | 'Ꭰ' | 'đ' => 'd',
+        'ε' | 'є' | 'э' | 'з' | 'Ꭼ' | 'է' => 'e',
+        'ғ' | 'ƒ' | 'Ꮀ' | 'ք' => 'f',
+        'ԍ' | 'Ꮐ' | 'Ᏻ' => 'g',
+        'н' | 'ң' | 'ԋ' | 'Ꮋ' | 'Ᏺ' | 'ħ' => 'h',
         'ї' | 'ί' | 'ϊ' | 'Ꭵ' | 'ւ' => 'i',
         'ꓙ' | 'Ꭻ' | 'յ' => 'j',
-        'κ' | 'к' | 'қ' | 'ҝ' | 'ꓗ' | 'Ꮶ' => 'k',
+        'κ' | 'к' | 'қ' | 'ҝ' | 'Ꮶ' => 'k',
         'ꓡ' | 'Ꮮ' | 'լ' => 'l',
-        'м' | 'ꓟ' | 'Ꮇ' => 'm',
-        'η' | 'п' | 'и' | 'π' | 'ꓠ' | 'դ' | 'ռ' => 'n',
-        'σ' | 'θ' | 'ө' | 'ф' | 'φ' | 'ꓳ' | 'Ꮎ' => 'o',
+        'м' | 'Ꮇ' => 'm',
+        'η' | 'п' | 'и' | 'π' | 'դ' | 'ռ' => 'n',
+        'σ' | 'θ' | 'ө' | 'ф' | 'φ' | 'Ꮎ' => 'o',
         'ꓑ' | 'Ꮲ' => 'p',
-        'г' | 'ґ' | 'я' | 'ꓣ' | 'Ꭱ' | 'Ꮢ' => 'r',
+        'г' | 'ґ' | 'я' | 'Ꭱ' | 'Ꮢ' => 'r',
         'ꓢ' | 'Ꮪ' | 'Ꮥ' => 's',
-        'т' | 'τ' | 'ҭ' | 'ꓔ' | 'Ꭲ' => 't',
-        'μ' | 'ц' | 'ꓴ' => 'u',
+        'т' | 'τ' | 'ҭ' | 'Ꭲ' => 't',
+        'μ' | 'ц' => 'u',
         'ꓦ' | 'Ꮩ' | 'Ꮙ' => 'v',
-        'ω' | 'ш' | 'щ' | 'ѡ' | 'ꓪ' | 'Ꮃ' | 'Ꮤ' | 'ա' => 'w',
-        'ж' | 'ҳ' | 'ꓫ' => 'x',
-        'ч' | 'ў' | 'ÿ' | 'ꓬ' | 'Ꭹ' | 'Ꮍ' => 'y',
-        'ʒ' | 'ꓜ' | 'Ꮓ' | 'ζ' => 'z',
-        _ => return None,
+        'ω' | 'ш' | 'щ' | 'ѡ' | 'Ꮃ' | 'Ꮤ' | 'ա' => 'w',
+        'ж' | 'ҳ' => 'x',
+        'ч' | 'ў' | 'ÿ' | 'Ꭹ' | 'Ꮍ' => 'y',
+        'ʒ' | 'Ꮓ' | 'ζ' => 'z',
+        _ => return confusable(&WRITTEN, c),
     })
 }
 

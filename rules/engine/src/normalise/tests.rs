@@ -38,6 +38,11 @@ fn disguises_come_off() {
         "Ignore_all_previous",
         "Ignore\nall\n\t previous",
         "&amp;#73;gnore all previous",
+        "ꓲꓖꓠꓳꓣꓰ ꓮꓡꓡ ꓑꓣꓰꓦꓲꓳꓴꓢ",
+        "⠊⠛⠝⠕⠗⠑ ⠁⠇⠇ ⠏⠗⠑⠧⠊⠕⠥⠎",
+        "<b>Ig</b><b>no</b>re a<u></u>ll previous",
+        "<tspan x='0'>I</tspan><tspan x='1' y=\"2\">gnore </tspan><tspan>all previous</tspan>",
+        "ign𐐬re all previ𐓪us",
     ] {
         let found = to_string(text);
         let found = found.strip_prefix("<b>").unwrap_or(&found);
@@ -218,5 +223,27 @@ fn a_steady_letter_is_in_no_other_table() {
         assert!(!tables::is_invisible(c) && !is_noise(c) && !c.is_whitespace() && !tables::is_foreign(c), "{c:?}");
         assert!(tables::punctuation(c).is_none() && tables::latin(c).is_none(), "{c:?}");
         assert_eq!(fold_case(c).collect::<String>(), c.to_string());
+    }
+}
+
+#[test]
+fn tables_of_confusables_are_in_order_and_a_word_of_any_of_them_is_read() {
+    for (table, wherever) in [(tables::RARE.as_slice(), true), (tables::WRITTEN.as_slice(), false)] {
+        assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(table.len() >= 100, "{}", table.len());
+        for (c, _) in table {
+            let mixed = to_string(&format!("zz{c}zz"));
+            assert!(mixed.is_ascii(), "{c} {:x}: {mixed}", u32::from(*c));
+            assert!(letter(*c).is_some(), "{c}");
+            assert_eq!(to_string(&mixed), mixed);
+            if wherever {
+                assert!(to_string(&format!("{c}{c}")).is_ascii(), "{c}");
+            }
+        }
+    }
+    // Real words of scripts that are written keep their letters.
+    for text in ["ⵜⴰⵎⴰⵣⵉⵖⵜ", "ᏣᎳᎩ", "გამარჯობა", "בגוגל", "ⲙⲉⲧⲣⲉⲙⲛⲭⲏⲙⲓ"]
+    {
+        assert!(!to_string(text).bytes().any(|byte| byte.is_ascii_alphabetic()), "{}", to_string(text));
     }
 }
