@@ -174,7 +174,7 @@ fn images_links_and_scripts_follow_the_policy() {
 
 #[test]
 fn a_secret_is_masked_across_every_boundary() {
-    for secret in [KEY, "ghp_R4nd0mT0kenThatIsNotReal1234567890AB", "postgres://app:s3cr3tPassw0rd@db.internal:5432/x"]
+    for secret in [KEY, "ghp_R4nd0mT0kenThatIsNotReal1234567890AB", "postgres://app:Xq7mZ2vLw9Rt@db.internal:5432/x"]
     {
         let text = format!("The key is {secret} as you asked. Anything else?");
         let expected = {
@@ -458,7 +458,7 @@ impl Dice {
 #[test]
 fn a_thousand_streams_cut_anywhere_give_no_secret_away() {
     const SECRETS: [&str; 3] =
-        [KEY, "ghp_R4nd0mT0kenThatIsNotReal1234567890AB", "postgres://app:s3cr3tPassw0rd@db.internal:5432/x"];
+        [KEY, "ghp_R4nd0mT0kenThatIsNotReal1234567890AB", "postgres://app:Xq7mZ2vLw9Rt@db.internal:5432/x"];
     const WORDS: [&str; 8] =
         ["the ", "castle ", "has ", "12 towers, ", "and a café. ", "北の塔 ", "Nobody ", "knows: "];
     let mut road = Road::new(|document| document["roles"]["analyst"]["quotas"] = json!([]));

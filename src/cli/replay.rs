@@ -364,7 +364,7 @@ impl Stage {
         }
     }
 
-    /// The whole road.
+    /// Every stage, as in the proxy.
     fn by_body(&mut self, one: &Past, capture: &Opened) -> Result<Rehearsed, String> {
         let mut headers: Vec<Header> = vec![
             (b":method".to_vec(), b"POST".to_vec()),

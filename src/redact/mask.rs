@@ -203,7 +203,7 @@ impl Masker {
     ///
     /// Spans that overlap become one: its extent is that of all of them, its label that of the most
     /// severe (a secret before personal data), then of the longest, then of any but a telephone number, then of
-    /// the first. Spans inside a placeholder are left alone. Linear in the text but for sorting the targets.
+    /// the first. Spans inside a placeholder are left as they are. Linear in the text but for sorting the targets.
     pub fn mask(&mut self, text: &str, targets: &[Target]) -> Masked {
         let mut out = Masked { text: String::with_capacity(text.len()), edits: Vec::new() };
         let mut done = 0;

@@ -268,7 +268,7 @@ impl ReplyGuard {
         watches.into_iter().map(|(own, whole)| whole.map_or(own, |whole| part(&whole))).collect()
     }
 
-    /// Judges and changes the texts of `json` that are whole and that `picks` picks. Of a text in `cuts` only what stands
+    /// Judges and changes the texts of `json` that are whole and that `picks` picks. Of a text in `cuts` only what is
     /// there goes on: what was cut out is judged all the same, so that a finding in it is recorded and may refuse.
     /// `tool` knows which tool a channel of arguments is for.
     #[expect(clippy::too_many_arguments, reason = "one pass over one message")]

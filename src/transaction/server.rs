@@ -1,4 +1,4 @@
-//! What a server of tools asks of its road besides messages: sessions bound to callers, and where a client
+//! What a server of tools needs besides its messages: sessions bound to callers, and where a client
 //! without a token learns whom to ask for one (RFC 9728).
 
 use serde_json::json;

@@ -70,7 +70,7 @@ fn next_run(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// Tries a run as it stands, without quotes in front, and behind a name and its mark.
+/// Tries a run as it is written, without quotes in front, and behind a name and its mark.
 fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
     let Some(run) = text.get(span.clone()).map(str::as_bytes) else { return };
     let quotes = run.iter().take_while(|byte| b"\"'`([".contains(byte)).count();
