@@ -174,8 +174,7 @@ fn images_links_and_scripts_follow_the_policy() {
 
 #[test]
 fn a_secret_is_masked_across_every_boundary() {
-    for secret in [KEY, "ghp_R4nd0mT0kenThatIsNotReal1234567890AB", "postgres://app:Xq7mZ2vLw9Rt@db.internal:5432/x"]
-    {
+    for secret in [KEY, "ghp_R4nd0mT0kenThatIsNotReal1234567890AB", "postgres://app:Xq7mZ2vLw9Rt@db.internal:5432/x"] {
         let text = format!("The key is {secret} as you asked. Anything else?");
         let expected = {
             let (_, answer) = road(json!({})).answered(&ask("hi"), JSON, &[&whole(&text)]);

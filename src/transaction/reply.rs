@@ -290,7 +290,7 @@ impl ReplyGuard {
         let calls = if self.restored.is_empty() { Places::default() } else { restore::places(parts) };
         for one in parts.texts.iter().filter(|one| picks(one)) {
             let watch = watches.next();
-            let Some(text) = text_of(json, one).filter(|text| !text.is_empty()) else { continue };
+            let Some(text) = told(json, one)? else { continue };
             let cut = cuts.get(&one.path).filter(|_| !one.is_key);
             let repeats = one.channel.kind == TextKind::Other && !one.is_key && text.len() <= MAX_NAME;
             if repeats && cut.is_none() && self.clean.contains(text) {
@@ -360,6 +360,21 @@ fn reply_rules<'p>(policy: &'p Policy, route: RouteIndex, guards: &[GuardIndex],
 /// A text of a reply.
 fn text_of<'j>(json: &'j Json<'_>, one: &ReplyText) -> Option<&'j str> {
     if one.is_key { json.key_at(&one.path) } else { json.at(&one.path).and_then(Json::as_str) }
+}
+
+/// A text that says something; `None`: it is empty, or a place that repeats a changed text and was made null.
+///
+/// # Errors
+/// [`Reason::ReplyUnreadable`] where no text is, which cannot happen: it would go on unread.
+fn told<'j>(json: &'j Json<'_>, one: &ReplyText) -> Result<Option<&'j str>, Reason> {
+    match text_of(json, one) {
+        Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        None if !one.is_key && matches!(json.at(&one.path), Some(Json::Null)) => Ok(None),
+        None => {
+            debug_assert!(false, "a place of a reply without its text");
+            Err(Reason::ReplyUnreadable)
+        }
+    }
 }
 
 /// The model's own text, counted. In a stream a text that is whole repeats what came before.

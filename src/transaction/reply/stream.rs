@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
-use super::{Detector, Noted, ReplyGuard, reply_rules, written};
+use super::{Detector, Noted, ReplyGuard, reply_rules, told, written};
 use crate::enums::Zone;
 use crate::guard::NOTICE;
 use crate::host::Timestamp;
@@ -334,9 +334,7 @@ impl StreamGuard {
         self.stream.repeat(&json, &parts, &is_clean);
         let mut pieces = Vec::new();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
-            let Some(text) = json.at(&one.path).and_then(Json::as_str).filter(|text| !text.is_empty()) else {
-                continue;
-            };
+            let Some(text) = told(&json, one)? else { continue };
             let (running, is_unknown) = ((one.channel, one.lane), one.channel.kind == TextKind::Other);
             if !self.channels.contains_key(&running) {
                 self.make_room()?;
