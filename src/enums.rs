@@ -67,7 +67,7 @@ choice! {
     Action {
         /// It is recorded.
         Flag = "flag",
-        /// A fixed notice takes the place of the text.
+        /// A fixed notice replaces the text.
         Replace = "replace",
         /// The request is refused.
         Block = "block",
@@ -79,11 +79,11 @@ choice! {
     DataAction {
         /// It is recorded.
         Flag = "flag",
-        /// A numbered placeholder takes its place: `[EMAIL_1]`.
+        /// A numbered placeholder replaces it: `[EMAIL_1]`.
         Mask = "mask",
-        /// A keyed hash takes its place: equal values stay equal.
+        /// A keyed hash replaces it: equal values stay equal.
         Hash = "hash",
-        /// A placeholder keyed by the tenant takes its place in the request, and the reply gets the value back; never in an
+        /// A placeholder keyed by the tenant replaces it in the request, and the reply gets the value back; never in an
         /// address, and in arguments of tool calls only where `guards.*.restore.tools` names them.
         Restore = "restore",
         /// The request is refused.

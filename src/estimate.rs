@@ -3,6 +3,15 @@
 //! Counts what tokenizers cut by (words, digits, punctuation, scripts) and weighs it. About right for English and code; far
 //! too high for scripts that a vocabulary knows well, too low for languages that it cuts into pieces: `make estimates` measures the
 //! error against real tokenizers, and [`Ratios`](crate::quota::Ratios) takes most of it away.
+//!
+//! ```
+//! use bartizan::estimate::Estimate;
+//!
+//! let mut estimate = Estimate::of("Translate this sentence.");
+//! assert!((4..=8).contains(&estimate.tokens()));
+//! estimate.push(" It is short.");
+//! assert!(estimate.least() <= estimate.tokens());
+//! ```
 
 /// A text's tokens, piece by piece: the pieces of one text give what the whole gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

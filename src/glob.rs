@@ -14,7 +14,7 @@
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
-    /// The pattern's literal pieces: what stands between the stars. Never empty.
+    /// The pattern's literal pieces: what is between the stars. Never empty.
     pieces: Vec<Box<str>>,
 }
 

@@ -1,4 +1,13 @@
 //! Keyed hashes for the record: equal values stay equal, and without the key nothing can be guessed back.
+//!
+//! ```
+//! use bartizan::keyed::HashKey;
+//!
+//! let (key, other) = (HashKey::new(b"one secret"), HashKey::new(b"another"));
+//! assert_eq!(key.hex(&[b"subject", b"alice"]), key.hex(&[b"subject", b"alice"]));
+//! assert_ne!(key.hex(&[b"subject", b"alice"]), key.hex(&[b"tenant", b"alice"]));
+//! assert_ne!(key.hex(&[b"subject", b"alice"]), other.hex(&[b"subject", b"alice"]));
+//! ```
 
 use std::fmt::Write as _;
 use std::hash::Hasher as _;

@@ -1,4 +1,4 @@
-//! Bartizan: a proxy-wasm filter for Envoy and Istio that guards the road to a large language model.
+//! Bartizan: a proxy-wasm filter for Envoy and Istio that guards the traffic to large language models.
 //!
 //! # The life of a request
 //!
@@ -9,7 +9,7 @@
 //! 3. **Response.** Read for usage, whole or as a stream.
 //! 4. **Log.** One content-free audit record, and the counters.
 //!
-//! Every stage takes the witness of the one before it (`Principal` -> `Entitled` -> `Counted` ->
+//! Every stage consumes the witness of the one before it (`Principal` -> `Entitled` -> `Counted` ->
 //! `Authorized` -> `Inspected` -> `Admitted`), so a request that skipped a check does not compile.
 //!
 //! # The map

@@ -39,6 +39,26 @@ fn every_format(document: &mut Value) {
     ]);
 }
 
+/// A path and a prefix of the same text, in either order: the route that a request matches words its refusal.
+#[test]
+fn a_refusal_is_worded_by_the_route_that_matched() {
+    for swapped in [false, true] {
+        let mut road = Road::new(|document| {
+            let mut routes = vec![
+                json!({ "match": { "pathPrefix": "/llm/" }, "protocol": "anthropic" }),
+                json!({ "match": { "path": "/llm/" }, "protocol": { "generic": { "prompt": ["/prompt"] } } }),
+            ];
+            if swapped {
+                routes.reverse();
+            }
+            document["routes"] = routes.into();
+        });
+        let reply = send(&mut road, "/llm/", None, &json!({ "prompt": ATTACK })).outcome.unwrap_err();
+        assert_eq!(reply.reason, "scan.injection");
+        assert!(body(&reply)["error"]["request_id"].is_string(), "the generic form, {swapped}");
+    }
+}
+
 #[test]
 fn every_refusal_has_an_id_where_the_formats_sdk_looks_for_it() {
     for hold in [true, false] {

@@ -430,6 +430,52 @@ fn each_prompt_has_answers_of_its_own() {
 }
 
 #[test]
+fn every_spelling_of_the_number_of_choices_counts() {
+    for name in ["n", "best_of", "num_return_sequences", "num_completions", "candidate_count", "candidateCount"] {
+        for (most, reason) in [(3, ""), (2, "rbac.parameter")] {
+            let mut road = completing(100_000, most);
+            let token = format!("Bearer {}", road.token(&["analyst"], 600));
+            let body = json!({ "model": "small", "prompt": "hi", "max_tokens": 10, name: 3 });
+            let run = road.post("/v1/completions", &[("authorization", &token)], body.to_string().as_bytes());
+            assert_eq!(run.reason(), reason, "{name}");
+            if reason.is_empty() {
+                assert_eq!(run.record()["bartizan.tokens.reserved_output"], 30, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_spelling_of_the_cap_that_a_format_knows_is_held_to_the_roles() {
+    let cases = [
+        ("/v1/chat/completions", "openai", &["max_tokens", "max_completion_tokens", "max_new_tokens", "maxTokens"][..]),
+        ("/v1/messages", "anthropic", &["max_tokens", "max_tokens_to_sample"][..]),
+    ];
+    for (path, protocol, names) in cases {
+        for name in names {
+            let mut road = Road::new(|document| {
+                document["roles"]["analyst"]["maxOutputTokens"] = 16.into();
+                document["routes"] = json!([{ "match": { "path": path }, "protocol": protocol }]);
+                document["unscanned"] = json!({ "default": "flag" });
+            });
+            let token = format!("Bearer {}", road.token(&["analyst"], 600));
+            let mut body = ask("hi");
+            body["max_tokens"] = 5.into();
+            body[*name] = 16.into();
+            let run = road.post(path, &[("authorization", &token)], body.to_string().as_bytes());
+            assert_eq!(run.reason(), "", "{path} {name}");
+            body[*name] = 17.into();
+            let run = road.post(path, &[("authorization", &token)], body.to_string().as_bytes());
+            let sent = run.outcome.as_ref().ok().and_then(|sent| sent.body.as_ref());
+            let is_lowered = sent.is_some_and(|sent| {
+                serde_json::from_slice::<Value>(sent).is_ok_and(|sent| sent[*name].as_u64() <= Some(16))
+            });
+            assert!(run.reason() == "rbac.parameter" || is_lowered, "{path} {name}: {}", run.reason());
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_was_not_asked_for_is_paid() {
     for kind in ["tokens", "outputTokens"] {
         let mut road = road(json!([{ "per": "tenant", kind: 10_000, "window": "1h" }]));

@@ -49,10 +49,23 @@ def _expand(template: str, lists: dict, rng: random.Random, depth: int = 0) -> s
     return re.sub(r"  +", " ", template.replace("\\n", "\n")).strip()
 
 
+def _closed(template: str) -> bool:
+    """Whether every brace has its partner."""
+    depth = 0
+    for mark in re.findall("[{}]", template):
+        depth += 1 if mark == "{" else -1
+        if depth < 0:
+            return False
+    return depth == 0
+
+
 def _files() -> list[dict]:
     out = []
     for name in ("phrases.yaml", "phrases-attack.yaml", "phrases-benign.yaml", "phrases-everyday.yaml",
-                 "phrases-work.yaml", "phrases-reader.yaml"):
+                 "phrases-work.yaml", "phrases-reader.yaml", "phrases-languages.yaml",
+                 "phrases-languages-2.yaml", "phrases-languages-3.yaml",
+                 "phrases-languages-4.yaml", "phrases-machines.yaml", "phrases-frameworks.yaml",
+                 "phrases-languages-5.yaml"):
         with open(os.path.join(HERE, name), encoding="utf-8") as file:
             out.append(yaml.safe_load(file))
     return out
@@ -75,7 +88,11 @@ def rows() -> list[tuple[str, str, str, str]]:
     """(label, zone, language, text), without repeats."""
     files = _files()
     rng = random.Random(SEED)
-    lists = {name: values for file in files for name, values in file["lists"].items()}
+    lists: dict = {}
+    for file in files:
+        # A list of the same name would take the other's place in both files.
+        assert not (twice := lists.keys() & file["lists"].keys()), f"lists in two files: {sorted(twice)}"
+        lists |= file["lists"]
     out, seen = [], set()
 
     def add(label: str, zone: str, lang: str, text: str) -> None:
@@ -86,6 +103,7 @@ def rows() -> list[tuple[str, str, str, str]]:
     for group in (group for file in files for group in file["groups"]):
         templates = group["templates"]
         for template in templates.splitlines() if isinstance(templates, str) else templates:
+            assert str(template).strip() and _closed(str(template)), f"malformed: {template!r}"
             for _ in range(group["each"]):
                 text = _expand(str(template), lists, rng)
                 if group.get("case") == "some" and rng.random() < 0.15:

@@ -7,7 +7,7 @@ use crate::glob::Glob;
 /// Models, and tenants, that have counters of their own; those behind them are `other`.
 pub const MOST: usize = 64;
 
-/// What stands for every other name.
+/// The label of every other name.
 const OTHER: &str = "other";
 
 /// The words of one policy.

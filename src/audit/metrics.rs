@@ -3,6 +3,16 @@
 //!
 //! Fixed labels only: verdict, reason, protocol, role, rule, action, direction, and models and tenants that the policy
 //! lists ([`super::Labels`]). Never a subject, never a free model name. The edge bounds the series at [`MAX_SERIES`].
+//!
+//! ```
+//! use bartizan::audit::{Record, metrics};
+//! use bartizan::reason::Reason;
+//!
+//! let mut record = Record::new("small", "0123456789ab", "ba9876543210");
+//! record.refused(Reason::JwtExpired);
+//! let counters = metrics::of(&record);
+//! assert_eq!(counters[0].name, "bartizan.requests.verdict.block.reason.jwt_expired.protocol.none.role.none");
+//! ```
 
 use super::Record;
 use crate::authn::Fetched;

@@ -42,6 +42,30 @@ impl Verdict {
     }
 }
 
+/// How much of the content was scanned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coverage {
+    /// Nothing.
+    #[default]
+    None,
+    /// Something was not scanned; the record names its kinds.
+    Partial,
+    /// All of it.
+    Full,
+}
+
+impl Coverage {
+    /// The word in records and headers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Coverage::None => "none",
+            Coverage::Partial => "partial",
+            Coverage::Full => "full",
+        }
+    }
+}
+
 /// One finding, without its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FindingEntry {
@@ -49,7 +73,7 @@ pub struct FindingEntry {
     pub rule: String,
     /// Zone of the text.
     pub zone: &'static str,
-    /// JSON Pointer of the text in the body; keys that are not the protocol's stand as `*`.
+    /// JSON Pointer of the text in the body; keys that are not the protocol's are written as `*`.
     pub path: String,
     /// First byte of the finding in the text.
     pub start: usize,
@@ -62,7 +86,36 @@ pub struct FindingEntry {
     pub action: &'static str,
 }
 
+impl FindingEntry {
+    /// True when the finding refuses the request or the reply.
+    pub fn refuses(&self) -> bool {
+        self.action == "block"
+    }
+}
+
 /// Everything the record holds. Built up while the request passes.
+///
+/// Outside this room it is only written: what a later stage needs to know is state of the exchange.
+///
+/// ```
+/// use bartizan::audit::{Coverage, Record, Verdict};
+/// use bartizan::host::Timestamp;
+///
+/// let mut record = Record::new("small", "0123456789ab", "ba9876543210");
+/// record.set_verdict(Verdict::Allow);
+/// record.set_coverage(Coverage::Full);
+/// assert!(record.to_json(Timestamp::from_secs(0)).contains(r#""bartizan.verdict":"allow""#));
+/// ```
+///
+/// To read it back does not compile:
+///
+/// ```compile_fail,E0616
+/// use bartizan::audit::{Record, Verdict};
+///
+/// fn is_allowed(record: &Record) -> bool {
+///     record.verdict == Verdict::Allow
+/// }
+/// ```
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Record {
     #[serde(rename = "@timestamp")]
@@ -75,155 +128,155 @@ pub struct Record {
     outcome: &'static str,
     /// `x-request-id`, when it has the form of one; else the worker's name and a number. A refusal quotes it.
     #[serde(rename = "http.request.id", skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
+    pub(super) request_id: Option<String>,
     /// Method, when it is one of HTTP's own.
     #[serde(rename = "http.request.method", skip_serializing_if = "Option::is_none")]
-    pub method: Option<&'static str>,
+    pub(super) method: Option<&'static str>,
     /// The status that the caller got.
     #[serde(rename = "http.response.status_code", skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
+    pub(super) status: Option<u16>,
     /// The path of the matching route, as the policy writes it.
     #[serde(rename = "url.path", skip_serializing_if = "Option::is_none")]
-    pub route: Option<String>,
+    pub(super) route: Option<String>,
     /// The kind of a path that no route matches: a path that a wire format knows, the first part of an address that probes
     /// ask for, or `other`.
     #[serde(rename = "bartizan.path_class", skip_serializing_if = "Option::is_none")]
-    pub path_class: Option<&'static str>,
+    pub(super) path_class: Option<&'static str>,
     /// Keyed hash of the identity.
     #[serde(rename = "user.hash", skip_serializing_if = "Option::is_none")]
-    pub user_hash: Option<String>,
+    pub(super) user_hash: Option<String>,
     /// The subject, where the policy wants it plain.
     #[serde(rename = "user.id", skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<String>,
+    pub(super) user_id: Option<String>,
     /// Roles that granted the request, or that the caller has when none did.
     #[serde(rename = "user.roles", skip_serializing_if = "Vec::is_empty")]
-    pub roles: Vec<String>,
+    pub(super) roles: Vec<String>,
     /// The tenant, in the form the subject has.
     #[serde(rename = "organization.id", skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
+    pub(super) tenant: Option<String>,
     /// Operation.
     #[serde(rename = "gen_ai.operation.name", skip_serializing_if = "Option::is_none")]
-    pub operation: Option<&'static str>,
+    pub(super) operation: Option<&'static str>,
     /// The model, or its keyed hash when the policy does not name it.
     #[serde(rename = "gen_ai.request.model", skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
+    pub(super) model: Option<String>,
     /// What counters call the model.
     #[serde(skip)]
-    pub model_label: Option<String>,
+    pub(super) model_label: Option<String>,
     /// What counters call the tenant.
     #[serde(skip)]
-    pub tenant_label: Option<String>,
+    pub(super) tenant_label: Option<String>,
     /// The cap on output tokens that went to the upstream.
     #[serde(rename = "gen_ai.request.max_tokens", skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<u64>,
+    pub(super) max_tokens: Option<u64>,
     /// Input tokens as the upstream counted them.
     #[serde(rename = "gen_ai.usage.input_tokens", skip_serializing_if = "Option::is_none")]
-    pub input_tokens: Option<u64>,
+    pub(super) input_tokens: Option<u64>,
     /// Output tokens as the upstream counted them.
     #[serde(rename = "gen_ai.usage.output_tokens", skip_serializing_if = "Option::is_none")]
-    pub output_tokens: Option<u64>,
+    pub(super) output_tokens: Option<u64>,
     /// Input tokens that came from the upstream's cache.
     #[serde(rename = "gen_ai.usage.cache_read.input_tokens", skip_serializing_if = "Option::is_none")]
-    pub cached_tokens: Option<u64>,
+    pub(super) cached_tokens: Option<u64>,
     /// Tokens of its texts, estimated without any model's vocabulary.
     #[serde(rename = "bartizan.tokens.estimated_input", skip_serializing_if = "Option::is_none")]
-    pub estimated_input: Option<u64>,
+    pub(super) estimated_input: Option<u64>,
     /// Input tokens that were held for it: the estimate, calibrated by what the model was seen to count.
     #[serde(rename = "bartizan.tokens.reserved_input", skip_serializing_if = "Option::is_none")]
-    pub reserved_input: Option<u64>,
+    pub(super) reserved_input: Option<u64>,
     /// Output tokens that were held for it, the cap.
     #[serde(rename = "bartizan.tokens.reserved_output", skip_serializing_if = "Option::is_none")]
-    pub reserved_output: Option<u64>,
+    pub(super) reserved_output: Option<u64>,
     /// Tokens that were charged when it ended.
     #[serde(rename = "bartizan.tokens.charged", skip_serializing_if = "Option::is_none")]
-    pub charged_tokens: Option<u64>,
+    pub(super) charged_tokens: Option<u64>,
     /// How that is known: `usage`, `counted`, `reserved` or `refunded`; `unsettled` when the store failed.
     #[serde(rename = "bartizan.tokens.basis", skip_serializing_if = "Option::is_none")]
-    pub charged_basis: Option<&'static str>,
+    pub(super) charged_basis: Option<&'static str>,
     /// `sealed`, or why the request was not captured: `tooLarge`, `tooMany`.
     #[serde(rename = "bartizan.capture", skip_serializing_if = "Option::is_none")]
-    pub capture: Option<&'static str>,
+    pub(super) capture: Option<&'static str>,
     /// `unchecked`: nobody knows whether the token is revoked, and the policy let it in.
     #[serde(rename = "bartizan.revocation", skip_serializing_if = "Option::is_none")]
-    pub revocation: Option<&'static str>,
+    pub(super) revocation: Option<&'static str>,
     /// `proxy`: this proxy counted by itself what a service should have counted for the fleet.
     #[serde(rename = "bartizan.quota.counted_by", skip_serializing_if = "Option::is_none")]
-    pub counted_by: Option<&'static str>,
+    pub(super) counted_by: Option<&'static str>,
     /// Who was not asked because it hangs: `quota` or `introspection`.
     #[serde(rename = "bartizan.call.skipped", skip_serializing_if = "Option::is_none")]
-    pub skipped_call: Option<&'static str>,
+    pub(super) skipped_call: Option<&'static str>,
     /// Seconds of the cool-down that this request began for its caller.
     #[serde(rename = "bartizan.abuse.cooldown_s", skip_serializing_if = "Option::is_none")]
-    pub cooldown_secs: Option<u64>,
+    pub(super) cooldown_secs: Option<u64>,
     /// Cool-downs that began as it ended, of strikes that the store had not taken before.
     #[serde(rename = "bartizan.abuse.late_cooldowns", skip_serializing_if = "is_zero")]
-    pub late_cooldowns: u64,
+    pub(super) late_cooldowns: u64,
     /// What became of the request.
     #[serde(rename = "bartizan.verdict")]
-    pub verdict: Verdict,
+    pub(super) verdict: Verdict,
     /// Why it was refused.
     #[serde(rename = "bartizan.reason", skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub(super) reason: Option<&'static str>,
     /// What the caller, or its issuer, probably did: `providerKey`, `tokenTooLong`, `groupsOverage`.
     #[serde(rename = "bartizan.hint", skip_serializing_if = "Option::is_none")]
-    pub hint: Option<&'static str>,
+    pub(super) hint: Option<&'static str>,
     /// What shadow mode did not carry out: reasons of refusals and changes, `canary`, `spotlight`.
     #[serde(rename = "bartizan.shadow", skip_serializing_if = "Vec::is_empty")]
-    pub shadow: Vec<&'static str>,
+    pub(super) shadow: Vec<&'static str>,
     /// The wire format.
     #[serde(rename = "bartizan.protocol", skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<&'static str>,
+    pub(super) protocol: Option<&'static str>,
     /// The issuer's name in the policy.
     #[serde(rename = "bartizan.issuer", skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<String>,
+    pub(super) issuer: Option<String>,
     /// The highest score of any text, 0 to 100.
     #[serde(rename = "bartizan.score", skip_serializing_if = "Option::is_none")]
-    pub score: Option<u8>,
+    pub(super) score: Option<u8>,
     /// `full`, `partial` (something was not scanned, see `bartizan.unscanned`) or `none`.
     #[serde(rename = "bartizan.coverage", skip_serializing_if = "Option::is_none")]
-    pub coverage: Option<&'static str>,
+    pub(super) coverage: Option<Coverage>,
     /// Kinds of content that were not scanned.
     #[serde(rename = "bartizan.unscanned", skip_serializing_if = "Vec::is_empty")]
-    pub unscanned: Vec<&'static str>,
+    pub(super) unscanned: Vec<&'static str>,
     /// Types of parts that the format does not know; their text was scanned. One that is no plain word is `*`.
     #[serde(rename = "bartizan.unknown", skip_serializing_if = "Vec::is_empty")]
-    pub unknown: Vec<String>,
+    pub(super) unknown: Vec<String>,
     /// What was found; at most 32, the rest is counted.
     #[serde(rename = "bartizan.findings", skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<FindingEntry>,
+    pub(super) findings: Vec<FindingEntry>,
     /// How many findings there were in all.
     #[serde(rename = "bartizan.findings_total", skip_serializing_if = "is_zero")]
-    pub findings_total: u64,
+    pub(super) findings_total: u64,
     /// How many values were masked.
     #[serde(rename = "bartizan.masked", skip_serializing_if = "is_zero")]
-    pub masked: u64,
+    pub(super) masked: u64,
     /// How many tools were taken out of the request.
     #[serde(rename = "bartizan.tools_removed", skip_serializing_if = "is_zero")]
-    pub tools_removed: u64,
+    pub(super) tools_removed: u64,
     /// Bytes of the request's body.
     #[serde(rename = "http.request.body.bytes", skip_serializing_if = "Option::is_none")]
-    pub body_bytes: Option<u64>,
+    pub(super) body_bytes: Option<u64>,
     /// Keyed fingerprint of the request's body: equal bodies of one identity key stay equal.
     #[serde(rename = "bartizan.fingerprint", skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
+    pub(super) fingerprint: Option<String>,
     /// Policy name.
     #[serde(rename = "bartizan.policy.name")]
-    pub policy: String,
+    pub(super) policy: String,
     /// First 12 hex digits of the policy document's SHA-256.
     #[serde(rename = "bartizan.policy.digest")]
-    pub policy_digest: String,
+    pub(super) policy_digest: String,
     /// First 12 hex digits of the ruleset's SHA-256.
     #[serde(rename = "bartizan.rules.digest")]
-    pub rules_digest: String,
+    pub(super) rules_digest: String,
     /// Time spent in the filter, microseconds.
     #[serde(rename = "bartizan.latency_us", skip_serializing_if = "Option::is_none")]
-    pub latency_us: Option<u64>,
+    pub(super) latency_us: Option<u64>,
     /// The VM that wrote this: a random name.
     #[serde(rename = "bartizan.worker")]
-    pub worker: String,
+    pub(super) worker: String,
     /// Counts the records of one worker: a gap is a lost record.
     #[serde(rename = "bartizan.sequence")]
-    pub sequence: u64,
+    pub(super) sequence: u64,
 }
 
 /// More findings than this are counted and not listed.
@@ -263,6 +316,176 @@ impl Record {
     pub fn refused(&mut self, reason: Reason) {
         self.verdict = Verdict::Block;
         self.reason = Some(reason.code());
+    }
+
+    /// What the caller, or its issuer, probably did.
+    pub fn set_hint(&mut self, hint: Option<&'static str>) {
+        self.hint = hint;
+    }
+
+    /// What became of the request.
+    pub fn set_verdict(&mut self, verdict: Verdict) {
+        self.verdict = verdict;
+    }
+
+    /// How much of it was scanned.
+    pub fn set_coverage(&mut self, coverage: Coverage) {
+        self.coverage = Some(coverage);
+    }
+
+    /// A kind of content that was not scanned; each is listed once.
+    pub fn add_unscanned(&mut self, kind: &'static str) {
+        if !self.unscanned.contains(&kind) {
+            self.unscanned.push(kind);
+        }
+    }
+
+    /// Types of parts that the format does not know, in words that may be shown.
+    pub fn set_unknown(&mut self, mut kinds: Vec<String>) {
+        kinds.sort_unstable();
+        kinds.dedup();
+        self.unknown = kinds;
+    }
+
+    /// The highest score of any text, 0 to 100.
+    pub fn set_score(&mut self, score: u8) {
+        self.score = Some(score);
+    }
+
+    /// What shadow mode did not carry out. A code that follows itself is listed once.
+    pub fn add_shadow(&mut self, codes: impl IntoIterator<Item = &'static str>) {
+        self.shadow.extend(codes);
+        self.shadow.dedup();
+    }
+
+    /// The id that a refusal quotes.
+    pub fn set_request_id(&mut self, id: String) {
+        self.request_id = Some(id);
+    }
+
+    /// The method, where it is one of HTTP's own.
+    pub fn set_method(&mut self, method: Option<&'static str>) {
+        self.method = method;
+    }
+
+    /// The status that the caller gets.
+    pub fn set_status(&mut self, status: Option<u16>) {
+        self.status = status;
+    }
+
+    /// The path of the matching route, as the policy writes it.
+    pub fn set_route(&mut self, path: &str) {
+        self.route = Some(path.to_owned());
+    }
+
+    /// The kind of a path that no route matches.
+    pub fn set_path_class(&mut self, class: &'static str) {
+        self.path_class = Some(class);
+    }
+
+    /// The wire format and the operation.
+    pub fn set_operation(&mut self, protocol: &'static str, operation: &'static str) {
+        self.protocol = Some(protocol);
+        self.operation = Some(operation);
+    }
+
+    /// The issuer's name in the policy, and what counters call the tenant.
+    pub fn set_caller(&mut self, issuer: &str, tenant_label: Option<String>) {
+        self.issuer = Some(issuer.to_owned());
+        self.tenant_label = tenant_label;
+    }
+
+    /// The subject, hashed or, where the policy wants it so, plain; and the tenant in the same form.
+    pub fn set_subject(&mut self, subject: String, is_hashed: bool, tenant: Option<String>) {
+        let place = if is_hashed { &mut self.user_hash } else { &mut self.user_id };
+        *place = Some(subject);
+        self.tenant = tenant;
+    }
+
+    /// Roles that granted the request, or that the caller has.
+    pub fn set_roles(&mut self, roles: Vec<String>) {
+        self.roles = roles;
+    }
+
+    /// The model or its keyed hash, and what counters call it.
+    pub fn set_model(&mut self, model: String, label: &str) {
+        self.model = Some(model);
+        self.model_label = Some(label.to_owned());
+    }
+
+    /// The cap on output tokens that goes to the upstream.
+    pub fn set_max_tokens(&mut self, cap: Option<u64>) {
+        self.max_tokens = cap;
+    }
+
+    /// The body's length in bytes, and its keyed fingerprint.
+    pub fn set_body(&mut self, bytes: usize, fingerprint: String) {
+        self.body_bytes = Some(bytes as u64);
+        self.fingerprint = Some(fingerprint);
+    }
+
+    /// Tokens as the upstream counted them: input, output, and input from its cache.
+    pub fn set_usage(&mut self, input: Option<u64>, output: Option<u64>, cached: Option<u64>) {
+        (self.input_tokens, self.output_tokens, self.cached_tokens) = (input, output, cached);
+    }
+
+    /// Tokens of the texts as estimated, and the input and output tokens that are held.
+    pub fn set_reserved(&mut self, estimated: Option<u64>, input: u64, output: u64) {
+        self.estimated_input = estimated;
+        (self.reserved_input, self.reserved_output) = (Some(input), Some(output));
+    }
+
+    /// Tokens that were charged.
+    pub fn set_charged(&mut self, tokens: u64) {
+        self.charged_tokens = Some(tokens);
+    }
+
+    /// How it is known what to charge.
+    pub fn set_basis(&mut self, basis: &'static str) {
+        self.charged_basis = Some(basis);
+    }
+
+    /// Whether the request was captured.
+    pub fn set_capture(&mut self, outcome: &'static str) {
+        self.capture = Some(outcome);
+    }
+
+    /// Nobody knows whether the token is revoked.
+    pub fn set_unchecked(&mut self) {
+        self.revocation = Some("unchecked");
+    }
+
+    /// This proxy counted by itself.
+    pub fn set_counted_alone(&mut self) {
+        self.counted_by = Some("proxy");
+    }
+
+    /// Who was not asked because it hangs.
+    pub fn set_skipped_call(&mut self, service: &'static str) {
+        self.skipped_call = Some(service);
+    }
+
+    /// Seconds of the cool-down that this request began.
+    pub fn set_cooldown(&mut self, secs: Option<u64>) {
+        self.cooldown_secs = secs;
+    }
+
+    /// Tools that were taken out of the request.
+    pub fn set_tools_removed(&mut self, count: u64) {
+        self.tools_removed = count;
+    }
+
+    /// Adds to the number of masked values.
+    pub fn add_masked(&mut self, values: u64) {
+        self.masked = self.masked.saturating_add(values);
+    }
+
+    /// The end of the exchange: the time spent in the filter in microseconds, the worker, its count of records, and the
+    /// cool-downs that began late.
+    pub fn set_end(&mut self, latency_us: u64, worker: &str, sequence: u64, late_cooldowns: u64) {
+        self.latency_us = Some(latency_us);
+        worker.clone_into(&mut self.worker);
+        (self.sequence, self.late_cooldowns) = (sequence, late_cooldowns);
     }
 
     /// Lists a finding, or only counts it when there are too many.

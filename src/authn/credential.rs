@@ -6,7 +6,7 @@ use crate::reason::{Denial, Hint, Reason};
 impl Authenticator {
     /// Finds the one credential in the headers that the policy names; `None` when there is none.
     ///
-    /// `authorization` takes the Bearer scheme (RFC 6750 section 2.1), every other header the bare
+    /// `authorization` carries the Bearer scheme (RFC 6750 section 2.1), every other header the bare
     /// token. Proxies join repeated headers with a comma, which no token holds, so a joined value
     /// counts as several.
     ///

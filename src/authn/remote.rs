@@ -34,7 +34,7 @@ const RETRY: u64 = 2 * SECOND;
 const LOOK: u64 = SECOND;
 const SECOND: u64 = 1_000_000_000;
 
-/// What stands at a place.
+/// What is at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Published {
     /// Keys (RFC 7517 section 5) for these algorithms.
@@ -55,12 +55,12 @@ pub(super) struct Remote {
     pub(super) refresh: u64,
     /// Nanoseconds beyond `refresh`.
     pub(super) stale_for: u64,
-    /// Names what stands there in the shared store: the same place and algorithms, the same keys.
+    /// Names what is there in the shared store: the same place and algorithms, the same keys.
     pub(super) id: Box<str>,
 }
 
 impl Remote {
-    /// The name in the shared store of what stands at a place.
+    /// The name in the shared store of what is at a place.
     pub(super) fn id(iss: &str, cluster: &str, authority: &str, path: &str, published: &Published) -> Box<str> {
         let digest = Sha256::digest(format!("{:?}", (iss, cluster, authority, path, published)));
         digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()

@@ -25,7 +25,7 @@ pub const MAX_REVOKED: usize = 32_768;
 /// The longest `jti` or subject that is looked at, in bytes: longer than any token.
 const MAX_ID_BYTES: usize = super::MAX_TOKEN_BYTES;
 
-/// Where an issuer's list stands, and what becomes of tokens without it.
+/// Where an issuer's list is, and what becomes of tokens without it.
 #[derive(Debug)]
 pub(super) struct Revocation {
     pub(super) remote: Remote,

@@ -6,6 +6,29 @@
 //!
 //! Before the body is read [`entitled`] says which roles allow the operation; after it [`grant`] says which of them grant
 //! the request. That no request skips either is the business of [`stages`](crate::transaction::stages).
+//!
+//! ```
+//! use bartizan::authn::RoleIndex;
+//! use bartizan::authz::grant;
+//! use bartizan::enums::Operation;
+//! use bartizan::policy::Policy;
+//! use bartizan::protocol::{Json, Protocol};
+//! use bartizan::reason::Reason;
+//!
+//! let document = br#"{"version": 1, "name": "small", "authn": {"issuers": []}, "guards": {"standard": {}},
+//!     "roles": {"user": {"operations": ["chat"], "models": ["small-*"]}},
+//!     "routes": [{"match": {"path": "/v1/chat/completions"}, "protocol": "openai"}]}"#;
+//! let policy = Policy::from_json(document, &|_| None).unwrap();
+//! let roles = [RoleIndex(0)];
+//! let granted = |model: &str| {
+//!     let body = format!(r#"{{"model": "{model}", "messages": [{{"role": "user", "content": "Hi."}}]}}"#);
+//!     let json = Json::parse(body.as_bytes(), 64).unwrap();
+//!     let exchange = Protocol::named("openai").unwrap().read_request(Operation::Chat, None, &json).unwrap();
+//!     grant(&policy.roles, &roles, &exchange).map(|grant| grant.roles).map_err(|denial| denial.reason)
+//! };
+//! assert_eq!(granted("small-7b"), Ok(roles.to_vec()));
+//! assert_eq!(granted("large"), Err(Reason::RbacModel));
+//! ```
 
 mod ledger;
 mod policy;
@@ -107,7 +130,7 @@ fn at(policies: &[RolePolicy], role: RoleIndex) -> Option<&RolePolicy> {
     policies.get(usize::from(role.0))
 }
 
-/// Why one role alone does not grant a request; `None`: it does. For explanations: the filter asks all
+/// Why this one role does not grant a request; `None`: it does. For explanations: the filter asks all
 /// roles of a caller together.
 pub fn refusal(role: &RolePolicy, operation: Operation, exchange: &Exchange) -> Option<Denial> {
     if !role.operations.contains(&operation) {

@@ -1,7 +1,7 @@
 //! The canary: a token that is written at the end of the system prompt, and taken out of what repeats the prompt.
 //!
 //! Which token it is: a keyed hash of tenant and epoch, the same in every request of the epoch, so that providers
-//! can cache the prompt. One that the caller's own text holds is not used, and the next one takes its place: a
+//! can cache the prompt. One that the caller's own text holds is not used, and the next one replaces it: a
 //! caller learns nothing by letting the model repeat a guess, and gains nothing by repeating a token that leaked.
 
 use std::cmp::Reverse;
@@ -16,7 +16,7 @@ use crate::route::RoutePolicy;
 /// So many tokens a caller may have seen in one epoch; with more, the last one is used again.
 const MOST: u8 = 32;
 
-/// A token that stands in the system prompt.
+/// A token in the system prompt.
 #[derive(Debug)]
 pub(crate) struct Planted {
     pub(crate) canary: Canary,

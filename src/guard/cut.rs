@@ -19,14 +19,14 @@ const MOST_BYTES: usize = 1 << 20;
 /// More findings in one text replace it whole.
 const MOST_SPANS: usize = 32;
 
-/// Paragraphs that are judged alone where no finding says which of them is hostile.
+/// Paragraphs that are judged one by one where no finding says which of them is hostile.
 const MOST_PARAGRAPHS: usize = 64;
 
 /// A longer line is cut by sentences.
 const LONG_LINE: usize = 400;
 
 /// Narrows what is replaced in the texts of tools and documents, at most 64 texts and 1 MiB of what is judged again.
-/// `again` says what becomes of a text at its place, judged alone; `None`: it refuses the message, or was not scanned
+/// `again` says what becomes of a text at its place, judged by itself; `None`: it refuses the message, or was not scanned
 /// whole.
 pub fn narrow<'t>(
     judgement: &mut Judgement,
@@ -99,7 +99,7 @@ fn without(text: &str, mut blocks: Vec<Range<usize>>) -> Option<String> {
     kept.then_some(out)
 }
 
-/// The element that stands on lines of its own around the span, else its line, else of a long line its sentence and the
+/// The element on lines of its own around the span, else its line, else of a long line its sentence and the
 /// next one, because an order goes on there.
 fn block(text: &str, span: &Range<usize>) -> Range<usize> {
     if let Some(element) = element(text, span) {
@@ -150,7 +150,7 @@ fn paragraph(text: &str, span: &Range<usize>) -> Range<usize> {
     between(text, span, "\n\n")
 }
 
-/// What stands between two separators around the span.
+/// What is between two separators around the span.
 fn between(text: &str, span: &Range<usize>, separator: &str) -> Range<usize> {
     let before = part(text, 0..span.start);
     let after = part(text, span.end..text.len());

@@ -18,13 +18,13 @@ use crate::redact::Target;
 
 use crate::scan::{Finding, Kind, Report, RuleIndex, Scanner, TextReport};
 
-/// What takes the place of a text that is cut out.
+/// What replaces a text that is cut out.
 pub const NOTICE: &str = "[removed by policy]";
 
 /// A text with this score is an attack beyond doubt, whatever found it.
 pub const STRONG_SCORE: u8 = 90;
 
-/// Where a scanned text stands.
+/// Where a scanned text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The zone it claims.
@@ -45,9 +45,9 @@ pub enum Outcome {
     Keep,
     /// Parts of it are masked.
     Mask(Vec<Target>),
-    /// [`NOTICE`] takes its place.
+    /// [`NOTICE`] replaces it.
     Replace,
-    /// This text takes its place, from which the hostile blocks are cut, and parts of it are masked.
+    /// This text replaces it, from which the hostile blocks are cut, and parts of it are masked.
     Cut(String, Vec<Target>),
     /// It stays, whatever else is edited: somebody signed it.
     Leave,
@@ -64,7 +64,7 @@ pub struct Judged {
     pub act: Act,
 }
 
-/// The answer of all guards. Only [`judge`] and [`judge_reply`] make one, and nothing takes a refusal back.
+/// The answer of all guards. Only [`judge`] and [`judge_reply`] make one, and nothing undoes a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     denial: Option<Reason>,
@@ -144,12 +144,15 @@ pub fn judge(
     mut report: Report,
     now: Timestamp,
 ) -> Judgement {
+    let mut fits = places.len() == report.texts.len();
     for (text, finding) in std::mem::take(&mut report.joints) {
-        if let Some(text) = report.texts.get_mut(text) {
-            text.findings.push(finding);
+        match report.texts.get_mut(text) {
+            Some(text) => text.findings.push(finding),
+            None => fits = false,
         }
     }
-    let mut judgement = Judgement::of(report.texts.iter().any(|text| !text.complete));
+    debug_assert!(fits, "a text without a place, or a finding without a text");
+    let mut judgement = Judgement::of(!fits || report.texts.iter().any(|text| !text.complete));
     for (index, (place, text)) in places.iter().zip(report.texts).enumerate() {
         let outcome = Judge { scanner, guards, route, place: *place, now, is_reply: false, out: &mut judgement }
             .text(index, text);

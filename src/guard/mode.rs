@@ -20,13 +20,13 @@ pub enum Act {
     Shadow,
     /// It is recorded.
     Flag,
-    /// A placeholder takes its place, and the reply gets the value back.
+    /// A placeholder replaces it, and the reply gets the value back.
     Restore,
-    /// A placeholder takes its place.
+    /// A placeholder replaces it.
     Mask,
-    /// A keyed hash takes its place.
+    /// A keyed hash replaces it.
     Hash,
-    /// It is cut out, or a notice takes the place of its text.
+    /// It is cut out, or a notice replaces its text.
     Replace,
     /// The message is refused.
     Block,

@@ -13,7 +13,7 @@ use crate::redact::{ActiveKind, ActiveWatch, Canary, Detected, Sight, Watch};
 use crate::route::RouteIndex;
 use crate::scan::{Budget, Scanner, Text};
 
-/// What takes the place of an image, a link or a tag.
+/// What replaces an image, a link or a tag.
 const REMOVED: &str = "[removed]";
 /// Findings of one reply that are compared with one another; the record shows fewer.
 const MAX_FINDINGS: usize = 1024;
@@ -65,7 +65,7 @@ pub(crate) struct Detector<'a> {
     /// Addresses in the text are no active content.
     pub(crate) loads_nothing: bool,
     path: &'a str,
-    /// Where the system prompt's token stands, and may begin, in the whole text.
+    /// Where the system prompt's token is, and may begin, in the whole text.
     leaks: Vec<Range<usize>>,
     open: Option<usize>,
     /// Active content of the whole text, as far as it is read.
@@ -106,7 +106,7 @@ impl<'a> Detector<'a> {
         self
     }
 
-    /// `at` is where the text stands in the whole.
+    /// `at` is where the text is in the whole.
     pub(crate) fn detect(&mut self, text: &str, at: usize) -> Detected {
         let rules = self.rules.clone();
         let budget = Budget { scan_bytes: text.len(), ..rules.budget };

@@ -12,7 +12,7 @@ use crate::keyed::HashKey;
 use crate::protocol::{Exchange, Json, Path};
 use crate::route::RoutePolicy;
 
-/// What takes the place of a space.
+/// What replaces a space.
 const MARK: char = '\u{2c6}';
 
 /// What became of the texts of tools and documents.

@@ -30,7 +30,7 @@ pub struct Exchange {
     pub choices_of_operator: Vec<&'static str>,
     /// The tools that the model may call in this request, or that the request calls, in the order they stand.
     pub tools: Vec<Offered>,
-    /// Credentials for the places where remote tools run: which tool, and where the credential stands. They stand in
+    /// Credentials for the places where remote tools run: which tool, and where the credential is. They are in
     /// `segments` too; [`Exchange::pass_credentials`] takes them out.
     pub credentials: Vec<(Path, Path)>,
     /// The client's own cap on output tokens.
@@ -209,7 +209,7 @@ impl DerefMut for Draft {
 /// One text of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyText {
-    /// Where it stands in the reply or in the event.
+    /// Where it is in the reply or in the event.
     pub path: Path,
     /// What it is a part of.
     pub channel: Channel,

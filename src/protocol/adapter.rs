@@ -67,7 +67,7 @@ pub trait Adapter: Debug + Send + Sync {
         None
     }
 
-    /// The known paths of the format, below its prefix, and the operation of each. One that ends with `/` takes what is
+    /// The known paths of the format, below its prefix, and the operation of each. One that ends with `/` matches what is
     /// below it; a part `{model}` is any one part, and names the model. Sorted by operation.
     fn paths(&self) -> &'static [(&'static str, Operation)];
 
@@ -121,7 +121,7 @@ pub trait Adapter: Debug + Send + Sync {
         None
     }
 
-    /// A message with this id that every server answers. It takes the place of a refused request whose answer comes on
+    /// A message with this id that every server answers. It replaces a refused request whose answer comes on
     /// another stream. `None`: the format has no such stream.
     fn stand_in(&self, _id: &str) -> Option<Vec<u8>> {
         None
@@ -135,7 +135,7 @@ pub trait Adapter: Debug + Send + Sync {
         keys::knows(self.keys(), key)
     }
 
-    /// The keys that content stands under; others hold names and ids. `None`: any key.
+    /// The keys that content is under; others hold names and ids. `None`: any key.
     fn content_keys(&self) -> Option<&'static [&'static str]> {
         Some(&["content", "text", "output", "data"])
     }
@@ -210,7 +210,7 @@ impl Protocol {
         Ok(reader.finish())
     }
 
-    /// True for a text that a model does not read between two others: a key, a name, metadata, what stands under a key
+    /// True for a text that a model does not read between two others: a key, a name, metadata, what is under a key
     /// that the format does not know. It is judged like any other, and parts nothing.
     pub fn is_aside(&self, root: &Json<'_>, path: &Path, is_key: bool) -> bool {
         let is_any = self.content_keys().is_none();

@@ -3,6 +3,18 @@
 //! Takes bytes as they come, whatever the chunking, and gives back whole events with every byte
 //! they had: the events' bytes, one after the other, are the stream. The content of an event is read
 //! as a client reads it: any of the three line ends, several `data` lines, comments, a BOM in front.
+//!
+//! ```
+//! use bartizan::protocol::frames::{Frames, Framing};
+//!
+//! let mut frames = Frames::new(Framing::Sse, 1000);
+//! let mut whole = Vec::new();
+//! frames.push(b"data: {\"a\"", &mut whole).unwrap();
+//! assert!(whole.is_empty() && frames.held() > 0);
+//! frames.push(b": 1}\n\n", &mut whole).unwrap();
+//! assert_eq!(whole[0].raw(), b"data: {\"a\": 1}\n\n");
+//! assert_eq!(whole[0].data().unwrap().as_ref(), b"{\"a\": 1}");
+//! ```
 
 use std::borrow::Cow;
 

@@ -6,6 +6,16 @@
 //! body. A changed tree is written again as compact JSON.
 //!
 //! An upstream's reply is read by [`Json::parse_reply`], which is lenient where real servers are: see there.
+//!
+//! ```
+//! use bartizan::protocol::Json;
+//!
+//! let body = br#"{"model": "small", "n": 1.0}"#;
+//! let json = Json::parse(body, 64).unwrap();
+//! assert_eq!(json.get("model").and_then(Json::as_str), Some("small"));
+//! assert_eq!(json.to_bytes(), br#"{"model":"small","n":1.0}"#);
+//! assert!(Json::parse(br#"{"a": 1, "a": 2}"#, 64).is_err(), "parsers differ in which one counts");
+//! ```
 
 mod places;
 mod reader;
@@ -165,7 +175,7 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// The key under which the value at `path` stands in its object.
+    /// The key of the value at `path` in its object.
     pub fn key_at(&self, path: &Path) -> Option<&str> {
         let (&last, parents) = path.0.split_last()?;
         match parents.iter().try_fold(self, |value, &step| value.child(step))? {
@@ -221,7 +231,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Sets an object's entry: in its place where it stands there, else at the end. No object is left as it is.
+    /// Sets an object's entry: in its place where it has one, else at the end. No object is left as it is.
     pub fn set(&mut self, name: &'static str, value: Json<'a>) {
         let Json::Object(entries) = self else { return };
         match entries.iter_mut().find(|(key, _)| key == name) {
@@ -230,7 +240,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Takes the values at these places out, with their keys. What stands behind them moves up. Linear in the arrays and
+    /// Takes the values at these places out, with their keys. What comes after them moves up. Linear in the arrays and
     /// objects that hold them.
     pub fn remove(&mut self, paths: &[&Path]) {
         let mut holders: BTreeMap<&[u32], BTreeSet<usize>> = BTreeMap::new();

@@ -15,7 +15,7 @@ use super::{Json, Path};
 pub struct Lane(u64);
 
 impl Lane {
-    /// The lane of a text of a known kind that stands at `top`, or below it in a list of parts.
+    /// The lane of a text of a known kind at `top`, or below it in a list of parts.
     pub(super) fn of_text(root: &Json<'_>, top: &Path, place: &Path, kind: TextKind) -> Lane {
         let mut hasher = DefaultHasher::new();
         root.key_at(top).hash(&mut hasher);

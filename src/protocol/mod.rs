@@ -54,7 +54,7 @@ pub use usage::Usage;
 
 use crate::enums::Zone;
 
-/// Where in the conversation a segment stands: decides whether a finding refuses the request or is
+/// Where in the conversation a segment is: decides whether a finding refuses the request or is
 /// cut out of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Position {
@@ -71,14 +71,14 @@ pub struct Segment {
     pub zone: Zone,
     /// Whether it can be cut out.
     pub position: Position,
-    /// Where it stands in the body.
+    /// Where it is in the body.
     pub path: Path,
     /// The text is an object's key: it can't be changed, only refused.
     pub is_key: bool,
 }
 
 impl Segment {
-    /// The text in the body that the segment was read from; `None`: no string stands there.
+    /// The text in the body that the segment was read from; `None`: no string is there.
     pub fn text_in<'j>(&self, json: &'j Json<'_>) -> Option<&'j str> {
         if self.is_key { json.key_at(&self.path) } else { json.at(&self.path).and_then(Json::as_str) }
     }
@@ -147,7 +147,7 @@ impl UnscannedKind {
 /// The cap on output tokens that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputCap {
-    /// Where it stands, under each of its names.
+    /// Where it is, under each of its names.
     pub places: Vec<Path>,
     /// The lowest of the numbers; [`NO_LIMIT`] where the client asks for none.
     pub tokens: u64,
@@ -158,7 +158,7 @@ pub struct OutputCap {
 /// A part of the output that the model thinks with. Providers want it to be less than the cap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThinkingBudget {
-    /// Where it stands.
+    /// Where it is.
     pub place: Path,
     /// The number.
     pub tokens: u64,
@@ -194,7 +194,7 @@ pub struct Offered {
     pub is_ambiguous: bool,
 }
 
-/// A reply that takes the place of the upstream's.
+/// A reply that replaces the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// HTTP status.

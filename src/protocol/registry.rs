@@ -1,4 +1,13 @@
 //! Every wire format, by its word in the document. A new one is a folder beside this file and a line in this list.
+//!
+//! ```
+//! use bartizan::protocol::Protocol;
+//! use bartizan::protocol::registry::path_class;
+//!
+//! assert_eq!(Protocol::named("anthropic").unwrap().name(), "anthropic");
+//! assert!(Protocol::named("telnet").is_none());
+//! assert_eq!(path_class("/v2/chat/completions"), "chat/completions");
+//! ```
 
 use super::generic::GenericSpec;
 use super::{Pointer, Protocol, anthropic, cohere, mcp, ollama, openai, tgi};

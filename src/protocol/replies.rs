@@ -42,7 +42,7 @@ impl Protocol {
     }
 
     /// Cuts tool calls out of a whole reply: those of `parts.calls` that `denied` picks. What tells that a
-    /// tool was called goes with them; where nothing is left of the answer, `notice` takes its place.
+    /// tool was called goes with them; where nothing is left of the answer, `notice` replaces it.
     pub fn remove_calls(
         &self,
         operation: Operation,

@@ -5,9 +5,22 @@
 //! reply is left nowhere unread: a string that no rule below knows is a text of its own
 //! ([`TextKind::Other`]).
 //!
-//! The road of one stream: [`super::frames`] cuts events, [`Stream::read`] takes one apart, the caller
+//! The way of one stream: [`super::frames`] cuts events, [`Stream::read`] takes one apart, the caller
 //! scans and edits it, [`Stream::sent`] notes that it left. Held-back text is written by
 //! [`Stream::extra`] before the event that ends its channel, and [`Stream::close`] ends a stream early.
+//!
+//! ```
+//! use bartizan::enums::Operation;
+//! use bartizan::protocol::{Json, Protocol};
+//!
+//! let reply = br#"{"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi."}}],
+//!     "usage": {"prompt_tokens": 3, "completion_tokens": 2}}"#;
+//! let json = Json::parse_reply(reply, 64).unwrap();
+//! let parts = Protocol::named("openai").unwrap().read_reply(Operation::Chat, &json);
+//! let texts: Vec<_> = parts.texts.iter().filter_map(|text| json.at(&text.path)?.as_str()).collect();
+//! assert!(texts.contains(&"Hi."));
+//! assert_eq!(parts.usage.unwrap().output, Some(2));
+//! ```
 
 use std::fmt::Debug;
 
@@ -50,7 +63,7 @@ pub trait ReplyFormat: Debug + Send + Sync {
     }
 
     /// Cuts calls out of a reply or an event. What tells that a tool was called goes with them; where nothing is left of
-    /// the answer, `notice` takes its place. The places are sorted and each is there once.
+    /// the answer, `notice` replaces it. The places are sorted and each is there once.
     fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], _notice: &str) {
         reply.remove(paths);
     }
@@ -146,7 +159,7 @@ pub(super) fn remove_calls(format: &dyn ReplyFormat, json: &mut Json<'_>, mut pa
 /// A reply of which nothing but the usage is known: every string is a text of its own.
 #[derive(Debug)]
 pub struct Plain {
-    /// Where the usage stands.
+    /// Where the usage is.
     pub(super) usage: fn(&Json<'_>) -> Option<Usage>,
 }
 
@@ -171,7 +184,7 @@ impl Walk<'_> {
         self.text_of(path, path, value, Channel { choice, item, kind });
     }
 
-    /// The same for what stands at `path`, below the place of the text.
+    /// The same for what is at `path`, below the place of the text.
     fn text_of(&mut self, top: &Path, path: &Path, value: &Json<'_>, channel: Channel) {
         match value {
             Json::String(_) => {

@@ -27,7 +27,7 @@ pub struct Reader<'b, 'j> {
     pub(super) zero_is_nothing: bool,
 }
 
-/// Where a text stands in the conversation.
+/// Where a text is in the conversation.
 #[derive(Clone, Copy)]
 pub(super) struct Spot {
     pub(super) zone: Zone,
@@ -184,7 +184,7 @@ impl<'b, 'j> Reader<'b, 'j> {
         }
     }
 
-    /// The entries of an object; none of `names` stands there in disguise.
+    /// The entries of an object; none of `names` is there in disguise.
     pub(super) fn entries<'v>(&self, value: &'v Json<'j>, names: &[&str]) -> Result<&'v Entries<'j>, Denial> {
         let Json::Object(entries) = value else { return Err(self.shape()) };
         for name in names {
@@ -363,7 +363,7 @@ impl<'b, 'j> Reader<'b, 'j> {
 /// The entries of an object.
 pub(super) type Entries<'j> = Vec<(std::borrow::Cow<'j, str>, Json<'j>)>;
 
-/// The host of an address, in lower case: what stands between the scheme with any user, and port or path. What is no such
+/// The host of an address, in lower case: what is between the scheme with any user, and port or path. What is no such
 /// address is given back whole, so that no host's name allows it.
 pub(super) fn host_of(address: &str) -> String {
     let rest =
@@ -377,14 +377,14 @@ pub(super) fn host_of(address: &str) -> String {
 }
 
 /// The index of the first message of the caller's newest turn: what follows the last reply of the
-/// model, not counting a reply that stands at the very end (a prefill).
+/// model, not counting a reply at the very end (a prefill).
 pub(super) fn newest_turn(zones: &[Zone]) -> usize {
     let end = zones.iter().rposition(|zone| *zone != Zone::Assistant).map_or(0, |last| last + 1);
     let turns = zones.get(..end).unwrap_or(zones);
     turns.iter().rposition(|zone| *zone == Zone::Assistant).map_or(0, |reply| reply + 1)
 }
 
-/// Where a message of this zone stands, when `current` is the first of the newest turn.
+/// Where a message of this zone is, when `current` is the first of the newest turn.
 pub(super) fn spot_of(zone: Zone, index: usize, current: usize) -> Spot {
     let position = match zone {
         Zone::System | Zone::Developer => Position::Current,

@@ -25,12 +25,12 @@ pub struct Session {
 
 impl Session {
     /// For the caller of this identity. `key` is shared by all workers; by several proxies only when
-    /// `audit.hashKey` is set. `header`: where its id stands.
+    /// `audit.hashKey` is set. `header`: the one that carries its id.
     pub fn new(key: &HashKey, identity: &[u8], header: &'static str) -> Session {
         Session { key: HashKey::new(&key.hash(&[b"session", identity])), header }
     }
 
-    /// The header that its id stands in.
+    /// The header that carries its id.
     pub fn header(&self) -> &'static str {
         self.header
     }
@@ -52,8 +52,8 @@ impl Session {
 }
 
 impl Session {
-    /// The address of an `endpoint` event, bound to this caller. `None`: it is no address of this path, to which alone
-    /// messages are guarded.
+    /// The address of an `endpoint` event, bound to this caller. `None`: it is no address of this path, the only one
+    /// at which messages are guarded.
     pub fn seal_endpoint(&self, address: &str, path: &str) -> Option<String> {
         let plain = address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
         let target = target(address)?;

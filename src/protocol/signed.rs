@@ -1,5 +1,18 @@
 //! What a provider signed or sealed: thoughts with their signature, encrypted reasoning, compactions. It goes back as it
 //! came or not at all, because the provider refuses a changed text under a signature that was kept.
+//!
+//! ```
+//! use bartizan::protocol::Json;
+//! use bartizan::protocol::signed::{drop_blocks, signed_blocks};
+//!
+//! let body = br#"{"messages": [{"role": "assistant", "content": [
+//!     {"type": "thinking", "thinking": "So ...", "signature": "c2ln"}, {"type": "text", "text": "Hi."}]}]}"#;
+//! let mut json = Json::parse(body, 64).unwrap();
+//! let blocks = signed_blocks(&json);
+//! assert_eq!(blocks.len(), 1);
+//! drop_blocks(&mut json, &blocks, "[removed]");
+//! assert!(signed_blocks(&json).is_empty());
+//! ```
 
 use std::borrow::Cow;
 

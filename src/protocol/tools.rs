@@ -8,7 +8,7 @@ use super::{Json, Path};
 const LISTS: [&str; 3] = ["tools", "functions", "mcp_servers"];
 const CHOICES: [&str; 3] = ["tool_choice", "function_call", "parallel_tool_calls"];
 
-/// Takes out what stands at these places, and what then no longer means anything: providers refuse an empty list,
+/// Takes out what is at these places, and what then no longer means anything: providers refuse an empty list,
 /// and a choice among no tools.
 pub fn remove_tools(body: &mut Json<'_>, paths: &[&Path]) {
     body.remove(paths);

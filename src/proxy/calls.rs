@@ -5,39 +5,32 @@
 //! The SDK hands an answer to whatever context was running when the call was made, or to nobody when that is
 //! gone, so that only the token decides here.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
-use std::sync::Arc;
 
 use super::host::{self, Buffer, Map};
-use super::root::Worker;
-use super::stream::Exchange;
 use crate::authn::Fetch;
 use crate::callout::{Answer, Call, CallFailure};
-use crate::policy::Policy;
 use crate::quota::fleet::Batch;
 
-/// Calls that are under way.
-#[derive(Default)]
-pub struct Calls {
+/// Calls that are under way. `S`: what a stream is.
+pub struct Calls<S> {
     root: u32,
-    open: HashMap<u32, (Asker, usize)>,
+    open: HashMap<u32, (Asker<S>, usize)>,
 }
 
 /// Who asked.
-pub enum Asker {
+pub enum Asker<S> {
     /// The worker, for an issuer's keys.
     Keys(Fetch),
     /// The worker, to tell what requests have used.
     Settlement(Batch),
     /// A stream, by its context.
-    Stream(u32, Rc<RefCell<Exchange>>),
+    Stream(u32, S),
 }
 
-impl Calls {
+impl<S> Calls<S> {
     /// Those of a root context.
-    pub fn new(root: u32) -> Calls {
+    pub fn new(root: u32) -> Calls<S> {
         Calls { root, open: HashMap::new() }
     }
 
@@ -45,7 +38,7 @@ impl Calls {
     ///
     /// # Errors
     /// The asker, when the proxy does not take the call: nothing was sent.
-    pub fn make(&mut self, call: &Call, asker: Asker) -> Result<u32, Asker> {
+    pub fn make(&mut self, call: &Call, asker: Asker<S>) -> Result<u32, Asker<S>> {
         let context = if let Asker::Stream(context, _) = &asker { *context } else { self.root };
         let made = host::act_on(self.root).and_then(|()| host::call(call));
         // When even this fails, the stream is gone.
@@ -64,46 +57,34 @@ impl Calls {
         self.open.remove(&token);
     }
 
+    /// An answer over HTTP has come. A connection that was refused comes as 503, a timeout as 504. `None`: nobody waits
+    /// for it.
+    pub fn http_answered(&mut self, token: u32, size: usize) -> Option<(Asker<S>, Answer)> {
+        let (asker, most) = self.close(token)?;
+        let answer = match (status(), read(Buffer::CallBody, size, most)) {
+            (Some(status), Ok(body)) => Answer::Http { status, body },
+            (None, _) => Answer::Failed(CallFailure::Unreadable),
+            (_, Err(failure)) => Answer::Failed(failure),
+        };
+        Some((asker, answer))
+    }
+
+    /// An answer over gRPC has come, or only its status.
+    pub fn grpc_answered(&mut self, token: u32, status: u32, size: usize) -> Option<(Asker<S>, Answer)> {
+        let (asker, most) = self.close(token)?;
+        let answer = match status {
+            0 => read(Buffer::GrpcMessage, size, most).map_or_else(Answer::Failed, Answer::Grpc),
+            status => Answer::Failed(CallFailure::Status(status)),
+        };
+        Some((asker, answer))
+    }
+
     /// The worker's own calls are answered while the root context runs.
-    fn take(&mut self, token: u32) -> Option<(Asker, usize)> {
+    fn close(&mut self, token: u32) -> Option<(Asker<S>, usize)> {
         let asked = self.open.remove(&token)?;
         // The answer lies in the context that made the call.
         let _ = host::act_on(self.root);
         Some(asked)
-    }
-}
-
-/// An answer over HTTP has come. A connection that was refused comes as 503, a timeout as 504.
-pub fn http_answered(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, token: u32, size: usize) {
-    let Some((asker, most)) = worker.borrow_mut().calls.take(token) else { return };
-    let answer = match (status(), read(Buffer::CallBody, size, most)) {
-        (Some(status), Ok(body)) => Answer::Http { status, body },
-        (None, _) => Answer::Failed(CallFailure::Unreadable),
-        (_, Err(failure)) => Answer::Failed(failure),
-    };
-    deliver(worker, policy, asker, answer);
-}
-
-/// An answer over gRPC has come, or its status alone.
-pub fn grpc_answered(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, token: u32, status: u32, size: usize) {
-    let Some((asker, most)) = worker.borrow_mut().calls.take(token) else { return };
-    let answer = match status {
-        0 => read(Buffer::GrpcMessage, size, most).map_or_else(Answer::Failed, Answer::Grpc),
-        status => Answer::Failed(CallFailure::Status(status)),
-    };
-    deliver(worker, policy, asker, answer);
-}
-
-fn deliver(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, asker: Asker, answer: Answer) {
-    match (asker, policy) {
-        (Asker::Keys(fetch), Some(policy)) => worker.borrow_mut().keys_answered(policy, &fetch, &answer),
-        (Asker::Settlement(batch), Some(policy)) => worker.borrow_mut().settled(policy, batch, &answer),
-        (Asker::Keys(_) | Asker::Settlement(_), None) => {}
-        (Asker::Stream(context, stream), _) => {
-            if host::act_on(context).is_ok() {
-                stream.borrow_mut().answered(answer);
-            }
-        }
     }
 }
 

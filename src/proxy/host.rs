@@ -299,7 +299,7 @@ pub fn call(call: &Call) -> Result<u32, Fault> {
     }
 }
 
-/// `envoy.config.core.v3.GrpcService{envoy_grpc{cluster_name}}`. Envoy takes a plain name too, but tries to read it as
+/// `envoy.config.core.v3.GrpcService{envoy_grpc{cluster_name}}`. Envoy accepts a plain name too, but tries to read it as
 /// this message first, and some names can be read so. `None`: longer than a length of one byte says.
 fn grpc_service(cluster: &str) -> Option<String> {
     let length = |bytes: usize| u8::try_from(bytes).ok().filter(|length| *length < 0x80).map(char::from);

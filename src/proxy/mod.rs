@@ -2,9 +2,11 @@
 //! Nothing is decided here. Built for wasm32 only.
 
 mod calls;
+mod envoy;
 mod host;
 mod root;
 mod stream;
+mod worker;
 
 use proxy_wasm::types::LogLevel;
 

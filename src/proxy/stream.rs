@@ -10,9 +10,10 @@ use log::Level;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use super::calls::{self, Asker};
+use super::calls::Asker;
+use super::envoy::EnvoyHost;
 use super::host::{self, Buffer, Map};
-use super::root::{EnvoyHost, Worker};
+use super::worker::{Worker, grpc_answered, http_answered};
 use crate::audit::{RECORD_PROPERTY, is_ours};
 use crate::callout::{Answer, Call, CallFailure};
 use crate::held::Why;
@@ -277,7 +278,7 @@ impl Exchange {
         self.apply_response(step)
     }
 
-    /// `size` counts all that is buffered while a reply is held, and the chunk alone otherwise.
+    /// `size` counts all that is buffered while a reply is held, and only the chunk otherwise.
     fn response_body(&mut self, size: usize, end: bool) -> Action {
         if self.answered {
             return Action::Continue;
@@ -368,12 +369,12 @@ impl Exchange {
 impl Context for Stream {
     fn on_http_call_response(&mut self, token: u32, _: usize, size: usize, _: usize) {
         let worker = Rc::clone(&self.0.borrow().worker);
-        calls::http_answered(&worker, None, token, size);
+        http_answered(&worker, None, token, size);
     }
 
     fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
         let worker = Rc::clone(&self.0.borrow().worker);
-        calls::grpc_answered(&worker, None, token, status, size);
+        grpc_answered(&worker, None, token, status, size);
     }
 }
 
@@ -424,13 +425,13 @@ fn release(edit: &Edit, map: Map) -> Result<(), Fault> {
     }
 }
 
-/// Without a policy nothing passes. Envoy does not let it come to this: it refuses such a configuration.
 /// Takes away what only the filter may say.
 fn strip_trailers(map: Map) -> Result<(), Fault> {
     let trailers = host::headers(map)?;
     trailers.iter().filter(|(name, _)| is_ours(name)).try_for_each(|(name, _)| host::remove_header(map, name))
 }
 
+/// Without a policy nothing passes. Envoy does not let it come to this: it refuses such a configuration.
 fn no_policy() -> Step {
     Step::Deny(Reply { status: 503, headers: Vec::new(), body: Vec::new(), reason: "internal" })
 }

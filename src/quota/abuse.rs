@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    /// A store that takes nothing after so many writes.
+    /// A store that accepts nothing after this number of writes.
     struct Busy<'h>(&'h mut MemoryHost, usize);
 
     impl Host for Busy<'_> {

@@ -13,7 +13,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::host::Timestamp;
 
-/// What stands for 1.
+/// The fixed-point form of 1.
 const ONE: u64 = 256;
 /// No ratio is less than a half,
 pub const LEAST: u64 = ONE / 2;
@@ -23,7 +23,7 @@ pub const MOST: u64 = ONE * 2;
 const MODELS: usize = 64;
 /// Requests that are kept of a model,
 const KEPT: usize = 32;
-/// of them at most so many of one caller, and so many are needed.
+/// of them at most this many of one caller, and at least this many in all.
 const EACH: usize = 8;
 /// Of shorter texts the frame around them costs more than they do.
 const SHORTEST: u64 = 32;
@@ -66,7 +66,7 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// The tokens of the text as [`super::Estimate`] counts them.
+    /// The tokens of the text as [`Estimate`](crate::estimate::Estimate) counts them.
     pub fn estimated(&self) -> u64 {
         self.estimated
     }

@@ -52,7 +52,7 @@ impl SharedKey {
         Err(Fault("the shared key can't be stored"))
     }
 
-    /// The key that stands in the store now: this one, unless somebody overwrote it.
+    /// The key that the store holds now: this one, unless somebody overwrote it.
     ///
     /// Asked before every charge. With two keys in use every bucket would exist twice.
     pub(crate) fn current(&self, policy: &str, host: &mut dyn Host) -> Result<SharedKey, Fault> {

@@ -218,7 +218,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    /// Every string value of a text, with the argument that it stands in, as the reader sees it.
+    /// Every string value of a text, with the argument that it is in, as the reader sees it.
     fn read(text: &str) -> Vec<(String, String)> {
         let mut reader = Arguments::default();
         let mut out: Vec<(String, String)> = Vec::new();

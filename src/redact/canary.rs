@@ -75,7 +75,7 @@ impl Needle {
 }
 
 impl Needle {
-    /// Where the text begins that the last so many symbols stand for. Between two letters is one step.
+    /// Where the text begins that the last `matched` symbols stand for. Between two letters is one step.
     fn begins(&self, letters: &VecDeque<usize>, symbols: &VecDeque<usize>, matched: usize) -> Option<usize> {
         match self.view {
             View::Steps => begun(letters, matched + 1),
@@ -125,7 +125,7 @@ impl Canary {
         Canary { token: String::from_utf8(token).unwrap_or_default(), needles }
     }
 
-    /// The token as it stands in the system prompt.
+    /// The token as it is in the system prompt.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -151,7 +151,7 @@ fn hex(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
 }
 
-/// The part of the base64 of a text that this token alone decides, when `before` bytes (modulo 3) stand in
+/// The part of the base64 of a text that only this token decides, when `before` bytes (modulo 3) stand in
 /// front of it. Letters make neither of the two symbols that the alphabets differ in.
 fn base64_within(token: &[u8], before: usize) -> Vec<u8> {
     let whole = token.get((3 - before) % 3..).unwrap_or_default();
@@ -242,7 +242,7 @@ fn remember(places: &mut VecDeque<usize>, place: usize, most: usize) {
     places.push_back(place);
 }
 
-/// Where the last so many of them begin.
+/// Where the last `count` of them begin.
 fn begun(places: &VecDeque<usize>, count: usize) -> Option<usize> {
     places.get(places.len().checked_sub(count)?).copied()
 }

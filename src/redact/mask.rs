@@ -117,7 +117,7 @@ pub struct Target {
 pub struct Edit {
     /// Where the value stood in the text before.
     pub before: Range<usize>,
-    /// Where the placeholder stands in the text after.
+    /// Where the placeholder is in the text after.
     pub after: Range<usize>,
     /// What it stands for.
     pub label: Label,
@@ -159,7 +159,7 @@ impl MaskKey {
         mac.finalize().into_bytes().into()
     }
 
-    /// Sixteen letters that stand for a value: 64 bits of a keyed hash. Letters alone, so that no rule for
+    /// Sixteen letters that stand for a value: 64 bits of a keyed hash. Only letters, so that no rule for
     /// numbers or tokens finds them.
     pub(super) fn letters(&self, purpose: &str, label: Label, value: &str) -> String {
         let digest = self.digest(&[purpose.as_bytes(), label.word().as_bytes(), value.as_bytes()]);

@@ -57,7 +57,7 @@ pub struct TextStream {
 }
 
 impl TextStream {
-    /// Appends a piece and says where it stands.
+    /// Appends a piece and says where it is.
     pub fn push(&mut self, piece: &str) -> Range<usize> {
         let start = self.base + self.text.len();
         self.text.push_str(piece);
@@ -144,7 +144,7 @@ impl TextStream {
         count
     }
 
-    /// The text of a range with its changes; `None`: it stays as it came. A change stands whole where it begins.
+    /// The text of a range with its changes; `None`: it stays as it came. A change is written whole where it begins.
     pub fn render(&self, range: &Range<usize>) -> Option<String> {
         let touched = || self.edits.iter().filter(|(span, _)| span.start < range.end && range.start < span.end);
         touched().next()?;
@@ -164,7 +164,7 @@ impl TextStream {
         Some(out)
     }
 
-    /// What stands before this place has gone on and is not asked for again.
+    /// What comes before this place has gone on and is not asked for again.
     pub fn forget(&mut self, before: usize) {
         let keep = before.min(self.certain.saturating_sub(CONTEXT)).saturating_sub(self.base);
         let keep = self.text.floor_char_boundary(keep);
@@ -178,7 +178,7 @@ impl TextStream {
     }
 }
 
-/// Adds an edit where none stands; they stay in order.
+/// Adds an edit where none is; they stay in order.
 fn add(edits: &mut Vec<(Range<usize>, String)>, span: Range<usize>, text: String) {
     let at = edits.partition_point(|(known, _)| known.end <= span.start);
     if edits.get(at).is_none_or(|(next, _)| span.end <= next.start) {

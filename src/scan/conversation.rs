@@ -32,7 +32,7 @@ pub struct VerdictMemory {
 }
 
 impl VerdictMemory {
-    /// An empty memory. The key must be random: with a known one, a client could prepare a text that takes another's verdict.
+    /// An empty memory. The key must be random: with a known one, a client could prepare a text that gets another's verdict.
     pub fn new(key: [u8; 16], capacity: usize) -> Self {
         VerdictMemory { key, capacity: capacity.max(1), newer: HashMap::new(), older: HashMap::new(), pins: false }
     }
@@ -103,7 +103,7 @@ impl<'t> Known<'t> {
         Known { kind: 1, texts: texts.collect() }
     }
 
-    /// The same, of texts between which only what parts nothing stands.
+    /// The same, of texts with nothing between them that parts them.
     pub(super) fn of_talk(texts: impl Iterator<Item = (u8, &'t str)>) -> Self {
         Known { kind: 2, texts: texts.collect() }
     }

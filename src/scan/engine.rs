@@ -39,7 +39,7 @@ const BLOCK: usize = 32;
 /// A rule as the engine holds it.
 #[derive(Debug)]
 struct Rule {
-    zones: u8,
+    zones: u16,
     raw: bool,
     /// Shipped patterns, in `shipped::PROGRAMS`.
     programs: Range<u16>,
@@ -69,6 +69,8 @@ pub struct Engine {
     own_raw: Option<Signatures>,
     /// Rules that runs of digits wake, by the fewest that do, with the signs that must stand beside them.
     digits: Vec<(usize, u16, u16)>,
+    /// Noted: a place leads to no rule. Then no text counts as scanned whole.
+    misfit: Misfit,
 }
 
 /// A match in the text that was given.
@@ -223,7 +225,7 @@ impl Engine {
 
     /// Passes the rules of the normalised view over normalised text.
     pub fn normalised(&self, text: &str, zones: Zones, scratch: &mut Scratch) -> Pass {
-        let mut pass = Pass { repeats: scratch.repeats, ..Pass::default() };
+        let mut pass = Pass { repeats: scratch.repeats, misfit: self.misfit, ..Pass::default() };
         scratch.begin(text);
         if scratch.is_spent() {
             scratch.end(&mut pass);
@@ -280,7 +282,7 @@ impl Engine {
 
     /// Passes the rules of the raw view over text as it came.
     pub fn raw(&self, text: &str, zones: Zones, scratch: &mut Scratch) -> Pass {
-        let mut pass = Pass { repeats: scratch.repeats, ..Pass::default() };
+        let mut pass = Pass { repeats: scratch.repeats, misfit: self.misfit, ..Pass::default() };
         scratch.begin(text);
         if scratch.is_spent() {
             scratch.end(&mut pass);
@@ -324,10 +326,22 @@ impl Engine {
         pass.overrun |= misfit.is_noted();
     }
 
+    /// Notes a place that leads to no rule: what looks one up on the way treats it as a rule that is off.
+    fn check(&mut self) {
+        let rules = self.rules.len();
+        let is_rule = |place: u16| place == OFF || usize::from(place) < rules;
+        let is_shipped = |rule: u16| usize::from(rule) < self.places.len();
+        let fits = self.places.len() == RULES.len()
+            && self.places.iter().all(|place| is_rule(*place))
+            && self.digits.iter().all(|(_, _, rule)| is_rule(*rule))
+            && NEARS.iter().all(|near| is_shipped(near.rule))
+            && shipped::OWNERS.len() == shipped::PROGRAMS.len()
+            && shipped::OWNERS.iter().all(|rule| is_shipped(*rule));
+        self.misfit.sure(fits.then_some(()));
+    }
+
     fn place(&self, shipped: u16) -> u16 {
-        let place = self.places.get(usize::from(shipped));
-        debug_assert!(place.is_some(), "a shipped rule without a place");
-        place.copied().unwrap_or(OFF)
+        self.places.get(usize::from(shipped)).copied().unwrap_or(OFF)
     }
 
     /// True when a rule looks at one of the zones.
@@ -502,11 +516,14 @@ fn floor(text: &str, mut at: usize) -> usize {
 
 /// Zones that a pass looks for, one bit each.
 #[derive(Clone, Copy, Debug)]
-pub struct Zones(u8);
+pub struct Zones(u16);
 
 impl Zones {
     /// Where texts meet, whatever zone a rule looks at.
     pub const JOINT: Zones = Zones(JOINT);
+
+    /// Where texts meet and nothing parts them: no personal data, which two numbers side by side make by chance.
+    pub const GLUED: Zones = Zones(GLUED);
 
     /// What the model answers.
     pub const REPLY: Zones = Zones(bit(Zone::Assistant) | REPLY);
@@ -518,11 +535,13 @@ impl Zones {
 }
 
 /// Behind the bits of the zones.
-const REPLY: u8 = 1 << 6;
+const REPLY: u16 = 1 << 6;
 /// Set for every rule but those whose finding could not change anything there.
-const JOINT: u8 = 1 << 7;
+const JOINT: u16 = 1 << 7;
+/// Set for those of them that find no personal data.
+const GLUED: u16 = 1 << 8;
 
-const fn bit(zone: Zone) -> u8 {
+const fn bit(zone: Zone) -> u16 {
     1 << zone as u8
 }
 

@@ -2,8 +2,9 @@
 //!
 //! The texts of a request make one running text, to which a long text adds only its two ends. It is read in three
 //! ways: with every two neighbours apart, and with every other two of them glued, so that each border is glued once
-//! while its neighbours are not. A secret in three parts and more goes through parts without white space: such parts are
-//! glued to a run in two more ways, for secrets only. All of it comes out of the request's work.
+//! while its neighbours are not. A key in three parts and more goes through parts without white space: such parts are
+//! glued to a run in two more ways, and read as they are. Personal data is not looked for where parts are glued: two
+//! numbers of a list would make a third one by chance. All of it comes out of the request's work.
 //!
 //! Names, ids, metadata and unknown keys part nothing: a model reads what comes before them next to what comes behind.
 //! So the conversation is read without them, and with them only where they are.
@@ -18,6 +19,7 @@ use std::ops::Range;
 use bartizan_rules::invariant::part;
 
 use super::conversation::{Known, VerdictMemory};
+use super::engine::Zones;
 use super::text::Scan;
 use super::{Finding, Kind, Report, RuleCard, RuleIndex, Text, TextReport};
 
@@ -40,7 +42,7 @@ struct Piece<'t> {
     part: &'t str,
 }
 
-/// Adds the joints of all texts to a report that holds what each of them has alone. `is_aside`: the text of this index
+/// Adds the joints of all texts to a report that holds what each of them has by itself. `is_aside`: the text of this index
 /// is none of the conversation's.
 pub(super) fn find(
     scan: &mut Scan<'_>,
@@ -50,6 +52,11 @@ pub(super) fn find(
     memory: &mut Option<&mut VerdictMemory>,
     report: &mut Report,
 ) {
+    // With one for each text, whatever a piece names below is there.
+    if report.texts.len() != texts.len() {
+        debug_assert!(false, "a text without a report");
+        report.texts.iter_mut().for_each(|text| text.complete = false);
+    }
     let mut joints: Vec<(usize, Finding)> = Vec::new();
     let mut known_joints = BTreeSet::new();
     let aside: Vec<bool> = (0..texts.len()).map(is_aside).collect();
@@ -61,7 +68,7 @@ pub(super) fn find(
         let zone = |piece: &Piece<'_>| texts.get(piece.text).map_or(0, |text| text.zone as u8);
         let parts = block.pieces.iter().map(|piece| (zone(piece), piece.part));
         let known = if is_talk { Known::of_talk(parts) } else { Known::of_block(parts) };
-        let found = super::conversation::remembered(memory, &known, || read(scan, cards, &block, is_talk));
+        let found = super::conversation::remembered(memory, &known, || read(scan, &block, is_talk));
         // Each is compared with what its texts have alone.
         let alone = |nth: usize| {
             let text = block.pieces.get(nth).and_then(|piece| report.texts.get(piece.text));
@@ -89,7 +96,7 @@ pub(super) fn find(
 /// Neighbours that are read together.
 struct Block<'t> {
     pieces: Vec<Piece<'t>>,
-    /// Where each piece ends if nothing stands between them.
+    /// Where each piece ends if nothing is between them.
     ends: Vec<usize>,
 }
 
@@ -153,7 +160,7 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// Everything in a block that reaches over a border, its spans counted as if nothing stood between the pieces.
-fn read(scan: &mut Scan<'_>, cards: &[RuleCard], block: &Block<'_>, is_talk: bool) -> TextReport {
+fn read(scan: &mut Scan<'_>, block: &Block<'_>, is_talk: bool) -> TextReport {
     let neighbours = block.pieces.iter().zip(block.pieces.iter().skip(1));
     let is_cut: Vec<bool> = neighbours
         .map(|(left, right)| !left.part.ends_with(char::is_whitespace) && !right.part.starts_with(char::is_whitespace))
@@ -183,7 +190,8 @@ fn read(scan: &mut Scan<'_>, cards: &[RuleCard], block: &Block<'_>, is_talk: boo
             starts.push(joined.len());
             joined.push_str(piece.part);
         }
-        let report = if is_run { scan.joined_values(&joined) } else { scan.joined(&joined) };
+        let zones = if nth == 0 { Zones::JOINT } else { Zones::GLUED };
+        let report = if is_run { scan.joined_raw(&joined) } else { scan.joined(&joined, zones) };
         out.complete &= report.complete;
         for finding in report.findings {
             // Without what stands between the pieces.
@@ -193,10 +201,6 @@ fn read(scan: &mut Scan<'_>, cards: &[RuleCard], block: &Block<'_>, is_talk: boo
                 (block.start(nth) + inside).min(block.ends.get(nth).copied().unwrap_or(0))
             };
             let span = place(finding.span.start)..place(finding.span.end);
-            let is_secret = cards.get(usize::from(finding.rule.0)).is_some_and(|card| card.kind == Kind::Secret);
-            if is_run && !is_secret {
-                continue;
-            }
             if block.over(&span).len() > 1 && known.insert((finding.rule, span.start, span.end)) {
                 out.findings.push(Finding { span, ..finding });
             }
@@ -229,7 +233,7 @@ fn attributed(
     scan.looks_at(finding.rule, texts.get(at)?.zone).then_some((at, Finding { span, ..finding }))
 }
 
-/// True when a text has alone what a joint's finding would find in it: the same rule's, or any value where that finds a
+/// True when a text has by itself what a joint's finding would find in it: the same rule's, or any value where that finds a
 /// value. A rule of a higher level is another matter: what only looks like a key by its name may be half of a real one.
 fn has_alone(cards: &[RuleCard], report: &TextReport, rule: RuleIndex, span: &Range<usize>) -> bool {
     let kind = |rule: RuleIndex| cards.get(usize::from(rule.0)).map_or(Kind::Attack, |card| card.kind);

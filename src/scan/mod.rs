@@ -213,7 +213,7 @@ impl Scanner {
     }
 
     /// The same, where the text of an index may be none of the conversation's: a name, metadata. A model reads what
-    /// stands before it next to what stands behind. With a memory, as [`Scanner::scan_with`].
+    /// comes before it next to what comes after. With a memory, as [`Scanner::scan_with`].
     pub fn scan_conversation(
         &self,
         memory: Option<&mut VerdictMemory>,
@@ -231,7 +231,7 @@ impl Scanner {
     }
 
     /// The same, where texts that an earlier request brought are not scanned again and cost no budget.
-    /// The memory must have been used with this scanner alone.
+    /// The memory must have been used only with this scanner.
     pub fn scan_with(&self, memory: &mut VerdictMemory, texts: &[Text<'_>], budget: Budget) -> Report {
         self.scan_conversation(Some(memory), texts, &|_| false, budget)
     }
@@ -241,7 +241,7 @@ impl Scanner {
         score::combine(&self.cards, report, muted)
     }
 
-    /// The score that thresholds are held against, from 0 to 100: [`Scanner::score`], or the learned part alone while
+    /// The score that thresholds are held against, from 0 to 100: [`Scanner::score`], or only the learned part while
     /// nothing but shipped rules below level high, all of one pack, in text that was not hidden, speaks against the text and
     /// the learned probability is below one half.
     pub fn decisive_score(&self, report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> u8 {

@@ -68,7 +68,7 @@ fn shipped_patterns_find_what_regex_automata_finds() {
     }
 }
 
-/// Patterns that are tried beside words alone: no match of theirs begins anywhere else. Texts are the samples, one after
+/// Patterns that are tried only beside words: no match of theirs begins anywhere else. Texts are the samples, one after
 /// the other, and what is derived from the patterns themselves, with what may follow.
 #[test]
 fn a_match_begins_beside_a_word_that_its_pattern_is_tried_beside() {

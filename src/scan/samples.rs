@@ -2,6 +2,13 @@
 //! wherever that can be done.
 //!
 //! Native only; reads rule files through the caller. `bartizan rules test` and `tests/rules.rs` run it.
+//!
+//! ```
+//! use bartizan::scan::samples::judge;
+//!
+//! let outcome = judge(&[]);
+//! assert!(outcome.judged == 0 && outcome.failures.is_empty());
+//! ```
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

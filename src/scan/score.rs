@@ -1,7 +1,9 @@
 //! Findings and the learned probability as one number.
 //!
 //! Each rule found counts once, as independent evidence: `1 - (1 - a)(1 - b)...` of the levels' points, over the
-//! stretch of text where the evidence is densest, so that a long document does not add up far-apart trifles.
+//! stretch of text where the evidence is densest, so that a long document does not add up far-apart trifles. The learned
+//! probability counts as one rule more. Where rules and it agree, what speaks for the text counts half: they look for
+//! different things.
 
 use crate::enums::Level;
 
@@ -27,21 +29,33 @@ pub(super) fn combine(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(Ru
         .findings
         .iter()
         .filter_map(|finding| {
-            let card = cards.get(usize::from(finding.rule.0))?;
+            let Some(card) = cards.get(usize::from(finding.rule.0)) else {
+                debug_assert!(false, "a finding of no rule");
+                return Some((finding, 100));
+            };
             (card.kind == Kind::Attack && !card.shadow && !muted(finding.rule))
                 .then(|| (finding, weight(card, finding)))
         })
         .collect();
     counted.sort_by_key(|(finding, _)| finding.span.start);
-    let rules = densest(cards.len(), &counted);
+    with_learned(densest(cards.len(), &counted), report)
+}
+
+/// The score of a text whose rules give this probability.
+fn with_learned(rules: f32, report: &TextReport) -> u8 {
     let learned = report.learned.unwrap_or(0.0).clamp(0.0, 1.0);
-    ((1.0 - (1.0 - rules) * (1.0 - learned)) * 100.0).round().clamp(0.0, 100.0) as u8
+    let agree = rules > 0.0 && learned >= NEUTRAL;
+    let harmless = (1.0 - rules) * (1.0 - learned) * if agree { AGREED } else { 1.0 };
+    ((1.0 - harmless) * 100.0).round().clamp(0.0, 100.0) as u8
 }
 
 /// The learned probability from which the scorer counts as a sign of its own: below it, it holds the text for harmless.
 const NEUTRAL: f32 = 0.5;
 
-/// The score that thresholds are held against: [`combine`], or what the scorer says alone while all that speaks against
+/// What is left of the case for a text where a rule and the scorer speak against it.
+const AGREED: f32 = 0.5;
+
+/// The score that thresholds are held against: [`combine`], or only what the scorer says while all that speaks against
 /// a text is weak rules of one pack. A weak rule looks for words that harmless text has, too, and rules of one pack look
 /// for the same words: a second sign is one of another pack, a disguise, or the scorer above its neutral point. Rules of
 /// the policy's own count as they are: who writes the rule sets the threshold, too.
@@ -49,14 +63,17 @@ pub(super) fn decisive(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(R
     if report.learned.is_some_and(|learned| learned >= NEUTRAL) || has_own_weight(cards, report, muted) {
         return combine(cards, report, muted);
     }
-    combine(&[], report, muted)
+    with_learned(0.0, report)
 }
 
 /// True for a rule of weight high or of the policy's own, and for weak rules of two packs.
 fn has_own_weight(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> bool {
     let mut pack = None;
     report.findings.iter().any(|finding| {
-        let Some(card) = cards.get(usize::from(finding.rule.0)) else { return false };
+        let Some(card) = cards.get(usize::from(finding.rule.0)) else {
+            debug_assert!(false, "a finding of no rule");
+            return true;
+        };
         if card.kind != Kind::Attack || card.shadow || muted(finding.rule) {
             return false;
         }
@@ -86,7 +103,10 @@ fn densest(cards: usize, counted: &[(&Finding, u8)]) -> f32 {
         most.map_or(0.0, |most| (1.0 - f64::from(most) / 100.0).ln())
     };
     let mut change = |finding: &Finding, weight: u8, more: bool| {
-        let Some(weights) = held.get_mut(usize::from(finding.rule.0)) else { return 0.0 };
+        let Some(weights) = held.get_mut(usize::from(finding.rule.0)) else {
+            debug_assert!(false, "a finding of no rule");
+            return f64::NEG_INFINITY;
+        };
         let before = clear(weights);
         match weights.iter_mut().position(|(known, _)| *known == weight).and_then(|at| weights.get_mut(at)) {
             Some((_, count)) => *count = if more { *count + 1 } else { count.saturating_sub(1) },

@@ -13,7 +13,7 @@ pub(super) fn uses(list: u16) -> Option<&'static [Use]> {
     list_of(&USE_LISTS, &USES, usize::from(list))
 }
 
-/// The patterns that may begin around a group of so many digits, behind this byte or at the start of the text.
+/// The patterns that may begin around a group of this many digits, behind this byte or at the start of the text.
 /// `None` never happens: every kind and length has a list.
 pub(super) fn of_shape(before: Option<u8>, length: usize) -> Option<&'static [u16]> {
     let longest = usize::from(LONGEST_GROUP);

@@ -146,7 +146,7 @@ fn samples(units: &mut Vec<Unit>) {
     }
 }
 
-/// As many bytes of a text, whole characters alone.
+/// At most this many bytes of a text, in whole characters.
 fn head(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
     &text[..end]

@@ -63,7 +63,7 @@ fn ways(program: &[Op], tables: &Tables) -> BTreeMap<usize, String> {
     found
 }
 
-/// Units that a text is made of, derived from one pattern, each with what stands once at its end.
+/// Units that a text is made of, derived from one pattern, each with what comes once at its end.
 pub(super) fn units(program: &[Op], tables: &Tables) -> BTreeSet<(String, String, String)> {
     let mut out = BTreeSet::new();
     let ways = ways(program, tables);

@@ -257,6 +257,26 @@ fn a_long_document_does_not_add_up_far_apart_trifles() {
 }
 
 #[test]
+fn a_rule_and_the_scorer_that_agree_weigh_more_than_each_by_itself() {
+    let card = RuleCard {
+        id: String::new(),
+        title: String::new(),
+        level: Level::Medium,
+        pack: Pack::Injection,
+        kind: Kind::Attack,
+        shadow: false,
+    };
+    let finding = Finding { rule: RuleIndex(0), span: 0..5, chain: Vec::new() };
+    let score = |is_found: bool, learned: f32| {
+        let findings = if is_found { vec![finding.clone()] } else { Vec::new() };
+        let report = TextReport { findings, learned: Some(learned), ..TextReport::default() };
+        score::combine(std::slice::from_ref(&card), &report, &|_| false)
+    };
+    // 1 - 0.65 x 0.3 / 2; below one half the scorer holds the text for harmless, and does not agree.
+    assert_eq!([score(false, 0.7), score(true, 0.7), score(true, 0.4), score(true, 0.0)], [70, 90, 61, 35]);
+}
+
+#[test]
 fn one_character_over_and_over_hides_nothing() {
     let scanner = scanner();
     for c in (' '..='~').chain(['\n', 'é', '忽', '\u{1f600}']) {

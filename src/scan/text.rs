@@ -2,6 +2,7 @@
 //! reversed, and everything that it decodes to, three encodings deep.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bartizan_rules::invariant::part;
@@ -36,6 +37,15 @@ pub struct Scan<'e> {
     is_reply: bool,
     left: Budget,
     scratch: Scratch,
+    decoded: BTreeMap<(usize, usize), Vec<Reading>>,
+}
+
+/// What was read of a stretch that is encoded, and how deep. The same comes out of it on several ways: cleaned before it
+/// is decoded, and after.
+#[derive(Debug)]
+struct Reading {
+    depth: usize,
+    text: String,
 }
 
 /// Where a view's offsets lead.
@@ -59,7 +69,14 @@ struct Place {
 impl<'e> Scan<'e> {
     /// A scan with a fresh budget.
     pub fn new(engine: &'e Engine, scorer: bool, budget: Budget) -> Self {
-        Scan { engine, scorer, is_reply: false, left: budget, scratch: engine.scratch(budget.work) }
+        Scan {
+            engine,
+            scorer,
+            is_reply: false,
+            left: budget,
+            scratch: engine.scratch(budget.work),
+            decoded: BTreeMap::new(),
+        }
     }
 
     /// A scan of what the model answers, without the learned scorer.
@@ -88,20 +105,20 @@ impl<'e> Scan<'e> {
     }
 
     /// Scans neighbouring texts as one, and not out of the budget for text, which all of them have paid.
-    pub fn joined(&mut self, text: &str) -> TextReport {
+    pub fn joined(&mut self, text: &str, zones: Zones) -> TextReport {
         let scorer = std::mem::take(&mut self.scorer);
         self.scratch.list_all(true);
-        let report = self.whole(text, Zones::JOINT);
+        let report = self.whole(text, zones);
         self.scratch.list_all(false);
         self.scorer = scorer;
         report
     }
 
-    /// Scans neighbouring texts as one for values that are written as they are: no other view of them.
-    pub fn joined_values(&mut self, text: &str) -> TextReport {
+    /// Scans neighbouring texts as one for what is written as it is: no other view of them.
+    pub fn joined_raw(&mut self, text: &str) -> TextReport {
         let mut report = TextReport { complete: true, ..TextReport::default() };
         self.scratch.list_all(true);
-        let pass = self.engine.raw(text, Zones::JOINT, &mut self.scratch);
+        let pass = self.engine.raw(text, Zones::GLUED, &mut self.scratch);
         self.scratch.list_all(false);
         report.complete &= !pass.overrun;
         let place = Place { origin: 0..text.len(), chain: Vec::new() };
@@ -118,6 +135,7 @@ impl<'e> Scan<'e> {
     fn whole(&mut self, text: &str, zones: Zones) -> TextReport {
         let mut report = TextReport { complete: true, ..TextReport::default() };
         let place = Place { origin: 0..text.len(), chain: Vec::new() };
+        self.decoded.clear();
         self.views(text, zones, &place, 0, &mut report);
         report.findings.sort_by(|a, b| {
             (a.span.start, a.rule, a.span.end, a.chain.len()).cmp(&(b.span.start, b.rule, b.span.end, b.chain.len()))
@@ -157,6 +175,18 @@ impl<'e> Scan<'e> {
         is_paid
     }
 
+    /// True when this text came out of this stretch before, no deeper than now.
+    fn has_read(&mut self, origin: &Range<usize>, depth: usize, text: &str) -> bool {
+        let known = self.decoded.get(&(origin.start, origin.end)).into_iter().flatten();
+        let mut alike = known.filter(|known| known.depth <= depth && known.text.len() == text.len());
+        alike.any(|known| self.scratch.spend(text.len()) && known.text == text)
+    }
+
+    /// Notes that a text that came out of a stretch was read.
+    fn note(&mut self, origin: &Range<usize>, depth: usize, text: String) {
+        self.decoded.entry((origin.start, origin.end)).or_default().push(Reading { depth, text });
+    }
+
     fn piece(&mut self, text: &str, zones: Zones, place: &Place, depth: usize, report: &mut TextReport) {
         let pass = self.engine.raw(text, zones, &mut self.scratch);
         report.complete &= !pass.overrun;
@@ -178,13 +208,7 @@ impl<'e> Scan<'e> {
         self.learn(n.text(), report);
 
         if n.seen().meets(CLEANS) && self.reads(n.work(), report) {
-            let clean = normalise::cleaned(text);
-            let raw = self.engine.raw(clean.text(), zones, &mut self.scratch);
-            report.complete &= !raw.overrun;
-            self.keep(&raw.matches, &Way::Through(&clean), depth, place, None, report);
-            if depth < DEPTH {
-                self.encoded(clean.text(), zones, place, depth, &Way::Through(&clean), report);
-            }
+            self.cleaned(text, zones, place, depth, report);
         }
         if self.reads(n.text().len(), report)
             && let Some(reading) = normalise::leet(n.text())
@@ -204,6 +228,20 @@ impl<'e> Scan<'e> {
             self.reading(&whole, zones, &Way::Back(&n, whole.len()), "reversed", depth, place, report);
             let words: Vec<String> = n.text().split(' ').map(|word| word.chars().rev().collect()).collect();
             self.reading(&words.join(" "), zones, &Way::Through(&n), "reversed", depth, place, report);
+        }
+    }
+
+    /// The text without what hides keys and encodings in it.
+    fn cleaned(&mut self, text: &str, zones: Zones, place: &Place, depth: usize, report: &mut TextReport) {
+        let clean = normalise::cleaned(text);
+        if depth > 0 && self.has_read(&place.origin, depth, clean.text()) {
+            return;
+        }
+        let raw = self.engine.raw(clean.text(), zones, &mut self.scratch);
+        report.complete &= !raw.overrun;
+        self.keep(&raw.matches, &Way::Through(&clean), depth, place, None, report);
+        if depth < DEPTH {
+            self.encoded(clean.text(), zones, place, depth, &Way::Through(&clean), report);
         }
     }
 
@@ -243,10 +281,14 @@ impl<'e> Scan<'e> {
         self.reads(decoded.work, report);
         for found in decoded.found {
             let (origin, marks) = lead(way, depth, place, found.span);
+            if self.has_read(&origin, depth + 1, &found.text) {
+                continue;
+            }
             let mut chain = place.chain.clone();
             chain.extend(marks.names());
             chain.push(found.name);
-            self.views(&found.text, zones, &Place { origin, chain }, depth + 1, report);
+            self.views(&found.text, zones, &Place { origin: origin.clone(), chain }, depth + 1, report);
+            self.note(&origin, depth + 1, found.text);
         }
     }
 

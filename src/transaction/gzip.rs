@@ -28,7 +28,7 @@ pub(super) struct Gzip {
     length: u32,
 }
 
-/// Where in a member the next byte stands.
+/// Where in a member the next byte is.
 enum At {
     /// The header's bytes so far; none: between members.
     Header(Vec<u8>),
@@ -136,7 +136,7 @@ impl Gzip {
         if is_whole { Ok(()) } else { Err(Reason::ReplyUnreadable) }
     }
 
-    /// Opens a whole body of at most so many bytes.
+    /// Opens a whole body of at most this many bytes.
     ///
     /// # Errors
     /// As [`Gzip::push`] and [`Gzip::finish`]; [`Reason::ReplyTooLarge`] for a longer one.

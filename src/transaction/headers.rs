@@ -33,6 +33,11 @@ impl<'a> Headers<'a> {
         self.value(name).is_some()
     }
 
+    /// The status of a response.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.text(":status").and_then(|status| status.parse().ok())
+    }
+
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))

@@ -2,13 +2,22 @@
 //! is written.
 //!
 //! A [`Transaction`] is a sans-IO state machine. Events go in, a [`Step`] says what the proxy does
-//! next. Whatever goes wrong inside ends in a refusal; no error path ends in "continue".
+//! next. Each state is a type of its own that owns the witness of the stages behind it; its `handle`
+//! consumes it and gives the next state and the step. Whatever goes wrong inside ends in a refusal; no
+//! error path ends in "continue".
 //!
 //! ```text
 //! headers:  route -> authn -> entitle -> count           (witnesses Principal, Entitled, Counted)
 //! body:     parse -> authorize -> scan -> judge -> admit (Authorized, Inspected, Admitted)
 //! response: read usage
 //! done:     settle what was reserved, the record and the counters
+//! ```
+//!
+//! ```text
+//! Start -> AwaitingKeys, PendingCall -> AwaitingBody -> PendingCall -> Forwarded    every stage is passed
+//! Start -> Passed                                   no route matches, or a preflight
+//! any   -> Denied                                   our own reply
+//! any   -> Refusing -> Denied or Passed             the body tells in which words to refuse
 //! ```
 //!
 //! ```
@@ -31,6 +40,8 @@
 //! assert_eq!((reply.status, reply.reason), (401, "jwt.missing"));
 //! ```
 
+mod account;
+mod context;
 mod gzip;
 mod headers;
 mod meter;
@@ -54,20 +65,20 @@ pub use headers::{Header, Headers};
 pub use reading::Reads;
 pub use worker::WorkerState;
 
-use crate::audit::{Record, metrics};
-use crate::callout::{Answer, Call, CallFailure};
-use crate::capture::Draft;
+use crate::audit::metrics;
+use crate::callout::{Answer, Call};
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::reply::Spent;
-use crate::protocol::{Asserted, Session};
+#[cfg(feature = "cli")]
+use crate::quota::Tokens;
 use crate::quota::fleet::Settlement;
-use crate::quota::{Gauge, Limits, Reservation};
 use crate::reason::{Denial, Reason};
-use crate::route::RouteIndex;
+use context::Context;
+use headers::no_retry;
 use pending_call::PendingCall;
-use reading::Reading;
-use stages::{Admitted, Counted};
+use request::{AwaitingBody, AwaitingKeys, Refusing, Start};
+use response::Forwarded;
 
 /// What happened on the wire.
 #[derive(Debug)]
@@ -156,85 +167,117 @@ pub struct Reply {
     pub reason: &'static str,
 }
 
-/// One exchange.
+/// One exchange: the state it is in, and what all states share.
 #[derive(Debug)]
 pub struct Transaction {
-    policy: Arc<Policy>,
     state: State,
-    record: Record,
-    /// How refusals are told.
-    teller: teller::Teller,
-    /// What the caller's quotas have left, as far as it was charged.
-    limits: Limits,
-    /// The message's own id, where the protocol's answers repeat it.
-    rpc_id: Option<String>,
-    /// The caller's session with a server of tools.
-    session: Option<Session>,
-    /// The answer comes on another stream.
-    elsewhere: Option<server::Elsewhere>,
-    /// What was seen of a reply that is read as a stream.
-    noted: reply::Noted,
-    /// What is held for it until it ends.
-    reserved: Reservation,
-    /// By what its end tells how good the estimate was.
-    gauge: Option<Gauge>,
-    /// What the reply cost, and how much of it was seen.
-    meter: meter::Meter,
-    /// What the provider keeps of this exchange, not yet in the ledger.
-    stored: Vec<String>,
-    /// Bytes of this request that count towards the worker's limit.
-    buffered: usize,
-    /// The caller, where it has a name.
-    caller: Option<pool::Holder>,
-    /// The caller and the connection that they count for.
-    holders: Vec<pool::Holder>,
-    /// What a capture of this request needs, where the policy captures.
-    draft: Option<Box<Draft>>,
-    spent_nanos: u64,
+    context: Context,
 }
 
-/// How far an exchange is. A state owns the witness of the stages it has behind it.
-#[derive(Debug, Default)]
+/// How far an exchange is. Each state is a type of its own: it owns the witness of the stages behind it, and its `handle`
+/// consumes it and gives the next. [`Forwarded`] can't be made without the last witness.
+#[derive(Debug)]
 enum State {
-    /// Nothing came yet, or a step is under way.
-    #[default]
-    Start,
+    /// Nothing came yet.
+    Start(Start),
     /// An issuer's keys are being fetched.
     Keys(Box<AwaitingKeys>),
     /// A stage waits for the answer to its call.
-    PendingCall(Box<PendingCall>),
+    Call(Box<PendingCall>),
     /// The headers are judged, the body is on its way.
-    Body(Box<Pending>),
+    Body(Box<AwaitingBody>),
     /// The request is refused, and only its body tells how to say so.
-    Refusing(Box<(Refused, Edit)>),
-    /// It went to the upstream. `None`: unmatched and passed without any check.
-    Forwarded { admitted: Option<Box<Admitted>>, reply: Reading },
+    Refusing(Box<Refusing>),
+    /// It passed every stage and went to the upstream.
+    Forwarded(Box<Forwarded>),
+    /// Something went to the upstream that no stage has judged: what no route matches, a preflight, or a message of ours.
+    Passed(Passed),
     /// It was refused; what comes now is our own reply.
-    Refused,
+    Denied(Denied),
 }
 
-/// A request that can't be judged before its issuer's keys have come.
-#[derive(Debug)]
-struct AwaitingKeys {
-    headers: Vec<Header>,
-    end: bool,
-    deadline: Timestamp,
+impl State {
+    fn handle(self, event: Event<'_>, context: &mut Context, vm: &mut WorkerState, host: &mut dyn Host) -> Next {
+        match self {
+            State::Start(state) => state.handle(event, context, vm, host),
+            State::Keys(state) => state.handle(event, context, vm, host),
+            State::Call(state) => state.handle(event, context, vm, host),
+            State::Body(state) => state.handle(event, context, vm, host),
+            State::Refusing(state) => state.handle(event, context, vm, host),
+            State::Forwarded(state) => state.handle(event, context, vm, host),
+            State::Passed(state) => context.otherwise(state, event, vm, host),
+            State::Denied(state) => context.otherwise(state, event, vm, host),
+        }
+    }
+
+    fn awaits_body(&self) -> bool {
+        matches!(self, State::Body(_) | State::Refusing(_))
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(self, State::Keys(_) | State::Call(_))
+    }
+
+    /// What the end of an exchange in this state says of its cost.
+    fn ending(&self) -> Ending {
+        match self {
+            State::Passed(_) => Ending::Unjudged,
+            State::Denied(_) => Ending::Denied,
+            State::Call(_) => Ending::Undecided,
+            State::Forwarded(forwarded) if forwarded.is_over() => Ending::CutOff,
+            State::Start(_) | State::Keys(_) | State::Body(_) | State::Refusing(_) | State::Forwarded(_) => {
+                Ending::Open
+            }
+        }
+    }
 }
 
-/// A request whose body is on its way.
+/// How far an exchange was when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// The request itself never left: no stage has judged what went in its place.
+    Unjudged,
+    /// It was refused.
+    Denied,
+    /// A stage waited for an answer.
+    Undecided,
+    /// The reply was ended from here while the upstream writes on.
+    CutOff,
+    /// None of these.
+    Open,
+}
+
+/// An exchange to which something went that no stage has judged. Its reply is not read.
 #[derive(Debug)]
-struct Pending {
-    counted: Counted,
-    route: RouteIndex,
-    /// What the headers say of the body.
-    asserted: Option<Box<dyn Asserted>>,
-    /// The model that the path names, where it names one.
-    path_model: Option<String>,
-    content_length: Option<usize>,
-    /// The body is a form of files, which is not read.
-    is_form: bool,
-    /// Header changes that wait for the release (strong mode), or nothing (weak mode).
-    edit: Edit,
+struct Passed;
+
+/// A refused exchange.
+#[derive(Debug)]
+struct Denied;
+
+impl From<Passed> for State {
+    fn from(state: Passed) -> State {
+        State::Passed(state)
+    }
+}
+
+impl From<Denied> for State {
+    fn from(state: Denied) -> State {
+        State::Denied(state)
+    }
+}
+
+/// What an event makes of a state: the one that follows, and what the proxy does.
+#[derive(Debug)]
+struct Next {
+    state: State,
+    step: Step,
+}
+
+impl Next {
+    fn new(state: impl Into<State>, step: Step) -> Next {
+        Next { state: state.into(), step }
+    }
 }
 
 /// What is left to do when an exchange has ended.
@@ -255,167 +298,91 @@ pub struct Finished {
 impl Transaction {
     /// An exchange under this policy; the policy stays the same until the exchange has ended.
     pub fn new(policy: Arc<Policy>) -> Transaction {
-        let rules = policy.scanner.digest();
-        let record = Record::new(&policy.name, policy.digest_short(), rules.get(..12).unwrap_or(rules));
-        let teller = teller::Teller::new(Arc::clone(&policy));
-        Transaction {
-            policy,
-            state: State::Start,
-            record,
-            teller,
-            limits: Limits::default(),
-            rpc_id: None,
-            session: None,
-            elsewhere: None,
-            noted: reply::Noted::default(),
-            reserved: Reservation::default(),
-            gauge: None,
-            meter: meter::Meter::default(),
-            stored: Vec::new(),
-            buffered: 0,
-            caller: None,
-            holders: Vec::new(),
-            draft: None,
-            spent_nanos: 0,
-        }
+        Transaction { state: State::Start(Start), context: Context::new(policy) }
     }
 
     /// Takes one event.
     pub fn step(&mut self, event: Event<'_>, vm: &mut WorkerState, host: &mut dyn Host) -> Step {
-        match event {
-            Event::RequestHeaders { headers, end } => {
-                let step = self.request_headers(Headers(headers), end, None, vm, host);
-                self.request_step(step, vm)
-            }
-            Event::Resumed => {
-                let step = self.resumed(None, vm, host);
-                self.request_step(step, vm)
-            }
-            Event::Expired => {
-                let step = self.resumed(Some(Answer::Failed(CallFailure::Late)), vm, host);
-                self.request_step(step, vm)
-            }
-            Event::Answered(answer) => {
-                let step = self.resumed(Some(answer), vm, host);
-                self.request_step(step, vm)
-            }
-            Event::RequestBuffered(bytes) => match self.request_buffered(bytes, vm, host) {
-                Ok(()) => Step::NeedMore,
-                Err(reason) => self.refuse(reason),
-            },
-            Event::RequestBody(body) => {
-                let step = self.request_body(body, vm, host);
-                self.request_step(step, vm)
-            }
-            Event::ResponseHeaders { headers, end } => self.response_headers(Headers(headers), end),
-            Event::ResponseBuffered(bytes) => self.response_buffered(bytes, vm, host),
-            Event::ResponseBody(body) => {
-                let step = self.response_body(&body, host.now());
-                self.free(vm);
-                self.note_stored(vm, host);
-                step
-            }
-            Event::ResponseChunk { chunk, end } => {
-                let step = self.response_chunk(chunk, end, host.now());
-                self.note_stored(vm, host);
-                step
-            }
-        }
-    }
-
-    /// What comes of an event of the request.
-    fn request_step(&mut self, step: Result<Step, Refused>, vm: &mut WorkerState) -> Step {
-        let step = step.unwrap_or_else(|refused| self.refuse_message(refused));
-        // A body that waits is held on; the proxy frees it when it goes on or is refused.
-        if !self.is_waiting() && !self.awaits_body() {
-            self.free(vm);
-        }
+        // While a state is handled, the exchange counts as refused.
+        let state = std::mem::replace(&mut self.state, State::Denied(Denied));
+        let Next { state, step } = state.handle(event, &mut self.context, vm, host);
+        self.state = state;
         step
     }
 
     /// Refuses the exchange because the proxy failed to do its part. What it holds is freed when it finishes.
     pub fn fault(&mut self) -> Step {
-        self.refuse(Reason::Internal)
+        self.deny(Reason::Internal)
     }
 
     /// Refuses the exchange because too many wait.
     pub fn overload(&mut self) -> Step {
-        self.refuse(Reason::Overloaded)
+        self.deny(Reason::Overloaded)
+    }
+
+    fn deny(&mut self, reason: Reason) -> Step {
+        let mut refused = Refused::from(reason);
+        if let State::Forwarded(_) = self.state {
+            refused.headers = self.context.limits.headers();
+            refused.headers.push(no_retry());
+        }
+        let Next { state, step } = self.context.refuse(refused);
+        self.state = state;
+        step
     }
 
     /// True while the request's body is awaited.
     pub fn awaits_body(&self) -> bool {
-        matches!(self.state, State::Body(_) | State::Refusing(_))
+        self.state.awaits_body()
     }
 
     /// True while something is awaited that no byte of the request brings.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Keys(_) | State::PendingCall(_))
+        self.state.is_waiting()
     }
 
     /// True once the exchange was refused: what comes now is our own reply.
     pub fn is_refused(&self) -> bool {
-        matches!(self.state, State::Refused)
+        matches!(self.state, State::Denied(_))
     }
 
     /// How the reply is read.
     pub fn reads_response(&self) -> Reads {
         match &self.state {
-            State::Forwarded { reply, .. } => reply.reads(),
+            State::Forwarded(forwarded) => forwarded.reads(),
             _ => Reads::Nothing,
         }
     }
 
+    /// True when bytes of a stream wait that can't be written any more once trailers have come.
+    pub fn holds_response(&self) -> bool {
+        matches!(&self.state, State::Forwarded(forwarded) if forwarded.holds())
+    }
+
     /// What the reply cost, as far as it has come.
     pub fn spent(&self) -> Spent {
-        let mut spent = self.meter.spent;
-        spent.add(self.noted.spent());
-        spent
+        self.context.spent()
     }
 
     /// Adds time spent in the filter.
     pub fn add_time(&mut self, nanos: u64) {
-        self.spent_nanos = self.spent_nanos.saturating_add(nanos);
+        self.context.spent_nanos = self.context.spent_nanos.saturating_add(nanos);
     }
 
     /// The record as it is now, in case the VM does not live to write the last one.
     pub fn provisional(&mut self, now: Timestamp) -> String {
-        self.record.to_json(now)
+        self.context.account.record.to_json(now)
+    }
+
+    /// For a rehearsal: the reply came with this status, and the model said that it used so much.
+    #[cfg(feature = "cli")]
+    pub(crate) fn rehearse_reply(&mut self, status: Option<u16>, used: Option<Tokens>) {
+        self.context.rehearse_reply(status, used);
     }
 
     /// Ends the exchange, whatever its state.
-    pub fn finish(mut self, vm: &mut WorkerState, host: &mut dyn Host) -> Finished {
-        self.free(vm);
-        self.settle();
-        let mut settlements = self.pay(vm, host);
-        self.record.late_cooldowns = vm.settle_strikes(&self.policy, host);
-        settlements.append(&mut vm.take_told());
-        let latency_us = self.spent_nanos / 1000;
-        self.record.latency_us = Some(latency_us);
-        self.record.worker = vm.worker().to_owned();
-        self.record.sequence = vm.next_sequence();
-        let increments = metrics::of(&self.record);
-        let capture = self.captured(vm, host);
-        Finished { record: self.record.to_json(host.now()), capture, increments, settlements, latency_us }
-    }
-
-    fn free(&mut self, vm: &mut WorkerState) {
-        vm.pool.release(std::mem::take(&mut self.buffered), &self.holders);
-    }
-
-    /// Counts what is buffered of a body; false when the worker has no room for it.
-    fn hold(&mut self, bytes: usize, vm: &mut WorkerState, host: &mut dyn Host) -> bool {
-        // Who holds stays the same until all is freed.
-        if self.buffered == 0 {
-            let connection = host.property(&["connection", "id"]).map(|id| [b"n", id.as_slice()].concat());
-            self.holders = self.caller.iter().cloned().chain(connection.map(Into::into)).collect();
-        }
-        let more = bytes.saturating_sub(self.buffered);
-        let limits = &self.policy.limits;
-        let one = limits.max_body_bytes;
-        let held = vm.pool.hold(more, limits.max_buffered_bytes_per_worker, one, &self.holders);
-        self.buffered += if held { more } else { 0 };
-        held
+    pub fn finish(self, vm: &mut WorkerState, host: &mut dyn Host) -> Finished {
+        self.context.finish(self.state.ending(), vm, host)
     }
 }
 

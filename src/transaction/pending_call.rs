@@ -3,9 +3,10 @@
 //! The state owns the witness of the stages behind it, and what the rest of its stage needs. Nothing of the
 //! request goes on before the answer, or its absence, has been judged.
 
+use super::context::Context;
 use super::reading::Reading;
 use super::stages::{Admitted, Asked, Counted, Stage};
-use super::{Edit, Header, Headers, Refused, State, Step, Transaction, Wait, WorkerState};
+use super::{Edit, Event, Header, Headers, Next, Refused, State, Step, Wait, WorkerState};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;
 use crate::callout::{Answer, CallFailure};
@@ -64,18 +65,42 @@ pub(super) struct Outgoing {
     pub(super) verdict: Verdict,
     pub(super) masked: u64,
     pub(super) output_cap: Option<u64>,
+    /// In weak mode too its headers have not left yet.
+    pub(super) is_bodyless: bool,
 }
 
 /// The proxy ends a call at its timeout; should it not, this much later the wait is over all the same.
 const GRACE: u64 = 1_000_000_000;
 
-impl Transaction {
+impl PendingCall {
+    pub(super) fn handle(
+        self: Box<Self>,
+        event: Event<'_>,
+        context: &mut Context,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Next {
+        let next = match event {
+            // Nothing has come yet.
+            Event::Resumed => {
+                let deadline = self.deadline;
+                return Next::new(State::Call(self), Step::Await(Wait { call: None, deadline }));
+            }
+            Event::Expired => context.answered(*self, &Answer::Failed(CallFailure::Late), vm, host),
+            Event::Answered(answer) => context.answered(*self, &answer, vm, host),
+            event => return context.otherwise(State::Call(self), event, vm, host),
+        };
+        context.judged(next, vm)
+    }
+}
+
+impl Context {
     /// Makes a stage's call and waits for its answer; goes on without one where the service hangs.
-    pub(super) fn ask(&mut self, then: Then, vm: &mut WorkerState, host: &mut dyn Host) -> Result<Step, Refused> {
+    pub(super) fn ask(&mut self, then: Then, vm: &mut WorkerState, host: &mut dyn Host) -> Result<Next, Refused> {
         let (place, name) = then.service();
         let now = host.now();
         if vm.breakers.get_mut(place).is_some_and(|breaker| !breaker.admits(now)) {
-            self.record.skipped_call = Some(name);
+            self.account.record.set_skipped_call(name);
             return self.go_on(then, &Answer::Failed(CallFailure::Skipped), vm, host);
         }
         let call = match &then {
@@ -87,25 +112,18 @@ impl Transaction {
         let timeout = u64::try_from(call.timeout().as_nanos()).unwrap_or(u64::MAX);
         let deadline = Timestamp(now.0.saturating_add(timeout).saturating_add(GRACE));
         let slow = Timestamp(now.0.saturating_add(timeout / 2));
-        self.state = State::PendingCall(Box::new(PendingCall { then, deadline, slow }));
-        Ok(Step::Await(Wait { call: Some(call), deadline }))
-    }
-
-    /// Nothing has come yet.
-    pub(super) fn wait_on(&mut self, call: Box<PendingCall>) -> Step {
-        let deadline = call.deadline;
-        self.state = State::PendingCall(call);
-        Step::Await(Wait { call: None, deadline })
+        let pending = PendingCall { then, deadline, slow };
+        Ok(Next::new(State::Call(Box::new(pending)), Step::Await(Wait { call: Some(call), deadline })))
     }
 
     /// The answer came, or there is none.
-    pub(super) fn answered(
+    fn answered(
         &mut self,
         call: PendingCall,
         answer: &Answer,
         vm: &mut WorkerState,
         host: &mut dyn Host,
-    ) -> Result<Step, Refused> {
+    ) -> Result<Next, Refused> {
         let now = host.now();
         if let Some(breaker) = vm.breakers.get_mut(call.then.service().0) {
             breaker.note(answer.is_failure() && now >= call.slow, now);
@@ -120,7 +138,7 @@ impl Transaction {
         answer: &Answer,
         vm: &mut WorkerState,
         host: &mut dyn Host,
-    ) -> Result<Step, Refused> {
+    ) -> Result<Next, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
         match then {
             Then::Authenticate(inquiry, headers, end) => {

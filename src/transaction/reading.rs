@@ -1,25 +1,52 @@
-//! What is done with a reply, and how the proxy delivers it.
+//! The states of a reply that is on its way, and how the proxy delivers it.
 
 use super::Edit;
 use super::reply::{ReplyGuard, StreamGuard};
 use crate::reason::Reason;
 
-/// What is done with a reply.
+/// How far the reading of a reply is. Each state is a type of its own, whose `handle` gives the next.
 #[derive(Debug)]
 pub(super) enum Reading {
-    /// Nothing: it passes as it comes.
-    Open,
+    /// It passes as it comes.
+    Open(Open),
     /// It will be guarded; its headers have not come.
-    Guarded(Box<ReplyGuard>),
-    /// It is read whole; its headers have been released (weak mode), or wait with these changes.
-    Whole(Box<ReplyGuard>, Option<Held>),
+    Guarded(Guarded),
+    /// It is read whole.
+    Whole(Whole),
     /// It can't be read: its body will be the refusal.
-    Refused(Reason, Option<Box<ReplyGuard>>, Option<Held>),
+    Unreadable(Unreadable),
     /// It is read event by event.
     Stream(Box<StreamGuard>),
     /// It was ended: what still comes is dropped.
-    Over,
+    Over(Over),
 }
+
+/// A reply that nothing is done with.
+#[derive(Debug)]
+pub(super) struct Open;
+
+/// A reply whose headers have not come.
+#[derive(Debug)]
+pub(super) struct Guarded(pub(super) Box<ReplyGuard>);
+
+/// A reply that is read whole; its headers have been released (weak mode), or wait.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) guard: Box<ReplyGuard>,
+    pub(super) held: Option<Held>,
+}
+
+/// A reply that can't be read; its headers have been released (weak mode), or wait.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) reason: Reason,
+    pub(super) guard: Option<Box<ReplyGuard>>,
+    pub(super) held: Option<Held>,
+}
+
+/// A reply that was ended.
+#[derive(Debug)]
+pub(super) struct Over;
 
 /// Headers that wait for the verdict.
 #[derive(Debug)]
@@ -44,9 +71,9 @@ pub enum Reads {
 impl Reading {
     pub(super) fn reads(&self) -> Reads {
         match self {
-            Reading::Open | Reading::Guarded(_) => Reads::Nothing,
-            Reading::Whole(..) | Reading::Refused(..) => Reads::Whole,
-            Reading::Stream(_) | Reading::Over => Reads::Stream,
+            Reading::Open(_) | Reading::Guarded(_) => Reads::Nothing,
+            Reading::Whole(_) | Reading::Unreadable(_) => Reads::Whole,
+            Reading::Stream(_) | Reading::Over(_) => Reads::Stream,
         }
     }
 }

@@ -14,8 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Headers;
-use super::meter::Meter;
-use crate::audit::Record;
 use crate::authn::RoleIndex;
 use crate::enums::{Mode, Operation};
 use crate::estimate::Estimate;
@@ -28,7 +26,7 @@ use crate::protocol::{Json, Path, Places, Told, UnscannedKind};
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::route::{RouteIndex, RoutePolicy};
-pub(super) use stream::StreamGuard;
+pub(super) use stream::{Outlet, StreamGuard};
 
 /// Names and ids of a stream that are remembered, and the longest of them in bytes.
 const MAX_NAMES: usize = 64;
@@ -75,54 +73,18 @@ pub(super) struct ReplyGuard {
 /// What became of a reply, for the record.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
-    notes: Notes,
-    unscanned: Vec<UnscannedKind>,
-    masked: u64,
+    pub(super) notes: Notes,
+    pub(super) unscanned: Vec<UnscannedKind>,
+    pub(super) masked: u64,
     /// Why messages of a stream that goes on were withheld: the last one.
-    withheld: Option<Reason>,
+    pub(super) withheld: Option<Reason>,
     /// Responses and conversations that the provider keeps, and that went on to the caller.
     pub(super) stored: Vec<String>,
-    spent: Spent,
+    pub(super) spent: Spent,
     /// The reply was read, at least its beginning.
-    read: bool,
+    pub(super) read: bool,
     /// It was read to its end.
-    complete: bool,
-}
-
-impl Noted {
-    /// Changes so far.
-    pub(super) fn masked(&self) -> u64 {
-        self.masked
-    }
-
-    /// What is known of the reply's cost and not yet written.
-    pub(super) fn spent(&self) -> Spent {
-        self.spent
-    }
-
-    /// Takes the notes over into the record, and what the reply cost into `meter`.
-    pub(super) fn write(self, record: &mut Record, meter: &mut Meter) {
-        if let Some(reason) = self.withheld {
-            record.refused(reason);
-        }
-        self.notes.findings.into_iter().for_each(|entry| record.finding(entry));
-        record.shadow.extend(self.notes.shadow.iter().map(|reason| reason.code()));
-        record.shadow.dedup();
-        record.masked += self.masked;
-        for kind in self.unscanned {
-            if !record.unscanned.contains(&kind.name()) {
-                record.unscanned.push(kind.name());
-            }
-            record.coverage = Some("partial");
-        }
-        meter.spent.add(self.spent);
-        meter.read |= self.read;
-        meter.complete |= self.complete;
-        let spent = &meter.spent;
-        record.input_tokens = spent.usage.input;
-        record.output_tokens = spent.usage.output;
-        record.cached_tokens = spent.usage.cached;
-    }
+    pub(super) complete: bool,
 }
 
 impl ReplyGuard {
@@ -188,7 +150,7 @@ impl ReplyGuard {
         ReplyGuard { is_page: true, ..self }
     }
 
-    /// A whole reply that takes the place of one that is refused under the upstream's own status: one that a content
+    /// A whole reply that replaces one that is refused under the upstream's own status: one that a content
     /// filter has ended. `None`: the operation has none.
     pub(super) fn withheld(&self, told: &Told<'_>, now: Timestamp) -> Option<Vec<u8>> {
         let route = self.route()?;
@@ -272,7 +234,7 @@ impl ReplyGuard {
         Ok(page.as_str().filter(|_| changed).map(|text| text.as_bytes().to_vec()))
     }
 
-    /// Where the system prompt's token stands in each of these texts. The answer's own are one text: the token may be
+    /// Where the system prompt's token is in each of these texts. The answer's own are one text: the token may be
     /// parted between them.
     fn watch(&mut self, json: &Json<'_>, parts: &ReplyParts, picks: &dyn Fn(&ReplyText) -> bool) -> Vec<Watch> {
         let Some(Planted { canary, .. }) = &self.canary else { return Vec::new() };

@@ -5,22 +5,24 @@ mod headers;
 mod notes;
 mod signed;
 
-use super::headers::{no_retry, ours};
+pub(super) use body::{AwaitingBody, Refusing};
+
+use super::context::Context;
+use super::headers::ours;
 use super::path::forgiving;
 use super::pending_call::{HeaderRest, Outgoing, Then};
-use super::reading::Reading;
+use super::reading::{Guarded, Open, Reading};
 use super::reply::ReplyGuard;
+use super::response::Forwarded;
 use super::stages::{self, Admitted, Counted, Inspected, Stage};
-use super::{AwaitingKeys, Edit, Headers, Pending, Refused, Reply, State, Step, Transaction, Wait, WorkerState};
-use crate::audit::{REASON_HEADER, Verdict};
+use super::{Denied, Edit, Event, Header, Headers, Next, Passed, Refused, Reply, State, Step, Wait, WorkerState};
+use crate::audit::{Coverage, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
-use crate::callout::Answer;
 use crate::document::{Cors, ResponseHeaders, Unmatched};
 use crate::enums::Mode;
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::registry::path_class;
-use crate::protocol::{Protocol, Refusal};
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
@@ -34,23 +36,71 @@ use headers::{
 /// The most that values to be restored may take in one request, in bytes.
 const MAX_VAULT: usize = 1 << 20;
 
-impl Transaction {
-    pub(super) fn request_headers(
+/// Nothing came yet.
+#[derive(Debug)]
+pub(super) struct Start;
+
+impl Start {
+    pub(super) fn handle(
+        self,
+        event: Event<'_>,
+        context: &mut Context,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Next {
+        let Event::RequestHeaders { headers, end } = event else {
+            return context.otherwise(State::Start(self), event, vm, host);
+        };
+        let next = context.request_headers(Headers(headers), end, None, vm, host);
+        context.judged(next, vm)
+    }
+}
+
+/// A request that can't be judged before its issuer's keys have come.
+#[derive(Debug)]
+pub(super) struct AwaitingKeys {
+    headers: Vec<Header>,
+    end: bool,
+    deadline: Timestamp,
+}
+
+impl AwaitingKeys {
+    pub(super) fn handle(
+        self: Box<Self>,
+        event: Event<'_>,
+        context: &mut Context,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Next {
+        let next = match event {
+            Event::Resumed => {
+                let AwaitingKeys { headers, end, deadline } = *self;
+                context.request_headers(Headers(&headers), end, Some(deadline), vm, host)
+            }
+            Event::Expired | Event::Answered(_) => Err(Reason::JwtUnavailable.into()),
+            event => return context.otherwise(State::Keys(self), event, vm, host),
+        };
+        context.judged(next, vm)
+    }
+}
+
+impl Context {
+    fn request_headers(
         &mut self,
         headers: Headers<'_>,
         end: bool,
         deadline: Option<Timestamp>,
         vm: &mut WorkerState,
         host: &mut dyn Host,
-    ) -> Result<Step, Refused> {
+    ) -> Result<Next, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
         let method = headers.text(":method").unwrap_or_default();
-        self.record.method = known_method(method);
-        if self.record.request_id.is_none() {
+        self.account.record.set_method(known_method(method));
+        if self.teller.request.is_none() {
             let sent = headers.text("x-request-id").filter(|id| is_request_id(id)).map(str::to_owned);
             let id = sent.unwrap_or_else(|| vm.request_name());
             self.teller.request = Some(id.clone());
-            self.record.request_id = Some(id);
+            self.account.record.set_request_id(id);
         }
         let path = headers.text(":path").unwrap_or_default();
         let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -58,31 +108,27 @@ impl Transaction {
             return Ok(answer);
         }
         let Some(route) = policy.route(path) else {
-            self.record.path_class = Some(path_class(path));
+            self.account.record.set_path_class(path_class(path));
             let disguised = method == "CONNECT" || policy.route(&forgiving(path)).is_some();
             if disguised || policy.unmatched == Unmatched::Deny {
                 return Err(Reason::RouteUnmatched.into());
             }
-            self.record.verdict = Verdict::Pass;
-            self.record.coverage = Some("none");
-            self.state = State::Forwarded { admitted: None, reply: Reading::Open };
-            return Ok(Step::Release(Edit { remove: ours(headers), ..Edit::default() }));
+            self.account.pass();
+            return Ok(Next::new(Passed, Step::Release(Edit { remove: ours(headers), ..Edit::default() })));
         };
-        self.record.route = Some(route.matches.as_str().to_owned());
-        self.record.protocol = Some(route.protocol.name());
-        self.record.operation = Some(route.operation.as_str());
+        self.route = Some(route.index);
+        self.account.record.set_route(route.matches.as_str());
+        self.account.record.set_operation(route.protocol.name(), route.operation.as_str());
         if method == "CONNECT" || headers.has("upgrade") || headers.has(":protocol") {
             return Err(Reason::RouteUpgrade.into());
         }
 
         if policy.cors == Cors::Pass && end && is_preflight(method, headers) {
             // It carries no credential and asks for nothing but headers.
-            self.record.verdict = Verdict::Pass;
-            self.record.coverage = Some("none");
-            self.state = State::Forwarded { admitted: None, reply: Reading::Open };
+            self.account.pass();
             let mut edit = Edit { remove: ours(headers), ..Edit::default() };
             edit.remove.extend(credentials(headers, &policy));
-            return Ok(Step::Release(edit));
+            return Ok(Next::new(Passed, Step::Release(edit)));
         }
         let authn = policy.authn.authenticate(headers.iter(), &mut vm.tokens, &mut vm.ring, host);
         let authn = authn.map_err(|denial| hinted(denial, headers))?;
@@ -97,19 +143,19 @@ impl Transaction {
         (end, deadline): (bool, Option<Timestamp>),
         vm: &mut WorkerState,
         host: &mut dyn Host,
-    ) -> Result<Step, Refused> {
+    ) -> Result<Next, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
         let principal = match authn {
             Authentication::Known(principal) => principal,
             Authentication::Unchecked(principal) => {
-                self.record.revocation = Some("unchecked");
+                self.account.record.set_unchecked();
                 principal
             }
             Authentication::NeedKeys => {
                 let patience = policy.authn.patience();
                 let deadline = deadline.unwrap_or_else(|| Timestamp(host.now().0.saturating_add(patience)));
-                self.state = State::Keys(Box::new(AwaitingKeys { headers: headers.0.to_vec(), end, deadline }));
-                return Ok(Step::Await(Wait { call: None, deadline }));
+                let waiting = AwaitingKeys { headers: headers.0.to_vec(), end, deadline };
+                return Ok(Next::new(State::Keys(Box::new(waiting)), Step::Await(Wait { call: None, deadline })));
             }
             Authentication::Ask(inquiry) => {
                 return self.ask(Then::Authenticate(inquiry, headers.0.to_vec(), end), vm, host);
@@ -120,9 +166,9 @@ impl Transaction {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let route = policy.route(path).ok_or(Reason::Internal)?;
         let mut edit = Edit { remove: ours(headers), ..Edit::default() };
-        self.note_caller(&policy, &principal, vm);
+        let names = self.note_caller(&policy, &principal, vm);
         self.teller.explains = policy.refusals.explains(principal.roles());
-        self.draft(&policy, path, &principal);
+        self.draft(&policy, path, &principal, names);
         self.cooldown(&policy, &principal, vm, host)?;
         let entitled = stages::entitle(&policy, principal, route.operation, host)?;
         if !route.methods().contains(&method) {
@@ -151,7 +197,7 @@ impl Transaction {
         headers: Headers<'_>,
         rest: HeaderRest,
         refused: Refused,
-    ) -> Result<Step, Refused> {
+    ) -> Result<Next, Refused> {
         let HeaderRest { route, end, mut edit, .. } = rest;
         let policy = std::sync::Arc::clone(&self.policy);
         let is_http_sse = policy.route_at(route).is_some_and(|route| *route.server_part() == ServerPart::Messages);
@@ -171,7 +217,7 @@ impl Transaction {
         counted: Counted,
         vm: &mut WorkerState,
         host: &mut dyn Host,
-    ) -> Result<Step, Refused> {
+    ) -> Result<Next, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
         let HeaderRest { route, asserted, path_model, content_length, end, mut edit } = rest;
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
@@ -197,9 +243,8 @@ impl Transaction {
             // In weak mode the header map is gone once the body comes.
             let early = if policy.hold_headers { None } else { Some(std::mem::take(&mut edit)) };
             let route = route.index;
-            let pending = Pending { counted, route, asserted, path_model, content_length, is_form, edit };
-            self.state = State::Body(Box::new(pending));
-            return Ok(early.map_or(Step::NeedMore, Step::Release));
+            let waiting = AwaitingBody { counted, route, asserted, path_model, content_length, is_form, edit };
+            return Ok(Next::new(State::Body(Box::new(waiting)), early.map_or(Step::NeedMore, Step::Release)));
         }
         if !end || content_length.is_some_and(|length| length > 0) {
             return Err(Reason::BodyShape.into());
@@ -219,9 +264,10 @@ impl Transaction {
             let roles = authorized.roles();
             Box::new(ReplyGuard::new(&policy, route.index, roles, Masker::new(key), vault, false, None))
         });
-        let reply = guard.map_or(Reading::Open, Reading::Guarded);
-        let outgoing = Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None };
-        self.record.coverage = Some("full");
+        let reply = guard.map_or(Reading::Open(Open), |guard| Reading::Guarded(Guarded(guard)));
+        let outgoing =
+            Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None, is_bodyless: true };
+        self.account.cover(Coverage::Full);
         let inspected = Inspected::without_body(charged)?;
         self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
     }
@@ -235,7 +281,7 @@ impl Transaction {
         outgoing: Outgoing,
         vm: &mut WorkerState,
         host: &mut dyn Host,
-    ) -> Result<Step, Refused> {
+    ) -> Result<Next, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
         let (stage, reserved) = stages::admit(&policy, inspected, model, expected, vm.shared_key(), host)?;
         // From here on the reservation is the exchange's: whatever becomes of it, its end settles it.
@@ -247,64 +293,39 @@ impl Transaction {
     }
 
     /// Every stage is passed: the request goes to the upstream.
-    pub(super) fn forward(&mut self, admitted: Admitted, outgoing: Outgoing) -> Step {
+    pub(super) fn forward(&mut self, admitted: Admitted, outgoing: Outgoing) -> Next {
         let policy = std::sync::Arc::clone(&self.policy);
-        let Outgoing { mut edit, reply, verdict, masked, output_cap } = outgoing;
+        let Outgoing { mut edit, reply, verdict, masked, output_cap, is_bodyless } = outgoing;
         self.note_admitted(&admitted);
-        self.record.verdict = verdict;
-        self.record.masked = masked;
-        self.record.max_tokens = output_cap;
-        self.state = State::Forwarded { admitted: Some(Box::new(admitted)), reply };
+        self.account.decide(verdict);
+        self.account.record.add_masked(masked);
+        self.account.record.set_max_tokens(output_cap);
         // In weak mode they have left; without a body there is still time.
-        if policy.hold_headers || self.record.body_bytes.is_none() {
+        if policy.hold_headers || is_bodyless {
             self.late_headers(&policy, &mut edit);
         }
-        Step::Release(edit)
+        Next::new(State::Forwarded(Box::new(Forwarded::new(admitted, reply))), Step::Release(edit))
     }
 
     /// Refuses a message when its body has told its id.
-    fn refuse_later(&mut self, refused: Refused, edit: Edit) -> Step {
+    fn refuse_later(&self, refused: Refused, edit: Edit) -> Next {
         let (held, now) = if self.policy.hold_headers { (edit, None) } else { (Edit::default(), Some(edit)) };
-        self.state = State::Refusing(Box::new((refused, held)));
-        now.map_or(Step::NeedMore, Step::Release)
+        let refusing = Refusing { refused, edit: held };
+        Next::new(State::Refusing(Box::new(refusing)), now.map_or(Step::NeedMore, Step::Release))
     }
 
-    /// What was awaited came, or did not come in time.
-    pub(super) fn resumed(
-        &mut self,
-        answer: Option<Answer>,
-        vm: &mut WorkerState,
-        host: &mut dyn Host,
-    ) -> Result<Step, Refused> {
-        match (std::mem::take(&mut self.state), answer) {
-            (State::Keys(waiting), None) => {
-                let AwaitingKeys { headers, end, deadline } = *waiting;
-                self.request_headers(Headers(&headers), end, Some(deadline), vm, host)
-            }
-            (State::Keys(_), Some(_)) => Err(Reason::JwtUnavailable.into()),
-            (State::PendingCall(call), None) => Ok(self.wait_on(call)),
-            (State::PendingCall(call), Some(answer)) => self.answered(*call, &answer, vm, host),
-            // A body that never came, in strong mode: see `Worker` of the edge.
-            _ => Err(Reason::Internal.into()),
-        }
-    }
-
-    pub(super) fn refuse(&mut self, refused: impl Into<Refused>) -> Step {
+    pub(super) fn refuse(&mut self, refused: impl Into<Refused>) -> Next {
         let Refused { denial, mut headers } = refused.into();
         if headers.is_empty() {
             headers = self.limits.headers();
         }
-        if let State::Forwarded { admitted: Some(_), .. } = self.state {
-            headers.push(no_retry());
-        }
-        self.state = State::Refused;
-        self.record.refused(denial.reason);
+        self.account.refuse(denial.reason);
         if let (Some(wait), false) = (denial.retry_after, headers.iter().any(|(name, _)| *name == "retry-after")) {
             headers.push(("retry-after", wait.to_string()));
         }
-        self.record.hint = denial.hint.map(Hint::name);
+        self.account.record.set_hint(denial.hint.map(Hint::name));
         let refusal = self.refusal(&denial);
-        self.record.status = Some(refusal.status);
+        self.account.record.set_status(Some(refusal.status));
         headers.extend(self.id_header());
         if self.policy.audit.response_headers != ResponseHeaders::None {
             headers.push((REASON_HEADER, denial.reason.code().to_owned()));
@@ -318,18 +339,8 @@ impl Transaction {
             headers.push(("www-authenticate", self.challenge(denial.reason)));
         }
         headers.push(("content-type", refusal.content_type.to_owned()));
-        Step::Deny(Reply { status: refusal.status, headers, body: refusal.body, reason: denial.reason.code() })
-    }
-
-    /// A refusal in the words of the caller's protocol.
-    pub(super) fn refusal(&self, denial: &Denial) -> Refusal {
-        let told = self.told(denial);
-        self.protocol().map_or_else(|| Protocol::fallback().refuse(&told), |protocol| protocol.refuse(&told))
-    }
-
-    pub(super) fn protocol(&self) -> Option<&Protocol> {
-        let path = self.record.route.as_deref()?;
-        self.policy.routes.iter().find(|route| route.matches.as_str() == path).map(|route| &route.protocol)
+        let body = refusal.body;
+        Next::new(Denied, Step::Deny(Reply { status: refusal.status, headers, body, reason: denial.reason.code() }))
     }
 
     /// Refuses a caller whose cool-down is running.
@@ -342,7 +353,7 @@ impl Transaction {
     ) -> Result<(), Refused> {
         let Some(cooldown) = policy.quotas.cooldown(caller, vm.shared_key(), host)? else { return Ok(()) };
         if cooldown.mode == Mode::Shadow {
-            self.record.shadow.push(Reason::AbuseCooldown.code());
+            self.account.rehearse([Reason::AbuseCooldown.code()]);
             return Ok(());
         }
         let wait = cooldown.left.as_nanos().div_ceil(1_000_000_000) as u64;

@@ -3,11 +3,13 @@
 //! In strong mode the headers of a reply that is read whole wait for its verdict, so that a refusal has its
 //! own status. In weak mode they have left by then: the refusal is a body under the upstream's status.
 
+use super::context::Context;
 use super::gzip::Gzip;
 use super::headers::{no_retry, ours};
-use super::reading::{Held, Reading, Reads};
-use super::reply::{Noted, StreamGuard};
-use super::{Edit, Headers, State, Step, Transaction, WorkerState};
+use super::reading::{Guarded, Held, Open, Over, Reading, Reads, Unreadable, Whole};
+use super::reply::{Noted, Outlet, ReplyGuard, StreamGuard};
+use super::stages::Admitted;
+use super::{Edit, Event, Headers, Next, State, Step, WorkerState};
 use crate::audit::{REASON_HEADER, VERDICT_HEADER, Verdict};
 use crate::authz::Ledger;
 use crate::document::{ResponseHeaders, UnscannedAction};
@@ -17,218 +19,323 @@ use crate::policy::Policy;
 use crate::protocol::UnscannedKind;
 use crate::reason::{Denial, Reason};
 
-impl Transaction {
-    pub(super) fn response_headers(&mut self, headers: Headers<'_>, end: bool) -> Step {
-        let status = headers.text(":status").and_then(|status| status.parse().ok());
-        self.record.status = status;
-        let State::Forwarded { admitted: Some(admitted), reply } = &mut self.state else {
-            return Step::Release(Edit::default());
+/// A request that passed every stage and went to the upstream.
+#[derive(Debug)]
+pub(super) struct Forwarded {
+    admitted: Admitted,
+    reply: Reading,
+}
+
+/// What an event makes of a reply: the state that follows, and what the proxy does.
+struct NextReply {
+    reply: Reading,
+    step: Step,
+}
+
+impl NextReply {
+    fn release(reply: Reading, edit: Edit) -> NextReply {
+        NextReply { reply, step: Step::Release(edit) }
+    }
+}
+
+/// The upstream's headers, and what was made of them so far.
+struct Head<'h> {
+    headers: Headers<'h>,
+    status: Option<u16>,
+    /// No body follows.
+    end: bool,
+    edit: Edit,
+}
+
+impl Forwarded {
+    /// Only an admitted request is forwarded.
+    pub(super) fn new(admitted: Admitted, reply: Reading) -> Forwarded {
+        Forwarded { admitted, reply }
+    }
+
+    /// How the reply is read.
+    pub(super) fn reads(&self) -> Reads {
+        self.reply.reads()
+    }
+
+    /// True once the reply was ended from here.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.reply, Reading::Over(_))
+    }
+
+    /// True when bytes of a stream wait for what comes.
+    pub(super) fn holds(&self) -> bool {
+        matches!(&self.reply, Reading::Stream(guard) if guard.held() > 0)
+    }
+
+    pub(super) fn handle(
+        mut self: Box<Self>,
+        event: Event<'_>,
+        context: &mut Context,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Next {
+        let reply = std::mem::replace(&mut self.reply, Reading::Over(Over));
+        let NextReply { reply, step } = match event {
+            Event::ResponseHeaders { headers, end } => {
+                let head = context.response_headers(&self.admitted, Headers(headers), end);
+                match reply {
+                    Reading::Open(open) => NextReply::release(Reading::Open(open), head.edit),
+                    Reading::Guarded(guarded) => guarded.handle(head, context),
+                    Reading::Over(over) => NextReply::release(Reading::Over(over), head.edit),
+                    // A second head of a reply that is being read.
+                    Reading::Whole(_) | Reading::Unreadable(_) | Reading::Stream(_) => {
+                        context.refuse_reply(Reason::Internal, None, None, host.now())
+                    }
+                }
+            }
+            Event::ResponseBuffered(bytes) => match context.response_buffered(bytes, vm, host) {
+                Ok(()) => NextReply { reply, step: Step::NeedMore },
+                Err(reason) => {
+                    let (guard, held) = match reply {
+                        Reading::Whole(Whole { guard, held }) => (Some(guard), held),
+                        Reading::Unreadable(Unreadable { guard, held, .. }) => (guard, held),
+                        Reading::Open(_) | Reading::Guarded(_) | Reading::Stream(_) | Reading::Over(_) => (None, None),
+                    };
+                    context.refuse_reply(reason, guard, held, host.now())
+                }
+            },
+            Event::ResponseBody(body) => {
+                let next = match reply {
+                    Reading::Whole(whole) => whole.handle(&body, context, host.now()),
+                    Reading::Unreadable(unreadable) => unreadable.handle(&body, context, host.now()),
+                    Reading::Open(_) | Reading::Over(_) => NextReply::release(reply, Edit::default()),
+                    Reading::Guarded(_) | Reading::Stream(_) => {
+                        context.refuse_reply(Reason::Internal, None, None, host.now())
+                    }
+                };
+                context.free(vm);
+                next
+            }
+            Event::ResponseChunk { chunk, end } => match reply {
+                Reading::Stream(guard) => context.stream(guard, chunk, end, host.now()),
+                // What was ended is dropped, and so is what is not read as a stream.
+                reply => {
+                    let body = (!chunk.is_empty()).then(Vec::new);
+                    NextReply::release(reply, Edit { body, ..Edit::default() })
+                }
+            },
+            event => {
+                self.reply = reply;
+                return context.otherwise(State::Forwarded(self), event, vm, host);
+            }
         };
-        self.meter.status = status;
-        // A verdict that the upstream writes is not ours.
-        let mut edit = Edit { remove: ours(headers), set: admitted.limit_headers(), body: None };
-        Self::seal_session(self.session.as_ref(), headers, &mut edit);
-        edit.set.extend(told_change(&self.policy, self.record.verdict));
-        let Reading::Guarded(guard) = std::mem::replace(reply, Reading::Open) else { return Step::Release(edit) };
-        self.meter.spent.usage = guard.usage_of(headers);
+        self.reply = reply;
+        context.note_stored(&self.admitted, vm, host);
+        Next::new(State::Forwarded(self), step)
+    }
+}
+
+impl Guarded {
+    /// The headers say how the reply is read.
+    fn handle(self, head: Head<'_>, context: &mut Context) -> NextReply {
+        let Guarded(mut guard) = self;
+        let Head { headers, status, end, mut edit } = head;
+        context.account.meter.spent.usage = guard.usage_of(headers);
         if end || headers.text("content-length") == Some("0") {
-            return Step::Release(edit);
+            return NextReply::release(Reading::Open(Open), edit);
         }
-        let mut guard = guard;
         let coding = Coding::of(headers);
         guard.is_gzip = coding == Coding::Gzip;
         let form = if coding == Coding::Other { Form::Other } else { Form::of(headers, guard.operation()) };
-        let is_good = self.record.status.is_some_and(|status| (200..300).contains(&status));
-        *reply = match form {
+        let is_good = status.is_some_and(|status| (200..300).contains(&status));
+        let reply = match form {
             // The answer comes on the caller's stream: no word of this one is read by anybody.
-            _ if is_good && self.elsewhere.is_some() => Reading::Over,
+            _ if is_good && context.elsewhere.is_some() => Reading::Over(Over),
             // The answer to a message that asks for none: its body means nothing.
-            _ if self.record.status == Some(202) && guard.is_of_tools() => Reading::Over,
+            _ if status == Some(202) && guard.is_of_tools() => Reading::Over(Over),
             Form::Stream => {
-                match StreamGuard::new(*guard, self.rpc_id.clone(), self.session.clone(), self.teller.clone()) {
+                let (id, session) = (context.rpc_id.clone(), context.session.clone());
+                match StreamGuard::new(*guard, id, session, context.teller.clone()) {
                     Some(guard) => Reading::Stream(Box::new(guard)),
-                    None => Reading::Refused(Reason::Internal, None, None),
+                    None => Reading::Unreadable(Unreadable { reason: Reason::Internal, guard: None, held: None }),
                 }
             }
-            Form::Json => Reading::Whole(guard, None),
+            Form::Json => Reading::Whole(Whole { guard, held: None }),
             // A proxy's or a server's own page about an error: no answer of a model, but what it holds is read.
-            Form::Text if !is_good => Reading::Whole(Box::new(guard.of_page()), None),
+            Form::Text if !is_good => Reading::Whole(Whole { guard: Box::new(guard.of_page()), held: None }),
             Form::Text | Form::Bytes if is_good => {
                 guard.is_guess = true;
-                Reading::Whole(guard, None)
+                Reading::Whole(Whole { guard, held: None })
             }
             // Sounds and pictures are no text: their kind decides.
-            Form::Media(kind) if !is_good || self.policy.unscanned.action(kind) == UnscannedAction::Flag => {
-                self.note_unread(kind);
-                return Step::Release(edit);
+            Form::Media(kind) if !is_good || context.policy.unscanned.action(kind) == UnscannedAction::Flag => {
+                context.account.leave_unread(kind);
+                return NextReply::release(Reading::Open(Open), edit);
             }
             Form::Text | Form::Bytes | Form::Media(_) | Form::Other => {
-                let denied = is_good && self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Deny;
+                let denied = is_good && context.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Deny;
                 if !denied {
-                    self.note_unread(UnscannedKind::Other);
-                    return Step::Release(edit);
+                    context.account.leave_unread(UnscannedKind::Other);
+                    return NextReply::release(Reading::Open(Open), edit);
                 }
-                Reading::Refused(Reason::ReplyUnreadable, Some(guard), None)
+                Reading::Unreadable(Unreadable { reason: Reason::ReplyUnreadable, guard: Some(guard), held: None })
             }
         };
-        if coding == Coding::Gzip || coding != Coding::None && matches!(&*reply, Reading::Refused(..)) {
+        let is_unreadable = matches!(&reply, Reading::Unreadable(_));
+        if coding == Coding::Gzip || coding != Coding::None && is_unreadable {
             // What goes on is opened, or a refusal.
             edit.remove.push(b"content-encoding".to_vec());
         }
         let has_length = headers.has("content-length");
-        let waits = self.policy.hold_headers && reply.reads() == Reads::Whole;
-        if let (true, Reading::Whole(_, held) | Reading::Refused(_, _, held)) = (waits, &mut *reply) {
-            *held = Some(Held { edit, has_length });
-            return Step::NeedMore;
-        }
+        let reply = match reply {
+            Reading::Whole(whole) if context.policy.hold_headers => {
+                let held = Some(Held { edit, has_length });
+                return NextReply { reply: Reading::Whole(Whole { held, ..whole }), step: Step::NeedMore };
+            }
+            Reading::Unreadable(one) if context.policy.hold_headers => {
+                let held = Some(Held { edit, has_length });
+                return NextReply { reply: Reading::Unreadable(Unreadable { held, ..one }), step: Step::NeedMore };
+            }
+            reply => reply,
+        };
         if has_length {
             edit.remove.push(b"content-length".to_vec());
         }
         // Where what is no JSON goes on as it is, it keeps its type.
-        let passes_others = self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Flag;
-        let is_guess = matches!(&*reply, Reading::Whole(guard, _) if guard.is_guess) && !passes_others;
-        if is_guess || matches!(&*reply, Reading::Refused(..)) {
+        let passes_others = context.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Flag;
+        let is_guess = matches!(&reply, Reading::Whole(whole) if whole.guard.is_guess) && !passes_others;
+        if is_guess || is_unreadable {
             // What goes on is JSON, and so is what comes in its place.
             edit.set.push(("content-type", "application/json".to_owned()));
         }
-        Step::Release(edit)
+        NextReply::release(reply, edit)
+    }
+}
+
+impl Whole {
+    /// The reply has come.
+    fn handle(self, body: &[u8], context: &mut Context, now: Timestamp) -> NextReply {
+        let Whole { mut guard, held } = self;
+        // Nothing came, of whatever type.
+        if body.is_empty() {
+            return NextReply::release(Reading::Open(Open), held.map(|held| held.edit).unwrap_or_default());
+        }
+        let mut noted = Noted::default();
+        let passes_unread =
+            guard.is_guess && context.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Flag;
+        let most = context.policy.limits.max_response_bytes;
+        let opened = if body.len() > most {
+            Err(Reason::ReplyTooLarge)
+        } else {
+            guard.is_gzip.then(|| Gzip::whole(body, most)).transpose()
+        };
+        let (opened, judged) = match opened {
+            Ok(opened) => {
+                let judged = guard.whole(opened.as_deref().unwrap_or(body), now, &mut noted);
+                (opened, judged)
+            }
+            Err(reason) => (None, Err(reason)),
+        };
+        // Unopened, it is not what its headers now say.
+        let passes_unread = passes_unread && (opened.is_some() || !guard.is_gzip);
+        let stored = std::mem::take(&mut noted.stored);
+        context.account.take(noted);
+        let new = match judged {
+            Ok(new) => {
+                context.stored = stored;
+                context.note_change(new.is_some());
+                new
+            }
+            // It was no JSON, and the policy lets pass what can't be read.
+            Err(Reason::ReplyUnreadable) if passes_unread => {
+                context.account.leave_unread(UnscannedKind::Other);
+                None
+            }
+            Err(reason) => return context.refuse_reply(reason, Some(guard), held, now),
+        };
+        let (mut edit, has_length) = held.map_or_else(Default::default, |held| (held.edit, held.has_length));
+        if context.policy.hold_headers && new.is_some() {
+            edit.set.retain(|(name, _)| *name != VERDICT_HEADER);
+            edit.set.extend(told_change(&context.policy, context.account.verdict()));
+        }
+        edit.put(new.or(opened), has_length);
+        NextReply::release(Reading::Open(Open), edit)
+    }
+}
+
+impl Unreadable {
+    /// The reply has come: the refusal replaces it.
+    fn handle(self, body: &[u8], context: &mut Context, now: Timestamp) -> NextReply {
+        let Unreadable { reason, guard, held } = self;
+        // Nothing came, of whatever type.
+        if body.is_empty() {
+            return NextReply::release(Reading::Open(Open), held.map(|held| held.edit).unwrap_or_default());
+        }
+        context.account.leave_unread(UnscannedKind::Other);
+        context.refuse_reply(reason, guard, held, now)
+    }
+}
+
+impl Context {
+    /// What every reply's headers tell, and what is changed in all of them.
+    fn response_headers<'h>(&mut self, admitted: &Admitted, headers: Headers<'h>, end: bool) -> Head<'h> {
+        let status = headers.status();
+        self.account.record.set_status(status);
+        self.account.meter.status = status;
+        // A verdict that the upstream writes is not ours.
+        let mut edit = Edit { remove: ours(headers), set: admitted.limit_headers(), body: None };
+        Self::seal_session(self.session.as_ref(), headers, &mut edit);
+        edit.set.extend(told_change(&self.policy, self.account.verdict()));
+        Head { headers, status, end, edit }
     }
 
     /// So many bytes of a reply that is read whole are buffered.
-    pub(super) fn response_buffered(&mut self, bytes: usize, vm: &mut WorkerState, host: &mut dyn Host) -> Step {
-        let reason = if bytes > self.policy.limits.max_response_bytes {
-            Reason::ReplyTooLarge
-        } else if !self.hold(bytes, vm, host) {
-            Reason::Overloaded
-        } else {
-            return Step::NeedMore;
-        };
-        self.refuse_reply(reason, host.now())
-    }
-
-    /// A reply that is read whole has come.
-    pub(super) fn response_body(&mut self, body: &[u8], now: Timestamp) -> Step {
-        let State::Forwarded { reply, .. } = &mut self.state else { return Step::Release(Edit::default()) };
-        let reason = match reply {
-            // Nothing came, of whatever type.
-            Reading::Whole(_, held) | Reading::Refused(_, _, held) if body.is_empty() => {
-                let edit = held.take().map(|held| held.edit).unwrap_or_default();
-                self.set_reply(Reading::Open);
-                return Step::Release(edit);
-            }
-            Reading::Whole(guard, held) => {
-                let mut noted = Noted::default();
-                let passes_unread =
-                    guard.is_guess && self.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Flag;
-                let most = self.policy.limits.max_response_bytes;
-                let opened = if body.len() > most {
-                    Err(Reason::ReplyTooLarge)
-                } else {
-                    guard.is_gzip.then(|| Gzip::whole(body, most)).transpose()
-                };
-                let (opened, judged) = match opened {
-                    Ok(opened) => {
-                        let judged = guard.whole(opened.as_deref().unwrap_or(body), now, &mut noted);
-                        (opened, judged)
-                    }
-                    Err(reason) => (None, Err(reason)),
-                };
-                // Unopened, it is not what its headers now say.
-                let passes_unread = passes_unread && (opened.is_some() || !guard.is_gzip);
-                let stored = std::mem::take(&mut noted.stored);
-                noted.write(&mut self.record, &mut self.meter);
-                match judged {
-                    Ok(new) => {
-                        self.stored = stored;
-                        let (mut edit, has_length) =
-                            held.take().map_or_else(Default::default, |held| (held.edit, held.has_length));
-                        self.note_change(new.is_some());
-                        if self.policy.hold_headers && new.is_some() {
-                            edit.set.retain(|(name, _)| *name != VERDICT_HEADER);
-                            edit.set.extend(told_change(&self.policy, self.record.verdict));
-                        }
-                        edit.put(new.or(opened), has_length);
-                        self.set_reply(Reading::Open);
-                        return Step::Release(edit);
-                    }
-                    // It was no JSON, and the policy lets pass what can't be read.
-                    Err(Reason::ReplyUnreadable) if passes_unread => {
-                        let (mut edit, has_length) =
-                            held.take().map_or_else(Default::default, |held| (held.edit, held.has_length));
-                        edit.put(opened, has_length);
-                        self.note_unread(UnscannedKind::Other);
-                        self.set_reply(Reading::Open);
-                        return Step::Release(edit);
-                    }
-                    Err(reason) => reason,
-                }
-            }
-            Reading::Refused(reason, ..) => {
-                let reason = *reason;
-                self.note_unread(UnscannedKind::Other);
-                reason
-            }
-            _ => return Step::Release(Edit::default()),
-        };
-        self.refuse_reply(reason, now)
+    fn response_buffered(&mut self, bytes: usize, vm: &mut WorkerState, host: &mut dyn Host) -> Result<(), Reason> {
+        if bytes > self.policy.limits.max_response_bytes {
+            return Err(Reason::ReplyTooLarge);
+        }
+        if self.hold(bytes, vm, host) { Ok(()) } else { Err(Reason::Overloaded) }
     }
 
     /// Bytes of a reply that is read as a stream.
-    pub(super) fn response_chunk(&mut self, chunk: &[u8], end: bool, now: Timestamp) -> Step {
-        let State::Forwarded { reply, .. } = &mut self.state else { return Step::Release(Edit::default()) };
-        let (mut out, mut over) = (Vec::with_capacity(chunk.len()), None);
-        if let Reading::Stream(guard) = reply {
-            let mut noted = std::mem::take(&mut self.noted);
-            let before = noted.masked();
-            let done = guard.push(chunk, end, now, &mut noted, &mut out);
-            let changed = noted.masked() > before;
-            if done.is_ok() {
-                self.stored.append(&mut noted.stored);
+    fn stream(&mut self, mut guard: Box<StreamGuard>, chunk: &[u8], end: bool, now: Timestamp) -> NextReply {
+        let mut out = Vec::with_capacity(chunk.len());
+        let noted = &mut self.noted;
+        let before = noted.masked;
+        let done = guard.push(chunk, end, &mut Outlet { now, noted, out: &mut out });
+        let changed = noted.masked > before;
+        if done.is_ok() {
+            self.stored.append(&mut noted.stored);
+        }
+        self.note_change(changed);
+        let reply = match done {
+            Ok(()) => Reading::Stream(guard),
+            Err(reason) => {
+                self.account.refuse(reason);
+                Reading::Over(Over)
             }
-            self.noted = noted;
-            over = done.err();
-            self.note_change(changed);
-        }
-        if let Some(reason) = over {
-            self.record.refused(reason);
-            self.set_reply(Reading::Over);
-        }
+        };
         let body = (out != chunk).then_some(out);
-        Step::Release(Edit { body, ..Edit::default() })
-    }
-
-    /// Bytes of a stream that wait, and can't be written any more when trailers have come.
-    pub fn holds_response(&self) -> bool {
-        matches!(&self.state, State::Forwarded { reply: Reading::Stream(guard), .. } if guard.held() > 0)
+        NextReply::release(reply, Edit { body, ..Edit::default() })
     }
 
     /// From here on the caller may go on with what the provider keeps of this exchange. A store that fails costs the
     /// caller that, and nothing else.
-    pub(super) fn note_stored(&mut self, vm: &WorkerState, host: &mut dyn Host) {
-        let State::Forwarded { admitted: Some(admitted), .. } = &self.state else { return };
+    fn note_stored(&mut self, admitted: &Admitted, vm: &WorkerState, host: &mut dyn Host) {
         let caller = admitted.inspected().charged().authorized().counted().entitled().principal();
         for id in self.stored.drain(..) {
             let _ = Ledger::of(&self.policy.name).note(caller, &id, vm.shared_key(), host);
         }
     }
 
-    /// Takes what was seen of a stream over into the record.
-    pub(super) fn settle(&mut self) {
-        std::mem::take(&mut self.noted).write(&mut self.record, &mut self.meter);
-    }
-
-    /// The refusal takes the reply's place.
-    fn refuse_reply(&mut self, reason: Reason, now: Timestamp) -> Step {
-        let State::Forwarded { reply, .. } = &mut self.state else { return Step::Release(Edit::default()) };
-        let (guard, held) = match std::mem::replace(reply, Reading::Over) {
-            Reading::Whole(guard, held) => (Some(guard), held),
-            Reading::Refused(_, guard, held) => (guard, held),
-            _ => (None, None),
-        };
-        self.record.refused(reason);
+    /// The refusal replaces the reply.
+    fn refuse_reply(
+        &mut self,
+        reason: Reason,
+        guard: Option<Box<ReplyGuard>>,
+        held: Option<Held>,
+        now: Timestamp,
+    ) -> NextReply {
+        self.account.refuse(reason);
         let denial = Denial::of_reply(reason);
         let mut refusal = self.refusal(&denial);
-        let is_good = self.meter.status.is_some_and(|status| (200..300).contains(&status));
+        let is_good = self.account.meter.status.is_some_and(|status| (200..300).contains(&status));
         if let (Some(guard), true, false) = (guard, is_good, self.policy.hold_headers)
             && let Some(body) = guard.withheld(&self.told(&denial), now)
         {
@@ -237,7 +344,7 @@ impl Transaction {
         let mut edit = held.map(|held| held.edit).unwrap_or_default();
         if self.policy.hold_headers {
             edit.remove.extend([b"content-encoding".to_vec(), b"etag".to_vec()]);
-            self.record.status = Some(refusal.status);
+            self.account.record.set_status(Some(refusal.status));
             edit.set.push((":status", refusal.status.to_string()));
             edit.set.extend(self.id_header());
             edit.set.push(("content-type", refusal.content_type.to_owned()));
@@ -249,25 +356,12 @@ impl Transaction {
             }
         }
         edit.body = Some(refusal.body);
-        Step::Release(edit)
-    }
-
-    fn note_unread(&mut self, kind: UnscannedKind) {
-        self.record.coverage = Some("partial");
-        if !self.record.unscanned.contains(&kind.name()) {
-            self.record.unscanned.push(kind.name());
-        }
-    }
-
-    fn set_reply(&mut self, to: Reading) {
-        if let State::Forwarded { reply, .. } = &mut self.state {
-            *reply = to;
-        }
+        NextReply::release(Reading::Over(Over), edit)
     }
 
     fn note_change(&mut self, changed: bool) {
-        if changed && self.record.verdict == Verdict::Allow {
-            self.record.verdict = Verdict::Mask;
+        if changed && self.account.verdict() == Verdict::Allow {
+            self.account.decide(Verdict::Mask);
         }
     }
 }

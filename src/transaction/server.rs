@@ -3,9 +3,9 @@
 
 use serde_json::json;
 
-use super::reading::Reading;
-use super::{Edit, Headers, Refused, Reply, State, Step, Transaction};
-use crate::audit::Verdict;
+use super::context::{Context, Elsewhere};
+use super::{Denied, Edit, Headers, Next, Passed, Refused, Reply, Step};
+use crate::audit::{Coverage, Verdict};
 use crate::keyed::HashKey;
 use crate::protocol::{Json, Session};
 use crate::reason::{Denial, Reason};
@@ -14,18 +14,9 @@ use crate::route::{RoutePolicy, ServerPart};
 /// What every address of metadata begins with.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// A message of the HTTP+SSE transport: its answer comes on the caller's stream.
-#[derive(Debug, Default)]
-pub(super) struct Elsewhere {
-    /// Changes to the request's headers that wait for its body (strong mode).
-    edit: Edit,
-    /// The message itself is an answer, to what the server asked.
-    answers: bool,
-}
-
-impl Transaction {
+impl Context {
     /// Answers for the metadata of a route; `None`: the request is for something else.
-    pub(super) fn resource_metadata(&mut self, method: &str, path: &str) -> Option<Step> {
+    pub(super) fn resource_metadata(&mut self, method: &str, path: &str) -> Option<Next> {
         if !path.starts_with(WELL_KNOWN) || !matches!(method, "GET" | "HEAD") {
             return None;
         }
@@ -36,23 +27,22 @@ impl Transaction {
             "authorization_servers": self.policy.authn.identifiers(),
             "bearer_methods_supported": ["header"],
         });
-        self.record.route = Some(resource.metadata_path.clone());
-        self.record.status = Some(200);
-        self.record.verdict = Verdict::Allow;
-        self.record.coverage = Some("none");
-        self.state = State::Refused;
+        self.account.record.set_route(&resource.metadata_path);
+        self.account.record.set_status(Some(200));
+        self.account.decide(Verdict::Allow);
+        self.account.cover(Coverage::None);
         let headers = vec![("content-type", "application/json".to_owned())];
-        Some(Step::Deny(Reply { status: 200, headers, body: body.to_string().into_bytes(), reason: "metadata" }))
+        let body = body.to_string().into_bytes();
+        Some(Next::new(Denied, Step::Deny(Reply { status: 200, headers, body, reason: "metadata" })))
     }
 
-    /// The challenge of a refusal for want of a token (RFC 6750 section 3, RFC 9728 section 5.1).
+    /// The challenge of a refusal without a token (RFC 6750 section 3, RFC 9728 section 5.1).
     pub(super) fn challenge(&self, reason: Reason) -> String {
         let mut challenge = match reason {
             Reason::JwtMissing => "Bearer".to_owned(),
             _ => "Bearer error=\"invalid_token\"".to_owned(),
         };
-        let path = self.record.route.as_deref();
-        let route = self.policy.routes.iter().find(|route| Some(route.matches.as_str()) == path);
+        let route = self.route.and_then(|route| self.policy.route_at(route));
         if let Some(resource) = route.and_then(|route| route.server.as_ref()?.resource.as_ref()) {
             challenge.push_str(if reason == Reason::JwtMissing { " " } else { ", " });
             challenge.push_str(&format!("resource_metadata=\"{}\"", resource.metadata_url));
@@ -105,7 +95,7 @@ impl Transaction {
     /// does.
     ///
     /// Nothing of the message goes on: the server gets a `ping`, or where the client answered, an error.
-    pub(super) fn refuse_message(&mut self, refused: Refused) -> Step {
+    pub(super) fn refuse_message(&mut self, refused: Refused) -> Next {
         let (Some(elsewhere), Some(session), Some(id)) = (self.elsewhere.take(), &self.session, &self.rpc_id) else {
             return self.refuse(refused);
         };
@@ -122,14 +112,13 @@ impl Transaction {
                 }
             }
         };
-        self.record.refused(denial.reason);
-        self.state = State::Forwarded { admitted: None, reply: Reading::Open };
+        self.account.refuse(denial.reason);
         let mut edit = elsewhere.edit;
         if self.policy.hold_headers {
             edit.set.push(("content-length", body.len().to_string()));
         }
         edit.body = Some(body);
-        Step::Release(edit)
+        Next::new(Passed, Step::Release(edit))
     }
 
     /// Gives the caller an id that is worth nothing to anybody else.

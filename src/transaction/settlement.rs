@@ -3,10 +3,10 @@
 //! The model's own usage counts where it is known. Where it is not, the text that came back is counted; where
 //! that was not seen either, what was reserved is charged. A refusal by the upstream costs nothing.
 
+use super::context::Context;
 use super::meter::Meter;
-use super::reading::Reading;
-use super::{State, Transaction, WorkerState};
-use crate::audit::Verdict;
+use super::{Ending, WorkerState};
+use crate::audit::{Coverage, Verdict};
 use crate::host::Host;
 use crate::protocol::reply::Spent;
 use crate::quota::Tokens;
@@ -15,92 +15,118 @@ use crate::quota::fleet::Settlement;
 /// An estimate of at most this many tokens says nothing.
 const SHORT: u64 = 16;
 
-impl Transaction {
+/// How it is known what an exchange has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Basis {
+    /// The upstream has told.
+    Usage,
+    /// The text that came was counted.
+    Counted,
+    /// Nobody knows: what was held is charged.
+    Reserved,
+    /// It used nothing.
+    Refunded,
+}
+
+impl Basis {
+    /// The word in the record.
+    const fn name(self) -> &'static str {
+        match self {
+            Basis::Usage => "usage",
+            Basis::Counted => "counted",
+            Basis::Reserved => "reserved",
+            Basis::Refunded => "refunded",
+        }
+    }
+}
+
+impl Context {
     /// Settles what was reserved, once the exchange has ended.
     /// Gives what the service that counts for the fleet must be told.
-    pub(super) fn pay(&mut self, vm: &mut WorkerState, host: &mut dyn Host) -> Vec<Settlement> {
+    pub(super) fn pay(&mut self, ending: Ending, vm: &mut WorkerState, host: &mut dyn Host) -> Vec<Settlement> {
         let reserved = std::mem::take(&mut self.reserved);
         if reserved.is_empty() {
             return Vec::new();
         }
-        let written = self.meter.spent.written.tokens();
+        let written = self.account.meter.spent.written.tokens();
         // What the upstream did not count is no cheaper for what it has counted of other texts.
         let written = self.gauge.map_or(written, |gauge| vm.ratios.raised(&gauge, written, host.now()));
-        let (used, basis) = self.used(reserved.expected(), written);
+        let (used, basis) = self.used(ending, reserved.expected(), written);
         if reserved.holds_tokens() {
-            self.record.charged_tokens = Some(used.total());
-            self.record.charged_basis = Some(basis);
+            self.account.record.set_charged(used.total());
+            self.account.record.set_basis(basis.name());
         }
         self.learn(used, basis, vm, host);
         let settlements = self.policy.quotas.settlements(&reserved, used);
         // Nothing can be refused any more. What stays held ends by its time, as used in full.
         if self.policy.quotas.settle(reserved, used, vm.shared_key(), host).is_err() {
-            self.record.charged_basis = Some("unsettled");
+            self.account.record.set_basis("unsettled");
         }
         settlements
     }
 
     /// What the model has counted, beside what was estimated: where it counted what the caller sent, and nothing else.
-    fn learn(&self, used: Tokens, basis: &str, vm: &mut WorkerState, host: &mut dyn Host) {
+    fn learn(&self, used: Tokens, basis: Basis, vm: &mut WorkerState, host: &mut dyn Host) {
         let Some(gauge) = &self.gauge else { return };
-        let as_sent = self.record.verdict == Verdict::Allow && self.record.unscanned.is_empty();
+        let as_sent = self.account.verdict() == Verdict::Allow && self.account.coverage() != Coverage::Partial;
         // The template in front of every prompt comes from a cache as a rule. A server that leaves what came from there
         // out of its count is off by a third at most.
-        let is_fresh = self.meter.spent.usage.cached.unwrap_or(0) <= used.input / 2;
-        if basis == "usage" && as_sent && is_fresh {
+        let is_fresh = self.account.meter.spent.usage.cached.unwrap_or(0) <= used.input / 2;
+        if basis == Basis::Usage && as_sent && is_fresh {
             vm.ratios.learn(gauge, used.input, host.now());
         }
     }
 
     /// For a rehearsal: the reply came with this status, and the model said that it used so much.
     #[cfg(feature = "cli")]
-    pub(crate) fn rehearse_reply(&mut self, status: Option<u16>, used: Option<Tokens>) {
+    pub(super) fn rehearse_reply(&mut self, status: Option<u16>, used: Option<Tokens>) {
         use crate::protocol::reply::Usage;
-        self.record.status = status;
-        self.meter.status = status;
+        self.account.record.set_status(status);
+        self.account.meter.status = status;
         if let Some(Tokens { input, output }) = used {
             let usage = Usage { input: Some(input), output: Some(output), cached: None };
             let spent = Spent { usage, ..Spent::default() };
-            self.meter = Meter { status, spent, read: true, complete: true, ..Meter::default() };
+            self.account.meter = Meter { status, spent, read: true, complete: true, ..Meter::default() };
         }
     }
 
     /// What the exchange used, and how that is known. `written`: the tokens of the text that came.
-    fn used(&self, expected: Tokens, written: u64) -> (Tokens, &'static str) {
-        let Meter { status, spent: Spent { usage, written: text }, complete, read, repeats_prompt } = self.meter;
+    fn used(&self, ending: Ending, expected: Tokens, written: u64) -> (Tokens, Basis) {
+        let Meter { status, spent: Spent { usage, written: text }, complete, read, repeats_prompt } =
+            self.account.meter;
         match status {
             // Refused after it was reserved: it never left.
-            _ if matches!(self.state, State::Forwarded { admitted: None, .. }) => {
-                return (Tokens::default(), "refunded");
+            _ if ending == Ending::Unjudged => {
+                return (Tokens::default(), Basis::Refunded);
             }
-            None if matches!(self.state, State::Refused | State::PendingCall(_)) => {
-                return (Tokens::default(), "refunded");
+            None if matches!(ending, Ending::Denied | Ending::Undecided) => {
+                return (Tokens::default(), Basis::Refunded);
             }
             // The caller left before an answer came; the upstream may have made one.
-            None => return (expected, "reserved"),
+            None => return (expected, Basis::Reserved),
             // Not answered in time: the upstream may have worked all that while.
-            Some(408 | 504) => return (expected, "reserved"),
-            Some(400..) => return (Tokens::default(), "refunded"),
+            Some(408 | 504) => return (expected, Basis::Reserved),
+            Some(400..) => return (Tokens::default(), Basis::Refunded),
             Some(_) => {}
         }
         let repeated = if repeats_prompt { usage.input.unwrap_or(expected.input) } else { 0 };
         let (written, least) = (written.saturating_sub(repeated), text.least().saturating_sub(repeated));
         // Ended from here while the upstream writes on.
-        let cut_off = matches!(self.state, State::Forwarded { reply: Reading::Over, .. } | State::Refused);
+        let cut_off = matches!(ending, Ending::CutOff | Ending::Denied);
         match (usage.input, usage.output) {
             // Less than any tokenizer makes of the text that came is no count of it.
             (Some(input), Some(output)) if complete && (least > SHORT || output == 0) && output < least => {
-                (Tokens { input, output: written }, "counted")
+                (Tokens { input, output: written }, Basis::Counted)
             }
-            (Some(input), Some(output)) if complete => (Tokens { input, output }, "usage"),
+            (Some(input), Some(output)) if complete => (Tokens { input, output }, Basis::Usage),
             (input, output) if cut_off => {
                 let output = output.unwrap_or(0).max(written).max(expected.output);
-                (Tokens { input: input.unwrap_or(expected.input), output }, "reserved")
+                (Tokens { input: input.unwrap_or(expected.input), output }, Basis::Reserved)
             }
-            _ if !read => (expected, "reserved"),
+            _ if !read => (expected, Basis::Reserved),
             (input, output) => {
                 let output = output.unwrap_or(0).max(written);
-                (Tokens { input: input.unwrap_or(expected.input), output }, "counted")
+                (Tokens { input: input.unwrap_or(expected.input), output }, Basis::Counted)
             }
         }
     }

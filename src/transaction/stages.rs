@@ -1,6 +1,6 @@
 //! The witnesses of the stages, and their only constructors: a request that skipped a stage does not compile.
 //!
-//! Each stage takes the witness of the one before and makes its own. All fields are private to this file.
+//! Each stage consumes the witness of the one before and makes its own. All fields are private to this file.
 //!
 //! | witness | made by | says |
 //! |---|---|---|
@@ -57,7 +57,18 @@
 //! }
 //! ```
 //!
-//! Nor the quota:
+//! Nor the quotas of requests:
+//!
+//! ```compile_fail
+//! use bartizan::quota::Limits;
+//! use bartizan::transaction::stages::{Authorized, Charged};
+//!
+//! fn skip(authorized: Authorized) -> Charged {
+//!     Charged { authorized, limits: Limits::default() }
+//! }
+//! ```
+//!
+//! Nor the quotas of tokens:
 //!
 //! ```compile_fail
 //! use bartizan::quota::Limits;
@@ -68,7 +79,8 @@
 //! }
 //! ```
 //!
-//! Nor the roles:
+//! Nor the engine of roles that decides about operation, model, tools and caps; it is the only policy engine there is,
+//! and another one gets a witness of its own between these:
 //!
 //! ```compile_fail
 //! use bartizan::authz::Grant;
@@ -473,8 +485,8 @@ pub fn count_rest(
     Ok(Charged { authorized, limits })
 }
 
-/// Scans every text of the body, and lets the guards of the granting roles judge it. `memory` must have been used with this
-/// policy's scanner alone.
+/// Scans every text of the body, and lets the guards of the granting roles judge it. `memory` must have been used only
+/// with this policy's scanner.
 pub fn scan(
     policy: &Policy,
     route: &RoutePolicy,
@@ -490,7 +502,13 @@ pub fn scan(
         let segment = exchange.segments.get(at);
         segment.is_some_and(|segment| route.protocol.is_aside(json, &segment.path, segment.is_key))
     };
-    let report = policy.scanner.scan_conversation(Some(memory), &texts, &is_aside, policy.limits.budget());
+    let mut report = policy.scanner.scan_conversation(Some(memory), &texts, &is_aside, policy.limits.budget());
+    for (segment, report) in exchange.segments.iter().zip(&mut report.texts) {
+        // Without its text a segment would count as empty, and what is there as scanned.
+        let is_there = segment.text_in(json).is_some();
+        debug_assert!(is_there, "a segment without a text");
+        report.complete &= is_there;
+    }
     let trusted: Vec<Zone> = Zone::ALL.iter().copied().filter(|zone| authorized.may_write(policy, *zone)).collect();
     let place = |segment: &Segment| Place {
         zone: segment.zone,

@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::Transaction;
 use crate::audit::FindingEntry;
 use crate::policy::Policy;
-use crate::protocol::{Protocol, Told, message};
+use crate::protocol::{Told, message};
 use crate::reason::{Denial, Reason};
 
 /// More findings than these are not told.
-const MAX_TOLD: usize = 8;
+pub(super) const MAX_TOLD: usize = 8;
 
 /// What a refusal needs to be told.
 #[derive(Clone, Debug)]
@@ -44,7 +43,7 @@ impl Teller {
         findings: &[FindingEntry],
     ) -> Told<'t> {
         let mut told = self.told(denial, answers);
-        let causes = findings.iter().filter(|finding| finding.action == "block").take(MAX_TOLD);
+        let causes = findings.iter().filter(|finding| finding.refuses()).take(MAX_TOLD);
         let causes: Vec<String> = causes
             .map(|FindingEntry { rule, path, start, end, .. }| format!("{rule} at {path}, bytes {start} to {end}"))
             .collect();
@@ -52,19 +51,6 @@ impl Teller {
             told.message = Cow::Owned(format!("{} Found: {}.", told.message, causes.join("; ")));
         }
         told
-    }
-}
-
-impl Transaction {
-    /// A refusal as the caller is told of it.
-    pub(super) fn told<'t>(&'t self, denial: &'t Denial) -> Told<'t> {
-        self.teller.explained(denial, self.rpc_id.as_deref(), &self.record.findings)
-    }
-
-    /// The header that tells the caller by which id to report a refusal.
-    pub(super) fn id_header(&self) -> Option<(&'static str, String)> {
-        let name = self.protocol().map_or_else(|| Protocol::fallback().id_header(), |protocol| protocol.id_header());
-        Some((name, self.teller.request.clone()?))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::quota::{
 use crate::redact::MaskKey;
 use crate::scan::VerdictMemory;
 
-/// More strikes than this are not owed: a store that takes none for so long refuses every request anyway.
+/// More strikes than this are not owed: a store that accepts none for so long refuses every request anyway.
 const MAX_OWED: usize = 64;
 
 /// The memory of one VM. Bounded: the caches bound themselves, the rest are numbers.

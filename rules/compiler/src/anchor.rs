@@ -6,6 +6,16 @@
 //!
 //! The walk knows no K and S in another case (U+212A, U+017F), which keywords are not found with, either: a text that
 //! holds one is read once more without (the normaliser marks it as compatibility).
+//!
+//! ```
+//! use bartizan_rules_compiler::lower::Compiler;
+//!
+//! let mut compiler = Compiler::default();
+//! compiler.add("[a-z]{1,9}://", true).unwrap();
+//! compiler.anchor(&[b"://"]);
+//! let anchor = &compiler.anchors[0][0];
+//! assert_eq!((anchor.least, anchor.most), (1, 9));
+//! ```
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,4 +1,13 @@
 //! The automaton of beginnings: which patterns are worth a try at a place.
+//!
+//! ```
+//! use bartizan_rules_compiler::lower::Compiler;
+//!
+//! let mut compiler = Compiler::default();
+//! compiler.add("key[0-9]", true).unwrap();
+//! let places = compiler.places(0);
+//! assert!(places[usize::from(b'k')] & 1 == 1 && places[usize::from(b'x')] & 1 == 0, "what a match begins with");
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 

@@ -1,4 +1,11 @@
 //! How far before what a match can't be without it may begin: its first digit, or a run of token bytes.
+//!
+//! ```
+//! use bartizan_rules_compiler::distance::before_digit;
+//!
+//! let hir = |pattern: &str| regex_syntax::Parser::new().parse(pattern).unwrap();
+//! assert_eq!(before_digit(&hir("ab?[0-9]c*")), 2);
+//! ```
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 

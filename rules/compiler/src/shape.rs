@@ -1,5 +1,13 @@
 //! The surroundings of the first digit of a pattern's match: how far in it is, what comes before it, how many digits
 //! its group has. A group of digits in a text is judged by these once, for all patterns together.
+//!
+//! ```
+//! use bartizan_rules_compiler::lower::Compiler;
+//!
+//! let mut compiler = Compiler::default();
+//! compiler.add("[A-Z]{5}[0-9]{4}[A-Z]", true).unwrap();
+//! assert!(compiler.shape(0).is_some());
+//! ```
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};

@@ -236,6 +236,14 @@ pub struct Machine {
     pub misfit: Misfit,
 }
 
+/// What a run reads.
+#[derive(Clone, Copy)]
+struct Input<'i> {
+    /// The text up to the end of the window.
+    bytes: &'i [u8],
+    tables: &'i Tables,
+}
+
 /// A byte's places: at which of the first eight of a match it may stand.
 pub type Places = [u8; 256];
 
@@ -279,6 +287,9 @@ impl Machine {
     /// Runs a program at a place of the window.
     pub fn run(&mut self, program: &[Op], tables: &Tables, text: &str, start: usize) -> Option<Found> {
         let bytes = self.misfit.sure(text.as_bytes().get(..self.window.end))?;
+        // From here on a place is behind what was read of these bytes, so that it never passes their end.
+        self.misfit.sure(bytes.get(start..))?;
+        let input = Input { bytes, tables };
         let (mut pc, mut at, mut value) = (0usize, start, [u32::MAX; 2]);
         self.open.clear();
         self.trail.clear();
@@ -297,7 +308,7 @@ impl Machine {
                 }
                 Op::Repeat(repeat) => {
                     if self.is_new(pc, at, program.len()) {
-                        self.repeat(repeat, pc, at, bytes, tables, value)
+                        self.repeat(repeat, pc, at, input, value)
                     } else {
                         None
                     }
@@ -342,7 +353,7 @@ impl Machine {
             (pc, at) = match next {
                 Some(place) => place,
                 None => {
-                    let (place, kept) = self.back(program, tables, bytes)?;
+                    let (place, kept) = self.back(program, input)?;
                     value = kept;
                     place
                 }
@@ -367,7 +378,10 @@ impl Machine {
         }
         let bit = at.saturating_sub(self.window.start) * length + pc;
         // Without its bit a choice is made twice: slow, but no match is missed.
-        let Some(bits) = self.visited.get_mut(bit / 64) else { return true };
+        let Some(bits) = self.visited.get_mut(bit / 64) else {
+            debug_assert!(false, "a place outside the window");
+            return true;
+        };
         let known = *bits >> (bit % 64) & 1 == 1;
         *bits |= 1 << (bit % 64);
         if !known {
@@ -432,16 +446,15 @@ impl Machine {
         end
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the state of one loop")]
     fn repeat(
         &mut self,
         repeat: Repeat,
         pc: usize,
         at: usize,
-        bytes: &[u8],
-        tables: &Tables,
+        input: Input<'_>,
         value: [u32; 2],
     ) -> Option<(usize, usize)> {
+        let Input { bytes, tables } = input;
         let set = self.misfit.sure(tables.sets.get(usize::from(repeat.set)))?;
         let has_bound = repeat.max < u16::MAX;
         let (mut end, mut count, mut shortest) = (at, 0u16, at);
@@ -481,17 +494,12 @@ impl Machine {
         }
         let (place, bound) = (end as u32, shortest as u32);
         let choice = Backtrack { pc: pc as u16, kind: Kind::GiveBack, at: place, bound, limit: place, value };
-        self.give_back(choice, repeat, bytes, tables)
+        self.give_back(choice, repeat, input)
     }
 
     /// The longest end of a greedy repetition, from the one that it stands at, after which the pattern may go on.
-    fn give_back(
-        &mut self,
-        mut choice: Backtrack,
-        repeat: Repeat,
-        bytes: &[u8],
-        tables: &Tables,
-    ) -> Option<(usize, usize)> {
+    fn give_back(&mut self, mut choice: Backtrack, repeat: Repeat, input: Input<'_>) -> Option<(usize, usize)> {
+        let Input { bytes, tables } = input;
         let pc = usize::from(choice.pc);
         let next = self.misfit.sure(tables.lookaheads.get(usize::from(repeat.lookahead)))?;
         let (shortest, longest) = (choice.bound as usize, choice.limit as usize);
@@ -524,13 +532,8 @@ impl Machine {
     }
 
     /// The shortest end of a lazy repetition, from the one that it stands at, after which the pattern may go on.
-    fn take_more(
-        &mut self,
-        mut choice: Backtrack,
-        repeat: Repeat,
-        bytes: &[u8],
-        tables: &Tables,
-    ) -> Option<(usize, usize)> {
+    fn take_more(&mut self, mut choice: Backtrack, repeat: Repeat, input: Input<'_>) -> Option<(usize, usize)> {
+        let Input { bytes, tables } = input;
         let pc = usize::from(choice.pc);
         let next = self.misfit.sure(tables.lookaheads.get(usize::from(repeat.lookahead)))?;
         let set = self.misfit.sure(tables.sets.get(usize::from(repeat.set)))?;
@@ -573,12 +576,12 @@ impl Machine {
     }
 
     /// The latest choice that is not exhausted.
-    fn back(&mut self, program: &[Op], tables: &Tables, bytes: &[u8]) -> Option<((usize, usize), [u32; 2])> {
+    fn back(&mut self, program: &[Op], input: Input<'_>) -> Option<((usize, usize), [u32; 2])> {
         while let Some(mut choice) = self.open.pop() {
             let (at, pc) = (choice.at as usize, usize::from(choice.pc));
             let found = match (choice.kind, program.get(pc)) {
                 (Kind::Branch, _) => Some((pc, at)),
-                (Kind::TakeMore, Some(Op::Repeat(repeat))) => self.take_more(choice, *repeat, bytes, tables),
+                (Kind::TakeMore, Some(Op::Repeat(repeat))) => self.take_more(choice, *repeat, input),
                 (Kind::GiveBack, Some(Op::Repeat(repeat))) => {
                     // The end that it stands at has failed.
                     if repeat.possessive || choice.at <= choice.bound {
@@ -590,8 +593,8 @@ impl Machine {
                         }
                         None
                     } else {
-                        choice.at = floor(bytes, at - 1) as u32;
-                        self.give_back(choice, *repeat, bytes, tables)
+                        choice.at = floor(input.bytes, at - 1) as u32;
+                        self.give_back(choice, *repeat, input)
                     }
                 }
                 // Only a repetition leaves its ends to be tried.

@@ -126,7 +126,7 @@ choice! {
     Spotlight {
         /// It is put between two lines that the text can't know.
         Delimit = "delimit",
-        /// The same, and a sign takes the place of every space in it.
+        /// The same, and a sign replaces every space in it.
         Datamark = "datamark",
     }
 }

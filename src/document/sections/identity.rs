@@ -16,7 +16,7 @@ section! {
         issuers: Option<Vec<Issuer>>,
         /// Keys of clients without an identity provider, at most 1024. They come in the headers of `tokenFrom`.
         api_keys: Option<Vec<ApiKey>>,
-        /// Headers that may carry the token, in lower case. Default `[authorization]`; `authorization` takes the
+        /// Headers that may carry the token, in lower case. Default `[authorization]`; `authorization` carries the
         /// Bearer scheme, every other header the bare token.
         token_from: Option<Vec<String>>,
         /// The longest credential, bytes, 1024 to 49152. Default 8192. Envoy accepts 60 KiB of headers by default.

@@ -76,8 +76,8 @@ section! {
         /// What happens to a definition that is not the approved one, or not in the list. Default remove; block refuses
         /// the whole answer.
         drift: Option<OutputAction>,
-        /// The server's own address as clients know it, for example `https://tools.example.com/mcp`: a refusal for want of
-        /// a token then names the metadata of RFC 9728, and the filter answers for them.
+        /// The server's own address as clients know it, for example `https://tools.example.com/mcp`: the refusal of a
+        /// request without a token then names the metadata of RFC 9728, and the filter answers for them.
         resource: Option<String>,
         /// The server speaks the HTTP+SSE transport (revision 2024-11-05): the route's path is its
         /// stream (`/sse`), and this the path that messages are posted to, for example `/messages/`.
@@ -183,7 +183,7 @@ section! {
 choice! {
     /// A browser's CORS preflight.
     Cors {
-        /// It is judged like any request, and so refused for want of a credential.
+        /// It is judged like any request, and so refused: it has no credential.
         Deny = "deny",
         /// It passes to the upstream (or to Envoy's CORS filter behind this one), without its credential headers.
         Pass = "pass",

@@ -23,7 +23,7 @@ pub(super) const MAX_VALUES: usize = 1 << 22;
 pub(super) const VALUE: usize = 1;
 pub(super) const TEXT: usize = 4;
 
-/// A number of so many characters without an exponent is finite as a double.
+/// A number of at most this many characters without an exponent is finite as a double.
 const MAX_DIGITS: usize = 300;
 
 /// Up to here, comparing a key with every earlier one is cheaper than hashing.
@@ -329,7 +329,7 @@ mod tests {
         }
     }
 
-    /// serde_json is the oracle: it takes the same bytes, but for what this reader refuses on purpose.
+    /// serde_json is the oracle: it accepts the same bytes, but for what this reader refuses on purpose.
     fn agrees(text: &str) {
         let oracle = serde_json::from_str::<serde_json::Value>(text);
         match (strict(text), oracle) {

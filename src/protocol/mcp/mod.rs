@@ -186,7 +186,7 @@ impl Claims {
     /// Reads the headers of one request.
     ///
     /// # Errors
-    /// [`Reason::McpHeader`] when one stands there twice or is no text, [`Reason::McpRevision`].
+    /// [`Reason::McpHeader`] when one is there twice or is no text, [`Reason::McpRevision`].
     pub fn read<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Result<Claims, Denial> {
         let mut claims = Claims::default();
         for (name, value) in headers {
@@ -409,7 +409,7 @@ fn name_blocks(reader: &mut Reader<'_, '_>, answer: Option<&Json<'_>>) -> Result
     Ok(())
 }
 
-/// A resource by its URI as it stands there, and as servers may read it: all must be allowed.
+/// A resource by its URI as it is written there, and as servers may read it: all must be allowed.
 fn name_resource(reader: &mut Reader<'_, '_>, uri: &str) {
     reader.calls(&format!("resource:{uri}"));
     for reading in uri::readings(uri) {

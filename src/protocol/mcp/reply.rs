@@ -31,7 +31,7 @@ pub(super) fn read(walk: &mut Walk<'_>, reply: &Json<'_>) {
     }
 }
 
-/// The lists of definitions that a result may hold: each one's key, what stands before the names of its elements, and
+/// The lists of definitions that a result may hold: each one's key, what comes before the names of its elements, and
 /// the key of these names.
 const LISTS: [(&str, &str, &str); 4] = [
     ("tools", "", "name"),

@@ -6,7 +6,7 @@
 //! one for this. A caller is refused while nothing is left, until the service's window ends: cool-downs that grow are
 //! each proxy's own.
 //!
-//! A service that takes 0 for 1, or one number a request, would count each look as a strike: it can't be used.
+//! A service that reads 0 as 1, or one number a request, would count each look as a strike: it can't be used.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -119,7 +119,7 @@ fn foreign(rest: &str) -> Target {
     Target::Foreign { host: plain.then(|| host.to_ascii_lowercase().into()), carries }
 }
 
-/// True when so long a tail, or a host of so many bytes, can carry data. A host's labels reach its name server.
+/// True when a tail or a host of this length in bytes can carry data. A host's labels reach its name server.
 fn carries(tail: &str, host: usize) -> bool {
     tail.contains('?') && tail.len() >= CARRIES || tail.len() >= 4 * CARRIES || host >= 64
 }

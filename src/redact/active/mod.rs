@@ -87,7 +87,7 @@ pub struct ActiveWatch {
     at: usize,
     /// Where that begins which is not read to its end.
     held: usize,
-    /// What stands before has gone on.
+    /// What comes before has gone on.
     forgotten: usize,
     ended: bool,
     lines: Lines,
@@ -256,7 +256,7 @@ impl ActiveWatch {
         start.min(at)
     }
 
-    /// True when so many bytes from a place are there, or the text has ended.
+    /// True when this number of bytes from a place are there, or the text has ended.
     fn has(&self, at: usize, bytes: usize) -> bool {
         self.ended || self.end() >= at + bytes
     }
@@ -290,7 +290,7 @@ impl ActiveWatch {
         Next::At(self.at + 1)
     }
 
-    /// `http://...` as it stands, and a scheme that runs code where a value begins.
+    /// `http://...` as it is written, and a scheme that runs code where a value begins.
     fn colon(&mut self) -> Next {
         let colon = self.at;
         let next = Next::At(colon + 1);

@@ -33,7 +33,7 @@ static ISSUERS: &[(u32, u32, u32)] = &[
 
 /// A payment card number: an issuer's range, a length that issuer uses, Luhn.
 ///
-/// UATP numbers pass by length and Luhn alone; all other ranges are narrower. Digits without separators under a name that
+/// UATP numbers pass only by length and Luhn; all other ranges are narrower. Digits without separators under a name that
 /// counts or numbers something else (`"message_id": 4…`) are none: one such number in ten passes Luhn.
 pub(super) fn credit_card(name: &str, text: &str) -> bool {
     if text.bytes().all(|byte| byte.is_ascii_digit()) && is_number_of(name) {
@@ -49,7 +49,7 @@ pub(super) fn credit_card(name: &str, text: &str) -> bool {
 
 /// A number that a word next to it calls a card: Luhn, twelve to nineteen digits, the first 2 to 6.
 ///
-/// Short Maestro numbers and ranges that no public list has are found this way alone.
+/// Short Maestro numbers and ranges that no public list has are found only this way.
 pub(super) fn card_in_context(text: &str) -> bool {
     digits(text)
         .is_some_and(|d| (12..=19).contains(&d.len()) && matches!(d.first(), Some(2..=6)) && luhn(&d) && !monotone(&d))

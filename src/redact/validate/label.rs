@@ -22,7 +22,7 @@ pub(super) fn before(text: &str, start: usize) -> &str {
     if second.is_empty() { first } else { second }
 }
 
-/// What stands between a name and its value and names nothing.
+/// What is between a name and its value and names nothing.
 static TYPES: &str = "bytes char const str string text value";
 
 fn identifier(text: &str, start: usize) -> &str {

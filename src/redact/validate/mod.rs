@@ -5,6 +5,15 @@
 //! Validators are pure, take time linear in the value, and refuse anything over [`MAX_VALUE`] bytes:
 //! a value of that length is none of these things. They decide form, never truth: a number that
 //! passes may belong to nobody.
+//!
+//! ```
+//! use bartizan::redact::validate::validator;
+//!
+//! let iban = validator("iban").unwrap();
+//! let accepts = |text: &str| iban.accepts(text, 0..text.len());
+//! assert!(accepts("DE89370400440532013000"));
+//! assert!(!accepts("DE88370400440532013000"), "the check digits");
+//! ```
 
 mod card;
 mod date;
@@ -42,9 +51,9 @@ pub enum Validator {
     Value(fn(&str) -> bool),
     /// The name that the value is given to has a say: `fn(name, value)`. The name may be empty.
     Named(fn(&str, &str) -> bool),
-    /// What stands before the value has a say: `fn(before, value)`. At most [`BEFORE`] bytes of it are given.
+    /// What comes before the value has a say: `fn(before, value)`. At most [`BEFORE`] bytes of it are given.
     Behind(fn(&str, &str) -> bool),
-    /// What stands on both sides has a say: `fn(before, value, after)`. At most [`BEFORE`] and [`AFTER`] bytes are given.
+    /// What is on both sides has a say: `fn(before, value, after)`. At most [`BEFORE`] and [`AFTER`] bytes are given.
     Between(fn(&str, &str, &str) -> bool),
 }
 

@@ -42,7 +42,7 @@ fn is_word(part: &str) -> bool {
     })
 }
 
-/// A path of identifiers (`settings.aws.SecretKey2`, `core::types::PCSTR`): the value stands elsewhere. Its first part is
+/// A path of identifiers (`settings.aws.SecretKey2`, `core::types::PCSTR`): the value is elsewhere. Its first part is
 /// a word, with a short number at most.
 pub(super) fn is_reference(text: &str) -> bool {
     let parted = text.replace("::", ".");

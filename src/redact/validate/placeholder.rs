@@ -56,7 +56,7 @@ static SHORT_WORDS: &[&str] = &["fake", "todo", "fixme", "sample"];
 /// A text longer than this is not judged by one short run in it.
 const LONG: usize = 128;
 
-/// Marks of a template or a reference to a value that stands elsewhere.
+/// Marks of a template or a reference to a value that is elsewhere.
 static REFERENCE_MARKS: &[&str] = &[
     "${",
     "$(",

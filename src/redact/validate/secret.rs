@@ -99,8 +99,8 @@ impl Makeup {
     }
 }
 
-/// Five groups of hexadecimal digits (RFC 9562): the usual form of a record's number, so a name alone does not
-/// make it a secret.
+/// Five groups of hexadecimal digits (RFC 9562): the usual form of a record's number, so a name by itself does
+/// not make it a secret.
 fn is_uuid(text: &str) -> bool {
     let mut groups = text.split('-').map(|group| group.bytes().all(|c| c.is_ascii_hexdigit()).then_some(group.len()));
     [8, 4, 4, 4, 12].iter().all(|&length| groups.next() == Some(Some(length))) && groups.next().is_none()

@@ -156,7 +156,7 @@ fn base32(letters: impl Iterator<Item = u8>, span: Range<usize>, sink: &mut Sink
     sink.bytes(span, "base32", &bits(values, 5))
 }
 
-/// Packs values of so many bits into bytes; what is left over at the end is padding.
+/// Packs values of this many bits into bytes; what is left over at the end is padding.
 fn bits(values: impl Iterator<Item = u8>, width: u32) -> Vec<u8> {
     let (mut held, mut count) = (0u32, 0);
     let mut out = Vec::new();

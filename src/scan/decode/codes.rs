@@ -33,7 +33,7 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
 /// The shortest sequence: eight dots or dashes of Morse, each a code, and what parts them.
 const SHORTEST: usize = ENOUGH * 2 - 1;
 
-/// The next stretch of whole tokens in which nearly no letter stands that no code has. Looks at the end of a window
+/// The next stretch of whole tokens in which nearly every letter is one that codes have. Looks at the end of a window
 /// first, so that most bytes of ordinary text are never looked at.
 fn next_stretch(bytes: &[u8], from: usize) -> Option<Range<usize>> {
     let mut start = from;
@@ -52,7 +52,7 @@ fn next_stretch(bytes: &[u8], from: usize) -> Option<Range<usize>> {
     Some(start - left..end + tail.iter().take_while(|byte| is_code_byte(byte)).count())
 }
 
-/// A letter that stands in no code: not of hex, nor the `x` before it.
+/// A letter of no code: not of hex, nor the `x` before it.
 fn is_plain_letter(byte: &u8) -> bool {
     byte.is_ascii_alphabetic() && !matches!(byte.to_ascii_lowercase(), b'a'..=b'f' | b'x')
 }

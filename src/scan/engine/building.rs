@@ -1,5 +1,6 @@
 //! From a selection to the rules in force: the shipped ones that it wants, and the policy's own.
 
+use bartizan_rules::invariant::Misfit;
 use bartizan_rules::patterns::{self, Pattern};
 use bartizan_rules::tables::ShippedRule;
 use bartizan_rules::{lexicon, normalise};
@@ -12,7 +13,7 @@ use crate::scan::shipped::RULES;
 use crate::scan::signatures::Vocabulary;
 use crate::scan::{FaultAt, Kind, RuleCard, RuleFault};
 
-use super::{Engine, JOINT, OFF, REPLY, Rule, bit};
+use super::{Engine, GLUED, JOINT, OFF, REPLY, Rule, bit};
 
 #[derive(Default)]
 pub(super) struct Building {
@@ -31,8 +32,9 @@ impl Building {
         }
         // A weak sign of a secret is only flagged. Over a border, where two words may make one by chance, it says nothing.
         let is_weak = rule.kind == Kind::Secret && rule.level <= Level::Low;
+        let zones = u16::from(rule.zones) & !JOINT;
         self.rules.push(Rule {
-            zones: if is_weak { rule.zones & !JOINT } else { rule.zones | JOINT },
+            zones: if is_weak { zones } else { zones | where_texts_meet(rule.kind) },
             raw: rule.raw,
             programs: rule.patterns.clone(),
             own: None,
@@ -115,7 +117,7 @@ impl Building {
             vocabulary.add(&word, place);
         }
         self.rules.push(Rule {
-            zones: bits(zones) | JOINT,
+            zones: bits(zones) | where_texts_meet(kind),
             raw: is_raw,
             programs: 0..0,
             own,
@@ -145,7 +147,11 @@ impl Building {
         let own = self.own.build().map_err(fault)?;
         let own_raw = self.own_raw.build().map_err(fault)?;
         debug_assert_eq!(self.rules.len(), self.cards.len(), "a finding of every rule has a card");
-        Ok((Engine { rules: self.rules, places: self.places, own, own_raw, digits }, self.cards))
+        let mut misfit = Misfit::default();
+        misfit.sure((self.rules.len() == self.cards.len()).then_some(()));
+        let mut engine = Engine { rules: self.rules, places: self.places, own, own_raw, digits, misfit };
+        engine.check();
+        Ok((engine, self.cards))
     }
 }
 
@@ -180,8 +186,12 @@ fn raw_word(word: &str, anywhere: bool) -> Result<String, String> {
     Ok(if anywhere { format!("*{plain}*") } else { word.to_owned() })
 }
 
+fn where_texts_meet(kind: Kind) -> u16 {
+    if matches!(kind, Kind::Pii(_)) { JOINT } else { JOINT | GLUED }
+}
+
 /// Zones as bits; none named: all.
-fn bits(named: &[RuleZone]) -> u8 {
+fn bits(named: &[RuleZone]) -> u16 {
     let of = |zone: &RuleZone| match zone {
         RuleZone::System => bit(Zone::System),
         RuleZone::Developer => bit(Zone::Developer),
@@ -192,7 +202,15 @@ fn bits(named: &[RuleZone]) -> u8 {
         RuleZone::Reply => REPLY,
     };
     match named.iter().fold(0, |bits, zone| bits | of(zone)) {
-        0 => u8::MAX,
+        0 => {
+            bit(Zone::System)
+                | bit(Zone::Developer)
+                | bit(Zone::User)
+                | bit(Zone::Assistant)
+                | bit(Zone::Tool)
+                | bit(Zone::Document)
+                | REPLY
+        }
         bits => bits,
     }
 }

@@ -11,7 +11,7 @@ use crate::scan::shipped;
 
 use super::{Engine, Match, OFF, Pass, Scratch, floor, push, spill, take};
 
-/// Bytes of a keyword that stands between its windows, at most.
+/// Bytes of a keyword between its windows, at most.
 const KEYWORD: usize = 64;
 /// Bytes from the end of a text within which a match that its validator refused is listed.
 const AT_END: usize = 8;
@@ -126,7 +126,7 @@ impl Engine {
         of(self.owner(program), windows)
     }
 
-    /// Where patterns that look for digits may begin, for all windows in one walk. `far`: not around digits alone.
+    /// Where patterns that look for digits may begin, for all windows in one walk. `far`: not only around digits.
     fn candidates(
         &self,
         text: &str,

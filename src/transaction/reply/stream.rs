@@ -89,8 +89,15 @@ struct Queued {
     progress: Progress,
 }
 
-/// What an event has of a running text, and where it stands.
+/// What an event has of a running text, and where it is.
 type Piece = (Running, std::ops::Range<usize>, Path);
+
+/// Where a stream goes on: the time, what is noted of it, and the bytes that leave.
+pub(in super::super) struct Outlet<'o> {
+    pub(in super::super) now: Timestamp,
+    pub(in super::super) noted: &'o mut Noted,
+    pub(in super::super) out: &'o mut Vec<u8>,
+}
 
 impl StreamGuard {
     pub(in super::super) fn new(
@@ -121,22 +128,17 @@ impl StreamGuard {
         })
     }
 
-    /// Takes the next bytes and gives what may go on.
+    /// Takes the next bytes, and gives what may go on to the outlet.
     ///
     /// # Errors
-    /// Why the stream ends here. What may still go on is in `out`: it ends with the protocol's own closing words.
-    pub(in super::super) fn push(
-        &mut self,
-        chunk: &[u8],
-        end: bool,
-        now: Timestamp,
-        noted: &mut Noted,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Reason> {
-        let done = self.take(chunk, end, now, noted, out);
+    /// Why the stream ends here. What may still go on is in the outlet: it ends with the protocol's own closing words.
+    pub(in super::super) fn push(&mut self, chunk: &[u8], end: bool, outlet: &mut Outlet<'_>) -> Result<(), Reason> {
+        outlet.noted.read = true;
+        let done = self.unpack(chunk, end, outlet);
         if let Err(reason) = done {
             let denial = Denial::of_reply(reason);
-            out.extend(self.stream.close(&self.teller.explained(&denial, None, &noted.notes.findings)));
+            let told = self.teller.explained(&denial, None, &outlet.noted.notes.findings);
+            outlet.out.extend(self.stream.close(&told));
             self.undecided.clear();
             self.queue.clear();
             self.frames = None;
@@ -144,40 +146,27 @@ impl StreamGuard {
         done
     }
 
-    fn take(
-        &mut self,
-        chunk: &[u8],
-        end: bool,
-        now: Timestamp,
-        noted: &mut Noted,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Reason> {
-        noted.read = true;
-        let Some(mut gzip) = self.gzip.take() else { return self.plain(chunk, end, now, noted, out) };
-        gzip.push(chunk, &mut |piece| self.plain(piece, false, now, noted, out))?;
+    fn unpack(&mut self, chunk: &[u8], end: bool, outlet: &mut Outlet<'_>) -> Result<(), Reason> {
+        let Some(mut gzip) = self.gzip.take() else { return self.plain(chunk, end, outlet) };
+        gzip.push(chunk, &mut |piece| self.plain(piece, false, outlet))?;
         if end {
             gzip.finish()?;
-            return self.plain(b"", true, now, noted, out);
+            return self.plain(b"", true, outlet);
         }
         self.gzip = Some(gzip);
         Ok(())
     }
 
-    /// Takes bytes as they were before any coding.
-    fn plain(
-        &mut self,
-        chunk: &[u8],
-        end: bool,
-        now: Timestamp,
-        noted: &mut Noted,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Reason> {
+    /// Reads bytes as they were before any coding.
+    fn plain(&mut self, chunk: &[u8], end: bool, outlet: &mut Outlet<'_>) -> Result<(), Reason> {
         let Some(frames) = &mut self.frames else { return Ok(()) };
+        let Outlet { now, noted, out } = outlet;
+        let now = *now;
         let mut whole = Vec::new();
         let too_long = frames.push(chunk, &mut whole).is_err();
         for frame in whole {
             self.message(frame, now, noted)?;
-            self.release(noted, out)?;
+            self.release(out)?;
         }
         if too_long || self.queued_bytes > self.guard.policy.limits.max_response_bytes {
             return Err(Reason::ReplyTooLarge);
@@ -190,7 +179,7 @@ impl StreamGuard {
             self.stream.end_calls();
             self.decide(now, noted)?;
             self.settle(&|_, _| true, true, now, noted)?;
-            self.release(noted, out)?;
+            self.release(out)?;
         }
         Ok(())
     }
@@ -476,8 +465,7 @@ impl StreamGuard {
     }
 
     /// Lets the events go whose texts are certain, in their order.
-    fn release(&mut self, noted: &mut Noted, out: &mut Vec<u8>) -> Result<(), Reason> {
-        let _ = noted;
+    fn release(&mut self, out: &mut Vec<u8>) -> Result<(), Reason> {
         while let Some(first) = self.queue.front() {
             let certain = |(running, range, _): &Piece| {
                 self.channels.get(running).is_none_or(|state| range.end <= state.text.certain())

@@ -16,49 +16,86 @@ use crate::guard::{spotlight, word};
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::signed::drop_blocks;
-use crate::protocol::{Exchange, Json, NO_LIMIT, Segment, UnscannedKind, asks_for_addresses, remove_tools};
+use crate::protocol::{Asserted, Exchange, Json, NO_LIMIT, Segment, UnscannedKind, asks_for_addresses, remove_tools};
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
-use crate::route::RoutePolicy;
+use crate::route::{RouteIndex, RoutePolicy};
 use crate::scan::Text;
+use crate::transaction::context::Context;
 use crate::transaction::pending_call::Outgoing;
-use crate::transaction::reading::Reading;
+use crate::transaction::reading::{Guarded, Reading};
 use crate::transaction::reply::ReplyGuard;
 use crate::transaction::rewrite::apply;
-use crate::transaction::stages::{self, Authorized};
-use crate::transaction::{Edit, Pending, Refused, State, Step, Transaction, WorkerState};
+use crate::transaction::stages::{self, Authorized, Counted};
+use crate::transaction::{Edit, Event, Next, Refused, State, WorkerState};
 
-impl Transaction {
-    /// So many bytes are buffered by the proxy on our behalf.
-    pub(in crate::transaction) fn request_buffered(
-        &mut self,
-        bytes: usize,
+/// A request whose body is on its way.
+#[derive(Debug)]
+pub(in crate::transaction) struct AwaitingBody {
+    pub(super) counted: Counted,
+    pub(super) route: RouteIndex,
+    /// What the headers say of the body.
+    pub(super) asserted: Option<Box<dyn Asserted>>,
+    /// The model that the path names, where it names one.
+    pub(super) path_model: Option<String>,
+    pub(super) content_length: Option<usize>,
+    /// The body is a form of files, which is not read.
+    pub(super) is_form: bool,
+    /// Header changes that wait for the release (strong mode), or nothing (weak mode).
+    pub(super) edit: Edit,
+}
+
+impl AwaitingBody {
+    pub(in crate::transaction) fn handle(
+        self: Box<Self>,
+        event: Event<'_>,
+        context: &mut Context,
         vm: &mut WorkerState,
         host: &mut dyn Host,
-    ) -> Result<(), Reason> {
-        if bytes > self.policy.limits.max_body_bytes {
-            return Err(Reason::BodyTooLarge);
-        }
-        if self.hold(bytes, vm, host) { Ok(()) } else { Err(Reason::Overloaded) }
+    ) -> Next {
+        let Event::RequestBody(body) = event else { return context.otherwise(State::Body(self), event, vm, host) };
+        let next = context.request_body(*self, &body, vm, host);
+        context.judged(next, vm)
     }
+}
 
-    pub(in crate::transaction) fn request_body(
-        &mut self,
-        body: Vec<u8>,
+/// A refused request whose body tells how to say so.
+#[derive(Debug)]
+pub(in crate::transaction) struct Refusing {
+    pub(super) refused: Refused,
+    /// Header changes that wait for the release (strong mode), or nothing (weak mode).
+    pub(super) edit: Edit,
+}
+
+impl Refusing {
+    pub(in crate::transaction) fn handle(
+        self: Box<Self>,
+        event: Event<'_>,
+        context: &mut Context,
         vm: &mut WorkerState,
         host: &mut dyn Host,
-    ) -> Result<Step, Refused> {
-        let pending = match std::mem::take(&mut self.state) {
-            State::Body(pending) => pending,
-            State::Refusing(refusing) => return Err(self.refused_before(*refusing, &body, vm, host)),
-            _ => return Err(Reason::Internal.into()),
+    ) -> Next {
+        let Event::RequestBody(body) = event else {
+            return context.otherwise(State::Refusing(self), event, vm, host);
         };
-        let Pending { counted, route, asserted, path_model, content_length, is_form, edit } = *pending;
+        let refused = context.refused_before(*self, &body, vm, host);
+        context.judged(Err(refused), vm)
+    }
+}
+
+impl Context {
+    fn request_body(
+        &mut self,
+        awaiting: AwaitingBody,
+        body: &[u8],
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        let AwaitingBody { counted, route, asserted, path_model, content_length, is_form, edit } = awaiting;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm, host)?;
-        self.record.body_bytes = Some(body.len() as u64);
-        self.record.fingerprint = Some(vm.hash_key().hex(&[b"body", &body]));
+        self.account.record.set_body(body.len(), vm.hash_key().hex(&[b"body", body]));
         if content_length.is_some_and(|announced| announced != body.len()) {
             return Err(Reason::BodyLength.into());
         }
@@ -66,7 +103,7 @@ impl Transaction {
 
         let mut json = match is_form {
             true => Json::Null,
-            false => Json::parse(&body, policy.limits.max_json_depth)?,
+            false => Json::parse(body, policy.limits.max_json_depth)?,
         };
         self.rpc_id = route.protocol.request_id(&json);
         self.note_message(&json, &edit);
@@ -84,7 +121,8 @@ impl Transaction {
         self.note_model(&policy, &exchange.model, vm);
         let authorized = stages::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);
-        if authorized.removes_tools() {
+        let removes_tools = authorized.removes_tools();
+        if removes_tools {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
@@ -102,13 +140,13 @@ impl Transaction {
         self.note_judgement(&scan, scanned.judgement(), scanned.places());
         let judgement = scanned.judgement();
         if !judgement.findings.is_empty() || judgement.denial().is_some() {
-            self.keep_body(&body);
+            self.keep_body(body);
         }
         let caller = scanned.charged().authorized().counted().entitled().principal();
         if !judgement.struck.is_empty() {
             let texts = judgement.struck.iter().filter_map(|index| scan.text(*index));
             let begun = quota::Strike::new(caller, texts).and_then(|strike| vm.strike(&policy, strike, host));
-            self.record.cooldown_secs = begun.map(|cooldown| cooldown.left.as_secs());
+            self.account.record.set_cooldown(begun.map(|cooldown| cooldown.left.as_secs()));
         }
         let is_own = is_own(&policy, caller, &exchange, vm, host)?;
         self.note_unscanned(&scanned.unscanned(&exchange), &exchange.unknown);
@@ -140,22 +178,22 @@ impl Transaction {
             && exchange.stream
             && route.protocol.ask_usage(route.operation, &mut json);
         let planting = plant(&guards, route, &mut json, &tenant, vm.hash_key(), host.now());
-        self.record.shadow.extend(planting.rehearsed.then_some("canary"));
+        self.account.rehearse(planting.rehearsed.then_some("canary"));
         let planted = planting.planted;
         let lit = spotlight(&guards, route, &mut json, &exchange, || word(vm.hash_key(), &tenant, host.now()));
-        self.record.shadow.extend(lit.rehearsed.then_some("spotlight"));
+        self.account.rehearse(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
-        let rewritten = drops || asked || lit.changed || planted.is_some() || self.record.tools_removed > 0;
+        let rewritten = drops || asked || lit.changed || planted.is_some() || removes_tools;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
-        self.meter.repeats_prompt = exchange.repeats_prompt;
+        self.account.meter.repeats_prompt = exchange.repeats_prompt;
         guard.asked.is_batch = matches!(json, Json::Array(_));
         guard.model.clone_from(&exchange.model);
         guard.restored = restored;
         let verdict = match applied {
-            _ if applied.replaced > 0 || drops || self.record.tools_removed > 0 => Verdict::Replace,
+            _ if applied.replaced > 0 || drops || removes_tools => Verdict::Replace,
             _ if applied.masked > 0 => Verdict::Mask,
             _ => Verdict::Allow,
         };
@@ -165,15 +203,22 @@ impl Transaction {
             let length = edit.body.as_ref().map_or(body.len(), Vec::len);
             edit.set.push(("content-length", length.to_string()));
         }
-        let reply = Reading::Guarded(Box::new(guard));
-        let outgoing = Outgoing { edit, reply, verdict, masked: applied.masked, output_cap: applied.output_cap };
+        let reply = Reading::Guarded(Guarded(Box::new(guard)));
+        let outgoing = Outgoing {
+            edit,
+            reply,
+            verdict,
+            masked: applied.masked,
+            output_cap: applied.output_cap,
+            is_bodyless: false,
+        };
         self.admit(inspected, model, expected, outgoing, vm, host)
     }
 
     /// The refusal that waited for the message's id.
     fn refused_before(
         &mut self,
-        (refused, edit): (Refused, Edit),
+        Refusing { refused, edit }: Refusing,
         body: &[u8],
         vm: &mut WorkerState,
         host: &mut dyn Host,
@@ -199,7 +244,7 @@ impl Transaction {
     ) -> Result<Exchange, Refused> {
         let others = exchange.tools.iter().filter(|tool| !authorized.may_use(policy, tool));
         let paths: Vec<_> = others.filter_map(|tool| tool.path.as_ref()).collect();
-        self.record.tools_removed = paths.len() as u64;
+        self.account.record.set_tools_removed(paths.len() as u64);
         remove_tools(json, &paths);
         let exchange = route.protocol.read_request(route.operation, path_model, json)?;
         if exchange.tools.iter().all(|tool| authorized.may_use(policy, tool)) {
@@ -246,7 +291,7 @@ impl Scan<'_, '_> {
         self.exchange.segments.get(index).and_then(|segment| segment.text_in(self.json))
     }
 
-    /// What becomes of this text at this place, judged alone. `None`: it refuses the request, or was not scanned whole.
+    /// What becomes of this text at this place, judged by itself. `None`: it refuses the request, or was not scanned whole.
     fn again(&self, place: &Place, text: &str, vm: &mut WorkerState, host: &mut dyn Host) -> Option<Outcome> {
         let texts = [Text { zone: place.zone, text }];
         let report = self.policy.scanner.scan_with(vm.verdicts(self.policy), &texts, self.policy.limits.budget());
@@ -266,7 +311,7 @@ fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized) -> 
     }
 }
 
-/// Tokens that a message, a tool's description or a parameter takes beside its text.
+/// Tokens that a message, a tool's description or a parameter costs beside its text.
 const FRAME_TOKENS: u64 = 4;
 
 /// What a request is expected to use at most: its texts and the answer, and what its pictures and files may cost.

@@ -4,13 +4,14 @@ use crate::audit;
 use crate::document::UpstreamHeader;
 use crate::policy::Policy;
 use crate::reason::{Denial, Hint, Reason};
+use crate::transaction::context::Context;
 use crate::transaction::stages::Counted;
-use crate::transaction::{Edit, Headers, Transaction};
+use crate::transaction::{Edit, Headers};
 
 /// Headers that carry credentials: none of them reaches the upstream unless the policy says so.
 const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 
-impl Transaction {
+impl Context {
     /// The headers that are known before the body is.
     pub(super) fn upstream_headers(&self, policy: &Policy, counted: &Counted, edit: &mut Edit) {
         let principal = counted.entitled().principal();
@@ -42,12 +43,10 @@ impl Transaction {
     pub(super) fn late_headers(&self, policy: &Policy, edit: &mut Edit) {
         for header in &policy.audit.upstream_headers {
             let (name, value) = match header {
-                UpstreamHeader::Verdict if !self.record.shadow.is_empty() => {
-                    (audit::VERDICT_HEADER, "shadow".to_owned())
-                }
-                UpstreamHeader::Verdict => (audit::VERDICT_HEADER, self.record.verdict.name().to_owned()),
-                UpstreamHeader::Score => ("x-bartizan-score", self.record.score.unwrap_or(0).to_string()),
-                UpstreamHeader::Coverage => ("x-bartizan-coverage", self.record.coverage.unwrap_or("none").to_owned()),
+                UpstreamHeader::Verdict if self.account.is_rehearsed() => (audit::VERDICT_HEADER, "shadow".to_owned()),
+                UpstreamHeader::Verdict => (audit::VERDICT_HEADER, self.account.verdict().name().to_owned()),
+                UpstreamHeader::Score => ("x-bartizan-score", self.account.score().to_string()),
+                UpstreamHeader::Coverage => ("x-bartizan-coverage", self.account.coverage().name().to_owned()),
                 _ => continue,
             };
             edit.set.push((name, value));
@@ -110,7 +109,7 @@ pub(super) fn is_untyped(headers: Headers<'_>) -> bool {
     !encoded && values.next().is_none_or(made_up) && values.next().is_none()
 }
 
-/// A form of files: its content type alone says so.
+/// A form of files: only its content type says so.
 pub(super) fn is_form(headers: Headers<'_>) -> bool {
     let mut values = headers.all("content-type");
     let (Some(value), None) = (values.next(), values.next()) else { return false };

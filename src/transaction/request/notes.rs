@@ -1,7 +1,8 @@
 //! What the record says of a request.
 
 use super::body::Scan;
-use crate::authn::Principal;
+use crate::audit::Coverage;
+use crate::authn::{Principal, RoleIndex};
 use crate::capture::{Caller, Draft, Sealed};
 use crate::document::SubjectForm;
 use crate::enums::Zone;
@@ -10,46 +11,55 @@ use crate::guard::{Judgement, Place, entry};
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::UnscannedKind;
+use crate::quota::Tokens;
 use crate::reason::Reason;
 use crate::scan::{Finding, Text};
+use crate::transaction::WorkerState;
+use crate::transaction::context::Context;
 use crate::transaction::stages::{Admitted, Authorized, Charged};
-use crate::transaction::{Transaction, WorkerState};
 
-impl Transaction {
-    pub(super) fn note_caller(&mut self, policy: &Policy, principal: &Principal, vm: &WorkerState) {
+/// The caller, in the form that the policy wants in records.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    subject: Option<String>,
+    tenant: Option<String>,
+}
+
+fn names_of(policy: &Policy, roles: &[RoleIndex]) -> Vec<String> {
+    roles.iter().filter_map(|role| policy.role_at(*role)).map(|role| role.name.clone()).collect()
+}
+
+impl Context {
+    /// Gives the subject and the tenant in the form that the policy wants, for a capture.
+    pub(super) fn note_caller(&mut self, policy: &Policy, principal: &Principal, vm: &WorkerState) -> Names {
         if !principal.is_anonymous() {
             self.caller = Some([b"c", principal.identity().as_slice()].concat().into());
         }
-        self.record.issuer = Some(principal.issuer_name().to_owned());
-        self.record.roles =
-            principal.roles().iter().filter_map(|role| policy.role_at(*role)).map(|role| role.name.clone()).collect();
-        self.record.tenant_label = principal.tenant().map(|tenant| policy.labels.tenant(tenant).to_owned());
+        let record = &mut self.account.record;
+        let tenant_label = principal.tenant().map(|tenant| policy.labels.tenant(tenant).to_owned());
+        record.set_caller(principal.issuer_name(), tenant_label);
+        record.set_roles(names_of(policy, principal.roles()));
         let hashed = |kind: &[u8], bytes: &[u8]| vm.hash_key().hex(&[kind, bytes]);
-        match policy.audit.subject {
-            SubjectForm::Hashed => {
-                self.record.user_hash = Some(hashed(b"subject", &principal.identity()));
-                self.record.tenant = principal.tenant().map(|_| hashed(b"tenant", &principal.tenancy()));
-            }
-            SubjectForm::Plain => {
-                self.record.user_id = Some(principal.subject().to_owned());
-                self.record.tenant = principal.tenant().map(str::to_owned);
-            }
-            SubjectForm::Omitted => {}
-        }
+        let (subject, tenant) = match policy.audit.subject {
+            SubjectForm::Hashed => (
+                hashed(b"subject", &principal.identity()),
+                principal.tenant().map(|_| hashed(b"tenant", &principal.tenancy())),
+            ),
+            SubjectForm::Plain => (principal.subject().to_owned(), principal.tenant().map(str::to_owned)),
+            SubjectForm::Omitted => return Names::default(),
+        };
+        record.set_subject(subject.clone(), policy.audit.subject == SubjectForm::Hashed, tenant.clone());
+        Names { subject: Some(subject), tenant }
     }
 
     /// Begins a capture, where the policy wants some.
-    pub(super) fn draft(&mut self, policy: &Policy, path: &str, principal: &Principal) {
+    pub(super) fn draft(&mut self, policy: &Policy, path: &str, principal: &Principal, names: Names) {
         if policy.capture.is_none() {
             return;
         }
-        let roles = principal.roles().iter().filter_map(|role| policy.role_at(*role));
-        let caller = Caller {
-            issuer: principal.issuer_name().to_owned(),
-            subject: self.record.user_hash.clone().or_else(|| self.record.user_id.clone()),
-            tenant: self.record.tenant.clone(),
-            roles: roles.map(|role| role.name.clone()).collect(),
-        };
+        let Names { subject, tenant } = names;
+        let issuer = principal.issuer_name().to_owned();
+        let caller = Caller { issuer, subject, tenant, roles: names_of(policy, principal.roles()) };
         self.draft = Some(Box::new(Draft { path: path.to_owned(), caller, body: None }));
     }
 
@@ -59,7 +69,7 @@ impl Transaction {
         if body.len() <= capture.max_bytes {
             draft.body = Some(body.to_vec());
         } else {
-            self.record.capture = Some("tooLarge");
+            self.account.record.set_capture("tooLarge");
         }
     }
 
@@ -69,12 +79,12 @@ impl Transaction {
         let policy = std::sync::Arc::clone(&self.policy);
         let capture = policy.capture.as_ref()?;
         if !vm.captures().allows(capture.per_minute, host.now()) {
-            self.record.capture = Some("tooMany");
+            self.account.record.set_capture("tooMany");
             return None;
         }
-        let text = draft.to_json(&self.record.to_json(host.now()));
-        let sealed = Sealed::new(capture, &policy.name, self.record.request_id.as_deref(), &text, host).ok()?;
-        self.record.capture = Some("sealed");
+        let text = draft.to_json(&self.account.record.to_json(host.now()));
+        let sealed = Sealed::new(capture, &policy.name, self.teller.request.as_deref(), &text, host).ok()?;
+        self.account.record.set_capture("sealed");
         Some(sealed.to_json())
     }
 
@@ -88,39 +98,37 @@ impl Transaction {
             let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
             is_plain = report.texts.iter().all(|text| text.findings.is_empty() && text.complete);
         }
-        self.record.model_label = Some(policy.labels.model(model).to_owned());
         let hashed = || vm.hash_key().hex(&[b"model", model.as_bytes()]);
-        self.record.model = Some(if is_plain { model.to_owned() } else { hashed() });
+        let written = if is_plain { model.to_owned() } else { hashed() };
+        self.account.record.set_model(written, policy.labels.model(model));
     }
 
     pub(super) fn note_grant(&mut self, policy: &Policy, authorized: &Authorized) {
-        self.record.roles =
-            authorized.roles().iter().filter_map(|role| policy.role_at(*role)).map(|role| role.name.clone()).collect();
-        self.record.shadow.extend(authorized.shadow().map(Reason::code));
+        self.account.record.set_roles(names_of(policy, authorized.roles()));
+        self.account.rehearse(authorized.shadow().map(Reason::code));
     }
 
     pub(super) fn note_limits(&mut self, charged: &Charged) {
-        self.record.shadow.extend(charged.limits().shadow.iter().map(|reason| reason.code()));
+        self.account.rehearse(charged.limits().shadow.iter().map(|reason| reason.code()));
         self.limits = charged.limits().clone();
     }
 
     pub(super) fn note_admitted(&mut self, admitted: &Admitted) {
         let noted = admitted.inspected().charged().limits().shadow.len();
-        self.record.shadow.extend(admitted.limits().shadow.iter().skip(noted).map(|reason| reason.code()));
+        self.account.rehearse(admitted.limits().shadow.iter().skip(noted).map(|reason| reason.code()));
         if admitted.limits().alone {
-            self.record.counted_by = Some("proxy");
+            self.account.record.set_counted_alone();
         }
         if self.reserved.holds_tokens() {
-            self.record.estimated_input = self.gauge.map(|gauge| gauge.estimated());
-            self.record.reserved_input = Some(self.reserved.expected().input);
-            self.record.reserved_output = Some(self.reserved.expected().output);
+            let Tokens { input, output } = self.reserved.expected();
+            self.account.record.set_reserved(self.gauge.map(|gauge| gauge.estimated()), input, output);
         }
     }
 
     pub(super) fn note_judgement(&mut self, scan: &Scan<'_, '_>, judgement: &Judgement, places: &[Place]) {
         let Scan { policy, route, json, exchange, .. } = scan;
-        self.record.score = Some(judgement.score);
-        self.record.shadow.extend(judgement.shadow.iter().map(|reason| reason.code()));
+        self.account.scored(judgement.score);
+        self.account.rehearse(judgement.shadow.iter().map(|reason| reason.code()));
         for judged in &judgement.findings {
             let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
             let (Some(card), Some(place), Some(segment)) =
@@ -130,17 +138,15 @@ impl Transaction {
             };
             let path = json.pointer(&segment.path, &|key| route.protocol.knows_key(key));
             let Finding { span, chain, .. } = judged.finding.clone();
-            self.record.finding(entry(&card.id, place.zone.as_str(), path, span, chain, judged.act));
+            self.account.find(entry(&card.id, place.zone.as_str(), path, span, chain, judged.act));
         }
     }
 
     /// What was not scanned.
     pub(super) fn note_unscanned(&mut self, kinds: &[UnscannedKind], unknown: &[String]) {
-        self.record.coverage = Some(if kinds.is_empty() { "full" } else { "partial" });
-        self.record.unscanned = kinds.iter().map(|kind| kind.name()).collect();
-        self.record.unknown = unknown.iter().map(|kind| named(kind)).collect();
-        self.record.unknown.sort_unstable();
-        self.record.unknown.dedup();
+        self.account.cover(Coverage::Full);
+        kinds.iter().for_each(|kind| self.account.leave_unread(*kind));
+        self.account.record.set_unknown(unknown.iter().map(|kind| named(kind)).collect());
     }
 }
 

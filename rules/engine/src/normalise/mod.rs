@@ -260,6 +260,7 @@ impl<'t> Fold<'t> {
 
     /// The fast loop: ASCII that only needs lower case and single spaces.
     fn plain(&mut self, at: usize, end: usize) -> usize {
+        debug_assert!(end <= self.text.len(), "a stretch beyond the text");
         let bytes = self.text.as_bytes().get(at..end).unwrap_or_default();
         let spaced = self.out.last().is_none_or(|last| *last == b' ');
         let length = plain::length(bytes, spaced);

@@ -1,6 +1,6 @@
 //! National identity, tax, health and travel document numbers, by the public definition of each.
 //!
-//! Every function takes the number as written and refuses a wrong length, alphabet, embedded date
+//! Every function reads the number as written and refuses a wrong length, alphabet, embedded date
 //! or check digit. Where a country's number has no check digit that says so.
 
 mod americas;

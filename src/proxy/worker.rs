@@ -1,0 +1,316 @@
+//! What the streams of one VM share: the memory of the core, calls, held streams, the tick and the metrics.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::calls::{Asker, Calls};
+use super::envoy::EnvoyHost;
+use super::host::{self, MetricKind};
+use super::stream::Exchange;
+use crate::audit::metrics::{self, DROPPED, Increment, LATENCY, MAX_SERIES, MEMORY};
+use crate::authn::{Fetch, Fetched};
+use crate::callout::{Answer, CallFailure};
+use crate::held::{HeldStreams, Seldom, Turn, Why};
+use crate::host::{Fault, Timestamp};
+use crate::policy::Policy;
+use crate::quota::fleet::Batch;
+use crate::transaction::{Finished, WorkerState};
+use log::Level;
+
+/// A stream that waits.
+type Waiting = Rc<RefCell<Exchange>>;
+
+/// What the streams of one VM share.
+pub struct Worker {
+    /// Made at the first request: the configuration step must stay pure.
+    vm: Option<WorkerState>,
+    metrics: HashMap<String, u32>,
+    latency: Option<u32>,
+    dropped: Option<u32>,
+    /// The most linear memory that was told, in bytes.
+    memory: u64,
+    /// Streams that are held.
+    held: HeldStreams<Waiting>,
+    /// Streams whose body never came.
+    pub stuck: Seldom,
+    /// The period of the tick, in milliseconds; 0: there is none.
+    pace: u32,
+    /// Calls that are under way.
+    pub calls: Calls<Waiting>,
+}
+
+/// The tick while nothing is urgent, while requests wait for keys, and while streams are left that could go on.
+const TICK_MILLIS: u32 = 1000;
+const WAITING_TICK_MILLIS: u32 = 100;
+const SOON_MILLIS: u32 = 10;
+
+impl Worker {
+    /// The worker of this root context.
+    pub fn new(root: u32) -> Worker {
+        Worker {
+            vm: None,
+            metrics: HashMap::new(),
+            latency: None,
+            dropped: None,
+            memory: 0,
+            held: HeldStreams::default(),
+            stuck: Seldom::default(),
+            pace: 0,
+            calls: Calls::new(root),
+        }
+    }
+
+    /// What the VM remembers; made when it is first asked for.
+    pub fn vm(&mut self, policy: &Policy) -> Result<&mut WorkerState, Fault> {
+        if self.vm.as_ref().is_none_or(|vm| !vm.fits(policy)) {
+            self.vm = Some(WorkerState::new(policy, &mut EnvoyHost)?);
+        }
+        self.vm.as_mut().ok_or(Fault("vm"))
+    }
+
+    /// A stream is held from now on; false when too many are.
+    pub fn hold(&mut self, context: u32, why: Why, stream: &Rc<RefCell<Exchange>>) -> bool {
+        let is_held = self.held.hold(context, why, host::now(), Rc::clone(stream));
+        if is_held {
+            self.tick_within(if matches!(why, Why::Keys(_)) { WAITING_TICK_MILLIS } else { TICK_MILLIS });
+        }
+        is_held
+    }
+
+    /// A stream's body comes, or what it waited for, or the stream is gone.
+    pub fn unhold(&mut self, context: u32) {
+        self.held.release(context);
+    }
+
+    /// Sets the tick's period, in milliseconds; 0: no tick. Envoy starts the timer anew whenever it is told a period,
+    /// so that it is told changes only: or else requests that come often enough would put the tick off for ever.
+    pub fn tick_every(&mut self, millis: u32) -> Result<(), Fault> {
+        if self.pace != millis {
+            host::tick_every(millis)?;
+            self.pace = millis;
+        }
+        Ok(())
+    }
+
+    /// The next tick comes within this time. On a failure it comes when it would have.
+    fn tick_within(&mut self, millis: u32) {
+        if self.pace == 0 || self.pace > millis {
+            let _ = self.tick_every(millis);
+        }
+    }
+
+    /// Fetches the keys that are due.
+    pub fn fetch_keys(&mut self, policy: &Policy) {
+        if !policy.authn.has_remote_keys() {
+            return;
+        }
+        let now = Timestamp(host::now());
+        let Ok(vm) = self.vm(policy) else { return };
+        for fetch in vm.ring.due(&policy.authn, now, &mut EnvoyHost) {
+            if let Err(Asker::Keys(fetch)) = self.calls.make(&fetch.call(), Asker::Keys(fetch)) {
+                // The cluster is not known, or not yet.
+                self.took_keys(policy, &fetch, None, None);
+            }
+        }
+    }
+
+    /// Takes an answer to a fetch of keys.
+    pub fn keys_answered(&mut self, policy: &Policy, fetch: &Fetch, answer: &Answer) {
+        let body = match answer {
+            Answer::Http { status: 200, body } => Some(&**body),
+            // What is too long is no key set.
+            Answer::Failed(CallFailure::TooLong) => Some(&b""[..]),
+            _ => None,
+        };
+        let status = match answer {
+            Answer::Http { status, .. } => Some(*status),
+            _ => None,
+        };
+        self.took_keys(policy, fetch, body, status);
+        if self.held.wants_keys() {
+            self.tick_within(SOON_MILLIS);
+        }
+    }
+
+    /// Tells the service that counts for the fleet what requests have used.
+    pub fn settle(&mut self, policy: &Policy) {
+        let now = Timestamp(host::now());
+        while let Some((call, batch)) = self.vm(policy).ok().and_then(|vm| vm.settlements.due(&policy.quotas, now)) {
+            if let Err(Asker::Settlement(batch)) = self.calls.make(&call, Asker::Settlement(batch)) {
+                self.settled(policy, batch, &Answer::Failed(CallFailure::NotMade));
+                return;
+            }
+        }
+    }
+
+    /// Takes an answer to a settlement.
+    pub fn settled(&mut self, policy: &Policy, batch: Batch, answer: &Answer) {
+        let Ok(vm) = self.vm(policy) else { return };
+        let outcome = vm.settlements.settled(batch, answer);
+        let dropped = vm.settlements.take_dropped();
+        for (name, by) in [(metrics::settlements(outcome.name()), 1), (metrics::settlements("dropped"), dropped)] {
+            if by > 0
+                && let Some(id) = self.series(&name)
+            {
+                host::increment_metric(id, i64::try_from(by).unwrap_or(i64::MAX));
+            }
+        }
+    }
+
+    fn took_keys(&mut self, policy: &Policy, fetch: &Fetch, body: Option<&[u8]>, status: Option<u16>) {
+        let now = Timestamp(host::now());
+        let Ok(vm) = self.vm(policy) else { return };
+        let (outcome, is_news) = vm.ring.fetched(&policy.authn, fetch, body, now, &mut EnvoyHost);
+        let outcome = outcome.with_status(status);
+        if is_news {
+            let Fetch { what, cluster, authority, path, .. } = fetch;
+            let (level, words) = match outcome {
+                Fetched::Stored => (Level::Info, "fetched again".to_owned()),
+                Fetched::NoKeys => {
+                    let why = fetch.why_unusable(body.unwrap_or_default());
+                    (Level::Warn, format!("{outcome} ({authority}{path}): {why}"))
+                }
+                failure => (Level::Warn, format!("{failure} ({authority}{path})")),
+            };
+            host::log(level, &format!("bartizan: {what} of cluster {cluster}: {words}"));
+        }
+        if let Some(id) = self.series(&metrics::fetches(fetch.what, outcome)) {
+            host::increment_metric(id, 1);
+        }
+    }
+
+    /// The tick that what is held, what is missing and what must be told need.
+    pub fn pace_for(&self, policy: &Policy, leaves_some: bool) -> u32 {
+        let now = Timestamp(host::now());
+        let vm = self.vm.as_ref();
+        let fetches = policy.authn.has_remote_keys();
+        let lacks_keys = fetches && !vm.is_some_and(|vm| vm.ring.has_keys(&policy.authn, now));
+        let settles = vm.is_some_and(|vm| vm.settlements.is_waiting());
+        if leaves_some {
+            SOON_MILLIS
+        } else if lacks_keys || settles || self.held.wants_keys() {
+            WAITING_TICK_MILLIS
+        } else if fetches || policy.quotas.has_fleet() || policy.hold_headers || !self.held.is_empty() {
+            TICK_MILLIS
+        } else {
+            0
+        }
+    }
+
+    /// Counts one finished exchange, and keeps what must be told of it.
+    pub fn count(&mut self, finished: Finished) {
+        let now = Timestamp(host::now());
+        if let Some(vm) = self.vm.as_mut()
+            && !finished.settlements.is_empty()
+        {
+            finished.settlements.into_iter().for_each(|settlement| vm.settlements.push(settlement, now));
+            // Without a faster tick it would wait up to a second.
+            self.tick_within(WAITING_TICK_MILLIS);
+        }
+        for Increment { name, by } in &finished.increments {
+            match self.series(name) {
+                Some(id) => host::increment_metric(id, i64::try_from(*by).unwrap_or(i64::MAX)),
+                None => self.count_dropped(),
+            }
+        }
+        if self.latency.is_none() {
+            self.latency = host::define_metric(MetricKind::Histogram, LATENCY).ok();
+        }
+        if let Some(id) = self.latency {
+            host::record_metric(id, finished.latency_us);
+        }
+        self.note_memory();
+    }
+
+    /// Tells how far the linear memory has grown.
+    fn note_memory(&mut self) {
+        let bytes = host::memory();
+        if bytes > self.memory {
+            self.memory = bytes;
+            if let Ok(id) = host::define_metric(MetricKind::Gauge, MEMORY) {
+                host::raise_metric(id, bytes);
+            }
+        }
+    }
+
+    /// The counter of this name. Metrics are never freed, so that new names are taken up to a bound.
+    pub fn series(&mut self, name: &str) -> Option<u32> {
+        if let Some(id) = self.metrics.get(name) {
+            return Some(*id);
+        }
+        if self.metrics.len() >= MAX_SERIES {
+            return None;
+        }
+        let id = host::define_metric(MetricKind::Counter, name).ok()?;
+        self.metrics.insert(name.to_owned(), id);
+        Some(id)
+    }
+
+    fn count_dropped(&mut self) {
+        if self.dropped.is_none() {
+            self.dropped = host::define_metric(MetricKind::Counter, DROPPED).ok();
+        }
+        if let Some(id) = self.dropped {
+            host::increment_metric(id, 1);
+        }
+    }
+}
+
+/// Lets held streams go on whose wait is over, and ends those that waited too long. True when some are left for which
+/// the next tick should come soon.
+///
+/// Without `allow_on_headers_stop_iteration` Envoy never delivers the body of a stream whose headers
+/// are held: such streams would hang until the client gives up. The switch can't be seen from here,
+/// so that streams which get no body are ended and the log names it.
+pub fn resume_held(worker: &Rc<RefCell<Worker>>) -> bool {
+    let mut turn = Turn::new(host::now());
+    loop {
+        // The streams borrow the worker while they go on.
+        let next = worker.borrow_mut().held.next(&mut turn);
+        let Some(due) = next else { return turn.leaves_some() };
+        if host::act_on(due.context).is_err() {
+            // The stream is gone.
+            worker.borrow_mut().unhold(due.context);
+            continue;
+        }
+        if due.why == Why::Body {
+            worker.borrow_mut().stuck.note();
+        }
+        let mut exchange = due.stream.borrow_mut();
+        let goes_on = matches!(due.why, Why::Keys(_)) && exchange.resume();
+        if !goes_on && due.is_late {
+            exchange.expire();
+        }
+        if goes_on || due.is_late {
+            turn.acted();
+        }
+    }
+}
+
+/// An answer over HTTP has come.
+pub fn http_answered(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, token: u32, size: usize) {
+    let answered = worker.borrow_mut().calls.http_answered(token, size);
+    deliver(worker, policy, answered);
+}
+
+/// An answer over gRPC has come, or only its status.
+pub fn grpc_answered(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, token: u32, status: u32, size: usize) {
+    let answered = worker.borrow_mut().calls.grpc_answered(token, status, size);
+    deliver(worker, policy, answered);
+}
+
+fn deliver(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, answered: Option<(Asker<Waiting>, Answer)>) {
+    let Some((asker, answer)) = answered else { return };
+    match (asker, policy) {
+        (Asker::Keys(fetch), Some(policy)) => worker.borrow_mut().keys_answered(policy, &fetch, &answer),
+        (Asker::Settlement(batch), Some(policy)) => worker.borrow_mut().settled(policy, batch, &answer),
+        (Asker::Keys(_) | Asker::Settlement(_), None) => {}
+        (Asker::Stream(context, stream), _) => {
+            if host::act_on(context).is_ok() {
+                stream.borrow_mut().answered(answer);
+            }
+        }
+    }
+}

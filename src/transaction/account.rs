@@ -1,0 +1,130 @@
+//! What is known of an exchange so far, and its record.
+//!
+//! The record is only written. What a later stage reads of an earlier one is a field of the [`Account`].
+
+use super::meter::Meter;
+use super::reply::Noted;
+use super::teller::MAX_TOLD;
+use crate::audit::{Coverage, FindingEntry, Record, Verdict};
+use crate::protocol::UnscannedKind;
+use crate::reason::Reason;
+
+/// What the stages have found out and decided.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) record: Record,
+    /// What the reply cost, and how much of it was seen.
+    pub(super) meter: Meter,
+    verdict: Verdict,
+    /// The highest score of any text of the request, 0 to 100.
+    score: u8,
+    coverage: Coverage,
+    /// Shadow mode did not carry something out.
+    rehearsed: bool,
+    /// The first findings that refuse, as many as a trusted caller is told.
+    causes: Vec<FindingEntry>,
+}
+
+impl Account {
+    pub(super) fn new(record: Record) -> Account {
+        Account {
+            record,
+            meter: Meter::default(),
+            verdict: Verdict::default(),
+            score: 0,
+            coverage: Coverage::default(),
+            rehearsed: false,
+            causes: Vec::new(),
+        }
+    }
+
+    /// What became of the exchange so far.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The highest score of any text of the request.
+    pub(super) fn score(&self) -> u8 {
+        self.score
+    }
+
+    /// How much of it was scanned.
+    pub(super) fn coverage(&self) -> Coverage {
+        self.coverage
+    }
+
+    /// True when shadow mode did not carry something out.
+    pub(super) fn is_rehearsed(&self) -> bool {
+        self.rehearsed
+    }
+
+    /// The first findings that refuse.
+    pub(super) fn causes(&self) -> &[FindingEntry] {
+        &self.causes
+    }
+
+    pub(super) fn decide(&mut self, verdict: Verdict) {
+        self.verdict = verdict;
+        self.record.set_verdict(verdict);
+    }
+
+    /// The exchange is refused.
+    pub(super) fn refuse(&mut self, reason: Reason) {
+        self.verdict = Verdict::Block;
+        self.record.refused(reason);
+    }
+
+    /// The exchange passes without any check.
+    pub(super) fn pass(&mut self) {
+        self.decide(Verdict::Pass);
+        self.cover(Coverage::None);
+    }
+
+    pub(super) fn scored(&mut self, score: u8) {
+        self.score = score;
+        self.record.set_score(score);
+    }
+
+    pub(super) fn cover(&mut self, coverage: Coverage) {
+        self.coverage = coverage;
+        self.record.set_coverage(coverage);
+    }
+
+    /// Content of this kind was not scanned.
+    pub(super) fn leave_unread(&mut self, kind: UnscannedKind) {
+        self.cover(Coverage::Partial);
+        self.record.add_unscanned(kind.name());
+    }
+
+    /// Shadow mode did not carry these out.
+    pub(super) fn rehearse(&mut self, codes: impl IntoIterator<Item = &'static str>) {
+        let mut codes = codes.into_iter().peekable();
+        self.rehearsed |= codes.peek().is_some();
+        self.record.add_shadow(codes);
+    }
+
+    pub(super) fn find(&mut self, entry: FindingEntry) {
+        if entry.refuses() && self.causes.len() < MAX_TOLD {
+            self.causes.push(entry.clone());
+        }
+        self.record.finding(entry);
+    }
+
+    /// Takes over what was noted of a reply.
+    pub(super) fn take(&mut self, noted: Noted) {
+        let Noted { notes, unscanned, masked, withheld, stored: _, spent, read, complete } = noted;
+        if let Some(reason) = withheld {
+            self.refuse(reason);
+        }
+        notes.findings.into_iter().for_each(|entry| self.find(entry));
+        self.rehearse(notes.shadow.iter().map(|reason| reason.code()));
+        self.record.add_masked(masked);
+        unscanned.into_iter().for_each(|kind| self.leave_unread(kind));
+        let meter = &mut self.meter;
+        meter.spent.add(spent);
+        meter.read |= read;
+        meter.complete |= complete;
+        let usage = meter.spent.usage;
+        self.record.set_usage(usage.input, usage.output, usage.cached);
+    }
+}

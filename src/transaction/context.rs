@@ -1,0 +1,208 @@
+//! What all states of one exchange share.
+
+use std::sync::Arc;
+
+use super::account::Account;
+use super::reply::Noted;
+use super::teller::Teller;
+use super::{Edit, Ending, Event, Finished, Next, Refused, State, Step, WorkerState, pool};
+use crate::audit::{Record, metrics};
+use crate::capture::Draft;
+use crate::host::Host;
+use crate::policy::Policy;
+use crate::protocol::reply::Spent;
+use crate::protocol::{Protocol, Refusal, Session, Told};
+use crate::quota::{Gauge, Limits, Reservation};
+use crate::reason::{Denial, Reason};
+use crate::route::RouteIndex;
+
+/// What all states of one exchange share. It says nothing of how far the exchange is: that is the state itself.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) policy: Arc<Policy>,
+    /// What is known so far, and the record.
+    pub(super) account: Account,
+    /// How refusals are told.
+    pub(super) teller: Teller,
+    /// What the caller's quotas have left, as far as it was charged.
+    pub(super) limits: Limits,
+    /// The route that the path has matched.
+    pub(super) route: Option<RouteIndex>,
+    /// The message's own id, where the protocol's answers repeat it.
+    pub(super) rpc_id: Option<String>,
+    /// The caller's session with a server of tools.
+    pub(super) session: Option<Session>,
+    /// The answer comes on another stream.
+    pub(super) elsewhere: Option<Elsewhere>,
+    /// What was seen of a reply that is read as a stream.
+    pub(super) noted: Noted,
+    /// What is held for it until it ends.
+    pub(super) reserved: Reservation,
+    /// By what its end tells how good the estimate was.
+    pub(super) gauge: Option<Gauge>,
+    /// What the provider keeps of this exchange, not yet in the ledger.
+    pub(super) stored: Vec<String>,
+    /// Bytes of this request that count towards the worker's limit.
+    buffered: usize,
+    /// The caller, where it has a name.
+    pub(super) caller: Option<pool::Holder>,
+    /// The caller and the connection that they count for.
+    holders: Vec<pool::Holder>,
+    /// What a capture of this request needs, where the policy captures.
+    pub(super) draft: Option<Box<Draft>>,
+    pub(super) spent_nanos: u64,
+}
+
+/// A message of the HTTP+SSE transport: its answer comes on the caller's stream.
+#[derive(Debug, Default)]
+pub(super) struct Elsewhere {
+    /// Changes to the request's headers that wait for its body (strong mode).
+    pub(super) edit: Edit,
+    /// The message itself is an answer, to what the server asked.
+    pub(super) answers: bool,
+}
+
+impl Context {
+    pub(super) fn new(policy: Arc<Policy>) -> Context {
+        let rules = policy.scanner.digest();
+        let record = Record::new(&policy.name, policy.digest_short(), rules.get(..12).unwrap_or(rules));
+        let teller = Teller::new(Arc::clone(&policy));
+        Context {
+            policy,
+            account: Account::new(record),
+            teller,
+            limits: Limits::default(),
+            route: None,
+            rpc_id: None,
+            session: None,
+            elsewhere: None,
+            noted: Noted::default(),
+            reserved: Reservation::default(),
+            gauge: None,
+            stored: Vec::new(),
+            buffered: 0,
+            caller: None,
+            holders: Vec::new(),
+            draft: None,
+            spent_nanos: 0,
+        }
+    }
+
+    /// What an event comes to in a state that does not handle it itself. A response that the upstream was not asked for
+    /// is the proxy's own; nothing else that is out of turn goes on.
+    pub(super) fn otherwise(
+        &mut self,
+        state: impl Into<State>,
+        event: Event<'_>,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Next {
+        match event {
+            Event::RequestBuffered(bytes) => match self.request_buffered(bytes, vm, host) {
+                Ok(()) => Next::new(state, Step::NeedMore),
+                Err(reason) => self.refuse(reason),
+            },
+            Event::RequestHeaders { .. }
+            | Event::RequestBody(_)
+            | Event::Resumed
+            | Event::Expired
+            | Event::Answered(_) => self.judged(Err(Reason::Internal.into()), vm),
+            Event::ResponseHeaders { headers, .. } => {
+                self.account.record.set_status(super::Headers(headers).status());
+                Next::new(state, Step::Release(Edit::default()))
+            }
+            Event::ResponseBuffered(_) | Event::ResponseChunk { .. } => {
+                Next::new(state, Step::Release(Edit::default()))
+            }
+            Event::ResponseBody(_) => {
+                self.free(vm);
+                Next::new(state, Step::Release(Edit::default()))
+            }
+        }
+    }
+
+    /// What comes of an event of the request that was judged.
+    pub(super) fn judged(&mut self, next: Result<Next, Refused>, vm: &mut WorkerState) -> Next {
+        let next = next.unwrap_or_else(|refused| self.refuse_message(refused));
+        // A body that waits is held on; the proxy frees it when it goes on or is refused.
+        if !next.state.is_waiting() && !next.state.awaits_body() {
+            self.free(vm);
+        }
+        next
+    }
+
+    /// So many bytes are buffered by the proxy on our behalf.
+    pub(super) fn request_buffered(
+        &mut self,
+        bytes: usize,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<(), Reason> {
+        if bytes > self.policy.limits.max_body_bytes {
+            return Err(Reason::BodyTooLarge);
+        }
+        if self.hold(bytes, vm, host) { Ok(()) } else { Err(Reason::Overloaded) }
+    }
+
+    /// Counts what is buffered of a body; false when the worker has no room for it.
+    pub(super) fn hold(&mut self, bytes: usize, vm: &mut WorkerState, host: &mut dyn Host) -> bool {
+        // Who holds stays the same until all is freed.
+        if self.buffered == 0 {
+            let connection = host.property(&["connection", "id"]).map(|id| [b"n", id.as_slice()].concat());
+            self.holders = self.caller.iter().cloned().chain(connection.map(Into::into)).collect();
+        }
+        let more = bytes.saturating_sub(self.buffered);
+        let limits = &self.policy.limits;
+        let one = limits.max_body_bytes;
+        let held = vm.pool.hold(more, limits.max_buffered_bytes_per_worker, one, &self.holders);
+        self.buffered += if held { more } else { 0 };
+        held
+    }
+
+    pub(super) fn free(&mut self, vm: &mut WorkerState) {
+        vm.pool.release(std::mem::take(&mut self.buffered), &self.holders);
+    }
+
+    /// What the reply cost, as far as it has come.
+    pub(super) fn spent(&self) -> Spent {
+        let mut spent = self.account.meter.spent;
+        spent.add(self.noted.spent);
+        spent
+    }
+
+    /// Ends the exchange.
+    pub(super) fn finish(mut self, ending: Ending, vm: &mut WorkerState, host: &mut dyn Host) -> Finished {
+        self.free(vm);
+        self.account.take(std::mem::take(&mut self.noted));
+        let mut settlements = self.pay(ending, vm, host);
+        let late_cooldowns = vm.settle_strikes(&self.policy, host);
+        settlements.append(&mut vm.take_told());
+        let latency_us = self.spent_nanos / 1000;
+        let sequence = vm.next_sequence();
+        self.account.record.set_end(latency_us, vm.worker(), sequence, late_cooldowns);
+        let increments = metrics::of(&self.account.record);
+        let capture = self.captured(vm, host);
+        Finished { record: self.account.record.to_json(host.now()), capture, increments, settlements, latency_us }
+    }
+
+    /// A refusal in the words of the caller's protocol.
+    pub(super) fn refusal(&self, denial: &Denial) -> Refusal {
+        let told = self.told(denial);
+        self.protocol().map_or_else(|| Protocol::fallback().refuse(&told), |protocol| protocol.refuse(&told))
+    }
+
+    pub(super) fn protocol(&self) -> Option<&Protocol> {
+        self.policy.route_at(self.route?).map(|route| &route.protocol)
+    }
+
+    /// A refusal as the caller is told of it.
+    pub(super) fn told<'t>(&'t self, denial: &'t Denial) -> Told<'t> {
+        self.teller.explained(denial, self.rpc_id.as_deref(), self.account.causes())
+    }
+
+    /// The header that tells the caller by which id to report a refusal.
+    pub(super) fn id_header(&self) -> Option<(&'static str, String)> {
+        let name = self.protocol().map_or_else(|| Protocol::fallback().id_header(), |protocol| protocol.id_header());
+        Some((name, self.teller.request.clone()?))
+    }
+}
