@@ -214,7 +214,7 @@ static NOT_KEYS: &str = "answer asset attribute blob bucket business cache candi
 
 /// Words before `token` that turn it into a place in a list or a word of a text.
 static NOT_TOKENS: &str = "begin bos cached cancellation change cls color completion continuation continue csrf css cursor design end eos \
-    erc input lexer mask max min mint next nft output pad page pagination paging parser prompt reasoning resume \
+    erc input lexer mask max min mint next import export nft output pad page pagination paging parser prompt reasoning resume \
     sep skip special start stop sync syntax theme total unk watch xsrf";
 
 #[cfg(test)]

@@ -1,20 +1,23 @@
 //! Letters drawn upside down, which a reader turns round: `ǝɹouƃᴉ`.
 
+use std::ops::Range;
+
 use super::Sink;
 
-/// Letters that only turned text has, in one line.
+/// Letters that only turned text has, in one stretch, and how many different ones.
 const ENOUGH: usize = 6;
+const KINDS: u32 = 4;
 
 /// The letter that a letter is once it is turned round, and whether only turned text has it.
 fn turned(c: char) -> Option<(char, bool)> {
     let (letter, only) = match c {
         'ɐ' | '∀' => ('a', true),
         'ɔ' | 'Ɔ' => ('c', true),
-        'ǝ' | 'Ǝ' | 'ə' => ('e', true),
+        'ǝ' | 'Ǝ' => ('e', true),
         'ɟ' | 'Ⅎ' => ('f', true),
         'ƃ' | 'ᵷ' | '⅁' => ('g', true),
         'ɥ' => ('h', true),
-        'ᴉ' | 'ı' | 'ᴵ' => ('i', true),
+        'ᴉ' | 'ᴵ' => ('i', true),
         'ɾ' | 'ſ' => ('j', true),
         'ʞ' | 'ꓘ' => ('k', true),
         'ʅ' | 'ꞁ' | '˥' => ('l', true),
@@ -25,8 +28,11 @@ fn turned(c: char) -> Option<(char, bool)> {
         'ʍ' => ('w', true),
         'ʎ' | '⅄' => ('y', true),
         '˙' => ('.', true),
-        '¿' => ('?', true),
-        '¡' => ('!', true),
+        // Letters and marks of languages, too.
+        'ə' => ('e', false),
+        'ı' => ('i', false),
+        '¿' => ('?', false),
+        '¡' => ('!', false),
         '∩' => ('u', true),
         'b' => ('q', false),
         'q' => ('b', false),
@@ -43,25 +49,38 @@ fn turned(c: char) -> Option<(char, bool)> {
     Some((letter, only))
 }
 
-/// Finds lines of turned letters, and reads each from its end to its start, and as it stands.
+/// Finds stretches of letters that turned text may have, and reads each from its end to its start, and as it stands. Other
+/// letters end a stretch, so that a language with one such letter has none.
 pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     if text.is_ascii() {
         return;
     }
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let span = start..start + line.len();
-        start = span.end;
-        let only = || line.chars().filter(|c| turned(*c).is_some_and(|(_, only)| only));
-        if line.is_ascii() || only().count() < ENOUGH {
-            continue;
+    let (mut start, mut only, mut kinds) = (0, 0usize, 0u32);
+    for (at, c) in text.char_indices().chain([(text.len(), '\n')]) {
+        match turned(c) {
+            Some((letter, is_only)) => {
+                only += usize::from(is_only);
+                if is_only && letter.is_ascii_lowercase() {
+                    kinds |= 1 << (u32::from(letter) - u32::from('a'));
+                }
+            }
+            None => {
+                if only >= ENOUGH && kinds.count_ones() >= KINDS {
+                    read(text, start..at, sink);
+                }
+                (start, only, kinds) = (at + c.len_utf8(), 0, 0);
+            }
         }
-        let read = |c: char| turned(c).map_or(c, |(letter, _)| letter);
-        let back: String = line.chars().rev().map(read).collect();
-        let forth: String = line.chars().map(read).collect();
-        for reading in [back, forth] {
-            sink.out.work += line.len() + reading.len();
-            sink.text(span.clone(), "upsideDown", reading);
-        }
+    }
+}
+
+fn read(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
+    let stretch = text.get(span.clone()).unwrap_or_default();
+    let letter = |c: char| turned(c).map_or(c, |(letter, _)| letter);
+    let back: String = stretch.chars().rev().map(letter).collect();
+    let forth: String = stretch.chars().map(letter).collect();
+    for reading in [back, forth] {
+        sink.out.work += stretch.len() + reading.len();
+        sink.text(span.clone(), "upsideDown", reading);
     }
 }

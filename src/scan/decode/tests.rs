@@ -127,6 +127,15 @@ fn letters_upside_down_are_read_in_both_directions() {
         let found = decode(&text, &mut 10_000).found;
         assert!(found.iter().any(|found| found.text.contains(plain)), "{text}: {found:?}");
     }
+    // Languages that have such letters, and the phonetic alphabet.
+    for text in [
+        "Ayrıca, orijinal olarak oluşturulan sorgunun geçerli olup olmadığını test etmek için sahte verilere ihtiyacınız olacak.",
+        "Bütün insanlar ləyaqət və hüquqlarına görə azad və bərabər doğulurlar. ¿Dónde está? ¡Aquí!",
+        "Ame siwo katã ƒe gɔmeɖose kple dɔwɔwɔ le ɖeka me, eye wòle be woawɔ nɔvi ɖe wo nɔewo ŋu.",
+        "/ði ɪntəˈnæʃənəl fəˈnɛtɪk ˈælfəˌbɛt ɪz ə ˈsɪstəm əv fəˈnɛtɪk nəʊˈteɪʃən/",
+    ] {
+        assert!(decode(text, &mut 10_000).found.is_empty(), "{text}: {:?}", decode(text, &mut 10_000).found);
+    }
     assert!(decode("ɔ is a vowel, ʌ another, ə a third.", &mut 10_000).found.is_empty());
 }
 
