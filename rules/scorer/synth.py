@@ -64,7 +64,7 @@ def _files() -> list[dict]:
     for name in ("phrases.yaml", "phrases-attack.yaml", "phrases-benign.yaml", "phrases-everyday.yaml",
                  "phrases-work.yaml", "phrases-reader.yaml", "phrases-languages.yaml",
                  "phrases-languages-2.yaml", "phrases-languages-3.yaml",
-                 "phrases-languages-4.yaml", "phrases-machines.yaml", "phrases-frameworks.yaml",
+                 "phrases-languages-4.yaml", "phrases-machines.yaml", "phrases-frameworks.yaml", "phrases-direct.yaml",
                  "phrases-languages-5.yaml"):
         with open(os.path.join(HERE, name), encoding="utf-8") as file:
             out.append(yaml.safe_load(file))
