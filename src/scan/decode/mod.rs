@@ -75,7 +75,9 @@ impl Sink<'_> {
     fn bytes(&mut self, span: Range<usize>, name: &'static str, bytes: &[u8]) -> bool {
         self.out.work += span.len() + bytes.len();
         if let Some(inner) = packed::open(bytes, *self.budget) {
+            // Paid for whatever it says: little goes in, and much may come out.
             self.out.work += inner.bytes.len();
+            *self.budget = self.budget.saturating_sub(inner.bytes.len());
             self.out.complete &= inner.complete;
             let text = readable(&inner.bytes);
             if !text.is_empty() {

@@ -194,3 +194,14 @@ proptest! {
         prop_assert!(decode(&STANDARD.encode(&words), &mut 100_000).found.iter().any(|found| found.text == words));
     }
 }
+
+#[test]
+fn what_opens_to_nothing_readable_is_paid_too() {
+    let one = STANDARD.encode(gzip(&vec![0; 100_000]));
+    let text = vec![one; 200].join(" ");
+    let mut budget = 1 << 20;
+    let decoded = decode(&text, &mut budget);
+    assert!(!decoded.complete && budget == 0);
+    // The budget once, and each stretch a constant number of times.
+    assert!(decoded.work < (1 << 20) + 16 * text.len(), "{} of {}", decoded.work, text.len());
+}
