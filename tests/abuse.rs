@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::road::{NOW, Road, Run, ask};
+use common::pipeline::{NOW, Pipeline, Run, ask};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -28,9 +28,9 @@ fn claims(more: &Value) -> Value {
     claims
 }
 
-fn send(road: &mut Road, token: &str, text: &str) -> Run {
+fn send(pipeline: &mut Pipeline, token: &str, text: &str) -> Run {
     let body = ask(text).to_string();
-    road.post("/v1/chat/completions", &[("authorization", &format!("Bearer {token}"))], body.as_bytes())
+    pipeline.post("/v1/chat/completions", &[("authorization", &format!("Bearer {token}"))], body.as_bytes())
 }
 
 #[test]
@@ -40,25 +40,25 @@ fn a_refusal_is_a_strike_by_a_strong_rule_or_a_high_score() {
             let rules: Vec<Value> = (1..=count)
                 .map(|n| json!({ "id": format!("X-{n}"), "title": "t", "level": level, "keywords": [format!("zq{n}zq")] }))
                 .collect();
-            let mut road = Road::new(|d| {
+            let mut pipeline = Pipeline::new(|d| {
                 at_once(d);
                 d["rules"] = json!({ "packs": [], "scorer": false, "custom": rules });
                 d["guards"]["standard"]["injection"] = json!({ "thresholds": { "user": 1 } });
             });
             let text: Vec<String> = (1..=count).map(|n| format!("zq{n}zq")).collect();
-            let run = road.chat(&ask(&text.join(" and ")));
+            let run = pipeline.chat(&ask(&text.join(" and ")));
             assert_eq!(run.reason(), "scan.injection");
             let score = run.record()["bartizan.score"].as_u64().unwrap();
             let is_strong = matches!(level, "high" | "critical") || score >= 90;
             assert_eq!(began(&run), is_strong, "{count} of level {level}: {score}");
-            assert_eq!(road.chat(&ask("hi")).reason(), if is_strong { "abuse.cooldown" } else { "" });
+            assert_eq!(pipeline.chat(&ask("hi")).reason(), if is_strong { "abuse.cooldown" } else { "" });
         }
     }
 }
 
 #[test]
 fn an_excepted_rule_is_no_sign() {
-    let mut road = Road::new(|d| {
+    let mut pipeline = Pipeline::new(|d| {
         at_once(d);
         let rule =
             |id: &str, level: &str, word: &str| json!({ "id": id, "title": "t", "level": level, "keywords": [word] });
@@ -67,7 +67,7 @@ fn an_excepted_rule_is_no_sign() {
         d["guards"]["standard"]["exceptions"] =
             json!([{ "rules": ["X-1"], "until": "2100-01-01", "reason": "a test" }]);
     });
-    let run = road.chat(&ask("zq1zq zq2zq"));
+    let run = pipeline.chat(&ask("zq1zq zq2zq"));
     assert_eq!((run.reason(), began(&run)), ("scan.injection", false));
 }
 
@@ -88,12 +88,12 @@ fn what_is_replaced_or_only_recorded_is_no_strike() {
         (json!({ "injection": { "action": "flag" } }), &ask(ATTACK), "allow"),
         (json!({ "mode": "shadow" }), &ask(ATTACK), "allow"),
     ] {
-        let mut road = Road::new(|d| {
+        let mut pipeline = Pipeline::new(|d| {
             at_once(d);
             d["guards"]["standard"] = guard.clone();
         });
         for _ in 0..3 {
-            let run = road.chat(body);
+            let run = pipeline.chat(body);
             assert_eq!((run.reason(), began(&run)), ("", false), "{guard}");
             assert_eq!(run.record()["bartizan.verdict"], verdict);
         }
@@ -123,22 +123,22 @@ fn applications_have_no_end_user() {
     ];
     for (kind, is_struck) in users.iter().map(|kind| (kind, true)).chain(applications.iter().map(|kind| (kind, false)))
     {
-        let mut road = Road::new(at_once);
-        let token = road.sign(&claims(kind));
-        let run = send(&mut road, &token, ATTACK);
+        let mut pipeline = Pipeline::new(at_once);
+        let token = pipeline.sign(&claims(kind));
+        let run = send(&mut pipeline, &token, ATTACK);
         assert_eq!((run.reason(), began(&run)), ("scan.injection", is_struck), "{kind}");
-        assert_eq!(send(&mut road, &token, "hi").reason(), if is_struck { "abuse.cooldown" } else { "" }, "{kind}");
+        assert_eq!(send(&mut pipeline, &token, "hi").reason(), if is_struck { "abuse.cooldown" } else { "" }, "{kind}");
     }
-    let mut road = Road::new(|d| {
+    let mut pipeline = Pipeline::new(|d| {
         at_once(d);
         let hash: String = Sha256::digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
         d["authn"]["apiKeys"] = json!([{ "name": "batch", "sha256": hash, "subject": "batch", "roles": ["analyst"] }]);
     });
     for _ in 0..3 {
-        let run = send(&mut road, KEY, ATTACK);
+        let run = send(&mut pipeline, KEY, ATTACK);
         assert_eq!((run.reason(), began(&run)), ("scan.injection", false));
     }
-    assert_eq!(send(&mut road, KEY, "hi").reason(), "");
+    assert_eq!(send(&mut pipeline, KEY, "hi").reason(), "");
 }
 
 #[test]
@@ -148,27 +148,29 @@ fn a_claim_names_the_end_user_behind_an_application() {
         d["abuse"]["per"] = "claim".into();
         d["abuse"]["claim"] = "/act/for".into();
     };
-    let mut road = Road::new(by_claim);
-    let token = |road: &Road, who: Value| road.sign(&claims(&json!({ "client_id": "s-1", "act": { "for": who } })));
-    let (eve, bob, nobody) = (token(&road, "eve".into()), token(&road, "bob".into()), token(&road, Value::Null));
-    assert!(began(&send(&mut road, &eve, ATTACK)));
-    assert!(!began(&send(&mut road, &nobody, ATTACK)), "the application itself");
+    let mut pipeline = Pipeline::new(by_claim);
+    let token =
+        |pipeline: &Pipeline, who: Value| pipeline.sign(&claims(&json!({ "client_id": "s-1", "act": { "for": who } })));
+    let (eve, bob, nobody) =
+        (token(&pipeline, "eve".into()), token(&pipeline, "bob".into()), token(&pipeline, Value::Null));
+    assert!(began(&send(&mut pipeline, &eve, ATTACK)));
+    assert!(!began(&send(&mut pipeline, &nobody, ATTACK)), "the application itself");
     for (token, reason) in [(&eve, "abuse.cooldown"), (&bob, ""), (&nobody, "")] {
-        assert_eq!(send(&mut road, token, "hi").reason(), reason);
+        assert_eq!(send(&mut pipeline, token, "hi").reason(), reason);
     }
     // A user's own token needs no such claim; and what can't be a name is no claim at all.
-    let own = road.sign(&claims(&json!({})));
-    assert!(began(&send(&mut road, &own, ATTACK)));
-    let odd = token(&road, json!(["eve"]));
-    assert_eq!(send(&mut road, &odd, "hi").reason(), "jwt.claims");
+    let own = pipeline.sign(&claims(&json!({})));
+    assert!(began(&send(&mut pipeline, &own, ATTACK)));
+    let odd = token(&pipeline, json!(["eve"]));
+    assert_eq!(send(&mut pipeline, &odd, "hi").reason(), "jwt.claims");
     // The operator lifts the end user, not the application.
     for (name, reason) in [("eve", ""), ("s-1", "abuse.cooldown")] {
-        let mut road = Road::new(|d| {
+        let mut pipeline = Pipeline::new(|d| {
             by_claim(d);
             d["abuse"]["lift"] = json!([{ "issuer": "corp", "subject": name }]);
         });
-        let eve = token(&road, "eve".into());
-        send(&mut road, &eve, ATTACK);
-        assert_eq!(send(&mut road, &eve, "hi").reason(), reason, "{name}");
+        let eve = token(&pipeline, "eve".into());
+        send(&mut pipeline, &eve, ATTACK);
+        assert_eq!(send(&mut pipeline, &eve, "hi").reason(), reason, "{name}");
     }
 }

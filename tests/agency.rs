@@ -6,14 +6,14 @@ mod common;
 
 use bartizan::protocol::Protocol;
 use bartizan::protocol::{Json, remove_tools};
-use common::road::{Road, ask};
+use common::pipeline::{Pipeline, ask};
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream";
 
-fn road(change: impl FnOnce(&mut Value)) -> Road {
-    Road::new(|document| {
+fn pipeline(change: impl FnOnce(&mut Value)) -> Pipeline {
+    Pipeline::new(|document| {
         document["roles"]["analyst"]["operations"] = json!(["chat", "responses", "generate", "mcp"]);
         document["roles"]["analyst"]["quotas"] = json!([]);
         document["routes"] = json!([
@@ -28,9 +28,9 @@ fn road(change: impl FnOnce(&mut Value)) -> Road {
 }
 
 /// What reaches the upstream.
-fn sent(road: &mut Road, path: &str, body: &Value) -> (Value, Value) {
+fn sent(pipeline: &mut Pipeline, path: &str, body: &Value) -> (Value, Value) {
     let reply = b"{}".to_vec();
-    let (sent, answer) = road.answered_at(path, body, JSON, |_| vec![reply]);
+    let (sent, answer) = pipeline.answered_at(path, body, JSON, |_| vec![reply]);
     (serde_json::from_slice(&sent).unwrap(), answer.record)
 }
 
@@ -40,7 +40,7 @@ fn function(name: &str) -> Value {
 
 #[test]
 fn tools_that_the_role_may_not_use_are_taken_out_of_a_request() {
-    let mut road = road(|document| document["roles"]["analyst"]["tools"]["others"] = json!("remove"));
+    let mut pipeline = pipeline(|document| document["roles"]["analyst"]["tools"]["others"] = json!("remove"));
     let user = json!({ "role": "user", "content": "hi" });
     let named = |name: &str| json!({ "type": "function", "function": { "name": name } });
     let with = |more: Value| {
@@ -96,7 +96,7 @@ fn tools_that_the_role_may_not_use_are_taken_out_of_a_request() {
             1,
         ),
     ] {
-        let (body, record) = sent(&mut road, path, &with(asked));
+        let (body, record) = sent(&mut pipeline, path, &with(asked));
         let mut expected = with(left);
         if path == "/api/chat" {
             expected["options"] = json!({ "num_predict": 100 });
@@ -109,7 +109,7 @@ fn tools_that_the_role_may_not_use_are_taken_out_of_a_request() {
     }
     let responses = json!({ "model": "small", "input": "hi", "tools": [{ "type": "web_search" }, { "type": "mcp", "server_label": "x" },
         { "type": "function", "name": "search_a" }] });
-    let (body, _) = sent(&mut road, "/v1/responses", &responses);
+    let (body, _) = sent(&mut pipeline, "/v1/responses", &responses);
     assert_eq!(body["tools"], json!([{ "type": "function", "name": "search_a" }]));
 }
 
@@ -163,11 +163,11 @@ fn tools_are_found_in_every_place() {
         cases.push(block(json!({ "type": kind, "tools": [plain] })));
     }
     for (path, body) in &cases {
-        let mut strict = road(|document| document["unscanned"] = json!({ "default": "flag" }));
+        let mut strict = pipeline(|document| document["unscanned"] = json!({ "default": "flag" }));
         let token = format!("Bearer {}", strict.token(&["analyst"], 600));
         let run = strict.post(path, &[("authorization", &token)], body.to_string().as_bytes());
         assert_eq!(run.reason(), "rbac.tool", "{body}");
-        let mut open = road(|document| {
+        let mut open = pipeline(|document| {
             document["unscanned"] = json!({ "default": "flag" });
             document["roles"]["analyst"]["tools"]["allow"] = json!(["*"]);
             document["roles"]["analyst"]["toolHosts"] = json!(["*"]);
@@ -183,7 +183,7 @@ fn tools_are_found_in_every_place() {
             body.to_string().as_bytes(),
         );
         assert_eq!(run.reason(), if is_ambiguous { "rbac.tool" } else { "" }, "{body}");
-        let mut removing = road(|document| {
+        let mut removing = pipeline(|document| {
             document["unscanned"] = json!({ "default": "flag" });
             document["roles"]["analyst"]["tools"]["others"] = json!("remove");
         });
@@ -199,9 +199,9 @@ fn tools_are_found_in_every_place() {
 fn without_the_switch_they_refuse_the_request() {
     let mut body = ask("hi");
     body["tools"] = json!([function("delete_all")]);
-    assert_eq!(road(|_| ()).chat(&body).reason(), "rbac.tool");
+    assert_eq!(pipeline(|_| ()).chat(&body).reason(), "rbac.tool");
     // Two roles do not add up: the one that keeps more counts alone.
-    let mut both = Road::new(|document| {
+    let mut both = Pipeline::new(|document| {
         let mut role = document["roles"]["analyst"].clone();
         role["tools"] = json!({ "allow": ["read_*"], "others": "remove" });
         document["roles"]["clerk"] = role;
@@ -220,13 +220,14 @@ fn calls_of_a_reply_follow_the_policy() {
     let reply = json!({ "choices": [{ "index": 0, "finish_reason": "tool_calls",
         "message": { "role": "assistant", "content": null, "tool_calls": [call("search_web"), call("delete_all")] } }] });
     for (action, reason, kept) in [("flag", Value::Null, true), ("block", json!("rbac.tool"), false)] {
-        let mut road = road(|document| document["guards"]["standard"] = json!({ "output": { "toolCalls": action } }));
-        let (_, answer) = road.answered(&ask("hi"), JSON, &[reply.to_string().as_bytes()]);
+        let mut pipeline =
+            pipeline(|document| document["guards"]["standard"] = json!({ "output": { "toolCalls": action } }));
+        let (_, answer) = pipeline.answered(&ask("hi"), JSON, &[reply.to_string().as_bytes()]);
         assert_eq!(answer.record["bartizan.reason"], reason);
         assert_eq!(answer.text().contains("delete_all"), kept);
         assert_eq!(answer.record["bartizan.findings"][0]["rule"], "output.tool");
         let event = format!("data: {}\n\n", reply.to_string().replace("\"message\"", "\"delta\""));
-        let (_, answer) = road.answered(&ask("hi"), SSE, &[event.as_bytes()]);
+        let (_, answer) = pipeline.answered(&ask("hi"), SSE, &[event.as_bytes()]);
         assert_eq!(answer.record["bartizan.reason"], reason);
         assert_eq!(answer.text().contains("delete_all"), kept);
     }
@@ -234,15 +235,18 @@ fn calls_of_a_reply_follow_the_policy() {
 
 #[test]
 fn what_comes_from_outside_is_marked() {
-    let mut road = road(|document| document["guards"]["standard"] = json!({ "spotlight": "datamark" }));
+    let mut pipeline = pipeline(|document| document["guards"]["standard"] = json!({ "spotlight": "datamark" }));
     let messages = json!([
         { "role": "user", "content": "Fetch it." },
         { "role": "assistant", "content": null, "tool_calls": [{ "id": "c 1", "type": "function",
             "function": { "name": "search_x", "arguments": "{}" } }] },
         { "role": "tool", "tool_call_id": "c 1", "content": "the page\nsays this" },
         { "role": "user", "content": "And now?" }]);
-    let (body, record) =
-        sent(&mut road, "/v1/chat/completions", &json!({ "model": "small", "max_tokens": 9, "messages": messages }));
+    let (body, record) = sent(
+        &mut pipeline,
+        "/v1/chat/completions",
+        &json!({ "model": "small", "max_tokens": 9, "messages": messages }),
+    );
     let result = body["messages"][2]["content"].as_str().unwrap().to_owned();
     let (first, rest) = result.split_once('\n').unwrap();
     let (text, last) = rest.split_once('\n').unwrap();
@@ -252,13 +256,17 @@ fn what_comes_from_outside_is_marked() {
     assert_eq!(body["messages"][2]["tool_call_id"], "c 1");
     assert_eq!((&body["messages"][0], &body["messages"][3]), (&messages[0], &messages[3]));
     assert_eq!(record["bartizan.verdict"], "allow");
-    let (again, _) =
-        sent(&mut road, "/v1/chat/completions", &json!({ "model": "small", "max_tokens": 9, "messages": messages }));
+    let (again, _) = sent(
+        &mut pipeline,
+        "/v1/chat/completions",
+        &json!({ "model": "small", "max_tokens": 9, "messages": messages }),
+    );
     assert_eq!(again, body, "a provider can cache it");
     let blocks = json!([{ "role": "user", "content": [
         { "type": "tool_result", "tool_use_id": "t 1", "content": [{ "type": "text", "text": "a b" }] },
         { "type": "document", "title": "T t", "source": { "type": "text", "media_type": "text/plain", "data": "c d" } }] }]);
-    let (body, _) = sent(&mut road, "/v1/messages", &json!({ "model": "small", "max_tokens": 9, "messages": blocks }));
+    let (body, _) =
+        sent(&mut pipeline, "/v1/messages", &json!({ "model": "small", "max_tokens": 9, "messages": blocks }));
     let content = &body["messages"][0]["content"];
     assert!(content[0]["content"][0]["text"].as_str().unwrap().contains("\na\u{2c6}b\n"));
     assert!(content[1]["source"]["data"].as_str().unwrap().contains("\nc\u{2c6}d\n"));
@@ -266,7 +274,7 @@ fn what_comes_from_outside_is_marked() {
         (&content[0]["tool_use_id"], &content[1]["source"]["media_type"]),
         (&json!("t 1"), &json!("text/plain"))
     );
-    let (body, _) = sent(&mut road, "/ask", &json!({ "prompt": "a b", "pages": ["c d"] }));
+    let (body, _) = sent(&mut pipeline, "/ask", &json!({ "prompt": "a b", "pages": ["c d"] }));
     assert_eq!(body["prompt"], "a b");
     assert!(body["pages"][0].as_str().unwrap().contains("\nc\u{2c6}d\n"));
 }
@@ -299,7 +307,7 @@ fn a_definition_that_is_not_the_approved_one_is_not_shown() {
         (json!("flag"), vec!["search_a", "search_b", "search_c"], Value::Null),
         (json!("block"), vec![], json!("mcp.definition")),
     ] {
-        let mut road = road(|document| {
+        let mut pipeline = pipeline(|document| {
             document["routes"][4]["mcp"] = json!({ "definitions": pins });
             if !drift.is_null() {
                 document["routes"][4]["mcp"]["drift"] = drift.clone();
@@ -307,9 +315,11 @@ fn a_definition_that_is_not_the_approved_one_is_not_shown() {
         });
         for content_type in [JSON, SSE] {
             let body = |text: &str| if content_type == SSE { format!("data: {text}\n\n") } else { text.to_owned() };
-            let (_, answer) = road.answered_at("/mcp", &request, content_type, |_| vec![body(&approved).into_bytes()]);
+            let (_, answer) =
+                pipeline.answered_at("/mcp", &request, content_type, |_| vec![body(&approved).into_bytes()]);
             assert_eq!(answer.text(), body(&approved));
-            let (_, answer) = road.answered_at("/mcp", &request, content_type, |_| vec![body(&drifted).into_bytes()]);
+            let (_, answer) =
+                pipeline.answered_at("/mcp", &request, content_type, |_| vec![body(&drifted).into_bytes()]);
             assert_eq!(names(&answer.text()), left);
             assert_eq!(answer.record["bartizan.reason"], reason);
             assert_eq!(answer.record["bartizan.findings"][0]["rule"], "mcp.drift");
@@ -327,14 +337,15 @@ fn what_only_a_provider_can_read_is_recorded() {
             { "type": "redacted_thinking", "data": sealed }, { "type": "text", "text": "hello" }] },
         { "role": "user", "content": "go on" }]);
     let body = json!({ "model": "small", "max_tokens": 9, "messages": messages });
-    let (_, record) = sent(&mut road(|_| ()), "/v1/messages", &body);
+    let (_, record) = sent(&mut pipeline(|_| ()), "/v1/messages", &body);
     assert_eq!((&record["bartizan.unscanned"], &record["bartizan.coverage"]), (&json!(["opaque"]), &json!("partial")));
     let reply =
         json!({ "content": [{ "type": "redacted_thinking", "data": sealed }, { "type": "text", "text": "ok" }] });
     let plain = json!({ "model": "small", "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" }] });
-    let (_, answer) = road(|_| ()).answered_at("/v1/messages", &plain, JSON, |_| vec![reply.to_string().into_bytes()]);
+    let (_, answer) =
+        pipeline(|_| ()).answered_at("/v1/messages", &plain, JSON, |_| vec![reply.to_string().into_bytes()]);
     assert_eq!((answer.text(), &answer.record["bartizan.unscanned"]), (reply.to_string(), &json!(["opaque"])));
-    let mut strict = road(|document| document["unscanned"] = json!({ "opaque": "deny" }));
+    let mut strict = pipeline(|document| document["unscanned"] = json!({ "opaque": "deny" }));
     let (_, answer) = strict.answered_at("/v1/messages", &plain, JSON, |_| vec![reply.to_string().into_bytes()]);
     assert_eq!(answer.record["bartizan.reason"], "reply.unreadable");
 }
@@ -349,59 +360,59 @@ fn a_body_without_lists_stays_as_it_is() {
 
 #[test]
 fn a_session_is_its_callers_and_metadata_tell_whom_to_ask() {
-    let mut road =
-        road(|document| document["routes"][4]["mcp"] = json!({ "resource": "https://tools.example.com/mcp" }));
+    let mut pipeline =
+        pipeline(|document| document["routes"][4]["mcp"] = json!({ "resource": "https://tools.example.com/mcp" }));
     let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
-    let token = format!("Bearer {}", road.token(&["analyst"], 600));
+    let token = format!("Bearer {}", pipeline.token(&["analyst"], 600));
     let bearer = ("authorization", token.as_str());
     for forged in ["s-1", "s-1.", "s-1.00000000000000000000000000000000", ""] {
-        let run = road.post("/mcp", &[bearer, ("mcp-session-id", forged)], list.to_string().as_bytes());
+        let run = pipeline.post("/mcp", &[bearer, ("mcp-session-id", forged)], list.to_string().as_bytes());
         assert_eq!(run.reason(), "mcp.session", "{forged}");
         assert_eq!(run.outcome.unwrap_err().status, 404);
     }
     let twice = [bearer, ("mcp-session-id", "s"), ("mcp-session-id", "t")];
-    assert_eq!(road.post("/mcp", &twice, list.to_string().as_bytes()).reason(), "mcp.header");
+    assert_eq!(pipeline.post("/mcp", &twice, list.to_string().as_bytes()).reason(), "mcp.header");
 
-    let refused = road.post("/mcp", &[], list.to_string().as_bytes()).outcome.unwrap_err();
+    let refused = pipeline.post("/mcp", &[], list.to_string().as_bytes()).outcome.unwrap_err();
     let challenge = |reply: &bartizan::transaction::Reply| {
         reply.headers.iter().find(|(name, _)| *name == "www-authenticate").map(|(_, value)| value.clone()).unwrap()
     };
     let address = "https://tools.example.com/.well-known/oauth-protected-resource/mcp";
     assert_eq!(challenge(&refused), format!("Bearer resource_metadata=\"{address}\""));
-    let stale = format!("Bearer {}", road.token(&["analyst"], -600));
-    let refused = road.post("/mcp", &[("authorization", &stale)], list.to_string().as_bytes()).outcome.unwrap_err();
+    let stale = format!("Bearer {}", pipeline.token(&["analyst"], -600));
+    let refused = pipeline.post("/mcp", &[("authorization", &stale)], list.to_string().as_bytes()).outcome.unwrap_err();
     assert_eq!(challenge(&refused), format!("Bearer error=\"invalid_token\", resource_metadata=\"{address}\""));
     let path = (":path", "/.well-known/oauth-protected-resource/mcp");
-    let answer = road.send(&[(":method", "GET"), path], None);
+    let answer = pipeline.send(&[(":method", "GET"), path], None);
     assert_eq!(answer.record()["bartizan.verdict"], "allow");
     let answer = answer.outcome.unwrap_err();
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((answer.status, &body["resource"]), (200, &json!("https://tools.example.com/mcp")));
     assert_eq!(body["authorization_servers"], json!(["https://idp.example"]));
-    let other = road.send(&[(":method", "GET"), (":path", "/.well-known/oauth-protected-resource/other")], None);
+    let other = pipeline.send(&[(":method", "GET"), (":path", "/.well-known/oauth-protected-resource/other")], None);
     assert_eq!(other.reason(), "route.unmatched");
 }
 
 #[test]
 fn ollama_reads_json_without_a_content_type() {
-    let mut road = road(|_| ());
-    let token = format!("Bearer {}", road.token(&["analyst"], 600));
-    let send = |road: &mut Road, path: &str, kind: Option<&str>| {
+    let mut pipeline = pipeline(|_| ());
+    let token = format!("Bearer {}", pipeline.token(&["analyst"], 600));
+    let send = |pipeline: &mut Pipeline, path: &str, kind: Option<&str>| {
         let mut headers = vec![(":method", "POST"), (":path", path), ("authorization", token.as_str())];
         headers.extend(kind.map(|kind| ("content-type", kind)));
-        road.send(&headers, Some(ask("hi").to_string().as_bytes()))
+        pipeline.send(&headers, Some(ask("hi").to_string().as_bytes()))
     };
     for kind in [None, Some("application/x-www-form-urlencoded")] {
-        let edit = send(&mut road, "/api/chat", kind).outcome.unwrap();
+        let edit = send(&mut pipeline, "/api/chat", kind).outcome.unwrap();
         assert!(edit.set.contains(&("content-type", "application/json".to_owned())));
-        assert_eq!(send(&mut road, "/v1/chat/completions", kind).reason(), "body.contentType");
+        assert_eq!(send(&mut pipeline, "/v1/chat/completions", kind).reason(), "body.contentType");
     }
-    assert_eq!(send(&mut road, "/api/chat", Some("text/plain")).reason(), "body.contentType");
+    assert_eq!(send(&mut pipeline, "/api/chat", Some("text/plain")).reason(), "body.contentType");
     let images =
         |list: Value| json!({ "model": "small", "messages": [{ "role": "user", "content": "hi", "images": list }] });
-    let empty = road.post("/api/chat", &[("authorization", &token)], images(json!([])).to_string().as_bytes());
+    let empty = pipeline.post("/api/chat", &[("authorization", &token)], images(json!([])).to_string().as_bytes());
     assert_eq!(empty.reason(), "");
-    let one = road.post("/api/chat", &[("authorization", &token)], images(json!(["aGk="])).to_string().as_bytes());
+    let one = pipeline.post("/api/chat", &[("authorization", &token)], images(json!(["aGk="])).to_string().as_bytes());
     assert_eq!(one.reason(), "body.unscanned");
 }
 
@@ -437,15 +448,15 @@ fn a_credential_passes_to_the_host_that_the_role_lists_and_nowhere_else() {
         (responses, tool(json!({ "headers": { "Authorization": bearer } }))),
         (messages, server("authorization_token")),
     ];
-    let mut road = road(listed(json!(["mcp.example"])));
-    let token = format!("Bearer {}", road.token(&["analyst"], 600));
-    let outcome = |road: &mut Road, path: &str, body: &Value| {
-        let run = road.post(path, &[("authorization", &token)], body.to_string().as_bytes());
+    let mut pipeline = pipeline(listed(json!(["mcp.example"])));
+    let token = format!("Bearer {}", pipeline.token(&["analyst"], 600));
+    let outcome = |pipeline: &mut Pipeline, path: &str, body: &Value| {
+        let run = pipeline.post(path, &[("authorization", &token)], body.to_string().as_bytes());
         assert!(!run.finished.record.contains(&TOKEN[..20]), "{}", run.finished.record);
         run.reason().to_owned()
     };
     for (path, body) in &passes {
-        assert_eq!(outcome(&mut road, path, body), "", "{body}");
+        assert_eq!(outcome(&mut pipeline, path, body), "", "{body}");
     }
     // A text is no credential, and a credential at any other place is a leaked one.
     let sentence = format!("my key is {TOKEN}");
@@ -470,22 +481,22 @@ fn a_credential_passes_to_the_host_that_the_role_lists_and_nowhere_else() {
             "function": { "name": "search_a", "description": "d" } }] })),
         ),
     ] {
-        assert_eq!(outcome(&mut road, path, &body), "scan.secret", "{body}");
+        assert_eq!(outcome(&mut pipeline, path, &body), "scan.secret", "{body}");
     }
     // Where the host is not listed, the tool is refused; a role in shadow mode refuses nothing, and the secret is found.
-    road = self::road(listed(json!(["other.example"])));
-    let token = format!("Bearer {}", road.token(&["analyst"], 600));
-    let outcome = |road: &mut Road, path: &str, body: &Value| {
-        road.post(path, &[("authorization", &token)], body.to_string().as_bytes()).reason().to_owned()
+    pipeline = self::pipeline(listed(json!(["other.example"])));
+    let token = format!("Bearer {}", pipeline.token(&["analyst"], 600));
+    let outcome = |pipeline: &mut Pipeline, path: &str, body: &Value| {
+        pipeline.post(path, &[("authorization", &token)], body.to_string().as_bytes()).reason().to_owned()
     };
     for (path, body) in &passes {
-        assert_eq!(outcome(&mut road, path, body), "rbac.tool", "{body}");
+        assert_eq!(outcome(&mut pipeline, path, body), "rbac.tool", "{body}");
     }
-    road = self::road(|document| {
+    pipeline = self::pipeline(|document| {
         listed(json!([]))(document);
         document["roles"]["analyst"]["mode"] = json!("shadow");
     });
-    let token = format!("Bearer {}", road.token(&["analyst"], 600));
-    let run = road.post(responses, &[("authorization", &token)], passes[0].1.to_string().as_bytes());
+    let token = format!("Bearer {}", pipeline.token(&["analyst"], 600));
+    let run = pipeline.post(responses, &[("authorization", &token)], passes[0].1.to_string().as_bytes());
     assert_eq!(run.reason(), "scan.secret");
 }

@@ -7,14 +7,14 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::road::{Road, ask};
+use common::pipeline::{Pipeline, ask};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const SSE: &str = "text/event-stream";
 
-fn road() -> Road {
-    Road::new(|document| {
+fn pipeline() -> Pipeline {
+    Pipeline::new(|document| {
         document["roles"]["analyst"]["tools"]["allow"] = json!(["get_weather", "get_time", "search_*"]);
         document["roles"]["analyst"]["quotas"] = json!([]);
         document["guards"]["standard"] = json!({});
@@ -78,9 +78,9 @@ fn readings(text: &str) -> Vec<Vec<Call>> {
     vec![read(false, joined), read(false, first), read(true, joined), read(true, last)]
 }
 
-fn answered(road: &mut Road, text: &str, step: usize) -> String {
+fn answered(pipeline: &mut Pipeline, text: &str, step: usize) -> String {
     let chunks: Vec<&[u8]> = text.as_bytes().chunks(step).collect();
-    road.answered(&ask("hi"), SSE, &chunks).1.text()
+    pipeline.answered(&ask("hi"), SSE, &chunks).1.text()
 }
 
 fn call(index: Option<u64>, id: Option<&str>, name: Option<&str>, arguments: Option<&str>) -> Value {
@@ -192,7 +192,7 @@ fn allowed_calls_are_whole_and_others_are_gone() {
     ] {
         let text = stream(&sent);
         for step in [7, text.len()] {
-            let left = answered(&mut road(), &text, step);
+            let left = answered(&mut pipeline(), &text, step);
             for reading in readings(&left) {
                 assert_eq!(reading, expected, "{text}\n{left}");
             }
@@ -209,10 +209,10 @@ fn an_ordinary_call_leaves_byte_for_byte() {
         call(Some(0), None, None, Some("{\"city\"")),
         call(Some(0), None, None, Some(":\"Oslo\"}")),
     ]);
-    assert_eq!(answered(&mut road(), &text, 50), text);
+    assert_eq!(answered(&mut pipeline(), &text, 50), text);
     // The name goes on with the first arguments.
     let some: usize = text.match_indices("\n\n").nth(1).unwrap().0 + 2;
-    let (_, answer) = road().answered(&ask("hi"), SSE, &[&text.as_bytes()[..some]]);
+    let (_, answer) = pipeline().answered(&ask("hi"), SSE, &[&text.as_bytes()[..some]]);
     assert_eq!(answer.text(), text[..some]);
 }
 
@@ -231,7 +231,7 @@ fn the_older_function_call_is_one() {
         (vec![json!({ "name": "get_time" }), json!({ "arguments": "{}" }), json!({ "name": "delete_all" })], true),
     ] {
         let text: String = calls.iter().cloned().map(delta).chain([end.to_owned()]).collect();
-        let left = answered(&mut road(), &text, 9);
+        let left = answered(&mut pipeline(), &text, 9);
         assert!(!left.contains("delete_"), "{left}");
         assert_eq!(left.contains(whole), kept, "{left}");
     }
@@ -239,7 +239,7 @@ fn the_older_function_call_is_one() {
 
 #[test]
 fn a_call_is_judged_by_its_own_name_whatever_stands_at_its_place() {
-    let mut road = Road::new(|document| {
+    let mut pipeline = Pipeline::new(|document| {
         document["roles"]["analyst"]["operations"] = json!(["responses"]);
         document["routes"] = json!([{ "match": { "path": "/v1/responses" }, "protocol": "openai" }]);
         document["guards"]["standard"] = json!({});
@@ -250,7 +250,7 @@ fn a_call_is_judged_by_its_own_name_whatever_stands_at_its_place() {
         "response": { "output": [item("search_web")] } });
     let asked = json!({ "model": "small", "input": "hi", "stream": true });
     let (_, answer) =
-        road.answered_at("/v1/responses", &asked, SSE, |_| vec![format!("data: {event}\n\n").into_bytes()]);
+        pipeline.answered_at("/v1/responses", &asked, SSE, |_| vec![format!("data: {event}\n\n").into_bytes()]);
     assert!(!answer.text().contains("delete_all"), "{}", answer.text());
 }
 
@@ -276,7 +276,7 @@ proptest! {
         if ends {
             text += "data: [DONE]\n\n";
         }
-        let left = answered(&mut road(), &text, step);
+        let left = answered(&mut pipeline(), &text, step);
         for (name, _) in readings(&left).into_iter().flatten() {
             let allowed = ["get_weather", "get_time"].contains(&name.as_str()) || name.starts_with("search_");
             prop_assert!(allowed, "{name:?}\n{text}\n{left}");

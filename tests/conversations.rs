@@ -12,7 +12,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use common::road::Road;
+use common::pipeline::Pipeline;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -178,8 +178,8 @@ impl Conversation {
     }
 
     /// The shipped policy, with the role's tools, and the guard's keys of `guard` in the place of the shipped ones.
-    fn road(&self, guard: &[(&str, Value)]) -> Road {
-        Road::new(|document| {
+    fn pipeline(&self, guard: &[(&str, Value)]) -> Pipeline {
+        Pipeline::new(|document| {
             let authn = document["authn"].take();
             *document = shipped();
             document["authn"] = authn;
@@ -297,16 +297,16 @@ fn not_mended() -> BTreeSet<(String, usize, String)> {
 fn failures(name: &str, talk: &Conversation, masking: bool) -> BTreeMap<Failure, String> {
     let mask = json!({ "action": "mask" });
     let guard = [("pii", mask.clone()), ("secrets", mask)];
-    let mut road = talk.road(if masking { &guard } else { &[] });
+    let mut pipeline = talk.pipeline(if masking { &guard } else { &[] });
     let mode = if masking { "mask" } else { "shipped" };
-    let token = format!("Bearer {}", road.token(&["analyst"], 600));
+    let token = format!("Bearer {}", pipeline.token(&["analyst"], 600));
     let mut found = BTreeMap::new();
     for (last, turn) in talk.turns.iter().enumerate() {
         if turn.assistant.is_some() || turn.call.is_some() {
             continue;
         }
         let sent = talk.body(last, &plain);
-        let run = road.post(talk.path(), &[("authorization", token.as_str())], sent.to_string().as_bytes());
+        let run = pipeline.post(talk.path(), &[("authorization", token.as_str())], sent.to_string().as_bytes());
         let record = run.record();
         let why = format!("score {}, {}", record["bartizan.score"], attacks(&record));
         let mut fail = |turn: usize, what: String| {

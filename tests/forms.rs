@@ -10,7 +10,7 @@ use bartizan::callout::{Answer, Call, CallFailure};
 use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{MemoryHost, Timestamp};
 use bartizan::transaction::{Event, Step, Wait};
-use common::road::{NOW, Road, ask};
+use common::pipeline::{NOW, Pipeline, ask};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -471,8 +471,8 @@ fn rate_limits() -> Vec<Form<Answer>> {
     forms
 }
 
-fn fleet_road(hold: bool, on_unavailable: &str) -> Road {
-    Road::new(|document| {
+fn fleet_pipeline(hold: bool, on_unavailable: &str) -> Pipeline {
+    Pipeline::new(|document| {
         document["holdHeaders"] = json!(hold);
         document["audit"] = json!({});
         document["rateLimitService"] =
@@ -483,9 +483,9 @@ fn fleet_road(hold: bool, on_unavailable: &str) -> Road {
 }
 
 /// The reason that a request is refused for, where each of its calls is answered so; and when to come back.
-fn asked(road: &mut Road, answer: &Answer) -> (&'static str, Option<u64>) {
-    let (mut exchange, mut step) = road.begin();
-    let (vm, host) = (&mut road.vm, &mut road.host);
+fn asked(pipeline: &mut Pipeline, answer: &Answer) -> (&'static str, Option<u64>) {
+    let (mut exchange, mut step) = pipeline.begin();
+    let (vm, host) = (&mut pipeline.vm, &mut pipeline.host);
     let mut calls = 0;
     while let Step::Await(Wait { call: Some(Call::Grpc(_)), .. }) = step {
         calls += 1;
@@ -513,11 +513,11 @@ fn the_fleets_service_opens_nothing_by_a_wrong_form() {
     println!("{} answers of the service", forms.len());
     assert!(forms.len() >= 150);
     for hold in [true, false] {
-        let mut road = fleet_road(hold, "deny");
+        let mut pipeline = fleet_pipeline(hold, "deny");
         for (name, answer, expected) in &forms {
             // Each has a worker of its own: services that fail are not asked for a while.
-            road.vm = bartizan::transaction::WorkerState::new(&road.policy, &mut road.host).unwrap();
-            let (reason, wait) = asked(&mut road, answer);
+            pipeline.vm = bartizan::transaction::WorkerState::new(&pipeline.policy, &mut pipeline.host).unwrap();
+            let (reason, wait) = asked(&mut pipeline, answer);
             assert_eq!(reason, *expected, "{name}");
             assert!(wait.is_none_or(|secs| (1..=366 * 86_400 + 1).contains(&secs)), "{name}: {wait:?}");
         }
@@ -528,10 +528,10 @@ fn the_fleets_service_opens_nothing_by_a_wrong_form() {
 fn where_the_proxy_counts_by_itself_no_wrong_form_gives_more() {
     for (name, answer, expected) in rate_limits() {
         if expected == "quota.unavailable" {
-            let mut road = fleet_road(true, "local");
+            let mut pipeline = fleet_pipeline(true, "local");
             let reasons = [(); 4].map(|()| {
-                road.vm = bartizan::transaction::WorkerState::new(&road.policy, &mut road.host).unwrap();
-                asked(&mut road, &answer).0
+                pipeline.vm = bartizan::transaction::WorkerState::new(&pipeline.policy, &mut pipeline.host).unwrap();
+                asked(&mut pipeline, &answer).0
             });
             assert_eq!(reasons, ["", "", "quota.requests", "quota.requests"], "{name}");
         }

@@ -7,15 +7,15 @@ mod common;
 use bartizan::authn::Authenticator;
 use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{MemoryHost, Timestamp};
-use common::road::{NOW, Road, ask, base64};
+use common::pipeline::{NOW, Pipeline, ask, base64};
 use jwt_simple::algorithms::EdDSAKeyPairLike as _;
 use jwt_simple::prelude::*;
 use serde_json::{Value, json};
 
-fn post(road: &mut Road, token: &str) -> (String, Value, Value) {
+fn post(pipeline: &mut Pipeline, token: &str) -> (String, Value, Value) {
     let bearer = format!("Bearer {token}");
     let body = ask("hi").to_string();
-    let run = road.post("/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes());
+    let run = pipeline.post("/v1/chat/completions", &[("authorization", &bearer)], body.as_bytes());
     let told = run.outcome.as_ref().err().map_or(Value::Null, |reply| serde_json::from_slice(&reply.body).unwrap());
     (run.reason().to_owned(), run.record(), told)
 }
@@ -49,13 +49,13 @@ fn an_audience_stands_where_the_issuer_puts_it() {
         (Value::Null, json!({ "aud": null, "client_id": "llm", "token_use": "access" }), "jwt.audience"),
         (Value::Null, json!({ "token_use": "id" }), ""),
     ] {
-        let mut road = Road::new(|document| {
+        let mut pipeline = Pipeline::new(|document| {
             if !set.is_null() {
                 document["authn"]["issuers"][0]["audienceClaims"] = set.clone();
             }
         });
-        let token = road.sign(&claims(more.clone()));
-        assert_eq!(post(&mut road, &token).0, reason, "{set} {more}");
+        let token = pipeline.sign(&claims(more.clone()));
+        assert_eq!(post(&mut pipeline, &token).0, reason, "{set} {more}");
     }
 }
 
@@ -74,15 +74,15 @@ fn a_role_counts_for_its_own_organisation() {
         (false, json!({ "analyst": true }), json!(null), "jwt.claims"),
         (false, json!({ "analyst": ["17"] }), json!(null), "jwt.claims"),
     ] {
-        let mut road = Road::new(|document| {
+        let mut pipeline = Pipeline::new(|document| {
             let places = &mut document["authn"]["issuers"][0]["claims"];
             *places = json!({ "roles": format!("/{CLAIM}") });
             if by_tenant {
                 places["tenant"] = format!("/{ORG}").into();
             }
         });
-        let token = road.sign(&claims(json!({ CLAIM: roles, ORG: org })));
-        assert_eq!(post(&mut road, &token).0, reason, "{roles} {org}");
+        let token = pipeline.sign(&claims(json!({ CLAIM: roles, ORG: org })));
+        assert_eq!(post(&mut pipeline, &token).0, reason, "{roles} {org}");
     }
 }
 
@@ -93,9 +93,10 @@ fn an_overage_of_groups_is_named() {
         (json!({ "roles": null, "hasgroups": true }), true),
         (json!({ "roles": null }), false),
     ] {
-        let mut road = Road::new(|document| document["authn"]["issuers"][0]["claims"] = json!({ "roles": "/groups" }));
-        let token = road.sign(&claims(more));
-        let (reason, record, told) = post(&mut road, &token);
+        let mut pipeline =
+            Pipeline::new(|document| document["authn"]["issuers"][0]["claims"] = json!({ "roles": "/groups" }));
+        let token = pipeline.sign(&claims(more));
+        let (reason, record, told) = post(&mut pipeline, &token);
         assert_eq!(reason, if named { "jwt.claims" } else { "rbac.operation" });
         assert_eq!(record.get("bartizan.hint").is_some_and(|hint| hint == "groupsOverage"), named);
         assert_eq!(told["error"]["message"].as_str().unwrap().contains("too many"), named);
@@ -107,14 +108,14 @@ fn long_tokens_are_named_with_their_length_and_the_limit() {
     for (limit, groups, passes) in
         [(None, 100, true), (None, 2000, false), (Some(32_768), 2000, true), (Some(32_768), 4000, false)]
     {
-        let mut road = Road::new(|document| {
+        let mut pipeline = Pipeline::new(|document| {
             if let Some(limit) = limit {
                 document["authn"]["maxTokenBytes"] = json!(limit);
             }
         });
         let groups: Vec<String> = (0..groups).map(|at| format!("grp-{at}")).collect();
-        let token = road.sign(&claims(json!({ "groups": groups })));
-        let (reason, record, told) = post(&mut road, &token);
+        let token = pipeline.sign(&claims(json!({ "groups": groups })));
+        let (reason, record, told) = post(&mut pipeline, &token);
         assert_eq!(reason, if passes { "" } else { "jwt.malformed" });
         if !passes {
             let told = told["error"]["message"].as_str().unwrap();

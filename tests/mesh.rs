@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::road::{NOW, Road, ask};
+use common::pipeline::{NOW, Pipeline, ask};
 use serde_json::{Value, json};
 
 /// A form: what it is called, the form, and what must come of it: a reason's code, or nothing.
@@ -184,8 +184,8 @@ fn mesh_forms() -> Vec<Form<Claims>> {
     forms
 }
 
-fn mesh_road(change: impl FnOnce(&mut Value)) -> Road {
-    Road::new(|document| {
+fn mesh_pipeline(change: impl FnOnce(&mut Value)) -> Pipeline {
+    Pipeline::new(|document| {
         document["authn"]["fromMesh"] = json!(true);
         let issuer = document["authn"]["issuers"][0].as_object_mut().unwrap();
         issuer.remove("jwks");
@@ -195,8 +195,9 @@ fn mesh_road(change: impl FnOnce(&mut Value)) -> Road {
     })
 }
 
-fn put(road: &mut Road, claims: &[(&'static str, Vec<u8>)]) {
-    road.host.properties = claims.iter().map(|(name, value)| (format!("{PAYLOAD}.{name}"), value.clone())).collect();
+fn put(pipeline: &mut Pipeline, claims: &[(&'static str, Vec<u8>)]) {
+    pipeline.host.properties =
+        claims.iter().map(|(name, value)| (format!("{PAYLOAD}.{name}"), value.clone())).collect();
 }
 
 #[test]
@@ -204,17 +205,17 @@ fn the_mesh_opens_nothing_by_a_wrong_form() {
     let forms = mesh_forms();
     println!("{} forms of claims", forms.len());
     assert!(forms.len() >= 100);
-    let mut road = mesh_road(|_| {});
+    let mut pipeline = mesh_pipeline(|_| {});
     for (name, claims, expected) in &forms {
-        put(&mut road, claims);
-        let run = road.post("/v1/chat/completions", &[], ask("hi").to_string().as_bytes());
+        put(&mut pipeline, claims);
+        let run = pipeline.post("/v1/chat/completions", &[], ask("hi").to_string().as_bytes());
         assert_eq!(run.reason(), *expected, "{name}");
     }
 }
 
 /// Headers by which a client would like to be somebody.
 fn claimed() -> Vec<(String, String)> {
-    let payload = common::road::base64(
+    let payload = common::pipeline::base64(
         br#"{"iss":"https://idp.example","aud":"llm","sub":"amy","roles":["analyst"],"exp":1800000600}"#,
     );
     let spiffe = "spiffe://cluster.local/ns/team-a/sa/app";
@@ -279,18 +280,18 @@ fn no_header_of_a_client_speaks_for_the_mesh() {
     let all = claimed();
     println!("{} headers", all.len());
     assert!(all.len() >= 100);
-    let mut road = mesh_road(|document| document["authn"]["tokenFrom"] = json!(["authorization"]));
+    let mut pipeline = mesh_pipeline(|document| document["authn"]["tokenFrom"] = json!(["authorization"]));
     for (name, value) in &all {
-        let run = road.post("/v1/chat/completions", &[(name, value)], body.as_bytes());
+        let run = pipeline.post("/v1/chat/completions", &[(name, value)], body.as_bytes());
         assert_eq!(run.reason(), "jwt.missing", "{name}: {value}");
     }
     // Nor for the workload that a caller is, whom the mesh does know.
-    let mut road = mesh_road(|document| {
+    let mut pipeline = mesh_pipeline(|document| {
         document["roles"]["analyst"]["workloads"] = json!(["spiffe://cluster.local/ns/team-a/sa/*"]);
     });
-    put(&mut road, &mesh_claims());
+    put(&mut pipeline, &mesh_claims());
     for (name, value) in &all {
-        let run = road.post("/v1/chat/completions", &[(name, value)], body.as_bytes());
+        let run = pipeline.post("/v1/chat/completions", &[(name, value)], body.as_bytes());
         assert_eq!(run.reason(), "rbac.workload", "{name}: {value}");
     }
     for peer in [
@@ -306,13 +307,14 @@ fn no_header_of_a_client_speaks_for_the_mesh() {
         "spiffe://cluster.local/ns/team-%61/sa/app",
         "",
     ] {
-        put(&mut road, &mesh_claims());
-        road.host.properties.insert("connection.uri_san_peer_certificate".to_owned(), peer.into());
-        let run = road.post("/v1/chat/completions", &[], body.as_bytes());
+        put(&mut pipeline, &mesh_claims());
+        pipeline.host.properties.insert("connection.uri_san_peer_certificate".to_owned(), peer.into());
+        let run = pipeline.post("/v1/chat/completions", &[], body.as_bytes());
         assert_eq!(run.reason(), "rbac.workload", "{peer}");
     }
-    road.host
+    pipeline
+        .host
         .properties
         .insert("connection.uri_san_peer_certificate".to_owned(), b"spiffe://cluster.local/ns/team-a/sa/app".to_vec());
-    assert_eq!(road.post("/v1/chat/completions", &[], body.as_bytes()).reason(), "");
+    assert_eq!(pipeline.post("/v1/chat/completions", &[], body.as_bytes()).reason(), "");
 }

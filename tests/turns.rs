@@ -6,7 +6,7 @@ mod common;
 
 use bartizan::callout::{Answer, CallFailure};
 use bartizan::transaction::{Event, Header, Reads, Step, Transaction};
-use common::road::{Road, headers};
+use common::pipeline::{Pipeline, headers};
 use serde_json::{Value, json};
 
 /// What may happen on the wire.
@@ -43,8 +43,8 @@ fn heads(token: &str, reply: &str) -> (Vec<Header>, Vec<Header>) {
     (headers(&request), headers(&[(":status", "200"), ("content-type", reply)]))
 }
 
-fn road(strong: bool, output: &Value) -> Road {
-    Road::new(|policy| {
+fn pipeline(strong: bool, output: &Value) -> Pipeline {
+    Pipeline::new(|policy| {
         policy["holdHeaders"] = json!(strong);
         policy["guards"]["standard"]["output"] = output.clone();
         policy["audit"] = json!({});
@@ -58,18 +58,18 @@ const ATTACK: &str = r#"{"model": "small", "messages": [{"role": "user",
 #[test]
 fn no_order_of_events_lets_an_attack_go() {
     for strong in [false, true] {
-        let mut road = road(strong, &json!({}));
-        let heads = heads(&road.token(&["analyst"], 600), "application/json");
+        let mut pipeline = pipeline(strong, &json!({}));
+        let heads = heads(&pipeline.token(&["analyst"], 600), "application/json");
         for sequence in sequences() {
-            let mut exchange = Transaction::new(road.policy.clone());
+            let mut exchange = Transaction::new(pipeline.policy.clone());
             for (at, kind) in sequence.into_iter().enumerate() {
-                let step = exchange.step(event(kind, &heads, ATTACK), &mut road.vm, &mut road.host);
+                let step = exchange.step(event(kind, &heads, ATTACK), &mut pipeline.vm, &mut pipeline.host);
                 let is_early_head = kind == 0 && !strong && exchange.awaits_body();
                 let goes_on = matches!(step, Step::Release(_)) && kind < 6 && !is_early_head;
                 assert!(!goes_on, "{sequence:?} at {at}");
                 assert_eq!(exchange.reads_response(), Reads::Nothing, "{sequence:?} at {at}");
             }
-            exchange.finish(&mut road.vm, &mut road.host);
+            exchange.finish(&mut pipeline.vm, &mut pipeline.host);
         }
     }
 }
@@ -85,17 +85,17 @@ fn no_order_of_events_opens_a_guarded_reply() {
     for (strong, (content_type, text)) in
         [false, true].into_iter().flat_map(|strong| texts.iter().map(move |one| (strong, one)))
     {
-        let mut road = road(strong, &json!({"secrets": "block"}));
-        let heads = heads(&road.token(&["analyst"], 600), content_type);
+        let mut pipeline = pipeline(strong, &json!({"secrets": "block"}));
+        let heads = heads(&pipeline.token(&["analyst"], 600), content_type);
         for sequence in sequences() {
-            let mut exchange = Transaction::new(road.policy.clone());
+            let mut exchange = Transaction::new(pipeline.policy.clone());
             for kind in [0, 2, 6] {
-                exchange.step(event(kind, &heads, harmless), &mut road.vm, &mut road.host);
+                exchange.step(event(kind, &heads, harmless), &mut pipeline.vm, &mut pipeline.host);
             }
             assert_ne!(exchange.reads_response(), Reads::Nothing, "the reply is read");
             for (at, kind) in sequence.into_iter().enumerate() {
                 let reads = exchange.reads_response();
-                let step = exchange.step(event(kind, &heads, text), &mut road.vm, &mut road.host);
+                let step = exchange.step(event(kind, &heads, text), &mut pipeline.vm, &mut pipeline.host);
                 let Step::Release(edit) = step else { continue };
                 // What the proxy would deliver: it hands a body over as it is read.
                 let delivers = match reads {
@@ -110,7 +110,7 @@ fn no_order_of_events_opens_a_guarded_reply() {
                 let opened = exchange.reads_response() == Reads::Nothing && !exchange.is_refused();
                 assert!(!opened || kind == 8, "{content_type} {strong} {sequence:?} at {at}");
             }
-            exchange.finish(&mut road.vm, &mut road.host);
+            exchange.finish(&mut pipeline.vm, &mut pipeline.host);
         }
     }
 }

@@ -9,7 +9,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::road::{Road, ask};
+use common::pipeline::{Pipeline, ask};
 use serde::Deserialize;
 
 const TEXTS: &str = include_str!("data/harmless-vocabulary.yaml");
@@ -30,8 +30,8 @@ struct Language {
 fn words_of_attacks_refuse_nobody_in_any_language() {
     let languages: BTreeMap<String, Language> = serde_norway::from_str(TEXTS).unwrap();
     assert!(languages.len() >= 28, "{}", languages.len());
-    let mut road = Road::new(|_| {});
-    let mut is_refused = |text: &str| match road.chat(&ask(text)).reason() {
+    let mut pipeline = Pipeline::new(|_| {});
+    let mut is_refused = |text: &str| match pipeline.chat(&ask(text)).reason() {
         "" => false,
         "scan.injection" => true,
         other => panic!("{other}: {text}"),

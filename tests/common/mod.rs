@@ -6,7 +6,7 @@ pub mod command;
 pub mod files;
 pub mod golden;
 pub mod hosts;
-pub mod road;
+pub mod pipeline;
 pub mod tokens;
 pub mod values;
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 pub const NOW: u64 = 1_800_000_000;
 
-pub struct Road {
+pub struct Pipeline {
     /// What the policy was made from.
     pub document: Value,
     pub policy: Arc<Policy>,
@@ -39,12 +39,12 @@ impl Run {
     }
 }
 
-impl Road {
-    pub fn new(change: impl FnOnce(&mut Value)) -> Road {
+impl Pipeline {
+    pub fn new(change: impl FnOnce(&mut Value)) -> Pipeline {
         let key = Ed25519KeyPair::generate().with_key_id("k1");
         let public = base64(&key.public_key().to_bytes());
         let mut document = json!({
-            "version": 1, "name": "road", "holdHeaders": true,
+            "version": 1, "name": "pipeline", "holdHeaders": true,
             "authn": { "tokenFrom": ["authorization", "x-api-key"], "issuers": [{
                 "name": "corp", "issuer": "https://idp.example", "audiences": ["llm"], "algorithms": ["EdDSA"],
                 "jwks": { "inline": { "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": public }] } } }] },
@@ -65,17 +65,17 @@ impl Road {
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
         WorkerState::prepare(&policy, &mut host).unwrap();
         let vm = WorkerState::new(&policy, &mut host).unwrap();
-        Road { document, policy: Arc::new(policy), vm, host, key }
+        Pipeline { document, policy: Arc::new(policy), vm, host, key }
     }
 
     /// Another proxy with this policy, which shares no state with this one and trusts the same issuer. Its random bytes
     /// begin after as many as `drawn`.
-    pub fn replica(&self, policy: Policy, drawn: usize) -> Road {
+    pub fn replica(&self, policy: Policy, drawn: usize) -> Pipeline {
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
         host.random(&mut vec![0; drawn]).unwrap();
         WorkerState::prepare(&policy, &mut host).unwrap();
         let vm = WorkerState::new(&policy, &mut host).unwrap();
-        Road { document: self.document.clone(), policy: Arc::new(policy), vm, host, key: self.key.clone() }
+        Pipeline { document: self.document.clone(), policy: Arc::new(policy), vm, host, key: self.key.clone() }
     }
 
     pub fn token(&self, roles: &[&str], ttl: i64) -> String {
@@ -194,7 +194,7 @@ impl Answer {
     }
 }
 
-impl Road {
+impl Pipeline {
     /// Sends a chat and lets the upstream answer it in these pieces. The request as it went on is given too.
     pub fn answered(&mut self, ask: &Value, content_type: &str, pieces: &[&[u8]]) -> (Vec<u8>, Answer) {
         self.answered_at("/v1/chat/completions", ask, content_type, |_| pieces.iter().map(|p| p.to_vec()).collect())
