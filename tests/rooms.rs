@@ -37,13 +37,8 @@ impl House {
         for file in files {
             let module = module_of(file.strip_prefix(&source).unwrap());
             let text = std::fs::read_to_string(&file).unwrap();
-            let mut lines: Vec<&str> =
-                text.lines().map(str::trim).filter(|line| !line.starts_with("//") && !line.is_empty()).collect();
-            for (at, pair) in lines.windows(2).enumerate() {
-                if pair[0] == "#[cfg(test)]" && pair[1] == "mod tests {" {
-                    lines.truncate(at);
-                    break;
-                }
+            let lines = code_of(&text);
+            for pair in lines.windows(2) {
                 let file =
                     pair[1].trim_start_matches("pub ").strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';'));
                 tests.extend(file.filter(|_| pair[0] == "#[cfg(test)]").map(|name| join(&module, name)));
@@ -278,6 +273,64 @@ const WITHOUT_EXAMPLE: [(&str, &str); 6] = [
 ];
 
 /// Every public module shows in its head, or at its first item, how it is used.
+/// The lines of a file without comments and without the tests at its end.
+fn code_of(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> =
+        text.lines().map(str::trim).filter(|line| !line.starts_with("//") && !line.is_empty()).collect();
+    if let Some(tests) = lines.windows(2).position(|pair| pair == ["#[cfg(test)]", "mod tests {"]) {
+        lines.truncate(tests);
+    }
+    lines
+}
+
+/// Expressions that look something up and put a default in its place: `table.get(at).copied().unwrap_or(0)`.
+fn silent_defaults(code: &str) -> Vec<&str> {
+    let starts = code.match_indices(".get(").chain(code.match_indices(".get_mut("));
+    let ends_in_default = |(start, call): (usize, &str)| {
+        let mut at = start + call.len();
+        loop {
+            // Behind the call's closing bracket.
+            let mut depth = 1;
+            let length = code[at..].find(|c| {
+                depth += i32::from(c == '(') - i32::from(c == ')');
+                depth == 0
+            })?;
+            at += length + 1;
+            let next = code[at..].trim_start();
+            let name: String =
+                next.strip_prefix('.')?.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if name.starts_with("unwrap_or") {
+                return Some(&code[start..code.len() - next.len() + 1 + name.len()]);
+            }
+            at = code.len() - next.len() + next.find('(').filter(|open| *open == name.len() + 1)? + 1;
+        }
+    };
+    starts.filter_map(ends_in_default).collect()
+}
+
+/// Where a text is scanned, a default behind a bare lookup would hide that something was not looked for:
+/// `bartizan_rules::invariant` records it. What may be absent is a `match`, a `let else` or a `?` that says what follows.
+#[test]
+fn no_lookup_of_the_scanner_has_a_silent_default() {
+    assert_eq!(silent_defaults("a.get(b(c)).copied()\n  .unwrap_or(0)").len(), 1);
+    assert!(silent_defaults("sure(a.get(b)).copied().unwrap_or(0); c.get(d)?; e.get(f).map(|g| g + 1)").is_empty());
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let (mut files, mut found) = (Vec::new(), Vec::new());
+    walk(&root.join("src/scan"), &mut files);
+    walk(&root.join("rules/engine/src"), &mut files);
+    assert!(files.len() > 30, "{}", files.len());
+    let is_checked = |file: &Path| {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        !matches!(name, "invariant.rs" | "tests.rs" | "oracles.rs" | "samples.rs" | "stages.rs" | "steps.rs")
+    };
+    for file in files.iter().filter(|file| is_checked(file)) {
+        let text = std::fs::read_to_string(file).unwrap();
+        let code = code_of(&text).join("\n");
+        found.extend(silent_defaults(&code).into_iter().map(|found| format!("{}: {found}", file.display())));
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn every_public_module_has_an_example() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::hash::Hasher;
 
+use bartizan_rules::invariant;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::joints;
@@ -123,12 +124,15 @@ pub(super) fn scan(
 ) -> Report {
     let mut report = Report::default();
     let work = scan.work_left();
-    let scanned = texts.get(..MOST_TEXTS).unwrap_or(texts);
+    let scanned = invariant::between(texts, 0..texts.len().min(MOST_TEXTS));
     for text in scanned {
         let known = Known::of_text(*text);
         report.texts.push(remembered(&mut memory, &known, || scan.text(text.text, text.zone)));
     }
     joints::find(scan, cards, scanned, is_aside, &mut memory, &mut report);
+    if invariant::take_broken() {
+        report.texts.iter_mut().for_each(|text| text.complete = false);
+    }
     // Too many to look at: none of them is called complete.
     report.texts.resize_with(texts.len(), TextReport::default);
     report.work = work - scan.work_left();

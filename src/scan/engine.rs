@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bartizan_rules::beginnings::{LONGEST_GROUP, group_kind, sign};
-use bartizan_rules::invariant::Misfit;
+use bartizan_rules::invariant::{between, holds, sure};
 use bartizan_rules::near::{Near, Places};
 use bartizan_rules::patterns::Pattern;
 use bartizan_rules::program::Machine;
@@ -69,8 +69,8 @@ pub struct Engine {
     own_raw: Option<Signatures>,
     /// Rules that runs of digits wake, by the fewest that do, with the signs that must stand beside them.
     digits: Vec<(usize, u16, u16)>,
-    /// Noted: a place leads to no rule. Then no text counts as scanned whole.
-    misfit: Misfit,
+    /// False: a place leads to no rule, or a rule has no card. Then no text counts as scanned whole.
+    fits: bool,
 }
 
 /// A match in the text that was given.
@@ -101,8 +101,6 @@ pub struct Pass {
     repeats: u16,
     /// By rule of the policy's own: from the first to the last finding that was one too many.
     spilled: Vec<Match>,
-    /// Noted: something was not looked for. It is an overrun by the end of the pass.
-    misfit: Misfit,
     /// Steps that were taken: bytes read, patterns tried, instructions of their programs.
     pub work: usize,
 }
@@ -159,8 +157,7 @@ impl Scratch {
     fn end(&mut self, pass: &mut Pass) {
         pass.matches.append(&mut pass.spilled);
         pass.work = std::mem::take(&mut self.machine.steps);
-        let noted = [pass.misfit, self.machine.misfit, self.places.misfit].iter().any(|misfit| misfit.is_noted());
-        pass.overrun |= noted | !self.spend(pass.work);
+        pass.overrun |= !self.spend(pass.work);
     }
 
     /// Begins a pass over a text, each byte of which is a step.
@@ -225,23 +222,23 @@ impl Engine {
 
     /// Passes the rules of the normalised view over normalised text.
     pub fn normalised(&self, text: &str, zones: Zones, scratch: &mut Scratch) -> Pass {
-        let mut pass = Pass { repeats: scratch.repeats, misfit: self.misfit, ..Pass::default() };
+        let mut pass = Pass { repeats: scratch.repeats, ..Pass::default() };
+        holds(self.fits, "a place leads to no rule, or a rule has no card");
         scratch.begin(text);
         if scratch.is_spent() {
             scratch.end(&mut pass);
             return pass;
         }
         let mut disguised = [0usize; 3];
-        let mut misfit = Misfit::default();
-        let compared = LEXICON.each(text, &mut misfit, |hit| {
+        let compared = LEXICON.each(text, |hit| {
             let weight = if hit.end - hit.start >= 6 { 2 } else { 1 };
             let word = hit.start..hit.end;
-            let Some(uses) = shipped::uses(hit.uses) else { return pass.misfit.note() };
+            let Some(uses) = sure(shipped::uses(hit.uses)) else { return };
             for purpose in uses {
                 scratch.machine.steps += 1;
                 match *purpose {
                     Use::Slot(at, group) => {
-                        let Some(near) = pass.misfit.sure(NEARS.get(usize::from(at))) else { continue };
+                        let Some(near) = sure(NEARS.get(usize::from(at))) else { continue };
                         if near.ordered && group > 0 && !scratch.places.has_begun(usize::from(at)) {
                             continue;
                         }
@@ -272,7 +269,6 @@ impl Engine {
             }
         });
         scratch.machine.steps += compared;
-        pass.overrun |= misfit.is_noted();
         self.own(self.own.as_ref(), text, zones, scratch, &mut pass);
         [pass.rotated, pass.mirrored, pass.reversed] = disguised.map(|weight| weight >= DISGUISED);
         self.windows(text, scratch, &mut pass);
@@ -282,32 +278,31 @@ impl Engine {
 
     /// Passes the rules of the raw view over text as it came.
     pub fn raw(&self, text: &str, zones: Zones, scratch: &mut Scratch) -> Pass {
-        let mut pass = Pass { repeats: scratch.repeats, misfit: self.misfit, ..Pass::default() };
+        let mut pass = Pass { repeats: scratch.repeats, ..Pass::default() };
+        holds(self.fits, "a place leads to no rule, or a rule has no card");
         scratch.begin(text);
         if scratch.is_spent() {
             scratch.end(&mut pass);
             return pass;
         }
-        let mut misfit = Misfit::default();
-        let compared = LITERALS.each(text, &mut misfit, |found| {
-            let Some(uses) = shipped::uses(found.uses) else { return pass.misfit.note() };
+        let compared = LITERALS.each(text, |found| {
+            let Some(uses) = sure(shipped::uses(found.uses)) else { return };
             for purpose in uses {
                 scratch.machine.steps += 1;
                 match *purpose {
                     Use::Keyword(rule) => {
                         self.keyword(self.place(rule), found.start..found.end, text, zones, scratch, &mut pass);
                     }
-                    Use::Start(at) => self.start(at, found.start, zones, scratch, &mut pass),
+                    Use::Start(at) => self.start(at, found.start, zones, scratch),
                     _ => {}
                 }
             }
         });
         scratch.machine.steps += compared;
-        pass.overrun |= misfit.is_noted();
         self.own(self.own_raw.as_ref(), text, zones, scratch, &mut pass);
         self.digit_runs(text, zones, scratch, &mut pass);
         self.drop_without_digits(scratch);
-        self.groups(text, scratch, &mut pass);
+        self.groups(text, scratch);
         self.windows(text, scratch, &mut pass);
         scratch.end(&mut pass);
         pass
@@ -316,41 +311,43 @@ impl Engine {
     /// The keywords of the policy's own rules.
     fn own(&self, own: Option<&Signatures>, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
         let Some(own) = own else { return };
-        let mut misfit = Misfit::default();
-        own.each(text, &mut misfit, |hit| {
+        own.each(text, |hit| {
             scratch.machine.steps += hit.rules.len();
             for rule in hit.rules {
                 self.keyword(*rule, hit.start..hit.end, text, zones, scratch, pass);
             }
         });
-        pass.overrun |= misfit.is_noted();
     }
 
-    /// Notes a place that leads to no rule: what looks one up on the way treats it as a rule that is off.
-    fn check(&mut self) {
+    /// Every place leads to a rule.
+    fn leads(&self) -> bool {
         let rules = self.rules.len();
         let is_rule = |place: u16| place == OFF || usize::from(place) < rules;
         let is_shipped = |rule: u16| usize::from(rule) < self.places.len();
-        let fits = self.places.len() == RULES.len()
+        self.places.len() == RULES.len()
             && self.places.iter().all(|place| is_rule(*place))
             && self.digits.iter().all(|(_, _, rule)| is_rule(*rule))
             && NEARS.iter().all(|near| is_shipped(near.rule))
             && shipped::OWNERS.len() == shipped::PROGRAMS.len()
-            && shipped::OWNERS.iter().all(|rule| is_shipped(*rule));
-        self.misfit.sure(fits.then_some(()));
+            && shipped::OWNERS.iter().all(|rule| is_shipped(*rule))
     }
 
     fn place(&self, shipped: u16) -> u16 {
-        self.places.get(usize::from(shipped)).copied().unwrap_or(OFF)
+        sure(self.places.get(usize::from(shipped))).copied().unwrap_or(OFF)
+    }
+
+    /// The rule at a place; `None` for [`OFF`].
+    fn rule(&self, at: u16) -> Option<&Rule> {
+        if at == OFF { None } else { sure(self.rules.get(usize::from(at))) }
     }
 
     /// True when a rule looks at one of the zones.
     pub fn looks_at(&self, rule: u16, zones: Zones) -> bool {
-        self.rules.get(usize::from(rule)).is_some_and(|rule| rule.zones & zones.0 != 0)
+        self.rule(rule).is_some_and(|rule| rule.zones & zones.0 != 0)
     }
 
     fn keyword(&self, at: u16, word: Range<usize>, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
-        let Some(rule) = self.rules.get(usize::from(at)).filter(|rule| rule.zones & zones.0 != 0) else { return };
+        let Some(rule) = self.rule(at).filter(|rule| rule.zones & zones.0 != 0) else { return };
         if rule.programs.is_empty() && rule.own.is_none() {
             return match rule.lists_all {
                 true => spill(at, word, pass),
@@ -358,8 +355,8 @@ impl Engine {
             };
         }
         let window = word.start.saturating_sub(rule.window)..(word.end + rule.window).min(text.len());
-        let Some(last) = scratch.last.get_mut(usize::from(at)) else { return pass.misfit.note() };
-        if let Some((_, open)) = (*last as usize).checked_sub(1).and_then(|i| scratch.windows.get_mut(i))
+        let Some(last) = sure(scratch.last.get_mut(usize::from(at))) else { return };
+        if let Some((_, open)) = (*last as usize).checked_sub(1).and_then(|i| sure(scratch.windows.get_mut(i)))
             && window.start <= open.end
             && open.start <= window.end
         {
@@ -371,8 +368,8 @@ impl Engine {
     }
 
     /// Notes where a pattern may begin beside a word.
-    fn start(&self, at: u16, word: usize, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
-        let Some(start) = shipped::WORD_STARTS.get(usize::from(at)) else { return pass.misfit.note() };
+    fn start(&self, at: u16, word: usize, zones: Zones, scratch: &mut Scratch) {
+        let Some(start) = sure(shipped::WORD_STARTS.get(usize::from(at))) else { return };
         let Some(last) = word.checked_sub(usize::from(start.least)) else { return };
         if self.looks_at(self.owner(start.program), zones) {
             scratch.starts.push((start.program, word.saturating_sub(usize::from(start.most))..last + 1));
@@ -417,24 +414,24 @@ impl Engine {
     }
 
     /// Notes where patterns may begin around each group of digits, which is judged once for all of them.
-    fn groups(&self, text: &str, scratch: &mut Scratch, pass: &mut Pass) {
+    fn groups(&self, text: &str, scratch: &mut Scratch) {
         let bytes = text.as_bytes();
         let Scratch { runs, last, starts, machine, .. } = scratch;
         for run in runs {
             let mut at = run.start;
             while at < run.end {
-                let rest = bytes.get(at..run.end).unwrap_or_default();
-                let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let length = between(bytes, at..run.end).iter().take_while(|byte| byte.is_ascii_digit()).count();
                 let before = at.checked_sub(1).and_then(|before| bytes.get(before));
                 let shaped = if length > 0 { shipped::of_shape(before.copied(), length) } else { Some(&[][..]) };
-                let programs = pass.misfit.sure(shaped).unwrap_or_default();
+                let programs = sure(shaped).unwrap_or_default();
                 machine.steps += 1 + programs.len();
                 let after = group_kind(bytes.get(at + length).copied());
-                let second = bytes.get(at + length + 1..).unwrap_or_default().iter().take(LONGEST_GROUP.into());
+                let second = bytes.iter().skip(at + length + 1).take(LONGEST_GROUP.into());
                 let second = second.take_while(|byte| byte.is_ascii_digit()).count();
                 for program in programs {
-                    let is_open = last.get(usize::from(self.owner(*program))).is_some_and(|window| *window > 0);
-                    let Some(group) = pass.misfit.sure(shipped::GROUPS.get(usize::from(*program))) else { continue };
+                    let owner = self.owner(*program);
+                    let is_open = owner != OFF && sure(last.get(usize::from(owner))).is_some_and(|window| *window > 0);
+                    let Some(group) = sure(shipped::GROUPS.get(usize::from(*program))) else { continue };
                     if !is_open {
                         continue;
                     }
@@ -452,7 +449,7 @@ impl Engine {
     fn drop_without_digits(&self, scratch: &mut Scratch) {
         let Scratch { windows, runs, digits, .. } = scratch;
         windows.retain(|(rule, window)| {
-            let Some(rule) = self.rules.get(usize::from(*rule)).filter(|rule| rule.both) else { return true };
+            let Some(rule) = self.rule(*rule).filter(|rule| rule.both) else { return true };
             let least = rule.digits.unwrap_or(0);
             let first = runs.partition_point(|run| run.end <= window.start);
             let within = runs.iter().zip(digits.iter()).skip(first).take_while(|(run, _)| run.start < window.end);
@@ -470,7 +467,7 @@ impl Engine {
 fn signs(bytes: &[u8], run: Range<usize>) -> u16 {
     let around = |most: usize| {
         let range = run.start.saturating_sub(most)..(run.end + most).min(bytes.len());
-        bytes.get(range).unwrap_or_default().iter().map(|byte| sign(*byte))
+        between(bytes, range).iter().map(|byte| sign(*byte))
     };
     let once = around(BESIDE).fold(0, |once, sign| once | sign);
     let (_, twice) = around(BESIDE_TWO).fold((0, 0), |(once, twice), sign| (once | sign, twice | once & sign));
@@ -478,7 +475,7 @@ fn signs(bytes: &[u8], run: Range<usize>) -> u16 {
 }
 
 fn take(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {
-    if let Some(count) = counts.get_mut(usize::from(rule))
+    if let Some(count) = sure(counts.get_mut(usize::from(rule)))
         && *count < pass.repeats
     {
         *count += 1;
@@ -504,14 +501,6 @@ fn push(rule: u16, span: Range<usize>, pass: &mut Pass) {
     } else {
         pass.overrun = true;
     }
-}
-
-fn floor(text: &str, mut at: usize) -> usize {
-    at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
 }
 
 /// Zones that a pass looks for, one bit each.

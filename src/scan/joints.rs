@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use bartizan_rules::invariant::part;
+use bartizan_rules::invariant::{holds, part, sure};
 
 use super::conversation::{Known, VerdictMemory};
 use super::engine::Zones;
@@ -53,32 +53,29 @@ pub(super) fn find(
     report: &mut Report,
 ) {
     // With one for each text, whatever a piece names below is there.
-    if report.texts.len() != texts.len() {
-        debug_assert!(false, "a text without a report");
-        report.texts.iter_mut().for_each(|text| text.complete = false);
-    }
+    holds(report.texts.len() == texts.len(), "a text without a report");
     let mut joints: Vec<(usize, Finding)> = Vec::new();
     let mut known_joints = BTreeSet::new();
     let aside: Vec<bool> = (0..texts.len()).map(is_aside).collect();
-    let is_aside = |piece: &Piece<'_>| aside.get(piece.text).copied().unwrap_or_default();
-    let talk = blocks(texts, &|at| !aside.get(at).copied().unwrap_or_default()).into_iter();
-    let all = blocks(texts, &|_| true).into_iter().filter(|block| block.iter().any(is_aside));
+    let is_aside = |at: usize| sure(aside.get(at)).is_some_and(|is_aside| *is_aside);
+    let talk = blocks(texts, &|at| !is_aside(at)).into_iter();
+    let all = blocks(texts, &|_| true).into_iter().filter(|block| block.iter().any(|piece| is_aside(piece.text)));
     for (block, is_talk) in talk.map(|block| (block, true)).chain(all.map(|block| (block, false))) {
         let block = Block::new(block);
-        let zone = |piece: &Piece<'_>| texts.get(piece.text).map_or(0, |text| text.zone as u8);
+        let zone = |piece: &Piece<'_>| sure(texts.get(piece.text)).map_or(0, |text| text.zone as u8);
         let parts = block.pieces.iter().map(|piece| (zone(piece), piece.part));
         let known = if is_talk { Known::of_talk(parts) } else { Known::of_block(parts) };
         let found = super::conversation::remembered(memory, &known, || read(scan, &block, is_talk));
         // Each is compared with what its texts have alone.
         let alone = |nth: usize| {
             let text = block.pieces.get(nth).and_then(|piece| report.texts.get(piece.text));
-            text.map_or(0, |text| text.findings.len() + text.refused.len())
+            sure(text).map_or(0, |text| text.findings.len() + text.refused.len())
         };
         let compared = |finding: &Finding| 1 + block.over(&finding.span).map(alone).sum::<usize>();
         let steps: usize = found.findings.iter().map(compared).sum();
         let is_paid = scan.pays(steps);
         if !(found.complete && is_paid)
-            && let Some(last) = block.pieces.last().and_then(|piece| report.texts.get_mut(piece.text))
+            && let Some(last) = sure(block.pieces.last().and_then(|piece| report.texts.get_mut(piece.text)))
         {
             last.complete = false;
         }
@@ -111,7 +108,7 @@ impl<'t> Block<'t> {
 
     /// Where a piece begins.
     fn start(&self, nth: usize) -> usize {
-        nth.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0)
+        nth.checked_sub(1).and_then(|before| sure(self.ends.get(before))).map_or(0, |end| *end)
     }
 
     /// The pieces that a span touches.
@@ -127,12 +124,12 @@ fn blocks<'t>(texts: &[Text<'t>], picks: &dyn Fn(usize) -> bool) -> Vec<Vec<Piec
     let picked = texts.iter().enumerate().filter(|(at, text)| !is_blank(text.text) && picks(*at));
     for (at, Text { text, .. }) in picked {
         let is_short = text.len() <= 2 * SIDE;
-        let head = if is_short { text.len() } else { floor(text, SIDE) };
+        let head = if is_short { text.len() } else { text.floor_char_boundary(SIDE) };
         run.push(Piece { text: at, from: 0, part: part(text, 0..head) });
         size += head;
         if !is_short {
             blocks.push(std::mem::take(&mut run));
-            let tail = floor(text, text.len() - SIDE);
+            let tail = text.floor_char_boundary(text.len() - SIDE);
             run.push(Piece { text: at, from: tail, part: part(text, tail..text.len()) });
             size = text.len() - tail;
         } else if size >= BLOCK {
@@ -167,7 +164,7 @@ fn read(scan: &mut Scan<'_>, block: &Block<'_>, is_talk: bool) -> TextReport {
         .collect();
     let mut out = TextReport { complete: true, ..TextReport::default() };
     let mut known = BTreeSet::new();
-    let part = |nth: usize| block.pieces.get(nth).map(|piece| piece.part).unwrap_or_default();
+    let part = |nth: usize| sure(block.pieces.get(nth)).map(|piece| piece.part).unwrap_or_default();
     let joins = |border: usize| is_single(part(border)) || is_single(part(border + 1));
     let alike = |border: usize| looks_random(last_word(part(border))) && looks_random(first_word(part(border + 1)));
     type Way<'w> = &'w dyn Fn(usize) -> bool;
@@ -184,7 +181,7 @@ fn read(scan: &mut Scan<'_>, block: &Block<'_>, is_talk: bool) -> TextReport {
         tried.push(glued.clone());
         let (mut joined, mut starts) = (String::new(), Vec::new());
         for (at, piece) in block.pieces.iter().enumerate() {
-            if let Some(glued) = at.checked_sub(1).and_then(|border| glued.get(border)) {
+            if let Some(glued) = at.checked_sub(1).and_then(|border| sure(glued.get(border))) {
                 joined.push_str(if *glued { GLUE } else { GAP });
             }
             starts.push(joined.len());
@@ -197,8 +194,8 @@ fn read(scan: &mut Scan<'_>, block: &Block<'_>, is_talk: bool) -> TextReport {
             // Without what stands between the pieces.
             let place = |at: usize| {
                 let nth = starts.partition_point(|start| *start <= at).saturating_sub(1);
-                let inside = at - starts.get(nth).copied().unwrap_or(0);
-                (block.start(nth) + inside).min(block.ends.get(nth).copied().unwrap_or(0))
+                let inside = at - sure(starts.get(nth)).map_or(0, |start| *start);
+                (block.start(nth) + inside).min(sure(block.ends.get(nth)).map_or(0, |end| *end))
             };
             let span = place(finding.span.start)..place(finding.span.end);
             if block.over(&span).len() > 1 && known.insert((finding.rule, span.start, span.end)) {
@@ -221,23 +218,23 @@ fn attributed(
     let touched = block.over(&finding.span);
     let mut last = None;
     for nth in touched {
-        let (piece, start, end) = (block.pieces.get(nth)?, block.start(nth), *block.ends.get(nth)?);
+        let (piece, start, end) = (sure(block.pieces.get(nth))?, block.start(nth), *sure(block.ends.get(nth))?);
         let from = piece.from + finding.span.start.max(start) - start;
         let to = piece.from + finding.span.end.min(end) - start;
-        if has_alone(cards, report.texts.get(piece.text)?, finding.rule, &(from..to)) {
+        if has_alone(cards, sure(report.texts.get(piece.text))?, finding.rule, &(from..to)) {
             return None;
         }
         last = Some((piece.text, 0..to));
     }
     let (at, span) = last?;
-    scan.looks_at(finding.rule, texts.get(at)?.zone).then_some((at, Finding { span, ..finding }))
+    scan.looks_at(finding.rule, sure(texts.get(at))?.zone).then_some((at, Finding { span, ..finding }))
 }
 
 /// True when a text has by itself what a joint's finding would find in it: the same rule's, or any value where that finds a
 /// value. A rule of a higher level is another matter: what only looks like a key by its name may be half of a real one.
 fn has_alone(cards: &[RuleCard], report: &TextReport, rule: RuleIndex, span: &Range<usize>) -> bool {
-    let kind = |rule: RuleIndex| cards.get(usize::from(rule.0)).map_or(Kind::Attack, |card| card.kind);
-    let level = |rule: RuleIndex| cards.get(usize::from(rule.0)).map(|card| card.level);
+    let kind = |rule: RuleIndex| sure(cards.get(usize::from(rule.0))).map_or(Kind::Attack, |card| card.kind);
+    let level = |rule: RuleIndex| sure(cards.get(usize::from(rule.0))).map(|card| card.level);
     let is_value = kind(rule) != Kind::Attack;
     let overlaps = |other: &Range<usize>| other.start < span.end && span.start < other.end;
     let own = report.findings.iter().map(|finding| (finding.rule, &finding.span));
@@ -264,12 +261,4 @@ fn first_word(part: &str) -> &str {
 
 fn last_word(part: &str) -> &str {
     part.rsplit(char::is_whitespace).next().unwrap_or_default()
-}
-
-fn floor(text: &str, mut at: usize) -> usize {
-    at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
 }

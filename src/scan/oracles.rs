@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use bartizan_rules::beginnings::{FIRST_GROUP, PARTS, SECOND_GROUP, group_kind, list_of};
-use bartizan_rules::invariant::Misfit;
 use bartizan_rules::lexicon::MORE;
 use bartizan_rules::literals::BUCKETS;
 use bartizan_rules::program::{Machine, Op, may_begin};
@@ -35,10 +34,8 @@ fn bundle() -> (rulefile::Bundle, Vec<String>) {
 fn actual(program: u16, text: &str, window: std::ops::Range<usize>) -> Vec<(usize, usize)> {
     let at = usize::from(program);
     let places = &shipped::PLACE_TABLES[usize::from(shipped::PROGRAM_PLACES[at])];
-    let listed = |start| {
-        shipped::BROAD.contains(&program)
-            || shipped::BEGINNINGS.at(text.as_bytes(), start, &mut Misfit::default()).contains(&program)
-    };
+    let listed =
+        |start| shipped::BROAD.contains(&program) || shipped::BEGINNINGS.at(text.as_bytes(), start).contains(&program);
     let begins = |start| may_begin(places, text.as_bytes(), start) && listed(start);
     oracle::found(shipped::PROGRAMS[at], &shipped::TABLES, text, window, begins).spans
 }
@@ -149,7 +146,7 @@ fn a_match_begins_around_a_group_of_digits_whose_shape_its_pattern_has() {
     assert!(matches > 500);
 }
 
-/// Nothing that the scanner looks up in the shipped tables can be missing. Where it is read, `Misfit` notes the same.
+/// Nothing that the scanner looks up in the shipped tables can be missing. Where it is read, `invariant::sure` records the same.
 #[test]
 fn every_index_of_the_tables_leads_somewhere() {
     let programs = shipped::PROGRAMS.len();
@@ -223,11 +220,10 @@ fn every_index_of_the_tables_leads_somewhere() {
     assert!(words.map(|word| word.uses).all(|list| shipped::uses(list).is_some()));
     assert!(shipped::WORDS.iter().all(|word| shipped::uses((word & 0xffff) as u16).is_some()));
     assert!(shipped::WORDS.last().is_some_and(|word| word & MORE == 0));
-    let mut misfit = Misfit::default();
     every(shipped::LEXICON.units, 0, &mut Vec::new(), &mut |word| {
-        shipped::LEXICON.each(&String::from_utf8_lossy(word), &mut misfit, |_| {});
+        shipped::LEXICON.each(&String::from_utf8_lossy(word), |_| {});
     });
-    assert!(!misfit.is_noted());
+    assert!(!bartizan_rules::invariant::take_broken());
 }
 
 #[test]
@@ -237,7 +233,7 @@ fn every_shipped_word_is_found_in_itself() {
         words += 1;
         let Ok(text) = std::str::from_utf8(text) else { panic!("{text:?}") };
         let mut found = false;
-        shipped::LEXICON.each(text, &mut Misfit::default(), |hit| found |= hit.start == 0 && hit.end == text.len());
+        shipped::LEXICON.each(text, |hit| found |= hit.start == 0 && hit.end == text.len());
         assert!(found, "{text}");
     });
     assert!(words > 1000);

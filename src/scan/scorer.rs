@@ -23,6 +23,8 @@ mod tokens;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use bartizan_rules::invariant::{between, onwards, sure};
+
 use tokens::{Class, FNV_OFFSET, FNV_PRIME, MIN_STEM, Token, Tokens, class, fold};
 
 /// What the scorer makes of a text.
@@ -126,7 +128,7 @@ struct Row {
 
 impl Row {
     fn put(&mut self, last: u32, tokens: u32, slot: u32, weighs: bool) {
-        if let Some(place) = self.found.get_mut(self.length) {
+        if let Some(place) = sure(self.found.get_mut(self.length)) {
             *place = (last, tokens, slot);
         }
         self.length += usize::from(weighs);
@@ -152,13 +154,13 @@ impl Seen {
     /// The first block in which the feature has not occurred yet; notes that it occurs in this one.
     fn put(&mut self, slot: u32, block: usize) -> usize {
         let at = slot as usize & (self.last.len() - 1);
-        let Some(place) = self.last.get_mut(at) else { return 0 };
+        let Some(place) = sure(self.last.get_mut(at)) else { return 0 };
         let noted = (slot, block as u32);
         if let Some(last) = place.iter_mut().find(|last| last.0 == slot) {
             return std::mem::replace(last, noted).1 as usize + 1;
         }
         // The one that stood longest ago makes room.
-        if let Some(oldest) = place.iter_mut().min_by_key(|last| (last.0 != u32::MAX, last.1)) {
+        if let Some(oldest) = sure(place.iter_mut().min_by_key(|last| (last.0 != u32::MAX, last.1))) {
             *oldest = noted;
         }
         0
@@ -205,7 +207,7 @@ const fn is_whole(file: &[u8]) -> bool {
 impl Model {
     /// The model in the module. The one of no weights is never it: a module with a broken file does not build.
     fn shipped() -> Model {
-        Model::read(WEIGHTS).unwrap_or(Model {
+        sure(Model::read(WEIGHTS)).unwrap_or(Model {
             marks: &[],
             weights: &[],
             keys: &[],
@@ -252,7 +254,7 @@ impl Model {
     /// A feature's place in the table, and whether it has one: if not, the place means nothing.
     fn slot(&self, hash: u32) -> (u32, bool) {
         let bucket = hash >> self.bucket_shift;
-        let Some(marks) = self.marks.get(bucket as usize) else { return (0, false) };
+        let Some(marks) = sure(self.marks.get(bucket as usize)) else { return (0, false) };
         let mark = u64::from((hash & 0xFFFF).max(1));
         // The lowest zero lane of the difference is the slot of the mark.
         const ONES: u64 = 0x0001_0001_0001_0001;
@@ -264,20 +266,20 @@ impl Model {
     /// What the feature at a place weighs.
     fn units(&self, slot: u32) -> i32 {
         let weight = self.weights.get(slot as usize / 4).and_then(|weights| weights.get(slot as usize % 4));
-        let q = i32::from(weight.copied().unwrap_or(0) as i8);
+        let q = i32::from(sure(weight).map_or(0, |weight| *weight) as i8);
         q * q.abs()
     }
 
     fn idea(&self, key: u32) -> u16 {
-        if self.filter.get((key >> 19) as usize).is_none_or(|byte| byte >> (key >> 16 & 7) & 1 == 0) {
+        if sure(self.filter.get((key >> 19) as usize)).is_none_or(|byte| byte >> (key >> 16 & 7) & 1 == 0) {
             return 0;
         }
         let mask = self.keys.len().wrapping_sub(1);
         let mut slot = (key >> self.key_shift) as usize;
         // At most half of the table is filled, so an empty slot ends the search soon.
         for _ in 0..64 {
-            let value = self.values.get(slot).map_or(0, |bytes| u16::from_le_bytes(*bytes));
-            if value == 0 || self.keys.get(slot).is_some_and(|bytes| u32::from_le_bytes(*bytes) == key) {
+            let value = sure(self.values.get(slot)).map_or(0, |bytes| u16::from_le_bytes(*bytes));
+            if value == 0 || sure(self.keys.get(slot)).is_some_and(|bytes| u32::from_le_bytes(*bytes) == key) {
                 return value;
             }
             slot = (slot + 1) & mask;
@@ -327,7 +329,7 @@ impl Model {
             let (mut found, mut length) = ((entry & 0xFF) as u8, 1);
             let longest = usize::from(entry >> 8).min(MAX_TERM);
             let mut key = first;
-            let next = tokens.0.get(at + 1..).unwrap_or_default();
+            let next = onwards(&tokens.0, at + 1);
             for (n, &Token { hash, .. }) in next.iter().take(longest.saturating_sub(1)).enumerate() {
                 key = mix(key.wrapping_mul(0x9E37_79B1) ^ hash);
                 let longer = (self.idea(key) & 0xFF) as u8;
@@ -380,7 +382,7 @@ impl Model {
             };
             let c = u32::from(c);
             idea(at, 0xC000_0000 ^ c);
-            let before = |n: usize| ideas.get(n.saturating_sub(LOOK_BACK)..n).unwrap_or(&[]);
+            let before = |n: usize| between(&ideas, n.saturating_sub(LOOK_BACK)..n);
             for (j, &(at_b, b)) in before(i).iter().enumerate().rev() {
                 let b = u32::from(b);
                 if at - at_b > REACH {
@@ -391,7 +393,7 @@ impl Model {
                 }
                 idea(at_b, 0xC100_0000 ^ (b << 8) ^ c);
                 let place = i.saturating_sub(LOOK_BACK) + j;
-                for &(at_a, a) in ideas.get(place.saturating_sub(LOOK_BACK - 1)..place).unwrap_or(&[]).iter().rev() {
+                for &(at_a, a) in between(&ideas, place.saturating_sub(LOOK_BACK - 1)..place).iter().rev() {
                     let a = u32::from(a);
                     if at_b - at_a > REACH || at - at_a > REACH_TRIPLE {
                         break;
@@ -421,7 +423,7 @@ impl Model {
             // It counts in windows that hold this block and not the one where the feature stood last.
             let first = (block + 1).saturating_sub(BLOCKS).max(seen.put(feature.slot, block));
             for (at, units) in [(first, feature.units), (block + 1, -feature.units)] {
-                if let Some(step) = steps.get_mut(at) {
+                if let Some(step) = sure(steps.get_mut(at)) {
                     *step += i64::from(units);
                 }
             }

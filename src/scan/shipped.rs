@@ -2,6 +2,7 @@
 //! nothing is read, checked or allocated when a policy is loaded.
 
 use bartizan_rules::beginnings::{Beginnings, LONGEST_GROUP, group_kind, list_of};
+use bartizan_rules::invariant::sure;
 use bartizan_rules::lexicon::Lexicon;
 use bartizan_rules::literals::{Literal, Literals};
 use bartizan_rules::program::{ByteSet, Look, Op, Repeat, Set, Tables};
@@ -18,7 +19,7 @@ pub(super) fn uses(list: u16) -> Option<&'static [Use]> {
 pub(super) fn of_shape(before: Option<u8>, length: usize) -> Option<&'static [u16]> {
     let longest = usize::from(LONGEST_GROUP);
     let at = usize::from(group_kind(before)) * longest + length.clamp(1, longest) - 1;
-    list_of(&SHAPE_ENDS, &SHAPE_PROGRAMS, usize::from(*SHAPE_LISTS.get(at)?))
+    list_of(&SHAPE_ENDS, &SHAPE_PROGRAMS, usize::from(*sure(SHAPE_LISTS.get(at))?))
 }
 
 include!(concat!(env!("OUT_DIR"), "/rules.rs"));

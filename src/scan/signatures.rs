@@ -9,7 +9,7 @@ use aho_corasick::MatchKind;
 use aho_corasick::automaton::{Automaton, OverlappingState};
 use aho_corasick::nfa::noncontiguous::NFA;
 
-use bartizan_rules::invariant::Misfit;
+use bartizan_rules::invariant::{between, onwards, part, sure};
 use bartizan_rules::lexicon::{GLUED, GLUED_WORD, is_bounded};
 
 /// A word found, with what it speaks for.
@@ -48,7 +48,7 @@ impl Vocabulary {
             None => {
                 let open_start = word.len() > 1 && word.starts_with('*');
                 let open_end = word.len() > 1 && word.ends_with('*');
-                let text = word.get(usize::from(open_start)..word.len() - usize::from(open_end)).unwrap_or(word);
+                let text = part(word, usize::from(open_start)..word.len() - usize::from(open_end));
                 let bound = |c: Option<char>, open: bool| !open && c.is_some_and(is_bounded);
                 self.words.push(Word {
                     rules: Vec::new(),
@@ -62,7 +62,7 @@ impl Vocabulary {
                 self.texts.len() - 1
             }
         };
-        if let Some(word) = self.words.get_mut(at)
+        if let Some(word) = sure(self.words.get_mut(at))
             && !word.rules.contains(&rule)
         {
             word.rules.push(rule);
@@ -96,16 +96,14 @@ pub struct Signatures {
 impl Signatures {
     /// Calls `take` with every word found, in the order of their ends. Linear: at each byte at most as many words end
     /// as the longest has suffixes that are words.
-    ///
-    /// Noted: the automaton and the list of words do not fit, and some may be missing.
-    pub fn each<'w>(&'w self, text: &str, misfit: &mut Misfit, mut take: impl FnMut(Hit<'w>)) {
+    pub fn each<'w>(&'w self, text: &str, mut take: impl FnMut(Hit<'w>)) {
         let mut glued = 0..0;
         let (input, mut state) = (Input::new(text), OverlappingState::start());
         loop {
             // An error is an automaton that was built to search otherwise.
-            misfit.sure(self.automaton.try_find_overlapping(&input, &mut state).ok());
+            sure(self.automaton.try_find_overlapping(&input, &mut state).ok());
             let Some(found) = state.get_match() else { return };
-            let Some(word) = misfit.sure(self.words.get(found.pattern().as_usize())) else { continue };
+            let Some(word) = sure(self.words.get(found.pattern().as_usize())) else { continue };
             let (start, end) = (found.start(), found.end());
             let whole =
                 (!word.bound_start || !joins(before(text, start))) && (!word.bound_end || !joins(after(text, end)));
@@ -133,14 +131,14 @@ impl Signatures {
 fn before(text: &str, at: usize) -> Option<char> {
     match text.as_bytes().get(at.checked_sub(1)?) {
         Some(byte) if byte.is_ascii() => Some(char::from(*byte)),
-        _ => text.get(..at)?.chars().next_back(),
+        _ => sure(text.get(..at).and_then(|before| before.chars().next_back())),
     }
 }
 
 fn after(text: &str, at: usize) -> Option<char> {
     match text.as_bytes().get(at) {
         Some(byte) if byte.is_ascii() => Some(char::from(*byte)),
-        Some(_) => text.get(at..)?.chars().next(),
+        Some(_) => sure(text.get(at..).and_then(|after| after.chars().next())),
         None => None,
     }
 }
@@ -151,9 +149,8 @@ fn joins(c: Option<char>) -> bool {
 
 /// The run of ASCII letters around a place, looked at no further than is needed to call it glued.
 fn letters_around(text: &[u8], start: usize, end: usize) -> std::ops::Range<usize> {
-    let left =
-        text.get(..start).unwrap_or_default().iter().rev().take(4096).take_while(|b| b.is_ascii_lowercase()).count();
-    let right = text.get(end..).unwrap_or_default().iter().take(4096).take_while(|b| b.is_ascii_lowercase()).count();
-    let inner = text.get(start..end).unwrap_or_default().iter().all(u8::is_ascii_lowercase);
+    let left = between(text, 0..start).iter().rev().take(4096).take_while(|b| b.is_ascii_lowercase()).count();
+    let right = onwards(text, end).iter().take(4096).take_while(|b| b.is_ascii_lowercase()).count();
+    let inner = between(text, start..end).iter().all(u8::is_ascii_lowercase);
     if inner { start - left..end + right } else { start..start }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use bartizan_rules::invariant::part;
+use bartizan_rules::invariant::{self, between, part};
 
 use crate::enums::Zone;
 
@@ -96,7 +96,7 @@ impl<'e> Scan<'e> {
 
     /// Scans one text.
     pub fn text(&mut self, text: &str, zone: Zone) -> TextReport {
-        let reach = floor(text, self.left.scan_bytes);
+        let reach = text.floor_char_boundary(self.left.scan_bytes);
         self.left.scan_bytes -= reach;
         let zones = if self.is_reply { Zones::REPLY } else { Zones::of(zone) };
         let mut report = self.whole(part(text, 0..reach), zones);
@@ -123,6 +123,7 @@ impl<'e> Scan<'e> {
         report.complete &= !pass.overrun;
         let place = Place { origin: 0..text.len(), chain: Vec::new() };
         self.keep(&pass.matches, &Way::Same, 0, &place, None, &mut report);
+        report.complete &= !invariant::take_broken();
         report
     }
 
@@ -141,6 +142,7 @@ impl<'e> Scan<'e> {
             (a.span.start, a.rule, a.span.end, a.chain.len()).cmp(&(b.span.start, b.rule, b.span.end, b.chain.len()))
         });
         report.findings.dedup_by(|later, first| later.rule == first.rule && later.span == first.span);
+        report.complete &= !invariant::take_broken();
         report
     }
 
@@ -366,17 +368,9 @@ fn behind_host(word: &str) -> Option<&str> {
     after.get(at..).filter(|_| is_scheme && !scheme.is_empty())
 }
 
-fn floor(text: &str, mut at: usize) -> usize {
-    at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
 /// A place to cut near `at`: after white space if there is any in the 256 bytes before it.
 fn cut(text: &str, at: usize) -> usize {
-    let at = floor(text, at);
-    let back = text.as_bytes().get(..at).unwrap_or_default().iter().rev().take(256).position(u8::is_ascii_whitespace);
+    let at = text.floor_char_boundary(at);
+    let back = between(text.as_bytes(), 0..at).iter().rev().take(256).position(u8::is_ascii_whitespace);
     back.map_or(at, |back| at - back)
 }

@@ -19,7 +19,7 @@
 use std::ops::Range;
 
 use bartizan_rules::beginnings::Beginnings;
-use bartizan_rules::invariant::Misfit;
+use bartizan_rules::invariant::take_broken;
 use bartizan_rules::program::{ByteSet, Machine, Op, Places, Set, Tables, may_begin};
 use regex_automata::meta::Regex;
 use regex_automata::{Input, PatternID};
@@ -68,7 +68,7 @@ pub fn found(ops: &[Op], tables: &Tables, text: &str, window: Range<usize>, begi
             next = found.value.end.max(found.whole.start + 1);
         }
     }
-    assert!(!machine.misfit.is_noted(), "tables that do not fit");
+    assert!(!take_broken(), "tables that do not fit");
     Found { spans, steps: machine.steps }
 }
 
@@ -108,9 +108,8 @@ impl Built {
     }
 
     fn listed(&self, text: &str, start: usize) -> &'static [u16] {
-        let mut misfit = Misfit::default();
-        let listed = self.beginnings.at(text.as_bytes(), start, &mut misfit);
-        assert!(!misfit.is_noted(), "tables that do not fit");
+        let listed = self.beginnings.at(text.as_bytes(), start);
+        assert!(!take_broken(), "tables that do not fit");
         listed
     }
 

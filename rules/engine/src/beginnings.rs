@@ -11,7 +11,7 @@
 //! assert_eq!(list_of(&begins, &patterns, 2), None);
 //! ```
 
-use crate::invariant::Misfit;
+use crate::invariant::{of_byte, onwards, sure};
 
 /// Longest first group of digits that is told apart; longer ones count as this long.
 pub const FIRST_GROUP: u8 = 20;
@@ -104,8 +104,8 @@ pub struct Beginnings {
 }
 
 impl Beginnings {
-    /// The patterns that may match here. Noted: the tables do not fit, and some may be missing.
-    pub fn at(&self, bytes: &[u8], start: usize, misfit: &mut Misfit) -> &'static [u16] {
+    /// The patterns that may match here.
+    pub fn at(&self, bytes: &[u8], start: usize) -> &'static [u16] {
         let [text, line, elsewhere] = self.roots;
         let mut base = match start.checked_sub(1).map(|before| bytes.get(before)) {
             None => text,
@@ -117,28 +117,27 @@ impl Beginnings {
             && digit.is_ascii_digit()
             && !before.is_ascii_alphanumeric()
         {
-            return self.number(bytes, start, before, misfit);
+            return self.number(bytes, start, before);
         }
-        for &byte in bytes.get(start..).unwrap_or_default() {
-            let Some(&class) = misfit.sure(self.classes.get(usize::from(byte))) else { return &[] };
-            // Past the last unit nothing begins.
-            let unit = self.units.get((base ^ u32::from(class)) as usize).copied().unwrap_or(0);
+        for &byte in onwards(bytes, start) {
+            let class = of_byte(self.classes, byte);
+            // Past the last unit nothing begins: the table ends with its last one.
+            let Some(&unit) = self.units.get((base ^ u32::from(class)) as usize) else { return &[] };
             if class == 0 || unit & 0xff != u32::from(class) {
                 return &[];
             }
             base = unit >> 9;
             if unit & 0x100 != 0 {
-                return self.list(base as usize, misfit);
+                return self.list(base as usize);
             }
         }
         &[]
     }
 
     /// The patterns for a number that a byte parts from what is before.
-    fn number(&self, bytes: &[u8], start: usize, before: u8, misfit: &mut Misfit) -> &'static [u16] {
+    fn number(&self, bytes: &[u8], start: usize, before: u8) -> &'static [u16] {
         let group = |from: usize, most: u8| {
-            let rest = bytes.get(from..).unwrap_or_default().iter();
-            rest.take(usize::from(most)).take_while(|byte| byte.is_ascii_digit()).count()
+            bytes.iter().skip(from).take(usize::from(most)).take_while(|byte| byte.is_ascii_digit()).count()
         };
         let first = group(start + 1, FIRST_GROUP);
         let between = bytes.get(start + 1 + first).copied();
@@ -147,13 +146,10 @@ impl Beginnings {
         let mut at = kind(before) * usize::from(FIRST_GROUP) + (first - 1);
         at = at * usize::from(PARTS) + between.map_or(0, |byte| if byte.is_ascii_digit() { 0 } else { kind(byte) });
         at = at * (usize::from(SECOND_GROUP) + 1) + second;
-        match misfit.sure(self.groups.get(at)) {
-            Some(list) => self.list(usize::from(*list), misfit),
-            None => &[],
-        }
+        sure(self.groups.get(at)).map_or(&[], |list| self.list(usize::from(*list)))
     }
 
-    fn list(&self, list: usize, misfit: &mut Misfit) -> &'static [u16] {
-        misfit.sure(list_of(self.lists, self.patterns, list)).unwrap_or_default()
+    fn list(&self, list: usize) -> &'static [u16] {
+        sure(list_of(self.lists, self.patterns, list)).unwrap_or_default()
     }
 }

@@ -15,7 +15,7 @@
 //! assert!(is_bounded('ж') && !is_bounded('略'), "Chinese writes no boundaries between words");
 //! ```
 
-use crate::invariant::Misfit;
+use crate::invariant::{between, of_byte, onwards, part, sure};
 
 /// Letters in a row that are taken for a sentence without spaces.
 pub const GLUED: usize = 20;
@@ -113,19 +113,13 @@ impl Waiting {
     }
 }
 
-/// What a search has come to so far.
-struct Read<'m> {
-    compared: usize,
-    misfit: &'m mut Misfit,
-}
-
 impl Lexicon {
     /// Calls `take` with every word found, in the order of their ends, the longer first. Returns how many bytes were
-    /// compared. Noted: the tables do not fit, and some may be missing.
-    pub fn each(&self, text: &str, misfit: &mut Misfit, mut take: impl FnMut(Hit)) -> usize {
+    /// compared.
+    pub fn each(&self, text: &str, mut take: impl FnMut(Hit)) -> usize {
         let bytes = text.as_bytes();
         let mut waiting = Waiting::default();
-        let mut read = Read { compared: 0, misfit };
+        let mut compared = 0;
         let (mut at, mut inside) = (0, false);
         while let Some(&byte) = bytes.get(at) {
             if byte == b' ' {
@@ -135,13 +129,13 @@ impl Lexicon {
             if !waiting.0.is_empty() {
                 waiting.flush(at, text, &mut take);
             }
-            let rest = bytes.get(at..).unwrap_or_default();
+            let rest = onwards(bytes, at);
             if is_token(byte) {
-                let length = rest.iter().position(|byte| !is_token(*byte)).unwrap_or(rest.len());
+                let length = rest.iter().take_while(|byte| is_token(**byte)).count();
                 if length >= GLUED {
-                    self.long(text, at, at + length, inside, &mut waiting, &mut take, &mut read);
+                    self.long(text, at, at + length, inside, &mut waiting, &mut take, &mut compared);
                 } else if !inside && self.may_start(rest, length) {
-                    self.walk(rest, &mut read, |length, word| {
+                    self.walk(rest, &mut compared, |length, word| {
                         if !word.bound_end || !joins(text, at + length) {
                             waiting.put(at + length, at, word);
                         }
@@ -153,12 +147,11 @@ impl Lexicon {
             let (length, bounded) = if byte.is_ascii() {
                 (1, false)
             } else {
-                text.get(at..)
-                    .and_then(|rest| rest.chars().next())
-                    .map_or((1, false), |c| (c.len_utf8(), is_bounded(c)))
+                let c = text.get(at..).and_then(|rest| rest.chars().next());
+                sure(c).map_or((1, false), |c| (c.len_utf8(), is_bounded(c)))
             };
             if !inside || !bounded {
-                self.walk(rest, &mut read, |length, word| {
+                self.walk(rest, &mut compared, |length, word| {
                     if !word.bound_end || !joins(text, at + length) {
                         waiting.put(at + length, at, word);
                     }
@@ -167,7 +160,7 @@ impl Lexicon {
             (at, inside) = (at + length, bounded);
         }
         waiting.flush(bytes.len(), text, &mut take);
-        read.compared
+        compared
     }
 
     /// A token with at least [`GLUED`] letters and digits: words in it, wherever that many letters touch.
@@ -180,13 +173,13 @@ impl Lexicon {
         inside: bool,
         waiting: &mut Waiting,
         take: &mut impl FnMut(Hit),
-        read: &mut Read<'_>,
+        compared: &mut usize,
     ) {
         let bytes = text.as_bytes();
         let mut run = start..start;
         for at in start..end {
             if at >= run.end {
-                let rest = bytes.get(at..end).unwrap_or_default();
+                let rest = between(bytes, at..end);
                 run = at..at + rest.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
             }
             let glued = run.len() >= GLUED;
@@ -197,7 +190,7 @@ impl Lexicon {
             if !waiting.0.is_empty() {
                 waiting.flush(at, text, take);
             }
-            self.walk(bytes.get(at..).unwrap_or_default(), read, |length, word| {
+            self.walk(onwards(bytes, at), compared, |length, word| {
                 let last = at + length;
                 let stands = whole && (!word.bound_end || !joins(text, last));
                 if stands || (glued && last <= run.end && last - at >= GLUED_WORD && !word.phrase) {
@@ -213,17 +206,17 @@ impl Lexicon {
         let kept = 32_u32.saturating_sub(8 * length as u32);
         let four = u32::from_le_bytes(*four) & (u32::MAX >> kept);
         let bit = start(four.to_le_bytes());
-        self.starts.get((bit >> 6) as usize).is_none_or(|bits| bits >> (bit & 63) & 1 == 1)
+        sure(self.starts.get((bit >> 6) as usize)).is_none_or(|bits| bits >> (bit & 63) & 1 == 1)
     }
 
     /// Every word that `rest` begins with, the shorter first.
-    fn walk(&self, rest: &[u8], read: &mut Read<'_>, mut take: impl FnMut(usize, Word)) {
-        let Some(&root) = read.misfit.sure(self.units.first()) else { return };
+    fn walk(&self, rest: &[u8], compared: &mut usize, mut take: impl FnMut(usize, Word)) {
+        let Some(&root) = sure(self.units.first()) else { return };
         let (mut unit, mut length) = (root, 0);
         for &byte in rest {
-            // Past the last unit no word goes on.
-            let next = self.units.get(((unit >> BASE) ^ u32::from(byte)) as usize).copied().unwrap_or(0);
             length += 1;
+            // Past the last unit no word goes on: the table ends with its last one.
+            let Some(&next) = self.units.get(((unit >> BASE) ^ u32::from(byte)) as usize) else { break };
             if next & 0xff != u32::from(byte) {
                 break;
             }
@@ -232,7 +225,7 @@ impl Lexicon {
                 let number = self.units.get((unit >> BASE) as usize).map(|value| value >> 8);
                 let words =
                     number.and_then(|number| self.words.get(number as usize..)).filter(|words| !words.is_empty());
-                for packed in read.misfit.sure(words).unwrap_or_default() {
+                for packed in sure(words).unwrap_or_default() {
                     take(length, Word::unpacked(*packed));
                     if packed & MORE == 0 {
                         break;
@@ -240,7 +233,7 @@ impl Lexicon {
                 }
             }
         }
-        read.compared += length;
+        *compared += length;
     }
 }
 
@@ -259,7 +252,7 @@ static TOKEN: [bool; 256] = {
 };
 
 fn is_token(byte: u8) -> bool {
-    TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
+    of_byte(&TOKEN, byte)
 }
 
 /// The bit of four letters and digits in [`Lexicon::starts`].
@@ -271,14 +264,14 @@ pub const fn start(four: [u8; 4]) -> u32 {
 fn joins(text: &str, at: usize) -> bool {
     match text.as_bytes().get(at) {
         Some(byte) if byte.is_ascii() => byte.is_ascii_alphanumeric(),
-        Some(_) => text.get(at..).and_then(|rest| rest.chars().next()).is_some_and(is_bounded),
+        Some(_) => sure(text.get(at..).and_then(|rest| rest.chars().next())).is_some_and(is_bounded),
         None => false,
     }
 }
 
 /// The end of the word that goes on at `at`.
 fn word_end(text: &str, at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default().chars();
+    let rest = part(text, at..text.len()).chars();
     at + rest.take(LONGEST_ENDING).take_while(|c| is_bounded(*c)).map(char::len_utf8).sum::<usize>()
 }
 
@@ -308,7 +301,7 @@ pub fn is_bounded(c: char) -> bool {
 pub fn fold_word(word: &str, fold: &dyn Fn(&str) -> String) -> Result<String, String> {
     let open_start = word.len() > 1 && word.starts_with('*');
     let open_end = word.len() > 1 && word.ends_with('*') && !word.ends_with("**");
-    let inner = word.get(usize::from(open_start)..word.len() - usize::from(open_end)).unwrap_or(word);
+    let inner = part(word, usize::from(open_start)..word.len() - usize::from(open_end));
     let folded = fold(inner);
     let folded = folded.trim();
     if folded.is_empty() {

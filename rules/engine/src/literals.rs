@@ -12,7 +12,7 @@
 //! ```
 
 use crate::beginnings::list_of;
-use crate::invariant::Misfit;
+use crate::invariant::{onwards, sure};
 
 /// Bits of the filter of three letters.
 pub const FILTER: u32 = 16;
@@ -60,18 +60,11 @@ pub struct Found {
     pub uses: u16,
 }
 
-/// What a search has come to so far.
-struct Read<'m> {
-    compared: usize,
-    misfit: &'m mut Misfit,
-}
-
 impl Literals {
-    /// Calls `take` with every word found. Returns how many words were compared. Noted: the tables do not fit, and some
-    /// may be missing.
-    pub fn each(&self, text: &str, misfit: &mut Misfit, mut take: impl FnMut(Found)) -> usize {
+    /// Calls `take` with every word found. Returns how many words were compared.
+    pub fn each(&self, text: &str, mut take: impl FnMut(Found)) -> usize {
         let bytes = text.as_bytes();
-        let mut read = Read { compared: 0, misfit };
+        let mut compared = 0;
         let mut at = 0;
         // Six places at a time: at nearly none of them stands anything.
         while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
@@ -79,44 +72,44 @@ impl Literals {
             let triple = |place: usize| (eight >> (8 * place)) as u32 & 0x00ff_ffff;
             if (0..6).fold(0, |any, place| any | self.knows(triple(place))) != 0 {
                 for place in (0..6).filter(|place| self.knows(triple(*place)) != 0) {
-                    self.compare(bytes, at + place, triple(place), &mut read, &mut take);
+                    self.compare(bytes, at + place, triple(place), &mut compared, &mut take);
                 }
             }
             at += 6;
         }
-        for (place, three) in bytes.get(at..).unwrap_or_default().windows(3).enumerate() {
+        for (place, three) in onwards(bytes, at).windows(3).enumerate() {
             let &[a, b, c] = three else { continue };
             let triple = fold(a, b, c);
             if self.knows(triple) != 0 {
-                self.compare(bytes, at + place, triple, &mut read, &mut take);
+                self.compare(bytes, at + place, triple, &mut compared, &mut take);
             }
         }
         // Two bytes at the end have no third.
         if let Some((at, &[a, b])) = bytes.len().checked_sub(2).zip(bytes.last_chunk::<2>()) {
-            self.compare(bytes, at, fold(a, b, 0), &mut read, &mut take);
+            self.compare(bytes, at, fold(a, b, 0), &mut compared, &mut take);
         }
         for word in self.single {
-            let Some(&byte) = read.misfit.sure(word.text.first()) else { continue };
+            let Some(&byte) = sure(word.text.first()) else { continue };
             for start in memchr::memchr2_iter(byte, byte.to_ascii_uppercase(), bytes) {
                 take(Found { start, end: start + 1, uses: word.uses });
             }
         }
-        read.compared
+        compared
     }
 
     /// 1: words begin with these three letters, or have them in them; 0: none does.
     fn knows(&self, triple: u32) -> u64 {
         let bit = hash(triple, FILTER);
-        self.triples.get((bit >> 6) as usize).map_or(0, |bits| bits >> (bit & 63) & 1)
+        sure(self.triples.get((bit >> 6) as usize)).map_or(1, |bits| bits >> (bit & 63) & 1)
     }
 
     /// Compares the words that may stand around these three letters.
-    fn compare(&self, bytes: &[u8], at: usize, triple: u32, read: &mut Read<'_>, take: &mut impl FnMut(Found)) {
+    fn compare(&self, bytes: &[u8], at: usize, triple: u32, compared: &mut usize, take: &mut impl FnMut(Found)) {
         let bucket = hash(triple, BUCKETS) as usize;
-        let words = read.misfit.sure(list_of(self.buckets, self.list, bucket));
+        let words = sure(list_of(self.buckets, self.list, bucket));
         let mut check = |word: &Literal| {
             let start = at.checked_sub(usize::from(word.offset))?;
-            read.compared += 1;
+            *compared += 1;
             let there = bytes.get(start..start + word.text.len())?;
             // Mostly it is another word with the same three letters.
             let alike = |a: Option<&u8>, b: Option<&u8>| a.map(u8::to_ascii_lowercase) == b.copied();

@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use crate::invariant::Misfit;
+use crate::invariant::sure;
 
 /// Bytes before the first word in which an `unless` word forbids the match.
 const UNLESS: usize = 24;
@@ -47,8 +47,6 @@ pub struct Places {
     forbidden: Vec<Place>,
     /// One bit for each co-occurrence whose first group has been seen in this text.
     begun: Vec<u64>,
-    /// Noted: there is no place for a word, and a co-occurrence may have been missed.
-    pub misfit: Misfit,
 }
 
 impl Places {
@@ -59,7 +57,6 @@ impl Places {
             places: vec![Place::default(); places],
             forbidden: vec![Place::default(); nears],
             begun: vec![0; nears.div_ceil(64)],
-            misfit: Misfit::default(),
         }
     }
 
@@ -71,28 +68,28 @@ impl Places {
 
     /// True when a word of the first group has come before: without one, no later group of an ordered one counts.
     pub fn has_begun(&self, at: usize) -> bool {
-        self.begun.get(at / 64).is_some_and(|bits| bits >> (at % 64) & 1 == 1)
+        sure(self.begun.get(at / 64)).is_none_or(|bits| bits >> (at % 64) & 1 == 1)
     }
 
     /// A word that forbids the co-occurrence `at`.
     pub fn forbid(&mut self, at: usize, word: Range<usize>) {
         // Without its place nothing is forbidden: that finds too much, not too little.
-        if let Some(slot) = self.forbidden.get_mut(at) {
+        if let Some(slot) = sure(self.forbidden.get_mut(at)) {
             *slot = Place { epoch: self.epoch, start: word.start, end: word.end };
         }
     }
 
     /// A word of a group; gives the whole extent when it completes the co-occurrence. `wide`: distances count half.
     pub fn step(&mut self, near: &Near, at: usize, group: u8, word: Range<usize>, wide: bool) -> Option<Range<usize>> {
-        let forbidden = self.forbidden.get(at).filter(|f| f.epoch == self.epoch).map(|f| f.end);
+        let forbidden = sure(self.forbidden.get(at)).filter(|f| f.epoch == self.epoch).map(|f| f.end);
         let epoch = self.epoch;
-        let places = self.misfit.sure(self.places.get_mut(near.base..near.base + usize::from(near.groups)))?;
+        let places = sure(self.places.get_mut(near.base..near.base + usize::from(near.groups)))?;
         let fits = |from: usize, to: usize| (to - from) >> u32::from(wide) <= near.within;
         let group = usize::from(group);
         if near.ordered {
             let mut start = word.start;
             if group > 0 {
-                let last = self.misfit.sure(places.get(group - 1))?;
+                let last = sure(places.get(group - 1))?;
                 if last.epoch != epoch {
                     return None;
                 }
@@ -103,9 +100,9 @@ impl Places {
             } else if forbidden.is_some_and(|end| end <= start && start - end <= UNLESS) {
                 return None;
             }
-            *self.misfit.sure(places.get_mut(group))? = Place { epoch, start, end: word.end };
+            *sure(places.get_mut(group))? = Place { epoch, start, end: word.end };
             if group == 0
-                && let Some(bits) = self.begun.get_mut(at / 64)
+                && let Some(bits) = sure(self.begun.get_mut(at / 64))
             {
                 *bits |= 1 << (at % 64);
             }
@@ -115,9 +112,9 @@ impl Places {
             places.iter_mut().for_each(|place| place.epoch = 0);
             return Some(start..word.end);
         }
-        *self.misfit.sure(places.get_mut(group))? = Place { epoch, start: word.start, end: word.end };
-        let first = places.iter().map(|p| p.start).min()?;
-        let last = places.iter().map(|p| p.end).max()?;
+        *sure(places.get_mut(group))? = Place { epoch, start: word.start, end: word.end };
+        let first = sure(places.iter().map(|p| p.start).min())?;
+        let last = sure(places.iter().map(|p| p.end).max())?;
         if places.iter().any(|p| p.epoch != epoch) || !fits(first, last) || overlap(places) {
             return None;
         }

@@ -25,7 +25,7 @@
 
 use std::ops::Range;
 
-use crate::invariant::Misfit;
+use crate::invariant::{of_byte, onwards, sure};
 
 /// Steps in one window from which choices are noted: few windows come so far, and notes are memory that must be cleared.
 const PATIENCE: usize = 256;
@@ -129,7 +129,7 @@ impl ByteSet {
     /// True when this byte, or the end, may come.
     pub fn takes(&self, byte: Option<u8>) -> bool {
         match byte {
-            Some(byte) => self.bytes.get(usize::from(byte >> 6)).is_some_and(|bits| bits >> (byte & 63) & 1 == 1),
+            Some(byte) => sure(self.bytes.get(usize::from(byte >> 6))).is_some_and(|bits| bits >> (byte & 63) & 1 == 1),
             None => self.end,
         }
     }
@@ -140,7 +140,7 @@ impl Set {
     fn takes(&self, rest: &[u8]) -> Option<usize> {
         let &byte = rest.first()?;
         if byte < 0x80 {
-            let bits = self.ascii.get(usize::from(byte >> 6))?;
+            let bits = sure(self.ascii.get(usize::from(byte >> 6)))?;
             return (bits >> (byte & 63) & 1 == 1).then_some(1);
         }
         if self.ranges.is_empty() {
@@ -160,7 +160,7 @@ fn character(rest: &[u8]) -> Option<char> {
         0xe0..0xf0 => 3,
         0xf0.. => 4,
     };
-    std::str::from_utf8(rest.get(..length)?).ok()?.chars().next()
+    sure(rest.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok()).and_then(|one| one.chars().next()))
 }
 
 /// A choice that is not exhausted.
@@ -232,8 +232,6 @@ pub struct Machine {
     in_window: usize,
     /// Steps of all runs: bytes that were read and instructions.
     pub steps: usize,
-    /// Noted: a program does not fit its tables, and a match may have been missed.
-    pub misfit: Misfit,
 }
 
 /// What a run reads.
@@ -249,8 +247,8 @@ pub type Places = [u8; 256];
 
 /// False when a byte stands where none of a match does: a run would fail.
 pub fn may_begin(places: &Places, bytes: &[u8], start: usize) -> bool {
-    let rest = bytes.get(start..).unwrap_or_default();
-    let may = |at: usize, byte: u8| places.get(usize::from(byte)).is_none_or(|bits| bits >> at & 1 == 1);
+    let rest = onwards(bytes, start);
+    let may = |at: usize, byte: u8| of_byte(places, byte) >> at & 1 == 1;
     match rest.first_chunk::<8>() {
         Some(&[a, b, c, d, e, f, g, h]) => {
             // Three bytes rule out nearly everything; the rest is looked at without a branch each.
@@ -286,25 +284,25 @@ impl Machine {
 
     /// Runs a program at a place of the window.
     pub fn run(&mut self, program: &[Op], tables: &Tables, text: &str, start: usize) -> Option<Found> {
-        let bytes = self.misfit.sure(text.as_bytes().get(..self.window.end))?;
+        let bytes = sure(text.as_bytes().get(..self.window.end))?;
         // From here on a place is behind what was read of these bytes, so that it never passes their end.
-        self.misfit.sure(bytes.get(start..))?;
+        sure(bytes.get(start..))?;
         let input = Input { bytes, tables };
         let (mut pc, mut at, mut value) = (0usize, start, [u32::MAX; 2]);
         self.open.clear();
         self.trail.clear();
         loop {
             self.count(1);
-            let op = *self.misfit.sure(program.get(pc))?;
+            let op = *sure(program.get(pc))?;
             let next = match op {
                 Op::Literal(literal) => bytes
                     .get(at..at + literal.len())
                     .filter(|there| *there == literal)
                     .map(|_| (pc + 1, at + literal.len())),
-                Op::Fold(word) => fold(word, bytes.get(at..).unwrap_or_default()).map(|length| (pc + 1, at + length)),
+                Op::Fold(word) => fold(word, onwards(bytes, at)).map(|length| (pc + 1, at + length)),
                 Op::Set(set) => {
-                    let set = self.misfit.sure(tables.sets.get(usize::from(set)))?;
-                    set.takes(bytes.get(at..).unwrap_or_default()).map(|length| (pc + 1, at + length))
+                    let set = sure(tables.sets.get(usize::from(set)))?;
+                    set.takes(onwards(bytes, at)).map(|length| (pc + 1, at + length))
                 }
                 Op::Repeat(repeat) => {
                     if self.is_new(pc, at, program.len()) {
@@ -316,9 +314,8 @@ impl Machine {
                 Op::Split { first, second, lookaheads } => {
                     if self.is_new(pc, at, program.len()) {
                         let byte = bytes.get(at).copied();
-                        let [one, other] = lookaheads.map(|at| {
-                            self.misfit.sure(tables.lookaheads.get(usize::from(at))).is_some_and(|f| f.takes(byte))
-                        });
+                        let [one, other] = lookaheads
+                            .map(|at| sure(tables.lookaheads.get(usize::from(at))).is_some_and(|f| f.takes(byte)));
                         if one && other {
                             let at = at as u32;
                             self.open.push(Backtrack { pc: second, kind: Kind::Branch, at, bound: 0, limit: 0, value });
@@ -339,7 +336,8 @@ impl Machine {
                     Some((pc + 1, at))
                 }
                 Op::Close => {
-                    value = [value.first().copied().unwrap_or(u32::MAX), at as u32];
+                    let [from, _] = value;
+                    value = [from, at as u32];
                     Some((pc + 1, at))
                 }
                 Op::Match => {
@@ -378,10 +376,7 @@ impl Machine {
         }
         let bit = at.saturating_sub(self.window.start) * length + pc;
         // Without its bit a choice is made twice: slow, but no match is missed.
-        let Some(bits) = self.visited.get_mut(bit / 64) else {
-            debug_assert!(false, "a place outside the window");
-            return true;
-        };
+        let Some(bits) = sure(self.visited.get_mut(bit / 64)) else { return true };
         let known = *bits >> (bit % 64) & 1 == 1;
         *bits |= 1 << (bit % 64);
         if !known {
@@ -393,7 +388,7 @@ impl Machine {
     /// What led to a match has not failed: a match that begins in this one's border may come by there.
     fn forget_success(&mut self) {
         for bit in self.trail.drain(..) {
-            if let Some(bits) = self.visited.get_mut(bit / 64) {
+            if let Some(bits) = sure(self.visited.get_mut(bit / 64)) {
                 *bits &= !(1 << (bit % 64));
             }
         }
@@ -414,7 +409,7 @@ impl Machine {
             self.memos.resize(pc + 1, Memo::default());
         }
         let number = self.number;
-        let memo = self.memos.get_mut(pc)?;
+        let memo = sure(self.memos.get_mut(pc))?;
         if memo.window != number {
             *memo = Memo { window: number, ..Memo::default() };
         }
@@ -428,7 +423,7 @@ impl Machine {
             return known_end;
         }
         let (mut end, mut walked) = (from, 0);
-        while let Some(length) = set.takes(bytes.get(end..).unwrap_or_default()) {
+        while let Some(length) = set.takes(onwards(bytes, end)) {
             end += length;
             walked += length;
             // Ends are tried from the last to the first: what follows them begins ever earlier in one run.
@@ -455,7 +450,7 @@ impl Machine {
         value: [u32; 2],
     ) -> Option<(usize, usize)> {
         let Input { bytes, tables } = input;
-        let set = self.misfit.sure(tables.sets.get(usize::from(repeat.set)))?;
+        let set = sure(tables.sets.get(usize::from(repeat.set)))?;
         let has_bound = repeat.max < u16::MAX;
         let (mut end, mut count, mut shortest) = (at, 0u16, at);
         if repeat.greedy && !has_bound && set.ranges.is_empty() {
@@ -468,7 +463,7 @@ impl Machine {
         } else {
             let goal = if repeat.greedy && has_bound { repeat.max } else { repeat.min };
             while count < goal {
-                let Some(length) = set.takes(bytes.get(end..).unwrap_or_default()) else { break };
+                let Some(length) = set.takes(onwards(bytes, end)) else { break };
                 end += length;
                 count += 1;
                 if count == repeat.min {
@@ -501,7 +496,7 @@ impl Machine {
     fn give_back(&mut self, mut choice: Backtrack, repeat: Repeat, input: Input<'_>) -> Option<(usize, usize)> {
         let Input { bytes, tables } = input;
         let pc = usize::from(choice.pc);
-        let next = self.misfit.sure(tables.lookaheads.get(usize::from(repeat.lookahead)))?;
+        let next = sure(tables.lookaheads.get(usize::from(repeat.lookahead)))?;
         let (shortest, longest) = (choice.bound as usize, choice.limit as usize);
         let is_long = longest - shortest >= WORTH_A_NOTE;
         let least = if repeat.possessive { longest } else { shortest };
@@ -535,8 +530,8 @@ impl Machine {
     fn take_more(&mut self, mut choice: Backtrack, repeat: Repeat, input: Input<'_>) -> Option<(usize, usize)> {
         let Input { bytes, tables } = input;
         let pc = usize::from(choice.pc);
-        let next = self.misfit.sure(tables.lookaheads.get(usize::from(repeat.lookahead)))?;
-        let set = self.misfit.sure(tables.sets.get(usize::from(repeat.set)))?;
+        let next = sure(tables.lookaheads.get(usize::from(repeat.lookahead)))?;
+        let set = sure(tables.sets.get(usize::from(repeat.set)))?;
         let has_bound = repeat.max < u16::MAX;
         let (first, mut at, mut count) = (choice.limit as usize, choice.at as usize, choice.bound);
         if count == EXHAUSTED {
@@ -554,7 +549,7 @@ impl Machine {
             let goes = known.is_none() && next.takes(bytes.get(at).copied());
             let end = at;
             let more = if has_bound { count < u32::from(repeat.max) } else { at - first < self.reach };
-            let length = set.takes(bytes.get(at..).unwrap_or_default()).filter(|_| more);
+            let length = set.takes(onwards(bytes, at)).filter(|_| more);
             if let Some(length) = length {
                 at += length;
                 count += 1;
@@ -598,7 +593,7 @@ impl Machine {
                     }
                 }
                 // Only a repetition leaves its ends to be tried.
-                (Kind::TakeMore | Kind::GiveBack, _) => self.misfit.sure(None),
+                (Kind::TakeMore | Kind::GiveBack, _) => sure(None),
             };
             if let Some(place) = found {
                 return Some((place, choice.value));
@@ -647,15 +642,16 @@ fn holds(look: Look, text: &[u8], at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invariant::take_broken;
 
-    /// Release builds note it, and the text counts as not scanned whole.
+    /// Release builds record it, and the text counts as not scanned whole.
     #[test]
     #[cfg_attr(debug_assertions, should_panic(expected = "leads nowhere"))]
-    fn a_program_that_does_not_fit_its_tables_is_noted() {
+    fn a_program_that_does_not_fit_its_tables_is_recorded() {
         let tables = Tables { sets: &[], lookaheads: &[] };
         let mut machine = Machine::default();
         machine.enter(0..3, usize::MAX);
         assert_eq!(machine.run(&[Op::Set(0), Op::Match], &tables, "abc", 0), None);
-        assert!(machine.misfit.is_noted());
+        assert!(take_broken());
     }
 }

@@ -13,6 +13,8 @@ use serde::Deserialize;
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
 
+use crate::invariant::{between, sure};
+
 /// A closed list of words: an enum whose values are spelled alike wherever they are read and written.
 ///
 /// `Deserialize` must be in scope, and with the feature `cli` schemars' `JsonSchema`.
@@ -180,7 +182,7 @@ impl Tag {
     /// The word.
     pub fn as_str(&self) -> &str {
         let length = self.0.iter().position(|byte| *byte == 0).unwrap_or(Tag::LONGEST);
-        self.0.get(..length).and_then(|word| std::str::from_utf8(word).ok()).unwrap_or("CUSTOM")
+        sure(std::str::from_utf8(between(&self.0, 0..length)).ok()).unwrap_or("CUSTOM")
     }
 }
 

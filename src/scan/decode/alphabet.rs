@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bartizan_rules::invariant::part;
+use bartizan_rules::invariant::{of_byte, part};
 
 use super::{Sink, begins_text};
 
@@ -37,7 +37,7 @@ static BASE64: [u8; 256] = {
 };
 
 fn value(byte: u8) -> u8 {
-    BASE64.get(usize::from(byte)).copied().unwrap_or(OTHER)
+    of_byte(&BASE64, byte)
 }
 
 /// Finds the runs and decodes them.

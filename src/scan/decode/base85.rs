@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bartizan_rules::invariant::part;
+use bartizan_rules::invariant::{between, of_byte, onwards, part};
 
 use super::{Sink, begins_text};
 
@@ -51,7 +51,7 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     }
     let mut from = 0;
     while let Some(start) = next_run(bytes, from) {
-        let rest = bytes.get(start..).unwrap_or_default();
+        let rest = onwards(bytes, start);
         let end = start + rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
         run(text, start..end, sink);
         from = end;
@@ -72,10 +72,10 @@ fn next_run(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// Tries a run as it is written, without quotes in front, and behind a name and its mark.
 fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
-    let Some(run) = text.get(span.clone()).map(str::as_bytes) else { return };
+    let run = part(text, span.clone()).as_bytes();
     let quotes = run.iter().take_while(|byte| b"\"'`([".contains(byte)).count();
     let named = run.iter().take(NAME).position(|byte| matches!(byte, b':' | b'=')).map_or(0, |at| at + 1);
-    let quoted = run.get(named..).unwrap_or_default().iter().take_while(|byte| b"\"'`".contains(byte)).count();
+    let quoted = onwards(run, named).iter().take_while(|byte| b"\"'`".contains(byte)).count();
     let mut starts = [0, quotes, named, named + quoted];
     starts.sort_unstable();
     let mut last = None;
@@ -83,14 +83,14 @@ fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
         if last.replace(start) == Some(start) {
             continue;
         }
-        let letters = run.get(start..).unwrap_or_default();
+        let letters = onwards(run, start);
         for (name, table) in &TABLES {
             let probe = letters.get(..PROBE).and_then(|head| decoded(head, table));
             if !probe.is_some_and(|head| begins_text(&head)) {
                 continue;
             }
             let known = letters.iter().take_while(|byte| value(table, **byte) != NONE).count();
-            let whole = letters.get(..known).and_then(|letters| decoded(letters, table));
+            let whole = decoded(between(letters, 0..known), table);
             let at = span.start + start..span.start + start + known;
             if whole.is_some_and(|bytes| sink.bytes(at, name, &bytes)) {
                 return;
@@ -100,7 +100,7 @@ fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
 }
 
 fn value(table: &[u8; 256], byte: u8) -> u8 {
-    table.get(usize::from(byte)).copied().unwrap_or(NONE)
+    of_byte(table, byte)
 }
 
 /// Groups of five as four bytes; `None`: a letter that the alphabet lacks, or a group that is none.

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use bartizan_rules::invariant::{between, of_byte, onwards};
+
 use super::Sink;
 
 /// Codes that a sequence must have.
@@ -44,12 +46,10 @@ fn next_stretch(bytes: &[u8], from: usize) -> Option<Range<usize>> {
             None => break,
         }
     }
-    let rest = bytes.get(start..).unwrap_or_default();
+    let rest = onwards(bytes, start);
     let end = start + rest.iter().position(is_plain_letter).unwrap_or(rest.len());
-    let tail = bytes.get(end..).unwrap_or_default();
-    let head = bytes.get(from..start).unwrap_or_default();
-    let left = head.iter().rev().take_while(|byte| is_code_byte(byte)).count();
-    Some(start - left..end + tail.iter().take_while(|byte| is_code_byte(byte)).count())
+    let left = between(bytes, from..start).iter().rev().take_while(|byte| is_code_byte(byte)).count();
+    Some(start - left..end + onwards(bytes, end).iter().take_while(|byte| is_code_byte(byte)).count())
 }
 
 /// A letter of no code: not of hex, nor the `x` before it.
@@ -59,16 +59,13 @@ fn is_plain_letter(byte: &u8) -> bool {
 
 /// The sequences of a stretch that begins and ends with whole tokens.
 fn sequences(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
-    let bytes = bytes.get(..stretch.end).unwrap_or_default();
+    let bytes = between(bytes, 0..stretch.end);
     let mut open: Option<(Family, Range<usize>, Vec<u8>, usize)> = None;
     let mut at = stretch.start;
     while at < bytes.len() {
-        let Some(start) = bytes.get(at..).and_then(|rest| rest.iter().position(is_code_byte)).map(|skip| at + skip)
-        else {
-            break;
-        };
-        let length = bytes.get(start..).unwrap_or_default().iter().take_while(|b| is_code_byte(b)).count();
-        let token = bytes.get(start..start + length).unwrap_or_default();
+        let Some(start) = onwards(bytes, at).iter().position(is_code_byte).map(|skip| at + skip) else { break };
+        let length = onwards(bytes, start).iter().take_while(|b| is_code_byte(b)).count();
+        let token = between(bytes, start..start + length);
         at = start + length;
         if open.is_none()
             && (length == 1 || token.first().is_some_and(|b| matches!(b, b'g'..=b'z' | b'G'..=b'Z')))
@@ -110,12 +107,12 @@ static CODE_BYTE: [bool; 256] = {
 };
 
 fn is_code_byte(byte: &u8) -> bool {
-    CODE_BYTE.get(usize::from(*byte)).copied().unwrap_or(false)
+    of_byte(&CODE_BYTE, *byte)
 }
 
 /// Three octal digits a code: `111 147 156` or `\111\147\156`, among them one that is no decimal code of a letter.
 fn octal(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
-    let bytes = bytes.get(..stretch.end).unwrap_or_default();
+    let bytes = between(bytes, 0..stretch.end);
     let mut open: Option<(Range<usize>, Vec<u8>, bool)> = None;
     let mut close = |open: Option<(Range<usize>, Vec<u8>, bool)>| {
         if let Some((span, out, _)) = open.filter(|(_, out, octal)| *octal && out.len() >= ENOUGH) {
@@ -123,11 +120,10 @@ fn octal(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
         }
     };
     let mut at = stretch.start;
-    while let Some(start) = bytes.get(at..).and_then(|rest| rest.iter().position(is_code_byte)).map(|skip| at + skip) {
-        let rest = bytes.get(start..).unwrap_or_default();
-        at = start + rest.iter().take_while(|byte| is_code_byte(byte)).count();
-        let read = match bytes.get(start..at) {
-            Some([a @ b'0'..=b'1', b @ b'0'..=b'7', c @ b'0'..=b'7']) => {
+    while let Some(start) = onwards(bytes, at).iter().position(is_code_byte).map(|skip| at + skip) {
+        at = start + onwards(bytes, start).iter().take_while(|byte| is_code_byte(byte)).count();
+        let read = match between(bytes, start..at) {
+            [a @ b'0'..=b'1', b @ b'0'..=b'7', c @ b'0'..=b'7'] => {
                 let byte = (a - b'0') * 64 + (b - b'0') * 8 + (c - b'0');
                 let decimal = u32::from(a - b'0') * 100 + u32::from(b - b'0') * 10 + u32::from(c - b'0');
                 matches!(byte, 9 | 10 | 13 | 32..=126).then_some((byte, !(32..=126).contains(&decimal)))
@@ -153,12 +149,12 @@ fn octal(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
 
 /// At most one line break, and not the sign of quoted-printable.
 fn parts(bytes: &[u8], gap: Range<usize>) -> bool {
-    let gap = bytes.get(gap).unwrap_or_default();
+    let gap = between(bytes, gap);
     gap.iter().filter(|b| **b == b'\n').count() <= 1 && !gap.contains(&b'=')
 }
 
 fn word_gap(bytes: &[u8], gap: Range<usize>) -> bool {
-    let gap = bytes.get(gap).unwrap_or_default();
+    let gap = between(bytes, gap);
     gap.len() > 1 || gap.iter().any(|b| matches!(b, b'/' | b'|' | b'\n'))
 }
 
@@ -260,10 +256,9 @@ fn quoted_printable(text: &str, sink: &mut Sink<'_>) {
         if count < 4 {
             return;
         }
-        let back = bytes.get(..first).unwrap_or_default().iter().rev().take(LINE);
+        let back = between(bytes, 0..first).iter().rev().take(LINE);
         let start = first - back.take_while(|b| b.is_ascii_graphic()).count();
-        let tail = bytes.get(last + 3..).unwrap_or_default();
-        let end = last + 3 + tail.iter().take(LINE).take_while(|byte| **byte != b'\n').count();
+        let end = last + 3 + onwards(bytes, last + 3).iter().take(LINE).take_while(|byte| **byte != b'\n').count();
         let (mut out, mut at) = (Vec::new(), start);
         while at < end.min(bytes.len()) {
             match (bytes.get(at), escape(at)) {
@@ -281,11 +276,10 @@ fn quoted_printable(text: &str, sink: &mut Sink<'_>) {
                 (None, _) => break,
             }
         }
-        let end = (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
-        sink.bytes(start..end, "quotedPrintable", &out);
+        sink.bytes(start..text.ceil_char_boundary(at), "quotedPrintable", &out);
     };
     let mut at = 0;
-    while let Some(skip) = bytes.get(at..).and_then(|rest| memchr::memchr(b'=', rest)) {
+    while let Some(skip) = memchr::memchr(b'=', onwards(bytes, at)) {
         at += skip;
         if escape(at).is_some() {
             if count > 0 && at - last > LINE {

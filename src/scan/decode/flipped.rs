@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
+
 use super::Sink;
 
 /// Letters that only turned text has, in one stretch, and how many different ones.
@@ -75,7 +77,7 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
 }
 
 fn read(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
-    let stretch = text.get(span.clone()).unwrap_or_default();
+    let stretch = part(text, span.clone());
     let letter = |c: char| turned(c).map_or(c, |(letter, _)| letter);
     let back: String = stretch.chars().rev().map(letter).collect();
     let forth: String = stretch.chars().map(letter).collect();

@@ -68,10 +68,9 @@ fn wide(bytes: &[u8]) -> Option<Inner> {
     if zero > 1 || !head.chunks_exact(2).all(is_pair) {
         return None;
     }
-    let units = bare.chunks_exact(2).filter_map(|pair| {
-        let pair = <[u8; 2]>::try_from(pair).ok()?;
-        Some(if zero == 1 { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) })
-    });
+    let (pairs, _) = bare.as_chunks();
+    let unit = if zero == 1 { u16::from_le_bytes } else { u16::from_be_bytes };
+    let units = pairs.iter().map(|pair| unit(*pair));
     let text: String = char::decode_utf16(units).map(|unit| unit.unwrap_or(' ')).collect();
     Some(Inner { bytes: text.into_bytes(), name: "utf16", complete: true })
 }

@@ -1,5 +1,7 @@
 //! Uuencode: lines behind `begin 644 name`.
 
+use bartizan_rules::invariant::part;
+
 use super::Sink;
 
 /// Longest line: a length and 60 letters, and what may end it.
@@ -8,9 +10,9 @@ const LINE: usize = 64;
 /// Finds the heads and decodes the lines that follow each.
 pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     let mut from = 0;
-    while let Some(at) = text.get(from..).and_then(|rest| rest.find("begin ")).map(|skip| from + skip) {
+    while let Some(at) = part(text, from..text.len()).find("begin ").map(|skip| from + skip) {
         from = at + 6;
-        let head = text.get(from..).unwrap_or_default();
+        let head = part(text, from..text.len());
         let is_mode = head
             .as_bytes()
             .get(..4)
@@ -18,7 +20,7 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
         let Some(body) = head.find('\n').filter(|_| is_mode).map(|end| from + end + 1) else { continue };
         let mut out = Vec::new();
         let mut end = body;
-        for line in text.get(body..).unwrap_or_default().split_inclusive('\n') {
+        for line in part(text, body..text.len()).split_inclusive('\n') {
             if !push_line(line.trim_end_matches(['\r', '\n']).as_bytes(), &mut out) {
                 break;
             }

@@ -1,6 +1,5 @@
 //! From a selection to the rules in force: the shipped ones that it wants, and the policy's own.
 
-use bartizan_rules::invariant::Misfit;
 use bartizan_rules::patterns::{self, Pattern};
 use bartizan_rules::tables::ShippedRule;
 use bartizan_rules::{lexicon, normalise};
@@ -146,11 +145,10 @@ impl Building {
         let fault = |message| vec![RuleFault { at: FaultAt::Custom(0, "keywords"), message }];
         let own = self.own.build().map_err(fault)?;
         let own_raw = self.own_raw.build().map_err(fault)?;
-        debug_assert_eq!(self.rules.len(), self.cards.len(), "a finding of every rule has a card");
-        let mut misfit = Misfit::default();
-        misfit.sure((self.rules.len() == self.cards.len()).then_some(()));
-        let mut engine = Engine { rules: self.rules, places: self.places, own, own_raw, digits, misfit };
-        engine.check();
+        let has_cards = self.rules.len() == self.cards.len();
+        let mut engine = Engine { rules: self.rules, places: self.places, own, own_raw, digits, fits: has_cards };
+        engine.fits &= engine.leads();
+        debug_assert!(engine.fits, "a place leads to no rule, or a rule has no card");
         Ok((engine, self.cards))
     }
 }

@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use bartizan_rules::beginnings::is_token;
+use bartizan_rules::invariant::{between, onwards, sure};
 use bartizan_rules::program::may_begin;
 
 use crate::redact::validate::Validator;
 use crate::scan::shipped;
 
-use super::{Engine, Match, OFF, Pass, Scratch, floor, push, spill, take};
+use super::{Engine, Match, OFF, Pass, Scratch, push, spill, take};
 
 /// Bytes of a keyword between its windows, at most.
 const KEYWORD: usize = 64;
@@ -38,13 +39,13 @@ impl Engine {
         }
         let mut windows = std::mem::take(&mut scratch.windows);
         for (_, window) in &mut windows {
-            *window = floor(text, window.start)..floor(text, window.end.max(window.start));
+            *window = text.floor_char_boundary(window.start)..text.floor_char_boundary(window.end.max(window.start));
         }
         join(&mut windows);
         let mut starts_beside = std::mem::take(&mut scratch.starts);
         join(&mut starts_beside);
         for (at, window) in &windows {
-            if let Some(rule) = self.rules.get(usize::from(*at))
+            if let Some(rule) = self.rule(*at)
                 && let Some(own) = &rule.own
                 && !scratch.is_spent()
             {
@@ -59,7 +60,7 @@ impl Engine {
         let mut far =
             windows.chunk_by(|a, b| a.0 == b.0).filter_map(|of| of.first()).filter(|(at, _)| self.is_far(*at));
         let few = far.nth(FEW).is_none();
-        self.candidates(text, &windows, !few, scratch, pass);
+        self.candidates(text, &windows, !few, scratch);
         let mut trial = Trial { text, next: 0, pass, scratch };
         let mut candidates = std::mem::take(&mut trial.scratch.candidates);
         for (program, starts) in (0..).zip(&mut candidates).filter(|(_, starts)| !starts.is_empty()) {
@@ -81,10 +82,9 @@ impl Engine {
             }
             let begins = shipped::PROGRAM_FIRSTS.get(usize::from(*program));
             let first = begins.and_then(|at| shipped::LOOKAHEADS.get(usize::from(*at)));
-            let Some(first) = trial.pass.misfit.sure(first) else { continue };
+            let Some(first) = sure(first) else { continue };
             let bytes = text.as_bytes();
-            let rule = self.owner(*program);
-            let digits = self.rules.get(usize::from(rule)).is_some_and(|rule| rule.digits.is_some());
+            let digits = self.has_digits(self.owner(*program));
             let (length, before_token) = token(*program);
             if !told && length >= SHORTEST {
                 tokens_of(bytes, &mut tokens);
@@ -95,7 +95,7 @@ impl Engine {
                 (_, Some(before)) if digits => (runs.as_slice(), before, 1),
                 _ => (everything.as_slice(), 0, 1),
             };
-            let is = |of: &[bool]| of.get(usize::from(*program)) == Some(&true);
+            let is = |of: &[bool]| sure(of.get(usize::from(*program))) == Some(&true);
             let at_lines = is(&shipped::AT_LINES);
             let begins =
                 |at: &usize| !at_lines || at.checked_sub(1).is_none_or(|before| bytes.get(before) == Some(&b'\n'));
@@ -118,7 +118,7 @@ impl Engine {
 
     /// The rule of a program, or [`OFF`].
     pub(super) fn owner(&self, program: u16) -> u16 {
-        shipped::OWNERS.get(usize::from(program)).map_or(OFF, |rule| self.place(*rule))
+        sure(shipped::OWNERS.get(usize::from(program))).map_or(OFF, |rule| self.place(*rule))
     }
 
     /// The windows of a program's rule.
@@ -127,19 +127,12 @@ impl Engine {
     }
 
     /// Where patterns that look for digits may begin, for all windows in one walk. `far`: not only around digits.
-    fn candidates(
-        &self,
-        text: &str,
-        windows: &[(u16, Range<usize>)],
-        far: bool,
-        scratch: &mut Scratch,
-        pass: &mut Pass,
-    ) {
+    fn candidates(&self, text: &str, windows: &[(u16, Range<usize>)], far: bool, scratch: &mut Scratch) {
         scratch.candidates.resize(shipped::PROGRAMS.len(), Vec::new());
         // By rule: the window that was reached.
         scratch.last.fill(u32::MAX);
         for (at, (rule, _)) in windows.iter().enumerate().rev() {
-            if let Some(last) = scratch.last.get_mut(usize::from(*rule)) {
+            if let Some(last) = sure(scratch.last.get_mut(usize::from(*rule))) {
                 *last = at as u32;
             }
         }
@@ -166,15 +159,18 @@ impl Engine {
             starts
         });
         for start in starts {
-            let patterns = shipped::BEGINNINGS.at(text.as_bytes(), start, &mut pass.misfit);
+            let patterns = shipped::BEGINNINGS.at(text.as_bytes(), start);
             scratch.machine.steps += 1 + patterns.len();
             for program in patterns {
                 let rule = self.owner(*program);
-                let Some(reached) = scratch.last.get_mut(usize::from(rule)) else { continue };
+                if rule == OFF {
+                    continue;
+                }
+                let Some(reached) = sure(scratch.last.get_mut(usize::from(rule))) else { continue };
                 while let Some((_, window)) = windows.get(*reached as usize).filter(|(of, _)| *of == rule) {
                     if start < window.end {
                         if window.start <= start
-                            && let Some(starts) = pass.misfit.sure(scratch.candidates.get_mut(usize::from(*program)))
+                            && let Some(starts) = sure(scratch.candidates.get_mut(usize::from(*program)))
                         {
                             starts.push(start as u32);
                         }
@@ -188,13 +184,12 @@ impl Engine {
     }
 
     fn has_digits(&self, rule: u16) -> bool {
-        self.rules.get(usize::from(rule)).is_some_and(|rule| rule.digits.is_some())
+        self.rule(rule).is_some_and(|rule| rule.digits.is_some())
     }
 
     /// A pattern of the rule is looked for together with others, and not only around digits.
     fn is_far(&self, rule: u16) -> bool {
-        let programs = self.rules.get(usize::from(rule)).map(|rule| rule.programs.clone()).unwrap_or_default();
-        shipped::FAR.iter().any(|program| programs.contains(program))
+        self.rule(rule).is_some_and(|rule| shipped::FAR.iter().any(|program| rule.programs.contains(program)))
     }
 
     /// Runs a program at these places, in order, those within a match before them left out.
@@ -206,20 +201,16 @@ impl Engine {
         trial: &mut Trial<'_, '_>,
     ) {
         let at = self.owner(program);
-        let (Some(rule), Some(ops)) = (self.rules.get(usize::from(at)), shipped::PROGRAMS.get(usize::from(program)))
-        else {
-            return trial.pass.misfit.note();
-        };
+        let Some(rule) = sure(self.rule(at)) else { return };
+        let Some(ops) = sure(shipped::PROGRAMS.get(usize::from(program))) else { return };
         let places = shipped::PROGRAM_PLACES.get(usize::from(program));
-        let Some(places) = places.and_then(|at| shipped::PLACE_TABLES.get(usize::from(*at))) else {
-            return trial.pass.misfit.note();
-        };
+        let Some(places) = sure(places.and_then(|at| shipped::PLACE_TABLES.get(usize::from(*at)))) else { return };
         let mut windows = self.of(program, windows).iter();
         let mut window = 0..0;
         trial.next = 0;
         for start in starts {
             while start >= window.end {
-                let Some((_, next)) = windows.next() else { return };
+                let Some((_, next)) = sure(windows.next()) else { return };
                 window = next.clone();
                 trial.scratch.machine.enter(window.clone(), reach(rule.window));
                 trial.next = window.start;
@@ -275,7 +266,7 @@ fn join(ranges: &mut Vec<(u16, Range<usize>)>) {
 fn of(number: u16, ranges: &[(u16, Range<usize>)]) -> &[(u16, Range<usize>)] {
     let from = ranges.partition_point(|(of, _)| *of < number);
     let to = ranges.partition_point(|(of, _)| *of <= number);
-    ranges.get(from..to).unwrap_or_default()
+    between(ranges, from..to)
 }
 
 /// What lies in a window of ranges that don't touch.
@@ -285,7 +276,7 @@ fn within<'r>(
 ) -> impl Iterator<Item = Range<usize>> + use<'r> {
     let (start, end) = (window.start, window.end);
     let first = ranges.partition_point(|(_, range)| range.end <= start);
-    let ranges = ranges.get(first..).unwrap_or_default().iter();
+    let ranges = onwards(ranges, first).iter();
     ranges
         .take_while(move |(_, range)| range.start < end)
         .map(move |(_, range)| range.start.max(start)..range.end.min(end))
@@ -298,14 +289,16 @@ pub(in crate::scan) const fn reach(window: usize) -> usize {
 
 /// Bytes before the first digit of a pattern's match, where that has a bound.
 fn before(program: u16) -> Option<usize> {
-    shipped::BEFORE_DIGIT.get(usize::from(program)).filter(|before| **before < FAR).map(|before| usize::from(*before))
+    sure(shipped::BEFORE_DIGIT.get(usize::from(program)))
+        .filter(|before| **before < FAR)
+        .map(|before| usize::from(*before))
 }
 
 /// Token bytes on end that every match of a program has, and bytes before these, where that has a bound.
 fn token(program: u16) -> (usize, Option<usize>) {
     let at = usize::from(program);
-    let before = shipped::BEFORE_RUN.get(at).filter(|before| **before < FAR).map(|before| usize::from(*before));
-    (shipped::RUN_LENGTH.get(at).map_or(0, |length| usize::from(*length)), before)
+    let before = sure(shipped::BEFORE_RUN.get(at)).filter(|before| **before < FAR).map(|before| usize::from(*before));
+    (sure(shipped::RUN_LENGTH.get(at)).map_or(0, |length| usize::from(*length)), before)
 }
 
 /// Runs of token bytes. Looks at the last byte of a window first, so that most bytes of short words are never looked at.
@@ -317,8 +310,7 @@ fn tokens_of(bytes: &[u8], out: &mut Vec<Range<usize>>) {
             start += other + 1;
             continue;
         }
-        let rest = bytes.get(start + SHORTEST..).unwrap_or_default();
-        let length = SHORTEST + rest.iter().take_while(|byte| is_token(**byte)).count();
+        let length = SHORTEST + onwards(bytes, start + SHORTEST).iter().take_while(|byte| is_token(**byte)).count();
         out.push(start..start + length);
         start += length + 1;
     }
@@ -333,7 +325,7 @@ fn near(
     window: Range<usize>,
 ) -> impl Iterator<Item = usize> + use<'_> {
     let first = spans.partition_point(|span| span.end <= window.start);
-    let spans = spans.get(first..).unwrap_or_default().iter();
+    let spans = onwards(spans, first).iter();
     let mut from = window.start;
     spans
         .take_while(move |span| span.start < window.end.saturating_add(before))

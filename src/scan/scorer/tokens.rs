@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use bartizan_rules::invariant::{between, of_byte, onwards, part, sure};
+
 use super::{BLOCKS, Model, STEP};
 
 /// Shortest stem.
@@ -65,9 +67,9 @@ pub(super) const fn class(c: char) -> Class {
 /// The class of the character at a place, and its length in bytes.
 fn kind(text: &str, at: usize, byte: u8) -> (Class, usize) {
     if byte < 0x80 {
-        return (ASCII.get(usize::from(byte)).copied().unwrap_or(Class::Space), 1);
+        return (sure(ASCII.get(usize::from(byte))).map_or(Class::Mark, |class| *class), 1);
     }
-    text.get(at..).and_then(|rest| rest.chars().next()).map_or((Class::Skip, 1), |c| (class(c), c.len_utf8()))
+    sure(text.get(at..).and_then(|rest| rest.chars().next())).map_or((Class::Skip, 1), |c| (class(c), c.len_utf8()))
 }
 
 static ASCII: [Class; 128] = {
@@ -103,8 +105,7 @@ pub(super) const fn fold(byte: u8) -> u8 {
 }
 
 fn hash(bytes: &[u8], from: usize, to: usize) -> u32 {
-    let bytes = bytes.get(from..to).unwrap_or_default();
-    bytes.iter().fold(FNV_OFFSET, |state, &byte| (state ^ u32::from(byte)).wrapping_mul(FNV_PRIME))
+    between(bytes, from..to).iter().fold(FNV_OFFSET, |state, &byte| (state ^ u32::from(byte)).wrapping_mul(FNV_PRIME))
 }
 
 /// A run of word characters. Passes over what is not there, and over an apostrophe inside the word.
@@ -125,8 +126,8 @@ impl Word {
         loop {
             // Nearly all of nearly all texts.
             let (mut state, mut count) = (word.state, word.length);
-            for &byte in bytes.get(at..).unwrap_or_default() {
-                let folded = PLAIN.get(usize::from(byte)).copied().unwrap_or(0);
+            for &byte in onwards(bytes, at) {
+                let folded = of_byte(&PLAIN, byte);
                 if folded == 0 {
                     break;
                 }
@@ -145,7 +146,7 @@ impl Word {
             }
             let (class, length) = kind(text, at, byte);
             match class {
-                Class::Word => bytes.get(at..at + length).unwrap_or_default().iter().for_each(|byte| word.add(*byte)),
+                Class::Word => between(bytes, at..at + length).iter().for_each(|byte| word.add(*byte)),
                 Class::Skip => {}
                 _ if byte == b'\'' || bytes.get(at..at + length) == Some("\u{2019}".as_bytes()) => {
                     let next = at + length;
@@ -213,7 +214,7 @@ impl Tokens {
                     let word = Word::read(text, start);
                     at = word.end;
                     if word.length >= MIN_STEM {
-                        stem = model.stem(text.get(start..at).unwrap_or_default(), word.fourth);
+                        stem = model.stem(part(text, start..at), word.fourth);
                     }
                     word.state
                 }
@@ -224,11 +225,11 @@ impl Tokens {
     }
 
     pub(super) fn start(&self, token: usize) -> usize {
-        self.0.get(token).map_or(0, |token| token.start as usize)
+        sure(self.0.get(token)).map_or(0, |token| token.start as usize)
     }
 
     pub(super) fn end(&self, token: usize) -> usize {
-        self.0.get(token).map_or(0, |token| token.end as usize)
+        sure(self.0.get(token)).map_or(0, |token| token.end as usize)
     }
 
     /// First and one past the last token of the window that begins at a block.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::offsets::Marks;
+use crate::invariant::{between, onwards, sure};
 
 /// Longest tag that is left out of a word.
 const LONGEST_TAG: usize = 64;
@@ -57,19 +58,21 @@ pub(super) enum Read {
 
 /// Reads the escape that starts at `at`, if there is one. `joins`: the byte before is a letter's.
 pub(super) fn read(text: &str, at: usize, joins: bool) -> Option<Read> {
-    let rest = text.as_bytes().get(at..)?;
-    match rest.first()? {
+    let rest = onwards(text.as_bytes(), at);
+    match sure(rest.first())? {
         b'&' => entity(rest).map(|(c, used)| Read::Char(c, used, Marks::ENTITY)),
         b'\\' => backslashes(rest),
         b'%' => percent(rest).map(|(c, used)| Read::Char(c, used, Marks::PERCENT)),
         b'<' => piece(rest).or_else(|| tags(rest).filter(|_| joins)).map(Read::Nothing),
-        b'*' | b'`' | b'~' => Some(emphasis(rest, joins)),
+        first @ (b'*' | b'`' | b'~') => Some(emphasis(*first, rest, joins)),
         _ => None,
     }
 }
 
+/// What there is of a range: an escape may be cut off.
 fn slice(bytes: &[u8], range: Range<usize>) -> &[u8] {
-    bytes.get(range).unwrap_or_default()
+    let end = range.end.min(bytes.len());
+    between(bytes, range.start.min(end)..end)
 }
 
 fn entity(rest: &[u8]) -> Option<(char, usize)> {
@@ -162,8 +165,7 @@ fn percent(rest: &[u8]) -> Option<(char, usize)> {
 
 /// Runs of `*`, backquote or `~` that touch a word. What does not go stays as a whole: within a run no byte touches a
 /// word but the last one, which does so together with the others.
-fn emphasis(rest: &[u8], joins: bool) -> Read {
-    let first = rest.first().copied().unwrap_or_default();
+fn emphasis(first: u8, rest: &[u8], joins: bool) -> Read {
     let run = rest.iter().take_while(|b| **b == first).count();
     let follows = rest.get(run).is_some_and(is_wordy);
     let goes = match (first, run) {
@@ -183,7 +185,7 @@ fn is_wordy(byte: &u8) -> bool {
 fn tags(rest: &[u8]) -> Option<usize> {
     let mut used = 0;
     for _ in 0..MOST_TAGS {
-        used += tag(rest.get(used..)?)?;
+        used += tag(onwards(rest, used))?;
         match rest.get(used) {
             Some(b'<') => {}
             Some(byte) if is_wordy(byte) => return Some(used),

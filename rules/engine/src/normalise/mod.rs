@@ -20,7 +20,7 @@ mod tables;
 
 use std::ops::Range;
 
-use crate::invariant::part;
+use crate::invariant::{between, broken, part, sure};
 
 use unicode_normalization::char::{compose, decompose_compatible, is_combining_mark};
 
@@ -131,7 +131,7 @@ fn rounds(text: &str, lower: bool) -> Normalised {
         }
         // Only whole characters were written. If not, all but the broken one is read.
         out.text = String::from_utf8(fold.out).unwrap_or_else(|error| {
-            debug_assert!(false, "half a character was written");
+            broken("half a character was written");
             String::from_utf8_lossy(error.as_bytes()).into_owned()
         });
         // Letters between which white space was many characters stand one space apart now.
@@ -260,18 +260,20 @@ impl<'t> Fold<'t> {
 
     /// The fast loop: ASCII that only needs lower case and single spaces.
     fn plain(&mut self, at: usize, end: usize) -> usize {
-        debug_assert!(end <= self.text.len(), "a stretch beyond the text");
-        let bytes = self.text.as_bytes().get(at..end).unwrap_or_default();
+        let bytes = between(self.text.as_bytes(), at..end);
         let spaced = self.out.last().is_none_or(|last| *last == b' ');
         let length = plain::length(bytes, spaced);
-        let Some(run) = bytes.get(..length).filter(|run| !run.is_empty()) else { return at };
-        self.flush(run.first().is_some_and(u8::is_ascii_alphabetic));
+        let run = between(bytes, 0..length);
+        let Some(first) = run.first() else { return at };
+        self.flush(first.is_ascii_alphabetic());
         self.leave_tags(at);
         let start = self.out.len();
         let marks = std::mem::take(&mut self.pending);
         self.out.extend_from_slice(run);
-        if self.lower {
-            plain::fold(self.out.get_mut(start..).unwrap_or_default());
+        if self.lower
+            && let Some(written) = sure(self.out.get_mut(start..))
+        {
+            plain::fold(written);
         }
         if marks != Marks::NONE {
             self.offsets.note(at..at + 1, start, 1, true, marks);
@@ -284,9 +286,8 @@ impl<'t> Fold<'t> {
 
     /// One character that is not plain.
     fn special(&mut self, at: usize) -> usize {
-        let Some(c) = self.text.get(at..).and_then(|rest| rest.chars().next()) else {
-            debug_assert!(at >= self.text.len(), "a border within a character");
-            return self.text.ceil_char_boundary(at);
+        let Some(c) = sure(self.text.get(at..).and_then(|rest| rest.chars().next())) else {
+            return self.text.ceil_char_boundary(at + 1);
         };
         if c.is_ascii() {
             let joins = !self.word.is_empty() || self.last().is_some_and(char::is_alphanumeric);
@@ -354,19 +355,18 @@ impl<'t> Fold<'t> {
             last = end;
             end += c.len_utf8();
         }
-        if let Some(run) = self.text.get(at..end).filter(|run| !run.is_empty()) {
+        let run = part(self.text, at..end);
+        if let Some(first) = run.chars().next() {
             self.flush(false);
             self.leave_tags(at);
             let mut from = at;
-            if self.pending != Marks::NONE
-                && let Some(first) = run.chars().next()
-            {
+            if self.pending != Marks::NONE {
                 from += first.len_utf8();
                 let mut buffer = [0; 4];
                 self.put(first.encode_utf8(&mut buffer), at..from, Marks::NONE);
             }
             self.offsets.note(from..end, self.out.len(), end - from, true, Marks::NONE);
-            self.out.extend_from_slice(self.text.as_bytes().get(from..end).unwrap_or_default());
+            self.out.extend_from_slice(part(self.text, from..end).as_bytes());
         }
         end
     }
@@ -374,7 +374,8 @@ impl<'t> Fold<'t> {
     /// The last character written.
     fn last(&self) -> Option<char> {
         let start = self.out.iter().rposition(|byte| byte & 0xc0 != 0x80)?;
-        std::str::from_utf8(self.out.get(start..)?).ok()?.chars().next()
+        let last = self.out.get(start..).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        sure(last.and_then(|last| last.chars().next()))
     }
 
     fn left_out(&mut self, marks: Marks) {

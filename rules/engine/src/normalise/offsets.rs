@@ -118,7 +118,8 @@ impl Offsets {
         }
     }
 
-    /// The bytes of the source that a range of the rewritten text was made from, and what was done to them.
+    /// The bytes of the source that a range of the rewritten text was made from, and what was done to them. A place past
+    /// the end of the rewritten text leads to the end of the source.
     pub fn source(&self, range: Range<usize>) -> (Range<usize>, Marks) {
         let (start, last) = (range.start as u32, range.end.max(range.start + 1) as u32 - 1);
         let first_at = self.stretches.partition_point(|s| s.out_end() <= start);
@@ -131,11 +132,12 @@ impl Offsets {
             || self.stretches.last().map_or(0, Stretch::source_end),
             |s| s.source + (last.saturating_sub(s.out) / u32::from(s.to.max(1)) + 1) * u32::from(s.from),
         );
-        let marks = self.stretches.get(first_at..=last_at).unwrap_or_default().iter();
+        let marks = self.stretches.iter().take(last_at + 1).skip(first_at);
         (from as usize..to.max(from) as usize, marks.fold(Marks::NONE, |all, s| all.with(s.marks)))
     }
 }
 
+/// A single escape of more than 64 KiB (a run of backslashes) is noted as one of that length.
 fn clip(length: usize) -> u16 {
     u16::try_from(length).unwrap_or(u16::MAX)
 }

@@ -3,6 +3,7 @@
 //! The loops over a block have no early end, so that the compiler makes vector code of them.
 
 use super::tables::{CLASS, SPACE, SPECIAL};
+use crate::invariant::{of_byte, onwards, sure};
 
 /// Bytes that are looked at together.
 pub(super) const BLOCK: usize = 32;
@@ -19,14 +20,13 @@ pub(super) fn length(bytes: &[u8], spaced: bool) -> usize {
         }
         let blocks = rest.chunks_exact(BLOCK).zip(bytes.chunks_exact(BLOCK));
         length = 1 + BLOCK * blocks.take_while(|(block, before)| is_plain(block, before)).count();
-        spaced = is_space(bytes.get(length - 1).copied().unwrap_or(0));
+        spaced = sure(bytes.get(length - 1)).is_some_and(|byte| is_space(*byte));
     }
-    let rest = bytes.get(length..).unwrap_or_default();
-    length + rest.iter().take_while(|byte| goes(**byte, &mut spaced)).count()
+    length + onwards(bytes, length).iter().take_while(|byte| goes(**byte, &mut spaced)).count()
 }
 
 fn goes(byte: u8, spaced: &mut bool) -> bool {
-    let class = CLASS.get(usize::from(byte)).copied().unwrap_or(SPECIAL);
+    let class = of_byte(&CLASS, byte);
     let space = class == SPACE;
     let goes = class != SPECIAL && !(space && *spaced);
     *spaced = space;

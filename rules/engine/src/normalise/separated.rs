@@ -8,7 +8,7 @@ use std::ops::Range;
 use unicode_normalization::char::is_combining_mark;
 
 use super::tables;
-use crate::invariant::part;
+use crate::invariant::{onwards, part};
 
 /// Letters that a sequence must have.
 const ENOUGH: usize = 5;
@@ -70,7 +70,7 @@ fn worth_it(text: &str) -> bool {
 
 /// Where the next two ASCII letters touch: the first of them.
 fn singles_end(bytes: &[u8], from: usize) -> usize {
-    let rest = bytes.get(from..).unwrap_or_default();
+    let rest = onwards(bytes, from);
     let pairs = rest.iter().zip(rest.iter().skip(1));
     let pair = pairs.take_while(|(a, b)| !(a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric())).count();
     if pair + 1 >= rest.len() { bytes.len() } else { from + pair + 1 }
@@ -79,9 +79,9 @@ fn singles_end(bytes: &[u8], from: usize) -> usize {
 /// Five tokens of one letter in a row somewhere in the stretch.
 fn is_sequence(text: &str, from: usize, to: usize) -> bool {
     // The stretch may begin or end within a character's or a word's bytes.
-    let start = (0..=from).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let start = text.floor_char_boundary(from);
     let (mut letters, mut singles) = (0usize, 0usize);
-    for (at, c) in text.get(start..).unwrap_or_default().char_indices() {
+    for (at, c) in part(text, start..text.len()).char_indices() {
         if start + at >= to {
             break;
         }

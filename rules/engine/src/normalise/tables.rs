@@ -1,12 +1,14 @@
 //! Which characters look like, hide or replace Latin letters. The tables here are written from the code charts, for what
 //! a reader takes a character for; behind them stand the confusables of UTS #39, which `build.rs` writes out of Unicode's data.
 
+use crate::invariant::sure;
+
 include!(concat!(env!("OUT_DIR"), "/confusables.rs"));
 
 /// The Latin letter that a table of UTS #39's confusables has for a character.
 fn confusable(table: &[(char, char)], c: char) -> Option<char> {
     let at = table.binary_search_by_key(&c, |(from, _)| *from).ok()?;
-    table.get(at).map(|(_, letter)| *letter)
+    sure(table.get(at)).map(|(_, letter)| *letter)
 }
 
 /// Class of an ASCII byte in the fast loop.
@@ -69,7 +71,7 @@ pub(super) fn punctuation(c: char) -> Option<&'static str> {
 /// Latin letters outside ASCII that do not decompose, symbols that stand for letters, and shapes of letters.
 pub(super) fn latin(c: char) -> Option<&'static str> {
     if let Some(at) = enclosed(c) {
-        return ALPHABET.get(at..at + 1);
+        return sure(ALPHABET.get(at..at + 1));
     }
     Some(match c {
         'ß' | 'ẞ' => "ss",
@@ -113,7 +115,7 @@ fn braille(c: char) -> Option<&'static str> {
         [1, 3, 9, 25, 17, 11, 27, 19, 10, 26, 5, 7, 13, 29, 21, 15, 31, 23, 14, 30, 37, 39, 58, 45, 61, 53];
     let dots = u32::from(c).checked_sub(0x2800)?;
     let at = DOTS.iter().position(|letter| u32::from(*letter) == dots)?;
-    ALPHABET.get(at..at + 1)
+    sure(ALPHABET.get(at..at + 1))
 }
 
 const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
