@@ -173,6 +173,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     VALIDATORS.iter().map(|(name, _)| *name)
 }
 
+/// Asserts that a check accepts the good values and refuses the bad ones.
+#[cfg(test)]
+fn tells_apart(check: impl Fn(&str) -> bool, good: &[&str], bad: &[&str]) {
+    good.iter().for_each(|value| assert!(check(value), "{value}"));
+    bad.iter().for_each(|value| assert!(!check(value), "{value}"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,18 +76,14 @@ pub(in crate::redact) fn ee_isikukood(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn all(check: fn(&str) -> bool, good: &[&str], bad: &[&str]) {
-        good.iter().for_each(|text| assert!(check(text), "{text}"));
-        bad.iter().for_each(|text| assert!(!check(text), "{text}"));
-    }
+    use crate::redact::validate::tells_apart;
 
     #[test]
     fn published_examples_pass_and_others_fail() {
-        all(se_personnummer, &["811228-9874", "19811228-9874", "670919-9530"], &["811228-9875", "811328-9874"]);
-        all(fi_hetu, &["131052-308T", "131052-308t"], &["131052-308U", "311352-308T", "131052308T"]);
-        all(no_fodselsnummer, &["01010750160", "17054026641"], &["01010750161", "32010750160"]);
-        all(dk_cpr, &["211062-5629", "0107613917"], &["321062-5629", "12345"]);
-        all(ee_isikukood, &["37605030299", "33309240064"], &["37605030298", "97605030299"]);
+        tells_apart(se_personnummer, &["811228-9874", "19811228-9874", "670919-9530"], &["811228-9875", "811328-9874"]);
+        tells_apart(fi_hetu, &["131052-308T", "131052-308t"], &["131052-308U", "311352-308T", "131052308T"]);
+        tells_apart(no_fodselsnummer, &["01010750160", "17054026641"], &["01010750161", "32010750160"]);
+        tells_apart(dk_cpr, &["211062-5629", "0107613917"], &["321062-5629", "12345"]);
+        tells_apart(ee_isikukood, &["37605030299", "33309240064"], &["37605030298", "97605030299"]);
     }
 }
