@@ -43,7 +43,7 @@ reasons! {
     JwtMalformed = "jwt.malformed", 401;
     /// `alg` is not in the issuer's list, or does not fit the key.
     JwtAlgorithm = "jwt.algorithm", 401;
-    /// No key of the issuer answers to the token's `kid`.
+    /// No key of the issuer has the token's `kid`.
     JwtKey = "jwt.key", 401;
     /// The signature does not verify.
     JwtSignature = "jwt.signature", 401;

@@ -259,7 +259,7 @@ fn a_broken_section_says_what_is_wrong_and_where() {
         (json!({"jwks": {}}), "jwks: neither inline nor cluster, expected one of them"),
         (
             json!({"algorithms": ["ES256"], "jwks": {"inline": keys(json!([p256]))["jwks"]["inline"], "refresh": "1m"}}),
-            "jwks.refresh: only with cluster, but the keys stand inline",
+            "jwks.refresh: only with cluster, but the keys are inline",
         ),
         (json!({"jwks": {"cluster": "idp", "authority": "idp"}}), "jwks.path: missing, but required"),
         (
@@ -314,7 +314,7 @@ fn a_broken_section_says_what_is_wrong_and_where() {
         let long = short
             .replace("KEY", "jwks.inline.keys[0]")
             .replace("POINTER", "a JSON Pointer such as /realm_access/roles (RFC 6901)")
-            .replace("PRIVATE", "private or symmetric key material, expected the public members alone");
+            .replace("PRIVATE", "private or symmetric key material, expected the public members only");
         format!("authn.issuers[0].{long}")
     };
     for (changes, expected) in table {
@@ -342,7 +342,7 @@ fn a_broken_frame_says_what_is_wrong_and_where() {
             json!({"issuers": [], "tokenFrom": ["x-api-key", "Authorization"]}),
             "authn.tokenFrom[1]: \"Authorization\" is not a header name in lower case",
         ),
-        (json!({"issuers": [], "tokenFrom": ["a", "a"]}), "authn.tokenFrom[1]: \"a\" stands in the list twice"),
+        (json!({"issuers": [], "tokenFrom": ["a", "a"]}), "authn.tokenFrom[1]: \"a\" is in the list twice"),
         (
             json!({"issuers": [issuer, other]}),
             "authn.issuers[1].issuer: the same issuer as authn.issuers[0], with an audience in common",

@@ -211,7 +211,7 @@ fn token_from(written: Option<&[String]>, path: &KeyPath, errors: &mut Errors) -
             errors.push(&path.index(place), format!("{name:?} is not a header name in lower case"));
         }
         if names.iter().take(place).any(|earlier| earlier == name) {
-            errors.push(&path.index(place), format!("{name:?} stands in the list twice"));
+            errors.push(&path.index(place), format!("{name:?} is in the list twice"));
         }
     }
     names.iter().map(|name| name.as_str().into()).collect()
@@ -314,7 +314,7 @@ fn key_source(written: &document::Issuer, path: &KeyPath, errors: &mut Errors) -
                 ("staleFor", jwks.stale_for.is_some()),
             ] {
                 if there {
-                    errors.push(&path.key(key), "only with cluster, but the keys stand inline");
+                    errors.push(&path.key(key), "only with cluster, but the keys are inline");
                 }
             }
             inline_keys(inline, &path, algorithms, errors).map(KeySource::Inline)

@@ -58,7 +58,7 @@ impl Key {
     /// The first [`Flaw`].
     pub(super) fn parse(jwk: &Object, algorithms: &[Algorithm]) -> Result<Key, Flaw> {
         if let Some(member) = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].into_iter().find(|m| jwk.contains_key(*m)) {
-            return Err(Flaw::new(member, "private or symmetric key material, expected the public members alone"));
+            return Err(Flaw::new(member, "private or symmetric key material, expected the public members only"));
         }
         let (public, spki, signature_len) = match string(jwk, "kty")? {
             "RSA" => rsa(jwk)?,

@@ -57,9 +57,9 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the hashes of what an MCP server defines, for `routes[].mcp.definitions`
     Pins(pins::Arguments),
-    /// Write a policy in the form that a proxy reads: JSON for Envoy, set into an Envoy file, or as a WasmPlugin
+    /// Write a policy in the form that a proxy reads: JSON for Envoy, in an Envoy file, or as a WasmPlugin
     Render(render::Arguments),
-    /// Say what a changed policy would have done with requests of the past
+    /// Say what a changed policy would have done with past requests
     Replay(replay::Arguments),
     /// List, test and bundle detection rules
     Rules(rules::Arguments),

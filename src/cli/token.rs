@@ -32,15 +32,15 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Keys {
-    /// Where to write; made when it does not exist
+    /// Where to write; created when it does not exist
     dir: PathBuf,
-    /// Which keys, parted by commas
+    /// Which keys, separated by commas
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Kind::Rs256, Kind::Es256, Kind::Eddsa])]
     algorithms: Vec<Kind>,
     /// Replace keys that are already there
     #[arg(long)]
     force: bool,
-    /// Print the files and the key set as JSON; otherwise the key set stands ready for the policy
+    /// Print the files and the key set as JSON; otherwise the key set is printed as the policy needs it
     #[arg(long)]
     json: bool,
 }
@@ -77,7 +77,7 @@ struct Sign {
     /// `sub`
     #[arg(long)]
     subject: String,
-    /// Roles, parted by commas
+    /// Roles, separated by commas
     #[arg(long, value_delimiter = ',')]
     roles: Vec<String>,
     /// JSON Pointer to where the roles go
@@ -92,7 +92,7 @@ struct Sign {
     /// Seconds until it expires; a negative number makes a token that has expired
     #[arg(long, default_value_t = 3600, allow_negative_numbers = true, value_name = "SECONDS")]
     ttl: i64,
-    /// Another claim, as NAME=VALUE or /json/pointer=VALUE; VALUE is JSON, or else a string; null takes a claim away
+    /// Another claim, as NAME=VALUE or /json/pointer=VALUE; VALUE is JSON, or else a string; null removes a claim
     #[arg(long, value_name = "NAME=VALUE")]
     claim: Vec<String>,
     /// `kid`; default: the key's thumbprint (RFC 7638)
@@ -217,7 +217,7 @@ fn sign(arguments: &Sign) -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let payload = payload(arguments, now)?;
     let mut claims = Claims::with_custom_claims(payload.clone(), Duration::from_secs(0));
-    // All claims stand in the payload, so that each of them can be changed or taken away.
+    // All claims are in the payload, so that each of them can be changed or removed.
     (claims.issued_at, claims.expires_at, claims.invalid_before) = (None, None, None);
     let key_id = arguments.key_id.clone().unwrap_or_else(|| key.thumbprint());
     let algorithm = key.algorithm();

@@ -83,7 +83,7 @@ section! {
         /// What the operator adds to refusals, by reason (`scan.injection`).
         refusals: Option<BTreeMap<String, RefusalWords>>,
         /// Roles whose callers are told the rule and the place of what was found, in the message of a refusal. Default none:
-        /// it helps who tries to get around a rule.
+        /// it helps an attacker to get around a rule.
         explain_refusals: Option<Vec<String>>,
         /// Keep requests in which something was found, sealed for the operator. Default: none is kept.
         capture: Option<Capture>,
@@ -93,7 +93,7 @@ section! {
 section! {
     /// The operator's words for one reason. At least one of the keys.
     RefusalWords {
-        /// Takes the place of the message, at most 500 bytes on one line.
+        /// Replaces the message, at most 500 bytes on one line.
         message: Option<String>,
         /// Where callers read on; the last words of the message.
         url: Option<String>,
@@ -262,7 +262,7 @@ section! {
         domain: Option<String>,
         /// How long a request waits for it, 1ms to 10s. Default 200ms.
         timeout: Option<Span>,
-        /// How often a call is made again that did not reach it, 0 to 3. Default 1.
+        /// How often a call that did not reach it is repeated, 0 to 3. Default 1.
         retries: Option<u64>,
         /// The service gives back what `is_negative_hits` says: tokens are counted before the call at their most, and
         /// the rest is given back. Default false: the estimated input is counted before, what was used beyond it after.
@@ -394,7 +394,7 @@ choice! {
     UpstreamHeader {
         /// The subject, as the issuer gave it.
         Subject = "subject",
-        /// The roles, parted by commas.
+        /// The roles, separated by commas.
         Roles = "roles",
         /// The tenant.
         Tenant = "tenant",

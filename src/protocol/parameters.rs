@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn the_manual_holds_the_table() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/manual/parameters.md");
-        let mut table = "| parameter | what it chooses | what becomes of it |\n|---|---|---|\n".to_owned();
+        let mut table = "| parameter | what it chooses | what happens to it |\n|---|---|---|\n".to_owned();
         for Parameter { name, class, chooses } in &TABLE {
             let fate = match class {
                 Class::Models => "checked as `model`".to_owned(),

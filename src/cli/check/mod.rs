@@ -19,7 +19,7 @@ const MAX_FILES: usize = 10_000;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 fine (warnings and notes too), 1 an error in a policy or in what stands around it, \
+    after_help = "Exit codes: 0 fine (warnings and notes too), 1 an error in a policy or in the file around it, \
                         2 wrong usage or a file that can't be read."
 )]
 pub(super) struct Arguments {

@@ -40,24 +40,24 @@ pub(super) struct Arguments {
     /// The policy; absent: the shipped guard, rules and scorer
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The guard to judge by, whatever the policy's roles have
+    /// The guard to judge by; the guards of the policy's roles do not count
     #[arg(long, default_value = STANDARD)]
     guard: String,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
-    /// In the JSON also figures by zone, reasons, a role without mayWrite, a sweep of thresholds, rules and scorer apart,
+    /// Add to the JSON: figures by zone, reasons, a role without mayWrite, a sweep of thresholds, rules and scorer apart,
     /// secrets and personal data
     #[arg(long, requires = "json")]
     details: bool,
-    /// One line a row as well, with score, rule ids and why it is blocked: to FILE, or before the result. Two runs over
-    /// the same files give lines that `diff` can compare
+    /// Also write one line a row, with score, rule ids and why it is blocked: to FILE, or before the result. Two runs over
+    /// the same files write lines that `diff` can compare
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     rows: Option<Option<PathBuf>>,
-    /// Judge conversations of 40 harmless texts of all files as well: with --json the figures stand in the details
+    /// Also judge conversations of 40 harmless texts of all files: with --json the figures are in the details
     #[arg(long, conflicts_with = "claim")]
     conversations: bool,
-    /// Judge every row as if it claimed this zone, from a role that may not write it: what moving a text gains
+    /// Judge every row as if it claimed this zone, from a role that may not write it: shows what an attacker gains by moving a text
     #[arg(long, value_name = "ZONE")]
     claim: Option<String>,
     /// Probabilities that take the scorer's place, rows {"id", "file", "p"}: for leave-source-out figures

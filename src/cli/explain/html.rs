@@ -188,7 +188,7 @@ fn card(out: &mut String, text: &TextCard, threshold: Option<u8>) {
         let _infallible = write!(out, "<dt>seen as</dt><dd><code>{}</code></dd>", escape(&clip(normalised)));
     }
     let learned = text.learned.map(|p| format!(", scorer {:.0} %", p * 100.0)).unwrap_or_default();
-    let _infallible = write!(out, "<dt>score</dt><dd>{} (rules alone {}{learned})</dd>", text.score, text.rules_score);
+    let _infallible = write!(out, "<dt>score</dt><dd>{} (rules only {}{learned})</dd>", text.score, text.rules_score);
     if !text.learned_parts.is_empty() {
         out.push_str("<dt>scorer</dt><dd>");
         for part in &text.learned_parts {

@@ -46,7 +46,7 @@ pub(super) struct Arguments {
     /// The zone that the text claims
     #[arg(long, value_enum, default_value_t = ZoneName::User)]
     zone: ZoneName,
-    /// The text stands in an earlier turn (tool results and documents always do)
+    /// Judge the text as part of an earlier turn (tool results and documents always are)
     #[arg(long)]
     history: bool,
     /// Roles to show; absent: all
@@ -187,7 +187,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(if calm { Outcome::Fine } else { Outcome::Findings })
 }
 
-/// A text with where it stands.
+/// A text and its place.
 struct Piece<'t> {
     path: String,
     zone: Zone,

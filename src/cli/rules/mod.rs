@@ -70,7 +70,7 @@ struct Show {
     /// The policy; absent: the shipped rules
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder of rule files: what a shipped rule looks for stands there
+    /// The folder of rule files, which say what a shipped rule looks for
     #[arg(long, default_value = "rules")]
     dir: PathBuf,
     /// Print the result as JSON

@@ -8,7 +8,7 @@ use crate::document::{ConfigError, KeyPath, Node, ReadTree, Step, TreeFault, par
 /// What an Envoy file says around a policy.
 #[derive(Debug)]
 pub(in super::super) struct Envoy {
-    /// Where the plugin's configuration stands.
+    /// Where the plugin's configuration is.
     pub(in super::super) plugin: KeyPath,
     pub(in super::super) holds_headers: Option<bool>,
     pub(in super::super) vm: Vm,
@@ -103,7 +103,7 @@ fn collect(node: &Node, at: &mut KeyPath, found: &mut Vec<KeyPath>) {
     }
 }
 
-/// What stands above a filter.
+/// What is above a filter.
 #[derive(Clone, Default)]
 struct Around<'n> {
     listener: Option<(&'n Node, KeyPath)>,
@@ -160,7 +160,7 @@ impl Search<'_> {
     fn filter(&mut self, config: &Node, at: &KeyPath, around: &Around<'_>) -> bool {
         let Some((key, configuration)) = field(config, "configuration") else {
             if names_bartizan(config) {
-                let message = "missing, but required: the policy stands here (bartizan render --into writes it)";
+                let message = "missing, but required: the policy belongs here (bartizan render --into writes it)";
                 self.found.say(Severity::Error, self.part, &at.key("configuration"), message);
             }
             return false;

@@ -9,7 +9,7 @@ pub(super) fn find(root: &Node, spec: &[&str], part: usize, faults: &[TreeFault]
     let at = above.key("pluginConfig");
     let spec = spec.iter().try_fold(root, |node, key| node.get(key));
     let Some(config) = spec.and_then(|spec| spec.get("pluginConfig")) else {
-        return found.say(Severity::Error, part, &at, "missing, but required: the policy stands here");
+        return found.say(Severity::Error, part, &at, "missing, but required: the policy belongs here");
     };
     found.faults(part, faults.iter().filter(|fault| !fault.is_null && !fault.path.is_within(&at)));
     let text = |key: &str| spec.and_then(|spec| spec.get(key)).and_then(Node::as_str);

@@ -24,7 +24,7 @@ section! {
         secrets: Option<Secrets>,
         /// What `restore` does beside the answer's text.
         restore: Option<Restore>,
-        /// How the model is told which text comes from tools and documents. Default: it is not.
+        /// How the model is told which text comes from tools and documents. Default: not at all.
         spotlight: Option<Spotlight>,
         /// What the model answers.
         output: Option<Output>,
@@ -111,8 +111,8 @@ section! {
         script: Option<OutputAction>,
         /// Calls of tools that the role may not use. Default remove.
         tool_calls: Option<OutputAction>,
-        /// A token at the end of the system prompt, where the request has one, tells that the prompt has leaked. Absent:
-        /// there is none.
+        /// A token is written at the end of the system prompt, where the request has one. In a reply it shows that the prompt
+        /// has leaked. Absent: no token.
         canary: Option<OutputAction>,
         /// How long a tenant's token stays the same, so that providers can cache the prompt. Default 1d, 1m to 31d.
         canary_epoch: Option<Span>,

@@ -23,7 +23,7 @@ section! {
         max_token_bytes: Option<u64>,
         /// Tolerance for `exp`, `nbf` and `iat`. Default 60s, at most 5m.
         clock_skew: Option<Span>,
-        /// Take the claims that Istio's RequestAuthentication (Envoy's `jwt_authn`) has verified, for the issuers without
+        /// Use the claims that Istio's RequestAuthentication (Envoy's `jwt_authn`) has verified, for the issuers without
         /// `jwks`. Default false.
         from_mesh: Option<bool>,
         /// Leave the credential headers on the request to the upstream. Default false: all of them are removed.
@@ -59,9 +59,9 @@ section! {
         max_lifetime: Option<Span>,
         /// Claims that every token must have.
         required_claims: Option<Vec<RequiredClaim>>,
-        /// Where this issuer tells which tokens and subjects it has revoked. Default: nowhere.
+        /// Where this issuer lists the tokens and subjects that it has revoked. Default: nowhere.
         revocation: Option<Revocation>,
-        /// Where this issuer tells what a token is worth that is no JWT (RFC 7662). One issuer of a policy may have it.
+        /// Where this issuer says whether a token that is not a JWT is active (RFC 7662). One issuer of a policy may have it.
         introspection: Option<Introspection>,
     }
 }
@@ -198,8 +198,8 @@ section! {
     Claims {
         /// The subject. Default `/sub`.
         subject: Option<String>,
-        /// The roles: an array of strings, one string of names parted by spaces, or an object with a role as each key and
-        /// below it the organisations it was given for (Zitadel): with `tenant`, the token's own one counts. Default `/roles`.
+        /// The roles: an array of strings, one string of names separated by spaces, or an object with a role as each key
+        /// and as its value the organisations it was granted for (Zitadel): with `tenant`, the token's own one counts. Default `/roles`.
         roles: Option<String>,
         /// The tenant: a string. Without it callers have no tenant.
         tenant: Option<String>,

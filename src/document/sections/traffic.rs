@@ -259,7 +259,7 @@ choice! {
 section! {
     /// Content that can't be scanned, by kind.
     Unscanned {
-        /// Every kind that is not named, but for `opaque`; also bytes in parts of an unknown type, which the record lists as
+        /// Every kind that is not named, except `opaque`; also bytes in parts of an unknown type, which the record lists as
         /// `unknown` beside the type. Default deny.
         default: Option<UnscannedAction>,
         /// Image parts.
@@ -286,7 +286,7 @@ section! {
     Limits {
         /// Request body, bytes. Default 16777216, or `maxBufferedBytesPerWorker` if that is less; at most 67108864.
         /// Envoy's own buffers must be larger. Text beyond `maxScanBytes` is not scanned: `unscanned.budget` says what
-        /// becomes of such a request.
+        /// happens to such a request.
         max_body_bytes: Option<u64>,
         /// JSON nesting. Default 64, at most 100.
         max_json_depth: Option<u64>,
@@ -299,8 +299,8 @@ section! {
         max_work: Option<u64>,
         /// A whole reply, or one event of a stream, bytes. Default 4194304, at most 16777216.
         max_response_bytes: Option<u64>,
-        /// Bodies held by one worker at a time, bytes. Default 134217728, at most 536870912. Once half of it is in use a
-        /// caller, and a connection, gets no more than an eighth, or one body.
+        /// Bodies held by one worker at a time, bytes. Default 134217728, at most 536870912. Once half of it is in use,
+        /// each caller and each connection gets at most an eighth, or one body.
         max_buffered_bytes_per_worker: Option<u64>,
         /// The cap on output tokens of a request that has none, neither its own nor its role's, under a quota that counts
         /// output. Default 4096.
