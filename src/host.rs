@@ -133,7 +133,7 @@ pub struct MemoryHost {
 }
 
 impl MemoryHost {
-    /// A host whose clock stands at `now`.
+    /// A host whose clock is at `now`.
     pub fn at(now: Timestamp) -> Self {
         MemoryHost { now, ..Self::default() }
     }

@@ -341,7 +341,7 @@ fn every_error_of_the_table_has_its_line_in_every_file() {
                 };
                 let shown = file.lines().nth(line as usize - 1).unwrap();
                 assert!(column as usize <= shown.chars().count() + 1, "{}: {name}: {path}", case.name);
-                // A key of the path stands in that line, unless it is the element of a list that does.
+                // A key of the path is in that line, unless it is the element of a list that is.
                 let keys = || path.split(['.', '[', ']', '"']).filter(|key| !key.is_empty());
                 let is_element = keys().next_back().is_some_and(|key| key.parse::<usize>().is_ok());
                 let names = keys().any(|key| key.parse::<usize>().is_err() && shown.contains(key));

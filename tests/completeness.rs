@@ -244,7 +244,7 @@ impl Cut {
         self.events.iter().enumerate().filter_map(|(number, event)| Some((number, body(event)?))).collect()
     }
 
-    /// What stands before an event's JSON, the JSON, and what ends the event.
+    /// What is before an event's JSON, the JSON, and what ends the event.
     fn parted<'e>(&self, event: &'e str) -> (&'e str, &'e str, &'e str) {
         let (head, rest) = event.find("data:").map_or(("", event), |start| event.split_at(start + "data:".len()));
         let data = rest.trim_end();
@@ -366,7 +366,7 @@ fn definitions(folder: &str) -> Vec<Value> {
 
 /// A proxy whose role may use any tool but the forbidden one.
 fn pipeline_of_tools() -> Pipeline {
-    // `mcp:`, `prompt:` and `resource:` stand before names.
+    // `mcp:`, `prompt:` and `resource:` are before names.
     let first = "abcefghijklnoqstuvwxyz_";
     let globs: Vec<String> = first.chars().map(|letter| format!("{letter}*")).collect();
     let globs: Vec<&str> = globs.iter().map(String::as_str).chain(["delete_c*", "mcp:a*", "mcp:n*"]).collect();

@@ -111,7 +111,7 @@ proptest! {
     // Each case compiles all the rules.
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Whatever stands where: no panic, and every error names a place and says something in one line.
+    /// Any value at any key: no panic, and every error names a place and says something in one line.
     #[test]
     fn spoiled_documents_never_panic(document in spoiled()) {
         if let Err(errors) = Policy::from_json(document.to_string().as_bytes(), &environment) {

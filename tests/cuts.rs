@@ -139,7 +139,7 @@ fn finds(record: &Value, rule: &str) -> usize {
     findings.iter().filter(|finding| finding["rule"] == rule).count()
 }
 
-/// What is removed is judged as what stays: wherever a value stands, it is recorded once, `block` refuses, and only `flag`
+/// What is removed is judged as what stays: wherever a value is, it is recorded once, `block` refuses, and only `flag`
 /// lets it go on, and only beside the attack.
 #[test]
 fn a_value_in_what_is_cut_out_is_found_and_refuses() {
@@ -195,7 +195,7 @@ fn a_value_in_what_is_cut_out_is_found_and_refuses() {
     }
 }
 
-/// A list shows a role its own tools: what stands in the others reaches nobody, and refuses nothing.
+/// A list shows a role its own tools: what is in the others reaches nobody, and refuses nothing.
 #[test]
 fn a_definition_that_is_not_shown_refuses_no_list() {
     let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
@@ -224,7 +224,7 @@ fn a_definition_that_is_not_shown_refuses_no_list() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Whatever stands around it: what goes on holds no attack that is found when it is read alone.
+    /// Whatever is around it: what goes on holds no attack that is found when it is read alone.
     #[test]
     fn what_is_left_is_harmless_by_itself(
         parts in proptest::collection::vec(prop_oneof![

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bartizan::protocol::registry::{DESCRIBED, FORMATS};
 
-/// Where a format's name may stand all the same: file or folder, name, why. What is here and not found fails too.
+/// Where a format's name may be all the same: file or folder, name, why. What is here and not found fails too.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("protocol/mod.rs", "*", "declares the folders"),
     ("protocol/openai/", "mcp", "words of OpenAI's API: tools of remote servers"),
@@ -42,7 +42,7 @@ fn is_at(file: &str, place: &str) -> bool {
     file == place || (place.ends_with('/') && file.starts_with(place))
 }
 
-/// The code of a file: no comments, no unit tests, which stand at its end. A variant of the closed list of reasons has the
+/// The code of a file: no comments, no unit tests, which are at its end. A variant of the closed list of reasons has the
 /// name of its public word.
 fn code(text: &str) -> Vec<(usize, String)> {
     let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();

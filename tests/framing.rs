@@ -464,7 +464,7 @@ fn a_piece_of_a_text_is_named_alike_in_line_and_data() {
     }
 }
 
-/// Words that say nothing harmful go to the client of a server of tools as they came, wherever they stand.
+/// Words that say nothing harmful go to the client of a server of tools as they came, wherever they are.
 #[test]
 fn harmless_words_pass_in_every_place_of_a_servers_reply() {
     let mut pipeline = pipeline(true, |_| {});

@@ -33,7 +33,7 @@ fn pipeline() -> Pipeline {
     })
 }
 
-/// What may stand beside a text without parting it from the next.
+/// What may be beside a text without parting it from the next.
 fn fillers(long: bool) -> Vec<(&'static str, Value)> {
     let text = if long { FILLER.repeat(5) } else { "A note.".to_owned() };
     vec![
@@ -275,7 +275,7 @@ fn harmless_neighbours_change_nothing() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Whatever harmless text stands beside whatever other: each is read whole.
+    /// Whatever harmless text is beside whatever other: each is read whole.
     #[test]
     fn harmless_conversations_are_read_whole(texts in prop::collection::vec(prose(), 1..12), odd in any::<prop::sample::Index>()) {
         let mut pipeline = pipeline();

@@ -249,7 +249,7 @@ fn is_whole(sample: &Sample, pointer: &str) -> bool {
     }
 }
 
-/// A text in so many pieces, with words before and behind it or only blanks: a longer word is another word.
+/// A text in this number of pieces, with words before and behind it or only blanks: a longer word is another word.
 fn cut(text: &str, count: usize, words: bool) -> Vec<String> {
     let size = text.len().div_ceil(count);
     let mut pieces: Vec<String> =

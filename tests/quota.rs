@@ -181,7 +181,7 @@ fn act(quotas: &Quotas, what: &str, key: &SharedKey, worker: &mut Worker, held: 
 
 /// Runs workers under one schedule: at the nth step the worker `schedule[n]`th in line goes on, the
 /// first in line beyond the schedule's end. Gives back what each act came to, and how many
-/// workers stood in line at each step.
+/// workers were in line at each step.
 fn run(
     quotas: &Arc<Quotas>,
     store: &Store,

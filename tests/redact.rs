@@ -75,7 +75,7 @@ fn a_reversible_mask_brings_every_sample_back_where_no_address_is_near() {
     }
 }
 
-/// What may stand around a text that holds a value.
+/// What may be around a text that holds a value.
 const NEIGHBOURS: [(&str, &str); 14] = [
     ("Dear all,\n", "\nThanks"),
     ("Hello. ", " Bye."),

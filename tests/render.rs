@@ -28,7 +28,7 @@ fn a_policy_is_rendered_for_every_proxy_and_stays_the_same() {
     assert_eq!(message["@type"], "type.googleapis.com/google.protobuf.StringValue");
     assert_eq!(digest(&folder.file("message.json", &message.to_string())), wanted);
 
-    // Whatever stands there, and however the file is written.
+    // Whatever is there, and however the file is written.
     let other = json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": { "version": 1 } });
     for old in [string_value(&json!({ "version": 1 })), other, Value::Null] {
         let mut filter = wasm_filter(old.clone(), true);

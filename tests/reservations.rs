@@ -279,7 +279,7 @@ fn a_stream_that_goes_on_beyond_its_cap_is_ended_as_the_model_would() {
     assert_eq!(answer.record["bartizan.verdict"], "allow");
 }
 
-/// What becomes of a request with a token that ends in so many seconds.
+/// What becomes of a request with a token that ends after this number of seconds.
 fn asked(pipeline: &mut Pipeline, ttl: i64) -> String {
     let token = format!("Bearer {}", pipeline.token(&["analyst"], ttl));
     let body = ask("What is a bartizan?").to_string();
@@ -316,7 +316,7 @@ fn a_fixed_window_ends_with_the_clock() {
     }
 }
 
-/// A chat of about sixty tokens, and a reply whose prompt is said to have been so many.
+/// A chat of about sixty tokens, and a reply whose prompt is said to have been of this number.
 fn long(pipeline: &mut Pipeline, reply: &Value) -> Value {
     let mut body = ask(&"a wall ".repeat(30));
     body["max_tokens"] = 10.into();

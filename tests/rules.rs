@@ -21,7 +21,7 @@ fn rules(wanted: impl Fn(&str) -> bool) -> Vec<RuleFile> {
     rules
 }
 
-/// A value that stands at the end of a text ends there, whatever the next text begins with.
+/// A value that is at the end of a text ends there, whatever the next text begins with.
 #[test]
 fn no_value_reaches_into_the_next_text() {
     let selection = Selection { packs: Pack::ALL, disable: &[], custom: &[], scorer: false };

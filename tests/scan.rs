@@ -83,7 +83,7 @@ const WORDS: [&str; 28] = [
     "Տեքստ",
 ];
 
-/// Text that hides nothing: such words between any marks and symbols, also many of one kind on end.
+/// Text that hides nothing: such words between any marks and symbols, also many of one kind in a row.
 fn harmless() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         prop::sample::select(WORDS.to_vec()).prop_map(String::from),

@@ -123,7 +123,7 @@ fn errors_of_form_are_errors_of_the_schema_too() {
         let of_form = ["unknown field", "unknown value", "missing, but required", "expected an object, found"]
             .iter()
             .any(|message| case.errors.iter().all(|error| error.contains(message)));
-        // Some keys are required by what stands beside them: only the code can say that.
+        // Some keys are required by what is beside them: only the code can say that.
         let by_neighbour = case.errors.iter().any(|error| {
             error.contains("operation: missing")
                 || error.starts_with("rateLimitService: missing")

@@ -68,7 +68,7 @@ fn covered(text: &str, found: &[(String, Range<usize>)]) -> Vec<Range<usize>> {
     out
 }
 
-/// Texts around a value that is known by itself: what stands before and after.
+/// Texts around a value that is known by itself: what is before and after.
 const AROUND: [(&str, &str); 16] = [
     ("", ""),
     ("My colleague sent ", " this morning, is that fine?"),
@@ -134,7 +134,7 @@ fn cases() -> Vec<Case> {
     for seed in 0..DRAWS {
         for (kind, format) in &secrets.kinds {
             let value = draw(format, &mut Draw::new(kind, seed));
-            // A header, a URL or a line of a file stands on a line of its own.
+            // A header, a URL or a line of a file is on a line of its own.
             let part = value.contains('«');
             for (before, after) in AROUND.iter().filter(|_| !part) {
                 push(kind, before, &value, after);
@@ -337,7 +337,7 @@ fn fields_about_credentials_are_let_pass() {
     assert!(wrong.is_empty(), "{count} texts of {} names:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Values that stand where a secret goes: each is written for `length` characters, of which some forms need fewer.
+/// Values that are where a secret goes: each is written for `length` characters, of which some forms need fewer.
 fn placeholders(length: usize) -> Vec<String> {
     let cycle = |text: &str| text.chars().cycle().take(length).collect::<String>();
     let mut out: Vec<String> = ["x", "X", "0", "1", "a", "*", "123", "abc", "xX", "1234567890", "0123456789abcdef"]

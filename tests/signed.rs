@@ -119,7 +119,7 @@ fn a_message_keeps_some_content() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever stands around it and whatever is masked elsewhere: a seal that is kept has its text as it came.
+    /// Whatever is around it and whatever is masked elsewhere: a seal that is kept has its text as it came.
     #[test]
     fn no_text_is_changed_under_a_seal(
         texts in proptest::collection::vec(prop_oneof![Just(ATTACK), Just(PERSONAL), Just("All is well.")], 1..5),

@@ -28,7 +28,7 @@ class Kind:
     away: set
     text: str = "hello"
     forged: bool = False
-    # So many passes in one outage are right: each proxy then has the limit for itself.
+    # This number of passes in one outage is right: each proxy then has the limit for itself.
     passes: int | None = None
     # A token for each request, instead of one of the role; `None`: there is none now, the kind is left out.
     fresh: Callable[[], str | None] | None = None

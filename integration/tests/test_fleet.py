@@ -135,7 +135,7 @@ def without_a_verdict(fleet: Site, service: RateLimits, mood: str) -> None:
     assert answers[0].audit["bartizan.tokens.charged"] == 24
     answers[3].refused(429, "quota.requests", before_body=True)
     service.mood = "count"
-    # After so many calls in vain a worker asks nobody for two seconds.
+    # After this number of failed calls a worker asks nobody for two seconds.
     numbers = itertools.count()
     asks = lambda: ask(fleet, f"{subject}-{next(numbers)}", roles=("batch",)).passed()
     everywhere(asks, lambda got: "bartizan.quota.counted_by" not in got.audit, "the service is asked again")

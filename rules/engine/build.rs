@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use unicode_script::{Script, UnicodeScript};
 use unicode_security::confusable_detection::skeleton;
 
-/// Scripts that hardly anybody writes to a model: a word of such letters is read as Latin wherever it stands.
+/// Scripts that hardly anybody writes to a model: a word of such letters is read as Latin wherever it is.
 const RARE: [Script; 14] = [
     Script::Carian,
     Script::Caucasian_Albanian,

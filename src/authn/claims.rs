@@ -141,7 +141,7 @@ fn array_index(part: &str) -> Option<usize> {
 }
 
 impl ClaimRules {
-    /// Where the claims stand that are looked at.
+    /// The pointers of all claims that are read.
     pub(super) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
         let required = self.required.iter().map(|required| &required.pointer);
         let counted = self.counted.iter().map(|(_, pointer)| pointer);
@@ -260,7 +260,7 @@ impl ClaimRules {
         })
     }
 
-    /// True if the claim that roles stand in was left out because it would be too long (Microsoft Entra).
+    /// True if the claim that roles are in was left out because it would be too long (Microsoft Entra).
     fn is_overage(&self, claims: &Object) -> bool {
         let first = self.roles.parts().next();
         let elsewhere = claims.get("_claim_names").and_then(Value::as_object);

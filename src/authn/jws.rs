@@ -95,7 +95,7 @@ pub(super) fn algorithm(name: &str) -> Option<Algorithm> {
 }
 
 /// `JWT` (RFC 7519 section 5.1), `at+jwt` (RFC 9068 section 2.1) or `JOSE` (RFC 7515 section 4.1.9), without case; `application/` may
-/// stand before it. Other types, such as logout or DPoP tokens, are not credentials.
+/// be before it. Other types, such as logout or DPoP tokens, are not credentials.
 fn is_token_type(typ: &str) -> bool {
     const PREFIX: &str = "application/";
     let bare = match typ.split_at_checked(PREFIX.len()) {

@@ -66,7 +66,7 @@ impl Remote {
         digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
     }
 
-    /// What the workers share of an answer; `None`: it is not what should stand there.
+    /// What the workers share of an answer; `None`: it is not what should be there.
     fn pack(&self, body: &[u8]) -> Option<Vec<u8>> {
         match &self.published {
             Published::Keys(algorithms) => parse(body, algorithms).map(|_| body.to_vec()),
@@ -393,7 +393,7 @@ impl KeyRing {
             let failures = before.failures.saturating_add(1);
             self.write_state(remote, SharedState { until: Timestamp(0), failures, ..before }, host);
         }
-        // The next look, also of this worker, takes what stands there now.
+        // The next look, also of this worker, reads what is there now.
         if let Some(slot) = self.slots.get_mut(&remote.id) {
             slot.looked = Timestamp(0);
         }

@@ -116,7 +116,7 @@ impl RevocationList {
         if entries.len() > MAX_REVOKED {
             return None;
         }
-        // Of a name that stands there twice the later time counts.
+        // Of a name that is there twice the later time counts.
         entries.sort_unstable_by(|(a, early), (b, late)| a.cmp(b).then(late.cmp(early)));
         entries.dedup_by_key(|(name, _)| *name);
         Some(RevocationList { entries })

@@ -85,7 +85,7 @@ pub(super) fn now() -> Timestamp {
     Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// The JSON objects in a log, whatever stands before them on their lines.
+/// The JSON objects in a log, whatever is before them on their lines.
 pub(super) fn objects(text: &str) -> impl Iterator<Item = Value> {
     text.lines().filter_map(|line| {
         let json = line.get(line.find("{\"")?..)?;

@@ -12,7 +12,7 @@ use crate::document::{KeyPath, Step};
 /// Nesting beyond which no place is kept.
 const MAX_DEPTH: usize = 128;
 
-/// Names of values that are secret wherever they stand: nothing at or below them is shown.
+/// Names of values that are secret wherever they are: nothing at or below them is shown.
 const SECRET: [&str; 9] = ["hashKey", "clientSecret", "key_values", "keyValues", "d", "p", "q", "dp", "dq"];
 
 /// The places of a text.
@@ -23,7 +23,7 @@ pub(super) struct Marks {
     bytes: Vec<usize>,
 }
 
-/// One value and where it stands, in bytes.
+/// One value and where it is, in bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
     /// Its key; for the element of a list, the element.
@@ -37,7 +37,7 @@ pub(super) struct Mark {
 /// How a value is written.
 #[derive(Clone, Debug)]
 pub(super) enum Form {
-    /// A text, a number, a word, or an alias of something that stands elsewhere.
+    /// A text, a number, a word, or an alias of something that is elsewhere.
     Scalar(ScalarStyle),
     /// `[..]`, or lines that begin with `-`.
     List(Vec<Mark>),
@@ -255,7 +255,7 @@ fn leaves(mark: &Mark, found: &mut Vec<Range<usize>>) {
 #[derive(Debug)]
 pub(super) struct Inside {
     pub(super) marks: Marks,
-    /// Where each byte of the inner text stands in the outer one.
+    /// Where each byte of the inner text is in the outer one.
     offsets: Vec<usize>,
 }
 
@@ -268,7 +268,7 @@ impl Inside {
     }
 }
 
-/// Walks a scalar as it is written beside its value. Everything but white space stands in both, in the same order.
+/// Walks a scalar as it is written beside its value. Everything but white space is in both, in the same order.
 fn follow(text: &str, mark: &Mark, style: ScalarStyle, value: &str) -> Option<Vec<usize>> {
     let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
     let start = mark.value.start;

@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let text = read_text(&arguments.policy)?;
     let policy = policy(&arguments.policy, &text)?;
     let plain = serde_json::to_string_pretty(&Ordered(&policy))?;
-    // Apart from what stands around it in the file that it came from.
+    // Apart from what is around it in the file that it came from.
     let faults = check::faults(Path::new("policy.json"), &plain);
     if !faults.is_empty() {
         for fault in &faults {
@@ -124,7 +124,7 @@ impl Message {
     }
 }
 
-/// The policy as JSON that may stand in a YAML file as it is.
+/// The policy as JSON that a YAML file can hold unchanged.
 fn json(policy: &Node) -> anyhow::Result<String> {
     let mut text = String::new();
     for c in serde_json::to_string_pretty(&Ordered(policy))?.chars() {

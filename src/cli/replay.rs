@@ -52,7 +52,7 @@ pub(super) struct Arguments {
 /// More differences than this are counted and not listed.
 const MAX_LISTED: usize = 200;
 const AUDIENCE: &str = "replay";
-/// The policy's own issuers are replaced by the one that makes the tokens here: at most so many names of them.
+/// The policy's own issuers are replaced by the one that makes the tokens here: at most this number of their names.
 const MAX_ISSUERS: usize = 64;
 
 /// A request of the past.
@@ -414,7 +414,7 @@ impl Stage {
         }
     }
 
-    /// What a request that passes the other stages comes to: what the scanner said of it then.
+    /// The outcome of a request that passes the other stages: what the scanner said of it then.
     fn judged(&self, then: Rehearsed) -> Rehearsed {
         let by_scan =
             then.reason.as_deref().is_some_and(|reason| reason.starts_with("scan.") || reason.starts_with("reply."));
@@ -453,7 +453,7 @@ impl Stage {
         let refusal = |refusal: quota::Refusal| refusal.denial.reason;
         let entitled = stages::entitle(&policy, Arc::clone(&principal), route.operation, host).map_err(denial)?;
         let counted = done(stages::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?)?;
-        // A model that no policy wrote out stands as a hash in the record, and says nothing.
+        // The record has a hash in place of a model that no policy names. It says nothing.
         let model = one.text("gen_ai.request.model").filter(|model| !is_hash(model));
         let authorized = match model {
             Some(model) => {

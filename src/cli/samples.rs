@@ -26,7 +26,7 @@ pub(super) struct Judged {
     pub(super) remarks: Vec<Remark>,
 }
 
-/// Judges the samples of the rules in force. `at` and `part` say where the policy stands.
+/// Judges the samples of the rules in force. `at` and `part` say where the policy is.
 pub(super) fn judge(document: &Document, policy: &Policy, at: &KeyPath, part: usize) -> Judged {
     let mut judged = Judged::default();
     let custom = document.rules.as_ref().and_then(|rules| rules.custom.as_deref()).unwrap_or_default();
@@ -130,7 +130,7 @@ fn impossible(hir: &Hir) -> Option<char> {
     }
 }
 
-/// True when the character stands in the normalised form of some short text.
+/// True when the character is in the normalised form of some short text.
 fn survives(c: char) -> bool {
     [format!("{c}"), format!("a{c}a"), format!("a {c} a"), format!("1{c}1")]
         .iter()

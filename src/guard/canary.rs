@@ -13,7 +13,7 @@ use crate::protocol::{Json, Path};
 use crate::redact::Canary;
 use crate::route::RoutePolicy;
 
-/// So many tokens a caller may have seen in one epoch; with more, the last one is used again.
+/// Tokens that a caller may have seen in one epoch; with more, the last one is used again.
 const MOST: u8 = 32;
 
 /// A token in the system prompt.

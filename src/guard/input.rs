@@ -135,7 +135,7 @@ pub fn judge_reply(
     }
 }
 
-/// Judges one scan. `places` and the report's texts stand side by side.
+/// Judges one scan. `places` and the report's texts are side by side.
 pub fn judge(
     scanner: &Scanner,
     guards: &[&GuardPolicy],
@@ -267,7 +267,7 @@ impl Judge<'_> {
             Some(match action {
                 _ if guard.excepts(rule, self.route, zone, self.now) => Act::Except,
                 DataAction::Flag => Act::Flag,
-                // A name that merely says key stands over cache keys and hashes in every other file.
+                // A name that only says `key` is also that of cache keys and hashes, in every other file.
                 _ if kind == Kind::Secret && self.is_minor(rule) => Act::Flag,
                 DataAction::Mask => Act::Mask,
                 DataAction::Hash => Act::Hash,

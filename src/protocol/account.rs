@@ -28,7 +28,7 @@ pub struct Exchange {
     pub models: Vec<String>,
     /// Parameters by which the caller chooses what is the operator's to choose: addresses, keys, templates, adapters.
     pub choices_of_operator: Vec<&'static str>,
-    /// The tools that the model may call in this request, or that the request calls, in the order they stand.
+    /// The tools that the model may call in this request, or that the request calls, in the order they are.
     pub tools: Vec<Offered>,
     /// Credentials for the places where remote tools run: which tool, and where the credential is. They are in
     /// `segments` too; [`Exchange::pass_credentials`] takes them out.
@@ -51,7 +51,7 @@ pub struct Exchange {
     pub unscanned: Vec<(UnscannedKind, Path)>,
     /// The types of blocks, items and parts that the format does not know. Their text is in `segments`.
     pub unknown: Vec<String>,
-    /// The responses and conversations at the provider that the request goes on with. They stand in `unscanned` too.
+    /// The responses and conversations at the provider that the request goes on with. They are in `unscanned` too.
     pub stored: Vec<String>,
     closed: Closed,
 }
@@ -213,7 +213,7 @@ pub struct ReplyText {
     pub path: Path,
     /// What it is a part of.
     pub channel: Channel,
-    /// Which of the channel's texts it goes on with: those that stand under another key, or at another index, are others.
+    /// Which of the channel's texts it goes on with: those that are under another key, or at another index, are others.
     pub lane: Lane,
     /// It goes on in later events. False: it is whole, also when it repeats what was streamed.
     pub delta: bool,
@@ -224,7 +224,7 @@ pub struct ReplyText {
 /// A whole reply, or one event of a stream, taken apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplyParts {
-    /// Every text, in the order they stand; what no rule of the format knows comes last.
+    /// Every text, in the order they are; what no rule of the format knows comes last.
     pub texts: Vec<ReplyText>,
     /// Every tool call and every piece of one.
     pub calls: Vec<ToolCall>,

@@ -184,7 +184,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Gives the entry at `path` another key, which may stand twice then: see [`Json::distinct`]. Returns the path of its
+    /// Gives the entry at `path` another key, which may be there twice then: see [`Json::distinct`]. Returns the path of its
     /// object; `None` when no object's entry is there.
     pub fn rename(&mut self, path: &Path, key: String) -> Option<Path> {
         let (&last, parents) = path.0.split_last()?;
@@ -194,7 +194,7 @@ impl<'a> Json<'a> {
         Some(holder)
     }
 
-    /// Puts `#2`, `#3` and so on behind keys that stand twice in the object at `holder`.
+    /// Puts `#2`, `#3` and so on behind keys that are there twice in the object at `holder`.
     pub fn distinct(&mut self, holder: &Path) {
         let Some(Json::Object(entries)) = self.at_mut(holder) else { return };
         let mut taken: HashSet<String> = HashSet::with_capacity(entries.len());
@@ -248,7 +248,7 @@ impl<'a> Json<'a> {
             let Some((&last, holder)) = path.0.split_last() else { continue };
             holders.entry(holder).or_default().insert(last as usize);
         }
-        // From the last to the first: neither what stands before a place nor what holds it moves.
+        // From the last to the first: neither what is before a place nor what holds it moves.
         for (holder, gone) in holders.into_iter().rev() {
             let mut at = 0;
             let mut stays = || {
@@ -285,7 +285,7 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// The path as a JSON Pointer in which keys that `known` refuses stand as `*`, because a key
+    /// The path as a JSON Pointer in which keys that `known` refuses are written as `*`, because a key
     /// may itself be the caller's text.
     pub fn pointer(&self, path: &Path, known: &dyn Fn(&str) -> bool) -> String {
         let mut text = String::new();

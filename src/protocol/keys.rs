@@ -2,7 +2,7 @@
 //!
 //! Each format has a list of its own, so that a word of one is exempt from scanning in that format only.
 
-/// True for a key of this sorted list, or of JSON Schema. Such keys stand in records as they are and are not scanned;
+/// True for a key of this sorted list, or of JSON Schema. Such keys are in records as they are and are not scanned;
 /// every other key is text.
 pub(super) fn knows(own: &[&str], key: &str) -> bool {
     own.binary_search(&key).is_ok() || SCHEMA.binary_search(&key).is_ok()

@@ -86,7 +86,7 @@ pub struct Facts {
     pub(super) created: Option<u64>,
     /// The time in words, where the protocol has it so; of the last event.
     pub(super) created_at: Option<String>,
-    /// The key that this upstream's thoughts stand under.
+    /// The key that this upstream's thoughts are under.
     pub(super) reasoning: Option<&'static str>,
     /// The responses API: the last event's number, and the type and item id of each channel's deltas.
     pub(super) sequence: u64,

@@ -129,7 +129,7 @@ impl Stream {
         for call in &mut parts.calls {
             let name = match self.format().calls_come_in_pieces() {
                 true => self.calls.name(call.choice, call.item),
-                // One that has a name is judged by it, whatever stands at the same place.
+                // One that has a name is judged by it, whatever is at the same place.
                 false if call.named => None,
                 false => self.names.get(&(call.choice, call.item)).map(String::as_str),
             };
@@ -139,7 +139,7 @@ impl Stream {
         }
     }
 
-    /// The tool whose arguments stand in this channel, as far as its name has come.
+    /// The tool whose arguments are in this channel, as far as its name has come.
     pub fn tool_of(&self, channel: &Channel) -> Option<&str> {
         match self.format().calls_come_in_pieces() {
             true => self.calls.name(channel.choice, channel.item),
@@ -196,7 +196,7 @@ impl Stream {
     /// Notes what events of our own repeat of an event. What `is_clean` does not say is harmless is left out: it may be
     /// masked in that event.
     pub fn repeat(&mut self, data: &Json<'_>, parts: &ReplyParts, is_clean: &dyn Fn(&str) -> bool) {
-        // The facts stand at the top, or in the object that the first event announces.
+        // The facts are at the top, or in the object that the first event announces.
         let holders = [Some(data), data.get("message"), data.get("response")];
         let field = |name: &str| holders.iter().flatten().find_map(|holder| holder.get(name));
         let text = |name: &str| field(name).and_then(Json::as_str).filter(|text| text.len() <= 256).map(str::to_owned);

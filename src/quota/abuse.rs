@@ -36,7 +36,7 @@ pub(super) struct Abuse {
     lift: Vec<(String, Option<String>, String)>,
 }
 
-/// Names of a caller's two entries, which stand in one row.
+/// Names of a caller's two entries, which are in one row.
 struct Names {
     strikes: [u8; 16],
     cooldown: [u8; 16],

@@ -198,7 +198,7 @@ mod tests {
         billed.iter().for_each(|billed| ratios.learn(&gauge, *billed, now));
     }
 
-    /// What 1000 tokens come to.
+    /// What 1000 tokens become.
     fn thousand(ratios: &mut Ratios, model: &str, now: Timestamp) -> u64 {
         let gauge = gauge(ratios, model, "anybody");
         ratios.tokens(&gauge, now)

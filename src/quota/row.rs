@@ -75,7 +75,7 @@ impl Row {
             let name = rest.take::<16>()?;
             row.entries.push((name, Level::at(rest.number()?)));
         }
-        // What is held stands behind, for those buckets alone that hold something.
+        // What is held comes last, for those buckets only that hold something.
         while !rest.0.is_empty() {
             let place = usize::from(rest.byte()?);
             let held = [rest.held()?, rest.held()?];
@@ -117,7 +117,7 @@ impl Row {
         if let Some((_, level)) = self.entries.iter_mut().find(|(known, _)| known == name) {
             return Outcome::new(level.ask(rate, charge, now), Slot::Own, now, moved);
         }
-        // What a newcomer spent while the row was full stands in the shared bucket, together with
+        // What a newcomer spent while the row was full is in the shared bucket, together with
         // what others spent there: it starts from that.
         let class = class(rate);
         let shared = self.overflow.get(class).map_or(u64::MAX, |level| level.drained(now));

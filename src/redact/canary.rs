@@ -46,7 +46,7 @@ enum View {
     Steps,
     /// Letters and digits, lower case.
     Lower,
-    /// Letters and digits as they stand.
+    /// Letters and digits as they are.
     Exact,
 }
 
@@ -56,7 +56,7 @@ struct Needle {
     symbols: Vec<u8>,
     /// How much of the needle still fits after a mismatch (Knuth, Morris and Pratt).
     fallback: Vec<usize>,
-    /// So many symbols are worth waiting for the rest.
+    /// From this number of symbols on it is worth waiting for the rest.
     holds: usize,
 }
 
@@ -151,7 +151,7 @@ fn hex(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
 }
 
-/// The part of the base64 of a text that only this token decides, when `before` bytes (modulo 3) stand in
+/// The part of the base64 of a text that only this token decides, when `before` bytes (modulo 3) are in
 /// front of it. Letters make neither of the two symbols that the alphabets differ in.
 fn base64_within(token: &[u8], before: usize) -> Vec<u8> {
     let whole = token.get((3 - before) % 3..).unwrap_or_default();

@@ -115,7 +115,7 @@ pub struct Target {
 /// One replacement that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// Where the value stood in the text before.
+    /// Where the value was in the text before.
     pub before: Range<usize>,
     /// Where the placeholder is in the text after.
     pub after: Range<usize>,
@@ -261,7 +261,7 @@ pub(super) fn placeholder_at(text: &str, start: usize) -> Option<Range<usize>> {
     let (word, tail) = rest.get(..close)?.rsplit_once('_')?;
     let (numbered, keyed) = (is_number(tail), is_letters(tail));
     // A word that nobody knows is a label of the policy's own with a number that no request passes, so that no number
-    // worth masking stands in brackets.
+    // worth masking is in brackets.
     let is_own = Tag::new(word).is_some() && (keyed || tail.len() <= 4);
     ((Label::WORDS.contains(&word) || is_own) && (numbered || keyed)).then_some(start..start + close + 2)
 }
@@ -298,7 +298,7 @@ fn address_at(text: &str, at: usize) -> Option<Range<usize>> {
     let (word, lead) = (near.get(start..)?, near.get(..start)?);
     // Quotes and emphasis, which are part of an address only behind its first letter.
     let word = word.trim_start_matches(|c: char| !c.is_alphanumeric());
-    // In JSON the letter of `\n` stands before the word.
+    // In JSON the letter of `\n` is before the word.
     let escaped = word.strip_prefix(['n', 'r', 't']).filter(|_| lead.ends_with('\\'));
     let tail = [Some(word), escaped].into_iter().flatten().find(|tail| is_number(tail) || is_letters(tail))?;
     (!goes_on).then_some(at - tail.len()..end)

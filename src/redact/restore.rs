@@ -26,7 +26,7 @@ pub enum Destination {
         /// The policy names this tool and this argument for restoring.
         named: bool,
     },
-    /// To a tool, as the JSON object of its arguments: into strings of those that stand here.
+    /// To a tool, as the JSON object of its arguments: into strings of those that are listed.
     Arguments(Vec<String>),
 }
 
@@ -141,7 +141,7 @@ impl Restorer {
         Restorer { to, sense, arguments: Arguments::default() }
     }
 
-    /// The next piece of a text, cut where no placeholder is cut: what must stand in the place of which bytes. A
+    /// The next piece of a text, cut where no placeholder is cut: what must be in the place of which bytes. A
     /// placeholder stays where `closed` says so of its bytes. Any such cutting of a text gives the same edits.
     pub fn edits(
         &mut self,

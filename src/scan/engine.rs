@@ -29,7 +29,7 @@ const REPEATS: u16 = 16;
 const MOST: usize = 8192;
 /// Weight of disguised words from which a reading of the whole text is worth its cost.
 const DISGUISED: usize = 3;
-/// How far from a run of digits a sign may stand.
+/// How far from a run of digits a sign may be.
 const BESIDE: usize = 1;
 /// How far two of the same may.
 const BESIDE_TWO: usize = 6;
@@ -67,7 +67,7 @@ pub struct Engine {
     own: Option<Signatures>,
     /// Those of rules that read text as it came.
     own_raw: Option<Signatures>,
-    /// Rules that runs of digits wake, by the fewest that do, with the signs that must stand beside them.
+    /// Rules that runs of digits wake, by the fewest that do, with the signs that must be beside them.
     digits: Vec<(usize, u16, u16)>,
     /// False: a place leads to no rule, or a rule has no card. Then no text counts as scanned whole.
     fits: bool,

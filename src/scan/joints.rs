@@ -156,7 +156,7 @@ fn is_blank(text: &str) -> bool {
     text.chars().all(shows_nothing)
 }
 
-/// Everything in a block that reaches over a border, its spans counted as if nothing stood between the pieces.
+/// Everything in a block that reaches over a border, its spans counted as if nothing was between the pieces.
 fn read(scan: &mut Scan<'_>, block: &Block<'_>, is_talk: bool) -> TextReport {
     let neighbours = block.pieces.iter().zip(block.pieces.iter().skip(1));
     let is_cut: Vec<bool> = neighbours
@@ -191,7 +191,7 @@ fn read(scan: &mut Scan<'_>, block: &Block<'_>, is_talk: bool) -> TextReport {
         let report = if is_run { scan.joined_raw(&joined) } else { scan.joined(&joined, zones) };
         out.complete &= report.complete;
         for finding in report.findings {
-            // Without what stands between the pieces.
+            // Without what is between the pieces.
             let place = |at: usize| {
                 let nth = starts.partition_point(|start| *start <= at).saturating_sub(1);
                 let inside = at - sure(starts.get(nth)).map_or(0, |start| *start);

@@ -7,7 +7,7 @@
 //! macros repeat one harmless word until it would weigh like an attack. Linear in the text: at most
 //! `LOOK_BACK` squared lookups a token, some twenty bytes of memory a token. Decides nothing.
 //!
-//! Weakness, stated plainly: the weights stand in a table of 16-bit marks, so one unknown n-gram in
+//! Weakness, stated plainly: the weights are in a table of 16-bit marks, so one unknown n-gram in
 //! about twenty thousand is taken for a known one.
 //!
 //! ```
@@ -135,7 +135,7 @@ impl Row {
     }
 }
 
-/// In which block each feature stood last. Where more than [`WAYS`] share their low bits, the one that stood longest ago is
+/// In which block each feature was last. Where more than [`WAYS`] share their low bits, the one that was longest ago is
 /// forgotten, and counts twice should it come back.
 struct Seen {
     last: Vec<[(u32, u32); WAYS]>,
@@ -159,7 +159,7 @@ impl Seen {
         if let Some(last) = place.iter_mut().find(|last| last.0 == slot) {
             return std::mem::replace(last, noted).1 as usize + 1;
         }
-        // The one that stood longest ago makes room.
+        // The one that was longest ago makes room.
         if let Some(oldest) = sure(place.iter_mut().min_by_key(|last| (last.0 != u32::MAX, last.1))) {
             *oldest = noted;
         }
@@ -420,7 +420,7 @@ impl Model {
             let block = feature.last as usize / STEP;
             // Ideas come after all the words, from the first block again.
             let seen = if feature.idea { &mut ideas } else { &mut words };
-            // It counts in windows that hold this block and not the one where the feature stood last.
+            // It counts in windows that hold this block and not the one where the feature was last.
             let first = (block + 1).saturating_sub(BLOCKS).max(seen.put(feature.slot, block));
             for (at, units) in [(first, feature.units), (block + 1, -feature.units)] {
                 if let Some(step) = sure(steps.get_mut(at)) {

@@ -12,7 +12,7 @@ use crate::enums::{Pack, Zone};
 const LENGTH: usize = 2_048;
 /// Steps that a byte of one may cost.
 const A_BYTE: f64 = 96.0;
-/// So many of the costliest are tried four times as long, too.
+/// The costliest, this number of them, are tried four times as long, too.
 const WORST: usize = 24;
 /// Characters of each kind that are tried.
 const OF_A_KIND: usize = 6;

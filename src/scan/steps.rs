@@ -14,7 +14,7 @@ use super::shipped::{self, RULES};
 const LENGTH: usize = 2_048;
 /// Steps that a byte of such a text may cost one pattern.
 const A_BYTE: f64 = 48.0;
-/// So many of the costliest are tried four times as long, too.
+/// The costliest, this number of them, are tried four times as long, too.
 const WORST: usize = 40;
 
 fn member(set: &Set) -> Vec<char> {

@@ -88,7 +88,7 @@ impl Context {
         }
     }
 
-    /// What an event comes to in a state that does not handle it itself. A response that the upstream was not asked for
+    /// The outcome of an event in a state that does not handle it itself. A response that the upstream was not asked for
     /// is the proxy's own; nothing else that is out of turn goes on.
     pub(super) fn otherwise(
         &mut self,
@@ -131,7 +131,7 @@ impl Context {
         next
     }
 
-    /// So many bytes are buffered by the proxy on our behalf.
+    /// This number of bytes is buffered by the proxy for the filter.
     pub(super) fn request_buffered(
         &mut self,
         bytes: usize,

@@ -10,7 +10,7 @@ use crate::reason::Reason;
 const MOST_RATIO: u64 = 100;
 const ROOM: u64 = 64 * 1024;
 
-/// The longest header of a member: a name and a comment may stand in it.
+/// The longest header of a member: a name and a comment may be in it.
 const MOST_HEADER: usize = 1024;
 
 /// Bytes that are opened at a time.

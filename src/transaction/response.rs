@@ -285,7 +285,7 @@ impl Context {
         Head { headers, status, end, edit }
     }
 
-    /// So many bytes of a reply that is read whole are buffered.
+    /// This number of bytes of a reply that is read whole is buffered.
     fn response_buffered(&mut self, bytes: usize, vm: &mut WorkerState, host: &mut dyn Host) -> Result<(), Reason> {
         if bytes > self.policy.limits.max_response_bytes {
             return Err(Reason::ReplyTooLarge);

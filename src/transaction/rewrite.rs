@@ -20,7 +20,7 @@ pub(super) struct Applied {
     pub(super) output_cap: Option<u64>,
 }
 
-/// Applies one outcome a segment, and the cap. `outcomes` and the exchange's segments stand side by side;
+/// Applies one outcome a segment, and the cap. `outcomes` and the exchange's segments are side by side;
 /// `restores`: a guard gives values back in the reply.
 pub(super) fn apply(
     json: &mut Json<'_>,
@@ -104,7 +104,7 @@ fn set_cap(json: &mut Json<'_>, exchange: &Exchange, most: u64) -> bool {
     let mut holder = json;
     for name in holders {
         let Json::Object(entries) = holder else { return false };
-        // A null is an absent field, and both become the object that the cap stands in.
+        // A null is an absent field, and both become the object that the cap is in.
         entries.retain(|(key, value)| key != name || !matches!(value, Json::Null));
         if !entries.iter().any(|(key, _)| key == name) {
             entries.push((Cow::Borrowed(name), Json::Object(Vec::new())));

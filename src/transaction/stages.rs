@@ -329,7 +329,7 @@ impl Scanned {
         (&mut self.judgement, &self.places)
     }
 
-    /// Where the texts stand, one for each segment of the body.
+    /// Where the texts are, one for each segment of the body.
     pub fn places(&self) -> &[Place] {
         &self.places
     }

@@ -54,7 +54,7 @@ fn class(draw: &mut Draw, name: &str, count: usize) -> String {
         "BECH" => "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L".to_owned(),
         other => panic!("{other}: unknown class"),
     };
-    // Marks stand inside a value: one at its end may be the punctuation of a sentence.
+    // Marks are inside a value: one at its end may be the punctuation of a sentence.
     let plain: String = alphabet.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     match count {
         0..=2 => draw.of(&plain, count),

@@ -33,7 +33,7 @@ const ADDED: usize = 12;
 /// Shorter words are no anchors of their own: ordinary text is full of them.
 const SHORTEST: usize = 4;
 
-/// A word in lower case, and how many bytes of a match may stand before it.
+/// A word in lower case, and how many bytes of a match may be before it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Anchor {
     /// The word.
@@ -65,7 +65,7 @@ enum Walk {
 
 impl Compiler {
     /// Looks for the latest pattern around its anchors, if it has any: its rule reads text as it came, where these
-    /// keywords (in lower case) are found wherever they stand.
+    /// keywords (in lower case) are found wherever they are.
     pub fn anchor(&mut self, keywords: &[&[u8]]) {
         let Some(program) = self.programs.len().checked_sub(1) else { return };
         let found = self.held(program, keywords);
@@ -74,7 +74,7 @@ impl Compiler {
         }
     }
 
-    /// Words of which every match of a program holds one; `None`: there are none such, or they stand too far in.
+    /// Words of which every match of a program holds one; `None`: there are none such, or they are too far in.
     fn held(&self, program: usize, keywords: &[&[u8]]) -> Option<Vec<Anchor>> {
         let short = keywords.iter().filter(|word| word.len() < usize::from(REACH));
         let mut words: Vec<Vec<u8>> = short.map(|word| word.to_vec()).collect();

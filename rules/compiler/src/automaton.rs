@@ -23,11 +23,11 @@ const DEPTH: usize = 20;
 const FEW: usize = 2;
 /// States of the automaton.
 const ENOUGH: usize = 160;
-/// A pattern that four bytes of every so many places of ordinary text may begin has no beginning of its own.
+/// A pattern that may begin at one of this number of places of ordinary text, by four bytes, has no beginning of its own.
 const BROAD: usize = 20;
 /// A pattern that may begin further than this before its first digit is looked for in the whole window.
 const NEAR: u16 = 48;
-/// Ordinary text has few runs of so many tokens: a pattern that needs one is looked for around these alone.
+/// Ordinary text has few runs of this number of tokens: a pattern that needs one is looked for around these only.
 const LONG: u8 = 12;
 /// Ordinary text.
 const SAMPLE: &str = "The order of 14 March (no. 2041) left our store at 9:30, and Anna's parcel weighs 3.5 kg. Please \
@@ -56,7 +56,7 @@ pub struct Beginnings {
 enum Place {
     /// Instruction, and how far into it.
     Inside(u16, u16),
-    /// So many bytes of a character are left before that.
+    /// This number of bytes of a character is left before that.
     Rest(u16, u16, u8),
     /// Nothing more is known: it may match.
     Open,
@@ -224,7 +224,7 @@ impl Compiler {
         self.numbers(&root, &mut lists, out);
     }
 
-    /// By byte: at which of the first eight places of a match it may stand, a bit each.
+    /// By byte: at which of the first eight places of a match it may be, a bit each.
     pub fn places(&self, program: usize) -> Vec<u8> {
         let (program, mut targets) = (program as u16, Targets::new());
         let mut state = State::new();

@@ -12,7 +12,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 /// No bound.
 pub const FAR: u16 = u16::MAX;
 
-/// What stands before the first digit of a match.
+/// What is before the first digit of a match.
 #[derive(Clone, Copy)]
 struct Before {
     /// Most bytes of a match without any digit; `None`: every match has one.
@@ -77,7 +77,7 @@ fn run(hir: &Hir, is_token: fn(u8) -> bool) -> (usize, usize) {
         }
         HirKind::Concat(parts) => {
             let (mut best, mut passed) = ((0, 0), 0usize);
-            // Tokens on end, and where they begin.
+            // Tokens in a row, and where they begin.
             let mut together: Option<(usize, usize)> = None;
             for part in parts {
                 let here = match solid(part, is_token) {

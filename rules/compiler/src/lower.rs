@@ -61,7 +61,7 @@ pub struct Compiler {
     pub(crate) shared: Vec<bool>,
     /// By program: bytes before the first digit of a match, at most.
     pub before: Vec<u16>,
-    /// By program: tokens on end that every match holds, and bytes before these, at most.
+    /// By program: tokens in a row that every match holds, and bytes before these, at most.
     pub runs: Vec<(u8, u16)>,
     /// By program: the first group of digits of its matches, where it is looked for around these alone.
     pub shapes: Vec<Option<Shape>>,

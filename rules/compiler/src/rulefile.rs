@@ -64,7 +64,7 @@ pub struct Detect {
     pub view: Option<String>,
     /// Words of which every match of a pattern has one near it; `$name` takes a group of the vocabulary.
     pub keywords: Vec<String>,
-    /// A run of at least so many digits does a keyword's duty (raw view only).
+    /// A run of at least this number of digits counts as a keyword (raw view only).
     pub digits: Option<u32>,
     /// Signs of which the run must hold one, or touch one; `A` is any letter. Twice the same: two
     /// of them, at most six bytes off.
@@ -75,7 +75,7 @@ pub struct Detect {
     pub pattern: Option<String>,
     /// More patterns.
     pub patterns: Vec<String>,
-    /// Groups of words that stand close together.
+    /// Groups of words that are close together.
     pub near: Vec<Near>,
     /// Bytes on either side of a keyword in which patterns are tried. Default 256, in the pack pii 64.
     pub window: Option<u32>,
@@ -85,7 +85,7 @@ pub struct Detect {
     pub kind: Option<String>,
 }
 
-/// A co-occurrence: one word of each group, all within so many bytes of normalised text.
+/// A co-occurrence: one word of each group, all within this number of bytes of normalised text.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Near {
@@ -138,7 +138,7 @@ pub struct BundledRule {
     pub id: String,
     /// One line.
     pub title: String,
-    /// The folder it stands in.
+    /// The folder it is in.
     pub pack: String,
     /// How much a match weighs.
     pub level: String,
@@ -157,7 +157,7 @@ pub struct BundledRule {
     /// Digits that do a keyword's duty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digits: Option<u32>,
-    /// Signs beside these digits, one bit each, and above these those that stand there twice; 0: any.
+    /// Signs beside these digits, one bit each, and above these those that are there twice; 0: any.
     #[serde(default)]
     pub beside: u16,
     /// Digits and a keyword are both needed.

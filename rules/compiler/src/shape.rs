@@ -29,13 +29,13 @@ pub struct Shape {
     pub least: u8,
     /// Most of them.
     pub most: u8,
-    /// What may stand before it: one bit a kind, as [`group_kind`] tells them apart.
+    /// What may be before it: one bit a kind, as [`group_kind`] tells them apart.
     pub before: u16,
     /// How many digits it may have: bit 0 for one; the last bit for [`LONGEST_GROUP`] and more.
     pub lengths: u32,
-    /// What may stand behind it, as `before`.
+    /// What may be behind it, as `before`.
     pub after: u16,
-    /// How many digits may stand behind that one byte: bit 0 for none; the last bit for [`LONGEST_GROUP`] and more.
+    /// How many digits may be behind that one byte: bit 0 for none; the last bit for [`LONGEST_GROUP`] and more.
     pub seconds: u32,
 }
 
@@ -44,18 +44,18 @@ impl Shape {
     pub const NONE: Shape = Shape { least: u8::MAX, most: 0, before: 0, lengths: 0, after: 0, seconds: 0 };
 }
 
-/// Where a walk stands.
+/// Where a walk has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
-    /// No digit yet; kinds of what may stand right before, none: whatever stands before the match.
+    /// No digit yet; kinds of what may be right before, none: whatever is before the match.
     Before(u16),
-    /// So many digits.
+    /// This number of digits.
     Digits(u8),
-    /// One byte behind them, and so many digits again.
+    /// One byte behind them, and this number of digits again.
     Second(u8),
 }
 
-/// Instruction, how far into it, and where the walk stands.
+/// Instruction, how far into it, and where the walk is.
 type Node = (usize, u16, Place);
 
 /// A character: the kinds of its last byte if it is no digit, or a digit; fewest and most bytes.
@@ -223,7 +223,7 @@ impl Compiler {
         out
     }
 
-    /// By kind of what stands before a group and by its length: the programs whose shape it has.
+    /// By kind of what is before a group and by its length: the programs whose shape it has.
     pub fn by_shape(&self) -> Vec<Vec<u16>> {
         let mut out = Vec::new();
         for kind in 0..GROUP_KINDS {
@@ -237,7 +237,7 @@ impl Compiler {
     }
 }
 
-/// What stands where a text or a line ends, or begins.
+/// The kinds of an end of the text or of a line.
 fn ends(look: Look) -> u16 {
     1 << group_kind(None) | if look == Look::LineEnd { 1 << group_kind(Some(b'\n')) } else { 0 }
 }

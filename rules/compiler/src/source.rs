@@ -187,7 +187,7 @@ fn programs(out: &mut String, mut compiler: Compiler) {
     );
 }
 
-/// Which patterns may begin around a group of digits, by what stands before it and by its length.
+/// Which patterns may begin around a group of digits, by what is before it and by its length.
 fn shapes(out: &mut String, compiler: &Compiler) {
     let mut lists: BTreeMap<Vec<u16>, usize> = BTreeMap::new();
     let (mut programs, mut ends, mut numbered) = (Vec::new(), vec![0], Vec::new());
@@ -290,7 +290,7 @@ impl Words {
             packed.push((text, layout::packed(known)));
         }
         packed.sort_unstable();
-        // A word with and one without an open end may be spelled alike: they stand one after the other.
+        // A word with and one without an open end may be spelled alike: they are one after the other.
         let texts: Vec<&str> = packed.iter().map(|(text, _)| *text).collect();
         for (at, (text, bits)) in packed.iter_mut().enumerate() {
             *bits |= if texts.get(at + 1) == Some(text) { lexicon::MORE } else { 0 };

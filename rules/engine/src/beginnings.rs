@@ -99,7 +99,7 @@ pub struct Beginnings {
     pub lists: &'static [u16],
     /// Patterns.
     pub patterns: &'static [u16],
-    /// Lists of numbers: by what stands before, the first group's length, what follows it, the second group's length.
+    /// Lists of numbers: by what is before, the first group's length, what follows it, the second group's length.
     pub groups: &'static [u16],
 }
 

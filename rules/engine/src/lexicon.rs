@@ -260,7 +260,7 @@ pub const fn start(four: [u8; 4]) -> u32 {
     u32::from_le_bytes(four).wrapping_mul(0x9E37_79B1) >> 17
 }
 
-/// A letter that writes word boundaries stands here.
+/// True when the character at `at` belongs to a script with word boundaries.
 fn joins(text: &str, at: usize) -> bool {
     match text.as_bytes().get(at) {
         Some(byte) if byte.is_ascii() => byte.is_ascii_alphanumeric(),

@@ -43,7 +43,7 @@ pub struct Literal {
     pub text: &'static [u8],
     /// Its three letters, folded; of a word of two, both.
     pub triple: u32,
-    /// Where in the word these stand.
+    /// Where in the word these are.
     pub offset: u8,
     /// Which list of uses.
     pub uses: u16,
@@ -66,7 +66,7 @@ impl Literals {
         let bytes = text.as_bytes();
         let mut compared = 0;
         let mut at = 0;
-        // Six places at a time: at nearly none of them stands anything.
+        // Six places at a time: nearly all of them have no word.
         while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
             let eight = u64::from_le_bytes(*eight) | 0x2020_2020_2020_2020;
             let triple = |place: usize| (eight >> (8 * place)) as u32 & 0x00ff_ffff;
@@ -103,7 +103,7 @@ impl Literals {
         sure(self.triples.get((bit >> 6) as usize)).map_or(1, |bits| bits >> (bit & 63) & 1)
     }
 
-    /// Compares the words that may stand around these three letters.
+    /// Compares the words that may be around these three letters.
     fn compare(&self, bytes: &[u8], at: usize, triple: u32, compared: &mut usize, take: &mut impl FnMut(Found)) {
         let bucket = hash(triple, BUCKETS) as usize;
         let words = sure(list_of(self.buckets, self.list, bucket));

@@ -242,10 +242,10 @@ struct Input<'i> {
     tables: &'i Tables,
 }
 
-/// A byte's places: at which of the first eight of a match it may stand.
+/// A byte's places: at which of the first eight of a match it may be.
 pub type Places = [u8; 256];
 
-/// False when a byte stands where none of a match does: a run would fail.
+/// False when a byte is where none of a match does: a run would fail.
 pub fn may_begin(places: &Places, bytes: &[u8], start: usize) -> bool {
     let rest = onwards(bytes, start);
     let may = |at: usize, byte: u8| of_byte(places, byte) >> at & 1 == 1;
@@ -492,7 +492,7 @@ impl Machine {
         self.give_back(choice, repeat, input)
     }
 
-    /// The longest end of a greedy repetition, from the one that it stands at, after which the pattern may go on.
+    /// The longest end of a greedy repetition, from the one that it is at, after which the pattern may go on.
     fn give_back(&mut self, mut choice: Backtrack, repeat: Repeat, input: Input<'_>) -> Option<(usize, usize)> {
         let Input { bytes, tables } = input;
         let pc = usize::from(choice.pc);
@@ -526,7 +526,7 @@ impl Machine {
         None
     }
 
-    /// The shortest end of a lazy repetition, from the one that it stands at, after which the pattern may go on.
+    /// The shortest end of a lazy repetition, from the one that it is at, after which the pattern may go on.
     fn take_more(&mut self, mut choice: Backtrack, repeat: Repeat, input: Input<'_>) -> Option<(usize, usize)> {
         let Input { bytes, tables } = input;
         let pc = usize::from(choice.pc);
@@ -578,7 +578,7 @@ impl Machine {
                 (Kind::Branch, _) => Some((pc, at)),
                 (Kind::TakeMore, Some(Op::Repeat(repeat))) => self.take_more(choice, *repeat, input),
                 (Kind::GiveBack, Some(Op::Repeat(repeat))) => {
-                    // The end that it stands at has failed.
+                    // The end that it is at has failed.
                     if repeat.possessive || choice.at <= choice.bound {
                         let (shortest, longest) = (choice.bound as usize, choice.limit as usize);
                         if longest - shortest >= WORTH_A_NOTE
@@ -603,7 +603,7 @@ impl Machine {
     }
 }
 
-/// Characters are given back whole: where the one begins that stands here.
+/// Characters are given back whole: where the character at this place begins.
 fn floor(bytes: &[u8], mut at: usize) -> usize {
     while at > 0 && bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80) {
         at -= 1;

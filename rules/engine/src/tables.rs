@@ -23,7 +23,7 @@ pub struct ShippedRule {
     pub zones: u8,
     /// Fewest digits of a run that does a keyword's duty; 0: none does.
     pub digits: u16,
-    /// Signs beside these digits, one bit each, and above these those that stand there twice; 0: any.
+    /// Signs beside these digits, one bit each, and above these those that are there twice; 0: any.
     pub beside: u16,
     /// Digits and a keyword are both needed.
     pub both: bool,
@@ -50,7 +50,7 @@ pub struct ShippedNear {
     pub base: u16,
 }
 
-/// Where a pattern's match may begin beside a word that stands in it.
+/// Where a pattern's match may begin beside a word that is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
     /// The pattern.
@@ -68,9 +68,9 @@ pub struct Group {
     pub least: u8,
     /// Most of them.
     pub most: u8,
-    /// Kinds of what may stand behind it, one bit each (`beginnings::group_kind`).
+    /// Kinds of what may be behind it, one bit each (`beginnings::group_kind`).
     pub after: u16,
-    /// How many digits may stand behind that one byte, one bit each.
+    /// How many digits may be behind that one byte, one bit each.
     pub seconds: u32,
 }
 

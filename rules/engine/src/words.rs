@@ -39,7 +39,7 @@ macro_rules! choice {
 }
 
 choice! {
-    /// Where in a conversation a text stands. A zone is the caller's claim.
+    /// Where in a conversation a text is. A zone is the caller's claim.
     Zone {
         /// The application's instructions.
         System = "system",

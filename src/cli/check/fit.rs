@@ -117,7 +117,7 @@ pub(super) fn meaning(
     said.remarks
 }
 
-/// Words that a key makes and that stand in prompts: without a key of the policy's own each proxy has another.
+/// Words that a key makes and that are in prompts: without a key of the policy's own each proxy has another.
 fn unkeyed(policy: &Policy, at: &KeyPath, said: &mut Said) {
     if policy.audit.hash_key.is_some() {
         return;

@@ -79,7 +79,7 @@ pub(super) fn judge(stage: &Stage, pool: &[Harmless]) -> anyhow::Result<Option<C
     Ok(Some(Conversations { texts: pool.len(), n, blocked, rate: round(rate), ci95, reasons }))
 }
 
-/// Where a text stands in an order.
+/// Where a text is in an order.
 fn place(order: u8, one: &Harmless) -> Vec<u8> {
     Sha256::new().chain_update([order]).chain_update(one.zone.as_str()).chain_update(&one.text).finalize().to_vec()
 }

@@ -21,7 +21,7 @@ use crate::transaction::{Event, Header, Step, Transaction, WorkerState};
 
 const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
-/// What stands beside a text that no client sends by itself.
+/// What is beside a text that no client sends by itself.
 const QUESTION: &str = "Hello.";
 
 /// One text of a request.

@@ -14,12 +14,12 @@ use crate::document::{KeyPath, MAX_FILE_DEPTH, Node, Parsed, ReadTree, TreeFault
 
 pub(super) use envoy::{Bound, Envoy, plugins};
 
-/// A policy and what stands around it.
+/// A policy and what is around it.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// Where in the file it stands; the root for a plain document.
+    /// Where in the file it is; the root for a plain document.
     pub(super) at: KeyPath,
-    /// The YAML document that it stands in, counted from 0.
+    /// The YAML document that it is in, counted from 0.
     pub(super) part: usize,
     pub(super) parsed: Parsed,
     /// The text that is the policy, where it is a string of the file.
@@ -27,7 +27,7 @@ pub(super) struct Source {
     pub(super) surroundings: Surroundings,
 }
 
-/// What stands around a policy.
+/// What is around a policy.
 #[derive(Debug)]
 pub(super) enum Surroundings {
     /// Nothing is known of where it will run.

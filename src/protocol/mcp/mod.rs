@@ -266,7 +266,7 @@ fn asked_revision<'m>(message: &'m Json<'_>) -> Option<&'m str> {
     message.get("params").filter(|_| initialize)?.get("protocolVersion")?.as_str()
 }
 
-/// A header's value; what can't stand in one comes as `=?base64?...?=`.
+/// A header's value; what a header can't hold comes as `=?base64?...?=`.
 fn decoded(value: &str) -> Option<String> {
     let Some(inner) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
         return Some(value.to_owned());

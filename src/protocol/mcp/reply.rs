@@ -133,7 +133,7 @@ fn questions<'m, 'j>(message: &'m Json<'j>) -> Result<Vec<&'m Json<'j>>, Reason>
     Ok(found)
 }
 
-/// Where they stand.
+/// Where they are.
 fn question_places(message: &Json<'_>) -> Result<Vec<Path>, Reason> {
     let mut places = Vec::new();
     let unreadable = |_| Reason::ReplyUnreadable;

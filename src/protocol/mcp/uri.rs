@@ -70,7 +70,7 @@ fn resolved(text: &str, merges: bool) -> String {
         None if merges && is_file && !rest.starts_with("//") && rest.starts_with('/') => format!("//{rest}"),
         None => rest.to_owned(),
     };
-    // Before the first segment stands `//HOST`, or the slash of a path.
+    // Before the first segment comes `//HOST`, or the slash of a path.
     let fixed = if rest.starts_with("//") { 3 } else { usize::from(rest.starts_with('/')) };
     let mut parts: Vec<&str> = Vec::new();
     for part in rest.split('/') {

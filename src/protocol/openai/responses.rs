@@ -139,7 +139,7 @@ fn read_item<'j>(reader: &mut Reader<'_, 'j>, path: &Path, item: &Json<'j>, spot
             ("result", Json::String(_)) if kind == "image_generation_call" => {
                 reader.bytes(&place, value, spot, UnscannedKind::Image);
             }
-            // What was found and what a server's tool returned stands in the call's own item.
+            // What was found and what a server's tool returned is in the call's own item.
             ("results" | "outputs" | "output", _) if spot.zone == Zone::Assistant => {
                 reader.text_beside(&place, value, Spot::TOOL, Some(UnscannedKind::Image));
             }

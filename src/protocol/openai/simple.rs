@@ -47,7 +47,7 @@ pub(super) fn moderations(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     Ok(())
 }
 
-/// "Create batch": the requests stand in a file that was uploaded before.
+/// "Create batch": the requests are in a file that was uploaded before.
 pub(super) fn batch(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let (path, file) = reader.require("input_file_id")?;
     reader.unscanned(UnscannedKind::Reference, &path);
@@ -79,7 +79,7 @@ fn prompts(reader: &mut Reader<'_, '_>, name: &'static str, spot: Spot) -> Resul
             _ => return Err(reader.shape()),
         }
         prompts += u64::from(!matches!(prompt, Json::Number(_)));
-        // Strings that stand among the numbers are still text.
+        // Strings that are among the numbers are still text.
         if let Json::Array(_) = prompt {
             reader.free_text(&path.child(index), prompt, spot);
         }

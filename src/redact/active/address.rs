@@ -49,7 +49,7 @@ pub(super) fn read(source: &str, escapes: Escapes) -> Target {
         return Target::UNKNOWN;
     }
     let address = unescape(source, escapes);
-    // The URL parser drops these wherever they stand.
+    // The URL parser drops these wherever they are.
     let address: String = address.trim_matches(|c: char| c <= ' ').replace(['\t', '\n', '\r'], "");
     let (scheme, rest) = scheme(&address);
     let slashes = rest.len() - rest.trim_start_matches(['/', '\\']).len();

@@ -119,7 +119,7 @@ static FOLLOWS: [&str; 26] = [
     "e",
 ];
 
-/// Letters that stand side by side in words; a long part may hold one pair that does not.
+/// Letters that are side by side in words; a long part may hold one pair that does not.
 fn is_speakable(part: &str) -> bool {
     let odd = part
         .as_bytes()

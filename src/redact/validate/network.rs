@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::super::mask::is_address;
 use super::label::is_version_of;
 
-/// Endings of files that stand behind an `@` in code and web pages (`logo@2x.png`), and never on a mail domain.
+/// Endings of files that are behind an `@` in code and web pages (`logo@2x.png`), and never on a mail domain.
 static FILE_ENDINGS: &[&str] = &[
     "bmp", "css", "gif", "htm", "html", "ico", "jpeg", "jpg", "js", "json", "jsx", "mp4", "pdf", "png", "svg", "ts",
     "tsx", "webp", "yaml", "yml",
@@ -114,7 +114,7 @@ fn is_a_machines(four: Ipv4Addr) -> bool {
     !matches!(four.octets(), [0 | 127 | 224..=255, ..])
 }
 
-/// Link-local, unique local and documentation or global prefixes that start with `2`: short forms such as `fe80::1` stand
+/// Link-local, unique local and documentation or global prefixes that start with `2`: short forms such as `fe80::1` are
 /// there.
 fn is_unicast_block(six: Ipv6Addr) -> bool {
     matches!(six.octets(), [0xfe, 0x80..=0xbf, ..] | [0xfc | 0xfd, ..] | [0x20..=0x2f, ..])

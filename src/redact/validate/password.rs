@@ -14,7 +14,7 @@ use super::name::is_name;
 use super::placeholder::{is_something_else, looks_like_placeholder};
 use super::secret::Makeup;
 
-/// Passwords that everybody has: they stand in every tutorial.
+/// Passwords that everybody has: they are in every tutorial.
 static COMMON: &[&str] = &[
     "admin",
     "admin123",

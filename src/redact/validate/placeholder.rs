@@ -5,7 +5,7 @@
 
 use super::name::is_name;
 
-/// Words that stand where a value should: lower case, anywhere in the value.
+/// Words in the place of a value: lower case, anywhere in the value.
 static PLACEHOLDER_WORDS: &[&str] = &[
     "example",
     "placeholder",

@@ -8,7 +8,7 @@ use super::Sink;
 
 /// Codes that a sequence must have.
 const ENOUGH: usize = 8;
-/// Other characters that may stand between two codes.
+/// Other characters that may be between two codes.
 const GAP: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,7 +51,7 @@ fn turned(c: char) -> Option<(char, bool)> {
     Some((letter, only))
 }
 
-/// Finds stretches of letters that turned text may have, and reads each from its end to its start, and as it stands. Other
+/// Finds stretches of letters that turned text may have, and reads each from its end to its start, and as it is. Other
 /// letters end a stretch, so that a language with one such letter has none.
 pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     if text.is_ascii() {

@@ -83,7 +83,7 @@ impl Building {
         }
         let mut words = Vec::new();
         for word in rule.keywords.iter().flatten() {
-            // In text as it came a keyword stands beside anything where a pattern decides.
+            // In text as it came a keyword may be beside anything where a pattern decides.
             let word = match is_raw {
                 true => raw_word(word, rule.pattern.is_some()),
                 false => lexicon::fold_word(word, &normalise::to_string),

@@ -18,7 +18,7 @@ const KEYWORD: usize = 64;
 const AT_END: usize = 8;
 /// In [`shipped::BEFORE_DIGIT`]: no bound.
 const FAR: u16 = u16::MAX;
-/// So many rules whose patterns begin anywhere are looked for one by one.
+/// Up to this number of rules whose patterns begin anywhere, each is looked for by itself.
 const FEW: usize = 3;
 /// Shortest run of token bytes that is told from the rest of a text.
 const SHORTEST: usize = 8;
@@ -294,7 +294,7 @@ fn before(program: u16) -> Option<usize> {
         .map(|before| usize::from(*before))
 }
 
-/// Token bytes on end that every match of a program has, and bytes before these, where that has a bound.
+/// Token bytes in a row that every match of a program has, and bytes before these, where that has a bound.
 fn token(program: u16) -> (usize, Option<usize>) {
     let at = usize::from(program);
     let before = sure(shipped::BEFORE_RUN.get(at)).filter(|before| **before < FAR).map(|before| usize::from(*before));

@@ -22,7 +22,7 @@ pub(super) struct Attacks {
     pub(super) definitions: BTreeSet<usize>,
     /// Other texts, and what is left of each.
     pub(super) left: BTreeMap<Path, String>,
-    /// Where the message's definitions stand.
+    /// Where the message's definitions are.
     calls: Places<usize>,
 }
 

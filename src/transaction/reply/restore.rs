@@ -48,12 +48,12 @@ impl ReplyGuard {
     }
 }
 
-/// Where the calls of a message stand, and the number of each among them.
+/// Where the calls of a message are, and the number of each among them.
 pub(super) fn places(parts: &ReplyParts) -> Places<usize> {
     parts.calls.iter().enumerate().map(|(at, call)| (call.path.clone(), at)).collect()
 }
 
-/// The tools whose arguments stand in the channels of a whole reply.
+/// The tools whose arguments are in the channels of a whole reply.
 pub(super) struct Tools<'p>(BTreeMap<(u32, u32), Option<&'p str>>);
 
 impl<'p> Tools<'p> {

@@ -364,7 +364,7 @@ fn keeps_addresses(guards: &[&GuardPolicy], json: &Json<'_>) -> bool {
     guards.iter().any(masks) && asks_for_addresses(json)
 }
 
-/// True when the model reads state or files that stand at the provider: nobody scanned them here.
+/// True when the model reads state or files that are at the provider: nobody scanned them here.
 fn has_unseen(exchange: &Exchange) -> bool {
     let kinds = [UnscannedKind::State, UnscannedKind::Reference, UnscannedKind::File];
     exchange.unscanned.iter().any(|(kind, _)| kinds.contains(kind))

@@ -153,7 +153,7 @@ pub(super) fn hinted(mut denial: Denial, headers: Headers<'_>) -> Denial {
     denial
 }
 
-/// A value that can stand in a header: what is not printable ASCII is percent-escaped.
+/// A value that can be in a header: what is not printable ASCII is percent-escaped.
 pub(super) fn header_safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

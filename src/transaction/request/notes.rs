@@ -161,7 +161,7 @@ fn is_model_name(name: &str) -> bool {
         && !name.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()).any(is_run_of_a_key)
 }
 
-/// A type as it may stand in a record: it is the caller's text, so that only a short plain word is shown.
+/// A type as it may be in a record: it is the caller's text, so that only a short plain word is shown.
 fn named(kind: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if (1..=48).contains(&kind.len()) && kind.bytes().all(plain) { kind.to_owned() } else { "*".to_owned() }

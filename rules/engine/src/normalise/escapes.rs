@@ -48,11 +48,11 @@ const INLINE: [&str; 24] = [
 
 /// What an escape stands for.
 pub(super) enum Read {
-    /// One character in place of so many bytes.
+    /// One character in place of this number of bytes.
     Char(char, usize, Marks),
-    /// Nothing in place of so many bytes.
+    /// Nothing in place of this number of bytes.
     Nothing(usize),
-    /// So many bytes like the first, none of which begins an escape.
+    /// This number of bytes like the first, none of which begins an escape.
     Kept(usize),
 }
 
@@ -142,7 +142,7 @@ fn backslash(rest: &[u8]) -> Option<(char, usize)> {
     }
 }
 
-/// One character's worth of `%XX`; controls are left as they stand.
+/// One character's worth of `%XX`; controls are left as they are.
 fn percent(rest: &[u8]) -> Option<(char, usize)> {
     let mut bytes = [0u8; 4];
     let first = u8::try_from(hex(rest, 1, 2)?).ok()?;

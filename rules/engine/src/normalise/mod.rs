@@ -41,7 +41,7 @@ const FERTILE: Marks = Marks::ENTITY
     .with(Marks::SEPARATED)
     .with(Marks::TAGS);
 
-/// The ASCII letter or digit that a reader takes a character for, alone and whatever stands beside it.
+/// The ASCII letter or digit that a reader takes a character for, alone and whatever is beside it.
 pub fn letter(c: char) -> Option<u8> {
     let plain = |c: char| u8::try_from(c).ok().filter(u8::is_ascii_alphanumeric);
     if c.is_ascii() {
@@ -64,7 +64,7 @@ const LIGATURE: usize = 7;
 #[derive(Clone, Debug, Default)]
 pub struct Normalised {
     text: String,
-    /// One table a round, first round first; none: every byte stands where it stood.
+    /// One table a round, first round first; none: every byte is where it was.
     tables: Vec<Offsets>,
     seen: Marks,
     residue: bool,
@@ -134,7 +134,7 @@ fn rounds(text: &str, lower: bool) -> Normalised {
             broken("half a character was written");
             String::from_utf8_lossy(error.as_bytes()).into_owned()
         });
-        // Letters between which white space was many characters stand one space apart now.
+        // Letters between which white space was many characters are one space apart now.
         if !again && (!moved || separated::gaps(&out.text).is_empty()) {
             return out;
         }
@@ -483,7 +483,7 @@ impl<'t> Fold<'t> {
             if lower.is_ascii() {
                 self.ascii(lower, source.clone(), marks);
             } else if let Some(folded) = tables::latin(lower) {
-                // A capital whose small letter alone stands in the table.
+                // A capital whose small letter alone is in the table.
                 self.flush(true);
                 self.again |= self.fertile;
                 self.put(folded, source.clone(), marks.with(Marks::COMPATIBILITY));

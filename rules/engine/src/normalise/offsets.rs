@@ -54,7 +54,7 @@ impl Marks {
         self.0 & other.0 != 0
     }
 
-    /// The flags' names, as they stand in a finding's chain.
+    /// The flags' names, as they are in a finding's chain.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.into_iter().filter(move |(mark, _)| self.meets(*mark)).map(|(_, name)| name)
     }
@@ -107,7 +107,7 @@ impl Offsets {
         }
     }
 
-    /// True when every byte stands where it stood and nothing was done but folding case.
+    /// True when every byte is where it was and nothing was done but folding case.
     pub(super) fn is_identity(&self, source_len: usize) -> bool {
         match self.stretches.as_slice() {
             [] => source_len == 0,

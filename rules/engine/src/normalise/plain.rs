@@ -9,7 +9,7 @@ use crate::invariant::{of_byte, onwards, sure};
 pub(super) const BLOCK: usize = 32;
 
 /// How many bytes at the start are plain: ASCII that starts no escape, with one white space in a row. `spaced`: white
-/// space, or nothing, stands before.
+/// space, or nothing, is before.
 pub(super) fn length(bytes: &[u8], spaced: bool) -> usize {
     let mut length = 0;
     let mut spaced = spaced;
@@ -61,7 +61,7 @@ pub(super) fn fold(bytes: &mut [u8]) {
     }
 }
 
-/// A byte that could start an escape or markup stands in the text.
+/// A byte that could start an escape or markup is in the text.
 pub(super) fn is_fertile(bytes: &[u8]) -> bool {
     bytes.chunks(BLOCK).any(|block| block.iter().fold(0, |any, byte| any | u8::from(is_sign(*byte))) != 0)
 }

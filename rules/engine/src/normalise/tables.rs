@@ -1,5 +1,5 @@
 //! Which characters look like, hide or replace Latin letters. The tables here are written from the code charts, for what
-//! a reader takes a character for; behind them stand the confusables of UTS #39, which `build.rs` writes out of Unicode's data.
+//! a reader takes a character for; behind them are the confusables of UTS #39, which `build.rs` writes out of Unicode's data.
 
 use crate::invariant::sure;
 
@@ -142,7 +142,7 @@ fn is_of_foreign_script(c: char) -> bool {
         | '\u{a640}'..='\u{a69f}' | '\u{ab70}'..='\u{abbf}')
 }
 
-/// The Latin letter that a lower-case foreign letter is drawn like, whatever stands beside it.
+/// The Latin letter that a lower-case foreign letter is drawn like, whatever is beside it.
 pub(super) fn twin(c: char) -> Option<char> {
     Some(match c {
         'а' | 'α' => 'a',

@@ -113,7 +113,7 @@ pub(in crate::redact) fn hk_id(text: &str) -> bool {
         return false;
     }
     let value = |c: &u8| if c.is_ascii_digit() { u32::from(c - b'0') } else { u32::from(c - b'A') + 10 };
-    // A single letter stands behind a blank worth 36.
+    // A single letter comes after a blank worth 36.
     let blank = if letters == 1 { 36 * 9 } else { 0 };
     let sum: u32 = blank + body.iter().rev().zip(2u32..).map(|(c, weight)| value(c) * weight).sum::<u32>();
     let check = match check {

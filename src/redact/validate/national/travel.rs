@@ -12,7 +12,7 @@ pub(in crate::redact) fn icao_document(text: &str) -> bool {
     body.len() == 9 && check.is_ascii_digit() && sum % 10 == u32::from(check - b'0')
 }
 
-/// A number that can stand in a passport: six to nine letters and digits, at least four digits, not all
+/// A number that can be in a passport: six to nine letters and digits, at least four digits, not all
 /// the same. States choose the form, so a context has to say what it is.
 pub(in crate::redact) fn passport_number(text: &str) -> bool {
     let Some(c) = alphanumerics(text) else { return false };
