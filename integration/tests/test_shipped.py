@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -92,6 +93,23 @@ def test_the_files_that_contributing_names_are_there():
     named = [path for row in rows for path in re.findall(r"`([\w./*-]+/[\w./*-]*)`", row)]
     assert len(rows) > 15 and len(named) > 25
     assert not [path for path in named if not list(ROOT.glob(path.rstrip("/")))]
+
+
+def test_the_commits_that_contributing_names_made_such_a_change():
+    """A commit touched a file that its row names, or one of that name before folders moved."""
+    rows = re.findall(r"^\| (.*) \| `([0-9a-f]{7})` \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    show = ["git", "show", "--format=", "--name-only", "--no-renames"]
+    strays = []
+    for row, commit in rows:
+        told = subprocess.run([*show, commit], cwd=ROOT, capture_output=True, text=True)
+        if told.returncode:
+            continue  # a clone without history
+        touched = told.stdout.split()
+        named = [path for path in re.findall(r"`([\w./*-]+/[\w./*-]*)`", row)]
+        is_of = lambda file, path: file.startswith(path) if path.endswith("/") else Path(file).match(Path(path).name)
+        if not any(is_of(file, path) for file in touched for path in named):
+            strays.append((commit, row))
+    assert not strays
 
 
 def test_no_word_of_a_machine_stands_in_the_repository():
