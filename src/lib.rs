@@ -1,4 +1,4 @@
-//! Bartizan: a proxy-wasm filter for Envoy and Istio that guards the traffic to large language models.
+//! Bartizan: a proxy-wasm filter for Envoy and Istio that guards traffic to large language models.
 //!
 //! # The life of a request
 //!
@@ -10,7 +10,7 @@
 //! 4. **Log.** One content-free audit record, and the counters.
 //!
 //! Every stage consumes the witness of the one before it (`Principal` -> `Entitled` -> `Counted` ->
-//! `Authorized` -> `Inspected` -> `Admitted`), so a request that skipped a check does not compile.
+//! `Authorized` -> `Charged` -> `Scanned` -> `Inspected` -> `Admitted`), so a request that skipped a check does not compile.
 //!
 //! # The map
 //!
@@ -38,7 +38,8 @@
 //! | `proxy` | the proxy-wasm edge (wasm32 only) |
 //!
 //! Bytes, headers and the time go in, a verdict comes out: nothing outside `proxy` and the command
-//! line reads a clock, logs, does I/O or keeps a static.
+//! line reads a clock, logs, does I/O or keeps state of its own, except that `bartizan_rules::invariant`
+//! records for a thread what cannot happen.
 
 pub mod audit;
 pub mod authn;

@@ -162,7 +162,7 @@ fn passed(pieces: &[&str], mut settle: impl FnMut(&mut TextStream, &ActiveWatch,
 /// A text without what was found.
 fn remains(pieces: &[&str]) -> String {
     passed(pieces, |stream, watch, masker, last| {
-        stream.settle(last, masker, None, &mut |seen, at| {
+        stream.advance(last, masker, None, &mut |seen, at| {
             let inside = |place: usize| place.saturating_sub(at).min(seen.len());
             let found = watch.found().iter().filter(|one| one.kind(&[]).is_some());
             let spans = found.map(|one| inside(one.span.start)..inside(one.span.end)).filter(|span| !span.is_empty());
@@ -181,7 +181,7 @@ fn restored(pieces: &[&str], vault: &Vault) -> String {
     passed(pieces, |stream, watch, masker, last| {
         let restoring = Restoring { vault, restorer: &mut restorer, closed: watch.addresses() };
         let open = watch.open();
-        stream.settle(last, masker, Some(restoring), &mut |_, at| Detected {
+        stream.advance(last, masker, Some(restoring), &mut |_, at| Detected {
             open: open.map(|open| open.saturating_sub(at)),
             ..Detected::default()
         });

@@ -321,7 +321,7 @@ fn key_source(written: &document::Issuer, path: &KeyPath, errors: &mut Errors) -
         }
         (None, Some(cluster)) => {
             let iss = written.issuer.as_deref().unwrap_or_default();
-            let place = Place {
+            let place = Endpoint {
                 cluster,
                 authority: jwks.authority.as_deref(),
                 path: jwks.path.as_deref(),
@@ -345,7 +345,7 @@ fn key_source(written: &document::Issuer, path: &KeyPath, errors: &mut Errors) -
 }
 
 fn revocation(written: &document::Revocation, iss: &str, path: &KeyPath, errors: &mut Errors) -> Option<Revocation> {
-    let place = Place {
+    let place = Endpoint {
         cluster: errors.require(path, "cluster", written.cluster.as_deref()).unwrap_or("?"),
         authority: written.authority.as_deref(),
         path: written.path.as_deref(),
@@ -408,8 +408,8 @@ fn check_place(authority: Option<&str>, at: Option<&str>, path: &KeyPath, errors
     }
 }
 
-/// A place as the document writes it. Bounds are in milliseconds.
-struct Place<'d> {
+/// An endpoint as the document writes it. Bounds are in milliseconds.
+struct Endpoint<'d> {
     cluster: &'d str,
     authority: Option<&'d str>,
     path: Option<&'d str>,
@@ -420,7 +420,7 @@ struct Place<'d> {
     stale_bounds: (RangeInclusive<u64>, &'static str),
 }
 
-impl Place<'_> {
+impl Endpoint<'_> {
     fn compile(self, iss: &str, published: Published, path: &KeyPath, errors: &mut Errors) -> Option<Remote> {
         if self.cluster.is_empty() {
             errors.push(&path.key("cluster"), "empty");

@@ -387,7 +387,7 @@ impl KeyRing {
             return (Fetched::Unwanted, false);
         };
         let before = self.read_state(remote, host).unwrap_or_default();
-        let outcome = self.take(remote, body, now, host);
+        let outcome = self.adopt(remote, body, now, host);
         if outcome != Fetched::Stored {
             // Ends the lease; the retry waits from the attempt on.
             let failures = before.failures.saturating_add(1);
@@ -407,7 +407,7 @@ impl KeyRing {
         })
     }
 
-    fn take(&mut self, remote: &Remote, body: Option<&[u8]>, now: Timestamp, host: &mut dyn Host) -> Fetched {
+    fn adopt(&mut self, remote: &Remote, body: Option<&[u8]>, now: Timestamp, host: &mut dyn Host) -> Fetched {
         let Some(body) = body else { return Fetched::NoAnswer };
         let Some(packed) = remote.pack(body) else {
             return if remote.published == Published::Revoked { Fetched::NoList } else { Fetched::NoKeys };

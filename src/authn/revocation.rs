@@ -50,23 +50,23 @@ impl Marks {
     pub(super) fn new(id: Option<&Value>, subject: &str, issued: Option<Timestamp>) -> Result<Marks, Reason> {
         let id = match id {
             None => None,
-            Some(Value::String(id)) => Some(hashed(Kind::Id, id)),
+            Some(Value::String(id)) => Some(hashed(ListedBy::Id, id)),
             Some(_) => return Err(Reason::JwtClaims),
         };
-        Ok(Marks { id, subject: hashed(Kind::Subject, subject), issued })
+        Ok(Marks { id, subject: hashed(ListedBy::Subject, subject), issued })
     }
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum ListedBy {
     Id,
     Subject,
 }
 
-fn hashed(kind: Kind, name: &str) -> Hashed {
+fn hashed(kind: ListedBy, name: &str) -> Hashed {
     let kind = match kind {
-        Kind::Id => b"j",
-        Kind::Subject => b"s",
+        ListedBy::Id => b"j",
+        ListedBy::Subject => b"s",
     };
     let digest: [u8; 32] = Sha256::new().chain_update(kind).chain_update(name).finalize().into();
     let [half, _] = *digest.as_chunks::<16>().0 else { return Hashed::default() };
@@ -98,7 +98,7 @@ impl RevocationList {
         for (key, value) in &object {
             match (key.as_str(), value) {
                 ("jti" | "sub", Value::Array(names)) => {
-                    let kind = if key == "jti" { Kind::Id } else { Kind::Subject };
+                    let kind = if key == "jti" { ListedBy::Id } else { ListedBy::Subject };
                     for name in names {
                         let name = name.as_str().filter(|name| is_name(name))?;
                         entries.push((hashed(kind, name), u64::MAX));
@@ -107,7 +107,7 @@ impl RevocationList {
                 ("issuedBefore", Value::Object(times)) => {
                     for (name, time) in times {
                         let time = time.as_u64().filter(|_| is_name(name))?;
-                        entries.push((hashed(Kind::Subject, name), time));
+                        entries.push((hashed(ListedBy::Subject, name), time));
                     }
                 }
                 _ => return None,

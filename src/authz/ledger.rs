@@ -34,7 +34,7 @@ struct Entry {
 }
 
 /// A caller's row, and how its entries begin.
-struct Place {
+struct CallerRow {
     key: String,
     owner: [u8; 8],
 }
@@ -110,11 +110,11 @@ impl<'p> Ledger<'p> {
         format!("{}/l/{row:x}", self.policy)
     }
 
-    fn place(&self, caller: &Principal, key: &SharedKey) -> Place {
+    fn place(&self, caller: &Principal, key: &SharedKey) -> CallerRow {
         let hash = key.bucket(b"owner in the ledger of responses", &caller.identity());
         let [owner, row] =
             [hash.first_chunk::<8>(), hash.last_chunk::<8>()].map(|half| half.copied().unwrap_or_default());
-        Place { key: self.key(u64::from_le_bytes(row) % ROWS), owner }
+        CallerRow { key: self.key(u64::from_le_bytes(row) % ROWS), owner }
     }
 }
 

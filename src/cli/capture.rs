@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::output::{Outcome, print, print_json, read_text, write_private};
+use super::output::{Exit, print, print_json, read_text, write_private};
 use crate::capture::{Sealed, Unopened, key_id, public_key};
 use crate::host::Timestamp;
 
@@ -49,14 +49,14 @@ struct Open {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Keygen(arguments) => keygen(arguments),
         Command::Open(arguments) => open(arguments),
     }
 }
 
-fn keygen(arguments: &Keygen) -> anyhow::Result<Outcome> {
+fn keygen(arguments: &Keygen) -> anyhow::Result<Exit> {
     if arguments.file.exists() {
         bail!("{}: there already; captures sealed to it could not be opened any more", arguments.file.display());
     }
@@ -69,7 +69,7 @@ fn keygen(arguments: &Keygen) -> anyhow::Result<Outcome> {
     } else {
         print(&format!("capture:\n  publicKey: {key}  # {id}\n"))?;
     }
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }
 
 /// Reads a private key.
@@ -94,7 +94,7 @@ pub(super) fn objects(text: &str) -> impl Iterator<Item = Value> {
     })
 }
 
-fn open(arguments: &Open) -> anyhow::Result<Outcome> {
+fn open(arguments: &Open) -> anyhow::Result<Exit> {
     let (key, now) = (private_key(&arguments.key)?, now());
     let (mut opened, mut unopened) = (Vec::new(), std::collections::BTreeMap::<&str, u64>::new());
     for log in &arguments.logs {
@@ -114,7 +114,7 @@ fn open(arguments: &Open) -> anyhow::Result<Outcome> {
             eprintln!("bartizan: {count} not opened: {why}");
         }
     }
-    Ok(if unopened.is_empty() { Outcome::Fine } else { Outcome::Findings })
+    Ok(if unopened.is_empty() { Exit::Fine } else { Exit::Findings })
 }
 
 /// Opens the capture that a line is.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output::{Outcome, print, print_json, read_text};
+use super::output::{Exit, print, print_json, read_text};
 use crate::estimate::Estimate;
 
 #[derive(Debug, clap::Args)]
@@ -15,7 +15,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut tokens = Vec::with_capacity(arguments.files.len());
     for file in &arguments.files {
         tokens.push(Estimate::of(&read_text(file)?).tokens());
@@ -26,5 +26,5 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let line = |(tokens, file): (&u64, &PathBuf)| format!("{tokens:>9}  {}\n", file.display());
         print(&tokens.iter().zip(&arguments.files).map(line).collect::<String>())?;
     }
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }

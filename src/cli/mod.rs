@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use output::Outcome;
+pub use output::Exit;
 
 /// Checks, explains and tests Bartizan policies.
 #[derive(Debug, Parser)]
@@ -89,9 +89,9 @@ pub fn run() -> ExitCode {
         Command::Token(arguments) => token::run(&arguments),
     };
     match outcome {
-        Ok(Outcome::Fine) => ExitCode::SUCCESS,
-        Ok(Outcome::Findings) => ExitCode::from(1),
-        Ok(Outcome::Unreadable) => ExitCode::from(2),
+        Ok(Exit::Fine) => ExitCode::SUCCESS,
+        Ok(Exit::Findings) => ExitCode::from(1),
+        Ok(Exit::Unreadable) => ExitCode::from(2),
         Err(error) => {
             // A reader that left (`bartizan ... | head`) is no fault of the caller's.
             if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {

@@ -11,7 +11,7 @@ use crate::document::Node;
 
 /// What a command found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Exit {
     /// Nothing to complain about.
     Fine,
     /// Something is wrong with what was looked at.

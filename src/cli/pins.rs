@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use super::output::{Outcome, print, print_json, read_text};
+use super::output::{Exit, print, print_json, read_text};
 use crate::protocol::Json;
 use crate::protocol::registry::{FORMATS, Format};
 
@@ -19,7 +19,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut pins: BTreeMap<String, String> = BTreeMap::new();
     let servers: Vec<_> = FORMATS.iter().map(Format::adapter).filter(|format| format.serves_tools()).collect();
     for file in &arguments.files {
@@ -37,5 +37,5 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let line = |(name, pin): (&String, &String)| format!("  {}: {pin}\n", serde_json::json!(name));
         print(&format!("definitions:\n{}", pins.iter().map(line).collect::<String>()))?;
     }
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }

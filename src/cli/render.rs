@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::check;
 use super::marks::{Form, Mark, Marks};
-use super::output::{Ordered, Outcome, print, read_text};
+use super::output::{Exit, Ordered, print, read_text};
 use super::source::{self, field};
 use crate::document::{KeyPath, Node};
 
@@ -39,7 +39,7 @@ const PLACEHOLDER: &str =
     "oci://registry.example.com/bartizan@sha256:0000000000000000000000000000000000000000000000000000000000000000";
 const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let text = read_text(&arguments.policy)?;
     let policy = policy(&arguments.policy, &text)?;
     let plain = serde_json::to_string_pretty(&Ordered(&policy))?;
@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             eprintln!("bartizan: {}: {fault}", arguments.policy.display());
         }
         eprintln!("bartizan: nothing is written; bartizan check shows the lines");
-        return Ok(Outcome::Findings);
+        return Ok(Exit::Findings);
     }
     if let Some(path) = &arguments.into {
         let file = read_text(path)?;
@@ -64,16 +64,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         return Ok(report(Path::new("plugin.yaml"), &plugin));
     }
     print(&(serde_json::to_string_pretty(&Message::of(&policy)?)? + "\n"))?;
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }
 
 /// Says what of the file does not fit the policy.
-fn report(path: &Path, text: &str) -> Outcome {
+fn report(path: &Path, text: &str) -> Exit {
     let faults = check::faults(path, text);
     for fault in &faults {
         eprintln!("bartizan: {fault}");
     }
-    if faults.is_empty() { Outcome::Fine } else { Outcome::Findings }
+    if faults.is_empty() { Exit::Fine } else { Exit::Findings }
 }
 
 /// The one policy of a file, as it is written there.

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::capture::{now, objects, private_key, unseal, word};
-use super::output::{Outcome, print, print_json, read_text};
+use super::output::{Exit, print, print_json, read_text};
 use super::source;
 use crate::capture::{Caller, Opened, Sealed};
 use crate::document;
@@ -175,7 +175,7 @@ struct ThenNow {
     now: u64,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let key = arguments.key.as_deref().map(private_key).transpose()?;
     let mut report = Report::default();
     let mut past = Vec::new();
@@ -198,7 +198,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     stage.policy.digest_short().clone_into(&mut report.policy_digest);
     for one in &past {
         match stage.rehearse(one) {
-            Ok(now) => report.take(one, &now),
+            Ok(now) => report.count(one, &now),
             Err(why) => *report.skipped.entry(why).or_default() += 1,
         }
     }
@@ -208,7 +208,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     } else {
         print(&report.lines())?;
     }
-    Ok(if differs { Outcome::Findings } else { Outcome::Fine })
+    Ok(if differs { Exit::Findings } else { Exit::Fine })
 }
 
 fn read_line(line: Value, key: Option<&[u8; 32]>, past: &mut Vec<Past>, report: &mut Report) {
@@ -228,7 +228,7 @@ fn read_line(line: Value, key: Option<&[u8; 32]>, past: &mut Vec<Past>, report: 
 }
 
 impl Report {
-    fn take(&mut self, one: &Past, now: &Rehearsed) {
+    fn count(&mut self, one: &Past, now: &Rehearsed) {
         let then = one.outcome();
         match one {
             Past::Record(_) => self.records += 1,

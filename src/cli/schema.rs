@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::output::{Outcome, print, print_json};
+use super::output::{Exit, print, print_json};
 use crate::document::Document;
 
 #[derive(Debug, clap::Args)]
@@ -18,14 +18,14 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let _ = arguments.json;
     if arguments.markdown {
         print(&markdown())?;
     } else {
         print_json(&schema())?;
     }
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }
 
 /// The JSON Schema (draft 2020-12) of the policy document.

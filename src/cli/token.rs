@@ -13,7 +13,7 @@ use jwt_simple::prelude::{
 };
 use serde_json::{Map, Value, json};
 
-use super::output::{Outcome, print, print_json, read_text, write_private};
+use super::output::{Exit, print, print_json, read_text, write_private};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -35,8 +35,8 @@ struct Keys {
     /// Where to write; created when it does not exist
     dir: PathBuf,
     /// Which keys, separated by commas
-    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Kind::Rs256, Kind::Es256, Kind::Eddsa])]
-    algorithms: Vec<Kind>,
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [KeyType::Rs256, KeyType::Es256, KeyType::Eddsa])]
+    algorithms: Vec<KeyType>,
     /// Replace keys that are already there
     #[arg(long)]
     force: bool,
@@ -47,18 +47,18 @@ struct Keys {
 
 /// A kind of key, named as its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
+enum KeyType {
     Rs256,
     Es256,
     Eddsa,
 }
 
-impl Kind {
+impl KeyType {
     const fn file(self) -> &'static str {
         match self {
-            Kind::Rs256 => "rs256.pem",
-            Kind::Es256 => "es256.pem",
-            Kind::Eddsa => "eddsa.pem",
+            KeyType::Rs256 => "rs256.pem",
+            KeyType::Es256 => "es256.pem",
+            KeyType::Eddsa => "eddsa.pem",
         }
     }
 }
@@ -103,12 +103,12 @@ struct Sign {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Keys(arguments) => keys(arguments)?,
         Command::Sign(arguments) => sign(arguments)?,
     }
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }
 
 /// A private key of one of the three kinds.
@@ -196,11 +196,11 @@ fn keys(arguments: &Keys) -> anyhow::Result<()> {
     print(&format!("# for authn.issuers[...].jwks of a policy; private keys: {}\ninline: {jwks}\n", files.join(", ")))
 }
 
-fn make_key(kind: Kind, path: &Path) -> anyhow::Result<Key> {
+fn make_key(kind: KeyType, path: &Path) -> anyhow::Result<Key> {
     let key = match kind {
-        Kind::Rs256 => Key::Rs256(RS256KeyPair::generate(2048).map_err(|error| anyhow!("{error}"))?),
-        Kind::Es256 => Key::Es256(ES256KeyPair::generate()),
-        Kind::Eddsa => Key::EdDsa(Ed25519KeyPair::generate()),
+        KeyType::Rs256 => Key::Rs256(RS256KeyPair::generate(2048).map_err(|error| anyhow!("{error}"))?),
+        KeyType::Es256 => Key::Es256(ES256KeyPair::generate()),
+        KeyType::Eddsa => Key::EdDsa(Ed25519KeyPair::generate()),
     };
     write_private(path, &key.to_pem()?)?;
     Ok(key)

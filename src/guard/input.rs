@@ -240,7 +240,7 @@ impl Judge<'_> {
             Some(act)
         });
         self.out.score = highest;
-        (answer.settle(Reason::ScanInjection, &mut self.out.shadow), is_strong)
+        (answer.act(Reason::ScanInjection, &mut self.out.shadow), is_strong)
     }
 
     /// True if a rule of level high or critical found an attack.
@@ -277,7 +277,7 @@ impl Judge<'_> {
                 DataAction::Block => Act::Block,
             })
         });
-        answer.settle(reason, &mut self.out.shadow)
+        answer.act(reason, &mut self.out.shadow)
     }
 
     /// A rule of level low or informational.

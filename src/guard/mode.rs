@@ -97,7 +97,7 @@ impl<A: Ord> Strictest<A> {
 
 impl Strictest<Act> {
     /// What follows. `shadow` gets `reason` when a guard in shadow would have done more than record.
-    pub fn settle(self, reason: Reason, shadow: &mut Vec<Reason>) -> Option<Act> {
+    pub fn act(self, reason: Reason, shadow: &mut Vec<Reason>) -> Option<Act> {
         let in_shadow = self.in_shadow.map(|act| if act > Act::Flag { Act::Shadow } else { act });
         if in_shadow == Some(Act::Shadow) && !shadow.contains(&reason) {
             shadow.push(reason);
@@ -149,7 +149,7 @@ mod tests {
                 let pair: Vec<&GuardPolicy> = pair.iter().collect();
                 let mut shadow = Vec::new();
                 let act = strictest(&pair, |guard| Some(Act::from(guard.output.tool_calls)))
-                    .settle(Reason::RbacTool, &mut shadow);
+                    .act(Reason::RbacTool, &mut shadow);
                 let of = |mode: Mode| [first, second].into_iter().filter(move |one| one.0 == mode).map(|one| one.1);
                 let enforced = of(Mode::Enforce).max();
                 assert_eq!(act.filter(|act| *act > Act::Flag), enforced.map(Act::from).filter(|act| *act > Act::Flag));

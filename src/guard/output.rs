@@ -171,7 +171,7 @@ impl<'a> Detector<'a> {
         window: Range<usize>,
         replaced: &mut Vec<(Range<usize>, &'static str)>,
     ) {
-        let Some(act) = answer.settle(reason, &mut self.shadow) else { return };
+        let Some(act) = answer.act(reason, &mut self.shadow) else { return };
         // A key can't be cut out.
         let act = if self.is_key && act == Act::Replace { Act::Block } else { act };
         match act {

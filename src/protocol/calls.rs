@@ -55,7 +55,7 @@ impl Calls {
                 has_arguments: own.iter().any(|text| !text_of(text).is_empty()),
                 is_older: call.item == FUNCTION_CALL,
             };
-            let Some(taken) = self.take(&piece) else {
+            let Some(taken) = self.extend(&piece) else {
                 call.name.clear();
                 call.named = true;
                 continue;
@@ -97,7 +97,7 @@ impl Calls {
         self.calls.keys()
     }
 
-    fn take(&mut self, piece: &Piece<'_>) -> Option<Taken> {
+    fn extend(&mut self, piece: &Piece<'_>) -> Option<Taken> {
         let known = self.known(piece);
         let is_first = known.is_none();
         let index = known.unwrap_or_else(|| self.free(piece));

@@ -81,7 +81,7 @@ impl RootContext for Root {
         self.worker.borrow_mut().fetch_keys(policy);
         let leaves_some = resume_held(&self.worker);
         let mut worker = self.worker.borrow_mut();
-        worker.settle(policy);
+        worker.send_settlements(policy);
         if let Some(count) = worker.stuck.to_say(host::now()) {
             host::log(Level::Error, &format!("bartizan: {count} requests {STUCK}"));
         }

@@ -135,7 +135,7 @@ impl Worker {
     }
 
     /// Tells the service that counts for the fleet what requests have used.
-    pub fn settle(&mut self, policy: &Policy) {
+    pub fn send_settlements(&mut self, policy: &Policy) {
         let now = Timestamp(host::now());
         while let Some((call, batch)) = self.vm(policy).ok().and_then(|vm| vm.settlements.due(&policy.quotas, now)) {
             if let Err(Asker::Settlement(batch)) = self.calls.make(&call, Asker::Settlement(batch)) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bucket::{Answer, Charge};
 use super::headers::{Limits, Tightest};
 use super::key::SharedKey;
-use super::row::{Outcome, Row, Slot};
+use super::row::{Row, RowAnswer, Slot};
 use super::{Quota, Quotas, ROWS, Scope};
 use crate::authn::RoleIndex;
 use crate::document::Counts;
@@ -139,7 +139,7 @@ const NO_REST: Fault = Fault("a quota's row never came to rest");
 struct Asked {
     row: Row,
     cas: u32,
-    outcome: Outcome,
+    outcome: RowAnswer,
 }
 
 /// One call's way to the store.
@@ -204,7 +204,7 @@ impl Teller<'_> {
     }
 
     /// Writes what a bucket was asked for; asks again as often as another worker was faster.
-    fn carry_out(&mut self, claim: &Claim<'_>, mut asked: Asked) -> Result<Outcome, Fault> {
+    fn carry_out(&mut self, claim: &Claim<'_>, mut asked: Asked) -> Result<RowAnswer, Fault> {
         for _ in 0..ATTEMPTS {
             if !asked.outcome.changed || self.write(&self.quotas.place(claim.row), &asked.row, asked.cas)? {
                 return Ok(asked.outcome);

@@ -42,7 +42,7 @@ pub(super) enum Slot {
 }
 
 /// A row's answer to one more request.
-pub(super) struct Outcome {
+pub(super) struct RowAnswer {
     pub(super) answer: Answer,
     pub(super) slot: Slot,
     /// The row's time at which it was asked.
@@ -112,10 +112,10 @@ impl Row {
     }
 
     /// Charges one request to a bucket, if it fits.
-    pub(super) fn charge(&mut self, name: &[u8; 16], rate: &Rate, charge: Charge, now: u64) -> Outcome {
+    pub(super) fn charge(&mut self, name: &[u8; 16], rate: &Rate, charge: Charge, now: u64) -> RowAnswer {
         let (now, moved) = self.advance(now);
         if let Some((_, level)) = self.entries.iter_mut().find(|(known, _)| known == name) {
-            return Outcome::new(level.ask(rate, charge, now), Slot::Own, now, moved);
+            return RowAnswer::new(level.ask(rate, charge, now), Slot::Own, now, moved);
         }
         // What a newcomer spent while the row was full is in the shared bucket, together with
         // what others spent there: it starts from that.
@@ -125,18 +125,18 @@ impl Row {
         let mut own = Level::at(shared.max(spent));
         let answer = own.ask(rate, charge, now);
         if !answer.fits {
-            return Outcome::new(answer, Slot::Own, now, moved);
+            return RowAnswer::new(answer, Slot::Own, now, moved);
         }
         self.entries.retain(|(_, level)| !level.is_full(now));
         if self.entries.len() < ENTRIES {
             self.entries.push((*name, own));
-            return Outcome::new(answer, Slot::Own, now, moved);
+            return RowAnswer::new(answer, Slot::Own, now, moved);
         }
         let Some(shared) = self.overflow.get_mut(class) else {
-            return Outcome::new(Answer { fits: false, ..answer }, Slot::Own, now, moved);
+            return RowAnswer::new(Answer { fits: false, ..answer }, Slot::Own, now, moved);
         };
         shared.arrival = shared.arrival.max(spent);
-        Outcome::new(shared.ask(rate, charge, now), Slot::Shared(class), now, moved)
+        RowAnswer::new(shared.ask(rate, charge, now), Slot::Shared(class), now, moved)
     }
 
     /// Gives back units that were charged as used at `charged` to `slot`. A bucket that is gone is full.
@@ -206,9 +206,9 @@ impl Row {
     }
 }
 
-impl Outcome {
-    fn new(answer: Answer, slot: Slot, at: u64, moved: bool) -> Outcome {
-        Outcome { answer, slot, at, changed: moved || answer.fits }
+impl RowAnswer {
+    fn new(answer: Answer, slot: Slot, at: u64, moved: bool) -> RowAnswer {
+        RowAnswer { answer, slot, at, changed: moved || answer.fits }
     }
 }
 

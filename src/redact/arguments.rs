@@ -105,7 +105,7 @@ impl Arguments {
                     _ => return self.broken(),
                 };
                 self.state = State::String { is_key };
-                self.take(plain, is_key)
+                self.character(plain, is_key)
             }
             State::Unicode { is_key, digits, code } => {
                 let Some(digit) = c.to_digit(16) else { return self.broken() };
@@ -115,7 +115,7 @@ impl Arguments {
                     return Seen::Syntax;
                 }
                 self.state = State::String { is_key };
-                self.take(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), is_key)
+                self.character(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), is_key)
             }
             State::Bare if c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.') => Seen::Syntax,
             State::Bare | State::Between => {
@@ -140,11 +140,11 @@ impl Arguments {
                 Seen::Syntax
             }
             c if c < ' ' => self.broken(),
-            c => self.take(c, is_key),
+            c => self.character(c, is_key),
         }
     }
 
-    fn take(&mut self, c: char, is_key: bool) -> Seen {
+    fn character(&mut self, c: char, is_key: bool) -> Seen {
         if is_key && self.levels.len() == 1 {
             self.is_odd |= self.name.len() >= MAX_NAME;
             if !self.is_odd {

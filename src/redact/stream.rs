@@ -76,7 +76,7 @@ impl TextStream {
 
     /// Looks at what is new. `detect` sees the text from somewhat before what is certain, and the place of what it
     /// sees. The number of edits that this made is returned.
-    pub fn settle(
+    pub fn advance(
         &mut self,
         ended: bool,
         masker: &mut Masker,
@@ -344,7 +344,7 @@ impl StreamMasker {
 
     fn go(&mut self, ended: bool, masker: &mut Masker, detect: &mut dyn FnMut(&str) -> Vec<Target>) -> String {
         self.stream
-            .settle(ended, masker, None, &mut |text, _| Detected { targets: detect(text), ..Detected::default() });
+            .advance(ended, masker, None, &mut |text, _| Detected { targets: detect(text), ..Detected::default() });
         let range = self.released..self.stream.certain();
         let out = self.stream.render(&range).unwrap_or_else(|| {
             let (from, to) = (range.start - self.stream.base, range.end - self.stream.base);

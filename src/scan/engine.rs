@@ -255,7 +255,7 @@ impl Engine {
                         if let Some(span) = scratch.places.step(&near, usize::from(at), group, word.clone(), hit.wide)
                             && self.looks_at(rule, zones)
                         {
-                            take(rule, span, &mut scratch.counts, &mut pass);
+                            list(rule, span, &mut scratch.counts, &mut pass);
                         }
                     }
                     Use::Unless(at) => scratch.places.forbid(usize::from(at), word.clone()),
@@ -351,7 +351,7 @@ impl Engine {
         if rule.programs.is_empty() && rule.own.is_none() {
             return match rule.lists_all {
                 true => spill(at, word, pass),
-                false => take(at, word, &mut scratch.counts, pass),
+                false => list(at, word, &mut scratch.counts, pass),
             };
         }
         let window = word.start.saturating_sub(rule.window)..(word.end + rule.window).min(text.len());
@@ -474,7 +474,7 @@ fn signs(bytes: &[u8], run: Range<usize>) -> u16 {
     u16::from(twice) << 8 | u16::from(once)
 }
 
-fn take(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {
+fn list(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {
     if let Some(count) = sure(counts.get_mut(usize::from(rule)))
         && *count < pass.repeats
     {

@@ -35,7 +35,7 @@ pub struct Failure {
 
 /// How many samples were judged, and those that were judged wrongly.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct SampleReport {
     /// Samples times forms.
     pub judged: usize,
     /// In the order of the rules.
@@ -43,8 +43,8 @@ pub struct Outcome {
 }
 
 /// Judges the samples of these rules with the shipped set. A rule that is not in the set (status `deprecated`) is passed over.
-pub fn judge(rules: &[RuleFile]) -> Outcome {
-    let mut outcome = Outcome::default();
+pub fn judge(rules: &[RuleFile]) -> SampleReport {
+    let mut outcome = SampleReport::default();
     let selection = Selection { packs: Pack::ALL, disable: &[], custom: &[], scorer: false };
     let Ok(scanner) = Scanner::compile(&selection) else { return outcome };
     for rule in rules {

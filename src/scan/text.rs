@@ -60,7 +60,7 @@ enum Way<'v> {
 
 /// A place in the nest of views: where the text lies in the original, and how it came to be.
 #[derive(Clone)]
-struct Place {
+struct Lineage {
     /// Bytes of the original: the offset of the text at depth 0, the whole encoded stretch below.
     origin: Range<usize>,
     chain: Vec<&'static str>,
@@ -121,7 +121,7 @@ impl<'e> Scan<'e> {
         let pass = self.engine.raw(text, Zones::GLUED, &mut self.scratch);
         self.scratch.list_all(false);
         report.complete &= !pass.overrun;
-        let place = Place { origin: 0..text.len(), chain: Vec::new() };
+        let place = Lineage { origin: 0..text.len(), chain: Vec::new() };
         self.keep(&pass.matches, &Way::Same, 0, &place, None, &mut report);
         report.complete &= !invariant::take_broken();
         report
@@ -135,7 +135,7 @@ impl<'e> Scan<'e> {
     /// Every view of one text, in order.
     fn whole(&mut self, text: &str, zones: Zones) -> TextReport {
         let mut report = TextReport { complete: true, ..TextReport::default() };
-        let place = Place { origin: 0..text.len(), chain: Vec::new() };
+        let place = Lineage { origin: 0..text.len(), chain: Vec::new() };
         self.decoded.clear();
         self.views(text, zones, &place, 0, &mut report);
         report.findings.sort_by(|a, b| {
@@ -147,14 +147,14 @@ impl<'e> Scan<'e> {
     }
 
     /// Everything about one text, in pieces.
-    fn views(&mut self, text: &str, zones: Zones, place: &Place, depth: usize, report: &mut TextReport) {
+    fn views(&mut self, text: &str, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
         let mut start = 0;
         while start < text.len() {
             let end = if text.len() - start <= PIECE + SHARED { text.len() } else { cut(text, start + PIECE) };
             let piece = part(text, start..end);
             let origin =
                 if depth == 0 { place.origin.start + start..place.origin.start + end } else { place.origin.clone() };
-            let here = Place { origin, chain: place.chain.clone() };
+            let here = Lineage { origin, chain: place.chain.clone() };
             self.piece(piece, zones, &here, depth, report);
             if end == text.len() {
                 break;
@@ -189,7 +189,7 @@ impl<'e> Scan<'e> {
         self.decoded.entry((origin.start, origin.end)).or_default().push(Reading { depth, text });
     }
 
-    fn piece(&mut self, text: &str, zones: Zones, place: &Place, depth: usize, report: &mut TextReport) {
+    fn piece(&mut self, text: &str, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
         let pass = self.engine.raw(text, zones, &mut self.scratch);
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, &Way::Same, depth, place, None, report);
@@ -234,7 +234,7 @@ impl<'e> Scan<'e> {
     }
 
     /// The text without what hides keys and encodings in it.
-    fn cleaned(&mut self, text: &str, zones: Zones, place: &Place, depth: usize, report: &mut TextReport) {
+    fn cleaned(&mut self, text: &str, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
         let clean = normalise::cleaned(text);
         if depth > 0 && self.has_read(&place.origin, depth, clean.text()) {
             return;
@@ -256,7 +256,7 @@ impl<'e> Scan<'e> {
         way: &Way<'_>,
         name: &'static str,
         depth: usize,
-        place: &Place,
+        place: &Lineage,
         report: &mut TextReport,
     ) {
         let pass = self.engine.normalised(reading, zones, &mut self.scratch);
@@ -270,7 +270,7 @@ impl<'e> Scan<'e> {
         &mut self,
         text: &str,
         zones: Zones,
-        place: &Place,
+        place: &Lineage,
         depth: usize,
         way: &Way<'_>,
         report: &mut TextReport,
@@ -289,7 +289,7 @@ impl<'e> Scan<'e> {
             let mut chain = place.chain.clone();
             chain.extend(marks.names());
             chain.push(found.name);
-            self.views(&found.text, zones, &Place { origin: origin.clone(), chain }, depth + 1, report);
+            self.views(&found.text, zones, &Lineage { origin: origin.clone(), chain }, depth + 1, report);
             self.note(&origin, depth + 1, found.text);
         }
     }
@@ -309,7 +309,7 @@ impl<'e> Scan<'e> {
         matches: &[Match],
         way: &Way<'_>,
         depth: usize,
-        place: &Place,
+        place: &Lineage,
         name: Option<&'static str>,
         report: &mut TextReport,
     ) {
@@ -324,7 +324,7 @@ impl<'e> Scan<'e> {
 }
 
 /// The original bytes of a view's span, and what was done to them.
-fn lead(way: &Way<'_>, depth: usize, place: &Place, span: Range<usize>) -> (Range<usize>, Marks) {
+fn lead(way: &Way<'_>, depth: usize, place: &Lineage, span: Range<usize>) -> (Range<usize>, Marks) {
     let (span, marks) = match way {
         Way::Same => (span, Marks::NONE),
         Way::Through(n) => n.source(span),

@@ -110,8 +110,8 @@ impl Account {
         self.record.finding(entry);
     }
 
-    /// Takes over what was noted of a reply.
-    pub(super) fn take(&mut self, noted: Noted) {
+    /// Adds what was noted of a reply.
+    pub(super) fn add_reply(&mut self, noted: Noted) {
         let Noted { notes, unscanned, masked, withheld, stored: _, spent, read, complete } = noted;
         if let Some(reason) = withheld {
             self.refuse(reason);

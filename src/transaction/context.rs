@@ -173,7 +173,7 @@ impl Context {
     /// Ends the exchange.
     pub(super) fn finish(mut self, ending: Ending, vm: &mut WorkerState, host: &mut dyn Host) -> Finished {
         self.free(vm);
-        self.account.take(std::mem::take(&mut self.noted));
+        self.account.add_reply(std::mem::take(&mut self.noted));
         let mut settlements = self.pay(ending, vm, host);
         let late_cooldowns = vm.settle_strikes(&self.policy, host);
         settlements.append(&mut vm.take_told());

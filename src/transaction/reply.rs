@@ -319,7 +319,7 @@ impl ReplyGuard {
             let range = stream.push(cut.map_or(text, String::as_str));
             let mut restorer = Restorer::new(self.destination(json, &calls, one, tool(&one.channel).as_deref()));
             let restoring = Restoring { vault: &self.vault, restorer: &mut restorer, closed: active.addresses() };
-            let edits = stream.settle(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
+            let edits = stream.advance(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
             let found = judge.finish(if cut.is_some() { &mut rest } else { &mut noted.notes })?;
             noted.notes.add_of_rest(rest, &pointer);
             if repeats && !found && edits == 0 && cut.is_none() && self.clean.len() < MAX_NAMES {

@@ -235,7 +235,7 @@ impl Whole {
         // Unopened, it is not what its headers now say.
         let passes_unread = passes_unread && (opened.is_some() || !guard.is_gzip);
         let stored = std::mem::take(&mut noted.stored);
-        context.account.take(noted);
+        context.account.add_reply(noted);
         let new = match judged {
             Ok(new) => {
                 context.stored = stored;

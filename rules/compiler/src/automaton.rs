@@ -53,7 +53,7 @@ pub struct Beginnings {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum Progress {
     /// Instruction, and how far into it.
     Inside(u16, u16),
     /// This number of bytes of a character is left before that.
@@ -71,7 +71,7 @@ enum Edge {
 }
 
 /// Sorted.
-type State = Vec<(u16, Place)>;
+type State = Vec<(u16, Progress)>;
 
 impl Compiler {
     /// The automaton over all programs.
@@ -283,8 +283,8 @@ impl Compiler {
                     for second in 0..=SECOND_GROUP {
                         let state = digits(state.clone(), second, &mut any);
                         // Another digit would make the group longer.
-                        let goes_on = |(program, place): &(u16, Place)| {
-                            *place == Place::Open
+                        let goes_on = |(program, place): &(u16, Progress)| {
+                            *place == Progress::Open
                                 || second == SECOND_GROUP
                                 || others.iter().any(|byte| self.accepts(*program, *place, *byte).is_some())
                         };
@@ -350,17 +350,17 @@ impl Compiler {
         let mut go = |pc: usize, out: &mut State| self.close(program, pc, 0, edge, out, seen);
         match self.programs.get(usize::from(program)).and_then(|steps| steps.get(pc)) {
             None | Some(Step::Match | Step::Look(Look::End | Look::LineEnd)) => {
-                out.push((program, Place::Open));
+                out.push((program, Progress::Open));
             }
             Some(Step::Literal(_) | Step::Fold(_) | Step::Set(_)) => {
-                out.push((program, Place::Inside(pc as u16, inside)));
+                out.push((program, Progress::Inside(pc as u16, inside)));
             }
             Some(Step::Repeat(_, min, max, _)) => {
                 // Counts beyond what is looked at are as good as none.
                 let open = *max == u16::MAX || usize::from(*max) > DEPTH;
                 let inside = if open { inside.min((*min).min(DEPTH as u16)) } else { inside };
                 if open || inside < *max {
-                    out.push((program, Place::Inside(pc as u16, inside)));
+                    out.push((program, Progress::Inside(pc as u16, inside)));
                 }
                 if inside >= (*min).min(DEPTH as u16) {
                     go(pc + 1, out);
@@ -391,11 +391,11 @@ impl Compiler {
     }
 
     /// How many bytes of the character follow, if this byte may come here.
-    fn accepts(&self, program: u16, place: Place, byte: u8) -> Option<u8> {
+    fn accepts(&self, program: u16, place: Progress, byte: u8) -> Option<u8> {
         let (pc, inside) = match place {
-            Place::Inside(pc, inside) => (pc, inside),
-            Place::Rest(..) => return (0x80..0xc0).contains(&byte).then_some(0),
-            Place::Open => return Some(0),
+            Progress::Inside(pc, inside) => (pc, inside),
+            Progress::Rest(..) => return (0x80..0xc0).contains(&byte).then_some(0),
+            Progress::Open => return Some(0),
         };
         let left = match byte {
             ..0xc0 => 0,
@@ -412,25 +412,27 @@ impl Compiler {
     }
 
     /// Where a byte that was taken leads.
-    fn target(&self, program: u16, place: Place, left: u8) -> State {
+    fn target(&self, program: u16, place: Progress, left: u8) -> State {
         let mut out = State::new();
         let (pc, inside) = match place {
-            Place::Open => return vec![(program, Place::Open)],
-            Place::Rest(pc, inside, left) if left > 1 => return vec![(program, Place::Rest(pc, inside, left - 1))],
-            Place::Rest(pc, inside, _) => (pc, inside),
-            Place::Inside(pc, inside) => {
+            Progress::Open => return vec![(program, Progress::Open)],
+            Progress::Rest(pc, inside, left) if left > 1 => {
+                return vec![(program, Progress::Rest(pc, inside, left - 1))];
+            }
+            Progress::Rest(pc, inside, _) => (pc, inside),
+            Progress::Inside(pc, inside) => {
                 match self.programs.get(usize::from(program)).and_then(|steps| steps.get(usize::from(pc))) {
                     Some(Step::Literal(word) | Step::Fold(word)) if usize::from(inside) + 1 < word.len() => {
-                        let place = Place::Inside(pc, inside + 1);
-                        return vec![(program, if left > 0 { Place::Rest(pc, inside + 1, left) } else { place })];
+                        let place = Progress::Inside(pc, inside + 1);
+                        return vec![(program, if left > 0 { Progress::Rest(pc, inside + 1, left) } else { place })];
                     }
                     Some(Step::Repeat(..)) => (pc, inside + 1),
                     _ => (pc + 1, 0),
                 }
             }
         };
-        if matches!(place, Place::Inside(..)) && left > 0 {
-            return vec![(program, Place::Rest(pc, inside, left))];
+        if matches!(place, Progress::Inside(..)) && left > 0 {
+            return vec![(program, Progress::Rest(pc, inside, left))];
         }
         // A line may begin behind the byte, as far as is known here: whoever runs the program sees.
         self.close(program, usize::from(pc), inside, Edge::Line, &mut out, &mut BTreeSet::new());
@@ -438,11 +440,11 @@ impl Compiler {
     }
 }
 
-type Targets = BTreeMap<(u16, Place, u8), State>;
+type Targets = BTreeMap<(u16, Progress, u8), State>;
 
 /// Nothing is gained by looking further.
 fn is_settled(state: &State) -> bool {
     let mut programs: Vec<u16> = state.iter().map(|(program, _)| *program).collect();
     programs.dedup();
-    programs.len() <= FEW || state.iter().any(|(_, place)| *place == Place::Open)
+    programs.len() <= FEW || state.iter().any(|(_, place)| *place == Progress::Open)
 }

@@ -46,7 +46,7 @@ impl Shape {
 
 /// Where a walk has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum Walked {
     /// No digit yet; kinds of what may be right before, none: whatever is before the match.
     Before(u16),
     /// This number of digits.
@@ -56,7 +56,7 @@ enum Place {
 }
 
 /// Instruction, how far into it, and where the walk is.
-type Node = (usize, u16, Place);
+type Node = (usize, u16, Walked);
 
 /// A character: the kinds of its last byte if it is no digit, or a digit; fewest and most bytes.
 type Character = (Option<u16>, u16, u16);
@@ -80,35 +80,35 @@ impl Compiler {
     pub fn shape(&self, program: usize) -> Option<Shape> {
         let steps = self.programs.get(program)?;
         let mut shape = Shape::NONE;
-        let start: Node = (0, 0, Place::Before(0));
+        let start: Node = (0, 0, Walked::Before(0));
         let mut reached = BTreeMap::from([(start, (0u16, 0u16))]);
         let mut open = VecDeque::from([start]);
         while let Some(node @ (pc, _, place)) = open.pop_front() {
             let (least, most) = reached.get(&node).copied()?;
             let mut edges: Vec<(Node, u16, u16)> = Vec::new();
             match (steps.get(pc)?, place) {
-                (Step::Match, Place::Before(_)) => return None,
-                (Step::Match, Place::Digits(count)) => {
+                (Step::Match, Walked::Before(_)) => return None,
+                (Step::Match, Walked::Digits(count)) => {
                     shape.lengths |= u32::MAX << (count - 1) & mask();
                     (shape.after, shape.seconds) = (u16::MAX, u32::MAX);
                 }
-                (Step::Match, Place::Second(count)) => shape.seconds |= u32::MAX << count,
+                (Step::Match, Walked::Second(count)) => shape.seconds |= u32::MAX << count,
                 // The group ends here.
-                (Step::Look(look @ (Look::End | Look::LineEnd | Look::Word)), Place::Digits(count)) => {
+                (Step::Look(look @ (Look::End | Look::LineEnd | Look::Word)), Walked::Digits(count)) => {
                     shape.lengths |= 1 << (count - 1);
                     shape.after |= if *look == Look::Word { u16::MAX } else { ends(*look) };
                     shape.seconds |= if *look == Look::Word { u32::MAX } else { 1 };
                 }
-                (Step::Look(Look::End | Look::LineEnd), Place::Second(count)) => shape.seconds |= 1 << count,
-                (Step::Look(Look::Word), Place::Second(_)) => shape.seconds = u32::MAX,
-                (Step::Look(look), Place::Before(0)) => {
+                (Step::Look(Look::End | Look::LineEnd), Walked::Second(count)) => shape.seconds |= 1 << count,
+                (Step::Look(Look::Word), Walked::Second(_)) => shape.seconds = u32::MAX,
+                (Step::Look(look), Walked::Before(0)) => {
                     let kinds = match look {
                         Look::Start => ends(Look::End),
                         Look::LineStart => ends(Look::LineEnd),
                         Look::Word => !(1 << group_kind(Some(b'a')) | 1 << group_kind(Some(b'_'))),
                         Look::End | Look::LineEnd => 0,
                     };
-                    edges.push(((pc + 1, 0, Place::Before(kinds)), 0, 0));
+                    edges.push(((pc + 1, 0, Walked::Before(kinds)), 0, 0));
                 }
                 (Step::Look(_) | Step::Open | Step::Close, _) => edges.push(((pc + 1, 0, place), 0, 0)),
                 (Step::Split(first, second), _) => {
@@ -119,26 +119,26 @@ impl Compiler {
                     let (characters, next) = self.characters(step, node, &mut edges)?;
                     for (kinds, shortest, longest) in characters {
                         let to = match (kinds, place) {
-                            (None, Place::Before(0)) => return None,
-                            (None, Place::Before(kinds)) => {
+                            (None, Walked::Before(0)) => return None,
+                            (None, Walked::Before(kinds)) => {
                                 shape.least = shape.least.min(u8::try_from(least).ok()?);
                                 shape.most = shape.most.max(u8::try_from(most).ok().filter(|_| most <= REACH)?);
                                 shape.before |= kinds;
-                                Place::Digits(1)
+                                Walked::Digits(1)
                             }
-                            (None, Place::Digits(count)) => Place::Digits((count + 1).min(LONGEST_GROUP)),
-                            (Some(kinds), Place::Before(_)) => Place::Before(kinds),
-                            (Some(kinds), Place::Digits(count)) => {
+                            (None, Walked::Digits(count)) => Walked::Digits((count + 1).min(LONGEST_GROUP)),
+                            (Some(kinds), Walked::Before(_)) => Walked::Before(kinds),
+                            (Some(kinds), Walked::Digits(count)) => {
                                 shape.lengths |= 1 << (count - 1);
                                 shape.after |= kinds;
                                 if longest > 1 {
                                     shape.seconds |= u32::MAX;
                                     continue;
                                 }
-                                Place::Second(0)
+                                Walked::Second(0)
                             }
-                            (None, Place::Second(count)) => Place::Second((count + 1).min(LONGEST_GROUP)),
-                            (Some(_), Place::Second(count)) => {
+                            (None, Walked::Second(count)) => Walked::Second((count + 1).min(LONGEST_GROUP)),
+                            (Some(_), Walked::Second(count)) => {
                                 shape.seconds |= 1 << count;
                                 continue;
                             }

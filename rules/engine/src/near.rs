@@ -32,7 +32,7 @@ pub struct Near {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct Occurrence {
     /// The text that this belongs to: places of earlier texts count as empty.
     epoch: u32,
     start: usize,
@@ -43,8 +43,8 @@ struct Place {
 #[derive(Debug, Default)]
 pub struct Places {
     epoch: u32,
-    places: Vec<Place>,
-    forbidden: Vec<Place>,
+    places: Vec<Occurrence>,
+    forbidden: Vec<Occurrence>,
     /// One bit for each co-occurrence whose first group has been seen in this text.
     begun: Vec<u64>,
 }
@@ -54,8 +54,8 @@ impl Places {
     pub fn new(places: usize, nears: usize) -> Self {
         Places {
             epoch: 0,
-            places: vec![Place::default(); places],
-            forbidden: vec![Place::default(); nears],
+            places: vec![Occurrence::default(); places],
+            forbidden: vec![Occurrence::default(); nears],
             begun: vec![0; nears.div_ceil(64)],
         }
     }
@@ -75,7 +75,7 @@ impl Places {
     pub fn forbid(&mut self, at: usize, word: Range<usize>) {
         // Without its place nothing is forbidden: that finds too much, not too little.
         if let Some(slot) = sure(self.forbidden.get_mut(at)) {
-            *slot = Place { epoch: self.epoch, start: word.start, end: word.end };
+            *slot = Occurrence { epoch: self.epoch, start: word.start, end: word.end };
         }
     }
 
@@ -100,7 +100,7 @@ impl Places {
             } else if forbidden.is_some_and(|end| end <= start && start - end <= UNLESS) {
                 return None;
             }
-            *sure(places.get_mut(group))? = Place { epoch, start, end: word.end };
+            *sure(places.get_mut(group))? = Occurrence { epoch, start, end: word.end };
             if group == 0
                 && let Some(bits) = sure(self.begun.get_mut(at / 64))
             {
@@ -112,7 +112,7 @@ impl Places {
             places.iter_mut().for_each(|place| place.epoch = 0);
             return Some(start..word.end);
         }
-        *sure(places.get_mut(group))? = Place { epoch, start: word.start, end: word.end };
+        *sure(places.get_mut(group))? = Occurrence { epoch, start: word.start, end: word.end };
         let first = sure(places.iter().map(|p| p.start).min())?;
         let last = sure(places.iter().map(|p| p.end).max())?;
         if places.iter().any(|p| p.epoch != epoch) || !fits(first, last) || overlap(places) {
@@ -126,7 +126,7 @@ impl Places {
     }
 }
 
-fn overlap(places: &[Place]) -> bool {
+fn overlap(places: &[Occurrence]) -> bool {
     let pairs = || places.iter().enumerate().flat_map(|(i, a)| places.iter().skip(i + 1).map(move |b| (a, b)));
     pairs().any(|(a, b)| a.start < b.end && b.start < a.end)
 }

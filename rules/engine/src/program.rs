@@ -168,7 +168,7 @@ fn character(rest: &[u8]) -> Option<char> {
 struct Backtrack {
     /// Where to go on; of a repetition, the repetition itself.
     pc: u16,
-    kind: Kind,
+    kind: ChoiceKind,
     /// Of a branch, its place; of a repetition, the end that is being tried.
     at: u32,
     /// Of a greedy repetition, its shortest end; of a lazy one, how many characters its next end has.
@@ -182,7 +182,7 @@ struct Backtrack {
 const EXHAUSTED: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum ChoiceKind {
     Branch,
     GiveBack,
     TakeMore,
@@ -318,7 +318,14 @@ impl Machine {
                             .map(|at| sure(tables.lookaheads.get(usize::from(at))).is_some_and(|f| f.takes(byte)));
                         if one && other {
                             let at = at as u32;
-                            self.open.push(Backtrack { pc: second, kind: Kind::Branch, at, bound: 0, limit: 0, value });
+                            self.open.push(Backtrack {
+                                pc: second,
+                                kind: ChoiceKind::Branch,
+                                at,
+                                bound: 0,
+                                limit: 0,
+                                value,
+                            });
                         }
                         match (one, other) {
                             (true, _) => Some((usize::from(first), at)),
@@ -394,7 +401,7 @@ impl Machine {
         }
         // Longer ends than the one that led to it have failed all the same.
         while let Some(Backtrack { pc, kind, at, limit, .. }) = self.open.pop() {
-            if matches!(kind, Kind::GiveBack)
+            if matches!(kind, ChoiceKind::GiveBack)
                 && at < limit
                 && let Some(memo) = self.memo(usize::from(pc))
             {
@@ -477,7 +484,7 @@ impl Machine {
         }
         let (place, bound) = (end as u32, u32::from(count));
         if !repeat.greedy {
-            let kind = Kind::TakeMore;
+            let kind = ChoiceKind::TakeMore;
             self.open.push(Backtrack { pc: pc as u16, kind, at: place, bound, limit: place, value });
             return None;
         }
@@ -488,7 +495,7 @@ impl Machine {
             }
         }
         let (place, bound) = (end as u32, shortest as u32);
-        let choice = Backtrack { pc: pc as u16, kind: Kind::GiveBack, at: place, bound, limit: place, value };
+        let choice = Backtrack { pc: pc as u16, kind: ChoiceKind::GiveBack, at: place, bound, limit: place, value };
         self.give_back(choice, repeat, input)
     }
 
@@ -575,9 +582,9 @@ impl Machine {
         while let Some(mut choice) = self.open.pop() {
             let (at, pc) = (choice.at as usize, usize::from(choice.pc));
             let found = match (choice.kind, program.get(pc)) {
-                (Kind::Branch, _) => Some((pc, at)),
-                (Kind::TakeMore, Some(Op::Repeat(repeat))) => self.take_more(choice, *repeat, input),
-                (Kind::GiveBack, Some(Op::Repeat(repeat))) => {
+                (ChoiceKind::Branch, _) => Some((pc, at)),
+                (ChoiceKind::TakeMore, Some(Op::Repeat(repeat))) => self.take_more(choice, *repeat, input),
+                (ChoiceKind::GiveBack, Some(Op::Repeat(repeat))) => {
                     // The end that it is at has failed.
                     if repeat.possessive || choice.at <= choice.bound {
                         let (shortest, longest) = (choice.bound as usize, choice.limit as usize);
@@ -593,7 +600,7 @@ impl Machine {
                     }
                 }
                 // Only a repetition leaves its ends to be tried.
-                (Kind::TakeMore | Kind::GiveBack, _) => sure(None),
+                (ChoiceKind::TakeMore | ChoiceKind::GiveBack, _) => sure(None),
             };
             if let Some(place) = found {
                 return Some((place, choice.value));

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::marks::{Inside, Marks};
-use super::output::{Outcome, print, print_json, read_text};
+use super::output::{Exit, print, print_json, read_text};
 use super::samples;
 use super::source::{self, Found, Remark, Severity, Source, WITHOUT};
 use crate::document::{ConfigError, KeyPath};
@@ -42,7 +42,7 @@ enum Format {
 }
 
 /// Checks the files, in the order of their names.
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut files: Vec<(PathBuf, bool)> = Vec::new();
     let mut unreadable = Vec::new();
     for path in &arguments.files {
@@ -78,9 +78,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         eprintln!("bartizan: {message}");
     }
     Ok(match (unreadable.is_empty(), ok) {
-        (false, _) => Outcome::Unreadable,
-        (true, true) => Outcome::Fine,
-        (true, false) => Outcome::Findings,
+        (false, _) => Exit::Unreadable,
+        (true, true) => Exit::Fine,
+        (true, false) => Exit::Findings,
     })
 }
 

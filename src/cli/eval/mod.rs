@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::output::{Outcome, print, print_json, read_text};
+use super::output::{Exit, print, print_json, read_text};
 use super::source;
 use crate::document::Parsed;
 use crate::enums::Zone;
@@ -173,7 +173,7 @@ struct RowLine<'a> {
 }
 
 /// Evaluates the files in the order given.
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.normalise {
         return normalise_lines();
     }
@@ -240,7 +240,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         (true, _) => print_json(&evaluation)?,
         (false, _) => print(&tables(&evaluation))?,
     }
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }
 
 impl Evaluation {
@@ -254,13 +254,13 @@ impl Evaluation {
     }
 }
 
-fn normalise_lines() -> anyhow::Result<Outcome> {
+fn normalise_lines() -> anyhow::Result<Exit> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in std::io::stdin().lines() {
         let text: String = serde_json::from_str(&line?).context("stdin: expected one JSON string a line")?;
         writeln!(out, "{}", serde_json::to_string(&normalise::to_string(&text))?)?;
     }
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }
 
 /// The policy in a file, or the shipped one.

@@ -14,13 +14,13 @@ use clap::ValueEnum as _;
 use serde::Serialize;
 
 use super::eval;
-use super::output::{Outcome, coloured, print, print_json, read_text};
+use super::output::{Exit, coloured, print, print_json, read_text};
 use crate::authz;
 use crate::authz::RolePolicy;
 use crate::document::UnscannedAction;
 use crate::enums::Zone;
 use crate::guard::GuardPolicy;
-use crate::guard::{Outcome as TextOutcome, Place, judge};
+use crate::guard::{Outcome, Place, judge};
 use crate::host::Timestamp;
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Position, UnscannedKind};
@@ -169,7 +169,7 @@ struct ActionCard {
     action: &'static str,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let policy = eval::policy(arguments.config.as_deref())?;
     let explanation = match &arguments.request {
         Some(file) => explain_request(&policy, &read_text(file)?, arguments)?,
@@ -184,7 +184,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         None if arguments.json => print_json(&explanation)?,
         None => print(&terminal::page(&explanation, coloured()))?,
     }
-    Ok(if calm { Outcome::Fine } else { Outcome::Findings })
+    Ok(if calm { Exit::Fine } else { Exit::Findings })
 }
 
 /// A text and its place.
@@ -401,11 +401,11 @@ impl Judged<'_> {
         let denied =
             self.unscanned.iter().any(|(kind, _)| self.policy.unscanned.action(*kind) == UnscannedAction::Deny);
         let reason = judgement.denial().or(denied.then_some(crate::reason::Reason::BodyUnscanned));
-        let any = |wanted: fn(&TextOutcome) -> bool| judgement.outcomes.iter().any(wanted);
+        let any = |wanted: fn(&Outcome) -> bool| judgement.outcomes.iter().any(wanted);
         let verdict = match reason {
             Some(_) => "deny",
-            None if any(|outcome| matches!(outcome, TextOutcome::Replace)) => "replace",
-            None if any(|outcome| matches!(outcome, TextOutcome::Mask(_))) => "mask",
+            None if any(|outcome| matches!(outcome, Outcome::Replace)) => "replace",
+            None if any(|outcome| matches!(outcome, Outcome::Mask(_))) => "mask",
             None if !judgement.shadow.is_empty() => "shadow",
             None if actions.iter().any(|action| action.action != "exception") => "flag",
             None => "allow",

@@ -11,7 +11,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::eval;
-use super::output::{Outcome, print, print_json, read_text};
+use super::output::{Exit, print, print_json, read_text};
 use crate::enums::Pack;
 use crate::scan::rulefile::{Bundle, Bundler, RuleFile, Vocabulary};
 use crate::scan::{Kind, normalise, samples};
@@ -101,7 +101,7 @@ struct Build {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::List(arguments) => list(arguments),
         Command::New(arguments) => own::new(arguments.pack, arguments.config.as_deref()),
@@ -112,7 +112,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
 }
 
-fn list(arguments: &List) -> anyhow::Result<Outcome> {
+fn list(arguments: &List) -> anyhow::Result<Exit> {
     let policy = eval::policy(arguments.config.as_deref())?;
     let scanner = &policy.scanner;
     if arguments.json {
@@ -127,7 +127,7 @@ fn list(arguments: &List) -> anyhow::Result<Outcome> {
             })
             .collect();
         print_json(&json!({ "rulesDigest": scanner.digest(), "rules": rules }))?;
-        return Ok(Outcome::Fine);
+        return Ok(Exit::Fine);
     }
     let mut text = String::new();
     for card in scanner.cards() {
@@ -138,7 +138,7 @@ fn list(arguments: &List) -> anyhow::Result<Outcome> {
     let digest = scanner.digest().get(..12).unwrap_or_default();
     text.push_str(&format!("{} rules, digest {digest}\n", scanner.cards().len()));
     print(&text)?;
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }
 
 fn kind(kind: Kind) -> &'static str {
@@ -150,9 +150,9 @@ fn kind(kind: Kind) -> &'static str {
 }
 
 /// Samples are judged by the rules of this binary, so that a folder with other rules is refused first.
-fn test(arguments: &Test) -> anyhow::Result<Outcome> {
+fn test(arguments: &Test) -> anyhow::Result<Exit> {
     let Folder { files, bundle, faults } = Folder::read(&arguments.dir)?;
-    let outcome = if faults.is_empty() { samples::judge(&files) } else { samples::Outcome::default() };
+    let outcome = if faults.is_empty() { samples::judge(&files) } else { samples::SampleReport::default() };
     let other = bundle.as_ref().is_some_and(|(_, digest)| {
         *digest != eval::policy(None).map(|p| p.scanner.digest().to_owned()).unwrap_or_default()
     });
@@ -190,16 +190,16 @@ fn test(arguments: &Test) -> anyhow::Result<Outcome> {
             faults.len()
         ))?;
     }
-    Ok(if fine { Outcome::Fine } else { Outcome::Findings })
+    Ok(if fine { Exit::Fine } else { Exit::Findings })
 }
 
-fn build(arguments: &Build) -> anyhow::Result<Outcome> {
+fn build(arguments: &Build) -> anyhow::Result<Exit> {
     let Folder { files, bundle, faults } = Folder::read(&arguments.dir)?;
     let Some((text, digest)) = bundle else {
         for fault in faults {
             eprintln!("bartizan: {fault}");
         }
-        return Ok(Outcome::Findings);
+        return Ok(Exit::Findings);
     };
     if let Some(file) = &arguments.output {
         std::fs::write(file, &text).with_context(|| file.display().to_string())?;
@@ -211,7 +211,7 @@ fn build(arguments: &Build) -> anyhow::Result<Outcome> {
     } else {
         print(&(text + "\n"))?;
     }
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }
 
 /// A folder of rule files: its packs, its vocabulary, its closed list of tags.

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 use serde_json::json;
 
-use super::super::output::{Ordered, Outcome, print, print_json, read_text};
+use super::super::output::{Exit, Ordered, print, print_json, read_text};
 use super::super::source::{self, Severity};
 use super::super::{eval, samples};
 use super::{NewPack, Show, kind, yaml_files};
@@ -39,7 +39,7 @@ const INJECTION: &str = r#"  level: high                        # how much a mat
 "#;
 
 /// Prints a rule to begin with, as an entry of `rules.custom`.
-pub(super) fn new(pack: NewPack, config: Option<&Path>) -> anyhow::Result<Outcome> {
+pub(super) fn new(pack: NewPack, config: Option<&Path>) -> anyhow::Result<Exit> {
     let number = match config {
         Some(path) => {
             let policy = eval::policy(Some(path))?;
@@ -55,11 +55,11 @@ pub(super) fn new(pack: NewPack, config: Option<&Path>) -> anyhow::Result<Outcom
         NewPack::Injection => ("injection", "Asks for a confidential project", INJECTION),
     };
     print(&format!("- id: X-{number}\n  title: {title}\n  pack: {word}\n{rest}"))?;
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }
 
 /// Prints one rule: as it is written where that can be read, else what the build knows of it.
-pub(super) fn show(arguments: &Show) -> anyhow::Result<Outcome> {
+pub(super) fn show(arguments: &Show) -> anyhow::Result<Exit> {
     let policy = eval::policy(arguments.config.as_deref())?;
     let id = arguments.id.as_str();
     let Some(card) = policy.scanner.cards().iter().find(|card| card.id == id) else {
@@ -70,7 +70,7 @@ pub(super) fn show(arguments: &Show) -> anyhow::Result<Outcome> {
             "id": card.id, "title": card.title, "level": card.level.as_str(), "pack": card.pack.as_str(),
             "kind": kind(card.kind), "experimental": card.shadow,
         }))?;
-        return Ok(Outcome::Fine);
+        return Ok(Exit::Fine);
     }
     let written = match arguments.config.as_deref().filter(|_| id.starts_with("X-")) {
         Some(path) => custom(&read_text(path)?, id)?,
@@ -89,7 +89,7 @@ pub(super) fn show(arguments: &Show) -> anyhow::Result<Outcome> {
             card.pack.as_str()
         ))?,
     }
-    Ok(Outcome::Fine)
+    Ok(Exit::Fine)
 }
 
 /// A rule of a policy's own, as the file has it.
@@ -117,7 +117,7 @@ fn search(node: &Node, id: &str) -> Option<Node> {
 }
 
 /// Judges the samples of a policy's own rules.
-pub(super) fn test(path: &Path, as_json: bool) -> anyhow::Result<Outcome> {
+pub(super) fn test(path: &Path, as_json: bool) -> anyhow::Result<Exit> {
     let text = read_text(path)?;
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let sources = source::find(&text, is_json).sources;
@@ -153,5 +153,5 @@ pub(super) fn test(path: &Path, as_json: bool) -> anyhow::Result<Outcome> {
         }
         print(&format!("{rules} rules of the policy's own, {judged} samples judged, {} wrong\n", failures.len()))?;
     }
-    Ok(if fine { Outcome::Fine } else { Outcome::Findings })
+    Ok(if fine { Exit::Fine } else { Exit::Findings })
 }

@@ -10,7 +10,7 @@ use bartizan_rules::program::may_begin;
 use crate::redact::validate::Validator;
 use crate::scan::shipped;
 
-use super::{Engine, Match, OFF, Pass, Scratch, push, spill, take};
+use super::{Engine, Match, OFF, Pass, Scratch, list, push, spill};
 
 /// Bytes of a keyword between its windows, at most.
 const KEYWORD: usize = 64;
@@ -52,7 +52,7 @@ impl Engine {
                 let counts = &mut scratch.counts;
                 let steps = own.each(text, window.clone(), &mut |span| match rule.lists_all {
                     true => spill(*at, span, pass),
-                    false => take(*at, span, counts, pass),
+                    false => list(*at, span, counts, pass),
                 });
                 scratch.machine.steps += steps;
             }
@@ -243,7 +243,7 @@ impl Engine {
                 if rule.raw {
                     push(at, found.value, trial.pass);
                 } else {
-                    take(at, found.value, &mut trial.scratch.counts, trial.pass);
+                    list(at, found.value, &mut trial.scratch.counts, trial.pass);
                 }
             }
         }

@@ -55,6 +55,6 @@ impl ReplyGuard {
             // The role's refusal is rehearsed, whatever its guard says of refused calls.
             answer = Strictest { enforced: None, in_shadow: answer.enforced.max(answer.in_shadow) };
         }
-        answer.settle(Reason::RbacTool, shadow).unwrap_or(Act::Block)
+        answer.act(Reason::RbacTool, shadow).unwrap_or(Act::Block)
     }
 }

@@ -178,7 +178,7 @@ impl StreamGuard {
             }
             self.stream.end_calls();
             self.decide(now, noted)?;
-            self.settle(&|_, _| true, true, now, noted)?;
+            self.judge_new(&|_, _| true, true, now, noted)?;
             self.release(out)?;
         }
         Ok(())
@@ -239,7 +239,7 @@ impl StreamGuard {
         if self.stream.is_terminator(&data) {
             self.stream.end_calls();
             self.decide(now, noted)?;
-            self.settle(&|_, _| true, true, now, noted)?;
+            self.judge_new(&|_, _| true, true, now, noted)?;
             self.enqueue(frame, None, Vec::new(), Vec::new());
             return Ok(());
         }
@@ -373,13 +373,13 @@ impl StreamGuard {
             pieces.push((running, range, one.path.clone()));
         }
         let fixed = changed.then(|| json.to_bytes());
-        self.settle(&|running, _| pieces.iter().any(|piece| piece.0 == *running), false, now, noted)?;
-        self.settle(&|running, _| parts.ends.iter().any(|end| end.covers(&running.0)), true, now, noted)?;
+        self.judge_new(&|running, _| pieces.iter().any(|piece| piece.0 == *running), false, now, noted)?;
+        self.judge_new(&|running, _| parts.ends.iter().any(|end| end.covers(&running.0)), true, now, noted)?;
         self.note_quiet(&pieces);
         let waits_no_longer = |(channel, _): &Running, state: &ChannelText| {
             state.quiet >= if channel.kind == TextKind::Other { QUIET_UNKNOWN } else { QUIET }
         };
-        self.settle(&waits_no_longer, true, now, noted)?;
+        self.judge_new(&waits_no_longer, true, now, noted)?;
         self.enqueue_at(frame, fixed, pieces, parts.echoes, progress);
         Ok(())
     }
@@ -433,7 +433,7 @@ impl StreamGuard {
     }
 
     /// Looks at what is new in these channels.
-    fn settle(
+    fn judge_new(
         &mut self,
         picks: &dyn Fn(&Running, &ChannelText) -> bool,
         ended: bool,
@@ -453,7 +453,7 @@ impl StreamGuard {
             judge = judge.with_active(&state.active);
             let closed = state.active.addresses();
             let restoring = Restoring { vault, restorer: &mut state.restorer, closed };
-            let edits = state.text.settle(ended, masker, Some(restoring), &mut |text, at| judge.detect(text, at));
+            let edits = state.text.advance(ended, masker, Some(restoring), &mut |text, at| judge.detect(text, at));
             judge.finish(&mut noted.notes)?;
             state.watch.forget(state.text.certain());
             state.active.forget(state.text.certain());

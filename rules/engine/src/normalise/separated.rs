@@ -29,11 +29,11 @@ pub(super) fn gaps(text: &str) -> Vec<Range<usize>> {
         if let Some(letters) = token_letters(c) {
             token = token.map_or(Some((at, letters)), |(start, count)| Some((start, count + letters)));
         } else if let Some((start, letters)) = token.take() {
-            sequence.take(text, start..at, letters, &mut found);
+            sequence.token(text, start..at, letters, &mut found);
         }
     }
     if let Some((start, letters)) = token {
-        sequence.take(text, start..text.len(), letters, &mut found);
+        sequence.token(text, start..text.len(), letters, &mut found);
     }
     sequence.close(text, &mut found);
     found
@@ -121,7 +121,7 @@ struct Sequence {
 }
 
 impl Sequence {
-    fn take(&mut self, text: &str, token: Range<usize>, letters: usize, found: &mut Vec<Range<usize>>) {
+    fn token(&mut self, text: &str, token: Range<usize>, letters: usize, found: &mut Vec<Range<usize>>) {
         if letters != 1 {
             self.close(text, found);
             return;
