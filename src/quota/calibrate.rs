@@ -1,11 +1,10 @@
 //! How far a model's own counts are from the estimate's, learned from requests that have ended.
 //!
-//! Kept by each worker's VM, of the models that it has seen, and used for the input that is reserved, and to
-//! raise what is charged for an answer that nobody billed. Only what an
-//! upstream has billed teaches (see [`Ratios::learn`]), a few requests of each caller are kept, and of those of all the
-//! third quarter is taken: a caller who sends texts that are cheap for their length can't talk the others' estimates
-//! down once these have three requests of their own, and nobody can talk them below [`LEAST`]. What is used beyond
-//! a reservation is charged when it ends, whatever the ratio was.
+//! Kept by each worker's VM, for the models that it has seen. It scales the input that is reserved, and raises what is
+//! charged for an answer that was not billed. It learns only from what an upstream has billed (see [`Ratios::learn`]). A
+//! few requests of each caller are kept, and the ratio is the 75th percentile of all of them. A caller who sends texts that
+//! are cheap for their length can't lower the others' estimates once these have three requests of their own, and nobody
+//! can lower them below [`LEAST`]. What is used beyond a reservation is charged when it ends, whatever the ratio was.
 
 use std::hash::Hasher;
 
@@ -144,7 +143,7 @@ impl Ratios {
 }
 
 impl Model {
-    /// The third quarter of the ratios: one of four requests at most is estimated too low.
+    /// The 75th percentile of the ratios: one of four requests at most is estimated too low.
     fn ratio(&self, now: u64) -> Option<u64> {
         let fresh = || self.samples.iter().filter(|sample| sample.is_fresh(now)).map(|sample| sample.ratio);
         let count = fresh().count();

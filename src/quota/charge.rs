@@ -40,16 +40,16 @@ impl From<Fault> for Refusal {
 }
 
 /// A bucket that a request is charged to, and with how much.
-pub(super) struct Claim<'q> {
+pub(super) struct Debit<'q> {
     pub(super) quota: &'q Quota,
     pub(super) name: [u8; 16],
     pub(super) row: u64,
     pub(super) charge: Charge,
 }
 
-/// A claim that was granted.
+/// A debit that was granted.
 pub(super) struct Paid<'c, 'q> {
-    pub(super) claim: &'c Claim<'q>,
+    pub(super) debit: &'c Debit<'q>,
     pub(super) slot: Slot,
     pub(super) mark: u64,
     /// When.
@@ -102,26 +102,26 @@ impl Quotas {
             return Ok(Limits::default());
         }
         let key = key.current(&self.policy, host)?;
-        let claims = self.claims(scope, roles, &key, one);
-        let (limits, _) = self.teller(&key, host).charge(&claims)?;
+        let debits = self.debits(scope, roles, &key, one);
+        let (limits, _) = self.teller(&key, host).charge(&debits)?;
         Ok(limits)
     }
 
-    /// What a request in this scope claims of each quota; `None` of `charge`: nothing.
-    pub(super) fn claims<'q>(
+    /// What a request in this scope is charged of each quota; `None` of `charge`: nothing.
+    pub(super) fn debits<'q>(
         &'q self,
         scope: Scope<'_>,
         roles: &'q [RoleIndex],
         key: &SharedKey,
         charge: impl Fn(Counts) -> Option<Charge>,
-    ) -> Vec<Claim<'q>> {
-        let claim = |quota: &'q Quota| {
+    ) -> Vec<Debit<'q>> {
+        let debit = |quota: &'q Quota| {
             let charge = charge(quota.counts)?;
             let name = key.bucket(&quota.digest, &quota.bucket(scope)?);
             let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
-            Some(Claim { quota, name, row, charge })
+            Some(Debit { quota, name, row, charge })
         };
-        self.own(roles).filter_map(claim).collect()
+        self.own(roles).filter_map(debit).collect()
     }
 
     pub(super) fn teller<'t>(&'t self, key: &'t SharedKey, host: &'t mut dyn Host) -> Teller<'t> {
@@ -150,30 +150,30 @@ pub(super) struct Teller<'t> {
 }
 
 impl Teller<'_> {
-    /// Charges all claims, or none.
-    pub(super) fn charge<'c, 'q>(&mut self, claims: &'c [Claim<'q>]) -> Result<(Limits, Vec<Paid<'c, 'q>>), Refusal> {
-        let mut seen = Vec::with_capacity(claims.len());
+    /// Charges all debits, or none.
+    pub(super) fn charge<'c, 'q>(&mut self, debits: &'c [Debit<'q>]) -> Result<(Limits, Vec<Paid<'c, 'q>>), Refusal> {
+        let mut seen = Vec::with_capacity(debits.len());
         let mut worst: Option<Refusal> = None;
-        for claim in claims {
-            let asked = self.ask(claim)?;
-            if !asked.outcome.answer.fits && claim.quota.mode == Mode::Enforce {
-                worst = Some(worse(worst, refusal(claim.quota, &asked.outcome.answer)));
+        for debit in debits {
+            let asked = self.ask(debit)?;
+            if !asked.outcome.answer.fits && debit.quota.mode == Mode::Enforce {
+                worst = Some(worse(worst, refusal(debit.quota, &asked.outcome.answer)));
             }
-            seen.push((claim, asked));
+            seen.push((debit, asked));
         }
         if let Some(worst) = worst {
-            for (claim, asked) in seen {
+            for (debit, asked) in seen {
                 // A clock that was set back is noted, whatever the answer.
                 if asked.outcome.changed && !asked.outcome.answer.fits {
-                    self.write(&self.quotas.place(claim.row), &asked.row, asked.cas)?;
+                    self.write(&self.quotas.place(debit.row), &asked.row, asked.cas)?;
                 }
             }
             return Err(worst);
         }
-        let mut paid: Vec<Paid<'c, 'q>> = Vec::with_capacity(claims.len());
+        let mut paid: Vec<Paid<'c, 'q>> = Vec::with_capacity(debits.len());
         let mut limits = Limits::default();
-        for (claim, asked) in seen {
-            let outcome = match self.carry_out(claim, asked) {
+        for (debit, asked) in seen {
+            let outcome = match self.carry_out(debit, asked) {
                 Ok(outcome) => outcome,
                 Err(fault) => {
                     self.give_back(&paid)?;
@@ -181,46 +181,46 @@ impl Teller<'_> {
                 }
             };
             let answer = &outcome.answer;
-            match claim.quota.mode {
-                Mode::Shadow if !answer.fits => limits.shadow.push(claim.quota.reason(answer)),
+            match debit.quota.mode {
+                Mode::Shadow if !answer.fits => limits.shadow.push(debit.quota.reason(answer)),
                 Mode::Shadow => {}
-                Mode::Enforce => limits = limits.and(claim.quota.limits(answer)),
+                Mode::Enforce => limits = limits.and(debit.quota.limits(answer)),
             }
             if answer.fits {
-                paid.push(Paid { claim, slot: outcome.slot, mark: answer.mark, at: outcome.at });
-            } else if claim.quota.mode == Mode::Enforce {
+                paid.push(Paid { debit, slot: outcome.slot, mark: answer.mark, at: outcome.at });
+            } else if debit.quota.mode == Mode::Enforce {
                 self.give_back(&paid)?;
-                return Err(refusal(claim.quota, answer));
+                return Err(refusal(debit.quota, answer));
             }
         }
         Ok((limits, paid))
     }
 
     /// Asks a bucket, without writing.
-    fn ask(&mut self, claim: &Claim<'_>) -> Result<Asked, Fault> {
-        let (mut row, cas) = self.read(&self.quotas.place(claim.row))?;
-        let outcome = row.charge(&claim.name, &claim.quota.rate, claim.charge, self.host.now().0);
+    fn ask(&mut self, debit: &Debit<'_>) -> Result<Asked, Fault> {
+        let (mut row, cas) = self.read(&self.quotas.place(debit.row))?;
+        let outcome = row.charge(&debit.name, &debit.quota.rate, debit.charge, self.host.now().0);
         Ok(Asked { row, cas, outcome })
     }
 
     /// Writes what a bucket was asked for; asks again as often as another worker was faster.
-    fn carry_out(&mut self, claim: &Claim<'_>, mut asked: Asked) -> Result<RowAnswer, Fault> {
+    fn carry_out(&mut self, debit: &Debit<'_>, mut asked: Asked) -> Result<RowAnswer, Fault> {
         for _ in 0..ATTEMPTS {
-            if !asked.outcome.changed || self.write(&self.quotas.place(claim.row), &asked.row, asked.cas)? {
+            if !asked.outcome.changed || self.write(&self.quotas.place(debit.row), &asked.row, asked.cas)? {
                 return Ok(asked.outcome);
             }
-            asked = self.ask(claim)?;
+            asked = self.ask(debit)?;
         }
         Err(NO_REST)
     }
 
     fn give_back(&mut self, paid: &[Paid<'_, '_>]) -> Result<(), Fault> {
-        for Paid { claim, slot, mark, at } in paid {
-            let rate = claim.quota.rate;
-            self.change(claim.row, &mut |row, now| match claim.charge {
-                Charge::Use(units) => row.give_back(&claim.name, *slot, &rate, units, *at, now),
+        for Paid { debit, slot, mark, at } in paid {
+            let rate = debit.quota.rate;
+            self.change(debit.row, &mut |row, now| match debit.charge {
+                Charge::Use(units) => row.give_back(&debit.name, *slot, &rate, units, *at, now),
                 Charge::Hold(units) => {
-                    row.settle(&claim.name, *slot, &rate, (*mark, units, 0), now);
+                    row.settle(&debit.name, *slot, &rate, (*mark, units, 0), now);
                 }
             })?;
         }

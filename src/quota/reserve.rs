@@ -87,13 +87,13 @@ impl Reservation {
 
     /// What was paid of it.
     pub(super) fn paid(expected: Tokens, paid: &[Paid<'_, '_>]) -> Reservation {
-        let hold = |Paid { claim, slot, mark, .. }: &Paid<'_, '_>| match claim.charge {
+        let hold = |Paid { debit, slot, mark, .. }: &Paid<'_, '_>| match debit.charge {
             Charge::Use(_) => None,
             Charge::Hold(units) => Some(Hold {
-                counts: claim.quota.counts,
-                rate: claim.quota.rate,
-                row: claim.row,
-                name: claim.name,
+                counts: debit.quota.counts,
+                rate: debit.quota.rate,
+                row: debit.row,
+                name: debit.name,
                 slot: *slot,
                 mark: *mark,
                 units,
@@ -129,8 +129,8 @@ impl Quotas {
             return Ok((Limits::default(), Reservation::of(expected)));
         }
         let key = key.current(&self.policy, host)?;
-        let claims = self.claims(scope, roles, &key, hold);
-        let (limits, paid) = self.teller(&key, host).charge(&claims)?;
+        let debits = self.debits(scope, roles, &key, hold);
+        let (limits, paid) = self.teller(&key, host).charge(&debits)?;
         Ok((limits, Reservation::paid(expected, &paid)))
     }
 

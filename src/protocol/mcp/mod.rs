@@ -121,7 +121,7 @@ impl Adapter for Mcp {
     }
 
     fn asserted(&self, headers: HeaderPairs<'_, '_>, is_http_sse: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {
-        Ok(Some(Box::new(Claims { is_http_sse, ..Claims::read(headers)? })))
+        Ok(Some(Box::new(AssertedHeaders { is_http_sse, ..AssertedHeaders::read(headers)? })))
     }
 
     fn request_id(&self, body: &Json<'_>) -> Option<String> {
@@ -172,7 +172,7 @@ impl ReplyFormat for Mcp {
 
 /// What the headers of a request say of its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims {
+pub struct AssertedHeaders {
     version: Option<String>,
     method: Option<String>,
     name: Option<String>,
@@ -182,33 +182,33 @@ pub struct Claims {
     is_http_sse: bool,
 }
 
-impl Claims {
+impl AssertedHeaders {
     /// Reads the headers of one request.
     ///
     /// # Errors
     /// [`Reason::McpHeader`] when one is there twice or is no text, [`Reason::McpRevision`].
-    pub fn read<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Result<Claims, Denial> {
-        let mut claims = Claims::default();
+    pub fn read<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Result<AssertedHeaders, Denial> {
+        let mut found = AssertedHeaders::default();
         for (name, value) in headers {
             let name = name.to_ascii_lowercase();
             let param = name.starts_with(b"mcp-param-");
             let place = match name.as_slice() {
-                b"mcp-protocol-version" => &mut claims.version,
-                b"mcp-method" => &mut claims.method,
-                b"mcp-name" => &mut claims.name,
+                b"mcp-protocol-version" => &mut found.version,
+                b"mcp-method" => &mut found.method,
+                b"mcp-name" => &mut found.name,
                 _ if param => &mut None,
                 _ => continue,
             };
             let text = std::str::from_utf8(value).ok().and_then(decoded).ok_or(Reason::McpHeader)?;
             if param {
-                claims.params.push(text);
+                found.params.push(text);
             } else if place.replace(text).is_some() {
                 return Err(Reason::McpHeader.into());
             }
         }
-        match &claims.version {
+        match &found.version {
             Some(version) if !REVISIONS.contains(&version.as_str()) => Err(unknown_revision(version)),
-            _ => Ok(claims),
+            _ => Ok(found),
         }
     }
 
@@ -249,7 +249,7 @@ impl Claims {
     }
 }
 
-impl Asserted for Claims {
+impl Asserted for AssertedHeaders {
     fn check(&self, body: &Json<'_>) -> Result<(), Denial> {
         self.compare(body)
     }
@@ -370,7 +370,7 @@ fn name_tools(reader: &mut Reader<'_, '_>, method: &str, params: Option<&Json<'_
                 _ => return Err(shape),
             }
         }
-        // The HTTP+SSE transport's own is refused in the other one by `Claims::check`.
+        // The HTTP+SSE transport's own is refused in the other one by `AssertedHeaders::check`.
         "initialize" => {
             match text("protocolVersion")? {
                 // It has no handshake.
@@ -495,8 +495,9 @@ mod tests {
     use super::*;
     use crate::protocol::Protocol;
 
-    fn claims(headers: &[(&str, &str)]) -> Result<Claims, Reason> {
-        Claims::read(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))).map_err(|d| d.reason)
+    fn asserted(headers: &[(&str, &str)]) -> Result<AssertedHeaders, Reason> {
+        AssertedHeaders::read(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+            .map_err(|d| d.reason)
     }
 
     const CALL: &str =
@@ -510,7 +511,7 @@ mod tests {
     #[test]
     fn headers_must_say_what_the_body_says() {
         let body = Json::parse(CALL.as_bytes(), 16).unwrap();
-        let check = |headers: &[(&str, &str)]| claims(headers).and_then(|c| c.compare(&body).map_err(|d| d.reason));
+        let check = |headers: &[(&str, &str)]| asserted(headers).and_then(|c| c.compare(&body).map_err(|d| d.reason));
         assert_eq!(check(&[]), Ok(()));
         assert_eq!(check(&[("MCP-Protocol-Version", "2025-11-25")]), Ok(()));
         assert_eq!(check(&[("mcp-protocol-version", "2027-01-01")]), Err(Reason::McpRevision));
@@ -576,7 +577,8 @@ mod tests {
         let mcp = Protocol::new(Mcp);
         let of_body = mcp.read_request(Operation::Mcp, None, &json).unwrap_err();
         let long = "9".repeat(300);
-        let of_header = |version: &str| Claims::read([(&b"mcp-protocol-version"[..], version.as_bytes())].into_iter());
+        let of_header =
+            |version: &str| AssertedHeaders::read([(&b"mcp-protocol-version"[..], version.as_bytes())].into_iter());
         for (denial, requested) in [
             (of_body, "2026-07-28"),
             (of_header("2027-01-01").unwrap_err(), "2027-01-01"),

@@ -30,7 +30,7 @@ pub(super) use ban::Ban;
 pub use settle::{Batch, Settled, Settlement, Settlements};
 
 use super::bucket::Charge;
-use super::charge::{Claim, Refusal};
+use super::charge::{Debit, Refusal};
 use super::headers::{Limits, Tightest};
 use super::key::SharedKey;
 use super::reserve::{Reservation, Tokens};
@@ -319,7 +319,7 @@ impl Quotas {
         }
         let key = key.current(&self.policy, host)?;
         let local = quotas().filter(|(_, quota)| quota.on_unavailable == OnUnavailable::Local);
-        let claims: Vec<Claim<'_>> = local
+        let debits: Vec<Debit<'_>> = local
             .filter_map(|(part, quota)| {
                 let charge = match quota.counts {
                     Counts::Requests => Charge::Use(1),
@@ -327,10 +327,10 @@ impl Quotas {
                 };
                 let name = key.bucket(&quota.digest, &part.bucket);
                 let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
-                (charge != Charge::Hold(0)).then_some(Claim { quota, name, row, charge })
+                (charge != Charge::Hold(0)).then_some(Debit { quota, name, row, charge })
             })
             .collect();
-        let (mut limits, paid) = self.teller(&key, host).charge(&claims)?;
+        let (mut limits, paid) = self.teller(&key, host).charge(&debits)?;
         limits.alone = true;
         reserved.join(Reservation::paid(inquiry.expected, &paid));
         Ok(Told::Fits(limits))
