@@ -59,19 +59,19 @@ def _closed(template: str) -> bool:
     return depth == 0
 
 
-def _files() -> list[dict]:
+def _files() -> list[tuple[str, dict]]:
     out = []
     for name in ("phrases.yaml", "phrases-attack.yaml", "phrases-benign.yaml", "phrases-everyday.yaml",
                  "phrases-work.yaml", "phrases-reader.yaml", "phrases-languages.yaml",
                  "phrases-languages-2.yaml", "phrases-languages-3.yaml",
                  "phrases-languages-4.yaml", "phrases-machines.yaml", "phrases-frameworks.yaml", "phrases-direct.yaml",
-                 "phrases-languages-5.yaml"):
+                 "phrases-languages-5.yaml", "phrases-roles.yaml"):
         with open(os.path.join(HERE, name), encoding="utf-8") as file:
-            out.append(yaml.safe_load(file))
+            out.append((name.removesuffix(".yaml"), yaml.safe_load(file)))
     return out
 
 
-def _samples() -> list[tuple[str, str, str, str]]:
+def _samples() -> list[tuple[str, str, str, str, str]]:
     """The samples of the rules: what matches is an attack, what does not is harmless."""
     out = []
     for pack in ("exfiltration", "hijack", "injection", "jailbreak", "leakage"):
@@ -80,27 +80,27 @@ def _samples() -> list[tuple[str, str, str, str]]:
                 rule = yaml.safe_load(file)
             zone = "tool" if pack in ("hijack", "exfiltration") else "user"
             for key, label in (("match", "attack"), ("no_match", "benign")):
-                out += [(label, zone, "en", str(text)) for text in rule["tests"][key]]
+                out += [("samples", label, zone, "en", str(text)) for text in rule["tests"][key]]
     return out
 
 
-def rows() -> list[tuple[str, str, str, str]]:
-    """(label, zone, language, text), without repeats."""
+def rows() -> list[tuple[str, str, str, str, str]]:
+    """(file, label, zone, language, text), without repeats."""
     files = _files()
     rng = random.Random(SEED)
     lists: dict = {}
-    for file in files:
+    for _, file in files:
         # A list of the same name would take the other's place in both files.
         assert not (twice := lists.keys() & file["lists"].keys()), f"lists in two files: {sorted(twice)}"
         lists |= file["lists"]
     out, seen = [], set()
 
-    def add(label: str, zone: str, lang: str, text: str) -> None:
+    def add(file: str, label: str, zone: str, lang: str, text: str) -> None:
         if text not in seen:
             seen.add(text)
-            out.append((label, zone, lang, text))
+            out.append((file, label, zone, lang, text))
 
-    for group in (group for file in files for group in file["groups"]):
+    for name, group in ((name, group) for name, file in files for group in file["groups"]):
         templates = group["templates"]
         for template in templates.splitlines() if isinstance(templates, str) else templates:
             assert str(template).strip() and _closed(str(template)), f"malformed: {template!r}"
@@ -111,7 +111,7 @@ def rows() -> list[tuple[str, str, str, str]]:
                 if "wrap" in group:
                     text = _expand(rng.choice(lists[group["wrap"]]), lists, rng).replace("CONTENT", text)
                 text = text.translate(BRACES)
-                add(group["label"], group.get("zone", "user"), group.get("lang", "en"), text)
+                add(name, group["label"], group.get("zone", "user"), group.get("lang", "en"), text)
     for row in _samples():
         add(*row)
     return out

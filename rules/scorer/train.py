@@ -253,8 +253,8 @@ def main() -> None:
         raise SystemExit(f"no corpora in {options.corpora}")
     table, ideas = data.concepts(data.common_english(docs), normalise)
     written = synth.rows()
-    for (label, zone, lang, _), text in zip(written, normalise([r[3] for r in written])):
-        docs.append(data.Doc(f"{data.SYNTHETIC}.{label}.{zone}", len(data.FOLDS), label, text, zone, None, lang))
+    for (file, label, zone, lang, _), text in zip(written, normalise([r[4] for r in written])):
+        docs.append(data.Doc(f"{data.SYNTHETIC}.{file}.{label}.{zone}", len(data.FOLDS), label, text, zone, None, lang))
     for d in docs:
         data.featurise(d, table)
     docs = [d for d in docs if len(d.tok)]
