@@ -6,7 +6,8 @@ mod common;
 
 use bartizan::host::Timestamp;
 use bartizan::transaction::{Event, Step, Wait};
-use common::pipeline::{NOW, Pipeline, ask, base64};
+use bartizan_rules::invariant;
+use common::pipeline::{NOW, Pipeline, ask, base64, headers};
 use serde_json::{Value, json};
 
 const GITHUB: &str = "ghp_8fK2mQ9xWvR4tY7uB1nC6dE3gH5jL0pAsZqX";
@@ -546,4 +547,40 @@ fn claims_that_the_mesh_verified_are_taken_where_the_policy_says_so() {
     let claims = json!({"iss": "https://idp.example", "aud": "llm", "sub": "a", "exp": NOW + 60}).to_string();
     let forged = format!("{}.{}.{}", base64(br#"{"alg":"none"}"#), base64(claims.as_bytes()), base64(&[0; 64]));
     assert_ne!(ask(&[], Some(&forged)), "");
+}
+
+/// Records what cannot happen as release builds do; debug builds panic as well.
+fn break_an_invariant() {
+    let panics = std::panic::catch_unwind(|| invariant::broken("a test")).is_err();
+    assert_eq!(panics, cfg!(debug_assertions));
+}
+
+/// Whatever event it happens in, nothing of that step goes on; the next exchange is not touched.
+#[test]
+fn what_cannot_happen_refuses_the_step_it_happens_in() {
+    let mut pipeline = Pipeline::new(|_| {});
+    break_an_invariant();
+    assert_eq!(pipeline.chat(&ask("hi")).reason(), "internal");
+    assert_eq!(pipeline.chat(&ask("hi")).reason(), "");
+    let reply = br#"{"choices":[{"index":0,"message":{"role":"assistant","content":"hello"}}]}"#;
+    let is_refused = |step: &Step| matches!(step, Step::Deny(reply) if reply.reason == "internal");
+    for broken_at in 0..4 {
+        let (mut exchange, _) = pipeline.begin();
+        let (vm, host) = (&mut pipeline.vm, &mut pipeline.host);
+        let head = headers(&[(":status", "200"), ("content-type", "application/json")]);
+        let events = [
+            Event::RequestBody(ask("hi").to_string().into_bytes()),
+            Event::ResponseHeaders { headers: &head, end: false },
+            Event::ResponseBuffered(reply.len()),
+            Event::ResponseBody(reply.to_vec()),
+        ];
+        for (at, event) in events.into_iter().enumerate().take(broken_at + 1) {
+            if at == broken_at {
+                break_an_invariant();
+            }
+            let step = exchange.step(event, vm, host);
+            assert_eq!(is_refused(&step), at == broken_at, "{broken_at}, {at}: {step:?}");
+        }
+        exchange.finish(vm, host);
+    }
 }

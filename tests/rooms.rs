@@ -308,17 +308,20 @@ fn silent_defaults(code: &str) -> Vec<&str> {
     starts.filter_map(ends_in_default).collect()
 }
 
-/// Where a text is scanned, a default behind a bare lookup would hide that something was not looked for:
+/// Where a text is scanned and masked, a default behind a bare lookup would hide that something was not looked for:
 /// `bartizan_rules::invariant` records it. What may be absent is a `match`, a `let else` or a `?` that says what follows.
 #[test]
-fn no_lookup_of_the_scanner_has_a_silent_default() {
+fn no_lookup_of_the_scanner_or_the_masker_has_a_silent_default() {
     assert_eq!(silent_defaults("a.get(b(c)).copied()\n  .unwrap_or(0)").len(), 1);
     assert!(silent_defaults("sure(a.get(b)).copied().unwrap_or(0); c.get(d)?; e.get(f).map(|g| g + 1)").is_empty());
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let (mut files, mut found) = (Vec::new(), Vec::new());
-    walk(&root.join("src/scan"), &mut files);
-    walk(&root.join("rules/engine/src"), &mut files);
-    assert!(files.len() > 30, "{}", files.len());
+    for folder in ["src/scan", "src/redact", "rules/engine/src"] {
+        walk(&root.join(folder), &mut files);
+    }
+    // Validators judge the form of a value, of which a name or a neighbour may be absent.
+    files.retain(|file| !file.starts_with(root.join("src/redact/validate")));
+    assert!(files.len() > 40, "{}", files.len());
     let is_checked = |file: &Path| {
         let name = file.file_name().unwrap().to_str().unwrap();
         !matches!(name, "invariant.rs" | "tests.rs" | "oracles.rs" | "samples.rs" | "stages.rs" | "steps.rs")

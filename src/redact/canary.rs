@@ -13,9 +13,9 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use base64::Engine as _;
-
+use bartizan_rules::invariant::{between, onwards, sure};
 use bartizan_rules::normalise::letter;
+use base64::Engine as _;
 
 /// The letters of a token: four bits each.
 const ALPHABET: [u8; 16] = *b"bcdfghjkmnpqrtvx";
@@ -64,9 +64,9 @@ impl Needle {
     fn new(view: View, symbols: Vec<u8>) -> Needle {
         let mut fallback = vec![0; symbols.len()];
         let mut matched = 0;
-        for at in 1..symbols.len() {
-            matched = advance(&symbols, &fallback, matched, symbols.get(at).copied().unwrap_or_default());
-            if let Some(place) = fallback.get_mut(at) {
+        for (at, next) in symbols.iter().enumerate().skip(1) {
+            matched = advance(&symbols, &fallback, matched, *next);
+            if let Some(place) = sure(fallback.get_mut(at)) {
                 *place = matched;
             }
         }
@@ -92,7 +92,7 @@ fn advance(symbols: &[u8], fallback: &[usize], mut matched: usize, next: u8) -> 
         }
         match matched.checked_sub(1) {
             None => return 0,
-            Some(last) => matched = fallback.get(last).copied().unwrap_or(0),
+            Some(last) => matched = sure(fallback.get(last)).map_or(0, |shorter| *shorter),
         }
     }
 }
@@ -154,8 +154,8 @@ fn hex(bytes: &[u8]) -> Vec<u8> {
 /// The part of the base64 of a text that only this token decides, when `before` bytes (modulo 3) are in
 /// front of it. Letters make neither of the two symbols that the alphabets differ in.
 fn base64_within(token: &[u8], before: usize) -> Vec<u8> {
-    let whole = token.get((3 - before) % 3..).unwrap_or_default();
-    let whole = whole.get(..whole.len() / 3 * 3).unwrap_or_default();
+    let whole = onwards(token, (3 - before) % 3);
+    let whole = between(whole, 0..whole.len() / 3 * 3);
     base64::engine::general_purpose::STANDARD_NO_PAD.encode(whole).into_bytes()
 }
 

@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -208,14 +209,14 @@ impl Masker {
         let mut out = Masked { text: String::with_capacity(text.len()), edits: Vec::new() };
         let mut done = 0;
         for (span, label, action) in merge(text, targets) {
-            let (Some(before), Some(value)) = (text.get(done..span.start), text.get(span.clone())) else { continue };
-            out.text.push_str(before);
+            let value = part(text, span.clone());
+            out.text.push_str(part(text, done..span.start));
             let start = out.text.len();
             self.placeholder(label, action, value, &mut out.text);
             out.edits.push(Edit { before: span.clone(), after: start..out.text.len(), label });
             done = span.end;
         }
-        out.text.push_str(text.get(done..).unwrap_or_default());
+        out.text.push_str(part(text, done..text.len()));
         out
     }
 
@@ -256,8 +257,7 @@ pub(super) fn changes(action: DataAction) -> bool {
 /// and sixteen letters, then `]`.
 pub(super) fn placeholder_at(text: &str, start: usize) -> Option<Range<usize>> {
     let rest = text.get(start..)?.strip_prefix('[')?;
-    let window = rest.as_bytes().get(..MAX_PLACEHOLDER).unwrap_or(rest.as_bytes());
-    let close = window.iter().position(|&c| c == b']')?;
+    let close = rest.bytes().take(MAX_PLACEHOLDER).position(|c| c == b']')?;
     let (word, tail) = rest.get(..close)?.rsplit_once('_')?;
     let (numbered, keyed) = (is_number(tail), is_letters(tail));
     // A word that nobody knows is a label of the policy's own with a number that no request passes, so that no number

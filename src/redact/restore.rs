@@ -12,6 +12,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
+
 use super::arguments::{Arguments, Seen};
 use super::mask::{Edit, Label, MaskKey, Masked, Masker, Target, apart, is_address, labelled, placeholders, written};
 use crate::enums::{DataAction, PiiType};
@@ -56,7 +58,7 @@ impl Vault {
         let mut spans = labelled(text, targets);
         let keeps_addresses = masker.keeps_addresses();
         spans.extend(placeholders(text).filter_map(|span| {
-            let placeholder = text.get(span.clone())?;
+            let placeholder = part(text, span.clone());
             let label = match is_address(placeholder) {
                 true if keeps_addresses => Label::Pii(PiiType::Email),
                 // No value has such a placeholder here.
@@ -68,10 +70,8 @@ impl Vault {
         let mut out = Masked { text: String::with_capacity(text.len()), edits: Vec::new() };
         let mut done = 0;
         for (before, label, action) in apart(spans) {
-            let (Some(between), Some(value)) = (text.get(done..before.start), text.get(before.clone())) else {
-                continue;
-            };
-            out.text.push_str(between);
+            let value = part(text, before.clone());
+            out.text.push_str(part(text, done..before.start));
             let start = out.text.len();
             match action {
                 DataAction::Restore => out.text.push_str(&self.keep(label, value, keeps_addresses)),
@@ -80,7 +80,7 @@ impl Vault {
             out.edits.push(Edit { before: before.clone(), after: start..out.text.len(), label });
             done = before.end;
         }
-        out.text.push_str(text.get(done..).unwrap_or_default());
+        out.text.push_str(part(text, done..text.len()));
         out
     }
 
@@ -88,11 +88,11 @@ impl Vault {
     pub fn restore(&self, text: &str, to: Destination) -> String {
         let (mut out, mut done) = (String::with_capacity(text.len()), 0);
         for (span, value) in Restorer::new(to).edits(self, text, &|_| false) {
-            out.push_str(text.get(done..span.start).unwrap_or_default());
+            out.push_str(part(text, done..span.start));
             out.push_str(&value);
             done = span.end;
         }
-        out.push_str(text.get(done..).unwrap_or_default());
+        out.push_str(part(text, done..text.len()));
         out
     }
 
@@ -151,8 +151,8 @@ impl Restorer {
     ) -> Vec<(Range<usize>, String)> {
         let (mut edits, mut done) = (Vec::new(), 0);
         for span in placeholders(piece) {
-            self.pass(piece.get(done..span.start).unwrap_or_default());
-            let placeholder = piece.get(span.clone()).unwrap_or_default();
+            self.pass(part(piece, done..span.start));
+            let placeholder = part(piece, span.clone());
             if let Some(value) = self.value(vault, placeholder).filter(|_| !closed(&span)) {
                 self.pass(&value);
                 edits.push((span.clone(), value.into_owned()));
@@ -161,7 +161,7 @@ impl Restorer {
             }
             done = span.end;
         }
-        self.pass(piece.get(done..).unwrap_or_default());
+        self.pass(part(piece, done..piece.len()));
         edits
     }
 

@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use bartizan_rules::invariant::{between, onwards, part};
+
 use super::mask::{Masker, Target, changes};
 use super::restore::{Restorer, Vault};
 
@@ -85,10 +87,10 @@ impl TextStream {
     ) -> usize {
         let pending = self.certain - self.base;
         let from = self.text.floor_char_boundary(pending.saturating_sub(CONTEXT));
-        let seen = self.text.get(from..).unwrap_or_default();
+        let seen = part(&self.text, from..self.text.len());
         let pending = pending - from;
         let forced = ended || seen.len() - pending > MAX_HELD;
-        let mut cut = if forced { seen.len() } else { pending + safe_cut(seen.get(pending..).unwrap_or_default()) };
+        let mut cut = if forced { seen.len() } else { pending + safe_cut(part(seen, pending..seen.len())) };
         if cut <= pending {
             return 0;
         }
@@ -107,7 +109,7 @@ impl TextStream {
         if cut <= pending {
             return 0;
         }
-        let fresh = seen.get(pending..cut).unwrap_or_default();
+        let fresh = part(seen, pending..cut);
         // What of a span is gone already can't be taken back; the rest of it changes all the same.
         let within = |span: &Range<usize>| {
             (span.end > pending && span.start < cut)
@@ -118,7 +120,7 @@ impl TextStream {
             .collect();
         let masked = masker.mask(fresh, &due);
         let mut edits: Vec<(Range<usize>, String)> = (masked.edits.iter())
-            .map(|edit| (edit.before.clone(), masked.text.get(edit.after.clone()).unwrap_or_default().to_owned()))
+            .map(|edit| (edit.before.clone(), part(&masked.text, edit.after.clone()).to_owned()))
             .collect();
         for (span, text) in &found.replaced {
             if let Some(span) = within(span) {
@@ -150,7 +152,7 @@ impl TextStream {
         touched().next()?;
         let text = |from: usize, to: usize| {
             let relative = from.saturating_sub(self.base)..to.saturating_sub(self.base);
-            self.text.get(relative).unwrap_or_default()
+            part(&self.text, relative)
         };
         let (mut out, mut done) = (String::new(), range.start);
         for (span, new) in touched() {
@@ -198,8 +200,8 @@ fn keep_apart(
     let joins = |c: char, begins_line: bool| matches!(c, '(' | '[') || c == ':' && begins_line;
     let mut open = None;
     for (span, text) in edits.iter_mut().filter(|(_, text)| text.starts_with('[') && text.ends_with(']')) {
-        let before = seen.get(..pending + span.start).unwrap_or_default();
-        let after = seen.get(pending + span.end..).unwrap_or_default();
+        let before = part(seen, 0..pending + span.start);
+        let after = part(seen, pending + span.end..seen.len());
         let line = before.rsplit('\n').next().unwrap_or_default();
         let begins_line = line.chars().all(|c| c.is_ascii_digit() || " \t>-*+.)".contains(c));
         // A tag ends an address in front of it.
@@ -241,7 +243,7 @@ fn merged(spans: &[Range<usize>]) -> Vec<Range<usize>> {
 fn cover(edits: &mut Vec<(Range<usize>, String)>, mut span: Range<usize>, text: &str) {
     let first = edits.partition_point(|(known, _)| known.end <= span.start);
     let last = edits.partition_point(|(known, _)| known.start < span.end);
-    for (known, _) in edits.get(first..last).unwrap_or_default() {
+    for (known, _) in between(edits, first..last.max(first)) {
         span = span.start.min(known.start)..span.end.max(known.end);
     }
     edits.splice(first..last.max(first), [(span, text.to_owned())]);
@@ -261,14 +263,14 @@ fn safe_cut(text: &str) -> usize {
     // Two plain words behind a number end it: `12 March 1985` is one date.
     let (mut at, mut plain) = (cut, 0);
     while plain < 3 && at > earliest {
-        let end = text.get(..at).unwrap_or_default().trim_end().len();
+        let end = part(text, 0..at).trim_end().len();
         let start = match word_start(text, end) {
             0 if end == 0 => break,
             // A sign of a script without spaces is a word.
             start if start == end => text.floor_char_boundary(end - 1),
             start => start,
         };
-        if is_number_like(text.get(start..end).unwrap_or_default()) {
+        if is_number_like(part(text, start..end)) {
             (cut, plain) = (start, 0);
         } else {
             plain += 1;
@@ -277,13 +279,13 @@ fn safe_cut(text: &str) -> usize {
     }
     // `![words in it](https://...)` and `<img src=... >`.
     let tail = text.floor_char_boundary(text.len().saturating_sub(HOLD));
-    open_bracket(text.get(tail..).unwrap_or_default()).map_or(cut, |open| cut.min(tail + open))
+    open_bracket(part(text, tail..text.len())).map_or(cut, |open| cut.min(tail + open))
 }
 
 /// Where the word that ends here begins: behind white space, or behind a sign of a script without spaces.
 fn word_start(text: &str, end: usize) -> usize {
     let parts = |c: char| c.is_whitespace() || c >= '\u{2e80}';
-    let before = text.get(..end).unwrap_or_default();
+    let before = part(text, 0..end);
     before.char_indices().rev().find(|(_, c)| parts(*c)).map_or(0, |(at, c)| at + c.len_utf8())
 }
 
@@ -297,14 +299,14 @@ fn is_number_like(word: &str) -> bool {
 fn open_bracket(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let tag = bytes.windows(2).rposition(|pair| matches!(pair, [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!']));
-    let tag = tag.filter(|at| !bytes.get(*at..).unwrap_or_default().contains(&b'>'));
+    let tag = tag.filter(|at| !onwards(bytes, *at).contains(&b'>'));
     let link = bytes.iter().rposition(|byte| *byte == b'[').filter(|at| {
-        let rest = bytes.get(*at..).unwrap_or_default();
+        let rest = onwards(bytes, *at);
         match rest.iter().position(|byte| *byte == b']') {
             None => true,
             Some(close) => match rest.get(close + 1) {
                 None => true,
-                Some(b'(') => !rest.get(close..).unwrap_or_default().contains(&b')'),
+                Some(b'(') => !onwards(rest, close).contains(&b')'),
                 Some(_) => false,
             },
         }
@@ -348,7 +350,7 @@ impl StreamMasker {
         let range = self.released..self.stream.certain();
         let out = self.stream.render(&range).unwrap_or_else(|| {
             let (from, to) = (range.start - self.stream.base, range.end - self.stream.base);
-            self.stream.text.get(from..to).unwrap_or_default().to_owned()
+            part(&self.stream.text, from..to).to_owned()
         });
         self.released = range.end;
         self.stream.forget(range.end);

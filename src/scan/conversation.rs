@@ -130,7 +130,7 @@ pub(super) fn scan(
         report.texts.push(remembered(&mut memory, &known, || scan.text(text.text, text.zone)));
     }
     joints::find(scan, cards, scanned, is_aside, &mut memory, &mut report);
-    if invariant::take_broken() {
+    if invariant::is_broken() {
         report.texts.iter_mut().for_each(|text| text.complete = false);
     }
     // Too many to look at: none of them is called complete.

@@ -416,3 +416,17 @@ fn no_weak_rule_convicts_without_a_second_sign() {
         }
     }
 }
+
+/// Release builds record it, debug builds panic as well: texts that are scanned then count as not scanned whole, until
+/// who asked for the scan forgets it.
+#[test]
+fn what_cannot_happen_leaves_its_text_not_complete() {
+    let scanner = scanner();
+    let texts = [Text { zone: Zone::User, text: "a word" }, Text { zone: Zone::User, text: "another" }];
+    let panics = std::panic::catch_unwind(|| bartizan_rules::invariant::broken("a test")).is_err();
+    assert_eq!(panics, cfg!(debug_assertions));
+    let complete = || scanner.scan(&texts, AMPLE).texts.iter().map(|text| text.complete).collect::<Vec<bool>>();
+    assert_eq!(complete(), [false, false]);
+    assert!(bartizan_rules::invariant::take_broken());
+    assert_eq!(complete(), [true, true]);
+}

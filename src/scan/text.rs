@@ -123,7 +123,7 @@ impl<'e> Scan<'e> {
         report.complete &= !pass.overrun;
         let place = Lineage { origin: 0..text.len(), chain: Vec::new() };
         self.keep(&pass.matches, &Way::Same, 0, &place, None, &mut report);
-        report.complete &= !invariant::take_broken();
+        report.complete &= !invariant::is_broken();
         report
     }
 
@@ -142,7 +142,7 @@ impl<'e> Scan<'e> {
             (a.span.start, a.rule, a.span.end, a.chain.len()).cmp(&(b.span.start, b.rule, b.span.end, b.chain.len()))
         });
         report.findings.dedup_by(|later, first| later.rule == first.rule && later.span == first.span);
-        report.complete &= !invariant::take_broken();
+        report.complete &= !invariant::is_broken();
         report
     }
 

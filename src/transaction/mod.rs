@@ -65,6 +65,8 @@ pub use headers::{Header, Headers};
 pub use reading::Reads;
 pub use worker::WorkerState;
 
+use bartizan_rules::invariant;
+
 use crate::audit::metrics;
 use crate::callout::{Answer, Call};
 use crate::host::{Host, Timestamp};
@@ -307,7 +309,8 @@ impl Transaction {
         let state = std::mem::replace(&mut self.state, State::Denied(Denied));
         let Next { state, step } = state.handle(event, &mut self.context, vm, host);
         self.state = state;
-        step
+        // Something was not looked at: nothing of this step goes on.
+        if invariant::take_broken() { self.fault() } else { step }
     }
 
     /// Refuses the exchange because the proxy failed to do its part. What it holds is freed when it finishes.

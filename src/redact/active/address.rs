@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use bartizan_rules::invariant::part;
+
 /// The most bytes of one address that are read; what is longer is foreign to every host list.
 pub(super) const LONGEST: usize = 1024;
 /// A path or query of this many bytes can carry something worth carrying.
@@ -54,11 +56,11 @@ pub(super) fn read(source: &str, escapes: Escapes) -> Target {
     let (scheme, rest) = scheme(&address);
     let slashes = rest.len() - rest.trim_start_matches(['/', '\\']).len();
     match scheme.as_deref() {
-        None if slashes >= 2 => foreign(rest.get(slashes..).unwrap_or_default()),
+        None if slashes >= 2 => foreign(part(rest, slashes..rest.len())),
         None | Some("mailto" | "tel" | "sms" | "about" | "cid" | "blob") => Target::Harmless,
         Some("javascript" | "vbscript" | "livescript") => Target::Code,
         Some("data") => data(rest),
-        Some("http" | "https" | "ws" | "wss" | "ftp") => foreign(rest.get(slashes..).unwrap_or_default()),
+        Some("http" | "https" | "ws" | "wss" | "ftp") => foreign(part(rest, slashes..rest.len())),
         Some("file") if slashes < 2 => Target::Harmless,
         Some(_) => Target::Foreign { host: None, carries: carries(rest, 0) },
     }
@@ -70,7 +72,7 @@ pub(super) fn inner(address: &str) -> Vec<(usize, Target)> {
     let mut found = Vec::new();
     for (at, c) in address.char_indices().filter(|(_, c)| ends(*c)) {
         let at = at + c.len_utf8();
-        let rest = address.get(at..).unwrap_or_default();
+        let rest = part(address, at..address.len());
         let has = |lead: &&str| rest.get(..lead.len()).is_some_and(|head| head.eq_ignore_ascii_case(lead));
         let Some(lead) = ["https://", "http://", "ftp://", "www."].into_iter().find(has) else { continue };
         if found.len() >= MOST_INNER {
@@ -135,23 +137,23 @@ pub(super) fn unescape(source: &str, escapes: Escapes) -> Cow<'_, str> {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     loop {
-        out.push_str(rest.get(..next).unwrap_or_default());
-        rest = rest.get(next..).unwrap_or_default();
+        out.push_str(part(rest, 0..next));
+        rest = part(rest, next..rest.len());
         if rest.starts_with('\\') {
-            rest = rest.get(1..).unwrap_or_default();
+            rest = part(rest, 1..rest.len());
             match rest.chars().next().filter(char::is_ascii_punctuation) {
                 Some(c) => {
                     out.push(c);
-                    rest = rest.get(1..).unwrap_or_default();
+                    rest = part(rest, 1..rest.len());
                 }
                 None => out.push('\\'),
             }
         } else if let Some((c, length)) = reference(rest) {
             out.push(c);
-            rest = rest.get(length..).unwrap_or_default();
+            rest = part(rest, length..rest.len());
         } else if !rest.is_empty() {
             out.push('&');
-            rest = rest.get(1..).unwrap_or_default();
+            rest = part(rest, 1..rest.len());
         }
         match rest.find(special) {
             Some(at) => next = at,

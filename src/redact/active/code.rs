@@ -5,6 +5,8 @@
 //! partner on its line, a dollar sign or an open tag does so up to the next blank line. An answer that begins with a tag
 //! is read as HTML: nothing in it is code. A fence that readers draw is no code either.
 
+use bartizan_rules::invariant::part;
+
 use super::{ActiveWatch, Next};
 
 /// What is known of the lines that were read.
@@ -110,7 +112,7 @@ impl ActiveWatch {
         if !self.lines.skipping {
             return None;
         }
-        let rest = self.text.get(self.at.saturating_sub(self.base)..).unwrap_or_default();
+        let rest = part(&self.text, self.at.saturating_sub(self.base)..self.text.len());
         let length = rest.find(['\n', '\r']).unwrap_or(rest.len());
         if length == 0 {
             self.lines.skipping = false;
@@ -136,7 +138,7 @@ impl ActiveWatch {
         let start = self.at;
         let (rest, whole) = self.ahead(start);
         let lead = rest.bytes().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let body = rest.get(lead..).unwrap_or_default();
+        let body = part(rest, lead..rest.len());
         let Some(first) = body.bytes().next() else {
             return if whole { Next::At(start) } else { Next::More };
         };
@@ -146,12 +148,12 @@ impl ActiveWatch {
         }
         let is_blank = body.starts_with('\n') || body.starts_with("\r\n");
         if let Some(fence) = self.lines.fence {
-            let indent: usize = columns(rest.get(..lead).unwrap_or_default());
+            let indent: usize = columns(part(rest, 0..lead));
             if first == fence.sign {
                 if end.is_none() && !whole {
                     return Next::More;
                 }
-                let line = body.get(..end.unwrap_or(body.len())).unwrap_or_default().trim_end();
+                let line = part(body, 0..end.unwrap_or(body.len())).trim_end();
                 if line.len() >= fence.length && line.bytes().all(|byte| byte == fence.sign) {
                     let closes = indent == fence.indent || fence.indent == 0 && indent <= 3;
                     let stop = start + lead + line.len();
@@ -185,7 +187,7 @@ impl ActiveWatch {
         }
         let marks = |byte: &u8| byte.is_ascii_digit() || b" \t>-*+.):|".contains(byte);
         let marked = rest.bytes().take_while(marks).count();
-        let after = rest.get(marked..).unwrap_or_default();
+        let after = part(rest, marked..rest.len());
         let sign = match after.bytes().next() {
             None if !whole => return Next::More,
             Some(b'[') if after.len() == 1 && !whole => return Next::More,
@@ -208,11 +210,11 @@ impl ActiveWatch {
                 if line_end == "\r" && !whole {
                     return Next::More;
                 }
-                let info = after.get(length..stop.unwrap_or(after.len())).unwrap_or_default();
+                let info = part(after, length..stop.unwrap_or(after.len()));
                 if sign == b'~' || !info.contains('`') {
                     let lines = &self.lines;
                     let sure = lead == marked
-                        && !rest.get(..lead).unwrap_or_default().contains('\t')
+                        && !part(rest, 0..lead).contains('\t')
                         && (lead <= 3 || !lines.follows)
                         && !(lines.doubt || lines.html || lines.ruled || self.in_tag())
                         && (line_end.starts_with('\n') || line_end.starts_with("\r\n") || stop.is_none() && self.ended);
@@ -261,20 +263,21 @@ impl ActiveWatch {
             self.lines.loosen();
             return Next::At(start + length);
         }
-        let inner = rest.get(length..).unwrap_or_default();
+        let inner = part(rest, length..rest.len());
         let line = inner.find(['\n', '\r']);
-        let inner = inner.get(..line.unwrap_or(inner.len())).unwrap_or_default();
+        let inner = part(inner, 0..line.unwrap_or(inner.len()));
         // Runs of another length are a part of the code.
         let (mut open, mut partner) = (0, 0);
         while partner != length && open + partner < inner.len() {
             open += partner;
-            open += inner.get(open..).and_then(|rest| rest.find('`')).unwrap_or(inner.len() - open);
-            partner = inner.get(open..).unwrap_or_default().bytes().take_while(|byte| *byte == b'`').count();
+            let rest = part(inner, open..inner.len());
+            open += rest.find('`').unwrap_or(rest.len());
+            partner = part(inner, open..inner.len()).bytes().take_while(|byte| *byte == b'`').count();
         }
         if line.is_none() && !whole && open + partner == inner.len() {
             return Next::More;
         }
-        let inside = inner.get(..open).unwrap_or_default();
+        let inside = part(inner, 0..open);
         let formula = inside.contains('$');
         let is_span = partner == length && !inside.contains('|');
         if formula || !is_span {

@@ -1,5 +1,7 @@
 //! Tags and their attributes.
 
+use bartizan_rules::invariant::part;
+
 use super::address::{self, Escapes, LONGEST, Target};
 use super::tag::{self, Attribute, Word};
 use super::{ActiveWatch, Next};
@@ -22,14 +24,14 @@ impl ActiveWatch {
             }
             return Next::At(start + 1);
         }
-        let head = rest.get(..rest.floor_char_boundary(LONGEST_NAME)).unwrap_or_default();
+        let head = part(rest, 0..rest.floor_char_boundary(LONGEST_NAME));
         let ends = |c: char| matches!(c, '\t' | '\n' | '\u{c}' | '\r' | ' ' | '/' | '>');
         let length = match head.find(ends) {
             Some(length) => length,
             None if !whole && rest.len() < LONGEST_NAME => return Next::More,
             None => head.len(),
         };
-        let written = head.get(..length).unwrap_or_default();
+        let written = part(head, 0..length);
         let is_address = written.contains(':');
         // What begins inside a name may be cut out, and then the name ends there.
         let name = written.split(['<', '!', '[']).next().unwrap_or_default().to_owned();
@@ -42,7 +44,7 @@ impl ActiveWatch {
             let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>'));
             self.step(end.unwrap_or(rest.len()));
             let Some(end) = end.or(whole.then_some(rest.len())) else { return Next::More };
-            let target = address::read(rest.get(..end).unwrap_or_default(), Escapes::Plain);
+            let target = address::read(part(rest, 0..end), Escapes::Plain);
             let stop = start + 1 + end;
             let stop = if self.byte(stop) == Some(b'>') { stop + 1 } else { stop };
             self.address(start..stop);
@@ -72,10 +74,10 @@ impl ActiveWatch {
             let blank = |c: char| matches!(c, '\t' | '\n' | '\u{c}' | '\r' | ' ');
             let (rest, whole) = self.ahead(start + 1);
             let lead = rest.len() - rest.trim_start_matches(blank).len();
-            let value = rest.get(lead..).unwrap_or_default();
+            let value = part(rest, lead..rest.len());
             let (quote, value) = match value.chars().next() {
                 None if !whole => return Next::More,
-                Some(quote @ ('"' | '\'')) => (Some(quote), value.get(1..).unwrap_or_default()),
+                Some(quote @ ('"' | '\'')) => (Some(quote), part(value, 1..value.len())),
                 _ => (None, value),
             };
             let end = value.find(|c: char| quote.map_or(blank(c) || c == '>', |quote| c == quote));

@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
+
 use super::address::{self, Escapes, LONGEST, Target};
 use super::{ActiveWatch, Bracket, Next};
 
@@ -75,7 +77,7 @@ impl ActiveWatch {
                 if end.is_none() && !whole {
                     return Next::More;
                 }
-                let label = rest.get(..end.unwrap_or(0)).unwrap_or_default();
+                let label = part(rest, 0..end.unwrap_or(0));
                 let name = if label.trim().is_empty() { name } else { name_of(label) };
                 let stop = start + 2 + end.map_or(0, |end| end + 1);
                 self.image(bracket.map_or(start, |bracket| bracket.at)..stop, name);
@@ -148,7 +150,7 @@ impl ActiveWatch {
         }
         let (rest, whole) = self.ahead(from);
         let lead = rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}', '>']).len();
-        let body = rest.get(lead..).unwrap_or_default();
+        let body = part(rest, lead..rest.len());
         let mut start = from + lead;
         if body.is_empty() && !whole {
             return None;
@@ -195,7 +197,7 @@ impl ActiveWatch {
             let target = address::read(body, Escapes::Markdown);
             return Some((span, target));
         };
-        let source = body.get(..end).unwrap_or_default();
+        let source = part(body, 0..end);
         let target = address::read(source, Escapes::Markdown);
         Some((start..start + end, target))
     }

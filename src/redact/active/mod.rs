@@ -30,6 +30,8 @@ mod tag;
 
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
+
 use crate::glob::Glob;
 use address::{Escapes, LONGEST, Target};
 use code::Lines;
@@ -181,19 +183,16 @@ impl ActiveWatch {
 
     /// At most [`AHEAD`] bytes of the text from this place on, and whether no more are to be waited for.
     fn ahead(&self, at: usize) -> (&str, bool) {
-        let rest = self.text.get(at.saturating_sub(self.base)..).unwrap_or_default();
-        if rest.len() > AHEAD {
-            (rest.get(..rest.floor_char_boundary(AHEAD)).unwrap_or_default(), true)
-        } else {
-            (rest, self.ended)
-        }
+        let rest = part(&self.text, at.saturating_sub(self.base)..self.text.len());
+        if rest.len() > AHEAD { (part(rest, 0..rest.floor_char_boundary(AHEAD)), true) } else { (rest, self.ended) }
     }
 
     /// A part of the text; a character that its border cuts is left out.
     fn slice(&self, span: Range<usize>) -> &str {
         let inner = |at: usize| at.saturating_sub(self.base);
-        let start = self.text.ceil_char_boundary(inner(span.start));
-        self.text.get(start..inner(span.end)).unwrap_or_default()
+        let (start, end) =
+            (self.text.ceil_char_boundary(inner(span.start)), self.text.floor_char_boundary(inner(span.end)));
+        part(&self.text, start..end)
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
@@ -331,7 +330,7 @@ impl ActiveWatch {
         let end = rest.find([' ', '\t', '\n', '\r', '<']);
         self.step(end.unwrap_or(rest.len()));
         let Some(end) = end.or(whole.then_some(rest.len())) else { return Next::More };
-        let source = rest.get(..end).unwrap_or_default();
+        let source = part(rest, 0..end);
         let trimmed = source.trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '_', '~', '\'', '"', ')', ']', '`']);
         let target = if is_www {
             address::read(&format!("//{trimmed}"), Escapes::Plain)
@@ -370,7 +369,7 @@ impl ActiveWatch {
         let end = inner.find(|c: char| c == '\n' || mark.starts_with(c));
         self.step(end.unwrap_or(rest.len()));
         let Some(end) = end.or(whole.then_some(inner.len())) else { return Next::More };
-        let value = inner.get(..end).unwrap_or_default().replace("\\/", "/");
+        let value = part(inner, 0..end).replace("\\/", "/");
         let target = address::read(&value, Escapes::Html);
         let fetched = self.lines.fetches();
         if matches!(&target, Target::Code | Target::Foreign { host: Some(_), .. }) {
@@ -381,7 +380,7 @@ impl ActiveWatch {
 
     fn plain(&mut self, start: usize, target: Target) -> Next {
         let (rest, _) = self.ahead(start);
-        let near = rest.get(..rest.floor_char_boundary(CLOSE)).unwrap_or_default();
+        let near = part(rest, 0..rest.floor_char_boundary(CLOSE));
         let end = near.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '>'));
         self.step(end.unwrap_or(near.len()));
         let end = match end {
@@ -401,7 +400,7 @@ impl ActiveWatch {
     /// Where what goes with an address ends: behind the next of this byte, or at the address. `None`: more is needed.
     fn close(&self, from: usize, byte: u8) -> Option<usize> {
         let (rest, _) = self.ahead(from);
-        let near = rest.get(..rest.floor_char_boundary(CLOSE)).unwrap_or_default();
+        let near = part(rest, 0..rest.floor_char_boundary(CLOSE));
         self.step(near.len());
         match near.find([char::from(byte), '\n']) {
             Some(at) if near.as_bytes().get(at) == Some(&byte) => Some(from + at + 1),

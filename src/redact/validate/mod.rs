@@ -31,6 +31,8 @@ mod wallet;
 
 use std::ops::Range;
 
+use bartizan_rules::invariant::part;
+
 use Validator::{Behind, Between, Named, Value};
 pub use placeholder::looks_like_placeholder;
 pub use secret::entropy;
@@ -64,7 +66,7 @@ impl Validator {
         let Some(value) = text.get(span) else { return false };
         let before = || {
             let from = text.ceil_char_boundary(start.saturating_sub(BEFORE));
-            text.get(from..start).unwrap_or_default()
+            part(text, from..start)
         };
         match self {
             Validator::Value(check) => check(value),
@@ -72,7 +74,7 @@ impl Validator {
             Validator::Behind(check) => check(before(), value),
             Validator::Between(check) => {
                 let to = text.floor_char_boundary(end.saturating_add(AFTER));
-                check(before(), value, text.get(end..to).unwrap_or_default())
+                check(before(), value, part(text, end..to))
             }
         }
     }
