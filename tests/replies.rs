@@ -496,8 +496,52 @@ fn a_thousand_streams_cut_anywhere_give_no_secret_away() {
     assert_eq!(places.len(), SECRETS.iter().map(|secret| secret.len() + 3).sum::<usize>(), "every place was cut");
 }
 
+/// A text of a reply that is over the scanner's bounds is one that was not scanned: `unscanned.budget` decides, as for
+/// requests, and the record says so.
+#[test]
+fn a_reply_that_was_not_scanned_whole_is_recorded_and_the_policy_decides() {
+    use base64::Engine as _;
+    let encoded = |text: String| base64::engine::general_purpose::STANDARD.encode(text);
+    let nested = |depth: usize| (0..depth).fold(format!("aws_access_key_id = {KEY}"), |text, _| encoded(text));
+    let escaped = |depth: usize| format!("say &{}lt;b and so on", "amp;".repeat(depth));
+    let many = "a@b.eu ".repeat(20_000);
+    let cases = [
+        (nested(3), true),
+        (nested(4), false),
+        (nested(6), false),
+        (escaped(2), true),
+        (escaped(12), false),
+        (many[..700].to_owned(), true),
+        (many, false),
+    ];
+    for (text, is_complete) in cases {
+        for action in ["deny", "flag"] {
+            let mut pipeline = Pipeline::new(|document| {
+                document["guards"]["standard"] = json!({ "output": { "pii": "flag", "secrets": "flag" } });
+                document["unscanned"] = json!({ "budget": action });
+            });
+            let (_, answer) = pipeline.answered(&ask("hi"), JSON, &[&whole(&text)]);
+            let told = (&answer.record["bartizan.reason"], &answer.record["bartizan.unscanned"]);
+            let shown = text.get(..40).unwrap_or(&text);
+            match (is_complete, action) {
+                (true, _) => assert_eq!(told, (&Value::Null, &Value::Null), "{shown}"),
+                (false, "deny") => assert_eq!(told, (&json!("reply.unreadable"), &json!(["budget"])), "{shown}"),
+                (false, _) => assert_eq!(told, (&Value::Null, &json!(["budget"])), "{shown}"),
+            }
+            assert_eq!(answer.text().contains(&text), is_complete || action == "flag", "{shown}");
+            // Pieces of a stream may each be within the bounds.
+            let (_, streamed) = pipeline.answered(&ask("hi"), SSE, &[&stream(&[&text])]);
+            if streamed.record["bartizan.unscanned"] == json!(["budget"]) && action == "deny" {
+                assert_eq!(streamed.record["bartizan.reason"], "reply.unreadable", "{shown}");
+                assert!(!streamed.text().contains(&text), "{shown}");
+            }
+        }
+    }
+}
+
 /// Compiling the rules takes longer than a case.
-static ROAD: std::sync::LazyLock<std::sync::Mutex<Pipeline>> = std::sync::LazyLock::new(|| pipeline(json!({})).into());
+static PIPELINE: std::sync::LazyLock<std::sync::Mutex<Pipeline>> =
+    std::sync::LazyLock::new(|| pipeline(json!({})).into());
 
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::with_cases(40) })]
@@ -515,7 +559,7 @@ proptest! {
         bytes in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
         let text = words.concat();
-        let mut pipeline = ROAD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut pipeline = PIPELINE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let split = |places: &[prop::sample::Index], length: usize, floor: &dyn Fn(usize) -> usize| {
             let mut at: Vec<usize> = places.iter().map(|place| floor(place.index(length + 1))).collect();
             at.extend([0, length]);

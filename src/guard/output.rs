@@ -71,6 +71,7 @@ pub(crate) struct Detector<'a> {
     /// Active content of the whole text, as far as it is read.
     sights: Vec<Sight>,
     denial: Option<Reason>,
+    incomplete: bool,
     findings: Vec<FindingEntry>,
     shadow: Vec<Reason>,
 }
@@ -87,6 +88,7 @@ impl<'a> Detector<'a> {
             open: None,
             sights: Vec::new(),
             denial: None,
+            incomplete: false,
             findings: Vec::new(),
             shadow: Vec::new(),
         }
@@ -115,6 +117,7 @@ impl<'a> Detector<'a> {
         let (targets, judgement) =
             judge_reply(rules.scanner, &rules.guards, rules.route, report, self.is_key, rules.now);
         self.denial = self.denial.or(judgement.denial());
+        self.incomplete |= judgement.is_incomplete();
         self.shadow.extend(judgement.shadow);
         for judged in judgement.findings {
             let Some(card) = rules.scanner.cards().get(usize::from(judged.finding.rule.0)) else { continue };
@@ -190,6 +193,11 @@ impl<'a> Detector<'a> {
 
     fn note(&mut self, rule: &str, span: Range<usize>, transforms: Vec<&'static str>, act: Act) {
         self.findings.push(entry(rule, "reply", self.path.to_owned(), span, transforms, act));
+    }
+
+    /// The scan of a text ended before its end: a bound was reached, or something could not be read.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 
     /// Notes what was found. True: something was.

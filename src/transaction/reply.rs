@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::Headers;
 use crate::authn::RoleIndex;
+use crate::document::UnscannedAction;
 use crate::enums::{Mode, Operation};
 use crate::estimate::Estimate;
 use crate::glob::Glob;
@@ -168,16 +169,7 @@ impl ReplyGuard {
 
     /// What was not scanned is recorded, and the policy decides.
     fn unscanned(&self, parts: &ReplyParts, noted: &mut Noted) -> Result<(), Reason> {
-        use crate::document::UnscannedAction;
-        for (kind, _) in &parts.unscanned {
-            if !noted.unscanned.contains(kind) {
-                noted.unscanned.push(*kind);
-            }
-            if self.policy.unscanned.action(*kind) == UnscannedAction::Deny {
-                return Err(Reason::ReplyUnreadable);
-            }
-        }
-        Ok(())
+        parts.unscanned.iter().try_for_each(|(kind, _)| leave_unread(&self.policy, *kind, noted))
     }
 
     /// Judges a whole reply; `None`: it goes on as it came.
@@ -311,7 +303,7 @@ impl ReplyGuard {
                 let active = ActiveWatch::of(text);
                 let mut whole = detector(&active);
                 whole.detect(text, 0);
-                whole.finish(&mut noted.notes)?;
+                finish(whole, &policy, noted)?;
             } else if let (Some(Planted { canary, .. }), Some(watch)) = (&self.canary, &watch) {
                 judge = judge.with_leaks(canary, watch);
             }
@@ -320,7 +312,11 @@ impl ReplyGuard {
             let mut restorer = Restorer::new(self.destination(json, &calls, one, tool(&one.channel).as_deref()));
             let restoring = Restoring { vault: &self.vault, restorer: &mut restorer, closed: active.addresses() };
             let edits = stream.advance(true, &mut self.masker, Some(restoring), &mut |text, at| judge.detect(text, at));
+            let is_incomplete = judge.is_incomplete();
             let found = judge.finish(if cut.is_some() { &mut rest } else { &mut noted.notes })?;
+            if is_incomplete {
+                leave_unread(&policy, UnscannedKind::Budget, noted)?;
+            }
             noted.notes.add_of_rest(rest, &pointer);
             if repeats && !found && edits == 0 && cut.is_none() && self.clean.len() < MAX_NAMES {
                 self.clean.insert(text.to_owned());
@@ -349,6 +345,30 @@ impl ReplyGuard {
         }
         Ok(changed)
     }
+}
+
+/// Content of this kind was not scanned: it is recorded, and the policy decides.
+///
+/// # Errors
+/// [`Reason::ReplyUnreadable`] where it says deny.
+fn leave_unread(policy: &Policy, kind: UnscannedKind, noted: &mut Noted) -> Result<(), Reason> {
+    if !noted.unscanned.contains(&kind) {
+        noted.unscanned.push(kind);
+    }
+    if policy.unscanned.action(kind) == UnscannedAction::Deny { Err(Reason::ReplyUnreadable) } else { Ok(()) }
+}
+
+/// Notes what was found in a text, and that it was not scanned whole.
+///
+/// # Errors
+/// Why the text can't go on.
+fn finish(judge: Detector<'_>, policy: &Policy, noted: &mut Noted) -> Result<bool, Reason> {
+    let is_incomplete = judge.is_incomplete();
+    let found = judge.finish(&mut noted.notes)?;
+    if is_incomplete {
+        leave_unread(policy, UnscannedKind::Budget, noted)?;
+    }
+    Ok(found)
 }
 
 /// What the texts of a reply on this route are judged by.

@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::restore::places;
-use super::{Noted, ReplyGuard, text_of};
-use crate::document::UnscannedAction;
+use super::{Noted, ReplyGuard, leave_unread, text_of};
 use crate::enums::Zone;
 use crate::guard::{NOTICE, Outcome, Place, entry, judge, narrow};
 use crate::host::Timestamp;
@@ -72,10 +71,7 @@ impl ReplyGuard {
             return Err(Reason::ScanInjection);
         }
         if judgement.is_incomplete() {
-            noted.unscanned.push(UnscannedKind::Budget);
-            if policy.unscanned.action(UnscannedKind::Budget) == UnscannedAction::Deny {
-                return Err(Reason::ReplyUnreadable);
-            }
+            leave_unread(&policy, UnscannedKind::Budget, noted)?;
         }
         let mut again = |place: &Place, text: &str| {
             let alone = [Text { zone: place.zone, text }];

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Detector, Noted, ReplyGuard, reply_rules};
+use super::{Detector, Noted, ReplyGuard, finish, reply_rules};
 use crate::enums::DataAction;
 use crate::host::Timestamp;
 use crate::protocol::Json;
@@ -61,7 +61,7 @@ impl ReplyGuard {
                     judge = judge.with_leaks(&planted.canary, &watch);
                 }
                 let detected = judge.detect(&all, 0);
-                judge.finish(&mut noted.notes)?;
+                finish(judge, &policy, noted)?;
                 let changes = |action| !matches!(action, DataAction::Flag | DataAction::Block);
                 let mut ends = (detected.targets.iter().filter(|target| changes(target.action)))
                     .map(|target| target.span.end)

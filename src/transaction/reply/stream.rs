@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
-use super::{Detector, Noted, ReplyGuard, reply_rules, told, written};
+use super::{Detector, Noted, ReplyGuard, finish, reply_rules, told, written};
 use crate::enums::Zone;
 use crate::guard::NOTICE;
 use crate::host::Timestamp;
@@ -454,7 +454,7 @@ impl StreamGuard {
             let closed = state.active.addresses();
             let restoring = Restoring { vault, restorer: &mut state.restorer, closed };
             let edits = state.text.advance(ended, masker, Some(restoring), &mut |text, at| judge.detect(text, at));
-            judge.finish(&mut noted.notes)?;
+            finish(judge, policy, noted)?;
             state.watch.forget(state.text.certain());
             state.active.forget(state.text.certain());
             noted.masked += edits as u64;
