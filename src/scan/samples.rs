@@ -66,7 +66,7 @@ pub fn judge(rules: &[RuleFile]) -> SampleReport {
             check(true, "plain", sample, sample);
             check(true, "zeroWidth", sample, &zero_width(sample));
             if !raw {
-                // Digits and tokens alone do not read as text, which decoding asks for.
+                // Only digits and tokens do not read as text, which decoding asks for.
                 check(true, "base64", sample, &STANDARD.encode(sample));
                 check(true, "percent", sample, &percent(sample));
                 check(true, "fullWidth", sample, &full_width(sample));

@@ -65,7 +65,7 @@ pub fn words<'w>(words: impl Iterator<Item = (&'w [u8], u32)>) -> Vec<u32> {
             .filter(|at| free(*at, &taken))
             .map(|at| at ^ usize::from(first))
             .find(|base| {
-                // A label alone says whose child a unit is, so that no two units may share a base.
+                // Only a label says whose child a unit is, so that no two units may share a base.
                 !bases.contains(base) && labels.iter().all(|label| free(base ^ usize::from(*label), &taken))
             })
             .unwrap_or(0);

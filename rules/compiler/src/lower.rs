@@ -63,7 +63,7 @@ pub struct Compiler {
     pub before: Vec<u16>,
     /// By program: tokens in a row that every match holds, and bytes before these, at most.
     pub runs: Vec<(u8, u16)>,
-    /// By program: the first group of digits of its matches, where it is looked for around these alone.
+    /// By program: the first group of digits of its matches, where it is looked for around these only.
     pub shapes: Vec<Option<Shape>>,
     /// By program: words of which every match holds one; none: it is looked for without them.
     pub anchors: Vec<Vec<Anchor>>,

@@ -62,7 +62,7 @@ type Node = (usize, u16, Walked);
 type Character = (Option<u16>, u16, u16);
 
 impl Compiler {
-    /// Looks for patterns around groups of digits alone, where their rules look at digits and neither anchors nor the
+    /// Looks for patterns around groups of digits only, where their rules look at digits and neither anchors nor the
     /// automaton of beginnings tell where they may begin. Called when all patterns and anchors are known.
     pub fn find_shapes(&mut self) {
         for program in 0..self.programs.len() {

@@ -175,7 +175,7 @@ fn programs(out: &mut String, mut compiler: Compiler) {
     numbers(out, "Looked for together with others, and not only around digits", "FAR", "u16", compiler.far());
     let _ = writeln!(
         out,
-        "/// The same of all that are looked for around digits alone.\npub(super) const BEFORE_ANY: usize = {};",
+        "/// The same of all that are looked for around digits only.\npub(super) const BEFORE_ANY: usize = {};",
         compiler.before_any()
     );
     let _ = writeln!(

@@ -191,7 +191,7 @@ mod tests {
 
     use super::*;
 
-    /// What the PikeVM alone finds.
+    /// What only the PikeVM finds.
     fn slowly(pattern: &Pattern, text: &str, range: Range<usize>) -> Vec<Range<usize>> {
         let (mut cache, mut groups) = (pattern.slow.create_cache(), pattern.slow.create_captures());
         let (mut at, mut out) = (range.start, Vec::new());

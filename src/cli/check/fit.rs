@@ -181,7 +181,7 @@ fn unreached(policy: &Policy, document: &Document, at: &KeyPath, said: &mut Said
 
 /// A variable's value as far as this file tells, and what must be said about it.
 pub(super) fn variable(name: &str, surroundings: &Surroundings) -> (Option<String>, Option<String>) {
-    // Long enough for every check; the real value is known in the proxy alone.
+    // Long enough for every check; the real value is known in the proxy only.
     let placeholder = || Some("-".repeat(64));
     match vm(surroundings) {
         Some(vm) => match vm.environment.get(name) {

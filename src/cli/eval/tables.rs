@@ -31,9 +31,9 @@ pub(super) struct Tally {
 /// What details add to a tally.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct More {
-    /// Rows at or above the threshold by the rules alone.
+    /// Rows at or above the threshold by the rules only.
     pub rules: usize,
-    /// Rows at or above the threshold by the scorer alone.
+    /// Rows at or above the threshold by the scorer only.
     pub scorer: usize,
     /// Rows blocked when a role without `mayWrite` sends them.
     pub untrusted: usize,

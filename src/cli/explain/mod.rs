@@ -106,7 +106,7 @@ struct TextCard {
     #[serde(skip_serializing_if = "Option::is_none")]
     normalised: Option<String>,
     score: u8,
-    /// The score of the rules alone.
+    /// The score of the rules only.
     rules_score: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     learned: Option<f32>,
@@ -145,7 +145,7 @@ struct UnscannedCard {
     action: &'static str,
 }
 
-/// What happens to a caller with this role alone.
+/// What happens to a caller with only this role.
 #[derive(Debug, Serialize)]
 struct RoleCard {
     role: String,

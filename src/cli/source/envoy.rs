@@ -288,7 +288,7 @@ fn clusters(root: &Node) -> Option<Vec<String>> {
     if field(root, "dynamic_resources").is_some_and(|(_, dynamic)| field(dynamic, "cds_config").is_some()) {
         return None;
     }
-    // A file with clusters alone or with listeners alone is a part of one.
+    // A file with only clusters or only listeners is a part of one.
     let Some((_, Node::List(clusters))) = field(resources, "clusters") else { return None };
     Some(clusters.iter().filter_map(|(_, cluster)| Some(cluster.get("name")?.as_str()?.to_owned())).collect())
 }

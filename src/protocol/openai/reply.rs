@@ -24,7 +24,7 @@ impl ReplyFormat for Choices {
     }
 
     fn is_terminator(&self, data: &[u8]) -> bool {
-        // The SDKs look at the beginning alone.
+        // The SDKs look at the beginning only.
         data.starts_with(b"[DONE]")
     }
 

@@ -41,7 +41,7 @@ const FERTILE: Marks = Marks::ENTITY
     .with(Marks::SEPARATED)
     .with(Marks::TAGS);
 
-/// The ASCII letter or digit that a reader takes a character for, alone and whatever is beside it.
+/// The ASCII letter or digit that a reader sees in a character, by itself and beside any other.
 pub fn letter(c: char) -> Option<u8> {
     let plain = |c: char| u8::try_from(c).ok().filter(u8::is_ascii_alphanumeric);
     if c.is_ascii() {
@@ -101,7 +101,7 @@ impl Normalised {
     }
 }
 
-/// The normalised form alone, for keywords, training and explanation.
+/// Only the normalised form: for keywords, training and explanation.
 pub fn to_string(text: &str) -> String {
     normalise(text).text
 }
@@ -483,7 +483,7 @@ impl<'t> Fold<'t> {
             if lower.is_ascii() {
                 self.ascii(lower, source.clone(), marks);
             } else if let Some(folded) = tables::latin(lower) {
-                // A capital whose small letter alone is in the table.
+                // A capital of which only the small letter is in the table.
                 self.flush(true);
                 self.again |= self.fertile;
                 self.put(folded, source.clone(), marks.with(Marks::COMPATIBILITY));

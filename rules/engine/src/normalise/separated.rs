@@ -150,7 +150,7 @@ impl Sequence {
         self.letters = 0;
     }
 
-    /// The most common gap; of gaps of white space alone, the shortest.
+    /// The most common gap; of gaps of only white space, the shortest.
     fn separator<'t>(&self, text: &'t str) -> Option<&'t str> {
         let mut shapes: Vec<(&str, usize)> = Vec::new();
         for gap in &self.gaps {
