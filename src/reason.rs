@@ -83,7 +83,7 @@ reasons! {
     QuotaTooLarge = "quota.tooLarge", 429;
     /// The service that counts for the fleet is unreachable, and a quota says deny.
     QuotaUnavailable = "quota.unavailable", 503;
-    /// Too many requests are under way.
+    /// Too many requests are in flight.
     QuotaConcurrent = "quota.concurrent", 429;
     /// Too many of the caller's requests were refused as attacks: everything is refused for a while.
     AbuseCooldown = "abuse.cooldown", 429;

@@ -587,7 +587,7 @@ fn a_thousand_proxies_overshoot_as_the_formula_says() {
             "proxy" => assert_eq!((used, calls), (requests as u64 * 100, 0)),
             // Reserved at its most: never beyond, and short of it by what refused requests have added to the counter.
             "fleet, refunds: true" => assert!(used <= limit && used * 2 >= limit, "{used}"),
-            // Reserved low: beyond by what is under way, written and not yet told.
+            // Reserved low: beyond by what is in flight, written and not yet told.
             _ => assert!(used >= limit && used <= limit + (parallel as u64 + 1) * 100, "{used}"),
         }
         assert!(calls <= 2 * requests);

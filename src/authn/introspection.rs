@@ -48,7 +48,7 @@ impl std::fmt::Debug for Introspection {
     }
 }
 
-/// A question under way: the call to make, and what its answer is about.
+/// A question in flight: the call to make, and what its answer is about.
 #[derive(Clone, Debug)]
 pub struct Inquiry {
     issuer: usize,

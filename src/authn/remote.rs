@@ -221,7 +221,7 @@ struct SharedState {
     success: Timestamp,
     /// Changes whenever keys are stored.
     serial: u64,
-    /// A fetch is under way until then.
+    /// A fetch is in flight until then.
     until: Timestamp,
     /// Fetches that failed since the last one that did not.
     failures: u64,

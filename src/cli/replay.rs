@@ -3,7 +3,7 @@
 //! A capture goes through the same [`Transaction`] as in the proxy, body and all. An audit record has no body: it
 //! goes stage by stage through roles, quotas and cool-downs, and what the scanner said of it then is kept. Callers
 //! have the names that the records give them, under tokens that are made here, so that `authn` itself is not rehearsed; nor are
-//! requests under way at the same time, because each one ends before the next begins.
+//! requests in flight at the same time, because each one ends before the next begins.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -207,7 +207,7 @@ section! {
         input_tokens: Option<u64>,
         /// Output tokens per window.
         output_tokens: Option<u64>,
-        /// Requests under way at a time, 1 to 1000000; goes without `window` and `burst`.
+        /// Requests in flight at a time, 1 to 1000000; goes without `window` and `burst`.
         concurrent: Option<u64>,
         /// The window, 1s to 31d. For all but `concurrent`.
         window: Option<Span>,
@@ -301,7 +301,7 @@ choice! {
         InputTokens = "inputTokens",
         /// Output tokens.
         OutputTokens = "outputTokens",
-        /// Requests under way.
+        /// Requests in flight.
         Concurrent = "concurrent",
     }
 }

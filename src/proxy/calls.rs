@@ -12,7 +12,7 @@ use crate::authn::Fetch;
 use crate::callout::{Answer, Call, CallFailure};
 use crate::quota::fleet::Batch;
 
-/// Calls that are under way. `S`: what a stream is.
+/// Calls that are in flight. `S`: what a stream is.
 pub struct Calls<S> {
     root: u32,
     open: HashMap<u32, (Asker<S>, usize)>,

@@ -37,7 +37,7 @@ pub struct Worker {
     pub stuck: Seldom,
     /// The period of the tick, in milliseconds; 0: there is none.
     pace: u32,
-    /// Calls that are under way.
+    /// Calls that are in flight.
     pub calls: Calls<Waiting>,
 }
 

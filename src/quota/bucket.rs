@@ -1,7 +1,7 @@
 //! The arithmetic of one bucket, in nanoseconds: GCRA, and reservations beside it. Pure.
 //!
 //! A bucket is an arrival time (what was used, draining by itself) and what is held for requests that are
-//! under way, which does not drain. Used and held together never pass the bucket's depth when a request is
+//! in flight, which does not drain. Used and held together never pass the bucket's depth when a request is
 //! let in.
 //!
 //! With fixed windows of the clock nothing drains within a window: every time is taken as the end of its window,

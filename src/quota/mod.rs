@@ -1,14 +1,14 @@
 //! How much: limits per window, exact across all workers of one proxy.
 //!
 //! This room decides whether a request fits the quotas of the caller's roles, and says so in the
-//! limit headers. Requests are counted as they come. Tokens, and requests under way, are reserved before
+//! limit headers. Requests are counted as they come. Tokens, and requests in flight, are reserved before
 //! the call ([`Quotas::reserve`]) and settled with what was really used after it ([`Quotas::settle`]).
 //! A quota of `scope: proxy` knows nothing of other proxies: with `n` of them behind one load balancer, a caller
 //! can use up to `n` times such a quota. One of `scope: fleet` is counted by a service that all of them ask; see
 //! [`fleet`].
 //!
 //! Each quota is a bucket kept by GCRA (ITU-T I.371): one number, the theoretical arrival time, and beside
-//! it what is held for requests under way. A reservation that nobody settles, because the VM died, counts
+//! it what is held for requests in flight. A reservation that nobody settles, because the VM died, counts
 //! as used when its time has come, and drains: none leaks.
 //! Buckets live in the store that the proxy's workers share, in a table of fixed size (see
 //! [`Quotas::prepare`]): memory does not grow with callers, an entry is dropped only when its bucket
@@ -52,7 +52,7 @@ use abuse::Abuse;
 use bucket::Rate;
 
 /// Rows of a policy's table. With `row::ENTRIES` a row this is room for 65,536 buckets that are not
-/// full at the same time, in about 2 MiB; what is held for requests under way takes 33 bytes a bucket more.
+/// full at the same time, in about 2 MiB; what is held for requests in flight takes 33 bytes a bucket more.
 pub const ROWS: u64 = 4096;
 
 /// The quotas of a policy's roles.

@@ -106,7 +106,7 @@ impl QuotaPolicy {
                 }
             }
             if reach == Reach::Fleet {
-                errors.push(&at.key("scope"), "requests under way are counted by each proxy, expected proxy");
+                errors.push(&at.key("scope"), "requests in flight are counted by each proxy, expected proxy");
             }
             return Some(QuotaPolicy {
                 per: per?,
@@ -257,5 +257,5 @@ impl AbusePolicy {
     }
 }
 
-/// How long a request under way counts when its end is never seen.
+/// How long a request in flight counts when its end is never seen.
 const UNDER_WAY: Duration = Duration::from_secs(600);

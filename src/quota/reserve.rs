@@ -105,7 +105,7 @@ impl Reservation {
 
 impl Quotas {
     /// Holds what a request is expected to use, in every quota of `roles` that counts tokens or requests
-    /// under way: in all or in none, as [`Quotas::charge`] does.
+    /// in flight: in all or in none, as [`Quotas::charge`] does.
     ///
     /// Costs one host call, and two a quota.
     ///

@@ -86,7 +86,7 @@ struct Part {
     hits: u64,
 }
 
-/// What the service counted for a request under way.
+/// What the service counted for a request in flight.
 #[derive(Debug)]
 pub(super) struct FleetHold {
     pub(super) counts: Counts,

@@ -18,7 +18,7 @@ const MAX_WAITING: usize = 4096;
 /// Descriptors in one call.
 const BATCH: usize = 64;
 
-/// Calls that are under way at a time.
+/// Calls that are in flight at a time.
 const MAX_CALLS: usize = 4;
 
 /// How often a settlement is tried, and for how long it waits.
@@ -37,7 +37,7 @@ pub struct Settlement {
     pub(super) hits: i128,
 }
 
-/// The settlements of one worker that wait, and how many calls are under way.
+/// The settlements of one worker that wait, and how many calls are in flight.
 #[derive(Debug, Default)]
 pub struct Settlements {
     waiting: HashMap<(Entries, u64), Waiting>,
@@ -52,7 +52,7 @@ struct Waiting {
     tries: u32,
 }
 
-/// Settlements whose call is under way.
+/// Settlements whose call is in flight.
 #[derive(Debug)]
 pub struct Batch(Vec<Waiting>);
 
