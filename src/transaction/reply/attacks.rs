@@ -71,7 +71,7 @@ impl ReplyGuard {
             return Err(Reason::ScanInjection);
         }
         if judgement.is_incomplete() {
-            leave_unread(&policy, UnscannedKind::Budget, noted)?;
+            leave_unread(policy, UnscannedKind::Budget, noted)?;
         }
         let mut again = |place: &Place, text: &str| {
             let alone = [Text { zone: place.zone, text }];
