@@ -287,10 +287,15 @@ def nested_table(bartizan, paths, files, left, left_out):
     wanted = [(name, names) for name, _, names in groups(files) if not name.endswith("re-encoded")]
     attacks = {n for name, names in wanted if not name.startswith("false") for n in names}
     with open(os.path.join(ROOT, "rules", "scorer", "provenance.json"), encoding="utf-8") as file:
-        prior = json.load(file)["calibration"]["prior"]
-    return [*nested.table(wanted, kind_of, left, spoken, paths, source, share), "",
-            f"Of 100 texts the calibration takes {100 * prior:.0f} for attacks. Its probabilities, scorer left out:", "",
-            *nested.reliability(left, attacks, kind_of, prior, share)]
+        calibration = json.load(file)["calibration"]
+    out = nested.table(wanted, kind_of, left, spoken, paths, source, share)
+    for voice, what, zones in (("said", "what is said to a model", ("user", "assistant", "system", "developer")),
+                               ("read", "what it is given to read", ("tool", "document"))):
+        prior = calibration[voice]["prior"]
+        rows = [row for row in left if row["zone"] in zones]
+        out += ["", f"Of 100 texts of {what} the calibration takes {100 * prior:.0f} for attacks. Its probabilities, "
+                "scorer left out:", "", *nested.reliability(rows, attacks, kind_of, prior, share)]
+    return out
 
 
 def sweep_table(files, left):

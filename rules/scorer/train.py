@@ -13,11 +13,13 @@ import argparse
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import shlex
 import struct
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,14 +35,39 @@ SMOOTH = 0.5
 MIN_DOCS = 2
 ROUNDS = 2
 NEGATIVE_WINDOWS = 3
-SYNTHETIC_WEIGHT = 8.0       # times the weight of other files of as many rows
 OPERATING_POINT = 0.0045     # the share of left-out benign rows at or above the score 80, where the shipped guard refuses
-BUCKETS = 1 << 14            # of four slots each
-MAX_GRAMS = 45_000
+BUCKETS = 1 << 15            # of four slots each
+MAX_GRAMS = 60_000           # of each model
+SYNTHETIC_WEIGHT = {"said": 5.0, "read": 8.0}    # times the weight of other files of as many rows
+PAGES = f"{data.SYNTHETIC}.phrases-long."        # guides, runbooks and prompts, as people paste them and as a model reads them
+SAID_OF_READ = {"attack": 0.3, "benign": 1.0}
+READ_OF_SAID = {"attack": 0.3, "benign": 0.1}
+READ_OF_PAGES = {"attack": 0.0, "benign": 1.0}   # an attack there is a line of a page, and blurs what the orders look like
+READ_SHARE = {"attack": 3.0, "benign": 2.0}
 MOST_OF_A_WORD = 0.3         # the most that one word may bring, of what lifts an empty text to an even score
 
 
-def file_weights(docs, mask):
+# Two models over the same features: what is said to a model, and what it is given to read (src/scan/scorer.rs, Voice).
+SAID, READ = "said", "read"
+READ_ZONES = ("tool", "document")
+
+
+def voice_of(doc) -> str:
+    return READ if doc.zone in READ_ZONES else SAID
+
+
+def share_of(doc, voice: str | None) -> float:
+    """What a row counts for in a voice's model. An order in a text that is read is an attack that a user may give: where
+    people speak it counts little. What people say counts little where text is read, harmless requests above all."""
+    label = "attack" if doc.y else "benign"
+    if voice == READ and doc.file.startswith(PAGES):
+        return READ_OF_PAGES[label]
+    if voice is None or voice == voice_of(doc):
+        return READ_SHARE[label] if voice == READ else 1.0
+    return READ_OF_SAID[label] if voice == READ else SAID_OF_READ[label]
+
+
+def file_weights(docs, mask, voice: str | None = None):
     """A file weighs the square root of its rows: more sources help more than more rows."""
     weights = np.zeros(len(docs))
     by_file = defaultdict(list)
@@ -49,16 +76,17 @@ def file_weights(docs, mask):
     for name, rows in by_file.items():
         w = len(rows) ** 0.5 / len(rows)
         if name.startswith(data.SYNTHETIC):
-            w *= SYNTHETIC_WEIGHT
+            w *= SYNTHETIC_WEIGHT[voice or SAID]
         weights[rows] = w
+    weights *= np.array([share_of(d, voice) for d in docs])
     return weights / weights[mask].mean()
 
 
-def fit(m: data.Matrix, mask: np.ndarray, c: float = C):
+def fit(m: data.Matrix, mask: np.ndarray, voice: str, c: float = C):
     """Naive-Bayes scaled logistic regression over windows, the top window standing for an attack."""
     docs = m.docs
     y = np.array([d.y for d in docs])
-    weights = file_weights(docs, mask)
+    weights = file_weights(docs, mask, voice)
     train = np.flatnonzero(mask)
     to_doc = sp.csr_matrix((np.ones(len(m.window_doc), np.float32), (m.window_doc, np.arange(len(m.window_doc)))))
     presence = (to_doc @ m.x)[train]
@@ -98,7 +126,7 @@ def fit(m: data.Matrix, mask: np.ndarray, c: float = C):
     return full, bias
 
 
-def leave_source_out(m: data.Matrix, **kw):
+def leave_source_out(m: data.Matrix, voice: str, **kw):
     docs = m.docs
     z = np.full(len(docs), np.nan)
     folds = np.array([d.fold for d in docs])
@@ -106,8 +134,9 @@ def leave_source_out(m: data.Matrix, **kw):
         clusters = {d.cluster for d in docs if d.fold == k and d.cluster}
         texts = {d.text for d in docs if d.fold == k}
         mask = np.array([d.fold not in (-1, k) and d.cluster not in clusters and d.text not in texts for d in docs])
-        full, bias = fit(m, mask, **kw)
+        full, bias = fit(m, mask, voice, **kw)
         z[folds == k] = m.maximum(m.x @ quantised(full)[0] + bias)[folds == k]
+        print(f"{voice}: fold {k + 1} of {len(data.FOLDS)}", flush=True)
     return z
 
 
@@ -157,16 +186,17 @@ def groups(docs, flagged) -> dict:
             "files": {n: round(float(100 * h / k), 1) for n, (h, k) in sorted({**direct, **indirect}.items())}}
 
 
-def threshold(docs, z, rate: float) -> float:
-    benign = np.array([d.label == "benign" and 0 <= d.fold < len(data.FOLDS) for d in docs]) & ~np.isnan(z)
+def threshold(docs, z, rate: float, voice: str | None = None) -> float:
+    benign = np.array([d.label == "benign" and 0 <= d.fold < len(data.FOLDS) and voice in (None, voice_of(d))
+                       for d in docs]) & ~np.isnan(z)
     return float(np.quantile(z[benign], 1 - rate))
 
 
-def calibrate(docs, z) -> tuple[float, float, float]:
-    """Platt's sigmoid on the left-out scores, files balanced; the prior is the one that puts 80 % at
+def calibrate(docs, z, voice: str) -> tuple[float, float, float]:
+    """Platt's sigmoid on the left-out scores of a voice's rows, files balanced; the prior is the one that puts 80 % at
     OPERATING_POINT, and is returned beside slope and offset."""
     rows = [i for i, d in enumerate(docs) if 0 <= d.fold < len(data.FOLDS) and not np.isnan(z[i])
-            and d.label in ("attack", "benign")]
+            and d.label in ("attack", "benign") and voice_of(d) == voice]
     mask = np.zeros(len(docs), bool)
     mask[rows] = True
     y = np.array([docs[i].y for i in rows])
@@ -176,21 +206,21 @@ def calibrate(docs, z) -> tuple[float, float, float]:
     model = LogisticRegression(C=1e6, solver="lbfgs")
     model.fit(z[rows].reshape(-1, 1), y, sample_weight=w * len(rows))
     slope = float(model.coef_[0, 0])
-    offset = math.log(0.8 / 0.2) - slope * threshold(docs, z, OPERATING_POINT)
+    offset = math.log(0.8 / 0.2) - slope * threshold(docs, z, OPERATING_POINT, voice)
     prior = 1 / (1 + math.exp(float(model.intercept_[0]) - offset))
     return slope, offset, prior
 
 
-def write_weights(path: str, m: data.Matrix, full, bias, slope, offset, table) -> dict:
-    """The file of src/scan/scorer.rs: see there for its form. Little endian."""
-    _, q, unit = quantised(full)
+def write_weights(path: str, m: data.Matrix, voices: dict, table) -> dict:
+    """The file of src/scan/scorer.rs: see there for its form. Little endian. `voices`: full, bias, slope and offset."""
+    q = {voice: quantised(full)[1] for voice, (full, *_) in voices.items()}
     marks = np.zeros((BUCKETS, 4), np.uint16)
-    slots = np.zeros((BUCKETS, 4), np.int8)
+    slots = {voice: np.zeros((BUCKETS, 4), np.int8) for voice in voices}
     used = np.zeros(BUCKETS, int)
     lost = 0
-    order = np.argsort(-np.abs(q), kind="stable")
-    for i in order:
-        if q[i] == 0:
+    heaviest = np.maximum(*(np.abs(row) for row in q.values()))
+    for i in np.argsort(-heaviest, kind="stable"):
+        if heaviest[i] == 0:
             break
         h = int(m.vocab[i])
         bucket, mark = h >> (33 - BUCKETS.bit_length()), (h & 0xFFFF) or 1
@@ -198,7 +228,8 @@ def write_weights(path: str, m: data.Matrix, full, bias, slope, offset, table) -
             lost += 1
             continue
         marks[bucket, used[bucket]] = mark
-        slots[bucket, used[bucket]] = q[i]
+        for voice in voices:
+            slots[voice][bucket, used[bucket]] = q[voice][i]
         used[bucket] += 1
     size = 1 << max(8, (len(table) * 2 - 1).bit_length())
     keys, values = np.zeros(size, np.uint32), np.zeros(size, np.uint16)
@@ -207,8 +238,10 @@ def write_weights(path: str, m: data.Matrix, full, bias, slope, offset, table) -
         while values[slot]:
             slot = (slot + 1) % size
         keys[slot], values[slot] = key, value
-    body = struct.pack("<4sIIfff", b"BZS2", BUCKETS, size, unit * slope, bias * slope + offset, data.DISCOUNT * slope)
-    body += marks.astype("<u2").tobytes() + slots.tobytes() + keys.astype("<u4").tobytes()
+    body = struct.pack("<4sII", b"BZS3", BUCKETS, size)
+    for full, bias, slope, offset in voices.values():
+        body += struct.pack("<fff", quantised(full)[2] * slope, bias * slope + offset, data.DISCOUNT * slope)
+    body += marks.astype("<u2").tobytes() + b"".join(s.tobytes() for s in slots.values()) + keys.astype("<u4").tobytes()
     body += values.astype("<u2").tobytes()
     known = np.zeros(8192, np.uint8)
     for key in table:
@@ -220,25 +253,38 @@ def write_weights(path: str, m: data.Matrix, full, bias, slope, offset, table) -
             "sha256": hashlib.sha256(body).hexdigest()}
 
 
-def vectors(table, m, full, bias, slope, offset, normalise) -> list:
-    """Samples of the project's own with their tokens and probability, which the crate's tests recompute."""
+def vectors(table, m, voices: dict, normalise) -> list:
+    """Samples of the project's own with their tokens and probabilities, which the crate's tests recompute."""
     index = {int(h): i for i, h in enumerate(m.vocab)}
-    values, _, _ = quantised(full)
+    values = {voice: quantised(full)[0] for voice, (full, *_) in voices.items()}
     out = []
     for text in normalise(synth.VECTORS):
         doc = data.Doc("", 0, "benign", text)
         data.featurise(doc, table)
-        best = -1e9
-        for a, b in data.windows(len(doc.tok)):
-            where, what = doc.grams
-            lo, hi = np.searchsorted(where, a), np.searchsorted(where, b)
-            total = sum(float(values[index[int(h)]]) for h in np.unique(what[lo:hi]) if int(h) in index)
-            best = max(best, total / math.sqrt(max(b - a, data.FLOOR)) + bias)
-        best -= data.discount(len(data.windows(len(doc.tok))))
-        out.append({"text": text, "tokens": [int(t) for t in doc.tok],
-                    "concepts": [list(c) for c in table.sequence(text, *tokens(text))],
-                    "probability": round(1 / (1 + math.exp(-(slope * best + offset))), 4)})
+        row = {"text": text, "tokens": [int(t) for t in doc.tok],
+               "concepts": [list(c) for c in table.sequence(text, *tokens(text))]}
+        for voice, (_, bias, slope, offset) in voices.items():
+            best = -1e9
+            for a, b in data.windows(len(doc.tok)):
+                where, what = doc.grams
+                lo, hi = np.searchsorted(where, a), np.searchsorted(where, b)
+                total = sum(float(values[voice][index[int(h)]]) for h in np.unique(what[lo:hi]) if int(h) in index)
+                best = max(best, total / math.sqrt(max(b - a, data.FLOOR)) + bias)
+            best -= data.discount(len(data.windows(len(doc.tok))))
+            row[voice] = round(1 / (1 + math.exp(-(slope * best + offset))), 4)
+        out.append(row)
     return out
+
+
+def _share(m: data.Matrix) -> None:
+    global shared
+    shared = m
+
+
+def _learn(voice: str):
+    """The left-out scores of a voice, and its model of all folds."""
+    everything = np.array([0 <= d.fold for d in shared.docs])
+    return leave_source_out(shared, voice), fit(shared, everything, voice)
 
 
 def main() -> None:
@@ -260,22 +306,19 @@ def main() -> None:
     docs = [d for d in docs if len(d.tok)]
     m = data.Matrix(docs)
     started = time.time()
-    z = leave_source_out(m)
-    metrics = {}
-    for rate in (0.001, 0.003, 0.005):
-        metrics[str(rate)] = groups(docs, z > threshold(docs, z, rate))
-        g = metrics[str(rate)]
-        print(f"{rate}: direct {g['directMacro']:.1f} indirect {g['indirectMacro']:.1f} fp {g['falsePositives']}")
-    print(metrics["0.003"]["files"])
-    slope, offset, prior = calibrate(docs, z)
-    probability = 1 / (1 + np.exp(-(slope * z + offset)))
-    metrics["at80"] = groups(docs, probability >= 0.8)
-    print("at 80:", metrics["at80"])
-    everything = np.array([0 <= d.fold for d in docs])
-    full, bias = fit(m, everything)
-    info = write_weights(os.path.join(HERE, "weights.bin"), m, full, bias, slope, offset, table.table)
+    voices, priors, left_out = {}, {}, {}
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork"), _share, (m,)) as pool:
+        fitted = dict(zip((SAID, READ), pool.map(_learn, (SAID, READ))))
+    for voice, (z, model) in fitted.items():
+        slope, offset, priors[voice] = calibrate(docs, z, voice)
+        left_out[voice] = 1 / (1 + np.exp(-(slope * z + offset)))
+        voices[voice] = (*model, slope, offset)
+    probability = np.array([left_out[voice_of(d)][i] for i, d in enumerate(docs)])
+    metrics = {"at80": groups(docs, probability >= 0.8), "at95": groups(docs, probability >= 0.95)}
+    print(metrics)
+    info = write_weights(os.path.join(HERE, "weights.bin"), m, voices, table.table)
     with open(os.path.join(HERE, "vectors.json"), "w", encoding="utf-8") as out:
-        json.dump(vectors(table, m, full, bias, slope, offset, normalise), out, ensure_ascii=False, indent=1)
+        json.dump(vectors(table, m, voices, normalise), out, ensure_ascii=False, indent=1)
         out.write("\n")
     counts = defaultdict(int)
     for d in docs:
@@ -285,16 +328,20 @@ def main() -> None:
                   "weights": info, "ideas": ideas, "rows": dict(sorted(counts.items())),
                   "parameters": {"c": C, "smooth": SMOOTH, "minDocs": MIN_DOCS, "rounds": ROUNDS,
                                  "window": data.WINDOW, "step": data.STEP, "operatingPoint": OPERATING_POINT,
-                                 "syntheticWeight": SYNTHETIC_WEIGHT, "maxGrams": MAX_GRAMS, "mostOfAWord": MOST_OF_A_WORD, "floor": data.FLOOR, "discount": data.DISCOUNT, "seed": synth.SEED},
-                  "calibration": {"slope": slope, "offset": offset, "prior": prior}, "metrics": metrics}
+                                 "syntheticWeight": SYNTHETIC_WEIGHT, "maxGrams": MAX_GRAMS, "mostOfAWord": MOST_OF_A_WORD,
+                                 "saidOfRead": SAID_OF_READ, "readOfSaid": READ_OF_SAID, "readShare": READ_SHARE, "readOfPages": READ_OF_PAGES,
+                                 "floor": data.FLOOR, "discount": data.DISCOUNT, "seed": synth.SEED},
+                  "calibration": {voice: {"slope": slope, "offset": offset, "prior": priors[voice]}
+                                  for voice, (_, _, slope, offset) in voices.items()}, "metrics": metrics}
     with open(os.path.join(HERE, "provenance.json"), "w", encoding="utf-8") as out:
         json.dump(provenance, out, ensure_ascii=False, indent=1)
         out.write("\n")
     if options.rows:
         with open(options.rows, "w", encoding="utf-8") as out:
-            for d, p in zip(docs, probability):
-                if d.ident and not np.isnan(p):
-                    out.write(json.dumps({"id": d.ident, "file": d.file, "p": round(float(p), 5)}) + "\n")
+            for d, said, read in zip(docs, left_out[SAID], left_out[READ]):
+                if d.ident and not np.isnan(said):
+                    out.write(json.dumps({"id": d.ident, "file": d.file, SAID: round(float(said), 5),
+                                          READ: round(float(read), 5)}) + "\n")
     print(info, f"{time.time() - started:.0f} s")
 
 

@@ -521,6 +521,11 @@ impl Zones {
     pub const fn of(zone: Zone) -> Zones {
         Zones(bit(zone))
     }
+
+    /// True for what a model is given to read: nobody speaks to it there.
+    pub const fn is_read(self) -> bool {
+        self.0 != 0 && self.0 & !(bit(Zone::Tool) | bit(Zone::Document)) == 0
+    }
 }
 
 /// Behind the bits of the zones.

@@ -1,6 +1,6 @@
 //! Findings and the learned probability as one number.
 //!
-//! Each rule found counts once, as independent evidence: `1 - (1 - a)(1 - b)...` of the levels' points, over the
+//! Each rule found counts once, rules that found the same words count as the strongest of them, and the rest is independent evidence: `1 - (1 - a)(1 - b)...` of the levels' points, over the
 //! stretch of text where the evidence is densest, so that a long document does not add up far-apart trifles. The learned
 //! probability counts as one rule more. Where rules and it agree, what speaks for the text counts half: they look for
 //! different things.
@@ -25,7 +25,16 @@ pub(super) const fn points(level: Level) -> u8 {
 
 /// The score of a text.
 pub(super) fn combine(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> u8 {
-    let mut counted: Vec<(&Finding, u8)> = report
+    with_learned(densest(cards.len(), &counted(cards, report, muted)), report)
+}
+
+/// The findings that count, with their weights, one for each stretch of words.
+fn counted<'r>(
+    cards: &[RuleCard],
+    report: &'r TextReport,
+    muted: &dyn Fn(RuleIndex) -> bool,
+) -> Vec<(&'r Finding, u8)> {
+    let found = report
         .findings
         .iter()
         .filter_map(|finding| {
@@ -37,8 +46,42 @@ pub(super) fn combine(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(Ru
                 .then(|| (finding, weight(card, finding)))
         })
         .collect();
-    counted.sort_by_key(|(finding, _)| finding.span.start);
-    with_learned(densest(cards.len(), &counted), report)
+    let is_own = |finding: &Finding| {
+        cards.get(usize::from(finding.rule.0)).is_none_or(|card| card.id.starts_with("X-"))
+    };
+    apart(found, &is_own)
+}
+
+/// How many findings before it a finding is compared with: more than the rules that look for the same words.
+const ALIKE: usize = 8;
+
+/// The findings in order, without those that another rule of at least their weight makes of the same words: two rules that
+/// share most of a stretch are one sign. Rules of the policy's own are signs of their own, and so is what was decoded: its
+/// bytes say where the code is, not which words of it a rule found.
+fn apart<'r>(mut found: Vec<(&'r Finding, u8)>, is_own: &dyn Fn(&Finding) -> bool) -> Vec<(&'r Finding, u8)> {
+    found.sort_by_key(|(finding, weight)| (finding.span.start, std::cmp::Reverse(*weight)));
+    let mut kept: Vec<(&'r Finding, u8)> = Vec::with_capacity(found.len());
+    for (finding, weight) in found {
+        let comparable = finding.chain.is_empty() && !is_own(finding);
+        let recent = kept.len().saturating_sub(ALIKE);
+        let same = kept.iter_mut().skip(recent).find(|(other, _)| {
+            comparable && other.chain.is_empty() && !is_own(other) && share_most(other, finding)
+        });
+        match same {
+            Some(other) if other.1 >= weight => {}
+            Some(other) => *other = (finding, weight),
+            None => kept.push((finding, weight)),
+        }
+    }
+    kept.sort_by_key(|(finding, _)| finding.span.start);
+    kept
+}
+
+/// True when two rules found most of the same bytes.
+fn share_most(a: &Finding, b: &Finding) -> bool {
+    let (from, to) = (a.span.start.max(b.span.start), a.span.end.min(b.span.end));
+    let longer = a.span.len().max(b.span.len());
+    a.rule != b.rule && to.saturating_sub(from) * 2 > longer
 }
 
 /// The score of a text whose rules give this probability.
@@ -66,20 +109,16 @@ pub(super) fn decisive(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(R
     with_learned(0.0, report)
 }
 
-/// True for a rule of weight high or of the policy's own, and for weak rules of two packs.
+/// True for a rule of weight high or of the policy's own, and for weak rules of two packs that found different words.
 fn has_own_weight(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(RuleIndex) -> bool) -> bool {
-    let mut pack = None;
-    report.findings.iter().any(|finding| {
-        let Some(card) = cards.get(usize::from(finding.rule.0)) else {
-            debug_assert!(false, "a finding of no rule");
-            return true;
-        };
-        if card.kind != Kind::Attack || card.shadow || muted(finding.rule) {
-            return false;
-        }
-        let is_enough = card.id.starts_with("X-") || weight(card, finding) >= points(Level::High);
-        is_enough || *pack.get_or_insert(card.pack) != card.pack
-    })
+    let counted = counted(cards, report, muted);
+    let card = |finding: &Finding| cards.get(usize::from(finding.rule.0));
+    let is_enough = |(finding, weight): &(&Finding, u8)| {
+        *weight >= points(Level::High) || card(finding).is_none_or(|card| card.id.starts_with("X-"))
+    };
+    let mut packs = counted.iter().filter_map(|(finding, _)| card(finding)).map(|card| card.pack);
+    let first = packs.next();
+    counted.iter().any(is_enough) || packs.any(|pack| Some(pack) != first)
 }
 
 /// Text that took a decoding to read was hidden on purpose: its rules weigh one level more.

@@ -256,6 +256,39 @@ fn a_long_document_does_not_add_up_far_apart_trifles() {
     assert_eq!(score(vec![]), 0);
 }
 
+/// Whatever order rules come in: what shares most of its bytes counts once, as the strongest; what is apart, decoded or the
+/// policy's own counts by itself.
+#[test]
+fn rules_that_find_the_same_words_are_one_sign() {
+    let card = |id: &str, level| RuleCard {
+        id: id.to_owned(),
+        title: String::new(),
+        level,
+        pack: Pack::Injection,
+        kind: Kind::Attack,
+        shadow: false,
+    };
+    let cards = [card("PI-1", Level::High), card("HJ-1", Level::Medium), card("X-1", Level::Medium)];
+    let at = |rule: u16, span: std::ops::Range<usize>| Finding { rule: RuleIndex(rule), span, chain: Vec::new() };
+    let score = |findings: [Finding; 2]| {
+        let back: Vec<Finding> = findings.iter().rev().cloned().collect();
+        let of = |findings: Vec<Finding>| {
+            score::combine(&cards, &TextReport { findings, learned: None, ..TextReport::default() }, &|_| false)
+        };
+        let score = of(findings.to_vec());
+        assert_eq!(of(back), score);
+        score
+    };
+    let both = 74;
+    assert_eq!(score([at(0, 0..28), at(1, 0..43)]), 60, "the same words");
+    assert_eq!(score([at(0, 20..60), at(1, 0..50)]), 60, "most of them");
+    assert_eq!(score([at(0, 0..28), at(1, 0..60)]), both, "less than half of the longer");
+    assert_eq!(score([at(0, 0..28), at(1, 30..60)]), both, "apart");
+    assert_eq!(score([at(0, 0..28), at(2, 0..28)]), both, "the policy's own");
+    let decoded = Finding { chain: vec!["base64"], ..at(1, 0..28) };
+    assert!(score([at(0, 0..28), decoded]) > both, "decoded");
+}
+
 #[test]
 fn a_rule_and_the_scorer_that_agree_weigh_more_than_each_by_itself() {
     let card = RuleCard {
@@ -391,8 +424,12 @@ fn no_weak_rule_convicts_without_a_second_sign() {
     let scored = |card: &RuleCard| card.kind == Kind::Attack && !card.shadow;
     let rules: Vec<usize> = (0..scanner.cards().len()).filter(|at| scored(&scanner.cards()[*at])).collect();
     let decisive = |rules: &[usize], learned: Option<f32>, chain: &[&'static str]| {
-        let found = |rule: &usize| Finding { rule: RuleIndex(*rule as u16), span: 0..9, chain: chain.to_vec() };
-        let report = TextReport { findings: rules.iter().map(found).collect(), learned, ..TextReport::default() };
+        // Each found words of its own: rules that share theirs are one sign.
+        let found = |(at, rule): (usize, &usize)| {
+            Finding { rule: RuleIndex(*rule as u16), span: at * 20..at * 20 + 9, chain: chain.to_vec() }
+        };
+        let findings = rules.iter().enumerate().map(found).collect();
+        let report = TextReport { findings, learned, ..TextReport::default() };
         (scanner.decisive_score(&report, &|_| false), scanner.score(&report, Zone::User, &|_| false))
     };
     assert!(rules.len() > 30);

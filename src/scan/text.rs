@@ -12,7 +12,8 @@ use crate::enums::Zone;
 use super::decode;
 use super::engine::{self, Engine, Match, Scratch, Zones};
 use super::normalise::{self, Marks, Normalised};
-use super::{Budget, Finding, RuleIndex, TextReport, scorer};
+use super::scorer::{self, Voice};
+use super::{Budget, Finding, RuleIndex, TextReport};
 
 /// Encodings within encodings.
 const DEPTH: usize = 3;
@@ -207,7 +208,7 @@ impl<'e> Scan<'e> {
         let pass = self.engine.normalised(n.text(), zones, &mut self.scratch);
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, &Way::Through(&n), depth, place, None, report);
-        self.learn(n.text(), report);
+        self.learn(n.text(), zones, report);
 
         if n.seen().meets(CLEANS) && self.reads(n.work(), report) {
             self.cleaned(text, zones, place, depth, report);
@@ -262,7 +263,7 @@ impl<'e> Scan<'e> {
         let pass = self.engine.normalised(reading, zones, &mut self.scratch);
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, way, depth, place, Some(name), report);
-        self.learn(reading, report);
+        self.learn(reading, zones, report);
     }
 
     /// What a text decodes to.
@@ -294,10 +295,11 @@ impl<'e> Scan<'e> {
         }
     }
 
-    fn learn(&mut self, normalised: &str, report: &mut TextReport) {
+    fn learn(&mut self, normalised: &str, zones: Zones, report: &mut TextReport) {
+        let voice = if zones.is_read() { Voice::Read } else { Voice::Said };
         if self.scorer
             && self.reads(normalised.len(), report)
-            && let Some(learned) = scorer::score(&without_hosts(normalised))
+            && let Some(learned) = scorer::score(&without_hosts(normalised), voice)
         {
             self.reads(learned.work, report);
             report.learned = Some(report.learned.map_or(learned.probability, |most| most.max(learned.probability)));

@@ -23,6 +23,7 @@ use super::source;
 use crate::document::Parsed;
 use crate::enums::Zone;
 use crate::policy::Policy;
+use crate::scan::scorer::Voice;
 use crate::scan::{Kind, Report, Scanner, Text, TextReport, normalise};
 use conversation::{Conversations, Harmless};
 use data::{DataReport, Span};
@@ -60,7 +61,7 @@ pub(super) struct Arguments {
     /// Judge every row as if it claimed this zone, from a role that may not write it: shows what an attacker gains by moving a text
     #[arg(long, value_name = "ZONE")]
     claim: Option<String>,
-    /// Probabilities that take the scorer's place, rows {"id", "file", "p"}: for leave-source-out figures
+    /// Probabilities that take the scorer's place, rows {"id", "file", "said", "read"}: for leave-source-out figures
     #[arg(long, value_name = "FILE")]
     learned: Option<PathBuf>,
     /// Read one JSON string a line from stdin and print its normalised form: what the trainer reads
@@ -90,7 +91,19 @@ struct Row {
 struct LearnedRow {
     id: serde_json::Value,
     file: String,
-    p: f32,
+    /// As text that somebody says.
+    said: f32,
+    /// As text that is read.
+    read: f32,
+}
+
+impl LearnedRow {
+    fn of(&self, zone: Zone) -> f32 {
+        match Voice::of(zone) {
+            Voice::Said => self.said,
+            Voice::Read => self.read,
+        }
+    }
 }
 
 /// What was made of one row.
@@ -289,11 +302,11 @@ fn compiled(parsed: Parsed) -> anyhow::Result<Policy> {
     })
 }
 
-fn learned_rows(path: &Path) -> anyhow::Result<BTreeMap<(String, String), f32>> {
+fn learned_rows(path: &Path) -> anyhow::Result<BTreeMap<(String, String), LearnedRow>> {
     let mut out = BTreeMap::new();
     for line in read_text(path)?.lines() {
         let row: LearnedRow = serde_json::from_str(line).with_context(|| path.display().to_string())?;
-        out.insert((row.file, row.id.to_string()), row.p);
+        out.insert((row.file.clone(), row.id.to_string()), row);
     }
     Ok(out)
 }
@@ -313,7 +326,7 @@ struct Job {
     untrusted: Stage,
     thresholds: BTreeMap<Zone, u8>,
     /// Probabilities that take the scorer's place, by file and id.
-    learned: Option<BTreeMap<(String, String), f32>>,
+    learned: Option<BTreeMap<(String, String), LearnedRow>>,
     claim: Option<Zone>,
 }
 
@@ -345,10 +358,10 @@ impl Job {
                 let all = read.data.get_or_insert_default();
                 all.add(&self.trusted.policy().scanner, &row.text, &row.label, &row.spans, &report);
             }
-            let learned =
-                self.learned.as_ref().and_then(|all| all.get(&(name.to_owned(), row.id.to_string())).copied());
-            read.harmless.extend(Harmless::of(own, &row.label, &row.text, learned));
-            let (judged, rules) = self.row(row.label, zone, &row.text, learned, report)?;
+            let learned = self.learned.as_ref().and_then(|all| all.get(&(name.to_owned(), row.id.to_string())));
+            let of = |zone| learned.map(|row| row.of(zone));
+            read.harmless.extend(Harmless::of(own, &row.label, &row.text, of(own)));
+            let (judged, rules) = self.row(row.label, zone, &row.text, of(zone), report)?;
             if let Some(out) = out.as_deref_mut() {
                 let line = RowLine {
                     file: name,
