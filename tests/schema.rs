@@ -169,3 +169,19 @@ fn the_reference_holds_the_table_of_keys() {
     let changed = only(old, &new, '-') + &only(&new, old, '+');
     assert!(old == new, "src/manual/configuration.md is stale: REFERENCE=write cargo test --test schema\n{changed}");
 }
+
+/// The thresholds that the documentation states are those of a guard that writes none.
+#[test]
+fn the_stated_thresholds_are_the_compiled_ones() {
+    let text = serde_json::json!({ "version": 1, "name": "p", "authn": { "unsafeAnonymous": true },
+        "roles": { "anonymous": { "operations": ["chat"], "models": ["*"] } },
+        "routes": [{ "match": { "path": "/v1/chat/completions" }, "protocol": "openai" }],
+        "guards": { "standard": {} } });
+    let policy = bartizan::policy::Policy::from_json(text.to_string().as_bytes(), &|_| None).unwrap();
+    let stated = markdown();
+    for zone in bartizan::enums::Zone::ALL {
+        let line = format!("`guards.*.injection.thresholds.{}` | number | ", zone.as_str());
+        let number = stated.split(&line).nth(1).and_then(|rest| rest.split(' ').next()).expect("a line of the zone");
+        assert_eq!(number, policy.guards[0].injection.threshold(*zone).to_string(), "{}", zone.as_str());
+    }
+}

@@ -73,16 +73,15 @@ impl InjectionPolicy {
 }
 
 /// What the shipped guard calls an attack. `rules/EVALUATION.md` has what each threshold gives on sources that the
-/// scorer never saw, and which thresholds the other sources would choose for each. Clean tool results score lower than
-/// what users write, so that a lower one is enough for them; long documents score higher. An application's own
-/// instructions forbid things in the words of an attack: recorded, never refused, for callers who may write them (101: no
-/// score is that high).
+/// scorer never saw, and which thresholds the other sources would choose for each. What is said to a model and what it is
+/// given to read are scored by weights of their own, hence by thresholds of their own. What an application instructs may
+/// forbid things in the words of an attack: recorded, never refused, for callers who may write them (101: no score is
+/// that high).
 const fn default_threshold(zone: Zone) -> u8 {
     match zone {
         Zone::System | Zone::Developer => 101,
-        Zone::User => 85,
-        Zone::Tool => 75,
-        Zone::Assistant | Zone::Document => 90,
+        Zone::User | Zone::Assistant => 90,
+        Zone::Tool | Zone::Document => 88,
     }
 }
 

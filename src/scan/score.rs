@@ -46,9 +46,8 @@ fn counted<'r>(
                 .then(|| (finding, weight(card, finding)))
         })
         .collect();
-    let is_own = |finding: &Finding| {
-        cards.get(usize::from(finding.rule.0)).is_none_or(|card| card.id.starts_with("X-"))
-    };
+    let is_own =
+        |finding: &Finding| cards.get(usize::from(finding.rule.0)).is_none_or(|card| card.id.starts_with("X-"));
     apart(found, &is_own)
 }
 
@@ -64,9 +63,10 @@ fn apart<'r>(mut found: Vec<(&'r Finding, u8)>, is_own: &dyn Fn(&Finding) -> boo
     for (finding, weight) in found {
         let comparable = finding.chain.is_empty() && !is_own(finding);
         let recent = kept.len().saturating_sub(ALIKE);
-        let same = kept.iter_mut().skip(recent).find(|(other, _)| {
-            comparable && other.chain.is_empty() && !is_own(other) && share_most(other, finding)
-        });
+        let same = kept
+            .iter_mut()
+            .skip(recent)
+            .find(|(other, _)| comparable && other.chain.is_empty() && !is_own(other) && share_most(other, finding));
         match same {
             Some(other) if other.1 >= weight => {}
             Some(other) => *other = (finding, weight),

@@ -425,8 +425,10 @@ fn no_weak_rule_convicts_without_a_second_sign() {
     let rules: Vec<usize> = (0..scanner.cards().len()).filter(|at| scored(&scanner.cards()[*at])).collect();
     let decisive = |rules: &[usize], learned: Option<f32>, chain: &[&'static str]| {
         // Each found words of its own: rules that share theirs are one sign.
-        let found = |(at, rule): (usize, &usize)| {
-            Finding { rule: RuleIndex(*rule as u16), span: at * 20..at * 20 + 9, chain: chain.to_vec() }
+        let found = |(at, rule): (usize, &usize)| Finding {
+            rule: RuleIndex(*rule as u16),
+            span: at * 20..at * 20 + 9,
+            chain: chain.to_vec(),
         };
         let findings = rules.iter().enumerate().map(found).collect();
         let report = TextReport { findings, learned, ..TextReport::default() };

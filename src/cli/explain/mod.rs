@@ -335,7 +335,11 @@ impl Judged<'_> {
             })
         });
         let normalised = crate::scan::without_hosts(&normalise::to_string(piece.text)).into_owned();
-        let parts = if report.learned.is_some() { scorer::explain(&normalised, scorer::Voice::of(piece.zone), 6) } else { Vec::new() };
+        let parts = if report.learned.is_some() {
+            scorer::explain(&normalised, scorer::Voice::of(piece.zone), 6)
+        } else {
+            Vec::new()
+        };
         let learned_parts = parts.into_iter().map(|part| PartCard {
             text: normalised.get(part.span).unwrap_or_default().to_owned(),
             weight: part.weight,

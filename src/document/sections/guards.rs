@@ -52,13 +52,13 @@ section! {
         system: Option<u64>,
         /// Default 101, as `system`.
         developer: Option<u64>,
-        /// Default 85.
+        /// Default 90.
         user: Option<u64>,
         /// Default 90.
         assistant: Option<u64>,
-        /// Default 75.
+        /// Default 88.
         tool: Option<u64>,
-        /// Default 90.
+        /// Default 88.
         document: Option<u64>,
     }
 }
