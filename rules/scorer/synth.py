@@ -66,7 +66,7 @@ def _files() -> list[tuple[str, dict]]:
                  "phrases-languages-2.yaml", "phrases-languages-3.yaml",
                  "phrases-languages-4.yaml", "phrases-machines.yaml", "phrases-frameworks.yaml", "phrases-direct.yaml",
                  "phrases-languages-5.yaml", "phrases-roles.yaml", "phrases-payloads.yaml", "phrases-indirect.yaml",
-                 "phrases-multi.yaml", "phrases-long.yaml", "phrases-trigger.yaml"):
+                 "phrases-multi.yaml", "phrases-long.yaml", "phrases-trigger.yaml", "phrases-prompts.yaml"):
         with open(os.path.join(HERE, name), encoding="utf-8") as file:
             out.append((name.removesuffix(".yaml"), yaml.safe_load(file)))
     return out

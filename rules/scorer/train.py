@@ -42,6 +42,8 @@ SYNTHETIC_WEIGHT = {"said": 5.0, "read": 8.0}    # times the weight of other fil
 PAGES = f"{data.SYNTHETIC}.phrases-long."        # guides, runbooks and prompts, as people paste them and as a model reads them
 SAID_OF_READ = {"attack": 0.3, "benign": 1.0}
 READ_OF_SAID = {"attack": 0.3, "benign": 0.1}
+PROMPTS = tuple(f"{data.SYNTHETIC}.phrases-{name}." for name in ("long", "frameworks", "prompts"))
+PROMPT_SHARE = 2.0           # prompts of applications, which are said to a model as a user's words are, and read like orders
 READ_OF_PAGES = {"attack": 0.0, "benign": 1.0}   # an attack there is a line of a page, and blurs what the orders look like
 READ_SHARE = {"attack": 3.0, "benign": 2.0}
 MOST_OF_A_WORD = 0.3         # the most that one word may bring, of what lifts an empty text to an even score
@@ -63,7 +65,7 @@ def share_of(doc, voice: str | None) -> float:
     if voice == READ and doc.file.startswith(PAGES):
         return READ_OF_PAGES[label]
     if voice is None or voice == voice_of(doc):
-        return READ_SHARE[label] if voice == READ else 1.0
+        return READ_SHARE[label] if voice == READ else PROMPT_SHARE if doc.file.startswith(PROMPTS) else 1.0
     return READ_OF_SAID[label] if voice == READ else SAID_OF_READ[label]
 
 
@@ -329,7 +331,7 @@ def main() -> None:
                   "parameters": {"c": C, "smooth": SMOOTH, "minDocs": MIN_DOCS, "rounds": ROUNDS,
                                  "window": data.WINDOW, "step": data.STEP, "operatingPoint": OPERATING_POINT,
                                  "syntheticWeight": SYNTHETIC_WEIGHT, "maxGrams": MAX_GRAMS, "mostOfAWord": MOST_OF_A_WORD,
-                                 "saidOfRead": SAID_OF_READ, "readOfSaid": READ_OF_SAID, "readShare": READ_SHARE, "readOfPages": READ_OF_PAGES,
+                                 "saidOfRead": SAID_OF_READ, "readOfSaid": READ_OF_SAID, "readShare": READ_SHARE, "readOfPages": READ_OF_PAGES, "promptShare": PROMPT_SHARE,
                                  "floor": data.FLOOR, "discount": data.DISCOUNT, "seed": synth.SEED},
                   "calibration": {voice: {"slope": slope, "offset": offset, "prior": priors[voice]}
                                   for voice, (_, _, slope, offset) in voices.items()}, "metrics": metrics}
