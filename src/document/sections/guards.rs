@@ -52,13 +52,13 @@ section! {
         system: Option<u64>,
         /// Default 101, as `system`.
         developer: Option<u64>,
-        /// Default 90.
+        /// Default 91.
         user: Option<u64>,
-        /// Default 90.
+        /// Default 91.
         assistant: Option<u64>,
-        /// Default 88.
+        /// Default 84.
         tool: Option<u64>,
-        /// Default 88.
+        /// Default 89.
         document: Option<u64>,
     }
 }
