@@ -76,7 +76,7 @@ fn core_intents_are_known_in_every_language_and_its_everyday_talk_is_let_pass() 
             for text in texts {
                 let report = scanner.scan(&[Text { zone: Zone::User, text }], budget).texts.remove(0);
                 let score = scanner.score(&report, Zone::User, &|_| false);
-                if (score >= 91) != (label == "attack") {
+                if (score >= 90) != (label == "attack") {
                     wrong.push(format!("{language} {label} {score}: {text}"));
                 }
             }

@@ -16,7 +16,7 @@ use crate::route::RouteIndex;
 
 use crate::redact::Target;
 
-use crate::scan::{Finding, Kind, Report, RuleIndex, Scanner, TextReport};
+use crate::scan::{Finding, JOINED, Kind, Report, RuleIndex, Scanner, TextReport};
 
 /// What replaces a text that is cut out.
 pub const NOTICE: &str = "[removed by policy]";
@@ -145,7 +145,9 @@ pub fn judge(
     now: Timestamp,
 ) -> Judgement {
     let mut fits = places.len() == report.texts.len();
-    for (text, finding) in std::mem::take(&mut report.joints) {
+    for (text, mut finding) in std::mem::take(&mut report.joints) {
+        // The scorer does not read where texts meet: rules that find the same words there are signs of their own.
+        finding.chain.push(JOINED);
         match report.texts.get_mut(text) {
             Some(text) => text.findings.push(finding),
             None => fits = false,

@@ -80,7 +80,7 @@ impl InjectionPolicy {
 const fn default_threshold(zone: Zone) -> u8 {
     match zone {
         Zone::System | Zone::Developer => 101,
-        Zone::User | Zone::Assistant => 91,
+        Zone::User | Zone::Assistant => 90,
         Zone::Tool => 84,
         Zone::Document => 89,
     }

@@ -135,6 +135,9 @@ impl RuleCard {
     }
 }
 
+/// In a [`Finding`]'s chain: it was found where texts meet, not in one of them.
+pub const JOINED: &str = "joined";
+
 /// One match of one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

@@ -124,7 +124,9 @@ fn has_own_weight(cards: &[RuleCard], report: &TextReport, muted: &dyn Fn(RuleIn
 /// Text that took a decoding to read was hidden on purpose: its rules weigh one level more.
 fn weight(card: &RuleCard, finding: &Finding) -> u8 {
     let hidden = finding.chain.iter().any(|step| {
-        !matches!(*step, "percent" | "htmlEntity" | "unicodeEscape" | "markup" | "compatibility" | "combining")
+        let is_plain =
+            matches!(*step, "percent" | "htmlEntity" | "unicodeEscape" | "markup" | "compatibility" | "combining");
+        !is_plain && *step != super::JOINED
     });
     match (card.level, hidden) {
         (Level::Low, true) => points(Level::Medium),

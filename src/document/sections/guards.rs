@@ -52,9 +52,9 @@ section! {
         system: Option<u64>,
         /// Default 101, as `system`.
         developer: Option<u64>,
-        /// Default 91.
+        /// Default 90.
         user: Option<u64>,
-        /// Default 91.
+        /// Default 90.
         assistant: Option<u64>,
         /// Default 84.
         tool: Option<u64>,
