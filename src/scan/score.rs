@@ -1,6 +1,7 @@
 //! Findings and the learned probability as one number.
 //!
-//! Each rule found counts once, rules that found the same words count as the strongest of them, and the rest is independent evidence: `1 - (1 - a)(1 - b)...` of the levels' points, over the
+//! Each rule found counts once; rules that found the same words count as the strongest of them. The rest is independent
+//! evidence: `1 - (1 - a)(1 - b)...` of the levels' points, over the
 //! stretch of text where the evidence is densest, so that a long document does not add up far-apart trifles. The learned
 //! probability counts as one rule more. Where rules and it agree, what speaks for the text counts half: they look for
 //! different things.
