@@ -40,6 +40,12 @@
 //! Bytes, headers and the time go in, a verdict comes out: nothing outside `proxy` and the command
 //! line reads a clock, logs, does I/O or keeps state of its own, except that `bartizan_rules::invariant`
 //! records for a thread what cannot happen.
+//!
+//! # What an edge needs
+//!
+//! Six names: a [`Policy`] compiled from a document, a [`WorkerState`] for each worker, a [`Transaction`] for each request,
+//! which is given an [`Event`] and answers with a [`Step`], and the [`Host`] that it runs on. The rooms are public so that
+//! tests and the command line reach them; their items may change with any release.
 
 pub mod audit;
 pub mod authn;
@@ -66,6 +72,10 @@ pub mod redact;
 pub mod route;
 pub mod scan;
 pub mod transaction;
+
+pub use host::Host;
+pub use policy::Policy;
+pub use transaction::{Event, Step, Transaction, WorkerState};
 
 #[cfg(target_arch = "wasm32")]
 mod proxy;

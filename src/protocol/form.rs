@@ -1,5 +1,7 @@
 //! Forms of parameters: what fits one can carry no sentence and no secret of length, so that it needs no scan.
 
+use bartizan_rules::invariant::between;
+
 /// What the value of a parameter looks like.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Form<'f> {
@@ -69,12 +71,12 @@ fn encodes_text(text: &str) -> bool {
             byte => byte,
         })
         .collect();
-    let whole = plain.get(..plain.len() - plain.len() % 4).unwrap_or_default();
+    let whole = between(&plain, 0..plain.len() - plain.len() % 4);
     let engine = base64::engine::general_purpose::STANDARD_NO_PAD;
     match engine.decode(whole) {
         Ok(bytes) => {
             let end = bytes.len().saturating_sub(3);
-            let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
+            let head = String::from_utf8_lossy(between(&bytes, 0..end)).into_owned();
             !head.chars().any(|c| c == char::REPLACEMENT_CHARACTER || (c.is_control() && !c.is_whitespace()))
         }
         Err(_) => true,

@@ -1,6 +1,7 @@
 //! Replies in gzip (RFC 1952) that come although they were not asked for: opened here, and what goes on is not
 //! compressed. Bounded by the ratio of what comes out, and checked to the end.
 
+use bartizan_rules::invariant::{between, of_byte, onwards};
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
@@ -75,7 +76,7 @@ impl Gzip {
                 }
                 At::Data => {
                     let used = self.data(rest, sink)?;
-                    rest = rest.get(used..).unwrap_or_default();
+                    rest = onwards(rest, used);
                 }
                 At::Trailer(trailer) => {
                     trailer.push(*first);
@@ -97,17 +98,17 @@ impl Gzip {
     fn data(&mut self, rest: &[u8], sink: &mut dyn FnMut(&[u8]) -> Result<(), Reason>) -> Result<usize, Reason> {
         let mut used = 0;
         loop {
-            let input = rest.get(used..).unwrap_or_default();
+            let input = onwards(rest, used);
             let result = inflate(&mut self.state, input, &mut self.piece, MZFlush::None);
             used += result.bytes_consumed;
-            let piece = self.piece.get(..result.bytes_written).unwrap_or_default();
+            let piece = between(&self.piece, 0..result.bytes_written);
             self.made += piece.len() as u64;
             if self.made > self.came.saturating_mul(MOST_RATIO).saturating_add(ROOM) {
                 return Err(Reason::ReplyTooLarge);
             }
             self.crc = piece.iter().fold(self.crc, |crc, byte| {
-                let index = crc.to_le_bytes().first().copied().unwrap_or_default() ^ byte;
-                TABLE.get(usize::from(index)).copied().unwrap_or_default() ^ (crc >> 8)
+                let [low, ..] = crc.to_le_bytes();
+                of_byte(&TABLE, low ^ byte) ^ (crc >> 8)
             });
             self.length = self.length.wrapping_add(piece.len() as u32);
             let is_full = piece.len() == PIECE;
@@ -180,7 +181,7 @@ fn ends_header(header: &[u8]) -> Result<bool, Reason> {
     for flag in [8, 16] {
         if flags & flag != 0 {
             let Some(end) = rest.iter().position(|byte| *byte == 0) else { return Ok(false) };
-            rest = rest.get(end + 1..).unwrap_or_default();
+            rest = onwards(rest, end + 1);
         }
     }
     Ok(flags & 2 == 0 || rest.len() >= 2)

@@ -93,6 +93,8 @@
 
 use std::sync::Arc;
 
+use bartizan_rules::invariant::sure;
+
 use crate::authn::{Principal, RoleIndex};
 use crate::authz::{self, Grant};
 use crate::callout::{Answer, Call};
@@ -496,7 +498,7 @@ pub fn scan(
     now: Timestamp,
 ) -> Scanned {
     let authorized = &charged.authorized;
-    let text = |segment: &Segment| Text { zone: segment.zone, text: segment.text_in(json).unwrap_or_default() };
+    let text = |segment: &Segment| Text { zone: segment.zone, text: sure(segment.text_in(json)).unwrap_or_default() };
     let texts: Vec<Text<'_>> = exchange.segments.iter().map(text).collect();
     let is_aside = |at: usize| {
         let segment = exchange.segments.get(at);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use bartizan_rules::invariant::{onwards, part};
 use memchr::memchr2;
 
 use super::{Json, Number};
@@ -149,7 +150,7 @@ impl<'a> Reader<'a> {
 
     /// What comes before the next quote or backslash.
     fn plain(&mut self) -> Result<&'a str, Reason> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
+        let rest = part(self.text, self.at..self.text.len());
         let length = memchr2(b'"', b'\\', rest.as_bytes()).ok_or(Reason::BodyMalformed)?;
         let plain = rest.get(..length).ok_or(Reason::BodyMalformed)?;
         if plain.bytes().fold(false, |found, byte| found | (byte < 0x20)) {
@@ -243,18 +244,18 @@ impl<'a> Reader<'a> {
     }
 
     fn number_since(&self, start: usize) -> Number<'a> {
-        Number(Cow::Borrowed(self.text.get(start..self.at).unwrap_or_default()))
+        Number(Cow::Borrowed(part(self.text, start..self.at)))
     }
 
     fn digits(&mut self) -> Result<(), Reason> {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let rest = onwards(self.text.as_bytes(), self.at);
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += count;
         if count > 0 { Ok(()) } else { Err(Reason::BodyMalformed) }
     }
 
     fn skip_blanks(&mut self) {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let rest = onwards(self.text.as_bytes(), self.at);
         self.at += rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
     }
 

@@ -3,6 +3,8 @@
 //! `api_key` and `db_password` are names of credentials; `password_changed_at`, `token_type` and `secret_name` hold what
 //! is known about one; `cache_key` and `next_page_token` are no credentials. The last words of a name say what it is.
 
+use bartizan_rules::invariant::{between, onwards, part, sure};
+
 /// The longest name that is looked at, in bytes.
 const LONGEST: usize = 64;
 /// The most bytes of operators, quotes and white space between a name and its value.
@@ -26,20 +28,20 @@ pub(super) fn before(text: &str, start: usize) -> &str {
 static TYPES: &str = "bytes char const str string text value";
 
 fn identifier(text: &str, start: usize) -> &str {
-    let bytes = text.as_bytes().get(..start).unwrap_or_default();
-    let between = |byte: &&u8| byte.is_ascii_whitespace() || b"=:>,([{<?|!+\"'`\\*&".contains(byte);
-    let end = bytes.len() - bytes.iter().rev().take(BETWEEN).take_while(between).count();
-    let named = bytes.get(..end).unwrap_or_default();
-    let part = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.$".contains(byte);
-    let length = named.iter().rev().take(LONGEST).take_while(part).count();
-    let rest = named.get(..end - length).unwrap_or_default();
+    let bytes = between(text.as_bytes(), 0..start);
+    let of_joint = |byte: &&u8| byte.is_ascii_whitespace() || b"=:>,([{<?|!+\"'`\\*&".contains(byte);
+    let end = bytes.len() - bytes.iter().rev().take(BETWEEN).take_while(of_joint).count();
+    let named = between(bytes, 0..end);
+    let of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.$".contains(byte);
+    let length = named.iter().rev().take(LONGEST).take_while(of_name).count();
+    let rest = between(named, 0..end - length);
     let joined = match rest {
         [.., byte, b':'] if byte.is_ascii_alphanumeric() => 2,
         [.., b':', b':'] if is_quoted_path(rest) => 1,
         [.., b'?' | b'&'] => image_query(rest),
         _ => 0,
     };
-    text.get(end - length - joined..end).unwrap_or_default()
+    part(text, end - length - joined..end)
 }
 
 /// True when a path of names joined by `::` began with a quotation mark: a type's name as a key, and no variable.
@@ -56,7 +58,7 @@ static IMAGES: [&[u8]; 3] = [b"svg?", b"png?", b"gif?"];
 fn image_query(rest: &[u8]) -> usize {
     let query = |byte: &&u8| byte.is_ascii_graphic() && !b"\"'`<>()".contains(byte);
     let length = rest.iter().rev().take(LONGEST).take_while(query).count();
-    let tail = rest.get(rest.len() - length..).unwrap_or_default();
+    let tail = onwards(rest, rest.len() - length);
     let at = tail.windows(4).rposition(|four| IMAGES.contains(&four));
     at.map_or(0, |at| tail.len() - at)
 }
@@ -87,11 +89,11 @@ pub(super) fn label(name: &str) -> Label {
         let by_chance = over_two || words.iter().any(|word| holds_by_chance(word));
         return if by_chance { Label::Other } else { Label::Weak };
     };
-    let (head, tail) = (words.get(..at).unwrap_or_default(), words.get(at + 1..).unwrap_or_default());
+    let (head, tail) = (between(&words, 0..at), onwards(&words, at + 1));
     if tail.iter().any(|word| listed(ABOUT, word)) {
         return Label::Other;
     }
-    let word = words.get(at).copied().unwrap_or_default();
+    let word = sure(words.get(at)).copied().unwrap_or_default();
     // A line of .npmrc (`:_authToken`) has a rule of its own.
     let Some(before) = head.last().filter(|_| !name.starts_with('_')) else { return Label::Weak };
     match word {

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bartizan_rules::invariant::sure;
+
 use super::restore::places;
 use super::{Noted, ReplyGuard, leave_unread, text_of};
 use crate::enums::Zone;
@@ -44,7 +46,7 @@ impl ReplyGuard {
         if !route.protocol.serves_tools() {
             return Ok(attacks);
         }
-        let text = |one| Text { zone: Zone::Tool, text: text_of(json, one).unwrap_or_default() };
+        let text = |one| Text { zone: Zone::Tool, text: sure(text_of(json, one)).unwrap_or_default() };
         let texts: Vec<Text<'_>> = parts.texts.iter().map(text).collect();
         let place = |is_key| Place { zone: Zone::Tool, position: Position::History, is_key, trusted: false };
         let places: Vec<Place> = parts.texts.iter().map(|one| place(one.is_key)).collect();
