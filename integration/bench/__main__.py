@@ -2,6 +2,7 @@
 
     make bench                          about seven minutes: three rounds of one second each
     ROUNDS=9 SECONDS=3 make bench       ONLY="by kind" for some of the tables, WRITE=1 to keep them
+    BASE_FILTER=old.wasm make bench     an earlier module takes turns with this one
 """
 
 import datetime
@@ -18,7 +19,7 @@ from harness.paths import MODULE, ROOT
 from harness.tokens import Key, claims
 
 from . import events
-from .contenders import BARE, LINE, OWN, STRONG, WEAK, contenders, model_server
+from .contenders import BARE, BASE_FILTER, EARLIER, LINE, OWN, STRONG, WEAK, contenders, model_server
 from .load import Load, drive
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
@@ -32,8 +33,10 @@ KINDS = ["prose", "chat", "issues", "code", "logs", "json", "chinese", "arabic",
 REFUSED = 0.05
 
 NATIVE = ["native chain", "native, JWT cache"]
-SHORT = [BARE, *NATIVE, STRONG, WEAK]
-STAGES = [BARE, "jwt_authn", *NATIVE, "token, roles", "+ quota", "+ attack rules", "+ scorer", STRONG, LINE, WEAK]
+# This module, and the earlier one beside it where there is one.
+BOTH = [STRONG, EARLIER] if BASE_FILTER else [STRONG]
+SHORT = [BARE, *NATIVE, *BOTH, WEAK]
+STAGES = [BARE, "jwt_authn", *NATIVE, "token, roles", "+ quota", "+ attack rules", "+ scorer", *BOTH, LINE, WEAK]
 LINES: list[str] = []
 
 
@@ -116,18 +119,27 @@ def by_kind(running: Running, tokens: list[str], size: int) -> None:
     if not wanted(title):
         return
     say(f"\n{title}")
-    say(f"  {'':<28}{'no filter':>13}{'added':>10}{'requests/s':>12}{'share':>8}{'p50':>11}{'p99':>11}{'refused':>9}")
+    ratio = f"{'earlier':>12}{'ratio':>7}" if BASE_FILTER else ""
+    say(f"  {'':<28}{'no filter':>13}{'added':>10}{'requests/s':>12}{'share':>8}{'p50':>11}{'p99':>11}{'refused':>9}{ratio}")
     added = []
     for kind in KINDS:
-        made = measure(running, Load(f"{kind}, {size // 1024} KiB", kind, size, tokens), [BARE, STRONG])
+        made = measure(running, Load(f"{kind}, {size // 1024} KiB", kind, size, tokens), [BARE, *BOTH])
         bare, row = made[BARE], made[STRONG]
         added.append(row["more"])
         refused = f"{row['refused'] / row['requests']:.2%}" if row["refused"] else ""
         say(
             f"  {kind:<28}{bare['cpu']:>10.0f} us{row['more']:>7.0f} us{row['rate']:>12.0f}{row['share']:>8.2f}"
-            f"{row['p50'] / 1e3:>8.2f} ms{row['p99'] / 1e3:>8.2f} ms{refused:>9}"
+            f"{row['p50'] / 1e3:>8.2f} ms{row['p99'] / 1e3:>8.2f} ms{refused:>9}{against(made)}"
         )
     say(f"  {'median of the kinds':<28}{'':>13}{statistics.median(added):>7.0f} us")
+
+
+def against(made: dict) -> str:
+    """What the earlier module adds, and this one's share of that."""
+    if EARLIER not in made:
+        return ""
+    earlier = made[EARLIER]["more"]
+    return f"{earlier:>9.0f} us{made[STRONG]['more'] / earlier:>7.2f}"
 
 
 def requests(key: Key) -> None:
@@ -143,12 +155,12 @@ def requests(key: Key) -> None:
                 table(running, Load(name, kind, size, tokens, same=same), names)
 
         show("stage by stage: 1 KiB of chat, cached token", "chat", 1024, STAGES)
-        names = [BARE, "jwt_authn", *NATIVE, "token, roles", STRONG, WEAK]
+        names = [BARE, "jwt_authn", *NATIVE, "token, roles", *BOTH, WEAK]
         show("1 KiB of chat, cold token", "chat", 1024, names, cold=True)
         show("0.3 KiB of prose, cached token", "prose", 300, [*SHORT, LINE])
         show("16 KiB of chat, cached token", "chat", 16384, SHORT)
         show("256 KiB of chat, cached token", "chat", 262144, SHORT)
-        show("1 KiB of chat, the same text again", "chat", 1024, [BARE, STRONG], same=True)
+        show("1 KiB of chat, the same text again", "chat", 1024, [BARE, *BOTH], same=True)
         own = [f"{count} own rules" for count in OWN]
         show("own rules with patterns and hits: 1 KiB of prose", "prose", 1024, [BARE, STRONG, *own])
         connections(running)
@@ -179,7 +191,7 @@ def streams(key: Key) -> None:
         "POST /v1/chat/completions HTTP/1.1\r\nhost: llm.example.com\r\ncontent-type: application/json\r\n"
         f"authorization: Bearer {tokens[0]}\r\ncontent-length: {len(body)}\r\n\r\n"
     ).encode()
-    names = [BARE, "native, JWT cache", STRONG, WEAK]
+    names = [BARE, "native, JWT cache", *BOTH, WEAK]
     first: dict[str, list[float]] = {name: [] for name in names}
     every: dict[str, list[float]] = {name: [] for name in names}
     with server, Running(contenders(server.port, key), "events") as running:
@@ -214,7 +226,7 @@ def sizes(key: Key) -> None:
     with Envoy(model_server(), "model", workers=1) as model:
         made = contenders(model.port, key)
         for workers in (1, 2, 4, 8):
-            for name in (BARE, STRONG):
+            for name in (BARE, *BOTH):
                 began = time.monotonic()
                 with Envoy(made[name], "size", workers=workers, levels="wasm:warning,config:info") as proxy:
                     ready, spent, rest = time.monotonic() - began, cpu(proxy.child.pid), proxy.memory()
@@ -234,6 +246,8 @@ def main() -> int:
     )
     say(f"one Envoy worker, {CONNECTIONS} connections, HTTP/1.1, RS256, {ROUNDS} rounds of {LENGTH:g} s, medians; wrk on the same machine")
     say(f"{MODULE.relative_to(ROOT)}: {MODULE.stat().st_size} bytes")
+    if BASE_FILTER:
+        say(f"earlier module: {os.stat(BASE_FILTER).st_size} bytes")
     key = Key("RS256", "bench")
     requests(key)
     streams(key)

@@ -5,6 +5,8 @@ Every contender is the shipped Envoy file with its access log taken out, in fron
 
 import copy
 import json
+import os
+from pathlib import Path
 
 from harness import envoy
 from harness.envoy import EXTENSIONS
@@ -29,6 +31,9 @@ BARE, STRONG, WEAK = "no filter", "+ secrets, PII: strong", "the same: weak"
 # The same with a line a request in Envoy's log, beside the record in the filter state.
 LINE = "the same: strong, log line"
 OWN = [10, 100, 1000]
+# An earlier module, which takes turns with this one.
+BASE_FILTER = os.environ.get("BASE_FILTER", "")
+EARLIER = "the same: earlier module"
 
 
 def model_server() -> dict:
@@ -150,5 +155,9 @@ def contenders(port: int, key: Key) -> dict[str, dict]:
         made[name] = envoy.with_policy(strong, policy)
     everything = policies(envoy.with_keys(envoy.policy(weak), [key.jwk]))[STRONG]
     made[LINE] = made[STRONG]
+    if BASE_FILTER:
+        made[EARLIER] = copy.deepcopy(made[STRONG])
+        plugin = envoy.wasm(made[EARLIER])
+        plugin["vm_config"]["code"]["local"]["filename"] = str(Path(BASE_FILTER).resolve())
     made[WEAK] = envoy.with_policy(weak, everything)
     return made
