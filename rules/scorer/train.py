@@ -35,7 +35,7 @@ SMOOTH = 0.5
 MIN_DOCS = 2
 ROUNDS = 2
 NEGATIVE_WINDOWS = 3
-OPERATING_POINT = 0.0045     # the share of left-out benign rows at or above the score 80, where the shipped guard refuses
+OPERATING_POINT = {"said": 0.0038, "read": 0.0045}     # the share of left-out benign rows at or above the score 80
 BUCKETS = 1 << 15            # of four slots each
 MAX_GRAMS = 60_000           # of each model
 SYNTHETIC_WEIGHT = {"said": 5.0, "read": 8.0}    # times the weight of other files of as many rows
@@ -196,7 +196,7 @@ def threshold(docs, z, rate: float, voice: str | None = None) -> float:
 
 def calibrate(docs, z, voice: str) -> tuple[float, float, float]:
     """Platt's sigmoid on the left-out scores of a voice's rows, files balanced; the prior is the one that puts 80 % at
-    OPERATING_POINT, and is returned beside slope and offset."""
+    the voice's OPERATING_POINT, and is returned beside slope and offset."""
     rows = [i for i, d in enumerate(docs) if 0 <= d.fold < len(data.FOLDS) and not np.isnan(z[i])
             and d.label in ("attack", "benign") and voice_of(d) == voice]
     mask = np.zeros(len(docs), bool)
@@ -208,7 +208,7 @@ def calibrate(docs, z, voice: str) -> tuple[float, float, float]:
     model = LogisticRegression(C=1e6, solver="lbfgs")
     model.fit(z[rows].reshape(-1, 1), y, sample_weight=w * len(rows))
     slope = float(model.coef_[0, 0])
-    offset = math.log(0.8 / 0.2) - slope * threshold(docs, z, OPERATING_POINT, voice)
+    offset = math.log(0.8 / 0.2) - slope * threshold(docs, z, OPERATING_POINT[voice], voice)
     prior = 1 / (1 + math.exp(float(model.intercept_[0]) - offset))
     return slope, offset, prior
 
