@@ -25,7 +25,7 @@ STAGES = [
     ("  normalised pass", r"^bartizan::scan::engine::Engine::normalised"),
     ("  scorer", r"^bartizan::scan::scorer::score"),
     ("  decode", r"^bartizan::scan::decode::decode"),
-    ("token estimate", r"^bartizan::quota::estimate::Estimate::push"),
+    ("token estimate", r"^bartizan::estimate::Estimate::push"),
     ("record", r"^bartizan::audit::record::Record::to_json"),
 ]
 REST_OF_SCAN = "  normalise, the rest"

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bartizan_rules::invariant::{of_byte, part};
 
-use super::{Sink, begins_text};
+use super::{Head, Sink};
 
 /// Shortest run that is tried.
 const SHORTEST: usize = 12;
@@ -130,11 +130,12 @@ fn turned(run: &str, span: Range<usize>, sink: &mut Sink<'_>) -> bool {
     if run.len() < PROBE {
         return false;
     }
-    if begins_text(&base64(letters().take(PROBE))) && sink.bytes(span.clone(), "base64", &base64(letters())) {
+    if begins(letters().take(PROBE).map(value), 6) && sink.bytes(span.clone(), "base64", &base64(letters())) {
         return true;
     }
-    let is_text = |letters: &mut dyn Iterator<Item = u8>| hex(letters).is_some_and(|bytes| begins_text(&bytes));
-    is_text(&mut letters().take(PROBE)) && hex(letters()).is_some_and(|bytes| sink.bytes(span, "hex", &bytes))
+    let digits = || letters().take(PROBE).map(|letter| char::from(letter).to_digit(16));
+    let is_text = digits().all(|digit| digit.is_some()) && begins(digits().flatten().map(|digit| digit as u8), 4);
+    is_text && hex(letters()).is_some_and(|bytes| sink.bytes(span, "hex", &bytes))
 }
 
 /// Base64 without its first one to three letters; false: it is not.
@@ -142,7 +143,7 @@ fn cut(run: &str, span: Range<usize>, sink: &mut Sink<'_>) -> bool {
     let letters = || run.bytes().filter(|b| !matches!(b, b'\r' | b'\n'));
     run.len() >= PROBE
         && (1..=3).any(|from| {
-            begins_text(&base64(letters().skip(from).take(PROBE)))
+            begins(letters().skip(from).take(PROBE).map(value), 6)
                 && sink.bytes(span.clone(), "base64", &base64(letters().skip(from)))
         })
 }
@@ -154,6 +155,22 @@ fn base64(letters: impl Iterator<Item = u8>) -> Vec<u8> {
 fn base32(letters: impl Iterator<Item = u8>, span: Range<usize>, sink: &mut Sink<'_>) -> bool {
     let values = letters.map(|b| if b.is_ascii_digit() { b - b'2' + 26 } else { b - b'A' });
     sink.bytes(span, "base32", &bits(values, 5))
+}
+
+/// True where values of this many bits give what a text may begin with.
+fn begins(values: impl Iterator<Item = u8>, width: u32) -> bool {
+    let (mut held, mut count, mut head) = (0u32, 0, Head::default());
+    for value in values {
+        held = (held << width | u32::from(value)) & 0xffff;
+        count += width;
+        if count >= 8 {
+            count -= 8;
+            if !head.push((held >> count) as u8) {
+                return false;
+            }
+        }
+    }
+    head.is_text()
 }
 
 /// Packs values of this many bits into bytes; what is left over at the end is padding.

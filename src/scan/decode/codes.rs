@@ -112,6 +112,9 @@ fn is_code_byte(byte: &u8) -> bool {
 
 /// Three octal digits a code: `111 147 156` or `\111\147\156`, among them one that is no decimal code of a letter.
 fn octal(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
+    if stretch.len() < ENOUGH * 4 - 1 {
+        return;
+    }
     let bytes = between(bytes, 0..stretch.end);
     let mut open: Option<(Range<usize>, Vec<u8>, bool)> = None;
     let mut close = |open: Option<(Range<usize>, Vec<u8>, bool)>| {
@@ -302,7 +305,7 @@ fn is_lower(byte: Option<&u8>) -> bool {
 
 /// Bytes in variation selectors, and bits in two kinds of zero-width characters.
 fn selectors(text: &str, sink: &mut Sink<'_>) {
-    if text.is_ascii() {
+    if !may_hide(text.as_bytes()) {
         return;
     }
     let mut hidden: (usize, Vec<u8>) = (0, Vec::new());
@@ -335,6 +338,15 @@ fn selectors(text: &str, sink: &mut Sink<'_>) {
     flush_bits(&mut bits, text.len(), sink);
 }
 
+/// False where too few bytes begin a character that hides something.
+fn may_hide(bytes: &[u8]) -> bool {
+    let begins = |at: &usize| {
+        let next = [1, 2].map(|more| bytes.get(at + more).copied().unwrap_or_default());
+        matches!(next, [0xa0 | 0xb8 | 0xbb, _] | [0x80, 0x8b..=0x8d] | [0x81, 0xa0..=0xa4])
+    };
+    memchr::memchr3_iter(0xe2, 0xef, 0xf3, bytes).filter(begins).take(ENOUGH).count() == ENOUGH
+}
+
 fn flush_selectors(hidden: &mut (usize, Vec<u8>), end: usize, sink: &mut Sink<'_>) {
     if hidden.1.len() >= ENOUGH {
         sink.bytes(hidden.0..end, "variationSelectors", &hidden.1);
@@ -356,4 +368,21 @@ fn flush_bits(bits: &mut (usize, Vec<char>), end: usize, sink: &mut Sink<'_>) {
         }
     }
     bits.1.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every character that hides a byte or a bit is counted by its first bytes.
+    #[test]
+    fn no_hidden_character_is_overlooked() {
+        let hides = ['\u{fe00}'..='\u{fe0f}', '\u{e0100}'..='\u{e01ef}', '\u{200b}'..='\u{200d}'];
+        let alone = ['\u{2060}', '\u{2062}', '\u{2063}', '\u{2064}', '\u{feff}'];
+        for c in hides.into_iter().flatten().chain(alone) {
+            assert!(may_hide(c.to_string().repeat(ENOUGH).as_bytes()), "{c:?}");
+            assert!(!may_hide(c.to_string().repeat(ENOUGH - 1).as_bytes()), "{c:?}");
+        }
+        assert!(!may_hide("“It’s” — ‘so’…，。！".repeat(9).as_bytes()));
+    }
 }

@@ -25,6 +25,8 @@ mod uuencode;
 
 use std::ops::Range;
 
+use bartizan_rules::invariant::between;
+
 /// Shortest text that a decoding must give.
 const SHORTEST: usize = 6;
 
@@ -129,10 +131,30 @@ fn readable(bytes: &[u8]) -> String {
     if out.len() * 4 < bytes.len() && out.len() < 24 { String::new() } else { out }
 }
 
-/// True for bytes with which a text may begin: UTF-8 that may be cut at its end, without controls.
-fn begins_text(bytes: &[u8]) -> bool {
-    let Some(chunk) = bytes.utf8_chunks().next() else { return false };
-    chunk.valid().len() + 3 >= bytes.len() && chunk.valid().chars().all(|c| !c.is_control() || c.is_whitespace())
+/// The first bytes of a decoding, to see whether a text may begin so: UTF-8 without controls, that may be cut at its end.
+#[derive(Default)]
+struct Head {
+    bytes: [u8; Head::MOST],
+    len: usize,
+}
+
+impl Head {
+    /// More bytes are not looked at.
+    const MOST: usize = 18;
+
+    /// The next byte; false: no text goes on so.
+    fn push(&mut self, byte: u8) -> bool {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+        byte >= b' ' && byte != 0x7f || byte.is_ascii_whitespace() || byte == 0x0b
+    }
+
+    fn is_text(&self) -> bool {
+        let Some(chunk) = between(&self.bytes, 0..self.len).utf8_chunks().next() else { return false };
+        chunk.valid().len() + 3 >= self.len && chunk.valid().chars().all(|c| !c.is_control() || c.is_whitespace())
+    }
 }
 
 /// Mostly letters and spaces, and little of the mix that chance makes.

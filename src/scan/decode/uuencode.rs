@@ -1,6 +1,6 @@
 //! Uuencode: lines behind `begin 644 name`.
 
-use bartizan_rules::invariant::part;
+use bartizan_rules::invariant::{onwards, part};
 
 use super::Sink;
 
@@ -10,7 +10,7 @@ const LINE: usize = 64;
 /// Finds the heads and decodes the lines that follow each.
 pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     let mut from = 0;
-    while let Some(at) = part(text, from..text.len()).find("begin ").map(|skip| from + skip) {
+    while let Some(at) = memchr::memmem::find(onwards(text.as_bytes(), from), b"begin ").map(|skip| from + skip) {
         from = at + 6;
         let head = part(text, from..text.len());
         let is_mode = head
