@@ -354,7 +354,9 @@ fn definitions(folder: &str) -> Vec<Value> {
                 "content": [{ "type": "tool_reference", "tool_name": FORBIDDEN }] }] }] }),
             json!({ "messages": [{ "role": "user", "content": [{ "type": "tool_addition", "tool": { "name": FORBIDDEN } }] }] }),
         ],
-        "ollama-chat" => vec![json!({ "tools": [{ "type": "function", "function": { "name": FORBIDDEN } }] })],
+        "ollama-chat" | "cohere-chat" => {
+            vec![json!({ "tools": [{ "type": "function", "function": { "name": FORBIDDEN } }] })]
+        }
         "mcp-mcp" => vec![
             json!({ "method": "tools/call", "params": { "name": FORBIDDEN } }),
             json!({ "method": "prompts/get", "params": { "name": FORBIDDEN } }),
