@@ -86,6 +86,53 @@ fn a_role_counts_for_its_own_organisation() {
     }
 }
 
+/// The issuers of the manual's example for Microsoft Entra, with the keys of this policy.
+fn entra(document: &mut Value) {
+    let page = include_str!("../src/manual/identity.md");
+    let (_, example) = page.split_once("<!-- entra -->").expect("the mark before the example");
+    let yaml = example.split("```").nth(1).and_then(|block| block.strip_prefix("yaml\n")).expect("an example");
+    let authn: Value = serde_norway::from_str(yaml).unwrap();
+    let keys = document["authn"]["issuers"][0]["jwks"].clone();
+    document["authn"]["issuers"] = authn["authn"]["issuers"].clone();
+    for issuer in document["authn"]["issuers"].as_array_mut().unwrap() {
+        issuer["jwks"] = keys.clone();
+        issuer["algorithms"] = json!(["EdDSA"]);
+    }
+}
+
+#[test]
+fn entra_tokens_of_both_versions_say_who_calls() {
+    const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+    const CLIENT: &str = "66666666-7777-8888-9999-000000000000";
+    let (v1, v2) =
+        (format!("https://sts.windows.net/{TENANT}/"), format!("https://login.microsoftonline.com/{TENANT}/v2.0"));
+    let api = format!("api://{CLIENT}");
+    for (iss, aud, more, reason) in [
+        (v2.as_str(), CLIENT, json!({ "roles": ["analyst"], "ver": "2.0" }), ""),
+        (&v1, &api, json!({ "roles": ["analyst"], "ver": "1.0" }), ""),
+        // A scope is what the user let the application do, and no role.
+        (&v2, CLIENT, json!({ "scp": "analyst", "roles": null }), "rbac.operation"),
+        // Application roles that the policy does not know grant nothing.
+        (&v2, CLIENT, json!({ "roles": ["Admin.All"] }), "rbac.operation"),
+        // Each version has an audience of its own.
+        (&v2, "https://cognitiveservices.azure.com", json!({ "roles": ["analyst"] }), "jwt.audience"),
+        (&v1, CLIENT, json!({ "roles": ["analyst"] }), "jwt.audience"),
+        (&v2, &api, json!({ "roles": ["analyst"] }), "jwt.audience"),
+        // Another tenant's token, and one without the slash that version 1 ends with.
+        ("https://sts.windows.net/99999999-2222-3333-4444-555555555555/", &api, json!({}), "jwt.issuer"),
+        (v1.trim_end_matches('/'), &api, json!({}), "jwt.issuer"),
+    ] {
+        let mut pipeline = Pipeline::new(entra);
+        let mut claims = claims(more.clone());
+        (claims["iss"], claims["aud"]) = (iss.into(), aud.into());
+        (claims["tid"], claims["oid"]) = (TENANT.into(), "alice".into());
+        let token = pipeline.sign(&claims);
+        let (found, record, _) = post(&mut pipeline, &token);
+        assert_eq!(found, reason, "{iss} {aud} {more}");
+        assert!(!reason.is_empty() || record["organization.id"].is_string(), "{record}");
+    }
+}
+
 #[test]
 fn an_overage_of_groups_is_named() {
     for (more, named) in [

@@ -95,6 +95,8 @@ fn a_cap_goes_in_under_the_name_that_the_upstream_reads() {
         (Some("azure"), "max_completion_tokens"),
         (Some("openrouter"), "max_tokens"),
         (Some("llamacpp"), "max_tokens"),
+        (Some("mistral"), "max_tokens"),
+        (Some("xai"), "max_completion_tokens"),
     ] {
         let mut pipeline = Pipeline::new(|d| {
             if let Some(word) = dialect {

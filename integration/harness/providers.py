@@ -103,6 +103,30 @@ def completions(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
     return _done(events)
 
 
+def azure(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    """A chat of Azure's, with what its own content filter says of prompt and answer."""
+    safe = {"hate": {"filtered": False, "severity": "safe"}, "violence": {"filtered": False, "severity": "safe"}}
+    prompt = [{"prompt_index": 0, "content_filter_results": {**safe, "jailbreak": {"filtered": False, "detected": False}}}]
+    usage = {"prompt_tokens": 11, "completion_tokens": 13, "total_tokens": 24}
+    head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-2024-11-20"}
+
+    def choice(finish: str | None, **said) -> dict:
+        return {"index": 0, **said, "finish_reason": finish, "content_filter_results": safe}
+
+    if not body.get("stream"):
+        answer = choice("stop", message={"role": "assistant", "content": said(words)})
+        return _whole({**head, "choices": [answer], "prompt_filter_results": prompt, "usage": usage})
+    head["object"] = "chat.completion.chunk"
+    events = [
+        {"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": prompt},
+        *({**head, "choices": [choice(None, delta={"content": word})]} for word in words),
+        {**head, "choices": [choice("stop", delta={})]},
+    ]
+    if (body.get("stream_options") or {}).get("include_usage"):
+        events.append({**head, "choices": [], "usage": usage})
+    return _done(events)
+
+
 def _done(events: list[dict]) -> Iterator[tuple]:
     yield from _events(events)
     yield "data", b"data: [DONE]\n\n"
@@ -214,6 +238,7 @@ PATHS = {
     "/v1/conversations": conversations,
     "/v1/completions": completions,
     "/v1/embeddings": embeddings,
+    "/openai/deployments/smollm2/chat/completions": azure,
     "/v2/chat": cohere_chat,
     "/v2/embed": cohere_embed,
     "/v2/rerank": rerank,

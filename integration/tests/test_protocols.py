@@ -21,6 +21,7 @@ def every_provider(document: dict) -> None:
         {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
         {"match": {"pathPrefix": "/api/"}, "protocol": "ollama"},
         {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
+        {"match": {"pathPrefix": "/openai/"}, "protocol": "openai", "dialect": "azure"},
         {"match": {"path": "/hf"}, "protocol": "tgi", "operation": "generate"},
         {"match": {"path": "/generate"}, "protocol": "tgi"},
     ]
@@ -182,6 +183,34 @@ def langchain_anthropic(url: str, token: str):
     return ask, lambda error, status: isinstance(error, anthropic.APIStatusError) and error.status_code == status
 
 
+def azure_chat(url: str, token: str):
+    import openai
+
+    client = openai.AzureOpenAI(
+        azure_endpoint=url, azure_ad_token=token, api_version="2024-10-21", max_retries=0, timeout=60
+    )
+    errors = {
+        400: openai.BadRequestError, 401: openai.AuthenticationError, 403: openai.PermissionDeniedError,
+        429: openai.RateLimitError,
+    }  # fmt: skip
+
+    def ask(text: str, model: str = MODEL, stream: bool = False, **_) -> str:
+        reply = client.chat.completions.create(model=model, messages=[user(text)], stream=stream)
+        if not stream:
+            assert reply.prompt_filter_results[0]["content_filter_results"]["jailbreak"]["detected"] is False
+            return reply.choices[0].message.content
+        chunks = list(reply)
+        assert len({chunk.id for chunk in chunks if chunk.choices}) == 1, "events of ours repeat the id"
+        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+    def right(error, status: int) -> bool:
+        if status == 400 and not (error.code == "content_filter" and error.body["innererror"]["content_filter_result"]):
+            return False
+        return type(error) is errors[status]
+
+    return ask, right
+
+
 def cohere_chat(url: str, token: str):
     import cohere
     from cohere.core.request_options import RequestOptions
@@ -208,11 +237,11 @@ def cohere_chat(url: str, token: str):
 
 SDKS = [
     anthropic_sdk, openai_chat, openai_completions, openai_responses, ollama_chat, ollama_generate, hub_generate, hub_chat,
-    langchain_openai, langchain_anthropic, cohere_chat,
+    langchain_openai, langchain_anthropic, cohere_chat, azure_chat,
 ]  # fmt: skip
 NAMES = [
     "anthropic", "openai-chat", "openai-completions", "openai-responses", "ollama-chat", "ollama-generate", "hub-generate",
-    "hub-chat", "langchain-openai", "langchain-anthropic", "cohere-chat",
+    "hub-chat", "langchain-openai", "langchain-anthropic", "cohere-chat", "azure-chat",
 ]  # fmt: skip
 
 
@@ -411,6 +440,16 @@ def test_what_the_upstream_reads(site):
         "/generate": {"inputs": "hi", "parameters": {"stop": [ATTACK]}},
     }.items():
         refused(path, body, 400, "scan.injection")
+
+
+def test_azures_version_of_the_api_reaches_it(site):
+    """The query is the provider's; the deployment in the path is the model, whatever the body says."""
+    path = f"/openai/deployments/{MODEL}/chat/completions?api-version=2024-10-21"
+    got = site.send(H1, {"model": "gpt-4o", "messages": [user("hi")]}, path=path)
+    assert got.reply.status == 200, got
+    assert got.one.path == path.encode() and got.audit["gen_ai.request.model"] == MODEL
+    refused = site.send(H1, {"messages": [user("hi")]}, path=path.replace(MODEL, "gpt-4o"))
+    assert (refused.reply.status, refused.reply.reason) == (403, "rbac.model")
 
 
 USAGE = {

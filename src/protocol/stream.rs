@@ -201,7 +201,9 @@ impl Stream {
         let field = |name: &str| holders.iter().flatten().find_map(|holder| holder.get(name));
         let text = |name: &str| field(name).and_then(Json::as_str).filter(|text| text.len() <= 256).map(str::to_owned);
         let facts = &mut self.facts;
-        if !std::mem::replace(&mut facts.is_known, true) {
+        // Azure's first event tells of the prompt, and has an empty id and an empty model.
+        let is_blank = field("id").and_then(Json::as_str) == Some("");
+        if !is_blank && !std::mem::replace(&mut facts.is_known, true) {
             facts.id = text("id").filter(|id| is_clean(id));
             facts.model = text("model").filter(|model| is_clean(model));
             facts.created = field("created").or(field("created_at")).and_then(Json::as_u64);

@@ -35,6 +35,8 @@ impl Usage {
         let output = count(["completion_tokens", "output_tokens"]).max(rest);
         let details = ["prompt_tokens_details", "input_tokens_details"].into_iter().find_map(|name| value.get(name));
         let cached = details.and_then(|details| details.get("cached_tokens")).and_then(Json::as_u64);
+        // DeepSeek's word for it.
+        let cached = cached.or_else(|| value.get("prompt_cache_hit_tokens")?.as_u64());
         (input.is_some() || output.is_some()).then_some(Usage { input, output, cached })
     }
 }

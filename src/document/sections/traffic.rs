@@ -31,8 +31,8 @@ section! {
         #[serde(rename = "mcp")]
         server: Option<Server>,
         /// Which server or router the upstream is, where it is a known one: its routing options then pass, and a cap of the
-        /// filter's own has the name that it wants (`max_completion_tokens` for `openai` and `azure`). Default: none, and
-        /// a chat's cap is `max_tokens`.
+        /// filter's own has the name that it wants (`max_completion_tokens` for `openai`, `azure`, `groq` and `xai`).
+        /// Default: none, and a chat's cap is `max_tokens`.
         dialect: Option<Dialect>,
         /// Whether the token counts of streams are asked for (OpenAI's `stream_options.include_usage`). Default auto.
         usage: Option<AskUsage>,

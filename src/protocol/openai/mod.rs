@@ -50,8 +50,10 @@ pub(super) struct Openai {
     dialect: Option<&'static Dialect>,
 }
 
-const CHAT: reply::Choices = reply::Choices { older: false };
-const COMPLETIONS: reply::Choices = reply::Choices { older: true };
+const CHAT: reply::Choices = reply::Choices { older: false, asks_usage: true };
+const COMPLETIONS: reply::Choices = reply::Choices { older: true, asks_usage: true };
+const TOLD_CHAT: reply::Choices = reply::Choices { older: false, asks_usage: false };
+const TOLD_COMPLETIONS: reply::Choices = reply::Choices { older: true, asks_usage: false };
 const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_counts) };
 
 impl Adapter for Openai {
@@ -60,7 +62,21 @@ impl Adapter for Openai {
     }
 
     fn dialects(&self) -> &'static [&'static str] {
-        &["openai", "azure", "openrouter", "litellm", "vercel", "vllm", "llamacpp"]
+        &[
+            "openai",
+            "azure",
+            "openrouter",
+            "litellm",
+            "vercel",
+            "vllm",
+            "llamacpp",
+            "mistral",
+            "deepseek",
+            "groq",
+            "xai",
+            "sglang",
+            "lmstudio",
+        ]
     }
 
     fn in_dialect(&self, word: &str) -> Option<Protocol> {
@@ -150,7 +166,7 @@ impl Adapter for Openai {
     }
 
     fn error_body(&self, told: &Told<'_>) -> Vec<u8> {
-        error_body(told)
+        error_body(told, self.dialect.is_some_and(|dialect| dialect.word == "azure"))
     }
 
     fn withheld(&self, operation: Operation, told: &Told<'_>, model: &str, now: Timestamp) -> Option<Vec<u8>> {
@@ -158,9 +174,12 @@ impl Adapter for Openai {
     }
 
     fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
+        let asks_usage = self.dialect.is_none_or(|dialect| dialect.asks_usage);
         match operation {
-            Operation::Chat => &CHAT,
-            Operation::Completions => &COMPLETIONS,
+            Operation::Chat if asks_usage => &CHAT,
+            Operation::Chat => &TOLD_CHAT,
+            Operation::Completions if asks_usage => &COMPLETIONS,
+            Operation::Completions => &TOLD_COMPLETIONS,
             Operation::Responses => &events::Responses,
             Operation::Conversations => &events::Conversations,
             _ => &PLAIN,
@@ -168,8 +187,9 @@ impl Adapter for Openai {
     }
 }
 
-/// `{"error":{"message","type","param","code"}}` with the codes that OpenAI's own callers branch on.
-fn error_body(told: &Told<'_>) -> Vec<u8> {
+/// `{"error":{"message","type","param","code"}}` with the codes that OpenAI's own callers branch on. Azure's content filter
+/// says in `innererror` which of its categories it found.
+fn error_body(told: &Told<'_>, is_azure: bool) -> Vec<u8> {
     let denial = told.denial;
     let (kind, code) = match denial.reason {
         Reason::JwtAmbiguous => ("invalid_request_error", "invalid_request"),
@@ -195,9 +215,22 @@ fn error_body(told: &Told<'_>) -> Vec<u8> {
         // litellm tells a refused key from a bad request by OpenAI's own first words.
         message.insert_str(0, "Incorrect API key provided. ");
     }
-    json!({ "error": { "message": message, "type": kind, "param": denial.param, "code": code } })
-        .to_string()
-        .into_bytes()
+    let mut error = json!({ "message": message, "type": kind, "param": denial.param, "code": code });
+    if is_azure
+        && code == "content_filter"
+        && let Some(fields) = error.as_object_mut()
+    {
+        let found = match denial.reason {
+            Reason::ScanInjection => json!({ "jailbreak": { "filtered": true, "detected": true } }),
+            _ => json!({ "custom_blocklists": { "filtered": true, "details": [] } }),
+        };
+        fields.insert("status".to_owned(), denial.status().into());
+        fields.insert(
+            "innererror".to_owned(),
+            json!({ "code": "ResponsibleAIPolicyViolation", "content_filter_result": found }),
+        );
+    }
+    json!({ "error": error }).to_string().into_bytes()
 }
 
 /// The reply of a model that the content filter has stopped. An answer without text has `content` all the same: callers

@@ -16,6 +16,8 @@ const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
 pub(super) struct Choices {
     /// Those of the older completions.
     pub(super) older: bool,
+    /// Servers tell the usage of a stream when they are asked for it.
+    pub(super) asks_usage: bool,
 }
 
 impl ReplyFormat for Choices {
@@ -34,7 +36,7 @@ impl ReplyFormat for Choices {
     }
 
     fn ask_usage(&self, request: &mut Json<'_>) -> bool {
-        ask_usage(request)
+        self.asks_usage && ask_usage(request)
     }
 
     fn extra(&self, facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
@@ -79,6 +81,9 @@ fn read(walk: &mut Walk<'_>, reply: &Json<'_>) {
             _ => walk.rest(&path, key, value),
         }
     }
+    // Groq's own place for the counts of a stream.
+    let elsewhere = reply.get("x_groq").and_then(|own| own.get("usage")).and_then(Usage::of_counts);
+    walk.parts.usage = walk.parts.usage.or(elsewhere);
     walk.parts.usage_only = walk.stream
         && walk.parts.usage.is_some()
         && matches!(reply.get("choices"), Some(Json::Array(choices)) if choices.is_empty());
