@@ -109,7 +109,7 @@ impl Context {
         }
         let Some(route) = policy.route(path) else {
             self.account.record.set_path_class(path_class(path));
-            let disguised = method == "CONNECT" || policy.route(&forgiving(path)).is_some();
+            let disguised = method == "CONNECT" || policy.is_disguise(&forgiving(path));
             if disguised || policy.unmatched == Unmatched::Deny {
                 return Err(Reason::RouteUnmatched.into());
             }

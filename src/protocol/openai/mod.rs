@@ -60,7 +60,7 @@ impl Adapter for Openai {
     }
 
     fn dialects(&self) -> &'static [&'static str] {
-        &["openai", "azure", "openrouter", "litellm", "vercel", "vllm", "llamacpp"]
+        &["openai", "azure", "openrouter", "litellm", "vercel", "vllm", "llamacpp", "gemini"]
     }
 
     fn in_dialect(&self, word: &str) -> Option<Protocol> {
