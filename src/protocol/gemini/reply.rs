@@ -1,5 +1,8 @@
 //! Candidates, whole and as a stream. Each event is a reply of its own, with the next pieces of the text.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::super::frames::{Frame, Framing};
@@ -16,6 +19,12 @@ impl ReplyFormat for Candidates {
         // A stream that was not asked for as events is one list.
         for (path, one) in list(&Path::default(), reply) {
             read_one(walk, &path, one);
+        }
+    }
+
+    fn join(&self, reply: &mut Json<'_>) {
+        if let Json::Array(events) = reply {
+            join(events);
         }
     }
 
@@ -201,6 +210,34 @@ fn usage(counts: &Json<'_>) -> Option<Usage> {
 pub(super) fn usage_of_embeddings(reply: &Json<'_>) -> Option<Usage> {
     let input = usage(reply.get("usageMetadata")?)?.input;
     Some(Usage { input, output: Some(0), cached: None })
+}
+
+/// Puts the text of each candidate where its first piece is. A client joins the pieces, so that it reads the same.
+fn join(events: &mut [Json<'_>]) {
+    let mut whole: BTreeMap<(u32, bool), String> = BTreeMap::new();
+    each_text(events, &mut |of, text| whole.entry(of).or_default().push_str(text));
+    each_text(events, &mut |of, text| {
+        // The first piece gets all; nothing is left for the others.
+        *text = whole.get_mut(&of).map(std::mem::take).unwrap_or_default().into();
+    });
+}
+
+/// Every text of a list of events, with the candidate that it is of and whether it is a thought.
+fn each_text<'j>(events: &mut [Json<'j>], act: &mut dyn FnMut((u32, bool), &mut Cow<'j, str>)) {
+    for event in events {
+        let Some(Json::Array(candidates)) = event.get_mut("candidates") else { continue };
+        for (position, candidate) in candidates.iter_mut().enumerate() {
+            let choice = index(candidate, position);
+            let parts = candidate.get_mut("content").and_then(|content| content.get_mut("parts"));
+            let Some(Json::Array(parts)) = parts else { continue };
+            for part in parts {
+                let is_thought = matches!(part.get("thought"), Some(Json::Bool(true)));
+                if let Some(Json::String(text)) = part.get_mut("text") {
+                    act((choice, is_thought), text);
+                }
+            }
+        }
+    }
 }
 
 /// A candidate whose calls are gone says so.
