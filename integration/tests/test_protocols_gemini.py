@@ -52,9 +52,9 @@ def says():
     scripts.DEFAULT[0] = "default"
 
 
-def client(site, subject: str = "google", roles: tuple[str, ...] = ("analyst",), case: str = "", **more) -> genai.Client:
+def client(site, subject: str = "google", roles: tuple[str, ...] = ("analyst",), case: str = "", version: str | None = None, **more) -> genai.Client:
     headers = {"x-case": case} if case else {}
-    options = types.HttpOptions(base_url=site.proxy.url, headers=headers, timeout=60_000)
+    options = types.HttpOptions(base_url=site.proxy.url, api_version=version, headers=headers, timeout=60_000)
     return genai.Client(api_key=site.keys["ES256"].sign(claims(subject, list(roles), **more)), http_options=options)
 
 
@@ -135,7 +135,8 @@ def test_the_operations_without_an_answer_in_words(site):
     refused(lambda: sdk.models.count_tokens(model=MODEL, contents=ATTACK), 400, "INVALID_ARGUMENT")
     assert sdk.models.embed_content(model=MODEL, contents=["hello"]).embeddings[0].values == [0.25, 0.5]
     refused(lambda: sdk.models.embed_content(model=MODEL, contents=[ATTACK]), 400, "INVALID_ARGUMENT")
-    assert [model.name for model in sdk.models.list()] == [f"models/{MODEL}"]
+    older = client(site, version="v1beta")
+    assert [model.name for model in older.models.list()] == [f"models/{MODEL}"]
 
 
 def test_a_key_in_the_query_is_the_credential_and_goes_no_further(site):

@@ -30,8 +30,6 @@ pub(super) fn read<'j>(reader: &mut Reader<'_, 'j>, path: &Path, part: &Json<'j>
         return Ok(());
     };
     let entries = reader.entries(part, &["text", "thought"])?;
-    let is_thought = entries.iter().any(|(key, value)| key == "thought" && matches!(value, Json::Bool(true)));
-    let spot = if is_thought { Spot::ASSISTANT } else { spot };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
         let word = camel(key);
@@ -93,7 +91,7 @@ fn bytes<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot: S
     let kind = kind(value);
     reader.unscanned(kind, path);
     if let Json::Object(entries) = value {
-        for (_, (key, value)) in entries.iter().enumerate() {
+        for (key, value) in entries {
             if camel(key) == "mimeType" {
                 reader.parameter(value, Form::MediaType);
             }

@@ -214,7 +214,7 @@ pub(super) fn usage_of_embeddings(reply: &Json<'_>) -> Option<Usage> {
 
 /// Puts the text of each candidate where its first piece is. A client joins the pieces, so that it reads the same.
 fn join(events: &mut [Json<'_>]) {
-    let mut whole: BTreeMap<(u32, bool), String> = BTreeMap::new();
+    let mut whole: BTreeMap<Owner, String> = BTreeMap::new();
     each_text(events, &mut |of, text| whole.entry(of).or_default().push_str(text));
     each_text(events, &mut |of, text| {
         // The first piece gets all; nothing is left for the others.
@@ -222,8 +222,11 @@ fn join(events: &mut [Json<'_>]) {
     });
 }
 
-/// Every text of a list of events, with the candidate that it is of and whether it is a thought.
-fn each_text<'j>(events: &mut [Json<'j>], act: &mut dyn FnMut((u32, bool), &mut Cow<'j, str>)) {
+/// The candidate that a text is of, and whether it is a thought.
+type Owner = (u32, bool);
+
+/// Every text of a list of events.
+fn each_text<'j>(events: &mut [Json<'j>], act: &mut dyn FnMut(Owner, &mut Cow<'j, str>)) {
     for event in events {
         let Some(Json::Array(candidates)) = event.get_mut("candidates") else { continue };
         for (position, candidate) in candidates.iter_mut().enumerate() {
