@@ -26,7 +26,8 @@ CORPORA    ?= ../shared/corpora
 WORKERS    ?= 2
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_litellm.py integration/mesh integration/fleet integration/neighbours
+REST       := integration/tests/test_protocols_litellm.py integration/tests/test_protocols_gemini.py integration/mesh integration/fleet \
+	integration/neighbours
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0

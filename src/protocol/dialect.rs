@@ -17,7 +17,7 @@ pub(super) const CHAT_CAP: &[&str] = &["max_tokens"];
 const OFFICIAL_CAP: &[&str] = &["max_completion_tokens"];
 
 /// Every dialect.
-pub(super) const DIALECTS: [Dialect; 7] = [
+pub(super) const DIALECTS: [Dialect; 8] = [
     Dialect { word: "openai", chat_cap: OFFICIAL_CAP },
     Dialect { word: "azure", chat_cap: OFFICIAL_CAP },
     Dialect { word: "openrouter", chat_cap: CHAT_CAP },
@@ -25,6 +25,7 @@ pub(super) const DIALECTS: [Dialect; 7] = [
     Dialect { word: "vercel", chat_cap: CHAT_CAP },
     Dialect { word: "vllm", chat_cap: CHAT_CAP },
     Dialect { word: "llamacpp", chat_cap: CHAT_CAP },
+    Dialect { word: "gemini", chat_cap: CHAT_CAP },
 ];
 
 /// The dialect of this word, where it is one of those that a format has.

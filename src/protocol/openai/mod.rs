@@ -60,7 +60,7 @@ impl Adapter for Openai {
     }
 
     fn dialects(&self) -> &'static [&'static str] {
-        &["openai", "azure", "openrouter", "litellm", "vercel", "vllm", "llamacpp"]
+        &["openai", "azure", "openrouter", "litellm", "vercel", "vllm", "llamacpp", "gemini"]
     }
 
     fn in_dialect(&self, word: &str) -> Option<Protocol> {
@@ -128,6 +128,7 @@ impl Adapter for Openai {
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         parameters::read(reader, self.dialect)?;
+        simple::extra_body(reader)?;
         match operation {
             Operation::Chat => chat::read(reader, self.dialect.map_or(CHAT_CAP, |dialect| dialect.chat_cap)),
             Operation::Responses => responses::read(reader),
