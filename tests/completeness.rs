@@ -371,7 +371,9 @@ fn definitions(folder: &str) -> Vec<Value> {
             json!({ "toolConfig": { "functionCallingConfig": { "allowedFunctionNames": [FORBIDDEN] } } }),
             json!({ "toolConfig": { "functionCallingConfig": { "allowedFunctionNames": FORBIDDEN } } }),
         ],
-        "ollama-chat" => vec![json!({ "tools": [{ "type": "function", "function": { "name": FORBIDDEN } }] })],
+        "ollama-chat" | "cohere-chat" => {
+            vec![json!({ "tools": [{ "type": "function", "function": { "name": FORBIDDEN } }] })]
+        }
         "mcp-mcp" => vec![
             json!({ "method": "tools/call", "params": { "name": FORBIDDEN } }),
             json!({ "method": "prompts/get", "params": { "name": FORBIDDEN } }),

@@ -58,6 +58,7 @@ fn path_of(folder: &str) -> &'static str {
         "ollama-chat" => "/ollama/api/chat",
         "ollama-generate" => "/ollama/api/generate",
         "tgi-generate" => "/tgi/generate",
+        "cohere-chat" => "/cohere/v2/chat",
         "mcp-mcp" => "/mcp",
         other => panic!("{other}: which path is it sent to?"),
     }
@@ -165,6 +166,7 @@ fn pipeline(tools: &[&str]) -> Pipeline {
             { "match": { "pathPrefix": "/anthropic/v1/" }, "protocol": "anthropic" },
             { "match": { "pathPrefix": "/gemini/v1beta/" }, "protocol": "gemini" },
             { "match": { "pathPrefix": "/ollama/api/" }, "protocol": "ollama" },
+            { "match": { "pathPrefix": "/cohere/v2/" }, "protocol": "cohere" },
             { "match": { "pathPrefix": "/tgi/" }, "protocol": "tgi" },
             { "match": { "path": "/mcp" }, "protocol": "mcp" }]);
         document["audit"] = json!({});

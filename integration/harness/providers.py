@@ -141,6 +141,31 @@ def gemini_models(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     return _whole({"models": [{"name": "models/smollm2", "displayName": "SmolLM2"}]})
 
 
+def cohere_chat(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    usage = {"billed_units": {"input_tokens": 5, "output_tokens": 9}, "tokens": {"input_tokens": 11, "output_tokens": 13}}
+    if not body.get("stream"):
+        message = {"role": "assistant", "content": [{"type": "text", "text": said(words)}]}
+        return _whole({"id": "c-1", "finish_reason": "COMPLETE", "message": message, "usage": usage})
+
+    def content(kind: str, **content) -> dict:
+        return {"type": kind, "index": 0, "delta": {"message": {"content": content}}}
+
+    return _events([
+        {"type": "message-start", "id": "c-1", "delta": {"message": {"role": "assistant", "content": [], "tool_calls": []}}},
+        content("content-start", type="text", text=""),
+        *(content("content-delta", text=word) for word in words),
+        {"type": "content-end", "index": 0},
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": usage}},
+    ], named=True)  # fmt: skip
+
+
+def cohere_embed(body: dict, __: list[str] = WORDS) -> Iterator[tuple]:
+    return _whole({
+        "id": "e-1", "response_type": "embeddings_by_type", "embeddings": {"float": [[0.25, 0.5]]}, "texts": body.get("texts") or [],
+        "meta": {"billed_units": {"input_tokens": 3}},
+    })  # fmt: skip
+
+
 def embeddings(body: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     data = [{"object": "embedding", "index": 0, "embedding": [0.25, 0.5]}]
     return _whole({"object": "list", "data": data, "model": body.get("model"), "usage": {"prompt_tokens": 3, "total_tokens": 3}})
@@ -218,6 +243,8 @@ PATHS = {
     "/v1/conversations": conversations,
     "/v1/completions": completions,
     "/v1/embeddings": embeddings,
+    "/v2/chat": cohere_chat,
+    "/v2/embed": cohere_embed,
     "/v2/rerank": rerank,
     "/v1/moderations": moderations,
     "/api/chat": ollama,

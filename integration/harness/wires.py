@@ -62,6 +62,16 @@ def ollama_stream(key: Callable[[dict], str]) -> Callable[[bytes], tuple[str, st
     return read
 
 
+def cohere_stream(body: bytes) -> tuple[str, str]:
+    all_events = events(body)
+    contents = [event["delta"]["message"]["content"] for event in all_events if event["type"] == "content-delta"]
+    opened = sum(event["type"] == "content-start" for event in all_events)
+    closed = sum(event["type"] == "content-end" for event in all_events)
+    end = (all_events[-1].get("delta") or {}).get("finish_reason") or ""
+    good = all_events[-1]["type"] == "message-end" and opened == closed
+    return "".join(content.get("text") or "" for content in contents), end if good else end + " unfinished"
+
+
 def tgi_stream(body: bytes) -> tuple[str, str]:
     all_events = events(body)
     text = "".join(event["token"]["text"] for event in all_events if "token" in event)
@@ -158,6 +168,16 @@ WIRES = {
         gemini_text, gemini_stream, lambda body: body["error"]["code"] == 400 and body["error"]["status"] == "INVALID_ARGUMENT",
         ends=("STOP", "SAFETY"), withheld=lambda body: body["candidates"][0]["finishReason"] == "SAFETY",
         stream_path="/v1beta/models/smollm2:streamGenerateContent?alt=sse",
+    ),
+    "Cohere chat": Wire(
+        "/v2/chat", lambda text: {"model": MODEL, "messages": user(text)}, lambda body: body["message"]["content"][0]["text"],
+        cohere_stream, lambda body: list(body) == ["message"], ends=("COMPLETE", "ERROR"),
+        withheld=lambda body: body["finish_reason"] == "ERROR",
+    ),
+    "Cohere embed": Wire(
+        "/v2/embed", lambda text: {"model": MODEL, "input_type": "search_document", "texts": [text]},
+        "the reply is numbers, and texts that were sent", "the API has no stream",
+        lambda body: list(body) == ["message"], (3, 0),
     ),
     "Cohere rerank": Wire(
         "/v2/rerank", lambda text: {"model": MODEL, "query": text, "documents": ["A tower."]},

@@ -20,12 +20,13 @@ def every_provider(document: dict) -> None:
         {"match": {"pathPrefix": "/v1/"}, "protocol": "openai"},
         {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
         {"match": {"pathPrefix": "/api/"}, "protocol": "ollama"},
+        {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
         {"match": {"path": "/hf"}, "protocol": "tgi", "operation": "generate"},
         {"match": {"path": "/generate"}, "protocol": "tgi"},
     ]
     analyst = document["roles"]["analyst"]
     analyst["operations"] = [
-        "chat", "models", "generate", "completions", "responses", "embeddings", "moderations", "countTokens", "modelCard",
+        "chat", "models", "generate", "completions", "responses", "embeddings", "moderations", "countTokens", "modelCard", "rerank",
     ]  # fmt: skip
     document.setdefault("audit", {})["usage"] = True
     guest = document["roles"]["guest"]
@@ -181,13 +182,37 @@ def langchain_anthropic(url: str, token: str):
     return ask, lambda error, status: isinstance(error, anthropic.APIStatusError) and error.status_code == status
 
 
+def cohere_chat(url: str, token: str):
+    import cohere
+    from cohere.core.request_options import RequestOptions
+
+    client = cohere.ClientV2(api_key=token, base_url=url, timeout=60)
+    once = RequestOptions(max_retries=0)
+    errors = {
+        400: cohere.BadRequestError, 401: cohere.UnauthorizedError, 403: cohere.ForbiddenError, 429: cohere.TooManyRequestsError,
+    }  # fmt: skip
+
+    def ask(text: str, model: str = MODEL, stream: bool = False, ended=("COMPLETE",), **_) -> str:
+        asked = {"model": model, "messages": [user(text)], "request_options": once}
+        if not stream:
+            reply = client.chat(**asked)
+            assert (reply.finish_reason, reply.usage.tokens.output_tokens) == ("COMPLETE", 13)
+            return reply.message.content[0].text
+        events = list(client.chat_stream(**asked))
+        last = events[-1]
+        assert last.type == "message-end" and last.delta.finish_reason in ended
+        return "".join(event.delta.message.content.text for event in events if event.type == "content-delta")
+
+    return ask, lambda error, status: type(error) is errors[status] and list(error.body) == ["message"]
+
+
 SDKS = [
     anthropic_sdk, openai_chat, openai_completions, openai_responses, ollama_chat, ollama_generate, hub_generate, hub_chat,
-    langchain_openai, langchain_anthropic,
+    langchain_openai, langchain_anthropic, cohere_chat,
 ]  # fmt: skip
 NAMES = [
     "anthropic", "openai-chat", "openai-completions", "openai-responses", "ollama-chat", "ollama-generate", "hub-generate",
-    "hub-chat", "langchain-openai", "langchain-anthropic",
+    "hub-chat", "langchain-openai", "langchain-anthropic", "cohere-chat",
 ]  # fmt: skip
 
 
@@ -261,7 +286,7 @@ def test_an_answer_that_is_withheld(make, sites, says, keys):
         ask("hello")
     assert right(caught.value, 400), repr(caught.value)
     try:
-        said = ask("hello", stream=True, ended=("refusal", "content_filter"))
+        said = ask("hello", stream=True, ended=("refusal", "content_filter", "ERROR"))
     except Exception as error:
         from huggingface_hub.errors import IncompleteGenerationError
 
@@ -286,7 +311,7 @@ def test_a_stream_far_beyond_its_cap_ends_as_the_model_would_end_it(make, sites,
     ended = lambda: site.proxy.log().count('"bartizan.reason":"reply.tokens"')
     before = ended()
     try:
-        said = ask("hello", stream=True, ended=("max_tokens",))
+        said = ask("hello", stream=True, ended=("max_tokens", "MAX_TOKENS"))
     except Exception as error:
         from huggingface_hub.errors import IncompleteGenerationError
 
@@ -314,6 +339,7 @@ def test_too_many_requests(sdk, site):
 def test_the_apis_without_an_answer_in_words(site):
     """Embeddings, moderations, counts of tokens and lists of models: the value, or the SDK's own exception."""
     import anthropic
+    import cohere
     import ollama
     import openai
 
@@ -324,11 +350,17 @@ def test_the_apis_without_an_answer_in_words(site):
     assert sdk.embeddings.create(model=MODEL, input=["hello"], encoding_format="float").data[0].embedding == [0.25, 0.5]
     assert sdk.moderations.create(model=MODEL, input="hello").results[0].flagged is False
     assert claude.messages.count_tokens(model=MODEL, messages=[user("hello")]).input_tokens == 7
+    command = cohere.ClientV2(api_key=token, base_url=site.proxy.url, timeout=60)
+    embed = {"model": MODEL, "input_type": "search_document", "embedding_types": ["float"]}
+    assert command.embed(texts=["hello"], **embed).embeddings.float_ == [[0.25, 0.5]]
+    assert command.rerank(model=MODEL, query="hello", documents=["A tower."]).results[0].index == 0
     assert llama.list().models[0].model == MODEL and llama.show(MODEL).details.family == "llama"
     for call, error in (
         (lambda: sdk.embeddings.create(model=MODEL, input=[ATTACK]), openai.BadRequestError),
         (lambda: sdk.moderations.create(model=MODEL, input=ATTACK), openai.BadRequestError),
         (lambda: claude.messages.count_tokens(model=MODEL, messages=[user(ATTACK)]), anthropic.BadRequestError),
+        (lambda: command.embed(texts=[ATTACK], **embed), cohere.BadRequestError),
+        (lambda: command.rerank(model=MODEL, query=ATTACK, documents=["A tower."]), cohere.BadRequestError),
         (lambda: sdk.embeddings.create(model="gpt-4o", input=["hello"]), openai.PermissionDeniedError),
     ):
         with pytest.raises(error):
@@ -354,6 +386,8 @@ def test_what_the_upstream_reads(site):
     assert sent("/api/chat")["options"] == {"num_predict": cap}
     assert post("/api/generate", {"model": MODEL, "prompt": "hi", "options": None}).status_code == 200
     assert sent("/api/generate")["options"] == {"num_predict": cap}
+    assert post("/v2/chat", {"model": MODEL, "messages": [user("hi")]}).status_code == 200
+    assert sent("/v2/chat")["max_tokens"] == cap
     assert post("/generate", {"inputs": "hi"}).status_code == 200
     assert sent("/generate")["parameters"] == {"max_new_tokens": cap}
 
@@ -388,6 +422,7 @@ USAGE = {
     "ollama-chat": ("/api/chat", {"messages": [user("hi")]}, (11, 13)),
     "ollama-generate": ("/api/generate", {"prompt": "hi"}, (11, 13)),
     "tgi": ("/hf", {"inputs": "hi"}, (11, 13)),
+    "cohere-chat": ("/v2/chat", {"messages": [user("hi")]}, (11, 13)),
 }
 
 

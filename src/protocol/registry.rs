@@ -63,7 +63,7 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         word: "cohere",
-        about: "Cohere's rerank API, versions 1 and 2. Its path begins where `rerank` does: `pathPrefix: /v2/`.",
+        about: "Cohere's HTTP API: chat of version 2, embed and rerank. Its paths begin where `chat` does: `pathPrefix: /v2/`.",
         make: || Protocol::new(cohere::Cohere),
     },
 ];

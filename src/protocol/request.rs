@@ -146,11 +146,11 @@ impl<'b, 'j> Reader<'b, 'j> {
         Ok(())
     }
 
-    /// `thinking.budget_tokens`: the part of the output that the model may think with. It must be less than the cap.
-    pub(super) fn thinking_budget(&mut self) -> Result<(), Denial> {
+    /// `thinking` and this field in it: the part of the output that the model may think with. It must be less than the cap.
+    pub(super) fn thinking_budget(&mut self, name: &str) -> Result<(), Denial> {
         let Some((path, thinking)) = self.take("thinking")? else { return Ok(()) };
         let Json::Object(_) = thinking else { return Ok(()) };
-        let found = thinking.field("budget_tokens").map_err(|_| self.shape())?;
+        let found = thinking.field(name).map_err(|_| self.shape())?;
         if let Some((position, value)) = found
             && let Some(tokens) = self.number(value)?
         {

@@ -95,7 +95,7 @@ fn read(operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial>
         &["max_tokens", "max_tokens_to_sample"],
         if operation == Operation::Chat { &["max_tokens"] } else { &[] },
     )?;
-    reader.thinking_budget()?;
+    reader.thinking_budget("budget_tokens")?;
     if let Some((path, value)) = reader.take("system")? {
         content(reader, &path, value, Spot::SYSTEM)?;
     }

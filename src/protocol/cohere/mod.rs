@@ -1,58 +1,28 @@
-//! Cohere's rerank API, `/v2/rerank` and `/v1/rerank`, after its public reference.
-//!
-//! A request holds a query and documents; the reply says which documents fit, by their place in the request. A document
-//! with something hostile in it is replaced by a notice, as documents are elsewhere: the notice fits no query, so that
-//! the document falls behind the others.
+//! Cohere's API, after its public reference: chat of version 2, embed and rerank of versions 1 and 2.
+
+mod chat;
+mod embed;
+mod keys;
+mod reply;
+mod rerank;
 
 use serde_json::json;
 
 use super::adapter::Adapter;
 use super::reply::{Plain, ReplyFormat};
-use super::request::{Reader, Spot};
-use super::{Json, Told, Usage};
+use super::request::Reader;
+use super::system::last_message;
+use super::{Json, Path, Told, Usage};
 use crate::enums::Operation;
-use crate::reason::Denial;
+use crate::host::Timestamp;
+use crate::reason::{Denial, Reason};
 
 /// The format.
 #[derive(Debug)]
 pub(super) struct Cohere;
 
-/// Sorted, because they are searched by halves.
-const KEYS: &[&str] = &[
-    "api_version",
-    "billed_units",
-    "cached_tokens",
-    "classifications",
-    "document",
-    "documents",
-    "id",
-    "image_tokens",
-    "images",
-    "index",
-    "input_tokens",
-    "is_deprecated",
-    "is_experimental",
-    "max_chunks_per_doc",
-    "max_tokens_per_doc",
-    "message",
-    "meta",
-    "model",
-    "output_tokens",
-    "priority",
-    "query",
-    "rank_fields",
-    "relevance_score",
-    "results",
-    "return_documents",
-    "search_units",
-    "text",
-    "tokens",
-    "top_n",
-    "version",
-    "warnings",
-];
-
-const REPLY: Plain = Plain { usage };
+const RERANK: Plain = Plain { usage: |reply| reply.get("meta").and_then(usage) };
+const EMBED: Plain = Plain { usage: embedding_usage };
 
 impl Adapter for Cohere {
     fn name(&self) -> &'static str {
@@ -60,15 +30,24 @@ impl Adapter for Cohere {
     }
 
     fn paths(&self) -> &'static [(&'static str, Operation)] {
-        &[("rerank", Operation::Rerank)]
+        &[("chat", Operation::Chat), ("embed", Operation::Embeddings), ("rerank", Operation::Rerank)]
     }
 
     fn keys(&self) -> &'static [&'static str] {
-        KEYS
+        keys::KEYS
     }
 
-    fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
-        read(reader)
+    fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        match operation {
+            Operation::Chat => chat::read(reader),
+            Operation::Embeddings => embed::read(reader),
+            Operation::Rerank => rerank::read(reader),
+            _ => Err(Reason::BodyShape.into()),
+        }
+    }
+
+    fn system_prompt(&self, operation: Operation, body: &Json<'_>) -> Option<Path> {
+        (operation == Operation::Chat).then(|| last_message(body, "messages")).flatten()
     }
 
     /// `{"message"}`, as Cohere's own errors.
@@ -76,90 +55,74 @@ impl Adapter for Cohere {
         json!({ "message": told.message }).to_string().into_bytes()
     }
 
-    fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
-        &REPLY
+    /// A chat says why in a text, because callers take the first text of a message.
+    fn withheld(&self, operation: Operation, told: &Told<'_>, _model: &str, _now: Timestamp) -> Option<Vec<u8>> {
+        let id = told.request.unwrap_or("0");
+        let body = match operation {
+            Operation::Chat => json!({ "id": id, "finish_reason": reply::WITHHELD,
+                "message": { "role": "assistant", "content": [{ "type": "text", "text": told.message }] },
+                "usage": { "tokens": { "input_tokens": 0, "output_tokens": 0 } } }),
+            Operation::Embeddings => {
+                json!({ "id": id, "response_type": "embeddings_by_type", "embeddings": {}, "texts": [] })
+            }
+            Operation::Rerank => json!({ "id": id, "results": [] }),
+            _ => return None,
+        };
+        Some(body.to_string().into_bytes())
     }
-}
 
-fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
-    // The first version has a model of its own where none is named.
-    reader.out.model = "default".to_owned();
-    if reader.body.field("model")?.is_some() {
-        reader.model()?;
-    }
-    let (path, query) = reader.require("query")?;
-    reader.free_text(&path, query, Spot::USER);
-    let (path, documents) = reader.require("documents")?;
-    for (index, document) in reader.items(documents)?.iter().enumerate() {
-        match document {
-            // Of an object any field may be ranked by.
-            Json::String(_) | Json::Object(_) => reader.free_text(&path.child(index), document, Spot::DOCUMENT),
-            _ => return Err(reader.shape()),
+    fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
+        match operation {
+            Operation::Chat => &reply::Messages,
+            Operation::Embeddings => &EMBED,
+            _ => &RERANK,
         }
     }
-    Ok(())
 }
 
-/// `meta.tokens`, or what was billed where that is tokens. Searches are billed in units of their own, which tell no
-/// tokens.
-fn usage(reply: &Json<'_>) -> Option<Usage> {
-    let meta = reply.get("meta")?;
-    ["tokens", "billed_units"].into_iter().find_map(|name| Usage::of_counts(meta.get(name)?))
+/// `tokens`, or what was billed where that is tokens. Searches are billed in units of their own, which tell no tokens.
+/// The reference has these numbers as floats.
+fn usage(value: &Json<'_>) -> Option<Usage> {
+    let number = |holder: &Json<'_>, name: &str| match holder.get(name)? {
+        Json::Number(number) => number.as_u64().or_else(|| u64::try_from(number.whole()?).ok()),
+        _ => None,
+    };
+    let count = |name: &str| ["tokens", "billed_units"].into_iter().find_map(|key| number(value.get(key)?, name));
+    // Tokens of pictures are counted apart.
+    let input = match (count("input_tokens"), count("image_tokens")) {
+        (Some(texts), images) => Some(texts.saturating_add(images.unwrap_or(0))),
+        (None, images) => images,
+    };
+    let output = count("output_tokens");
+    let cached = number(value, "cached_tokens");
+    (input.is_some() || output.is_some()).then_some(Usage { input, output, cached })
+}
+
+/// Embeddings have no answer, and no count of it.
+fn embedding_usage(reply: &Json<'_>) -> Option<Usage> {
+    let usage = usage(reply.get("meta")?)?;
+    Some(Usage { output: usage.output.or(Some(0)), ..usage })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::enums::Zone;
-    use crate::protocol::{Exchange, Position, Protocol};
-    use crate::reason::Reason;
-
-    fn read(body: &str) -> Result<Exchange, Denial> {
-        let json = Json::parse(body.as_bytes(), 8).unwrap();
-        Protocol::new(Cohere).read_request(Operation::Rerank, None, &json)
-    }
-
-    #[test]
-    fn the_query_is_the_callers_and_documents_are_documents() {
-        let body = r#"{"model":"rerank-v3.5","query":"q","documents":["d1",{"title":"t","text":"d2","x y":"d3"}],
-            "rank_fields":["title"],"top_n":2,"max_tokens_per_doc":64,"return_documents":true}"#;
-        let exchange = read(body).unwrap();
-        let json = Json::parse(body.as_bytes(), 8).unwrap();
-        let texts: Vec<_> = exchange
-            .segments
-            .iter()
-            .map(|one| {
-                let text = if one.is_key { json.key_at(&one.path) } else { json.at(&one.path).and_then(Json::as_str) };
-                (text.unwrap(), one.zone, one.position)
-            })
-            .collect();
-        let document = |text| (text, Zone::Document, Position::History);
-        let user = |text| (text, Zone::User, Position::Current);
-        let expected =
-            [user("q"), document("d1"), document("t"), document("d2"), document("x y"), document("d3"), user("title")];
-        assert_eq!((exchange.model.as_str(), texts), ("rerank-v3.5", expected.to_vec()));
-    }
-
-    #[test]
-    fn bad_shapes_name_the_parameter() {
-        for (body, param) in [
-            (r#"{"documents":[]}"#, "query"),
-            (r#"{"query":"q"}"#, "documents"),
-            (r#"{"query":"q","documents":"d"}"#, "documents"),
-            (r#"{"query":"q","documents":[["d"]]}"#, "documents"),
-            (r#"{"query":"q","documents":[],"model":7}"#, "model"),
-        ] {
-            let denial = read(body).unwrap_err();
-            assert_eq!((denial.reason, denial.param), (Reason::BodyShape, Some(param)), "{body}");
-        }
-        assert_eq!(read(r#"{"query":"q","documents":[]}"#).unwrap().model, "default");
-    }
 
     #[test]
     fn searches_are_no_tokens() {
-        let usage = |reply: &str| usage(&Json::parse(reply.as_bytes(), 8).unwrap()).and_then(|usage| usage.input);
-        assert_eq!(usage(r#"{"meta":{"billed_units":{"search_units":1}}}"#), None);
-        assert_eq!(usage(r#"{"meta":{"billed_units":{"search_units":1},"tokens":{"input_tokens":7}}}"#), Some(7));
-        assert_eq!(usage(r#"{"meta":{"billed_units":{"input_tokens":9,"search_units":1}}}"#), Some(9));
+        let usage = |meta: &str| usage(&Json::parse(meta.as_bytes(), 8).unwrap());
+        let counts = |input, output, cached| Some(Usage { input, output, cached });
+        assert_eq!(usage(r#"{"billed_units":{"search_units":1}}"#), None);
+        assert_eq!(
+            usage(r#"{"billed_units":{"search_units":1,"input_tokens":5},"tokens":{"input_tokens":7}}"#),
+            counts(Some(7), None, None)
+        );
+        assert_eq!(usage(r#"{"billed_units":{"input_tokens":9,"search_units":1}}"#), counts(Some(9), None, None));
+        assert_eq!(
+            usage(r#"{"tokens":{"input_tokens":9.0,"output_tokens":3.0},"cached_tokens":2.0}"#),
+            counts(Some(9), Some(3), Some(2))
+        );
+        assert_eq!(usage(r#"{"billed_units":{"input_tokens":2,"image_tokens":40}}"#), counts(Some(42), None, None));
+        assert_eq!(usage(r#"{"tokens":{"input_tokens":-9}}"#), None);
     }
 }

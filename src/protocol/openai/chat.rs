@@ -13,7 +13,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, cap_key: &'static [&'static str]
     reader.stream(false)?;
     reader.choices(&CHOICES)?;
     reader.caps(&OUTPUT_CAPS, cap_key)?;
-    reader.thinking_budget()?;
+    reader.thinking_budget("budget_tokens")?;
     tools(reader)?;
     // Some clients (Cursor) send the Responses API's items to this path.
     if reader.take("messages")?.is_none() && reader.take("input")?.is_some() {
