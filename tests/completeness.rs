@@ -302,7 +302,16 @@ const FORBIDDEN: &str = "delete_everything";
 fn tool_places(body: &Value, keys: &[&str]) -> Vec<Place> {
     let mut strings = Vec::new();
     places(body, &mut Vec::new(), &mut strings, &mut Vec::new());
-    let lists = ["tools", "functions", "mcp_servers", "tool_choice", "function_call", "tool_calls", "function"];
+    let lists = [
+        "tools",
+        "functionDeclarations",
+        "functions",
+        "mcp_servers",
+        "tool_choice",
+        "function_call",
+        "tool_calls",
+        "function",
+    ];
     strings.retain(|place| {
         let is_name = place.last().and_then(Value::as_str).is_some_and(|key| keys.contains(&key));
         // A schema has fields of any name.
@@ -353,6 +362,14 @@ fn definitions(folder: &str) -> Vec<Value> {
             json!({ "messages": [{ "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "t",
                 "content": [{ "type": "tool_reference", "tool_name": FORBIDDEN }] }] }] }),
             json!({ "messages": [{ "role": "user", "content": [{ "type": "tool_addition", "tool": { "name": FORBIDDEN } }] }] }),
+        ],
+        "gemini-chat" => vec![
+            json!({ "tools": [{ "functionDeclarations": [{ "name": FORBIDDEN }] }] }),
+            json!({ "tools": { "functionDeclarations": { "name": FORBIDDEN } } }),
+            json!({ "tools": [{ FORBIDDEN: {} }] }),
+            json!({ "tools": [{ "mcpServers": [{ "name": FORBIDDEN }] }] }),
+            json!({ "toolConfig": { "functionCallingConfig": { "allowedFunctionNames": [FORBIDDEN] } } }),
+            json!({ "toolConfig": { "functionCallingConfig": { "allowedFunctionNames": FORBIDDEN } } }),
         ],
         "ollama-chat" | "cohere-chat" => {
             vec![json!({ "tools": [{ "type": "function", "function": { "name": FORBIDDEN } }] })]
@@ -424,7 +441,7 @@ fn a_forbidden_tool_is_called_nowhere() {
                 let mut body = body.clone();
                 at(&mut body, &place[..place.len() - 1]).clone()
             };
-            let is_call = ["arguments", "input", "inputSchema"].iter().any(|key| holder.get(key).is_some());
+            let is_call = ["arguments", "args", "input", "inputSchema"].iter().any(|key| holder.get(key).is_some());
             place.last().is_some_and(|key| key == "name") && is_call
         });
         strings

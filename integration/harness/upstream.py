@@ -211,6 +211,19 @@ def metered(seen: Seen) -> Iterator[tuple]:
             yield "data", event.replace(json.dumps(USAGE).encode(), json.dumps(usage).encode())
 
 
+# Cases whose first attempt has failed.
+FAILED: set[str] = set()
+
+
+def fails_once(seen: Seen) -> Iterator[tuple]:
+    """503 for the first attempt of a case, then what the default answers: for proxies that try again."""
+    if seen.case in FAILED:
+        yield from default(seen)
+        return
+    FAILED.add(seen.case)
+    yield from whole({"error": {"message": "try again", "type": "server_error"}}, 503)
+
+
 def sse_trailers(seen: Seen) -> Iterator[tuple]:
     yield from sse(seen)
     yield "trailers", TRAILERS
@@ -314,7 +327,7 @@ SCRIPTS = {
     name.__name__: name
     for name in (
         canned, canned_trailers, canned_reset, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, sse_halves, trailers,
-        slow, gated, reset, reset_mid, huge, error, not_json, empty,
+        slow, gated, reset, reset_mid, huge, error, not_json, empty, fails_once,
         accepted, accepted_text, nothing,
     )
 }  # fmt: skip

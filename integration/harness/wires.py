@@ -78,6 +78,15 @@ def tgi_stream(body: bytes) -> tuple[str, str]:
     return text, all_events[-1].get("error_type") or "stop"
 
 
+def gemini_text(body: dict) -> str:
+    return "".join(part["text"] for part in body["candidates"][0]["content"]["parts"])
+
+
+def gemini_stream(body: bytes) -> tuple[str, str]:
+    all_events = events(body)
+    return "".join(map(gemini_text, all_events)), all_events[-1]["candidates"][0].get("finishReason") or "unfinished"
+
+
 def mcp_message(body: bytes) -> tuple[str, str]:
     [message] = events(body) if body.startswith((b"data", b"event")) else [json.loads(body)]
     if "error" in message:
@@ -100,11 +109,13 @@ class Wire:
     # How a whole reply ends that is withheld under the upstream's status; `None`: as an error.
     withheld: Callable[[dict], bool] | None = None
     asks_usage: bool = False
+    # Where a stream has a path of its own; the body then says nothing of it.
+    stream_path: str | None = None
     zones: tuple[str, ...] = field(default_factory=tuple)
 
     def request(self, text: str, stream: bool = False) -> dict:
         body = self.ask(text)
-        return body if self.path in ("/mcp", "/ask") else {**body, "stream": stream}
+        return body if self.path in ("/mcp", "/ask") or self.stream_path else {**body, "stream": stream}
 
 
 OLLAMA_CHAT = ollama_stream(lambda line: line["message"]["content"])
@@ -151,6 +162,12 @@ WIRES = {
         "/hf", lambda text: {"inputs": text}, lambda body: body[0]["generated_text"], tgi_stream,
         lambda body: body["error_type"] == "validation", ends=("stop", "incomplete_generation"),
         withheld=lambda body: body["generated_text"] == "",
+    ),
+    "Gemini": Wire(
+        "/v1beta/models/smollm2:generateContent", lambda text: {"contents": [{"role": "user", "parts": [{"text": text}]}]},
+        gemini_text, gemini_stream, lambda body: body["error"]["code"] == 400 and body["error"]["status"] == "INVALID_ARGUMENT",
+        ends=("STOP", "SAFETY"), withheld=lambda body: body["candidates"][0]["finishReason"] == "SAFETY",
+        stream_path="/v1beta/models/smollm2:streamGenerateContent?alt=sse",
     ),
     "Cohere chat": Wire(
         "/v2/chat", lambda text: {"model": MODEL, "messages": user(text)}, lambda body: body["message"]["content"][0]["text"],

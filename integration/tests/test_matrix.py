@@ -27,6 +27,7 @@ def every_protocol(document: dict) -> None:
         {"match": {"pathPrefix": "/v1/"}, "protocol": "openai"},
         {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
         {"match": {"pathPrefix": "/api/"}, "protocol": "ollama"},
+        {"match": {"pathPrefix": "/v1beta/"}, "protocol": "gemini"},
         {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
         {"match": {"path": "/hf"}, "protocol": "tgi", "operation": "generate"},
         {"match": {"path": "/mcp"}, "protocol": "mcp"},
@@ -69,7 +70,7 @@ def send(sites, mode):
         scripts.SAID[:] = said
         extra = [("x-stream", "1")] if stream else []
         return sites(mode, change=change).send(
-            H1, wire.request(text, stream), path=wire.path, headers=[("x-script", "said"), *extra]
+            H1, wire.request(text, stream), path=(stream and wire.stream_path) or wire.path, headers=[("x-script", "said"), *extra]
         )
 
     return send

@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from conftest import ATTACK, Site, chat, user
+from harness import envoy
 from harness.client import H1, Client
 from harness.upstream import GATE, METERED
 from harness.wait import eventually
@@ -117,6 +118,25 @@ def test_every_end_is_settled(sites, mode, protocol):
         if record["bartizan.tokens.basis"] == "usage":
             assert record["bartizan.tokens.charged"] == 24
         settles(site, subject, before, record["bartizan.tokens.charged"])
+
+
+def retrying(config: dict) -> None:
+    """Envoy tries again what the upstream answers with 5xx."""
+    for host in envoy.manager(config)["route_config"]["virtual_hosts"]:
+        host["retry_policy"] = {"retry_on": "5xx", "num_retries": 2}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_envoy_tries_again_is_charged_once(sites, mode, protocol, stream):
+    site = sites(mode, change=small, edit=retrying)
+    subject = f"retried-{mode}-{protocol}-{stream}"
+    before = left(site, subject)
+    got = site.send(protocol, ask(stream=stream), token=site.token(subject), headers=[("x-script", "fails_once")])
+    assert got.reply.status == 200 and got.reply.complete, got
+    assert [seen.complete for seen in got.seen] == [True, True], "the upstream saw both attempts whole"
+    assert got.seen[0].body == got.seen[1].body
+    assert (got.audit["bartizan.tokens.basis"], got.audit["bartizan.tokens.charged"]) == ("usage", 24)
+    settles(site, subject, before, 24)
 
 
 def test_a_blocked_prompt_costs_nothing(sites, mode, protocol):

@@ -136,6 +136,11 @@ impl Policy {
         self.routes.iter().filter(|route| route.matches.matches(path)).max_by_key(rank)
     }
 
+    /// True for a path that an upstream may take for a guarded one. `forgiving`: as the most lenient one reads it.
+    pub fn is_disguise(&self, forgiving: &str) -> bool {
+        self.routes.iter().any(|route| route.matches.resembles(forgiving))
+    }
+
     /// True when the token counts of streams that tell them only when asked are asked for.
     pub fn asks_usage(&self) -> bool {
         self.audit.usage

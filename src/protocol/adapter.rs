@@ -68,8 +68,20 @@ pub trait Adapter: Debug + Send + Sync {
     }
 
     /// The known paths of the format, below its prefix, and the operation of each. One that ends with `/` matches what is
-    /// below it; a part `{model}` is any one part, and names the model. Sorted by operation.
+    /// below it; `{model}` is any one part, or the rest of one, and names the model; so is any other name in braces, which names
+    /// nothing. Sorted by operation.
     fn paths(&self) -> &'static [(&'static str, Operation)];
+
+    /// The format of the bodies at a known path, where that is another one: a provider may serve a model behind an API of
+    /// its maker's.
+    fn of_path(&self, _known: &str) -> Option<Protocol> {
+        None
+    }
+
+    /// The parameters of a query that are credentials. They are read as one, and never reach the upstream.
+    fn credential_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// The operations that a route of the format may be.
     fn operations(&self) -> Vec<Operation> {

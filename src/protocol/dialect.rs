@@ -29,7 +29,7 @@ const fn newer(word: &'static str) -> Dialect {
 }
 
 /// Every dialect.
-pub(super) const DIALECTS: [Dialect; 13] = [
+pub(super) const DIALECTS: [Dialect; 14] = [
     newer("openai"),
     newer("azure"),
     plain("openrouter"),
@@ -43,6 +43,7 @@ pub(super) const DIALECTS: [Dialect; 13] = [
     newer("xai"),
     plain("sglang"),
     plain("lmstudio"),
+    plain("gemini"),
 ];
 
 /// The dialect of this word, where it is one of those that a format has.
@@ -57,7 +58,7 @@ mod tests {
     use crate::protocol::{Json, Protocol};
 
     /// What a chat's reply has there beside OpenAI's: the message's fields, and those of the reply.
-    const REPLIES: [(&str, &str, &str); 13] = [
+    const REPLIES: [(&str, &str, &str); 14] = [
         ("openai", "", COUNTED),
         ("azure", "", COUNTED),
         ("openrouter", r#","reasoning":"hm""#, COUNTED),
@@ -71,6 +72,7 @@ mod tests {
         ("xai", r#","reasoning_content":"hm""#, APART),
         ("sglang", r#","reasoning_content":"hm""#, COUNTED),
         ("lmstudio", r#","reasoning_content":"hm""#, COUNTED),
+        ("gemini", "", COUNTED),
     ];
     const COUNTED: &str = r#","usage":{"prompt_tokens":11,"completion_tokens":13,"total_tokens":24,
         "prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":9}}"#;

@@ -21,6 +21,7 @@ mod cohere;
 mod dialect;
 mod form;
 pub mod frames;
+mod gemini;
 mod generic;
 pub mod json;
 mod keys;

@@ -88,7 +88,7 @@ const TABLE: [Parameter; 69] = [
     operator("disable_global_guardrails", "whether the router's own guards run"),
     models("draft_model", "model that drafts"),
     operator("engine", "deployment"),
-    operator("extra_body", "parameters to the provider"),
+    routing("extra_body", "gemini", "parameters to the provider"),
     operator("extra_headers", "headers to the provider"),
     operator("extra_query", "query to the provider"),
     models("fallback_models", "models after a failure"),

@@ -10,7 +10,7 @@
 //! ```
 
 use super::generic::GenericSpec;
-use super::{Pointer, Protocol, anthropic, cohere, mcp, ollama, openai, tgi};
+use super::{Pointer, Protocol, anthropic, cohere, gemini, mcp, ollama, openai, tgi};
 
 /// A wire format that needs no settings.
 #[derive(Debug)]
@@ -57,6 +57,11 @@ pub const FORMATS: &[Format] = &[
         make: || Protocol::new(mcp::Mcp),
     },
     Format {
+        word: "gemini",
+        about: "Google's Gemini API, and what Vertex AI serves. Its paths begin where `models/` or `projects/` does:\n`pathPrefix: /v1beta/`.",
+        make: || Protocol::new(gemini::Gemini),
+    },
+    Format {
         word: "cohere",
         about: "Cohere's HTTP API: chat of version 2, embed and rerank. Its paths begin where `chat` does: `pathPrefix: /v2/`.",
         make: || Protocol::new(cohere::Cohere),
@@ -93,16 +98,57 @@ pub fn described(
 const COMMON: [&str; 9] =
     [".well-known", "favicon.ico", "health", "healthz", "metrics", "ping", "ready", "readyz", "robots.txt"];
 
-/// The part of a format's path that is any one part, and names the model.
+/// What of a format's path is any one part, or the rest of one, and names the model.
 pub const PARAMETER: &str = "{model}";
+
+/// True for a path that has parts which may be any.
+pub fn is_template(known: &str) -> bool {
+    known.contains('{')
+}
+
+/// The model that this path names, where it is one of the template: an empty one, where the template names none.
+pub fn parameter_of<'p>(template: &str, path: &'p str) -> Option<&'p str> {
+    let (mut known, mut parts) = (template.split('/'), path.split('/'));
+    let mut model = "";
+    loop {
+        let (known, part) = match (known.next(), parts.next()) {
+            (None, None) => return Some(model),
+            (known, part) => (known?, part?),
+        };
+        let Some((before, rest)) = known.split_once('{') else {
+            if known != part {
+                return None;
+            }
+            continue;
+        };
+        let (name, after) = rest.split_once('}')?;
+        let value = part.strip_prefix(before)?.strip_suffix(after)?;
+        // What is behind the value begins with the last of these signs.
+        if value.is_empty() || (after.starts_with(':') && value.contains(':')) {
+            return None;
+        }
+        if name == PARAMETER.trim_matches(['{', '}']) {
+            model = value;
+        }
+    }
+}
+
+/// The end of a path, with as many parts as this path of a format has; `None`: nothing is before them.
+fn tail<'p>(known: &str, path: &'p str) -> Option<&'p str> {
+    let parts = known.split('/').count();
+    let (at, _) = path.rmatch_indices('/').nth(parts.checked_sub(1)?)?;
+    path.get(at + 1..)
+}
+
+/// True for a path that ends as this path of a format does.
+pub fn ends_as(known: &str, path: &str) -> bool {
+    let known = known.trim_end_matches('/');
+    tail(known, path).is_some_and(|tail| parameter_of(known, tail).is_some())
+}
 
 /// The model that a path names which ends as this path of a format does; `None`: it does not end so.
 pub fn model_in<'p>(known: &str, path: &'p str) -> Option<&'p str> {
-    let (before, after) = known.split_once(PARAMETER)?;
-    let rest = path.strip_suffix(after)?;
-    let (front, model) = rest.split_at(rest.rfind('/')? + 1);
-    let is_below = front.strip_suffix(before).is_some_and(|front| front.ends_with('/'));
-    (is_below && !model.is_empty()).then_some(model)
+    parameter_of(known, tail(known, path)?).filter(|model| !model.is_empty())
 }
 
 /// The kind of a path that no route matches, for the record: a path that a format knows and that this one ends with, the
@@ -111,12 +157,8 @@ pub fn path_class(path: &str) -> &'static str {
     if path == "/" {
         return "/";
     }
-    let ends = |known: &str| match known.contains(PARAMETER) {
-        false => path.strip_suffix(known.trim_end_matches('/')).is_some_and(|before| before.ends_with('/')),
-        true => model_in(known, path).is_some(),
-    };
     let known = FORMATS.iter().flat_map(|format| format.adapter().paths()).map(|(known, _)| *known);
-    if let Some(longest) = known.filter(|known| ends(known)).max_by_key(|known| known.len()) {
+    if let Some(longest) = known.filter(|known| ends_as(known, path)).max_by_key(|known| known.len()) {
         // As the format's reference has it: `v1/` is part of the server's address there.
         let plain = longest.trim_end_matches('/');
         return plain.strip_prefix("v1/").unwrap_or(plain);
@@ -134,6 +176,8 @@ mod tests {
         for (path, class) in [
             ("/v2/chat/completions", "chat/completions"),
             ("/openai/deployments/gpt-4o/chat/completions", "deployments/{model}/chat/completions"),
+            ("/v1beta/models/gemini-2.5-flash:generateContent", "models/{model}:generateContent"),
+            ("/v1beta/models/a:b:generateContent", "other"),
             ("/x/messages/count_tokens", "messages/count_tokens"),
             ("/v1/models", "models"),
             ("/.well-known/openid-configuration", ".well-known"),

@@ -28,6 +28,11 @@ impl Protocol {
         parts
     }
 
+    /// Joins the pieces of one text that a whole reply has in several places.
+    pub fn join(&self, operation: Operation, reply: &mut Json<'_>) {
+        self.reply(operation).join(reply);
+    }
+
     /// Checks that a whole reply or an event has a form in which nothing hides.
     ///
     /// # Errors

@@ -52,6 +52,10 @@ pub trait ReplyFormat: Debug + Send + Sync {
     /// Takes a whole reply, or one event of a stream, apart.
     fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>);
 
+    /// Joins the pieces of one text that a whole reply has in several places, so that they are judged as one. Where
+    /// nothing is found the reply goes on as it came.
+    fn join(&self, _reply: &mut Json<'_>) {}
+
     /// How a stream is cut into events.
     fn framing(&self) -> Framing {
         Framing::Sse

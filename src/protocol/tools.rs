@@ -6,15 +6,27 @@ use super::{Json, Path};
 
 /// Lists of tools, and what means nothing without any.
 const LISTS: [&str; 3] = ["tools", "functions", "mcp_servers"];
-const CHOICES: [&str; 3] = ["tool_choice", "function_call", "parallel_tool_calls"];
+const CHOICES: [&str; 5] = ["tool_choice", "function_call", "parallel_tool_calls", "toolConfig", "tool_config"];
+/// Lists in an element of `tools`.
+const DECLARATIONS: [&str; 4] = ["functionDeclarations", "function_declarations", "mcpServers", "mcp_servers"];
 
 /// Takes out what is at these places, and what then no longer means anything: providers refuse an empty list,
 /// and a choice among no tools.
 pub fn remove_tools(body: &mut Json<'_>, paths: &[&Path]) {
     body.remove(paths);
-    let is_empty = |value: &Json<'_>| matches!(value, Json::Array(items) if items.is_empty());
     if let Some(tools) = body.get_mut("tools") {
         without_empty_namespaces(tools);
+        without_empty_declarations(tools);
+    }
+    for config in ["toolConfig", "tool_config"] {
+        let calling = body.get_mut(config).and_then(calling);
+        if let Some(Json::Object(entries)) = calling {
+            let is_emptied = |key: &str, value: &Json<'_>| names_functions(key) && is_empty(value);
+            if entries.iter().any(|(key, value)| is_emptied(key, value)) {
+                // Without names it means any function: the model may call those that are left, or none.
+                entries.clear();
+            }
+        }
     }
     let Json::Object(entries) = body else { return };
     entries.retain(|(key, value)| !(LISTS.contains(&key.as_ref()) && is_empty(value)));
@@ -23,6 +35,39 @@ pub fn remove_tools(body: &mut Json<'_>, paths: &[&Path]) {
         let allowed = value.get("allowed_tools").unwrap_or(value).get("tools");
         !(CHOICES.contains(&key.as_ref()) && (!left || allowed.is_some_and(is_empty)))
     });
+}
+
+fn is_empty(value: &Json<'_>) -> bool {
+    match value {
+        Json::Array(items) => items.is_empty(),
+        Json::Object(entries) => entries.is_empty(),
+        _ => false,
+    }
+}
+
+fn calling<'v, 'j>(config: &'v mut Json<'j>) -> Option<&'v mut Json<'j>> {
+    let Json::Object(entries) = config else { return None };
+    let is_calling = |key: &str| matches!(key, "functionCallingConfig" | "function_calling_config");
+    entries.iter_mut().find(|(key, _)| is_calling(key)).map(|(_, value)| value)
+}
+
+fn names_functions(key: &str) -> bool {
+    matches!(key, "allowedFunctionNames" | "allowed_function_names")
+}
+
+/// Elements of `tools` that declared nothing but what is gone.
+fn without_empty_declarations(tools: &mut Json<'_>) {
+    let prune = |tool: &mut Json<'_>| {
+        let Json::Object(entries) = tool else { return };
+        entries.retain(|(key, value)| !(DECLARATIONS.contains(&key.as_ref()) && is_empty(value)));
+    };
+    match tools {
+        Json::Array(tools) => {
+            tools.iter_mut().for_each(prune);
+            tools.retain(|tool| !matches!(tool, Json::Object(entries) if entries.is_empty()));
+        }
+        one => prune(one),
+    }
 }
 
 /// Namespaces that hold no tool any more. Depth is bounded by the parser.

@@ -28,6 +28,8 @@ pub(super) struct Context {
     pub(super) limits: Limits,
     /// The route that the path has matched.
     pub(super) route: Option<RouteIndex>,
+    /// The path for the upstream, where the client's had a credential in its query.
+    pub(super) stripped_path: Option<String>,
     /// The message's own id, where the protocol's answers repeat it.
     pub(super) rpc_id: Option<String>,
     /// The caller's session with a server of tools.
@@ -73,6 +75,7 @@ impl Context {
             teller,
             limits: Limits::default(),
             route: None,
+            stripped_path: None,
             rpc_id: None,
             session: None,
             elsewhere: None,

@@ -187,6 +187,7 @@ impl ReplyGuard {
         let mut json = Json::parse_reply(body, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         route.protocol.check_reply(route.operation, &json, self.asked)?;
+        route.protocol.join(route.operation, &mut json);
         let parts = route.protocol.read_reply(route.operation, &json);
         noted.complete = true;
         if policy.unscanned.knows_owners() {

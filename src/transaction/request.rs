@@ -9,7 +9,7 @@ pub(super) use body::{AwaitingBody, Refusing};
 
 use super::context::Context;
 use super::headers::ours;
-use super::path::forgiving;
+use super::path::{forgiving, without};
 use super::pending_call::{HeaderRest, Outgoing, Then};
 use super::reading::{Guarded, Open, Reading};
 use super::reply::ReplyGuard;
@@ -30,7 +30,7 @@ use crate::route::ServerPart;
 
 use headers::{
     content_length, content_type, credentials, hinted, is_form, is_preflight, is_request_id, is_untyped, known_method,
-    present, readable,
+    present, readable, with_credential,
 };
 
 /// The most that values to be restored may take in one request, in bytes.
@@ -109,7 +109,7 @@ impl Context {
         }
         let Some(route) = policy.route(path) else {
             self.account.record.set_path_class(path_class(path));
-            let disguised = method == "CONNECT" || policy.route(&forgiving(path)).is_some();
+            let disguised = method == "CONNECT" || policy.is_disguise(&forgiving(path));
             if disguised || policy.unmatched == Unmatched::Deny {
                 return Err(Reason::RouteUnmatched.into());
             }
@@ -123,11 +123,21 @@ impl Context {
             return Err(Reason::RouteUpgrade.into());
         }
 
+        // From here on a credential of the query is one of the headers', and the path has none.
+        let mut moved = Vec::new();
+        let target = headers.text(":path").unwrap_or_default();
+        if let Some((rest, values)) = without(target, route.protocol.credential_parameters()) {
+            moved = with_credential(headers, &policy, &rest, values)?;
+            self.stripped_path = Some(rest);
+        }
+        let headers = if moved.is_empty() { headers } else { Headers(&moved) };
+
         if policy.cors == Cors::Pass && end && is_preflight(method, headers) {
             // It carries no credential and asks for nothing but headers.
             self.account.pass();
             let mut edit = Edit { remove: ours(headers), ..Edit::default() };
             edit.remove.extend(credentials(headers, &policy));
+            edit.set.extend(self.stripped_path.take().map(|path| (":path", path)));
             return Ok(Next::new(Passed, Step::Release(edit)));
         }
         let authn = policy.authn.authenticate(headers.iter(), &mut vm.tokens, &mut vm.ring, host);
@@ -166,6 +176,7 @@ impl Context {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let route = policy.route(path).ok_or(Reason::Internal)?;
         let mut edit = Edit { remove: ours(headers), ..Edit::default() };
+        edit.set.extend(self.stripped_path.take().map(|path| (":path", path)));
         let names = self.note_caller(&policy, &principal, vm);
         self.teller.explains = policy.refusals.explains(principal.roles());
         self.draft(&policy, path, &principal, names);

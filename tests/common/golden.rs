@@ -29,6 +29,13 @@ impl Golden {
         format!("/{}/{path}", self.protocol.name())
     }
 
+    /// The model that its path names, where it names one.
+    pub fn model(&self) -> Option<&'static str> {
+        let paths = self.protocol.paths();
+        let (path, _) = paths.iter().find(|(_, operation)| *operation == self.operation)?;
+        path.contains("{model}").then_some("path-model")
+    }
+
     /// A small request of this operation, for a reply: `ask.json` of its folder.
     pub fn ask(&self, is_streamed: bool) -> Vec<u8> {
         let path = root().join(&self.folder).join("ask.json");

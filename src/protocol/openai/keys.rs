@@ -3,6 +3,7 @@
 /// Sorted, because they are searched by halves.
 pub(super) const KEYS: &[&str] = &[
     "accepted_prediction_tokens",
+    "acknowledged_safety_checks",
     "action",
     "adapter_id",
     "allowed_tools",
@@ -122,6 +123,7 @@ pub(super) const KEYS: &[&str] = &[
     "param",
     "parameters",
     "part",
+    "pending_safety_checks",
     "prediction",
     "presence_penalty",
     "previous_response_id",

@@ -76,6 +76,7 @@ impl Adapter for Openai {
             "xai",
             "sglang",
             "lmstudio",
+            "gemini",
         ]
     }
 
@@ -144,6 +145,7 @@ impl Adapter for Openai {
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         parameters::read(reader, self.dialect)?;
+        simple::extra_body(reader)?;
         match operation {
             Operation::Chat => chat::read(reader, self.dialect.map_or(CHAT_CAP, |dialect| dialect.chat_cap)),
             Operation::Responses => responses::read(reader),

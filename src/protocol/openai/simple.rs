@@ -7,6 +7,21 @@ use crate::enums::Zone;
 use crate::protocol::Position;
 use crate::reason::Denial;
 
+/// `extra_body.google` of Google's OpenAI-compatible endpoint: `cached_content` is what the provider keeps. All else is
+/// text.
+pub(super) fn extra_body(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    let Some((path, extra)) = reader.take("extra_body")? else { return Ok(()) };
+    let Json::Object(entries) = extra else { return Ok(()) };
+    for (at, (_, options)) in entries.iter().enumerate() {
+        let Json::Object(options) = options else { continue };
+        let kept = options.iter().position(|(key, _)| matches!(key.as_ref(), "cached_content" | "cachedContent"));
+        if let Some(position) = kept {
+            reader.unscanned(UnscannedKind::State, &path.child(at).child(position));
+        }
+    }
+    Ok(())
+}
+
 /// "Create completion". A prompt of token numbers can't be read without the model's vocabulary.
 pub(super) fn completions(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.model()?;

@@ -341,8 +341,8 @@ fn selectors(text: &str, sink: &mut Sink<'_>) {
 /// False where too few bytes begin a character that hides something.
 fn may_hide(bytes: &[u8]) -> bool {
     let begins = |at: &usize| {
-        let next = [1, 2].map(|more| bytes.get(at + more).copied().unwrap_or_default());
-        matches!(next, [0xa0 | 0xb8 | 0xbb, _] | [0x80, 0x8b..=0x8d] | [0x81, 0xa0..=0xa4])
+        let next = bytes.get(at + 1..at + 3);
+        matches!(next, Some([0xa0 | 0xb8 | 0xbb, _] | [0x80, 0x8b..=0x8d] | [0x81, 0xa0..=0xa4]))
     };
     memchr::memchr3_iter(0xe2, 0xef, 0xf3, bytes).filter(begins).take(ENOUGH).count() == ENOUGH
 }

@@ -6,10 +6,13 @@ use crate::policy::Policy;
 use crate::reason::{Denial, Hint, Reason};
 use crate::transaction::context::Context;
 use crate::transaction::stages::Counted;
-use crate::transaction::{Edit, Headers};
+use crate::transaction::{Edit, Header, Headers};
 
 /// Headers that carry credentials: none of them reaches the upstream unless the policy says so.
 const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+
+/// The header that stands for a credential of the query.
+const QUERY_CREDENTIAL: &str = "x-goog-api-key";
 
 impl Context {
     /// The headers that are known before the body is.
@@ -60,6 +63,27 @@ pub(super) fn credentials(headers: Headers<'_>, policy: &Policy) -> Vec<Vec<u8>>
             || policy.authn.token_headers().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
     };
     headers.iter().filter(|(name, _)| carries(name)).map(|(name, _)| name.to_vec()).collect()
+}
+
+/// The headers with this path, and with the credential that was in its query.
+///
+/// # Errors
+/// [`Reason::JwtAmbiguous`] where it is not the only one.
+pub(super) fn with_credential(
+    headers: Headers<'_>,
+    policy: &Policy,
+    path: &str,
+    values: Vec<Vec<u8>>,
+) -> Result<Vec<Header>, Denial> {
+    if values.len() > 1 || !credentials(headers, policy).is_empty() {
+        return Err(Reason::JwtAmbiguous.into());
+    }
+    let kept = headers.iter().map(|(name, value)| {
+        let value = if name == b":path" { path.as_bytes() } else { value };
+        (name.to_vec(), value.to_vec())
+    });
+    let credential = values.into_iter().map(|value| (QUERY_CREDENTIAL.as_bytes().to_vec(), value));
+    Ok(kept.chain(credential).collect())
 }
 
 pub(super) fn present(headers: Headers<'_>, name: &str) -> Option<Vec<u8>> {

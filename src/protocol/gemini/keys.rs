@@ -1,0 +1,197 @@
+//! Words of the format: keys that bodies have because the API defines them, not because a caller wrote them.
+//!
+//! Only the spelling of the reference is here. The other one, with underscores, is the same word: see [`camel`].
+
+use std::borrow::Cow;
+
+/// Sorted, because they are searched by halves.
+pub(super) const KEYS: &[&str] = &[
+    "allowedFunctionNames",
+    "args",
+    "audioTimestamp",
+    "avgLogprobs",
+    "blockReason",
+    "blockReasonMessage",
+    "blocked",
+    "cacheTokensDetails",
+    "cachedContent",
+    "cachedContentTokenCount",
+    "candidateCount",
+    "candidates",
+    "candidatesTokenCount",
+    "candidatesTokensDetails",
+    "category",
+    "chosenCandidates",
+    "citationMetadata",
+    "citationSources",
+    "citations",
+    "code",
+    "codeExecution",
+    "codeExecutionResult",
+    "computerUse",
+    "confidenceScores",
+    "content",
+    "contents",
+    "createTime",
+    "data",
+    "details",
+    "displayName",
+    "domain",
+    "dynamicRetrievalConfig",
+    "embedding",
+    "embeddings",
+    "enableAffectiveDialog",
+    "endIndex",
+    "endOffset",
+    "enterpriseWebSearch",
+    "error",
+    "executableCode",
+    "externalApi",
+    "fileData",
+    "fileSearch",
+    "fileUri",
+    "finishMessage",
+    "finishReason",
+    "fps",
+    "frequencyPenalty",
+    "functionCall",
+    "functionCallingConfig",
+    "functionDeclarations",
+    "functionResponse",
+    "generateContentRequest",
+    "generationConfig",
+    "googleMaps",
+    "googleSearch",
+    "googleSearchRetrieval",
+    "groundingAttributions",
+    "groundingChunkIndices",
+    "groundingChunks",
+    "groundingMetadata",
+    "groundingSupports",
+    "id",
+    "imageConfig",
+    "includeThoughts",
+    "index",
+    "inlineData",
+    "labels",
+    "language",
+    "logProbability",
+    "logprobs",
+    "logprobsResult",
+    "maxOutputTokens",
+    "mcpServers",
+    "mediaResolution",
+    "message",
+    "method",
+    "mimeType",
+    "modality",
+    "mode",
+    "model",
+    "modelVersion",
+    "models",
+    "outcome",
+    "output",
+    "outputDimensionality",
+    "parameters",
+    "parametersJsonSchema",
+    "partialArgs",
+    "parts",
+    "presencePenalty",
+    "probability",
+    "probabilityScore",
+    "promptFeedback",
+    "promptTokenCount",
+    "promptTokensDetails",
+    "propertyOrdering",
+    "renderedContent",
+    "requests",
+    "response",
+    "responseId",
+    "responseJsonSchema",
+    "responseLogprobs",
+    "responseMimeType",
+    "responseModalities",
+    "responseSchema",
+    "retrievalConfig",
+    "retrievalMetadata",
+    "retrievalQueries",
+    "role",
+    "safetyRatings",
+    "safetySettings",
+    "sdkBlob",
+    "searchEntryPoint",
+    "seed",
+    "segment",
+    "serviceTier",
+    "severity",
+    "severityScore",
+    "speechConfig",
+    "startIndex",
+    "startOffset",
+    "status",
+    "stopSequences",
+    "systemInstruction",
+    "taskType",
+    "temperature",
+    "text",
+    "thinkingBudget",
+    "thinkingConfig",
+    "thinkingLevel",
+    "thought",
+    "thoughtSignature",
+    "thoughtsTokenCount",
+    "threshold",
+    "token",
+    "tokenCount",
+    "tokenId",
+    "toolConfig",
+    "toolUsePromptTokenCount",
+    "toolUsePromptTokensDetails",
+    "tools",
+    "topCandidates",
+    "topK",
+    "topP",
+    "totalTokenCount",
+    "totalTokens",
+    "trafficType",
+    "uri",
+    "urlContext",
+    "urlContextMetadata",
+    "urlMetadata",
+    "urlRetrievalStatus",
+    "usageMetadata",
+    "values",
+    "videoMetadata",
+    "web",
+    "webSearchQueries",
+    "willContinue",
+];
+
+/// A key as the reference spells it: servers read `max_output_tokens` as `maxOutputTokens`.
+pub(super) fn camel(key: &str) -> Cow<'_, str> {
+    if !key.contains('_') {
+        return Cow::Borrowed(key);
+    }
+    let mut parts = key.split('_');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let mut letters = part.chars();
+        out.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        out.push_str(letters.as_str());
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_are_one_word() {
+        for (key, word) in
+            [("max_output_tokens", "maxOutputTokens"), ("topP", "topP"), ("a_b", "aB"), ("_x", "X"), ("x_", "x")]
+        {
+            assert_eq!(camel(key), word);
+        }
+    }
+}
