@@ -81,7 +81,7 @@ const fn default_threshold(zone: Zone) -> u8 {
     match zone {
         Zone::System | Zone::Developer => 101,
         Zone::User | Zone::Assistant => 90,
-        Zone::Tool => 75,
+        Zone::Tool => 84,
         Zone::Document => 89,
     }
 }

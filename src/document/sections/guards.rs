@@ -56,7 +56,7 @@ section! {
         user: Option<u64>,
         /// Default 90.
         assistant: Option<u64>,
-        /// Default 75.
+        /// Default 84.
         tool: Option<u64>,
         /// Default 89.
         document: Option<u64>,
