@@ -10,6 +10,7 @@ VENV       := $(CACHE)/venv
 PYTHON     := $(VENV)/bin/python
 VENV_STAMP := $(VENV)/.ready
 LITELLM    := $(CACHE)/litellm/.ready
+CLIENTS    := $(CACHE)/clients/.ready
 NEIGHBOURS := $(CACHE)/neighbours/.ready
 MODULE     := target/bartizan.wasm
 RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
@@ -26,8 +27,7 @@ CORPORA    ?= ../shared/corpora
 WORKERS    ?= 2
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_litellm.py integration/tests/test_protocols_gemini.py integration/mesh integration/fleet \
-	integration/neighbours
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -52,7 +52,7 @@ demo: build cli $(VENV_STAMP) ## real requests through real Envoy, as a table
 test: test-native ## native tests, then the module on real Envoy with the OpenAI, Anthropic and MCP SDKs
 	@$(MAKE) --no-print-directory test-envoy BUILDS=build
 
-test-all: test ## that, then the rest: litellm, mesh, fleet, ext_proc; the counts go into integration/results
+test-all: test ## that, then the rest: other clients, mesh, fleet, ext_proc; the counts go into integration/results
 	@$(MAKE) --no-print-directory test-rest BUILDS=
 
 # Every machine draws the same cases; `make test-native PROPTEST_RNG_SEED=7` draws others.
@@ -65,7 +65,7 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS)
 	$(call say,other clients, mesh, fleet, ext_proc)
 	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
@@ -140,6 +140,7 @@ build: rust-target $(if $(shell command -v npm),$(WASM_OPT)) ## the module: targ
 	  fi; \
 	fi
 	@echo "    $(MODULE): $$(wc -c < $(MODULE)) bytes"
+	@python3 integration/results/sizes.py $(RAW_MODULE)
 
 cli: ## the command line: target/debug/bartizan
 	$(call say,command line)
@@ -209,10 +210,10 @@ $(CACHE)/wrk/.ready:
 	@for deb in $(CACHE)/wrk/part/*.deb; do dpkg -x $$deb $(CACHE)/wrk; done; rm -r $(CACHE)/wrk/part
 	@touch $@
 
-$(LITELLM): integration/requirements-litellm.txt
-	$(call say,litellm (once, about a minute))
-	@[ -x $(CACHE)/litellm/bin/python ] || python3 -m venv $(CACHE)/litellm
-	$(CACHE)/litellm/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+$(LITELLM) $(CLIENTS): $(CACHE)/%/.ready: integration/clients/%.txt
+	$(call say,clients in an environment of their own: $* (once, about a minute))
+	@[ -x $(CACHE)/$*/bin/python ] || python3 -m venv $(CACHE)/$*
+	$(CACHE)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(NEIGHBOURS): integration/neighbours/requirements.txt

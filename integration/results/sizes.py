@@ -1,0 +1,94 @@
+"""The bytes of code that each wire format adds to the module: `python3 sizes.py MODULE`, before wasm-opt takes the names out.
+
+The module's `name` section (WebAssembly core specification, appendix "Custom Sections") says which function is of which
+path. A function that the compiler made a part of another counts for that one.
+"""
+
+import collections
+import pathlib
+import re
+import sys
+from collections.abc import Iterator
+
+CODE, CUSTOM = 10, 0
+FUNCTION_NAMES = 1
+IMPORTS = 2
+# A format is a folder. Its name is followed by what is in it, in either of the two forms that names have.
+FOLDERS = [path.name for path in (pathlib.Path(__file__).parents[2] / "src" / "protocol").iterdir() if (path / "mod.rs").exists()]
+
+
+class Bytes:
+    def __init__(self, data: bytes):
+        self.data, self.at = data, 0
+
+    def number(self) -> int:
+        """An unsigned number in LEB128."""
+        value = shift = 0
+        while True:
+            byte = self.data[self.at]
+            self.at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def take(self, length: int) -> "Bytes":
+        self.at += length
+        return Bytes(self.data[self.at - length : self.at])
+
+    def name(self) -> str:
+        return self.take(self.number()).data.decode()
+
+    def sections(self) -> Iterator[tuple[int, "Bytes"]]:
+        while self.at < len(self.data):
+            kind = self.data[self.at]
+            self.at += 1
+            yield kind, self.take(self.number())
+
+
+def imported_functions(section: Bytes) -> int:
+    count = 0
+    for _ in range(section.number()):
+        section.name(), section.name()
+        kind = section.number()
+        if kind:
+            raise SystemExit("an import that is no function: this script does not read it")
+        section.number()
+        count += 1
+    return count
+
+
+def functions(module: bytes) -> dict[str, int]:
+    """The bytes of every function's body, by name."""
+    imported, lengths, names = 0, [], {}
+    body = Bytes(module)
+    body.at = 8
+    for kind, section in body.sections():
+        if kind == IMPORTS:
+            imported = imported_functions(section)
+        elif kind == CODE:
+            lengths = [len(section.take(section.number()).data) for _ in range(section.number())]
+        elif kind == CUSTOM and section.name() == "name":
+            for part, inner in section.sections():
+                if part == FUNCTION_NAMES:
+                    names = {inner.number(): inner.name() for _ in range(inner.number())}
+    sizes: dict[str, int] = collections.Counter()
+    for index, length in enumerate(lengths, imported):
+        sizes[names.get(index, "")] += length
+    return sizes
+
+
+def of_formats(sizes: dict[str, int]) -> dict[str, int]:
+    """The bytes of each format, the largest first."""
+    found: collections.Counter = collections.Counter()
+    for folder in FOLDERS:
+        name = re.compile(rf"protocol(?:\d+|\.\.|::){folder}(?:\d|\.\.|::)")
+        found[folder] = sum(size for function, size in sizes.items() if name.search(function))
+    return dict(found.most_common())
+
+
+if __name__ == "__main__":
+    formats = of_formats(functions(pathlib.Path(sys.argv[1]).read_bytes()))
+    if not all(formats.values()):
+        raise SystemExit(f"no code of {', '.join(name for name, size in formats.items() if not size)}: are the names stripped?")
+    print("bytes of code by wire format: " + ", ".join(f"{name} {size:,}" for name, size in formats.items()))
