@@ -13,6 +13,7 @@ import pytest
 from conftest import ATTACK
 from harness import upstream as scripts
 from harness.client import H1, Client
+from sdk_walk.endpoints import ENDPOINTS
 from sdk_walk.instances import Builder
 from sdk_walk.lists import List
 from sdk_walk.places import with_text
@@ -31,7 +32,7 @@ def nobodys_instructions(document: dict) -> None:
 
 
 @pytest.mark.timeout(1500)  # 15,000 requests in half a minute, where the machine has nothing else to do
-@pytest.mark.parametrize("sdk", ["openai", "anthropic", "mcp"])
+@pytest.mark.parametrize("sdk", [*ENDPOINTS, "mcp"])
 def test_every_text_is_read(sites, sdk, record_property):
     site = sites("strong", change=nobodys_instructions)
     builder, seen = Builder(), set()

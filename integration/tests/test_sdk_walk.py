@@ -19,12 +19,13 @@ from harness import upstream as scripts
 from harness.client import H1, Client
 from harness.paths import CLI
 from sdk_walk.cases import Case, of_endpoint, of_mcp, varied
-from sdk_walk.endpoints import ANTHROPIC, OPENAI, kind
+from sdk_walk.endpoints import ENDPOINTS, kind
 from sdk_walk.instances import Builder, top
 from sdk_walk.lists import List
 
 # Where a request may differ at the upstream: the cap of the role, and the usage that is asked for.
-ADDED = {"max_tokens", "max_completion_tokens", "max_output_tokens", "stream_options"}
+ADDED = {"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "stream_options"}
+EVERY = [endpoint for endpoints in ENDPOINTS.values() for endpoint in endpoints]
 WRITE = os.environ.get("SDK_WALK", "")
 
 
@@ -40,12 +41,14 @@ def open_to_all(document: dict) -> None:
     document["routes"] = [
         {"match": {"pathPrefix": "/v1/"}, "protocol": "openai"},
         {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
+        {"match": {"pathPrefix": "/v1beta/"}, "protocol": "gemini"},
+        {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
         {"match": {"path": "/mcp"}, "protocol": "mcp"},
     ]
     document["unscanned"] = {name: "flag" for name in kinds_of_unscanned()} | {"default": "deny", "budget": "deny"}
     document["roles"]["analyst"].update(
         operations=["chat", "completions", "responses", "embeddings", "moderations", "conversations", "countTokens", "batch",
-                    "files", "images", "audio", "mcp"],
+                    "files", "images", "audio", "rerank", "mcp"],
         models=["*"], tools={"allow": ["*"]}, toolHosts=["*"], parameters={"allow": ["*"]}, maxChoices=10, quotas=[],
     )  # fmt: skip
     document["guards"]["standard"].update(pii={"action": "mask"}, secrets={"action": "block"})
@@ -80,20 +83,28 @@ def differs(case: Case, site: Site, client: Client) -> str | None:
         return None
     if case.content_type != "application/json":
         return "the form changed"
-    sent, came = json.loads(case.body), json.loads(came)
+    return None if without_added(case.body) == without_added(came) else "the request changed"
+
+
+def without_added(body: bytes) -> dict:
+    """A request without what the filter may write into it."""
+    request = json.loads(body)
+    holder = request.get("generationConfig") or {}
     for name in ADDED:
-        sent.pop(name, None), came.pop(name, None)
-    return None if sent == came else "the request changed"
+        request.pop(name, None), holder.pop(name, None)
+    if not holder:
+        request.pop("generationConfig", None)
+    return request
 
 
 def cases_of(sdk: str, builder: Builder) -> list[Case]:
     if sdk == "mcp":
         return list(of_mcp(builder))
-    return [case for endpoint in (OPENAI if sdk == "openai" else ANTHROPIC) for case in of_endpoint(builder, endpoint)]
+    return [case for endpoint in ENDPOINTS[sdk] for case in of_endpoint(builder, endpoint)]
 
 
 @pytest.mark.timeout(1500)  # 15,000 requests in half a minute, where the machine has nothing else to do
-@pytest.mark.parametrize("sdk", ["openai", "anthropic", "mcp"])
+@pytest.mark.parametrize("sdk", [*ENDPOINTS, "mcp"])
 def test_every_type_passes(sites, sdk, record_property):
     builder = Builder()
     cases = cases_of(sdk, builder)
@@ -131,12 +142,12 @@ def test_the_instances_are_what_the_sdks_take():
     from pydantic import TypeAdapter
 
     builder, wrong = Builder(), []
-    kinds = [kind(name) for endpoint in OPENAI + ANTHROPIC for name in (endpoint.reply, endpoint.event) if name]
+    kinds = [kind(name) for endpoint in EVERY for name in (endpoint.reply, endpoint.event) if name]
     tables = (methods.CLIENT_REQUESTS, methods.CLIENT_NOTIFICATIONS, methods.CLIENT_RESULTS, methods.SERVER_REQUESTS,
               methods.SERVER_NOTIFICATIONS, methods.SERVER_RESULTS)  # fmt: skip
     kinds += [of for table in tables for of in table.values()]
     found = [(of, builder.instances(of)) for of in kinds]
-    found += [(of, top(builder, of, endpoint.given)) for endpoint in OPENAI + ANTHROPIC if not endpoint.form for of in [kind(endpoint.params)]]
+    found += [(of, top(builder, of, endpoint.given)) for endpoint in EVERY if not endpoint.form for of in [kind(endpoint.params)]]
     for of, instances in found:
         adapter = TypeAdapter(of)
         for label, value in varied(instances):
@@ -150,23 +161,33 @@ def test_the_instances_are_what_the_sdks_take():
 def test_every_path_that_is_read_is_walked(sites):
     """Of all paths that the SDKs post to, those that the filter knows are endpoints of the walk."""
     site = sites("strong", change=open_to_all)
-    walked = {endpoint.path for endpoint in OPENAI + ANTHROPIC}
+    walked = {path for endpoint in EVERY for path in (endpoint.path, endpoint.stream_path)}
     known = set()
     with Client(site.proxy.port, H1) as client:
-        for package, prefix in (("openai", "/v1"), ("anthropic", "")):
+        for package, prefix in (("openai", "/v1"), ("anthropic", ""), ("google.genai", "/v1beta/models/"), ("cohere.v2", "/")):
             for path in sorted(posted(package)):
-                target = prefix + re.sub(r"\{\w+\}", "id_1", path)
-                if site.send(H1, b"{}", path=target, client=client).reply.reason != "route.unmatched":
+                target = prefix + re.sub(r"\{\w+\}", "smollm2" if package == "google.genai" else "id_1", path)
+                if site.send(H1, b"{}", path=target, client=client).reply.reason not in ("route.unmatched", "route.method"):
                     known.add(target)
     assert known <= walked, "they are read, and no endpoint of the walk"
     assert len(known) > len(walked) / 2, known
 
 
+# Where an SDK's source names its paths, and how.
+SOURCES = {
+    "openai": ("resources", r'self\._post\(\s*(?:path_template\(\s*)?f?"([^"]+)"'),
+    "anthropic": ("resources", r'self\._post\(\s*(?:path_template\(\s*)?f?"([^"]+)"'),
+    "google.genai": ("models.py", r"path = '(\{model\}:[^']+)'"),
+    "cohere.v2": ("raw_client.py", r'"(v2/\w+)"'),
+}
+
+
 def posted(package: str) -> set[str]:
-    """The paths in the source of an SDK's resources."""
-    folder = Path(importlib.util.find_spec(package).origin).parent / "resources"
-    pattern = re.compile(r'self\._post\(\s*(?:path_template\(\s*)?f?"([^"]+)"')
-    return {path for file in folder.rglob("*.py") for path in pattern.findall(file.read_text())}
+    """The paths in the source of an SDK."""
+    place, pattern = SOURCES[package]
+    found = Path(importlib.util.find_spec(package).origin).parent / place
+    files = found.rglob("*.py") if found.is_dir() else [found]
+    return {path for file in files for path in re.findall(pattern, file.read_text())}
 
 
 def table(sdk: str, cases: list[Case], builder: Builder, failed: dict, designed: List) -> str:

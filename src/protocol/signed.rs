@@ -52,9 +52,12 @@ fn visit(value: &Json<'_>, path: &Path, is_element: bool, found: &mut Vec<Path>)
 }
 
 fn is_signed(block: &Json<'_>) -> bool {
-    let Some(kind) = block.get("type").and_then(Json::as_str) else { return false };
     let is_sealed =
         || SEALS.iter().any(|seal| block.get(seal).and_then(Json::as_str).is_some_and(|seal| !seal.is_empty()));
+    let Some(kind) = block.get("type").and_then(Json::as_str) else {
+        // A part of Gemini's has no type.
+        return matches!(block.get("thought"), Some(Json::Bool(true))) && is_sealed();
+    };
     KINDS.iter().any(|known| kind.starts_with(known)) && (kind.starts_with("compaction") || is_sealed())
 }
 
@@ -64,7 +67,7 @@ pub fn drop_blocks(body: &mut Json<'_>, paths: &[Path], notice: &'static str) {
     fill(body, notice);
 }
 
-/// Lists under `content` that are empty.
+/// Lists under `content` or `parts` that are empty.
 fn fill(value: &mut Json<'_>, notice: &'static str) {
     match value {
         Json::Object(entries) => {
@@ -72,9 +75,10 @@ fn fill(value: &mut Json<'_>, notice: &'static str) {
             for (key, value) in entries {
                 match value {
                     Json::Array(items) if is_message && key == "content" && items.is_empty() => {
-                        let text = |text: &'static str| Json::String(Cow::Borrowed(text));
-                        let block = [("type", text("text")), ("text", text(notice))];
-                        items.push(Json::Object(block.map(|(key, value)| (Cow::Borrowed(key), value)).into()));
+                        items.push(object(&[("type", "text"), ("text", notice)]));
+                    }
+                    Json::Array(items) if is_message && key == "parts" && items.is_empty() => {
+                        items.push(object(&[("text", notice)]));
                     }
                     value => fill(value, notice),
                 }
@@ -83,6 +87,11 @@ fn fill(value: &mut Json<'_>, notice: &'static str) {
         Json::Array(items) => items.iter_mut().for_each(|item| fill(item, notice)),
         _ => {}
     }
+}
+
+fn object(entries: &[(&'static str, &'static str)]) -> Json<'static> {
+    let entry = |&(key, text)| (Cow::Borrowed(key), Json::String(Cow::Borrowed(text)));
+    Json::Object(entries.iter().map(entry).collect())
 }
 
 #[cfg(test)]
@@ -110,6 +119,15 @@ mod tests {
             (
                 r#"{"input":[{"type":"reasoning","summary":[],"encrypted_content":"s"},{"type":"compaction","content":"c"}]}"#,
                 r#"{"input":[]}"#,
+            ),
+            (
+                r#"{"contents":[{"role":"model","parts":[{"text":"a","thought":true,"thoughtSignature":"s"}]}]}"#,
+                r#"{"contents":[{"role":"model","parts":[{"text":"gone"}]}]}"#,
+            ),
+            // The signature of a call is of the thoughts before it: without it the provider refuses the call.
+            (
+                r#"{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"},"thoughtSignature":"s"}]}]}"#,
+                r#"{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"},"thoughtSignature":"s"}]}]}"#,
             ),
             // No seal: a text like any other.
             (

@@ -104,7 +104,8 @@ def of_endpoint(builder: Builder, endpoint: Endpoint) -> Iterator[Case]:
     written = form if endpoint.form else plain
 
     def case(part: str, label: str, request: dict, reply_type: bytes, reply: bytes) -> Case:
-        return Case(endpoint.name, part, label, endpoint.path, written(request), reply, reply_type,
+        path = endpoint.stream_path if endpoint.stream_path and reply_type == SSE else endpoint.path
+        return Case(endpoint.name, part, label, path, written(request), reply, reply_type,
                     content_type=content_type, headers=endpoint.headers)  # fmt: skip
 
     answer = endpoint.raw or (JSON, plain(replies[0][1]))
@@ -115,7 +116,7 @@ def of_endpoint(builder: Builder, endpoint: Endpoint) -> Iterator[Case]:
     for label, reply in replies:
         yield case("reply", label, whole, JSON, plain(reply))
     for label, event in varied(events):
-        yield case("event", label, {**whole, "stream": True}, SSE, stream(endpoint, event))
+        yield case("event", label, {**whole, **({"stream": True} if endpoint.streams is None else endpoint.streams)}, SSE, stream(endpoint, event))
 
 
 def of_mcp(builder: Builder) -> Iterator[Case]:

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import wire
 from .instances import TEXT
 
 
-def kind(name: str) -> Any:
-    """`openai.types.Completion`: the type of that name."""
+def kind(name: str | Callable[[], Any]) -> Any:
+    """`openai.types.Completion`: the type of that name; or the type that is made."""
+    if callable(name):
+        return name()
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module), attribute)
 
@@ -32,7 +35,7 @@ class Endpoint:
 
     name: str
     path: str
-    params: str
+    params: str | Callable[[], Any]
     reply: str | None = None
     event: str | None = None
     # What stands before and after an event of a stream that a client reads.
@@ -44,6 +47,9 @@ class Endpoint:
     # Content type and body of a reply that is no JSON.
     raw: tuple[bytes, bytes] | None = None
     headers: tuple[tuple[str, str], ...] = field(default=())
+    # What asks for a stream: a field, or a path.
+    streams: dict | None = None
+    stream_path: str | None = None
     # Fields that the API asks for, though its types leave them out.
     given: dict = field(default_factory=dict)
 
@@ -98,3 +104,17 @@ ANTHROPIC = [
     Endpoint("anthropic beta count_tokens", "/v1/messages/count_tokens?beta=true", "anthropic.types.beta.MessageCountTokensParams",
              "anthropic.types.beta.BetaMessageTokensCount", headers=BETA),
 ]  # fmt: skip
+GEMINI = "/v1beta/models/smollm2:"
+GOOGLE = [
+    Endpoint("google content", GEMINI + "generateContent", wire.gemini_chat, "google.genai.types.GenerateContentResponse",
+             "google.genai.types.GenerateContentResponse", streams={}, stream_path=GEMINI + "streamGenerateContent?alt=sse"),
+    Endpoint("google count", GEMINI + "countTokens", wire.gemini_count, "google.genai.types.CountTokensResponse"),
+    Endpoint("google embed", GEMINI + "embedContent", wire.gemini_embed, "google.genai.types.EmbedContentResponse"),
+    Endpoint("google batch embed", GEMINI + "batchEmbedContents", wire.gemini_embeds, "google.genai.types.EmbedContentResponse"),
+]  # fmt: skip
+COHERE = [
+    Endpoint("cohere chat", "/v2/chat", lambda: wire.cohere("chat"), "cohere.V2ChatResponse", "cohere.V2ChatStreamResponse", frame=named),
+    Endpoint("cohere embed", "/v2/embed", lambda: wire.cohere("embed"), "cohere.EmbedByTypeResponse"),
+    Endpoint("cohere rerank", "/v2/rerank", lambda: wire.cohere("rerank"), "cohere.V2RerankResponse"),
+]  # fmt: skip
+ENDPOINTS = {"openai": OPENAI, "anthropic": ANTHROPIC, "google": GOOGLE, "cohere": COHERE}

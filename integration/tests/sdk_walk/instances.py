@@ -31,6 +31,10 @@ LISTS = {list, collections.abc.Iterable, collections.abc.Sequence, set, frozense
 BYTES = b"RIFF\0\0\0\0WAVE"
 
 Instance = tuple[str, Any]
+# Fields that a server asks for, and the type does not.
+ASKED = {("FunctionDeclaration", "name"), ("McpServer", "name"), ("ToolV2", "function")}
+# Fields of Google's types that are the SDK's own, and not on the wire.
+UNSENT = {"sdkHttpResponse", "automaticFunctionCallingHistory", "parsed"}
 
 
 WORDS = {
@@ -87,10 +91,12 @@ def fields(kind) -> dict[str, Field]:
         required = {name for name, hint in hints.items() if get_origin(hint) in (typing.Required, typing_extensions.Required)}
         return {alias(hint) or name: Field(hint, name in required or (name in kind.__required_keys__ and name not in optional))
                 for name, hint in hints.items()}  # fmt: skip
-    return {
+    found = {
         (entry.serialization_alias or entry.alias or name): Field(entry.annotation, entry.is_required(), tuple(entry.metadata))
         for name, entry in kind.model_fields.items()
     }
+    asked = {name: field._replace(required=True) for name, field in found.items() if (kind.__name__, name) in ASKED}
+    return {name: field for name, field in (found | asked).items() if name not in UNSENT}
 
 
 def alias(hint) -> str | None:
@@ -147,6 +153,9 @@ class Builder:
             if key not in self.made:
                 self.made[key] = self.structure(kind, stack)
             return self.made[key]
+        if kind is bytes and stack and is_model(stack[-1]):
+            # Pydantic writes bytes so.
+            return [("", BASE64)]
         return self.plain(kind, name, limits)
 
     def plain(self, kind, name: str, limits: tuple) -> list[Instance]:
@@ -204,7 +213,8 @@ class Builder:
         if is_model(kind) and set(kind.model_fields) == {"root"}:
             return self.instances(entries["root"].kind, "", (*stack, kind))
         for name, field in entries.items():
-            if field.required or "type" == name:
+            # A word that tells the members of a union apart is on the wire although it has a default.
+            if field.required or "type" == name or (is_model(kind) and get_origin(field.kind) is Literal and len(get_args(field.kind)) == 1):
                 required.add(name)
             elif deep:
                 continue

@@ -28,6 +28,9 @@ pub(super) struct Gemini;
 const PLAIN: Plain = Plain { usage: reply::usage_of_embeddings };
 const COUNTS: Plain = Plain { usage: |_| None };
 
+/// What asks for arguments of calls in pieces.
+const PIECES: &str = "streamFunctionCallArguments";
+
 /// Vertex AI's path of Anthropic's models. The body is Anthropic's, but for the model, which the path names.
 const ANTHROPIC: &str = "publishers/anthropic/models/{model}:";
 
@@ -330,8 +333,13 @@ fn tools<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>) -> Resu
 
 /// The functions that the model may call, or must.
 fn tool_config<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>) -> Result<(), Denial> {
-    if let Some((path, calling)) = named(path, value, "functionCallingConfig") {
-        reader.entries(calling, &["allowedFunctionNames"])?;
+    let calling = named(path, value, "functionCallingConfig").filter(|(_, calling)| !matches!(calling, Json::Null));
+    if let Some((path, calling)) = calling {
+        let entries = reader.entries(calling, &["allowedFunctionNames"])?;
+        // Arguments would come in pieces, each for a place that a JSONPath names: no filter could join them.
+        if entries.iter().any(|(key, value)| camel(key) == PIECES && matches!(value, Json::Bool(true))) {
+            return Err(reader.shape().with_param(PIECES));
+        }
         if let Some((path, names)) = named(&path, calling, "allowedFunctionNames") {
             for (path, name) in list(&path, names) {
                 reader.tool(name.as_str().ok_or(reader.shape())?, &path);
