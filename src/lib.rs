@@ -77,5 +77,6 @@ pub use host::Host;
 pub use policy::Policy;
 pub use transaction::{Event, Step, Transaction, WorkerState};
 
+mod crc;
 #[cfg(target_arch = "wasm32")]
 mod proxy;

@@ -1,4 +1,5 @@
-//! Streams cut into events: server-sent events (WHATWG HTML, "Server-sent events") and lines of JSON.
+//! Streams cut into events: server-sent events (WHATWG HTML, "Server-sent events"), lines of JSON, and messages of AWS
+//! event streams.
 //!
 //! Takes bytes as they come, whatever the chunking, and gives back whole events with every byte
 //! they had: the events' bytes, one after the other, are the stream. The content of an event is read
@@ -18,6 +19,8 @@
 
 use std::borrow::Cow;
 
+use super::eventstream::{self, Message};
+
 /// How a stream is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -25,6 +28,9 @@ pub enum Framing {
     Sse,
     /// `application/x-ndjson`: an event is a line.
     Lines,
+    /// `application/vnd.amazon.eventstream`: an event is a message. Its data is an object whose one key is the event's type;
+    /// that of a `chunk` is the model's own event, which is in the payload as base64.
+    Messages,
 }
 
 /// An event longer than the reader's limit: it can't be held, and so can't be guarded.
@@ -66,6 +72,9 @@ impl Frames {
     /// # Errors
     /// [`TooLong`]; the reader holds a part of that event and must not be used again.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<Frame>) -> Result<(), TooLong> {
+        if self.framing == Framing::Messages {
+            return self.push_messages(chunk, out);
+        }
         let mut rest = chunk;
         while let Some(&next) = rest.first() {
             let is_rest_of_end = std::mem::take(&mut self.after_cr) && next == b'\n';
@@ -105,6 +114,24 @@ impl Frames {
         Ok(())
     }
 
+    /// The same for messages, which say their length. One of a wrong length is an event of its own that is not well formed.
+    fn push_messages(&mut self, chunk: &[u8], out: &mut Vec<Frame>) -> Result<(), TooLong> {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let missing = match eventstream::length(&self.held) {
+                Ok(Some(length)) if length > self.max_event => return Err(TooLong),
+                Ok(Some(length)) => length.saturating_sub(self.held.len()),
+                Ok(None) => 4 - self.held.len().min(3),
+                Err(_) => rest.len(),
+            };
+            rest = self.hold(rest, missing.min(rest.len()))?;
+            if eventstream::length(&self.held) == Ok(Some(self.held.len())) {
+                out.push(self.cut());
+            }
+        }
+        Ok(())
+    }
+
     /// What is left when the stream has ended. A client may read it as an event or not: guard it.
     pub fn finish(mut self) -> Option<Frame> {
         (!self.held.is_empty()).then(|| self.cut())
@@ -137,6 +164,9 @@ impl Frames {
 impl Frame {
     /// An event of our own.
     pub fn of_data(framing: Framing, event: Option<&str>, data: &[u8]) -> Vec<u8> {
+        if framing == Framing::Messages {
+            return event.map_or_else(|| eventstream::chunk_event(data), |event| eventstream::event(event, data));
+        }
         let mut out = Vec::with_capacity(data.len() + 32);
         if framing == Framing::Sse {
             if let Some(event) = event {
@@ -161,9 +191,12 @@ impl Frame {
         self.raw
     }
 
-    /// True when every line is a comment or one of the four fields of server-sent events. A client skips any other line,
+    /// True for a message whose checksums are right, and when every line is a comment or one of the four fields of server-sent events. A client skips any other line,
     /// or does not: JSON that came under the wrong type would be read by nobody here.
     pub fn is_well_formed(&self) -> bool {
+        if self.framing == Framing::Messages {
+            return Message::read(&self.raw).is_some_and(|message| message.data().is_some());
+        }
         self.framing == Framing::Lines
             || self.lines().all(|(content, _)| {
                 let name = content.split(|byte| *byte == b':').next().unwrap_or_default();
@@ -173,6 +206,9 @@ impl Frame {
 
     /// The event's data; several lines are joined by a line feed. `None`: a comment, or nothing.
     pub fn data(&self) -> Option<Cow<'_, [u8]>> {
+        if self.framing == Framing::Messages {
+            return Message::read(&self.raw)?.data().map(Cow::Owned);
+        }
         let mut joined: Option<Cow<'_, [u8]>> = None;
         for (content, _) in self.lines() {
             let Some(value) = self.data_of(content) else { continue };
@@ -191,7 +227,7 @@ impl Frame {
 
     /// The event's name, where it has one.
     pub fn event(&self) -> Option<&str> {
-        if self.framing == Framing::Lines {
+        if self.framing != Framing::Sse {
             return None;
         }
         let names = self.lines().filter_map(|(content, _)| field(content, b"event"));
@@ -200,6 +236,10 @@ impl Frame {
 
     /// The same event with other data: every other line stays as it came.
     pub fn with_data(&self, data: &[u8]) -> Vec<u8> {
+        if self.framing == Framing::Messages {
+            // What is no message was refused before: nothing of it goes on.
+            return Message::read(&self.raw).and_then(|message| message.with_data(data)).unwrap_or_default();
+        }
         let mut out = Vec::with_capacity(self.raw.len() + data.len());
         let mut written = false;
         for (content, end) in self.lines() {
@@ -220,7 +260,7 @@ impl Frame {
     fn data_of<'f>(&self, content: &'f [u8]) -> Option<&'f [u8]> {
         match self.framing {
             Framing::Sse => field(content, b"data"),
-            Framing::Lines => {
+            Framing::Lines | Framing::Messages => {
                 let text = content.trim_ascii();
                 (!text.is_empty()).then_some(text)
             }
@@ -312,6 +352,32 @@ mod tests {
             assert_eq!(data, ["{\"a\":1}", "{\"b\":2}", "{\"c\"\r:3}"]);
             assert_eq!(frames.iter().flat_map(|frame| frame.raw().to_vec()).collect::<Vec<_>>(), stream);
         }
+    }
+
+    #[test]
+    fn messages_are_events() {
+        let sent = [("messageStart", &br#"{"role":"assistant"}"#[..]), ("contentBlockStop", b"{}"), ("metadata", b"")];
+        let stream: Vec<u8> =
+            sent.iter().flat_map(|(name, data)| Frame::of_data(Framing::Messages, Some(name), data)).collect();
+        for step in 1..=stream.len() {
+            let frames = cut(Framing::Messages, &stream, step);
+            assert!(frames.iter().all(Frame::is_well_formed));
+            assert_eq!(frames.iter().flat_map(|frame| frame.raw().to_vec()).collect::<Vec<_>>(), stream);
+            let data: Vec<_> = frames.iter().map(|frame| frame.data().unwrap().into_owned()).collect();
+            assert_eq!(data[0], br#"{"messageStart":{"role":"assistant"}}"#);
+            assert_eq!(data[1..], [b"{\"contentBlockStop\":{}}".to_vec(), b"{\"metadata\":{}}".to_vec()]);
+        }
+        // What is cut off, or is no message, is an event that nobody reads.
+        for wrong in [&stream[..stream.len() - 1], b"\0\0\0\x03abcdef", b"no message at all, and long enough for one"] {
+            let mut frames = Frames::new(Framing::Messages, 1 << 31);
+            let mut out = Vec::new();
+            frames.push(wrong, &mut out).unwrap();
+            out.extend(frames.finish());
+            assert!(!out.last().unwrap().is_well_formed());
+        }
+        let mut frames = Frames::new(Framing::Messages, 64);
+        assert_eq!(frames.push(&[0, 0, 0, 65], &mut Vec::new()), Ok(()));
+        assert_eq!(frames.push(&[0], &mut Vec::new()), Err(TooLong));
     }
 
     #[test]

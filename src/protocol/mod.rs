@@ -19,6 +19,7 @@ mod anthropic;
 mod calls;
 mod cohere;
 mod dialect;
+mod eventstream;
 mod form;
 pub mod frames;
 mod gemini;

@@ -1,10 +1,11 @@
 //! Replies in gzip (RFC 1952) that come although they were not asked for: opened here, and what goes on is not
 //! compressed. Bounded by the ratio of what comes out, and checked to the end.
 
-use bartizan_rules::invariant::{between, of_byte, onwards};
+use bartizan_rules::invariant::{between, onwards};
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
+use crate::crc::Crc32;
 use crate::reason::Reason;
 
 /// What comes out may be this many times as long as what came in, and [`ROOM`] longer: as in Envoy's decompressor.
@@ -25,7 +26,7 @@ pub(super) struct Gzip {
     came: u64,
     made: u64,
     /// Of the member that is open.
-    crc: u32,
+    crc: Crc32,
     length: u32,
 }
 
@@ -46,7 +47,7 @@ impl Gzip {
             piece: vec![0; PIECE],
             came: 0,
             made: 0,
-            crc: 0,
+            crc: Crc32::new(),
             length: 0,
         }
     }
@@ -70,7 +71,7 @@ impl Gzip {
                     rest = others;
                     if ends_header(header)? {
                         self.state.reset(DataFormat::Raw);
-                        (self.crc, self.length) = (u32::MAX, 0);
+                        (self.crc, self.length) = (Crc32::new(), 0);
                         self.at = At::Data;
                     }
                 }
@@ -82,7 +83,7 @@ impl Gzip {
                     trailer.push(*first);
                     rest = others;
                     if trailer.len() == 8 {
-                        let told = [(!self.crc).to_le_bytes(), self.length.to_le_bytes()].concat();
+                        let told = [self.crc.value().to_le_bytes(), self.length.to_le_bytes()].concat();
                         if *trailer != told {
                             return Err(Reason::ReplyUnreadable);
                         }
@@ -106,10 +107,7 @@ impl Gzip {
             if self.made > self.came.saturating_mul(MOST_RATIO).saturating_add(ROOM) {
                 return Err(Reason::ReplyTooLarge);
             }
-            self.crc = piece.iter().fold(self.crc, |crc, byte| {
-                let [low, ..] = crc.to_le_bytes();
-                of_byte(&TABLE, low ^ byte) ^ (crc >> 8)
-            });
+            self.crc.push(piece);
             self.length = self.length.wrapping_add(piece.len() as u32);
             let is_full = piece.len() == PIECE;
             if !piece.is_empty() {
@@ -186,22 +184,6 @@ fn ends_header(header: &[u8]) -> Result<bool, Reason> {
     }
     Ok(flags & 2 == 0 || rest.len() >= 2)
 }
-
-/// The checksum of RFC 1952 section 8, byte by byte.
-#[allow(clippy::indexing_slicing, reason = "a constant: the compiler checks the index")]
-const TABLE: [u32; 256] = {
-    let (mut table, mut index) = ([0; 256], 0);
-    while index < 256 {
-        let (mut crc, mut bit) = (index as u32, 0);
-        while bit < 8 {
-            crc = if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
-            bit += 1;
-        }
-        table[index] = crc;
-        index += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {
