@@ -180,6 +180,8 @@ pub enum Hint {
     /// The token lists no groups because there are too many (Microsoft Entra's overage): the issuer must send roles, or
     /// fewer groups.
     GroupsOverage,
+    /// The caller signed the request with a key of AWS's, where a token is wanted: behind the filter it is signed anew.
+    Signed,
 }
 
 impl Hint {
@@ -189,6 +191,7 @@ impl Hint {
             Hint::ProviderKey => "providerKey",
             Hint::TokenTooLong { .. } => "tokenTooLong",
             Hint::GroupsOverage => "groupsOverage",
+            Hint::Signed => "signed",
         }
     }
 }

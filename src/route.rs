@@ -8,12 +8,13 @@
 //! assert!(!azure.matches("/openai/deployments/a/b/embeddings"));
 //! ```
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::document::{self, AskUsage, Described, Errors, KeyPath, OutputAction, Route, shortened};
 use crate::enums::Operation;
 use crate::protocol::registry::{ends_as, is_template, model_in, parameter_of};
-use crate::protocol::{Pointer, Protocol, registry};
+use crate::protocol::{Pointer, Protocol, has_escaped_slash, registry};
 
 /// A route's place in the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,9 +41,28 @@ pub struct RoutePolicy {
 
 impl RoutePolicy {
     /// The model that the path of a request names, where it names one: then the body's is text like any other.
-    pub fn model_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+    pub fn model_of<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
+        self.protocol.model_in_path(self.written_model(path)?)
+    }
+
+    /// The part of a path that names the model, as it is written there.
+    fn written_model<'p>(&self, path: &'p str) -> Option<&'p str> {
         let known = || self.protocol.paths().iter().filter(|(_, operation)| *operation == self.operation);
         self.matches.parameter(path).or_else(|| known().find_map(|(known, _)| model_in(known, path)))
+    }
+
+    /// False for a path with an escaped slash, which the upstream could read as another path, where no name of a model holds
+    /// it, and for one that names no model which there could be.
+    pub fn takes(&self, path: &str) -> bool {
+        match self.written_model(path) {
+            Some(written) => {
+                let before = (written.as_ptr() as usize).saturating_sub(path.as_ptr() as usize);
+                let parts = [path.get(..before), path.get(before.saturating_add(written.len())..)];
+                let is_clean = |part: Option<&str>| part.is_some_and(|part| !has_escaped_slash(part));
+                self.protocol.model_in_path(written).is_some() && parts.into_iter().all(is_clean)
+            }
+            None => !has_escaped_slash(path),
+        }
     }
 
     /// The methods that the route accepts.

@@ -4,6 +4,7 @@
 //! A format says where text is and which zone it claims, what a reply is made of, and how a refusal or an early
 //! end is written. It decides nothing.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -76,6 +77,17 @@ pub trait Adapter: Debug + Send + Sync {
     /// its maker's.
     fn of_path(&self, _known: &str) -> Option<Protocol> {
         None
+    }
+
+    /// The model that a part of a path names. `None`: there is no such model, and the path is none of the format's. A slash
+    /// that is escaped is no part of a name, for an upstream could read it as one.
+    fn model_in_path<'p>(&self, written: &'p str) -> Option<Cow<'p, str>> {
+        (!has_escaped_slash(written)).then_some(Cow::Borrowed(written))
+    }
+
+    /// Headers of a request, in small letters, that are not for the upstream: a client's own signature and what goes with it.
+    fn stripped_headers(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// The parameters of a query that are credentials. They are read as one, and never reach the upstream.
@@ -181,6 +193,11 @@ pub trait Adapter: Debug + Send + Sync {
     /// The body of a refusal in the format's own words.
     fn error_body(&self, told: &Told<'_>) -> Vec<u8>;
 
+    /// A header that tells the SDKs which exception a refusal is.
+    fn error_header(&self, _denial: &Denial) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// The header in which the format's SDKs look for the id of a request.
     fn id_header(&self) -> &'static str {
         "x-request-id"
@@ -199,6 +216,12 @@ pub trait Adapter: Debug + Send + Sync {
 
     /// How the replies of an operation read.
     fn reply(&self, operation: Operation) -> &dyn ReplyFormat;
+}
+
+/// True for a path with a slash or a backslash that is escaped, once or twice.
+pub(crate) fn has_escaped_slash(path: &str) -> bool {
+    let escapes = || path.split('%').skip(1).filter_map(|part| part.get(..2));
+    escapes().any(|digits| ["2f", "5c", "25"].iter().any(|slash| digits.eq_ignore_ascii_case(slash)))
 }
 
 /// A wire format with what it needs to know.

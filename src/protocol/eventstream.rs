@@ -80,15 +80,15 @@ impl<'m> Message<'m> {
         Some([b"{\"", self.name.as_bytes(), b"\":", payload, b"}"].concat())
     }
 
-    /// The same message with other data.
+    /// The same message with other data, as compact JSON. Another key is another type of event.
     pub(super) fn with_data(&self, data: &[u8]) -> Option<Vec<u8>> {
         if self.is_chunk() {
             let (_, padding) = chunk(self.payload)?;
             return Some(write(self.headers, &chunk_of(data, padding.as_deref())));
         }
-        let start = self.name.len() + 4;
-        let payload = data.get(start..data.len().checked_sub(1)?)?;
-        Some(write(self.headers, payload))
+        let (name, rest) = std::str::from_utf8(data).ok()?.strip_prefix("{\"")?.split_once("\":")?;
+        let payload = rest.strip_suffix('}')?.as_bytes();
+        Some(if name == self.name { write(self.headers, payload) } else { event(name, payload) })
     }
 }
 
@@ -96,6 +96,19 @@ impl<'m> Message<'m> {
 pub(super) fn event(name: &str, payload: &[u8]) -> Vec<u8> {
     let mut headers = Vec::new();
     for (key, value) in [(":event-type", name), (":content-type", "application/json"), (":message-type", "event")] {
+        header(&mut headers, key, value);
+    }
+    write(&headers, payload)
+}
+
+/// A message of our own that ends a stream: an exception of this type.
+pub(super) fn exception(name: &str, payload: &[u8]) -> Vec<u8> {
+    let mut headers = Vec::new();
+    // In a stream the type begins with a small letter.
+    let name = name.split_at_checked(1).map_or_else(String::new, |(first, rest)| first.to_ascii_lowercase() + rest);
+    for (key, value) in
+        [(":exception-type", &*name), (":content-type", "application/json"), (":message-type", "exception")]
+    {
         header(&mut headers, key, value);
     }
     write(&headers, payload)

@@ -16,6 +16,7 @@
 mod account;
 mod adapter;
 mod anthropic;
+mod bedrock;
 mod calls;
 mod cohere;
 mod dialect;
@@ -46,6 +47,7 @@ mod tools;
 mod usage;
 
 pub use account::Exchange;
+pub(crate) use adapter::has_escaped_slash;
 pub use adapter::{Adapter, Asserted, HeaderPairs, Protocol};
 pub use generic::Pointer;
 pub use json::{Json, Number, Path, Places};

@@ -10,7 +10,7 @@
 //! ```
 
 use super::generic::GenericSpec;
-use super::{Pointer, Protocol, anthropic, cohere, gemini, mcp, ollama, openai, tgi};
+use super::{Pointer, Protocol, anthropic, bedrock, cohere, gemini, mcp, ollama, openai, tgi};
 
 /// A wire format that needs no settings.
 #[derive(Debug)]
@@ -60,6 +60,11 @@ pub const FORMATS: &[Format] = &[
         word: "gemini",
         about: "Google's Gemini API, and what Vertex AI serves. Its paths begin where `models/` or `projects/` does:\n`pathPrefix: /v1beta/`.",
         make: || Protocol::new(gemini::Gemini),
+    },
+    Format {
+        word: "bedrock",
+        about: "Amazon Bedrock's runtime: Converse and InvokeModel. Its paths begin where `model/` does: `pathPrefix: /`.",
+        make: || Protocol::new(bedrock::Bedrock { invokes: false }),
     },
     Format {
         word: "cohere",

@@ -2,7 +2,7 @@
 
 use super::account::{ReplyDraft, ReplyParts};
 use super::parts::{TextKind, ToolCall};
-use super::reply::{Asked, Walk, remove_calls};
+use super::reply::{Asked, ReplyFormat, Walk, remove_calls};
 use super::stream::Stream;
 use super::{Json, Protocol};
 use crate::enums::Operation;
@@ -15,10 +15,26 @@ impl Protocol {
     }
 
     pub(super) fn take_apart(&self, operation: Operation, reply: &Json<'_>, stream: bool) -> ReplyParts {
+        let own = self.reply(operation);
+        let format = own.told_by(reply).unwrap_or(own);
+        self.take_apart_as(format, own, reply, stream)
+    }
+
+    /// The same in a format that is known. `own`: what the operation's replies are when nothing tells.
+    pub(super) fn take_apart_as(
+        &self,
+        format: &dyn ReplyFormat,
+        own: &dyn ReplyFormat,
+        reply: &Json<'_>,
+        stream: bool,
+    ) -> ReplyParts {
         let knows = |key: &str| self.knows_key(key);
-        let format = self.reply(operation);
         let mut walk = Walk { stream, parts: ReplyDraft::new(), root: reply, knows: &knows };
         format.read(&mut walk, reply);
+        walk.parts.usage = match (walk.parts.usage, own.counts(reply)) {
+            (Some(told), Some(counted)) => Some(told.max(counted)),
+            (told, counted) => told.or(counted),
+        };
         let mut parts = walk.parts.close(reply, &knows);
         if stream && !format.events_are_whole() {
             // What nothing is known of may be a piece like any other.
@@ -57,7 +73,8 @@ impl Protocol {
         notice: &str,
     ) {
         let paths = calls.iter().filter(|call| denied(call)).map(|call| &call.path).collect();
-        remove_calls(self.reply(operation), reply, paths, notice);
+        let own = self.reply(operation);
+        remove_calls(own.told_by(reply).unwrap_or(own), reply, paths, notice);
     }
 
     /// Asks the upstream to end this stream with its usage. True: the client did not ask, so that the

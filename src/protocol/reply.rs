@@ -61,6 +61,21 @@ pub trait ReplyFormat: Debug + Send + Sync {
         Framing::Sse
     }
 
+    /// The format that this reply, or the first event of a stream that tells one, has.
+    fn told_by(&self, _reply: &Json<'_>) -> Option<&'static dyn ReplyFormat> {
+        None
+    }
+
+    /// What a reply or event of a format that it told ([`ReplyFormat::told_by`]) says of its cost beside that format's own words.
+    fn counts(&self, _reply: &Json<'_>) -> Option<Usage> {
+        None
+    }
+
+    /// An event of a format that it told, in its own framing.
+    fn wrap(&self, event: &[u8]) -> Vec<u8> {
+        event.to_vec()
+    }
+
     /// True for an event's data that is no JSON and ends the stream.
     fn is_terminator(&self, _data: &[u8]) -> bool {
         false

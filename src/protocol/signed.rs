@@ -26,6 +26,9 @@ const KINDS: [&str; 4] = ["thinking", "redacted_thinking", "reasoning", "compact
 const SEALS: [&str; 6] =
     ["signature", "encrypted_content", "encrypted", "data", "thought_signature", "thoughtSignature"];
 
+/// The word of Bedrock's thoughts.
+const REASONING: &str = "reasoningContent";
+
 /// The elements of lists that a provider signed or sealed.
 pub fn signed_blocks(body: &Json<'_>) -> Vec<Path> {
     let mut found = Vec::new();
@@ -55,36 +58,43 @@ fn is_signed(block: &Json<'_>) -> bool {
     let is_sealed =
         || SEALS.iter().any(|seal| block.get(seal).and_then(Json::as_str).is_some_and(|seal| !seal.is_empty()));
     let Some(kind) = block.get("type").and_then(Json::as_str) else {
-        // A part of Gemini's has no type.
-        return matches!(block.get("thought"), Some(Json::Bool(true))) && is_sealed();
+        // A part of Gemini's has no type, and a block of Bedrock's is under the word of its type.
+        let is_thought = matches!(block.get("thought"), Some(Json::Bool(true)));
+        let seal = |of: &Json<'_>, name| of.get(name).and_then(Json::as_str).is_some_and(|seal| !seal.is_empty());
+        let is_reasoning = block.get(REASONING).is_some_and(|thoughts| {
+            seal(thoughts, "redactedContent")
+                || thoughts.get("reasoningText").is_some_and(|text| seal(text, "signature"))
+        });
+        return is_thought && is_sealed() || is_reasoning;
     };
     KINDS.iter().any(|known| kind.starts_with(known)) && (kind.starts_with("compaction") || is_sealed())
 }
 
 /// Takes these blocks out. A message whose content they were gets `notice` in their place: providers refuse an empty one.
 pub fn drop_blocks(body: &mut Json<'_>, paths: &[Path], notice: &'static str) {
+    let is_typed = !paths.iter().filter_map(|path| body.at(path)).any(|block| block.get(REASONING).is_some());
     body.remove(&paths.iter().collect::<Vec<_>>());
-    fill(body, notice);
+    fill(body, notice, is_typed);
 }
 
 /// Lists under `content` or `parts` that are empty.
-fn fill(value: &mut Json<'_>, notice: &'static str) {
+fn fill(value: &mut Json<'_>, notice: &'static str, is_typed: bool) {
     match value {
         Json::Object(entries) => {
             let is_message = entries.iter().any(|(key, _)| key == "role");
             for (key, value) in entries {
                 match value {
-                    Json::Array(items) if is_message && key == "content" && items.is_empty() => {
+                    Json::Array(items) if is_message && is_typed && key == "content" && items.is_empty() => {
                         items.push(object(&[("type", "text"), ("text", notice)]));
                     }
-                    Json::Array(items) if is_message && key == "parts" && items.is_empty() => {
+                    Json::Array(items) if is_message && matches!(&**key, "content" | "parts") && items.is_empty() => {
                         items.push(object(&[("text", notice)]));
                     }
-                    value => fill(value, notice),
+                    value => fill(value, notice, is_typed),
                 }
             }
         }
-        Json::Array(items) => items.iter_mut().for_each(|item| fill(item, notice)),
+        Json::Array(items) => items.iter_mut().for_each(|item| fill(item, notice, is_typed)),
         _ => {}
     }
 }
@@ -123,6 +133,10 @@ mod tests {
             (
                 r#"{"contents":[{"role":"model","parts":[{"text":"a","thought":true,"thoughtSignature":"s"}]}]}"#,
                 r#"{"contents":[{"role":"model","parts":[{"text":"gone"}]}]}"#,
+            ),
+            (
+                r#"{"messages":[{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"text":"a","signature":"s"}}}]}]}"#,
+                r#"{"messages":[{"role":"assistant","content":[{"text":"gone"}]}]}"#,
             ),
             // The signature of a call is of the thoughts before it: without it the provider refuses the call.
             (

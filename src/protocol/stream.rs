@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Told;
 use super::account::ReplyParts;
 use super::calls::{Calls, MAX_CALLS, rewrite};
-use super::frames::Framing;
+use super::frames::{Frame, Frames, Framing};
 use super::parts::{Channel, End, Facts, Progress, TextKind, ToolCall};
 use super::reply::{Ending, ReplyFormat, remove_calls};
 use super::{Json, Path, Protocol, Usage};
@@ -16,6 +16,8 @@ use crate::enums::Operation;
 pub struct Stream {
     protocol: Protocol,
     operation: Operation,
+    /// The format that the events told.
+    told: Option<&'static dyn ReplyFormat>,
     facts: Facts,
     /// Calls that come in pieces.
     calls: Calls,
@@ -34,6 +36,7 @@ impl Stream {
         Stream {
             protocol,
             operation,
+            told: None,
             facts: Facts::default(),
             calls: Calls::default(),
             names: BTreeMap::new(),
@@ -53,13 +56,17 @@ impl Stream {
         self
     }
 
-    fn format(&self) -> &dyn ReplyFormat {
+    fn own(&self) -> &dyn ReplyFormat {
         self.protocol.reply(self.operation)
+    }
+
+    fn format(&self) -> &dyn ReplyFormat {
+        self.told.unwrap_or(self.own())
     }
 
     /// How the stream is cut into events.
     pub fn framing(&self) -> Framing {
-        self.format().framing()
+        self.own().framing()
     }
 
     /// True for an event's data that is no JSON and ends the stream.
@@ -69,6 +76,9 @@ impl Stream {
 
     /// Takes one event apart. `event` is its name, where it has one.
     pub fn read(&mut self, _event: Option<&str>, data: &Json<'_>) -> ReplyParts {
+        if self.told.is_none() {
+            self.told = self.own().told_by(data);
+        }
         let mut parts = self.walk(data);
         if self.format().calls_come_whole() {
             self.names.clear();
@@ -182,7 +192,17 @@ impl Stream {
 
     /// The events that end a stream early, after the events that were [`Stream::sent`].
     pub fn close(&self, told: &Told<'_>) -> Vec<u8> {
-        self.format().close(&Ending { facts: &self.facts, sent: &self.sent, usage: self.usage, told })
+        let format = self.format();
+        let events = format.close(&Ending { facts: &self.facts, sent: &self.sent, usage: self.usage, told });
+        if format.framing() == self.framing() {
+            return events;
+        }
+        let (mut cutter, mut frames) = (Frames::new(format.framing(), events.len()), Vec::new());
+        if cutter.push(&events, &mut frames).is_err() {
+            return Vec::new();
+        }
+        let data = frames.iter().filter_map(Frame::data).filter(|data| !format.is_terminator(data));
+        data.flat_map(|data| self.own().wrap(&data)).collect()
     }
 
     fn is_denied(&self, call: &ToolCall) -> bool {
@@ -190,7 +210,7 @@ impl Stream {
     }
 
     fn walk(&self, data: &Json<'_>) -> ReplyParts {
-        self.protocol.take_apart(self.operation, data, true)
+        self.protocol.take_apart_as(self.format(), self.own(), data, true)
     }
 
     /// Notes what events of our own repeat of an event. What `is_clean` does not say is harmless is left out: it may be
@@ -212,7 +232,7 @@ impl Stream {
         facts.created_at = text("created_at").filter(is_time).or(facts.created_at.take());
         facts.sequence = field("sequence_number").and_then(Json::as_u64).unwrap_or(facts.sequence);
         let known = facts.channels.len();
-        self.protocol.reply(self.operation).note(facts, data, parts);
+        self.told.unwrap_or(self.protocol.reply(self.operation)).note(facts, data, parts);
         if facts.channels.len() > known {
             for one in &parts.texts {
                 let Some((kind, item)) = facts.channels.get_mut(&one.channel) else { continue };

@@ -48,6 +48,11 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
             return format!("The token is too long: {length} bytes, and {limit} are taken here (authn.maxTokenBytes).")
                 .into();
         }
+        Some(Hint::Signed) => {
+            return "A request that is signed with an AWS key is not accepted here, because the gateway may change it and signs \
+                    it itself. Send a token of your identity provider as a bearer (AWS_BEARER_TOKEN_BEDROCK)."
+                .into();
+        }
         Some(Hint::GroupsOverage) => {
             return "The token is not accepted here: it lists no groups because there are too many of them. Ask for a token \
                     with roles, or with the groups of this application only."

@@ -203,6 +203,12 @@ impl Context {
         self.teller.explained(denial, self.rpc_id.as_deref(), self.account.causes())
     }
 
+    /// The header that tells the caller's SDK which exception a refusal is.
+    pub(super) fn error_header(&self, denial: &Denial) -> Option<(&'static str, String)> {
+        let (name, value) = self.protocol()?.error_header(denial)?;
+        Some((name, value.to_owned()))
+    }
+
     /// The header that tells the caller by which id to report a refusal.
     pub(super) fn id_header(&self) -> Option<(&'static str, String)> {
         let name = self.protocol().map_or_else(|| Protocol::fallback().id_header(), |protocol| protocol.id_header());

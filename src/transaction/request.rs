@@ -116,6 +116,10 @@ impl Context {
             self.account.pass();
             return Ok(Next::new(Passed, Step::Release(Edit { remove: ours(headers), ..Edit::default() })));
         };
+        if !route.takes(path) {
+            self.account.record.set_path_class(path_class(path));
+            return Err(Reason::RouteUnmatched.into());
+        }
         self.route = Some(route.index);
         self.account.record.set_route(route.matches.as_str());
         self.account.record.set_operation(route.protocol.name(), route.operation.as_str());
@@ -177,6 +181,9 @@ impl Context {
         let route = policy.route(path).ok_or(Reason::Internal)?;
         let mut edit = Edit { remove: ours(headers), ..Edit::default() };
         edit.set.extend(self.stripped_path.take().map(|path| (":path", path)));
+        for name in route.protocol.stripped_headers() {
+            edit.remove.extend(present(headers, name));
+        }
         let names = self.note_caller(&policy, &principal, vm);
         self.teller.explains = policy.refusals.explains(principal.roles());
         self.draft(&policy, path, &principal, names);
@@ -187,7 +194,7 @@ impl Context {
         }
         let is_http_sse = *route.server_part() == ServerPart::Messages;
         let asserted = route.protocol.asserted(&mut headers.iter(), is_http_sse)?;
-        let path_model = route.model_of(path).map(str::to_owned);
+        let path_model = route.model_of(path).map(std::borrow::Cow::into_owned);
         let identity = entitled.principal().identity();
         self.open_session(route, headers, vm.hash_key(), &identity, &mut edit)?;
         let content_length = content_length(headers)?;
@@ -350,6 +357,7 @@ impl Context {
             headers.push(("www-authenticate", self.challenge(denial.reason)));
         }
         headers.push(("content-type", refusal.content_type.to_owned()));
+        headers.extend(self.error_header(&denial));
         let body = refusal.body;
         Next::new(Denied, Step::Deny(Reply { status: refusal.status, headers, body, reason: denial.reason.code() }))
     }

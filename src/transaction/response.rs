@@ -348,6 +348,7 @@ impl Context {
             edit.set.push((":status", refusal.status.to_string()));
             edit.set.extend(self.id_header());
             edit.set.push(("content-type", refusal.content_type.to_owned()));
+            edit.set.extend(self.error_header(&denial));
             edit.set.push(("content-length", refusal.body.len().to_string()));
             // The model has answered, and is paid: to ask again costs again.
             edit.set.push(no_retry());
@@ -426,7 +427,8 @@ impl Form {
             essence.split_at_checked(name.len()).is_some_and(|(a, _)| a.eq_ignore_ascii_case(name.as_bytes()))
         };
         let is_audio = operation == Some(Operation::Audio);
-        if is("text/event-stream") || is("application/x-ndjson") || is("application/jsonl") {
+        if is("text/event-stream") || is("application/x-ndjson") || is("application/jsonl") || is("application/vnd.amazon.eventstream")
+        {
             Form::Stream
         } else if is("application/json") || essence.to_ascii_lowercase().ends_with(b"+json") {
             Form::Json

@@ -23,6 +23,10 @@ pub(super) struct Anthropic {
     dialect: Option<&'static Dialect>,
 }
 
+/// Its words, and how its messages read, for a provider that has them behind an API of its own.
+pub(super) const KEYS: &[&str] = keys::KEYS;
+pub(super) const MESSAGES: &dyn ReplyFormat = &reply::Messages;
+
 const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_counts) };
 
 impl Adapter for Anthropic {

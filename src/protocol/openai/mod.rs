@@ -50,6 +50,10 @@ pub(super) struct Openai {
     dialect: Option<&'static Dialect>,
 }
 
+/// Its words, and how its chats read, for a provider that has them behind an API of its own.
+pub(super) const KEYS: &[&str] = keys::KEYS;
+pub(super) const CHATS: &dyn ReplyFormat = &TOLD_CHAT;
+
 const CHAT: reply::Choices = reply::Choices { older: false, asks_usage: true };
 const COMPLETIONS: reply::Choices = reply::Choices { older: true, asks_usage: true };
 const TOLD_CHAT: reply::Choices = reply::Choices { older: false, asks_usage: false };
