@@ -11,8 +11,9 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bartizan::protocol::frames::Framing;
 use bartizan::transaction::{Event, Header, Reads, Step, Transaction};
-use common::golden::{Golden, golden, operations, routes};
+use common::golden::{Golden, golden, message, operations, routes, said};
 use common::pipeline::Pipeline;
 use serde_json::{Value, json};
 
@@ -218,24 +219,37 @@ fn answered(
         Reads::Nothing => out.extend(pieces.concat()),
     }
     let finished = exchange.finish(vm, host);
-    (String::from_utf8_lossy(&out).into_owned(), serde_json::from_str(&finished.record).unwrap())
+    let text = match content_type {
+        MESSAGES => said(&out).expect("messages").join("\n"),
+        _ => String::from_utf8_lossy(&out).into_owned(),
+    };
+    (text, serde_json::from_str(&finished.record).unwrap())
 }
 
 /// A golden reply, cut into events. A whole reply is one event.
 struct Cut {
     content_type: &'static str,
     events: Vec<String>,
+    /// They are a model's own, inside those of its server.
+    is_models: bool,
 }
+
+const MESSAGES: &str = "application/vnd.amazon.eventstream";
 
 impl Cut {
     fn of(one: &Golden) -> Cut {
+        let is_models = one.road.is_some();
+        let is_stream = one.file.ends_with(".stream");
+        if is_stream && one.protocol.stream(one.operation).framing() == Framing::Messages {
+            return Cut { content_type: MESSAGES, events: said(&one.bytes).unwrap(), is_models };
+        }
         let text = String::from_utf8(one.bytes.clone()).unwrap();
         let (content_type, end) = match one.file.ends_with(".stream") {
-            false => return Cut { content_type: "application/json", events: vec![text] },
+            false => return Cut { content_type: "application/json", events: vec![text], is_models },
             true if text.contains("data:") => ("text/event-stream", "\n\n"),
             true => ("application/x-ndjson", "\n"),
         };
-        Cut { content_type, events: text.split_inclusive(end).map(str::to_owned).collect() }
+        Cut { content_type, events: text.split_inclusive(end).map(str::to_owned).collect(), is_models }
     }
 
     /// The JSON of each event that has some, with the event's number.
@@ -253,6 +267,11 @@ impl Cut {
 
     /// All events, with this JSON in one of them.
     fn with(&self, number: usize, body: &Value) -> Vec<Vec<u8>> {
+        if self.content_type == MESSAGES {
+            let mut events: Vec<Value> = self.events.iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+            events[number] = body.clone();
+            return events.iter().map(|event| message(event, self.is_models)).collect();
+        }
         let (head, _, end) = self.parted(&self.events[number]);
         let mut events: Vec<Vec<u8>> = self.events.iter().map(|event| event.clone().into_bytes()).collect();
         events[number] = format!("{head}{body}{end}").into_bytes();
@@ -370,6 +389,18 @@ fn definitions(folder: &str) -> Vec<Value> {
             json!({ "tools": [{ "mcpServers": [{ "name": FORBIDDEN }] }] }),
             json!({ "toolConfig": { "functionCallingConfig": { "allowedFunctionNames": [FORBIDDEN] } } }),
             json!({ "toolConfig": { "functionCallingConfig": { "allowedFunctionNames": FORBIDDEN } } }),
+        ],
+        "bedrock-chat" => vec![
+            json!({ "toolConfig": { "tools": [{ "toolSpec": { "name": FORBIDDEN, "inputSchema": { "json": {} } } }] } }),
+            json!({ "toolConfig": { "tools": [{ "systemTool": { "name": FORBIDDEN } }] } }),
+            json!({ "toolConfig": { "tools": [{ FORBIDDEN: {} }] } }),
+            json!({ "toolConfig": { "tools": [], "toolChoice": { "tool": { "name": FORBIDDEN } } } }),
+            json!({ "additionalModelRequestFields": { "tools": [{ "name": FORBIDDEN }] } }),
+            json!({ "messages": [{ "role": "user", "content": [{ "toolAddition": { "tool": { "name": FORBIDDEN } } }] }] }),
+        ],
+        "bedrock+invoke-chat" => vec![
+            json!({ "tools": [{ "name": FORBIDDEN, "input_schema": { "type": "object" } }] }),
+            json!({ "tools": [{ "type": "function", "function": { "name": FORBIDDEN } }] }),
         ],
         "ollama-chat" | "cohere-chat" => {
             vec![json!({ "tools": [{ "type": "function", "function": { "name": FORBIDDEN } }] })]

@@ -11,7 +11,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use bartizan::protocol::frames::Framing;
-use common::golden::golden;
+use common::golden::{golden, message, said};
 use common::pipeline::Pipeline;
 use serde_json::{Value, json};
 
@@ -29,6 +29,16 @@ struct Sample {
 impl Sample {
     /// The stream's bytes, its event at `number` replaced by these.
     fn with(&self, number: usize, data: &[Value]) -> Vec<Vec<u8>> {
+        if self.framing == Framing::Messages {
+            let events = self.events.iter().map(|event| serde_json::from_str(event).unwrap());
+            let mut events: Vec<Value> = events.collect();
+            // An event of a stream of messages has a type.
+            let typed = data.iter().map(|data| {
+                if *data == json!({}) && !self.is_models() { json!({ "messageStart": {} }) } else { data.clone() }
+            });
+            events.splice(number..=number, typed);
+            return events.iter().map(|event| message(event, self.is_models())).collect();
+        }
         let mut out: Vec<Vec<u8>> = self.events.iter().map(|event| event.clone().into_bytes()).collect();
         let event = &self.events[number];
         let head = event.find("data:").map_or("", |start| &event[..start + "data:".len()]);
@@ -44,7 +54,24 @@ impl Sample {
     }
 
     fn content_type(&self) -> &'static str {
-        if self.framing == Framing::Sse { "text/event-stream" } else { "application/x-ndjson" }
+        match self.framing {
+            Framing::Sse => "text/event-stream",
+            Framing::Lines => "application/x-ndjson",
+            Framing::Messages => "application/vnd.amazon.eventstream",
+        }
+    }
+
+    /// The events are a model's own, inside those of its server.
+    fn is_models(&self) -> bool {
+        self.path.contains("/invoke")
+    }
+
+    /// What a client got: of messages, what they say.
+    fn readable(&self, bytes: &[u8]) -> String {
+        if self.framing != Framing::Messages {
+            return String::from_utf8(bytes.to_vec()).unwrap();
+        }
+        said(bytes).expect("messages").join("\n")
     }
 }
 
@@ -55,6 +82,8 @@ fn path_of(folder: &str) -> &'static str {
         "openai-responses" => "/v1/responses",
         "anthropic-chat" => "/anthropic/v1/messages",
         "gemini-chat" => "/gemini/v1beta/models/m:streamGenerateContent",
+        "bedrock-chat" => "/bedrock/model/m/converse-stream",
+        "bedrock+invoke-chat" => "/bedrock/model/m/invoke-with-response-stream",
         "ollama-chat" => "/ollama/api/chat",
         "ollama-generate" => "/ollama/api/generate",
         "tgi-generate" => "/tgi/generate",
@@ -69,10 +98,15 @@ fn samples() -> Vec<Sample> {
     let mut samples: Vec<Sample> = golden(".stream")
         .into_iter()
         .map(|one| {
+            let path = path_of(&one.folder);
+            if one.protocol.stream(one.operation).framing() == Framing::Messages {
+                let (name, events) = (format!("{}/{}", one.folder, one.file), said(&one.bytes).unwrap());
+                return Sample { name, path, framing: Framing::Messages, events };
+            }
             let text = String::from_utf8(one.bytes).unwrap();
             let (framing, cut) = if text.contains("data:") { (Framing::Sse, "\n\n") } else { (Framing::Lines, "\n") };
             let events = text.split_inclusive(cut).map(str::to_owned).collect();
-            Sample { name: format!("{}/{}", one.folder, one.file), path: path_of(&one.folder), framing, events }
+            Sample { name: format!("{}/{}", one.folder, one.file), path, framing, events }
         })
         .collect();
     let mut add = |path: &'static str, name: &str, events: Vec<Value>| {
@@ -165,6 +199,7 @@ fn pipeline(tools: &[&str]) -> Pipeline {
             { "match": { "pathPrefix": "/v1/" }, "protocol": "openai" },
             { "match": { "pathPrefix": "/anthropic/v1/" }, "protocol": "anthropic" },
             { "match": { "pathPrefix": "/gemini/v1beta/" }, "protocol": "gemini" },
+            { "match": { "pathPrefix": "/bedrock/" }, "protocol": "bedrock" },
             { "match": { "pathPrefix": "/ollama/api/" }, "protocol": "ollama" },
             { "match": { "pathPrefix": "/cohere/v2/" }, "protocol": "cohere" },
             { "match": { "pathPrefix": "/tgi/" }, "protocol": "tgi" },
@@ -191,6 +226,11 @@ fn request(path: &str) -> (Value, Option<&'static str>) {
             json!({ "contents": [{ "parts": [{ "text": "hello" }] }], "systemInstruction": { "parts": [{ "text": "Be kind." }] } }),
             Some("/systemInstruction/parts/0/text"),
         ),
+        "/bedrock/model/m/converse-stream" => (
+            json!({ "messages": [{ "role": "user", "content": [{ "text": "hello" }] }], "system": [{ "text": "Be kind." }] }),
+            Some("/system/0/text"),
+        ),
+        "/bedrock/model/m/invoke-with-response-stream" => (json!({ "prompt": "hello" }), None),
         "/ollama/api/generate" => {
             (json!({ "model": "m", "prompt": "hello", "stream": true, "system": "Be kind." }), Some("/system"))
         }
@@ -200,7 +240,8 @@ fn request(path: &str) -> (Value, Option<&'static str>) {
 }
 
 fn answer(pipeline: &mut Pipeline, sample: &Sample, pieces: &[Vec<u8>]) -> String {
-    pipeline.streamed(sample.path, &request(sample.path).0, sample.content_type(), pieces, true).1
+    let ask = request(sample.path).0;
+    sample.readable(&pipeline.streamed_bytes(sample.path, &ask, sample.content_type(), pieces, true).1)
 }
 
 /// The system prompt's token, where the format has a system prompt.
@@ -247,6 +288,7 @@ fn is_name(pointer: &str) -> bool {
         "done_reason",
         "finishReason",
         "modelVersion",
+        "stopReason",
         "responseId",
     ];
     let key = pointer.rsplit('/').next().unwrap();
@@ -264,6 +306,7 @@ fn is_whole(sample: &Sample, pointer: &str) -> bool {
         }
         "/anthropic/v1/messages" => pointer.starts_with("/content_block/input"),
         "/gemini/v1beta/models/m:streamGenerateContent" => pointer.contains("/functionCall/"),
+        "/bedrock/model/m/converse-stream" => pointer.ends_with("/p"),
         "/ollama/api/chat" => pointer.starts_with("/message/tool_calls/"),
         "/tgi/generate" => pointer == "/generated_text",
         _ => false,

@@ -168,9 +168,8 @@ fn name(headers: &[u8]) -> Option<&str> {
             return None;
         }
     }
-    let plain = |name: &&str| {
-        (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    };
+    let plain =
+        |name: &&str| (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let is_json = content.is_none_or(|content| content == "application/json");
     name.filter(plain).filter(|_| is_json && matches!(kind, Some("event" | "exception")))
 }
@@ -242,7 +241,9 @@ mod tests {
             header(&mut headers, key, value);
         }
         assert!(Message::read(&write(&headers, b"{}")).is_none());
-        for payload in [&br#"{"bytes":"e30=","text":"a"}"#[..], br#"{"p":"abc"}"#, br#"{"bytes":"e30=","p":"hello"}"#, b"{"] {
+        for payload in
+            [&br#"{"bytes":"e30=","text":"a"}"#[..], br#"{"p":"abc"}"#, br#"{"bytes":"e30=","p":"hello"}"#, b"{"]
+        {
             let raw = event("chunk", payload);
             assert!(Message::read(&raw).unwrap().data().is_none(), "{}", String::from_utf8_lossy(payload));
         }

@@ -1,6 +1,6 @@
 //! What a reply consists of: channels, calls, ends, and what its later events repeat.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Path;
 
@@ -86,15 +86,12 @@ pub struct Facts {
     pub(super) created: Option<u64>,
     /// The time in words, where the protocol has it so; of the last event.
     pub(super) created_at: Option<String>,
-    /// The key that this upstream's thoughts are under.
-    pub(super) reasoning: Option<&'static str>,
-    /// The responses API: the last event's number, and the type and item id of each channel's deltas.
+    /// The responses API: the last event's number.
     pub(super) sequence: u64,
     /// JSON-RPC: the id of the request that is answered, as JSON.
     pub(super) rpc_id: Option<String>,
     /// That id is of the request that the stream answers, and not one of the server's.
     pub(super) is_asked: bool,
-    pub(super) channels: BTreeMap<Channel, (String, String)>,
 }
 
 /// How far a stream is.

@@ -6,8 +6,7 @@
 //! ([`TextKind::Other`]).
 //!
 //! The way of one stream: [`super::frames`] cuts events, [`Stream::read`] takes one apart, the caller
-//! scans and edits it, [`Stream::sent`] notes that it left. Held-back text is written by
-//! [`Stream::extra`] before the event that ends its channel, and [`Stream::close`] ends a stream early.
+//! scans and edits it, [`Stream::sent`] notes that it left, and [`Stream::close`] ends a stream early.
 //!
 //! ```
 //! use bartizan::enums::Operation;
@@ -102,11 +101,6 @@ pub trait ReplyFormat: Debug + Send + Sync {
         None
     }
 
-    /// An event that carries more text of a channel.
-    fn extra(&self, _facts: &Facts, _channel: &Channel, _text: &str) -> Vec<u8> {
-        Vec::new()
-    }
-
     /// The events that end a stream early.
     fn close(&self, _ending: &Ending<'_>) -> Vec<u8> {
         Vec::new()
@@ -140,13 +134,13 @@ pub trait ReplyFormat: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Takes what later events of the filter's own must repeat from an event.
+    fn note(&self, _facts: &mut Facts, _event: &Json<'_>) {}
+
     /// True for an event that is one token of the answer, where servers may tell no other count.
     fn is_token(&self, _event: &Json<'_>) -> bool {
         false
     }
-
-    /// Takes what later events of the filter's own must repeat from an event.
-    fn note(&self, _facts: &mut Facts, _event: &Json<'_>, _parts: &ReplyParts) {}
 }
 
 /// A stream that ends early.

@@ -185,16 +185,11 @@ impl Stream {
         Some(left)
     }
 
-    /// An event that carries more text of a channel.
-    pub fn extra(&self, channel: &Channel, text: &str) -> Vec<u8> {
-        self.format().extra(&self.facts, channel, text)
-    }
-
     /// The events that end a stream early, after the events that were [`Stream::sent`].
     pub fn close(&self, told: &Told<'_>) -> Vec<u8> {
         let format = self.format();
         let events = format.close(&Ending { facts: &self.facts, sent: &self.sent, usage: self.usage, told });
-        if format.framing() == self.framing() {
+        if self.told.is_none() {
             return events;
         }
         let (mut cutter, mut frames) = (Frames::new(format.framing(), events.len()), Vec::new());
@@ -215,7 +210,7 @@ impl Stream {
 
     /// Notes what events of our own repeat of an event. What `is_clean` does not say is harmless is left out: it may be
     /// masked in that event.
-    pub fn repeat(&mut self, data: &Json<'_>, parts: &ReplyParts, is_clean: &dyn Fn(&str) -> bool) {
+    pub fn repeat(&mut self, data: &Json<'_>, is_clean: &dyn Fn(&str) -> bool) {
         // The facts are at the top, or in the object that the first event announces.
         let holders = [Some(data), data.get("message"), data.get("response")];
         let field = |name: &str| holders.iter().flatten().find_map(|holder| holder.get(name));
@@ -231,14 +226,7 @@ impl Stream {
         let is_time = |text: &String| text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte));
         facts.created_at = text("created_at").filter(is_time).or(facts.created_at.take());
         facts.sequence = field("sequence_number").and_then(Json::as_u64).unwrap_or(facts.sequence);
-        let known = facts.channels.len();
-        self.told.unwrap_or(self.protocol.reply(self.operation)).note(facts, data, parts);
-        if facts.channels.len() > known {
-            for one in &parts.texts {
-                let Some((kind, item)) = facts.channels.get_mut(&one.channel) else { continue };
-                [kind, item].into_iter().filter(|text| !is_clean(text)).for_each(String::clear);
-            }
-        }
+        self.told.unwrap_or(self.protocol.reply(self.operation)).note(facts, data);
     }
 
     /// False where the stream's line names a piece of a text, and the data does not say the same: a client that goes by

@@ -427,7 +427,10 @@ impl Form {
             essence.split_at_checked(name.len()).is_some_and(|(a, _)| a.eq_ignore_ascii_case(name.as_bytes()))
         };
         let is_audio = operation == Some(Operation::Audio);
-        if is("text/event-stream") || is("application/x-ndjson") || is("application/jsonl") || is("application/vnd.amazon.eventstream")
+        if is("text/event-stream")
+            || is("application/x-ndjson")
+            || is("application/jsonl")
+            || is("application/vnd.amazon.eventstream")
         {
             Form::Stream
         } else if is("application/json") || essence.to_ascii_lowercase().ends_with(b"+json") {

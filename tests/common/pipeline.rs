@@ -291,6 +291,19 @@ impl Pipeline {
         chunks: &[Vec<u8>],
         end: bool,
     ) -> (Value, String) {
+        let (sent, came) = self.streamed_bytes(path, ask, content_type, chunks, end);
+        (sent, String::from_utf8(came).unwrap())
+    }
+
+    /// The same, for a stream that is no text.
+    pub fn streamed_bytes(
+        &mut self,
+        path: &str,
+        ask: &Value,
+        content_type: &str,
+        chunks: &[Vec<u8>],
+        end: bool,
+    ) -> (Value, Vec<u8>) {
         let (vm, host) = (&mut self.vm, &mut self.host);
         let mut exchange = Transaction::new(Arc::clone(&self.policy));
         let head = headers(&[(":method", "POST"), (":path", path), ("content-type", "application/json")]);
@@ -309,6 +322,6 @@ impl Pipeline {
             };
             out.extend_from_slice(edit.body.as_deref().unwrap_or(chunk));
         }
-        (sent, String::from_utf8(out).unwrap())
+        (sent, out)
     }
 }

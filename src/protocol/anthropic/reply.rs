@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, ToolCall, Walk, index};
+use super::super::reply::{Channel, End, Ending, ReplyFormat, TextKind, ToolCall, Walk, index};
 use super::super::{Json, Path, UnscannedKind, Usage};
 
 /// Replies of the messages API.
@@ -17,10 +17,6 @@ impl ReplyFormat for Messages {
 
     fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
         replace_calls(reply, paths, notice);
-    }
-
-    fn extra(&self, _facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
-        extra(channel, text)
     }
 
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
@@ -143,15 +139,6 @@ fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
     {
         *reason = Json::String("end_turn".into());
     }
-}
-
-fn extra(channel: &Channel, text: &str) -> Vec<u8> {
-    let delta = match channel.kind {
-        TextKind::Reasoning => json!({ "type": "thinking_delta", "thinking": text }),
-        TextKind::ToolArguments => json!({ "type": "input_json_delta", "partial_json": text }),
-        _ => json!({ "type": "text_delta", "text": text }),
-    };
-    event("content_block_delta", json!({ "index": channel.item, "delta": delta }))
 }
 
 fn close(ending: &Ending<'_>) -> Vec<u8> {

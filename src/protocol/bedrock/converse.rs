@@ -105,12 +105,7 @@ pub(super) fn messages<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Jso
 }
 
 /// A list of blocks. Nova takes a string in the place of one.
-pub(super) fn blocks<'j>(
-    reader: &mut Reader<'_, 'j>,
-    path: &Path,
-    value: &Json<'j>,
-    spot: Spot,
-) -> Result<(), Denial> {
+pub(super) fn blocks<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot: Spot) -> Result<(), Denial> {
     if let Json::String(_) = value {
         reader.segment(path, false, spot);
         return Ok(());

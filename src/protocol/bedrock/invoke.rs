@@ -48,7 +48,10 @@ impl Shape {
             Shape::Anthropic
         } else if has("choices") {
             Shape::Openai
-        } else if has("messageStart") || has("contentBlockDelta") || reply.get("output").is_some_and(|o| o.get("message").is_some()) {
+        } else if has("messageStart")
+            || has("contentBlockDelta")
+            || reply.get("output").is_some_and(|o| o.get("message").is_some())
+        {
             Shape::Nova
         } else {
             Shape::Flat
@@ -71,9 +74,29 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         Shape::Nova => nova(reader)?,
         Shape::Flat => flat(reader, maker)?,
     }
+    if let Json::Object(entries) = reader.body {
+        let tools = entries.iter().enumerate().find(|(_, (key, _))| key == "tools");
+        if let Some((at, (_, Json::Array(tools)))) = tools {
+            every_name(reader, &Path::default().child(at), tools);
+        }
+    }
+    if let Some((_, version)) = reader.take("anthropic_version")? {
+        reader.parameter(version, Form::Name);
+    }
     // The path says which models answer a stream.
     reader.out.stream = false;
     Ok(())
+}
+
+/// A tool by each name that one of the formats has for it: which of them the model's server reads is its own affair.
+fn every_name(reader: &mut Reader<'_, '_>, path: &Path, tools: &[Json<'_>]) {
+    for (index, tool) in tools.iter().enumerate() {
+        for holder in [Some(tool), tool.get("function"), tool.get("toolSpec")].into_iter().flatten() {
+            if let Some(name) = holder.get("name").and_then(Json::as_str) {
+                reader.tool(name, &path.child(index));
+            }
+        }
+    }
 }
 
 /// Nova's messages: as Converse has them, and a cap by either of two names.
@@ -149,7 +172,13 @@ impl ReplyFormat for Invoked {
         }
         let count = |name: &str| reply.get(name).and_then(Json::as_u64);
         let input = count("prompt_token_count").or(count("inputTextTokenCount"));
-        let usage = Usage { input, output: count("generation_token_count"), cached: None };
+        let results = match reply.get("results") {
+            Some(Json::Array(results)) => {
+                results.iter().filter_map(|one| one.get("tokenCount")?.as_u64()).reduce(u64::saturating_add)
+            }
+            _ => None,
+        };
+        let usage = Usage { input, output: count("generation_token_count").or(results), cached: None };
         walk.parts.usage = (usage != Usage::default()).then_some(usage);
     }
 

@@ -59,8 +59,23 @@ mod tests {
         }
         let arn = "arn:aws:bedrock:eu-west-1:1:x";
         for written in [
-            "", "a%2Fb", "a%252Fb", "%2e%2e", "a%", "a%2", "a%zz", "a%+1", "a b", "a%00", "a%0d%0a", "a%5Cb", "%C3%A9",
-            &format!("{arn}%2F..%2Fy"), &format!("{arn}%2F%2Fy"), &format!("{arn}%2F"), &"a".repeat(2049),
+            "",
+            "a%2Fb",
+            "a%252Fb",
+            "%2e%2e",
+            "a%",
+            "a%2",
+            "a%zz",
+            "a%+1",
+            "a b",
+            "a%00",
+            "a%0d%0a",
+            "a%5Cb",
+            "%C3%A9",
+            &format!("{arn}%2F..%2Fy"),
+            &format!("{arn}%2F%2Fy"),
+            &format!("{arn}%2F"),
+            &"a".repeat(2049),
         ] {
             assert_eq!(in_path(written), None, "{written}");
         }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::super::eventstream::is_padding;
+use super::super::form::Form;
 use super::super::frames::{Frame, Framing};
 use super::super::reply::{Channel, End, Ending, ReplyFormat, TextKind, ToolCall, Walk};
 use super::super::{Json, Path, Told, UnscannedKind, Usage};
@@ -180,8 +181,9 @@ fn read_event(walk: &mut Walk<'_>, event: &Json<'_>) {
                     walk.parts.usage = Some(usage(value));
                     walk.rest(&place, key, value);
                 }
+                ("stopReason", Json::String(_)) if walk.parts.parameter(value, Form::Name) => {}
                 ("p", Json::String(text)) if is_padding(text) => {
-                    walk.parts.parameter(value, super::super::form::Form::Word(&[text]));
+                    walk.parts.parameter(value, Form::Word(&[text]));
                 }
                 _ => walk.rest(&place, key, value),
             }

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, ToolCall, Walk, index};
+use super::super::reply::{End, Ending, ReplyFormat, TextKind, ToolCall, Walk, index};
 use super::super::{Json, Path};
 
 /// Replies of chat.
@@ -30,10 +30,6 @@ impl ReplyFormat for Messages {
 
     fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
         remove_calls(reply, paths, notice);
-    }
-
-    fn extra(&self, _facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
-        extra(channel, text)
     }
 
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
@@ -210,23 +206,6 @@ fn remove_calls(reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
         && reason.as_str() == Some("TOOL_CALL")
     {
         *reason = Json::String("COMPLETE".into());
-    }
-}
-
-fn extra(channel: &Channel, text: &str) -> Vec<u8> {
-    let item = channel.item;
-    match channel.kind {
-        TextKind::ToolArguments => {
-            let calls = json!({ "function": { "arguments": text } });
-            event("tool-call-delta", Some(item.saturating_sub(TOOLS)), json!({ "message": { "tool_calls": calls } }))
-        }
-        TextKind::Reasoning if item == PLAN => {
-            event("tool-plan-delta", None, json!({ "message": { "tool_plan": text } }))
-        }
-        kind => {
-            let key = if kind == TextKind::Reasoning { "thinking" } else { "text" };
-            event("content-delta", Some(item), json!({ "message": { "content": { key: text } } }))
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, ToolCall, Walk, index};
+use super::super::reply::{Channel, End, Ending, ReplyFormat, TextKind, ToolCall, Walk, index};
 use super::super::{Json, Path, Usage};
 use super::{camel, list, named, parts};
 
@@ -37,15 +37,6 @@ impl ReplyFormat for Candidates {
             Json::Array(all) => all.iter_mut().for_each(|one| fill(one, notice)),
             one => fill(one, notice),
         }
-    }
-
-    fn extra(&self, _facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
-        let part = match channel.kind {
-            TextKind::Reasoning => json!({ "text": text, "thought": true }),
-            _ => json!({ "text": text }),
-        };
-        let content = json!({ "role": "model", "parts": [part] });
-        event(json!({ "candidates": [{ "content": content, "index": channel.choice }] }))
     }
 
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::adapter::{Adapter, Asserted, HeaderPairs};
 use super::form::{Form, is_base64};
 use super::frames::{Frame, Framing};
-use super::reply::{Asked, Ending, Facts, ReplyFormat, ReplyParts, Walk};
+use super::reply::{Asked, Ending, Facts, ReplyFormat, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, Told, UnscannedKind};
 use crate::enums::Operation;
@@ -164,7 +164,7 @@ impl ReplyFormat for Mcp {
 
     /// A server's own requests and notifications have other ids than the answer, or none. Where the request's is known, no
     /// other is repeated: nobody has looked for anything in it.
-    fn note(&self, facts: &mut Facts, event: &Json<'_>, _parts: &ReplyParts) {
+    fn note(&self, facts: &mut Facts, event: &Json<'_>) {
         let answers = !facts.is_asked && event.get("result").or(event.get("error")).is_some();
         facts.rpc_id = id(event).filter(|_| answers).or(facts.rpc_id.take());
     }

@@ -101,10 +101,6 @@ impl ReplyFormat for Lines {
         without_calls(reply, notice);
     }
 
-    fn extra(&self, facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
-        extra(facts, channel, text, self.chat)
-    }
-
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
         close(ending.facts, self.chat, ending.why("length", "content_filter"))
     }
@@ -306,17 +302,6 @@ fn without_calls(reply: &mut Json<'_>, notice: &str) {
     {
         *content = Json::String(notice.to_owned().into());
     }
-}
-
-fn extra(facts: &Facts, channel: &Channel, text: &str, chat: bool) -> Vec<u8> {
-    let thinking = channel.kind == TextKind::Reasoning;
-    let body = match (chat, thinking) {
-        (true, true) => json!({ "message": { "role": "assistant", "content": "", "thinking": text } }),
-        (true, false) => json!({ "message": { "role": "assistant", "content": text } }),
-        (false, true) => json!({ "response": "", "thinking": text }),
-        (false, false) => json!({ "response": text }),
-    };
-    line(facts, body, None)
 }
 
 fn close(facts: &Facts, chat: bool, why: &str) -> Vec<u8> {

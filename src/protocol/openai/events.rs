@@ -4,9 +4,8 @@
 
 use serde_json::json;
 
-use super::super::calls::MAX_CALLS;
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{Channel, End, Ending, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk, id};
+use super::super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, ToolCall, Walk, id};
 use super::super::{Json, Path, UnscannedKind, Usage};
 
 /// Replies of the responses API.
@@ -32,26 +31,12 @@ impl ReplyFormat for Responses {
         if ends { id(event.get("response")?) } else { None }
     }
 
-    fn extra(&self, facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
-        extra(facts, channel, text)
-    }
-
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
         close(ending.facts, ending.why("max_output_tokens", "content_filter"))
     }
 
     fn counts_items(&self) -> bool {
         true
-    }
-
-    fn note(&self, facts: &mut Facts, event: &Json<'_>, parts: &ReplyParts) {
-        let text = |name: &str| event.get(name).and_then(Json::as_str).filter(|text| text.len() <= 256);
-        let (kind, item) = (text("type").unwrap_or_default(), text("item_id").unwrap_or_default());
-        for one in parts.texts.iter().filter(|one| one.delta) {
-            if facts.channels.len() < MAX_CALLS {
-                facts.channels.entry(one.channel).or_insert_with(|| (kind.to_owned(), item.to_owned()));
-            }
-        }
     }
 }
 
@@ -212,18 +197,6 @@ fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
         }
         *place = message;
     }
-}
-
-/// `item` and `sequence` are those of the channel's last event.
-fn extra(facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
-    let (kind, item) =
-        facts.channels.get(channel).map_or(("response.output_text.delta", ""), |(kind, item)| (kind, item));
-    let part = if kind.contains("_summary_") { "summary_index" } else { "content_index" };
-    let event = json!({
-        "type": kind, "item_id": item, "output_index": channel.item, part: channel.choice, "delta": text,
-        "sequence_number": facts.sequence,
-    });
-    Frame::of_data(Framing::Sse, Some(kind), event.to_string().as_bytes())
 }
 
 fn close(facts: &Facts, why: &str) -> Vec<u8> {

@@ -3,9 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{
-    Channel, End, Ending, FUNCTION_CALL, Facts, ReplyFormat, ReplyParts, TextKind, ToolCall, Walk, index,
-};
+use super::super::reply::{End, Ending, FUNCTION_CALL, Facts, ReplyFormat, TextKind, ToolCall, Walk, index};
 use super::super::{Json, Path, UnscannedKind, Usage};
 
 /// Keys that servers put the model's thoughts under.
@@ -39,10 +37,6 @@ impl ReplyFormat for Choices {
         self.asks_usage && ask_usage(request)
     }
 
-    fn extra(&self, facts: &Facts, channel: &Channel, text: &str) -> Vec<u8> {
-        extra(facts, channel, text, self.older)
-    }
-
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
         let (key, nothing) = if self.older { ("text", json!("")) } else { ("delta", json!({})) };
         let why = ending.why("length", "content_filter");
@@ -57,13 +51,6 @@ impl ReplyFormat for Choices {
 
     fn calls_come_in_pieces(&self) -> bool {
         true
-    }
-
-    fn note(&self, facts: &mut Facts, event: &Json<'_>, parts: &ReplyParts) {
-        for one in parts.texts.iter().filter(|one| one.channel.kind == TextKind::Reasoning) {
-            let key = event.key_at(&one.path).unwrap_or_default();
-            facts.reasoning = REASONING.iter().find(|known| **known == key).copied().or(facts.reasoning);
-        }
     }
 }
 
@@ -221,22 +208,6 @@ fn without_calls(reply: &mut Json<'_>, notice: &str) {
             *reason = Json::String("stop".into());
         }
     }
-}
-
-fn extra(facts: &Facts, channel: &Channel, text: &str, older: bool) -> Vec<u8> {
-    if older {
-        return event(facts, channel.choice, "text", &json!(text), &Value::Null);
-    }
-    let delta = match channel.kind {
-        TextKind::Text | TextKind::Other => json!({ "content": text }),
-        TextKind::Refusal => json!({ "refusal": text }),
-        TextKind::Reasoning => json!({ facts.reasoning.unwrap_or("reasoning_content"): text }),
-        TextKind::ToolArguments if channel.item == FUNCTION_CALL => json!({ "function_call": { "arguments": text } }),
-        TextKind::ToolArguments => {
-            json!({ "tool_calls": [{ "index": channel.item, "function": { "arguments": text } }] })
-        }
-    };
-    event(facts, channel.choice, "delta", &delta, &Value::Null)
 }
 
 fn event(facts: &Facts, choice: u32, key: &str, delta: &Value, finish: &Value) -> Vec<u8> {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::adapter::{Adapter, HeaderPairs};
 use super::frames::{Frame, Framing};
-use super::reply::{Channel, End, Ending, Facts, ReplyFormat, TextKind, Walk};
+use super::reply::{Channel, End, Ending, ReplyFormat, TextKind, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, Told, Usage};
 use crate::enums::Operation;
@@ -60,10 +60,6 @@ impl ReplyFormat for Tgi {
     fn is_terminator(&self, data: &[u8]) -> bool {
         // The SDKs look at the beginning only.
         data.starts_with(b"[DONE]")
-    }
-
-    fn extra(&self, _facts: &Facts, _channel: &Channel, text: &str) -> Vec<u8> {
-        extra(text)
     }
 
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
@@ -183,11 +179,6 @@ fn read_one(walk: &mut Walk<'_>, path: &Path, reply: &Json<'_>) {
             _ => walk.rest(&place, key, value),
         }
     }
-}
-
-fn extra(text: &str) -> Vec<u8> {
-    let token = json!({ "id": 0, "text": text, "logprob": 0.0, "special": false });
-    event(&json!({ "index": 0, "token": token, "generated_text": null, "details": null }))
 }
 
 fn close(why: &str) -> Vec<u8> {

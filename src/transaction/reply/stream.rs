@@ -331,7 +331,7 @@ impl StreamGuard {
             let report = policy.scanner.scan_data(&[Text { zone: Zone::Assistant, text }], policy.limits.budget());
             report.texts.iter().all(|text| text.complete && text.findings.is_empty())
         };
-        self.stream.repeat(&json, &parts, &is_clean);
+        self.stream.repeat(&json, &is_clean);
         let mut pieces = Vec::new();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
             let Some(text) = told(&json, one)? else { continue };
