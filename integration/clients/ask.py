@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 TIMEOUT = 60
+# A model of Anthropic's as Bedrock calls it, and a profile by its ARN.
+CLAUDE = "us.anthropic.claude-3-haiku-20240307-v1:0"
+PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
 # How a client asks for a whole answer, and how for a stream.
 Ways = tuple[Callable[[str], str], Callable[[str], str]]
 
@@ -46,6 +49,48 @@ def mistral(url: str, token: str, model: str) -> Ways:
         return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
 
     return lambda text: sdk.chat.complete(**asked(text)).choices[0].message.content, streamed
+
+
+def aws(url: str, token: str) -> dict:
+    """What AWS's clients need beside the model; the token is a bearer, as Bedrock's API keys are."""
+    import os
+
+    from botocore.config import Config
+
+    os.environ |= {"AWS_BEARER_TOKEN_BEDROCK": token, "AWS_EC2_METADATA_DISABLED": "true"}
+    config = Config(retries={"total_max_attempts": 1}, read_timeout=TIMEOUT)
+    return {"endpoint_url": url, "region_name": "us-east-1", "config": config}
+
+
+def bedrock(url: str, token: str, model: str) -> Ways:
+    import boto3
+
+    sdk = boto3.client("bedrock-runtime", **aws(url, token))
+
+    def asked(text: str) -> dict:
+        return {"modelId": model, "messages": [{"role": "user", "content": [{"text": text}]}]}
+
+    def streamed(text: str) -> str:
+        deltas = (event.get("contentBlockDelta") for event in sdk.converse_stream(**asked(text))["stream"])
+        return "".join(delta["delta"]["text"] for delta in deltas if delta)
+
+    return lambda text: sdk.converse(**asked(text))["output"]["message"]["content"][0]["text"], streamed
+
+
+def bedrock_invoke(url: str, token: str, model: str) -> Ways:
+    import boto3
+
+    sdk = boto3.client("bedrock-runtime", **aws(url, token))
+
+    def asked(text: str) -> dict:
+        body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 64, "messages": [{"role": "user", "content": text}]}
+        return {"modelId": model, "body": json.dumps(body)}
+
+    def streamed(text: str) -> str:
+        events = (json.loads(event["chunk"]["bytes"]) for event in sdk.invoke_model_with_response_stream(**asked(text))["body"])
+        return "".join(event["delta"]["text"] for event in events if event["type"] == "content_block_delta")
+
+    return lambda text: json.load(sdk.invoke_model(**asked(text))["body"])["content"][0]["text"], streamed
 
 
 def langchain(make: Callable) -> Callable[[str, str, str], Ways]:
@@ -100,6 +145,13 @@ def langchain_ollama(url: str, token: str, model: str):
     return ChatOllama(model=model, base_url=url, client_kwargs={"headers": {"Authorization": f"Bearer {token}"}, "timeout": TIMEOUT})
 
 
+@langchain
+def langchain_aws(url: str, token: str, model: str):
+    from langchain_aws import ChatBedrockConverse
+
+    return ChatBedrockConverse(model=model, provider="amazon", **aws(url, token))
+
+
 def llama_index(make: Callable) -> Callable[[str, str, str], Ways]:
     def ways(url: str, token: str, model: str) -> Ways:
         llm = make(url, token, model)
@@ -148,6 +200,14 @@ def llama_index_ollama(url: str, token: str, model: str):
     return Ollama(model=model, base_url=url, headers=headers, request_timeout=TIMEOUT, context_window=4096)
 
 
+@llama_index
+def llama_index_aws(url: str, token: str, model: str):
+    from llama_index.llms.bedrock_converse import BedrockConverse
+
+    where = aws(url, token)
+    return BedrockConverse(model=model, max_tokens=64, botocore_config=where.pop("config"), **where)
+
+
 @dataclass(frozen=True)
 class Client:
     """How a client asks, in which environment, and two models: one that the roles allow, and another one."""
@@ -165,6 +225,10 @@ CLIENTS = {
     "litellm ollama chat": Client(litellm("ollama_chat", ""), "litellm"),
     "litellm ollama": Client(litellm("ollama", ""), "litellm"),
     "mistralai": Client(mistral),
+    "boto3 converse": Client(bedrock),
+    "boto3 converse by ARN": Client(bedrock, model=PROFILE, other=PROFILE.replace("lite", "pro")),
+    "boto3 invoke": Client(bedrock_invoke, model=CLAUDE, other=CLAUDE.replace("haiku", "opus")),
+    "langchain aws": Client(langchain_aws),
     "langchain openai": Client(langchain_openai),
     "langchain anthropic": Client(langchain_anthropic),
     "langchain google": Client(langchain_google),
@@ -175,6 +239,7 @@ CLIENTS = {
     # These two ask for models that they know, and for no others.
     "llama-index anthropic": Client(llama_index_anthropic, "litellm", model="claude-haiku-5-5", other="claude-opus-4-0"),
     "llama-index mistral": Client(llama_index_mistral, model="codestral-2508", other="devstral-medium-2507"),
+    "llama-index aws": Client(llama_index_aws, model="amazon.nova-lite-v1:0", other="amazon.nova-pro-v1:0"),
     "llama-index google": Client(llama_index_google),
     "llama-index ollama": Client(llama_index_ollama),
 }

@@ -4,6 +4,11 @@ import itertools
 import json
 from collections.abc import Iterator
 
+from . import eventstream
+
+# A model of Anthropic's as Bedrock calls it, and a profile by its ARN as it is in a path.
+CLAUDE = "us.anthropic.claude-3-haiku-20240307-v1:0"
+PROFILE = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.amazon.nova-lite-v1%3A0"
 TEXT = "A bartizan is a small turret on a castle wall."
 WORDS = [word + " " for word in TEXT.split(" ")]
 JSON = [(b"content-type", b"application/json")]
@@ -197,6 +202,36 @@ def cohere_chat(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
     ], named=True)  # fmt: skip
 
 
+EVENTSTREAM = [(b"content-type", b"application/vnd.amazon.eventstream")]
+BEDROCK_USAGE = {"inputTokens": 11, "outputTokens": 13, "totalTokens": 24}
+
+
+def converse(_: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    message = {"role": "assistant", "content": [{"text": said(words)}]}
+    return _whole({"output": {"message": message}, "stopReason": "end_turn", "usage": BEDROCK_USAGE, "metrics": {"latencyMs": 5}})
+
+
+def converse_stream(_: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    yield "head", 200, EVENTSTREAM
+    for kind, payload in [
+        ("messageStart", {"role": "assistant", "p": "abcdefghijklmnop"}),
+        *(("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": word}, "p": "abcd"}) for word in words),
+        ("contentBlockStop", {"contentBlockIndex": 0, "p": "ab"}),
+        ("messageStop", {"stopReason": "end_turn"}),
+        ("metadata", {"usage": BEDROCK_USAGE, "metrics": {"latencyMs": 5}, "p": "abc"}),
+    ]:
+        yield "data", eventstream.message(kind, payload)
+
+
+def bedrock_anthropic_stream(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    """Anthropic's events, each inside one of Bedrock's."""
+    yield "head", 200, EVENTSTREAM
+    for kind, *rest in anthropic({**body, "stream": True}, words):
+        for line in rest[0].decode().splitlines() if kind == "data" else ():
+            if line.startswith("data: "):
+                yield "data", eventstream.chunk(json.loads(line.removeprefix("data: ")))
+
+
 def cohere_embed(body: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     return _whole({
         "id": "e-1", "response_type": "embeddings_by_type", "embeddings": {"float": [[0.25, 0.5]]}, "texts": body.get("texts") or [],
@@ -283,6 +318,16 @@ PATHS = {
     "/v1/embeddings": embeddings,
     "/openai/deployments/smollm2/chat/completions": azure,
     "/mistral/v1/chat/completions": mistral,
+    "/model/smollm2/converse": converse,
+    "/model/smollm2/converse-stream": converse_stream,
+    f"/model/{CLAUDE}/invoke": anthropic,
+    f"/model/{CLAUDE}/invoke-with-response-stream": bedrock_anthropic_stream,
+    f"/model/{CLAUDE.replace(':', '%3A')}/invoke": anthropic,
+    f"/model/{CLAUDE.replace(':', '%3A')}/invoke-with-response-stream": bedrock_anthropic_stream,
+    f"/model/{PROFILE}/converse": converse,
+    f"/model/{PROFILE}/converse-stream": converse_stream,
+    "/model/amazon.nova-lite-v1%3A0/converse": converse,
+    "/model/amazon.nova-lite-v1%3A0/converse-stream": converse_stream,
     "/v2/chat": cohere_chat,
     "/v2/embed": cohere_embed,
     "/v2/rerank": rerank,

@@ -4,6 +4,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from . import eventstream
+from .providers import CLAUDE
+
 MODEL = "smollm2"
 
 
@@ -70,6 +73,28 @@ def cohere_stream(body: bytes) -> tuple[str, str]:
     end = (all_events[-1].get("delta") or {}).get("finish_reason") or ""
     good = all_events[-1]["type"] == "message-end" and opened == closed
     return "".join(content.get("text") or "" for content in contents), end if good else end + " unfinished"
+
+
+def converse_stream(body: bytes) -> tuple[str, str]:
+    text, end, open_blocks = "", "", set()
+    for kind, payload in eventstream.read(body):
+        if kind == "contentBlockDelta":
+            open_blocks.add(payload["contentBlockIndex"])
+            text += payload["delta"].get("text") or ""
+        elif kind == "contentBlockStop":
+            open_blocks.discard(payload["contentBlockIndex"])
+        elif kind == "messageStop":
+            end += payload["stopReason"]
+    return text, end + (" unfinished" if open_blocks else "")
+
+
+def invoked_stream(body: bytes) -> tuple[str, str]:
+    """Anthropic's events inside Bedrock's."""
+    return messages_stream(b"".join(b"data: %s\n\n" % json.dumps(event).encode() for _, event in eventstream.read(body)))
+
+
+def bedrock_error(body: dict) -> bool:
+    return list(body) == ["message"]
 
 
 def tgi_stream(body: bytes) -> tuple[str, str]:
@@ -168,6 +193,18 @@ WIRES = {
         gemini_text, gemini_stream, lambda body: body["error"]["code"] == 400 and body["error"]["status"] == "INVALID_ARGUMENT",
         ends=("STOP", "SAFETY"), withheld=lambda body: body["candidates"][0]["finishReason"] == "SAFETY",
         stream_path="/v1beta/models/smollm2:streamGenerateContent?alt=sse",
+    ),
+    "Bedrock Converse": Wire(
+        "/model/smollm2/converse", lambda text: {"messages": [{"role": "user", "content": [{"text": text}]}]},
+        lambda body: body["output"]["message"]["content"][0]["text"], converse_stream, bedrock_error,
+        ends=("end_turn", "content_filtered"), withheld=lambda body: body["stopReason"] == "content_filtered",
+        stream_path="/model/smollm2/converse-stream",
+    ),
+    "Bedrock InvokeModel": Wire(
+        f"/model/{CLAUDE}/invoke",
+        lambda text: {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 64, "messages": user(text)},
+        lambda body: body["content"][0]["text"], invoked_stream, bedrock_error, (15, 13), ("end_turn", "refusal"),
+        withheld=lambda body: body["stop_reason"] == "refusal", stream_path=f"/model/{CLAUDE}/invoke-with-response-stream",
     ),
     "Cohere chat": Wire(
         "/v2/chat", lambda text: {"model": MODEL, "messages": user(text)}, lambda body: body["message"]["content"][0]["text"],
