@@ -216,6 +216,8 @@ class Client:
     environment: str = "clients"
     model: str = "smollm2"
     other: str = "another-model"
+    # It sends a bearer over TLS only.
+    tls: bool = False
 
 
 CLIENTS = {
@@ -225,10 +227,10 @@ CLIENTS = {
     "litellm ollama chat": Client(litellm("ollama_chat", ""), "litellm"),
     "litellm ollama": Client(litellm("ollama", ""), "litellm"),
     "mistralai": Client(mistral),
-    "boto3 converse": Client(bedrock),
-    "boto3 converse by ARN": Client(bedrock, model=PROFILE, other=PROFILE.replace("lite", "pro")),
-    "boto3 invoke": Client(bedrock_invoke, model=CLAUDE, other=CLAUDE.replace("haiku", "opus")),
-    "langchain aws": Client(langchain_aws),
+    "boto3 converse": Client(bedrock, tls=True),
+    "boto3 converse by ARN": Client(bedrock, model=PROFILE, other=PROFILE.replace("lite", "pro"), tls=True),
+    "boto3 invoke": Client(bedrock_invoke, model=CLAUDE, other=CLAUDE.replace("haiku", "opus"), tls=True),
+    "langchain aws": Client(langchain_aws, tls=True),
     "langchain openai": Client(langchain_openai),
     "langchain anthropic": Client(langchain_anthropic),
     "langchain google": Client(langchain_google),
@@ -239,7 +241,7 @@ CLIENTS = {
     # These two ask for models that they know, and for no others.
     "llama-index anthropic": Client(llama_index_anthropic, "litellm", model="claude-haiku-5-5", other="claude-opus-4-0"),
     "llama-index mistral": Client(llama_index_mistral, model="codestral-2508", other="devstral-medium-2507"),
-    "llama-index aws": Client(llama_index_aws, model="amazon.nova-lite-v1:0", other="amazon.nova-pro-v1:0"),
+    "llama-index aws": Client(llama_index_aws, model="amazon.nova-lite-v1:0", other="amazon.nova-pro-v1:0", tls=True),
     "llama-index google": Client(llama_index_google),
     "llama-index ollama": Client(llama_index_ollama),
 }
@@ -247,7 +249,10 @@ CLIENTS = {
 
 def status(error: Exception) -> int | None:
     """The status of an exception, or of the one that it was made of."""
-    holders = (error, getattr(error, "response", None), error.__cause__)
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return response["ResponseMetadata"]["HTTPStatusCode"]
+    holders = (error, response, error.__cause__)
     values = (getattr(holder, name, None) for holder in holders for name in ("status_code", "code", "http_status"))
     return next((value for value in values if isinstance(value, int)), None)
 

@@ -3,6 +3,8 @@ exceptions that their callers branch on."""
 
 import json
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -12,6 +14,7 @@ from conftest import ATTACK
 from harness import upstream as scripts
 from harness.paths import ROOT
 from harness.tokens import claims
+from mesh.pki import Authority
 
 KEY = "AKIAQ7EXAMPL3TE5TKXQ"
 SAID = ("The key is ", KEY[:9], KEY[9:], ", keep ", "it.")
@@ -71,10 +74,19 @@ def every_provider(document: dict) -> None:
         document["roles"][role]["operations"] = ["chat", "models", "generate", "completions"]
 
 
-def keep_escaped_slashes(config: dict) -> None:
-    """ARNs of Bedrock's have them; on other routes the filter refuses them."""
-    for filters in config["static_resources"]["listeners"][0]["filter_chains"]:
-        filters["filters"][0]["typed_config"]["path_with_escaped_slashes_action"] = "KEEP_UNCHANGED"
+def over_tls(authority: Authority) -> Callable[[dict], None]:
+    """A listener with a certificate of this authority's, which keeps the escaped slashes of Bedrock's ARNs."""
+    certificate, key = authority.issue("localhost", "DNS:localhost")
+    files = {"certificate_chain": {"filename": str(certificate)}, "private_key": {"filename": str(key)}}
+    context = {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+               "common_tls_context": {"tls_certificates": [files]}}  # fmt: skip
+
+    def edit(config: dict) -> None:
+        for chain in config["static_resources"]["listeners"][0]["filter_chains"]:
+            chain["filters"][0]["typed_config"]["path_with_escaped_slashes_action"] = "KEEP_UNCHANGED"
+            chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+    return edit
 
 
 def named(client: str, stream: bool, status: int) -> str:
@@ -83,8 +95,9 @@ def named(client: str, stream: bool, status: int) -> str:
     return next(CLASSES[name] for name in names if name in CLASSES)[status]
 
 
-def asked(environment: str, questions: list[dict]) -> list[dict]:
-    variables = {"PATH": "/usr/bin:/bin", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "HOME": str(ROOT / ".cache")}
+def asked(environment: str, questions: list[dict], certificate: Path) -> list[dict]:
+    variables = {"PATH": "/usr/bin:/bin", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "HOME": str(ROOT / ".cache"),
+                 "AWS_CA_BUNDLE": str(certificate)}  # fmt: skip
     done = subprocess.run(
         [ROOT / ".cache" / environment / "bin" / "python", ROOT / "integration" / "clients" / "ask.py"],
         input=json.dumps(questions), capture_output=True, text=True, timeout=300, env=variables,
@@ -94,22 +107,24 @@ def asked(environment: str, questions: list[dict]) -> list[dict]:
 
 
 @pytest.fixture(scope="module", params=["strong", "weak"])
-def answers(request, sites, keys) -> dict[tuple, dict]:
+def answers(request, sites, keys, tmp_path_factory) -> dict[tuple, dict]:
     """Everything that is asked through every client: answers by client, stream and case."""
-    site = sites(request.param, change=every_provider, edit=keep_escaped_slashes)
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    plain = sites(request.param, change=every_provider).proxy.url
+    secure = f"https://localhost:{sites(request.param, change=every_provider, edit=over_tls(authority)).proxy.port}"
     questions: dict[str, dict[tuple, dict]] = {}
     for name, client in CLIENTS.items():
         for stream in (False, True):
             for case, (_, text, role, lifetime, is_other) in CASES.items():
                 token = keys["ES256"].sign(claims(f"{request.param}-{name}-{stream}", [role], lifetime=lifetime))
                 model = client.other if is_other else client.model
-                one = {"client": name, "url": site.proxy.url, "token": token, "text": text, "model": model, "stream": stream}
+                one = {"client": name, "url": secure if client.tls else plain, "token": token, "text": text, "model": model, "stream": stream}
                 questions.setdefault(client.environment, {})[name, stream, case] = one
     got = {}
     scripts.SAID[:], scripts.DEFAULT[0] = SAID, "said"
     try:
         for environment, of_environment in questions.items():
-            got |= dict(zip(of_environment, asked(environment, list(of_environment.values())), strict=True))
+            got |= dict(zip(of_environment, asked(environment, list(of_environment.values()), authority.certificate), strict=True))
     finally:
         scripts.DEFAULT[0] = "default"
     return got

@@ -58,6 +58,11 @@ impl Adapter for Bedrock {
         &["x-amz-content-sha256", "x-amz-date", "x-amz-security-token"]
     }
 
+    /// AWS's clients send InvokeModel's body without a type where their caller names none.
+    fn takes_any_type(&self) -> bool {
+        self.invokes
+    }
+
     fn keys(&self) -> &'static [&'static str] {
         keys::KEYS
     }

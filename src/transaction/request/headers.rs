@@ -129,7 +129,8 @@ pub(super) fn content_type(headers: Headers<'_>) -> Result<(), Reason> {
 pub(super) fn is_untyped(headers: Headers<'_>) -> bool {
     let encoded = headers.all("content-encoding").next().is_some();
     let mut values = headers.all("content-type");
-    let made_up = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded");
+    const MADE_UP: [&[u8]; 2] = [b"application/x-www-form-urlencoded", b"application/octet-stream"];
+    let made_up = |value: &[u8]| MADE_UP.iter().any(|known| value.trim_ascii().eq_ignore_ascii_case(known));
     !encoded && values.next().is_none_or(made_up) && values.next().is_none()
 }
 
