@@ -75,7 +75,11 @@ fn a_cap_is_lowered_in_every_place_and_added_where_the_model_reads_it() {
             "/textGenerationConfig/maxTokenCount",
         ),
         ("amazon.small", asked(json!({})), "/inferenceConfig/maxTokens"),
-        ("amazon.small", asked(json!({ "inferenceConfig": { "max_new_tokens": 9000 } })), "/inferenceConfig/max_new_tokens"),
+        (
+            "amazon.small",
+            asked(json!({ "inferenceConfig": { "max_new_tokens": 9000 } })),
+            "/inferenceConfig/max_new_tokens",
+        ),
         (
             "anthropic.small",
             json!({ "anthropic_version": "bedrock-2023-05-31", "max_tokens": 9000, "messages": [{ "role": "user", "content": "hello" }] }),
@@ -93,8 +97,10 @@ fn a_cap_is_lowered_in_every_place_and_added_where_the_model_reads_it() {
 fn a_caller_does_not_sign() {
     let mut pipeline = pipeline(|_| {});
     let body = asked(json!({})).to_string();
-    let signed = "AWS4-HMAC-SHA256 Credential=A/20261128/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=0";
-    let run = pipeline.post(CONVERSE, &[("authorization", signed), ("x-amz-date", "20261128T000000Z")], body.as_bytes());
+    let signed =
+        "AWS4-HMAC-SHA256 Credential=A/20261128/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=0";
+    let run =
+        pipeline.post(CONVERSE, &[("authorization", signed), ("x-amz-date", "20261128T000000Z")], body.as_bytes());
     let reply = run.outcome.unwrap_err();
     assert_eq!(reply.status, 401);
     assert!(String::from_utf8(reply.body).unwrap().contains("AWS_BEARER_TOKEN_BEDROCK"));

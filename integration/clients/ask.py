@@ -205,7 +205,7 @@ def llama_index_aws(url: str, token: str, model: str):
     from llama_index.llms.bedrock_converse import BedrockConverse
 
     where = aws(url, token)
-    return BedrockConverse(model=model, max_tokens=64, botocore_config=where.pop("config"), **where)
+    return BedrockConverse(model=model, max_tokens=64, max_retries=1, botocore_config=where.pop("config"), **where)
 
 
 @dataclass(frozen=True)
