@@ -260,7 +260,10 @@ pub(crate) fn refused(routes: &[RoutePolicy]) -> Vec<PathMatch> {
     }
     paths.sort_unstable();
     paths.dedup();
-    paths.into_iter().map(|path| if path.ends_with('/') { PathMatch::Prefix(path) } else { PathMatch::Exact(path) }).collect()
+    paths
+        .into_iter()
+        .map(|path| if path.ends_with('/') { PathMatch::Prefix(path) } else { PathMatch::Exact(path) })
+        .collect()
 }
 
 fn path_match(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<(PathMatch, KeyPath)> {

@@ -170,11 +170,7 @@ mod tests {
         let told: Vec<_> = read.iter().map(|part| (part.name, part.filename, part.content)).collect();
         assert_eq!(
             told,
-            [
-                ("purpose", None, &b"batch"[..]),
-                ("file", Some("a.jsonl"), b"{}\r\n{}\n"),
-                ("empty", None, b""),
-            ]
+            [("purpose", None, &b"batch"[..]), ("file", Some("a.jsonl"), b"{}\r\n{}\n"), ("empty", None, b""),]
         );
         assert_eq!(read[1].content_type, Some("application/jsonl"));
     }

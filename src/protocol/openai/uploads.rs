@@ -17,13 +17,8 @@ const TRAINING: &str = "fine-tune";
 const UNNAMED: &str = "default";
 
 /// What a line of a batch may call.
-const CALLS: [Operation; 5] = [
-    Operation::Chat,
-    Operation::Completions,
-    Operation::Responses,
-    Operation::Embeddings,
-    Operation::Moderations,
-];
+const CALLS: [Operation; 5] =
+    [Operation::Chat, Operation::Completions, Operation::Responses, Operation::Embeddings, Operation::Moderations];
 
 /// True for a form whose file has lines that are read.
 pub(super) fn holds_lines(fields: &Json<'_>) -> bool {
@@ -50,7 +45,8 @@ pub(super) fn read(format: &Openai, reader: &mut Reader<'_, '_>) -> Result<(), D
     };
     for (at, line) in items.iter().enumerate() {
         let place = lines.child(at);
-        let read = if purpose == BATCH { call(format, reader, &place, line) } else { example(format, reader, &place, line) };
+        let read =
+            if purpose == BATCH { call(format, reader, &place, line) } else { example(format, reader, &place, line) };
         read.map_err(|denial| denial.with_line(at + 1))?;
     }
     if reader.out.model.is_empty() {
@@ -60,12 +56,7 @@ pub(super) fn read(format: &Openai, reader: &mut Reader<'_, '_>) -> Result<(), D
 }
 
 /// A line of a batch: `{"custom_id", "method", "url", "body"}`.
-fn call<'b, 'j>(
-    format: &Openai,
-    reader: &mut Reader<'b, 'j>,
-    place: &Path,
-    line: &'b Json<'j>,
-) -> Result<(), Denial> {
+fn call<'b, 'j>(format: &Openai, reader: &mut Reader<'b, 'j>, place: &Path, line: &'b Json<'j>) -> Result<(), Denial> {
     let method = field(reader, line, "method")?;
     if !reader.parameter(method.1, Form::Word(&["POST"])) {
         return Err(reader.shape().with_param("method"));
