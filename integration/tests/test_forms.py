@@ -105,12 +105,16 @@ def test_lines_of_uploads_are_judged(reading):
     sdk = client(reading, "analyst")
 
     def send(purpose: str, content: bytes):
-        return sdk.files.with_raw_response.create(purpose=purpose, file=("a.jsonl", content))
+        case = {"x-case": f"lines-{reading.mode}"}
+        return sdk.files.with_raw_response.create(purpose=purpose, file=("a.jsonl", content), extra_headers=case)
+
+    def came() -> list:
+        return reading.upstream.seen(f"lines-{reading.mode}")
 
     reading.upstream.forget()
     for purpose, content in (("batch", batch("How tall is the keep?", "And the moat?")), ("fine-tune", training("Ten feet."))):
         assert send(purpose, content).status_code == 200
-        (seen,) = reading.upstream.seen
+        (seen,) = came()
         assert content in bytes(seen.body) and seen.complete
         reading.upstream.forget()
     refused(openai.BadRequestError, "scan.injection", "file:2", lambda: send("batch", batch("Hello.", ATTACK)))
@@ -119,7 +123,7 @@ def test_lines_of_uploads_are_judged(reading):
     refused(openai.BadRequestError, "body.shape", "url:1", lambda: send("batch", batch("Hello.", url="/v1/files")))
     refused(openai.BadRequestError, "body.malformed", "file:2", lambda: send("batch", batch("Hello.") + b"\n{"))
     refused(openai.BadRequestError, "body.shape", "purpose", lambda: send("finetune", training("a")))
-    assert not reading.upstream.seen
+    assert not came()
     guest = client(reading, "guest")
     refused(openai.PermissionDeniedError, "rbac.operation", None,
             lambda: guest.files.create(purpose="fine-tune", file=("a.jsonl", training("a"))))  # fmt: skip
@@ -151,7 +155,7 @@ def test_fine_tuning_jobs(reading):
 
 def test_realtime_is_refused(reading):
     sdk = client(reading, "analyst")
-    reading.upstream.forget()
+    before = reading.upstream.total
     refused(openai.PermissionDeniedError, "route.realtime", None, lambda: sdk.realtime.client_secrets.create())
 
     async def connect() -> None:
@@ -161,5 +165,6 @@ def test_realtime_is_refused(reading):
 
     with pytest.raises(websockets.exceptions.InvalidStatus) as caught:
         asyncio.run(connect())
-    assert caught.value.response.status_code == 403
-    assert not reading.upstream.seen
+    response = caught.value.response
+    assert (response.status_code, response.headers["x-bartizan-reason"]) == (403, "route.realtime")
+    assert reading.upstream.total == before

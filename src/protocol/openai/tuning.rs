@@ -65,9 +65,11 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     {
         reader.parameter(kind, Form::Word(&["supervised", "dpo", "reinforcement"]));
     }
-    if let Some((_, Json::Array(_))) = reader.take("integrations")? {
+    match reader.take("integrations")? {
+        None | Some((_, Json::Null)) => {}
+        Some((_, Json::Array(none))) if none.is_empty() => {}
         // They report to somebody else's account.
-        reader.out.choices_of_operator.push("integrations");
+        Some(_) => reader.out.choices_of_operator.push("integrations"),
     }
     Ok(())
 }
