@@ -191,7 +191,7 @@ fn lines_of_a_batch_are_the_requests_that_they_are() {
 
 #[test]
 fn examples_are_conversations() {
-    let role = json!({ "operations": FILES, "models": ["default"], "tools": { "allow": ["search_*"] } });
+    let role = json!({ "operations": FILES, "models": ["default"], "maxOutputTokens": 100, "tools": { "allow": ["search_*"] } });
     let mut pipeline = pipeline("scan", role);
     let conversation = |text: &str| json!({ "messages": [{ "role": "user", "content": "Hi." }, { "role": "assistant", "content": text }] });
     let preference = |text: &str| {

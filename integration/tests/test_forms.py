@@ -7,7 +7,7 @@ import json
 
 import openai
 import pytest
-import websockets
+from websockets.exceptions import InvalidStatus
 
 from conftest import ATTACK, Site
 
@@ -163,7 +163,7 @@ def test_realtime_is_refused(reading):
         async with asynchronous.realtime.connect(model="smollm2"):
             pass
 
-    with pytest.raises(websockets.exceptions.InvalidStatus) as caught:
+    with pytest.raises(InvalidStatus) as caught:
         asyncio.run(connect())
     response = caught.value.response
     assert (response.status_code, response.headers["x-bartizan-reason"]) == (403, "route.realtime")
