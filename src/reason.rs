@@ -160,7 +160,7 @@ pub struct Denial {
     /// The request parameter at fault, where the protocol's error has a place for it.
     pub param: Option<&'static str>,
     /// The line of the uploaded file at fault, from 1.
-    pub line: Option<usize>,
+    pub line: Option<u32>,
     /// The model's answer is the reason, not the request.
     pub is_of_reply: bool,
     /// What the caller probably did.
@@ -212,8 +212,8 @@ impl Denial {
 
     /// The same denial, naming the line of the uploaded file at fault.
     #[must_use]
-    pub const fn with_line(mut self, line: usize) -> Self {
-        self.line = Some(line);
+    pub fn with_line(mut self, line: usize) -> Self {
+        self.line = Some(u32::try_from(line).unwrap_or(u32::MAX));
         self
     }
 

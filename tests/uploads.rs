@@ -243,6 +243,13 @@ fn fine_tuning_is_an_operation_of_its_own() {
         (with_field("training_file", json!(null)), "body.shape"),
         (with_field("validation_file", json!(["file-1"])), "body.shape"),
         (with_field("integrations", json!([])), ""),
+        (
+            with_field(
+                "method",
+                json!({ "type": "reinforcement", "reinforcement": { "grader": { "model": "large" } } }),
+            ),
+            "rbac.model",
+        ),
         (with_field("integrations", json!({ "type": "wandb" })), "rbac.parameter"),
         (with_field("integrations", json!([{ "type": "wandb", "wandb": { "project": "a" } }])), "rbac.parameter"),
     ] {

@@ -123,7 +123,8 @@ def test_lines_of_uploads_are_judged(reading):
     refused(openai.BadRequestError, "body.shape", "url:1", lambda: send("batch", batch("Hello.", url="/v1/files")))
     refused(openai.BadRequestError, "body.malformed", "file:2", lambda: send("batch", batch("Hello.") + b"\n{"))
     refused(openai.BadRequestError, "body.shape", "purpose", lambda: send("finetune", training("a")))
-    assert not came()
+    # In weak mode headers leave before the body is judged.
+    assert not any(seen.complete or seen.body for seen in came())
     guest = client(reading, "guest")
     refused(openai.PermissionDeniedError, "rbac.operation", None,
             lambda: guest.files.create(purpose="fine-tune", file=("a.jsonl", training("a"))))  # fmt: skip

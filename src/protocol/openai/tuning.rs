@@ -60,10 +60,11 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
             Some(_) => return Err(reader.shape()),
         }
     }
-    if let Some((_, method)) = reader.take("method")?
-        && let Some(kind) = reader.inner(method, "type")?
-    {
-        reader.parameter(kind, Form::Word(&["supervised", "dpo", "reinforcement"]));
+    if let Some((_, method @ Json::Object(_))) = reader.take("method")? {
+        if let Some(kind) = reader.inner(method, "type")? {
+            reader.parameter(kind, Form::Word(&["supervised", "dpo", "reinforcement"]));
+        }
+        graders(method, &mut reader.out.models);
     }
     match reader.take("integrations")? {
         None | Some((_, Json::Null)) => {}
@@ -72,4 +73,20 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         Some(_) => reader.out.choices_of_operator.push("integrations"),
     }
     Ok(())
+}
+
+/// Every model that grades, however deep: it is asked as the job's own is.
+fn graders(value: &Json<'_>, models: &mut Vec<String>) {
+    match value {
+        Json::Array(items) => items.iter().for_each(|item| graders(item, models)),
+        Json::Object(entries) => {
+            for (key, inner) in entries {
+                match inner {
+                    Json::String(model) if key == "model" => models.push(model.to_string()),
+                    inner => graders(inner, models),
+                }
+            }
+        }
+        _ => {}
+    }
 }
