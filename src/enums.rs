@@ -39,8 +39,13 @@ choice! {
         ModelCard = "modelCard",
         /// OpenAI's batches.
         Batch = "batch",
-        /// OpenAI's files. What is uploaded is not read: `unscanned` decides, and only a role of every model may do it.
+        /// OpenAI's files. What is uploaded is not read: `unscanned` decides, and only a role of every model may do it. With
+        /// `unscanned.lines: scan` batches and training files are read.
         Files = "files",
+        /// An upload of a training file: a role needs `files` too.
+        TrainingFiles = "trainingFiles",
+        /// OpenAI's fine-tuning: jobs, their events and checkpoints, and who may use a checkpoint. The model of a new job counts.
+        FineTuning = "fineTuning",
         /// OpenAI's images, made from a prompt.
         Images = "images",
         /// OpenAI's speech, made from a text.

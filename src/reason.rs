@@ -93,6 +93,8 @@ reasons! {
     RouteMethod = "route.method", 405;
     /// `Upgrade` or `CONNECT` on a guarded route.
     RouteUpgrade = "route.upgrade", 426;
+    /// OpenAI's Realtime API on a guarded route: sessions can't be read, and the keys for them go around the filter.
+    RouteRealtime = "route.realtime", 403;
     /// The body is over `limits.maxBodyBytes`, or holds more than 1,048,576 texts and keys, or four times as many numbers.
     BodyTooLarge = "body.tooLarge", 413;
     /// The body's length does not fit `content-length`.
@@ -157,6 +159,8 @@ pub struct Denial {
     pub retry_after: Option<u64>,
     /// The request parameter at fault, where the protocol's error has a place for it.
     pub param: Option<&'static str>,
+    /// The line of the uploaded file at fault, from 1.
+    pub line: Option<u32>,
     /// The model's answer is the reason, not the request.
     pub is_of_reply: bool,
     /// What the caller probably did.
@@ -199,13 +203,20 @@ impl Hint {
 impl Denial {
     /// A denial with nothing but its reason.
     pub const fn new(reason: Reason) -> Self {
-        Denial { reason, retry_after: None, param: None, is_of_reply: false, hint: None, asked: None }
+        Denial { reason, retry_after: None, param: None, line: None, is_of_reply: false, hint: None, asked: None }
     }
 
     /// The same denial, naming the request parameter at fault.
     #[must_use]
     pub const fn with_param(mut self, param: &'static str) -> Self {
         self.param = Some(param);
+        self
+    }
+
+    /// The same denial, naming the line of the uploaded file at fault.
+    #[must_use]
+    pub fn with_line(mut self, line: usize) -> Self {
+        self.line = Some(u32::try_from(line).unwrap_or(u32::MAX));
         self
     }
 

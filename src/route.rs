@@ -267,6 +267,25 @@ fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
     compiled
 }
 
+/// The paths that can't be guarded beside those that are: each below the prefix of a guarded one.
+pub(crate) fn refused(routes: &[RoutePolicy]) -> Vec<PathMatch> {
+    let mut paths: Vec<String> = Vec::new();
+    for route in routes {
+        let path = route.matches.as_str();
+        let known = route.protocol.paths().iter().filter_map(|(known, _)| path.strip_suffix(known));
+        let prefixes = known.chain(std::iter::once(route.written.as_str())).filter(|prefix| prefix.ends_with('/'));
+        for prefix in prefixes {
+            paths.extend(route.protocol.refused_paths().iter().map(|refused| format!("{prefix}{refused}")));
+        }
+    }
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+        .into_iter()
+        .map(|path| if path.ends_with('/') { PathMatch::Prefix(path) } else { PathMatch::Exact(path) })
+        .collect()
+}
+
 fn path_match(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<(PathMatch, KeyPath)> {
     let matches = errors.require(at, "match", route.matches.as_ref())?;
     let at = at.key("match");

@@ -45,10 +45,10 @@ def open_to_all(document: dict) -> None:
         {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
         {"match": {"path": "/mcp"}, "protocol": "mcp"},
     ]
-    document["unscanned"] = {name: "flag" for name in kinds_of_unscanned()} | {"default": "deny", "budget": "deny"}
+    document["unscanned"] = {name: "flag" for name in kinds_of_unscanned()} | {"default": "deny", "budget": "deny", "lines": "file"}
     document["roles"]["analyst"].update(
         operations=["chat", "completions", "responses", "embeddings", "moderations", "conversations", "countTokens", "batch",
-                    "files", "images", "audio", "rerank", "mcp"],
+                    "files", "trainingFiles", "fineTuning", "images", "audio", "rerank", "mcp"],
         models=["*"], tools={"allow": ["*"]}, toolHosts=["*"], parameters={"allow": ["*"]}, maxChoices=10, quotas=[],
     )  # fmt: skip
     document["guards"]["standard"].update(pii={"action": "mask"}, secrets={"action": "block"})

@@ -90,12 +90,12 @@ pub fn entitled(
 /// Checks model, tools, choices and caps, which the body tells.
 ///
 /// # Errors
-/// [`Reason::RbacModel`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that any
-/// role got.
+/// [`Reason::RbacOperation`] for one that the body tells, [`Reason::RbacModel`], [`Reason::RbacTool`] or
+/// [`Reason::RbacParameter`]: the furthest that any role got.
 pub fn grant(policies: &[RolePolicy], roles: &[RoleIndex], exchange: &Exchange) -> Result<Grant, Denial> {
     let mut granting = Vec::new();
     let mut in_shadow = Vec::new();
-    let mut furthest = Denial::new(Reason::RbacModel).with_param("model");
+    let mut furthest: Option<Denial> = None;
     for &index in roles {
         let Some(role) = at(policies, index) else { continue };
         match objection(role, exchange) {
@@ -104,8 +104,8 @@ pub fn grant(policies: &[RolePolicy], roles: &[RoleIndex], exchange: &Exchange) 
                 if role.mode == Mode::Shadow {
                     in_shadow.push((index, denial.reason));
                 }
-                if stage(denial.reason) > stage(furthest.reason) {
-                    furthest = denial;
+                if furthest.as_ref().is_none_or(|other| stage(denial.reason) > stage(other.reason)) {
+                    furthest = Some(denial);
                 }
             }
         }
@@ -118,7 +118,9 @@ pub fn grant(policies: &[RolePolicy], roles: &[RoleIndex], exchange: &Exchange) 
     let mut granting: Vec<RoleIndex> = least.take(if removes_tools { 1 } else { usize::MAX }).collect();
     let mut shadow = None;
     if granting.is_empty() {
-        let Some(&(_, reason)) = in_shadow.first() else { return Err(furthest) };
+        let Some(&(_, reason)) = in_shadow.first() else {
+            return Err(furthest.unwrap_or(Denial::new(Reason::RbacModel).with_param("model")));
+        };
         shadow = Some(reason);
         granting.extend(in_shadow.iter().map(|(index, _)| *index));
     }
@@ -141,6 +143,9 @@ pub fn refusal(role: &RolePolicy, operation: Operation, exchange: &Exchange) -> 
 
 /// Why one role does not grant the request.
 fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
+    if !exchange.operations.iter().all(|operation| role.operations.contains(operation)) {
+        return Some(Reason::RbacOperation.into());
+    }
     let serves = |model: &String| role.models.iter().any(|glob| glob.matches(model));
     if !serves(&exchange.model) || !exchange.models.iter().all(serves) {
         return Some(Denial::new(Reason::RbacModel).with_param("model"));
@@ -186,9 +191,10 @@ pub fn may_use(role: &RolePolicy, tool: &Offered) -> bool {
 /// How far a request got with a role.
 fn stage(reason: Reason) -> u8 {
     match reason {
-        Reason::RbacModel => 0,
-        Reason::RbacTool => 1,
-        _ => 2,
+        Reason::RbacOperation => 0,
+        Reason::RbacModel => 1,
+        Reason::RbacTool => 2,
+        _ => 3,
     }
 }
 

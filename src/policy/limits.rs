@@ -1,6 +1,6 @@
 //! What a request may cost, and what happens to content that can't be scanned.
 
-use crate::document::{self, Errors, KeyPath, StateAction, UnscannedAction};
+use crate::document::{self, Errors, KeyPath, LinesAction, StateAction, UnscannedAction};
 use crate::protocol::UnscannedKind;
 use crate::scan::Budget;
 
@@ -17,6 +17,8 @@ pub struct UnscannedPolicy {
     pub file: UnscannedAction,
     /// What the provider keeps from earlier requests.
     pub state: StateAction,
+    /// Uploaded batches and training files.
+    pub lines: LinesAction,
     /// What only a provider can read.
     pub opaque: UnscannedAction,
     /// Text over the scanner's bounds.
@@ -96,6 +98,7 @@ impl UnscannedPolicy {
                 UnscannedAction::Deny => StateAction::Deny,
                 UnscannedAction::Flag => StateAction::Flag,
             }),
+            lines: written.lines.unwrap_or(LinesAction::File),
             opaque: written.opaque.unwrap_or(UnscannedAction::Flag),
             budget: written.budget.unwrap_or(default),
             reference: written.reference.or(written.file).unwrap_or(default),

@@ -51,6 +51,8 @@ pub struct Policy {
     pub scanner: Scanner,
     /// Guarded paths. Use [`Policy::route`].
     pub routes: Vec<RoutePolicy>,
+    /// Paths beside them that can't be guarded.
+    pub realtime: Vec<route::PathMatch>,
     /// What happens to a browser's preflight.
     pub cors: Cors,
     /// What happens to a request that no route matches.
@@ -138,7 +140,13 @@ impl Policy {
 
     /// True for a path that an upstream may take for a guarded one. `forgiving`: as the most lenient one reads it.
     pub fn is_disguise(&self, forgiving: &str) -> bool {
-        self.routes.iter().any(|route| route.matches.resembles(forgiving))
+        let guarded = self.routes.iter().map(|route| &route.matches);
+        guarded.chain(&self.realtime).any(|matches| matches.resembles(forgiving))
+    }
+
+    /// True for a path of OpenAI's Realtime API beside one that is guarded.
+    pub fn is_realtime(&self, path: &str) -> bool {
+        self.realtime.iter().any(|refused| refused.matches(path))
     }
 
     /// True when the token counts of streams that tell them only when asked are asked for.
@@ -224,6 +232,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         quotas,
         guards,
         scanner: scanner?,
+        realtime: route::refused(&routes),
         routes,
         cors: document.cors.unwrap_or(Cors::Deny),
         unmatched,

@@ -12,8 +12,8 @@ use std::ops::{Deref, DerefMut};
 use super::form::Form;
 use super::lane::Lane;
 use super::parts::{Channel, End, Rewrite, TextKind, ToolCall};
-use super::{Json, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind, Usage};
-use crate::enums::Zone;
+use super::{Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind, Usage};
+use crate::enums::{Operation, Zone};
 
 /// A request's body, taken apart.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Exchange {
     pub stream: bool,
     /// Every text, in the order of the conversation; what no rule of the format knows comes last.
     pub segments: Vec<Segment>,
+    /// Operations that the body asks for beside the one that the path tells.
+    pub operations: Vec<Operation>,
     /// Models that the request names beside `model`: those it falls back to, drafts.
     pub models: Vec<String>,
     /// Parameters by which the caller chooses what is the operator's to choose: addresses, keys, templates, adapters.
@@ -87,6 +89,7 @@ impl Exchange {
             model: String::new(),
             stream: false,
             segments: Vec::new(),
+            operations: Vec::new(),
             models: Vec::new(),
             choices_of_operator: Vec::new(),
             tools: Vec::new(),
@@ -175,6 +178,34 @@ impl Draft {
     /// Accounts for a string that fits the form of its place. False: it does not fit, and stays a text.
     pub(super) fn parameter(&mut self, value: &Json<'_>, form: Form<'_>) -> bool {
         self.ledger.parameter(value, form)
+    }
+
+    /// Takes over what a request below `base` says. It is never rewritten, so that its caps have no place, and its tools
+    /// can't be taken out; nobody waits for its answer.
+    pub(super) fn adopt(&mut self, base: &Path, inner: Draft) {
+        let Draft { exchange: inner, ledger: Ledger(strings) } = inner;
+        let below = |path: &Path| base.join(path);
+        self.ledger.0.extend(strings);
+        let out = &mut self.exchange;
+        if out.model.is_empty() {
+            out.model = inner.model;
+        } else if out.model != inner.model && out.models.last() != Some(&inner.model) {
+            out.models.push(inner.model);
+        }
+        out.models.extend(inner.models);
+        out.segments.extend(inner.segments.into_iter().map(|one| Segment { path: below(&one.path), ..one }));
+        out.choices_of_operator.extend(inner.choices_of_operator);
+        out.tools.extend(inner.tools.into_iter().map(|tool| Offered { path: None, ..tool }));
+        if !inner.output_cap_key.is_empty() {
+            let tokens = inner.output_cap.map_or(NO_LIMIT, |cap| cap.tokens);
+            let most = out.output_cap.as_ref().map_or(tokens, |cap| cap.tokens.max(tokens));
+            out.output_cap = Some(OutputCap { places: Vec::new(), tokens: most, agree: true });
+        }
+        out.choices = out.choices.max(inner.choices);
+        out.prompts = out.prompts.max(inner.prompts);
+        out.unscanned.extend(inner.unscanned.into_iter().map(|(kind, path)| (kind, below(&path))));
+        out.unknown.extend(inner.unknown);
+        out.stored.extend(inner.stored);
     }
 
     /// The exchange, with a segment of the caller's newest turn for all that is not accounted for.

@@ -90,6 +90,12 @@ pub trait Adapter: Debug + Send + Sync {
         &[]
     }
 
+    /// Paths of the format that can't be guarded, below its prefix: refused by a reason of their own, whatever `unmatched`
+    /// says. One that ends with `/` matches what is below it.
+    fn refused_paths(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The parameters of a query that are credentials. They are read as one, and never reach the upstream.
     fn credential_parameters(&self) -> &'static [&'static str] {
         &[]
@@ -125,9 +131,28 @@ pub trait Adapter: Debug + Send + Sync {
         false
     }
 
-    /// What a form of files (`multipart/form-data`) holds, where a request of this operation may be one. It is not read.
+    /// What a form of files (`multipart/form-data`) holds, where a request of this operation may be one. It is not read, but
+    /// for what [`Adapter::reads_form`] and [`Adapter::holds_lines`] say.
     fn form(&self, _operation: Operation) -> Option<UnscannedKind> {
         None
+    }
+
+    /// True when the fields of a form of this operation are read: [`Adapter::read_fields`] gets them as an object.
+    fn reads_form(&self, _operation: Operation) -> bool {
+        false
+    }
+
+    /// True when the file in a form with these fields is one of lines that the format reads.
+    fn holds_lines(&self, _fields: &Json<'_>) -> bool {
+        false
+    }
+
+    /// Takes the fields of a form apart.
+    ///
+    /// # Errors
+    /// [`Reason::BodyShape`] with the parameter and the line at fault.
+    fn read_fields(&self, _reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        Err(Reason::BodyShape.into())
     }
 
     /// True when servers read a body as JSON whatever its content type.
@@ -267,13 +292,20 @@ impl Protocol {
         calls.filter_map(|call| Some((call.name, pin(list.at(&call.path)?)))).collect()
     }
 
-    /// A form of files: nothing in it is read, so that its model has no name and all of it is unscanned.
+    /// A form of files with these fields. Where the format does not read them, its model has no name and all of it is
+    /// unscanned.
     ///
     /// # Errors
-    /// [`Reason::BodyShape`] where the operation has no forms.
-    pub fn read_form(&self, operation: Operation) -> Result<Exchange, Denial> {
+    /// [`Reason::BodyShape`] where the operation has no forms, or with the parameter and the line at fault.
+    pub fn read_form(&self, operation: Operation, fields: &Json<'_>) -> Result<Exchange, Denial> {
         let kind = self.form(operation).ok_or(Reason::BodyShape)?;
-        Ok(Exchange::unread(kind))
+        if !self.reads_form(operation) {
+            return Ok(Exchange::unread(kind));
+        }
+        let knows = |key: &str| self.knows_key(key);
+        let mut reader = Reader::new(fields, None, &knows);
+        self.0.read_fields(&mut reader)?;
+        Ok(reader.finish())
     }
 
     /// A refusal in the format's own words.

@@ -148,6 +148,15 @@ impl<'a> Json<'a> {
         reader::read(body, max_depth, reader::Grammar::Lenient)
     }
 
+    /// Reads a file of one value a line; empty lines are none. All together may hold what one body may.
+    ///
+    /// # Errors
+    /// As [`Json::parse`], with the number of the line. [`Reason::BodyShape`] without any line, [`Reason::BodyTooLarge`] for
+    /// more than 50,000.
+    pub fn parse_lines(file: &'a [u8], max_depth: usize) -> Result<Vec<Json<'a>>, (usize, Reason)> {
+        reader::read_lines(file, max_depth)
+    }
+
     /// An object of strings.
     pub fn object<const N: usize>(entries: [(&'static str, &str); N]) -> Json<'a> {
         let entry = |(key, text): (&'static str, &str)| (Cow::Borrowed(key), Json::String(text.to_owned().into()));

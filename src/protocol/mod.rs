@@ -29,6 +29,7 @@ pub mod json;
 mod keys;
 mod lane;
 mod mcp;
+mod multipart;
 mod ollama;
 mod openai;
 mod parameters;
@@ -44,6 +45,7 @@ mod system;
 mod tgi;
 mod told;
 mod tools;
+mod upload;
 mod usage;
 
 pub use account::Exchange;
@@ -54,6 +56,7 @@ pub use json::{Json, Number, Path, Places};
 pub use session::Session;
 pub use told::{Told, message};
 pub use tools::{asks_for_addresses, pin, remove_tools};
+pub use upload::ReadsLines;
 pub use usage::Usage;
 
 use crate::enums::Zone;

@@ -93,6 +93,26 @@ impl<'b, 'j> Reader<'b, 'j> {
         Ok(())
     }
 
+    /// True when the path names the model.
+    pub(super) fn names_model(&self) -> bool {
+        self.path_model.is_some()
+    }
+
+    /// Reads a request of its own in this one, by the rules of its own operation.
+    pub(super) fn adopt(
+        &mut self,
+        place: &Path,
+        body: &'b Json<'j>,
+        model: Option<&'b str>,
+        read: impl FnOnce(&mut Reader<'b, 'j>) -> Result<(), Denial>,
+    ) -> Result<(), Denial> {
+        let mut inner = Reader::new(body, model, self.knows);
+        read(&mut inner)?;
+        self.out.adopt(place, inner.out);
+        self.out.unknown.truncate(MAX_UNKNOWN);
+        Ok(())
+    }
+
     /// A string that is no text where it fits the form of its place. False: it is a text.
     pub(super) fn parameter(&mut self, value: &Json<'j>, form: Form<'_>) -> bool {
         self.out.parameter(value, form)

@@ -4,6 +4,7 @@ mod body;
 mod headers;
 mod notes;
 mod signed;
+mod upload;
 
 pub(super) use body::{AwaitingBody, Refusing};
 
@@ -29,8 +30,8 @@ use crate::redact::{Masker, Vault};
 use crate::route::ServerPart;
 
 use headers::{
-    content_length, content_type, credentials, hinted, is_form, is_preflight, is_request_id, is_untyped, known_method,
-    present, readable, with_credential,
+    content_length, content_type, credentials, form_type, hinted, is_preflight, is_request_id, is_untyped,
+    known_method, present, readable, uncompressed, with_credential,
 };
 
 /// The most that values to be restored may take in one request, in bytes.
@@ -106,6 +107,10 @@ impl Context {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         if let Some(answer) = self.resource_metadata(method, path) {
             return Ok(answer);
+        }
+        if policy.is_realtime(path) {
+            self.account.record.set_path_class("realtime");
+            return Err(Reason::RouteRealtime.into());
         }
         let Some(route) = policy.route(path) else {
             self.account.record.set_path_class(path_class(path));
@@ -249,19 +254,21 @@ impl Context {
             if end {
                 return Err(Reason::BodyMalformed.into());
             }
-            let is_form = route.protocol.form(route.operation).is_some() && is_form(headers);
+            let form = route.protocol.form(route.operation).and_then(|_| form_type(headers));
             if route.protocol.takes_any_type() && is_untyped(headers) {
                 // Read as JSON here and, whatever the client says or leaves out, there.
                 edit.set.push(("content-type", "application/json".to_owned()));
-            } else if !is_form {
+            } else if form.is_none() {
                 content_type(headers)?;
+            } else if route.protocol.reads_form(route.operation) {
+                uncompressed(headers)?;
             }
             edit.remove.extend(present(headers, "content-length"));
             readable(headers, &mut edit);
             // In weak mode the header map is gone once the body comes.
             let early = if policy.hold_headers { None } else { Some(std::mem::take(&mut edit)) };
             let route = route.index;
-            let waiting = AwaitingBody { counted, route, asserted, path_model, content_length, is_form, edit };
+            let waiting = AwaitingBody { counted, route, asserted, path_model, content_length, form, edit };
             return Ok(Next::new(State::Body(Box::new(waiting)), early.map_or(Step::NeedMore, Step::Release)));
         }
         if !end || content_length.is_some_and(|length| length > 0) {

@@ -91,6 +91,8 @@ OPENAI = [
              "openai.types.audio.TranscriptionCreateResponse", "openai.types.audio.TranscriptionStreamEvent", frame=named, form=True),
     Endpoint("openai translations", "/v1/audio/translations", "openai.types.audio.TranslationCreateParams",
              "openai.types.audio.TranslationCreateResponse", form=True),
+    Endpoint("openai fine-tuning jobs", "/v1/fine_tuning/jobs", "openai.types.fine_tuning.JobCreateParams",
+             "openai.types.fine_tuning.FineTuningJob"),
     Endpoint("openai files", "/v1/files", "openai.types.FileCreateParams", "openai.types.FileObject", form=True),
 ]  # fmt: skip
 ANTHROPIC = [

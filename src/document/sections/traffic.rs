@@ -256,6 +256,16 @@ choice! {
     }
 }
 
+choice! {
+    /// Uploaded files of one request, or one example, a line.
+    LinesAction {
+        /// They are files like any other: `file` decides.
+        File = "file",
+        /// Each line is read and judged as the request that it is. A finding refuses the upload.
+        Scan = "scan",
+    }
+}
+
 section! {
     /// Content that can't be scanned, by kind.
     Unscanned {
@@ -270,6 +280,8 @@ section! {
         file: Option<UnscannedAction>,
         /// What the provider keeps: stored conversations, responses and prompts.
         state: Option<StateAction>,
+        /// Uploaded batches and training files (JSONL). Default `file`.
+        lines: Option<LinesAction>,
         /// What a provider made and only it can read: signatures and encrypted thoughts. Default flag.
         opaque: Option<UnscannedAction>,
         /// What the provider fetches by itself: uploaded files by their id, documents by their address. Default: as `file`.

@@ -39,6 +39,31 @@ pub(super) fn read(body: &[u8], max_depth: usize, grammar: Grammar) -> Result<Js
     if reader.at == text.len() { Ok(value) } else { Err(Reason::BodyMalformed) }
 }
 
+/// The most lines of one file: as many as a batch may have.
+const MAX_LINES: usize = 50_000;
+
+pub(super) fn read_lines(file: &[u8], max_depth: usize) -> Result<Vec<Json<'_>>, (usize, Reason)> {
+    let (mut values, mut room) = (Vec::new(), MAX_VALUES);
+    for (at, line) in file.split(|byte| *byte == b'\n').enumerate() {
+        let fault = |reason| (at + 1, reason);
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        if values.len() == MAX_LINES {
+            return Err(fault(Reason::BodyTooLarge));
+        }
+        let text = std::str::from_utf8(line).map_err(|_| fault(Reason::BodyMalformed))?;
+        let mut reader = Reader { text, at: 0, grammar: Grammar::Strict, room };
+        values.push(reader.value(max_depth).map_err(fault)?);
+        reader.skip_blanks();
+        if reader.at != text.len() {
+            return Err(fault(Reason::BodyMalformed));
+        }
+        room = reader.room;
+    }
+    if values.is_empty() { Err((1, Reason::BodyShape)) } else { Ok(values) }
+}
+
 struct Reader<'a> {
     text: &'a str,
     /// Always at the border of a character.

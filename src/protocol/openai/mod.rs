@@ -8,6 +8,8 @@ mod keys;
 mod reply;
 mod responses;
 mod simple;
+mod tuning;
+mod uploads;
 
 use serde_json::json;
 
@@ -48,6 +50,8 @@ const CHOICES: [&str; 6] =
 #[derive(Debug, Default)]
 pub(super) struct Openai {
     dialect: Option<&'static Dialect>,
+    /// What the path takes, where it is one of fine-tuning.
+    tuning: tuning::Call,
 }
 
 /// Its words, and how its chats read, for a provider that has them behind an API of its own.
@@ -86,7 +90,7 @@ impl Adapter for Openai {
 
     fn in_dialect(&self, word: &str) -> Option<Protocol> {
         let dialect = Some(named(word, self.dialects())?);
-        Some(Protocol::new(Openai { dialect }))
+        Some(Protocol::new(Openai { dialect, ..Openai::default() }))
     }
 
     fn paths(&self) -> &'static [(&'static str, Operation)] {
@@ -115,6 +119,24 @@ impl Adapter for Openai {
             ("v1/batches", Operation::Batch),
             ("files", Operation::Files),
             ("v1/files", Operation::Files),
+            ("fine_tuning/jobs", Operation::FineTuning),
+            ("fine_tuning/jobs/{job}", Operation::FineTuning),
+            ("fine_tuning/jobs/{job}/cancel", Operation::FineTuning),
+            ("fine_tuning/jobs/{job}/pause", Operation::FineTuning),
+            ("fine_tuning/jobs/{job}/resume", Operation::FineTuning),
+            ("fine_tuning/jobs/{job}/events", Operation::FineTuning),
+            ("fine_tuning/jobs/{job}/checkpoints", Operation::FineTuning),
+            ("fine_tuning/checkpoints/{model}/permissions", Operation::FineTuning),
+            ("fine_tuning/checkpoints/{model}/permissions/{permission}", Operation::FineTuning),
+            ("v1/fine_tuning/jobs", Operation::FineTuning),
+            ("v1/fine_tuning/jobs/{job}", Operation::FineTuning),
+            ("v1/fine_tuning/jobs/{job}/cancel", Operation::FineTuning),
+            ("v1/fine_tuning/jobs/{job}/pause", Operation::FineTuning),
+            ("v1/fine_tuning/jobs/{job}/resume", Operation::FineTuning),
+            ("v1/fine_tuning/jobs/{job}/events", Operation::FineTuning),
+            ("v1/fine_tuning/jobs/{job}/checkpoints", Operation::FineTuning),
+            ("v1/fine_tuning/checkpoints/{model}/permissions", Operation::FineTuning),
+            ("v1/fine_tuning/checkpoints/{model}/permissions/{permission}", Operation::FineTuning),
             ("images/generations", Operation::Images),
             ("v1/images/generations", Operation::Images),
             ("deployments/{model}/images/generations", Operation::Images),
@@ -132,6 +154,45 @@ impl Adapter for Openai {
             ("v1/audio/translations", Operation::Audio),
             ("deployments/{model}/audio/translations", Operation::Audio),
         ]
+    }
+
+    fn refused_paths(&self) -> &'static [&'static str] {
+        // `client_secrets` and `sessions` hand out a key that goes around the filter.
+        &["realtime", "realtime/", "v1/realtime", "v1/realtime/"]
+    }
+
+    fn of_path(&self, known: &str) -> Option<Protocol> {
+        let tuning = tuning::Call::of(known);
+        let is_tuning = known.contains("fine_tuning/");
+        is_tuning.then(|| Protocol::new(Openai { dialect: self.dialect, tuning }))
+    }
+
+    fn methods(&self, operation: Operation) -> &'static [&'static str] {
+        match operation {
+            Operation::Models => &["GET", "HEAD"],
+            Operation::FineTuning => self.tuning.methods(),
+            _ => &["POST"],
+        }
+    }
+
+    fn reads_body(&self, operation: Operation, method: &str) -> bool {
+        match operation {
+            Operation::Models => false,
+            Operation::FineTuning => self.tuning.reads_body(method),
+            _ => true,
+        }
+    }
+
+    fn reads_form(&self, operation: Operation) -> bool {
+        operation == Operation::Files
+    }
+
+    fn holds_lines(&self, fields: &Json<'_>) -> bool {
+        uploads::holds_lines(fields)
+    }
+
+    fn read_fields(&self, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+        uploads::read(self, reader)
     }
 
     fn form(&self, operation: Operation) -> Option<UnscannedKind> {
@@ -158,6 +219,7 @@ impl Adapter for Openai {
             Operation::Embeddings => simple::embeddings(reader),
             Operation::Moderations => simple::moderations(reader),
             Operation::Batch => simple::batch(reader),
+            Operation::FineTuning => tuning::read(reader),
             Operation::Images | Operation::Audio => simple::media(reader),
             _ => Err(Reason::BodyShape.into()),
         }
@@ -207,6 +269,7 @@ fn error_body(told: &Told<'_>, is_azure: bool) -> Vec<u8> {
         Reason::QuotaRequests | Reason::QuotaConcurrent | Reason::AbuseCooldown => ("requests", "rate_limit_exceeded"),
         Reason::QuotaTokens | Reason::QuotaTooLarge => ("tokens", "rate_limit_exceeded"),
         Reason::RouteUnmatched => ("invalid_request_error", "unknown_url"),
+        Reason::RouteRealtime => ("invalid_request_error", "unsupported_api"),
         Reason::ScanInjection
         | Reason::ScanSecret
         | Reason::ScanPii
@@ -221,7 +284,9 @@ fn error_body(told: &Told<'_>, is_azure: bool) -> Vec<u8> {
         // litellm tells a refused key from a bad request by OpenAI's own first words.
         message.insert_str(0, "Incorrect API key provided. ");
     }
-    let mut error = json!({ "message": message, "type": kind, "param": denial.param, "code": code });
+    let at_line = denial.line.map(|line| format!("{}:{line}", denial.param.unwrap_or("file")));
+    let param = at_line.or(denial.param.map(str::to_owned));
+    let mut error = json!({ "message": message, "type": kind, "param": param, "code": code });
     if is_azure
         && code == "content_filter"
         && let Some(fields) = error.as_object_mut()

@@ -2,10 +2,11 @@
 
 use super::MAX_VAULT;
 use super::signed::keep_signed;
+use super::upload;
 use crate::audit::Verdict;
 use crate::authn::Principal;
 use crate::authz;
-use crate::document::AskUsage;
+use crate::document::{AskUsage, LinesAction};
 use crate::enums::{DataAction, Operation, PiiType};
 use crate::estimate::Estimate;
 use crate::guard::GuardPolicy;
@@ -16,7 +17,9 @@ use crate::guard::{spotlight, word};
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::signed::drop_blocks;
-use crate::protocol::{Asserted, Exchange, Json, NO_LIMIT, Segment, UnscannedKind, asks_for_addresses, remove_tools};
+use crate::protocol::{
+    Asserted, Exchange, Json, NO_LIMIT, ReadsLines, Segment, UnscannedKind, asks_for_addresses, remove_tools,
+};
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
@@ -40,8 +43,8 @@ pub(in crate::transaction) struct AwaitingBody {
     /// The model that the path names, where it names one.
     pub(super) path_model: Option<String>,
     pub(super) content_length: Option<usize>,
-    /// The body is a form of files, which is not read.
-    pub(super) is_form: bool,
+    /// The body is a form of files, and this is its content type.
+    pub(super) form: Option<String>,
     /// Header changes that wait for the release (strong mode), or nothing (weak mode).
     pub(super) edit: Edit,
 }
@@ -92,7 +95,7 @@ impl Context {
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Next, Refused> {
-        let AwaitingBody { counted, route, asserted, path_model, content_length, is_form, edit } = awaiting;
+        let AwaitingBody { counted, route, asserted, path_model, content_length, form, edit } = awaiting;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm, host)?;
         self.account.record.set_body(body.len(), vm.hash_key().hex(&[b"body", body]));
@@ -101,9 +104,9 @@ impl Context {
         }
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
 
-        let mut json = match is_form {
-            true => Json::Null,
-            false => Json::parse(body, policy.limits.max_json_depth)?,
+        let mut json = match &form {
+            Some(kind) => route.protocol.form_fields(route.operation, (body, kind), reads_lines(&policy))?,
+            None => Json::parse(body, policy.limits.max_json_depth)?,
         };
         self.rpc_id = route.protocol.request_id(&json);
         self.note_message(&json, &edit);
@@ -111,8 +114,9 @@ impl Context {
             asserted.check(&json)?;
         }
         let path_model = path_model.as_deref();
+        let is_form = form.is_some();
         let mut exchange = match is_form {
-            true => route.protocol.read_form(route.operation)?,
+            true => route.protocol.read_form(route.operation, &json)?,
             false => route.protocol.read_request(route.operation, path_model, &json)?,
         };
         if let (true, Some(model)) = (is_form, path_model) {
@@ -121,6 +125,9 @@ impl Context {
         self.note_model(&policy, &exchange.model, vm);
         let authorized = stages::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);
+        if is_form {
+            upload::within(&exchange, authorized.output_cap())?;
+        }
         let removes_tools = authorized.removes_tools();
         if removes_tools {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
@@ -151,7 +158,12 @@ impl Context {
         let is_own = is_own(&policy, caller, &exchange, vm, host)?;
         self.note_unscanned(&scanned.unscanned(&exchange), &exchange.unknown);
         let cap = output_cap(&policy, &exchange, scanned.charged().authorized());
-        let (inspected, judgement) = scanned.decide(&policy, &exchange, is_own)?;
+        let fault = is_form.then(|| upload::fault(&json, &exchange, scanned.judgement())).flatten();
+        let (inspected, judgement) =
+            scanned.decide(&policy, &exchange, is_own).map_err(|reason| upload::at(fault, reason))?;
+        if is_form {
+            upload::unchanged(&judgement, fault, dropped.is_empty())?;
+        }
         let (texts, unread) = expected(&policy, route, &json, &exchange, cap);
         let mut expected = Tokens { input: texts.input.saturating_add(unread), ..texts };
         let model = Some(exchange.model.as_str());
@@ -198,7 +210,8 @@ impl Context {
             _ => Verdict::Allow,
         };
         let mut edit = edit;
-        edit.body = (applied.changed || rewritten).then(|| json.to_bytes());
+        // What changes an upload has refused it.
+        edit.body = (!is_form && (applied.changed || rewritten)).then(|| json.to_bytes());
         if policy.hold_headers {
             let length = edit.body.as_ref().map_or(body.len(), Vec::len);
             edit.set.push(("content-length", length.to_string()));
@@ -253,6 +266,11 @@ impl Context {
             Err(Denial::new(Reason::RbacTool).with_param("tools").into())
         }
     }
+}
+
+/// How much of an upload the policy wants read.
+fn reads_lines(policy: &Policy) -> ReadsLines {
+    ReadsLines { lines: policy.unscanned.lines == LinesAction::Scan, max_depth: policy.limits.max_json_depth }
 }
 
 /// True when all that the request goes on with at the provider is the caller's own.

@@ -104,11 +104,15 @@ pub(super) fn content_length(headers: Headers<'_>) -> Result<Option<usize>, Reas
     text.and_then(|text| text.parse().ok()).map(Some).ok_or(Reason::BodyLength)
 }
 
+/// A body that is not compressed.
+pub(super) fn uncompressed(headers: Headers<'_>) -> Result<(), Reason> {
+    let is_plain = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
+    if headers.all("content-encoding").all(is_plain) { Ok(()) } else { Err(Reason::BodyEncoding) }
+}
+
 /// JSON in UTF-8, not compressed. Anything else can't be read, and so can't be guarded.
 pub(super) fn content_type(headers: Headers<'_>) -> Result<(), Reason> {
-    if headers.all("content-encoding").any(|value| !value.trim_ascii().eq_ignore_ascii_case(b"identity")) {
-        return Err(Reason::BodyEncoding);
-    }
+    uncompressed(headers)?;
     let mut values = headers.all("content-type");
     let (Some(value), None) = (values.next(), values.next()) else { return Err(Reason::BodyContentType) };
     let text = std::str::from_utf8(value).map_err(|_| Reason::BodyContentType)?;
@@ -134,12 +138,13 @@ pub(super) fn is_untyped(headers: Headers<'_>) -> bool {
     !encoded && values.next().is_none_or(made_up) && values.next().is_none()
 }
 
-/// A form of files: only its content type says so.
-pub(super) fn is_form(headers: Headers<'_>) -> bool {
+/// The content type of a form of files, which is all that says that it is one.
+pub(super) fn form_type(headers: Headers<'_>) -> Option<String> {
     let mut values = headers.all("content-type");
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    essence.eq_ignore_ascii_case(b"multipart/form-data")
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let value = std::str::from_utf8(value).ok()?;
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("multipart/form-data").then(|| value.to_owned())
 }
 
 /// A preflight of a browser (CORS, Fetch standard section 3.2.2): it never carries a credential.
