@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("protocol/bedrock/", "anthropic", "bodies of models that it serves in their maker's format"),
     ("protocol/bedrock/", "openai", "bodies of models that it serves in that format"),
     ("protocol/bedrock/", "cohere", "the maker of a model, in the model's id"),
+    ("protocol/told.rs", "bedrock", "a variable of AWS's clients"),
     ("protocol/parameters.rs", "bedrock", "a parameter of a router's"),
     ("protocol/gemini/", "anthropic", "what Vertex AI serves in its maker's format"),
     ("protocol/gemini/", "openai", "what Vertex AI serves in that format"),

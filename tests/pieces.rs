@@ -84,6 +84,8 @@ fn path_of(folder: &str) -> &'static str {
         "gemini-chat" => "/gemini/v1beta/models/m:streamGenerateContent",
         "bedrock-chat" => "/bedrock/model/m/converse-stream",
         "bedrock+invoke-chat" => "/bedrock/model/m/invoke-with-response-stream",
+        "langserve-chat" => "/langserve/chain/stream",
+        "langserve+wait-chat" => "/langserve/runs/stream",
         "ollama-chat" => "/ollama/api/chat",
         "ollama-generate" => "/ollama/api/generate",
         "tgi-generate" => "/tgi/generate",
@@ -200,6 +202,7 @@ fn pipeline(tools: &[&str]) -> Pipeline {
             { "match": { "pathPrefix": "/anthropic/v1/" }, "protocol": "anthropic" },
             { "match": { "pathPrefix": "/gemini/v1beta/" }, "protocol": "gemini" },
             { "match": { "pathPrefix": "/bedrock/" }, "protocol": "bedrock" },
+            { "match": { "pathPrefix": "/langserve/" }, "protocol": "langserve" },
             { "match": { "pathPrefix": "/ollama/api/" }, "protocol": "ollama" },
             { "match": { "pathPrefix": "/cohere/v2/" }, "protocol": "cohere" },
             { "match": { "pathPrefix": "/tgi/" }, "protocol": "tgi" },
@@ -231,6 +234,8 @@ fn request(path: &str) -> (Value, Option<&'static str>) {
             Some("/system/0/text"),
         ),
         "/bedrock/model/m/invoke-with-response-stream" => (json!({ "prompt": "hello" }), None),
+        "/langserve/chain/stream" => (json!({ "input": "hello" }), None),
+        "/langserve/runs/stream" => (json!({ "assistant_id": "m", "input": { "question": "hello" } }), None),
         "/ollama/api/generate" => {
             (json!({ "model": "m", "prompt": "hello", "stream": true, "system": "Be kind." }), Some("/system"))
         }
@@ -307,6 +312,8 @@ fn is_whole(sample: &Sample, pointer: &str) -> bool {
         "/anthropic/v1/messages" => pointer.starts_with("/content_block/input"),
         "/gemini/v1beta/models/m:streamGenerateContent" => pointer.contains("/functionCall/"),
         "/bedrock/model/m/converse-stream" => pointer.ends_with("/p"),
+        // A message of a state, not a piece of one.
+        "/langserve/runs/stream" => pointer.contains("messages/"),
         "/ollama/api/chat" => pointer.starts_with("/message/tool_calls/"),
         "/tgi/generate" => pointer == "/generated_text",
         _ => false,

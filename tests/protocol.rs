@@ -59,7 +59,12 @@ fn requests() {
 }
 
 /// Words of the API, and what the provider alone can read.
-const OPAQUE: [&str; 19] = [
+const OPAQUE: [&str; 24] = [
+    "/stream_mode/0",
+    "/stream_mode/1",
+    "/multitask_strategy",
+    "/on_disconnect",
+    "/if_exists",
     "/ttl",
     "/latency",
     "/format",

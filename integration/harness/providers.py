@@ -232,6 +232,41 @@ def bedrock_anthropic_stream(body: dict, words: list[str] = WORDS) -> Iterator[t
                 yield "data", eventstream.chunk(json.loads(line.removeprefix("data: ")))
 
 
+def chain(_: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    return _whole({"output": said(words), "metadata": {"run_id": "r-1", "feedback_tokens": []}})
+
+
+def chain_stream(_: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    yield "head", 200, SSE
+    yield "data", b'event: metadata\ndata: {"run_id": "r-1"}\n\n'
+    for word in words:
+        yield "data", b"event: data\ndata: " + json.dumps(word).encode() + b"\n\n"
+    yield "data", b"event: end\n\n"
+
+
+def _message(text: str, kind: str = "ai", **more) -> dict:
+    return {"type": kind, "content": text, "id": "a-1", "tool_calls": [], "response_metadata": {}, "additional_kwargs": {}, **more}
+
+
+GRAPH_USAGE = {"usage_metadata": {"input_tokens": 11, "output_tokens": 13, "total_tokens": 24}}
+
+
+def graph(_: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    return _whole({"messages": [_message("hello", "human"), _message(said(words), **GRAPH_USAGE)]})
+
+
+def graph_stream(_: dict, words: list[str] = WORDS) -> Iterator[tuple]:
+    yield "head", 200, SSE
+    yield "data", b'event: metadata\ndata: {"run_id": "r-1", "attempt": 1}\n\n'
+    pieces = [_message(word, "AIMessageChunk") for word in words] + [_message("", "AIMessageChunk", **GRAPH_USAGE)]
+    for piece in pieces:
+        yield "data", b"event: messages\ndata: " + json.dumps([piece, {"langgraph_node": "agent"}]).encode() + b"\n\n"
+
+
+def threads(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
+    return _whole({"thread_id": f"thread-{next(NUMBERS)}", "created_at": "2026-11-28T05:00:00Z", "metadata": {}, "status": "idle"})
+
+
 def cohere_embed(body: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     return _whole({
         "id": "e-1", "response_type": "embeddings_by_type", "embeddings": {"float": [[0.25, 0.5]]}, "texts": body.get("texts") or [],
@@ -328,6 +363,11 @@ PATHS = {
     f"/model/{PROFILE}/converse-stream": converse_stream,
     "/model/amazon.nova-lite-v1%3A0/converse": converse,
     "/model/amazon.nova-lite-v1%3A0/converse-stream": converse_stream,
+    "/chain/invoke": chain,
+    "/chain/stream": chain_stream,
+    "/runs/wait": graph,
+    "/runs/stream": graph_stream,
+    "/threads": threads,
     "/v2/chat": cohere_chat,
     "/v2/embed": cohere_embed,
     "/v2/rerank": rerank,

@@ -93,6 +93,32 @@ def invoked_stream(body: bytes) -> tuple[str, str]:
     return messages_stream(b"".join(b"data: %s\n\n" % json.dumps(event).encode() for _, event in eventstream.read(body)))
 
 
+def chain_stream(body: bytes) -> tuple[str, str]:
+    text, end = "", "unfinished"
+    for frame in body.decode().split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in frame.splitlines() if ": " in line)
+        if lines.get("event") == "data":
+            text += json.loads(lines["data"])
+        elif lines.get("event") in ("end", "error"):
+            end = lines["event"]
+    return text, end
+
+
+def graph_stream(body: bytes) -> tuple[str, str]:
+    text, end = "", "end"
+    for frame in body.decode().split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in frame.splitlines() if ": " in line)
+        if lines.get("event") == "messages":
+            text += json.loads(lines["data"])[0]["content"]
+        elif lines.get("event") == "error":
+            end = "error"
+    return text, end
+
+
+def detail(body: dict) -> bool:
+    return isinstance(body["detail"], str)
+
+
 def bedrock_error(body: dict) -> bool:
     return list(body) == ["message"]
 
@@ -205,6 +231,15 @@ WIRES = {
         lambda text: {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 64, "messages": user(text)},
         lambda body: body["content"][0]["text"], invoked_stream, bedrock_error, (15, 13), ("end_turn", "refusal"),
         withheld=lambda body: body["stop_reason"] == "refusal", stream_path=f"/model/{CLAUDE}/invoke-with-response-stream",
+    ),
+    "LangServe": Wire(
+        "/chain/invoke", lambda text: {"input": text}, lambda body: body["output"], chain_stream, detail,
+        "an answer in words tells no usage", ("end", "error"), withheld=detail, stream_path="/chain/stream",
+    ),
+    "LangGraph runs": Wire(
+        "/runs/wait", lambda text: {"assistant_id": MODEL, "input": {"messages": user(text)}},
+        lambda body: body["messages"][-1]["content"], graph_stream, detail, ends=("end", "error"), withheld=detail,
+        stream_path="/runs/stream",
     ),
     "Cohere chat": Wire(
         "/v2/chat", lambda text: {"model": MODEL, "messages": user(text)}, lambda body: body["message"]["content"][0]["text"],

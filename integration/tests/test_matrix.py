@@ -30,6 +30,7 @@ def every_protocol(document: dict) -> None:
         {"match": {"pathPrefix": "/v1beta/"}, "protocol": "gemini"},
         {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
         {"match": {"pathPrefix": "/"}, "protocol": "bedrock"},
+        {"match": {"pathPrefix": "/"}, "protocol": "langserve"},
         {"match": {"path": "/hf"}, "protocol": "tgi", "operation": "generate"},
         {"match": {"path": "/mcp"}, "protocol": "mcp"},
         {"match": {"path": "/ask"}, "protocol": {"generic": {"prompt": ["/prompt"], "output": ["/response"]}}},
@@ -38,7 +39,7 @@ def every_protocol(document: dict) -> None:
     analyst = document["roles"]["analyst"]
     analyst.update(
         operations=["chat", "generate", "completions", "responses", "embeddings", "rerank", "moderations", "mcp"],
-        models=[*analyst["models"], "default", "*.anthropic.*"], tools={"allow": ["search_*"]}, quotas=[],
+        models=[*analyst["models"], "default", "chain", "*.anthropic.*"], tools={"allow": ["search_*"]}, quotas=[],
     )  # fmt: skip
 
 

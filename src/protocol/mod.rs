@@ -28,6 +28,7 @@ mod generic;
 pub mod json;
 mod keys;
 mod lane;
+mod langserve;
 mod mcp;
 mod multipart;
 mod ollama;

@@ -10,7 +10,7 @@
 //! ```
 
 use super::generic::GenericSpec;
-use super::{Pointer, Protocol, anthropic, bedrock, cohere, gemini, mcp, ollama, openai, tgi};
+use super::{Pointer, Protocol, anthropic, bedrock, cohere, gemini, langserve, mcp, ollama, openai, tgi};
 
 /// A wire format that needs no settings.
 #[derive(Debug)]
@@ -65,6 +65,11 @@ pub const FORMATS: &[Format] = &[
         word: "bedrock",
         about: "Amazon Bedrock's runtime: Converse and InvokeModel. Its paths begin where `model/` does: `pathPrefix: /`.",
         make: || Protocol::new(bedrock::Bedrock { invokes: false }),
+    },
+    Format {
+        word: "langserve",
+        about: "LangServe, and a LangGraph server's runs. Its paths begin where a chain's name, `runs/` or `threads` does:\n`pathPrefix: /`.",
+        make: || Protocol::new(langserve::Langserve::new()),
     },
     Format {
         word: "cohere",

@@ -62,6 +62,11 @@ impl<'b, 'j> Reader<'b, 'j> {
         Reader { body, out: Draft::new(), path_model, knows, param: "", zero_is_nothing: false }
     }
 
+    /// What the path has where the format says `{model}`.
+    pub(super) fn path_model(&self) -> Option<&'b str> {
+        self.path_model
+    }
+
     /// A wrong shape of the field that is being read.
     pub(super) fn shape(&self) -> Denial {
         let denial = Denial::new(Reason::BodyShape);
