@@ -93,6 +93,28 @@ def bedrock_invoke(url: str, token: str, model: str) -> Ways:
     return lambda text: json.load(sdk.invoke_model(**asked(text))["body"])["content"][0]["text"], streamed
 
 
+def remote_chain(url: str, token: str, model: str) -> Ways:
+    from langserve import RemoteRunnable
+
+    chain = RemoteRunnable(f"{url}/{model}", headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT)
+    return lambda text: chain.invoke(text).content, lambda text: "".join(piece.content for piece in chain.stream(text))
+
+
+def langgraph(url: str, token: str, model: str) -> Ways:
+    from langgraph_sdk import get_sync_client
+
+    sdk = get_sync_client(url=url, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT)
+
+    def asked(text: str) -> dict:
+        return {"thread_id": None, "assistant_id": model, "input": {"messages": [{"role": "user", "content": text}]}}
+
+    def streamed(text: str) -> str:
+        parts = sdk.runs.stream(**asked(text), stream_mode="messages-tuple")
+        return "".join(part.data[0]["content"] for part in parts if part.event == "messages")
+
+    return lambda text: sdk.runs.wait(**asked(text))["messages"][-1]["content"], streamed
+
+
 def langchain(make: Callable) -> Callable[[str, str, str], Ways]:
     def ways(url: str, token: str, model: str) -> Ways:
         chat = make(url, token, model)
@@ -216,8 +238,8 @@ class Client:
     environment: str = "clients"
     model: str = "smollm2"
     other: str = "another-model"
-    # It sends a bearer over TLS only.
-    tls: bool = False
+    # The proxy that it goes through. Some clients send a bearer over TLS only.
+    site: str = "plain"
 
 
 CLIENTS = {
@@ -227,10 +249,12 @@ CLIENTS = {
     "litellm ollama chat": Client(litellm("ollama_chat", ""), "litellm"),
     "litellm ollama": Client(litellm("ollama", ""), "litellm"),
     "mistralai": Client(mistral),
-    "boto3 converse": Client(bedrock, tls=True),
-    "boto3 converse by ARN": Client(bedrock, model=PROFILE, other=PROFILE.replace("lite", "pro"), tls=True),
-    "boto3 invoke": Client(bedrock_invoke, model=CLAUDE, other=CLAUDE.replace("haiku", "opus"), tls=True),
-    "langchain aws": Client(langchain_aws, tls=True),
+    "boto3 converse": Client(bedrock, site="tls"),
+    "boto3 converse by ARN": Client(bedrock, model=PROFILE, other=PROFILE.replace("lite", "pro"), site="tls"),
+    "boto3 invoke": Client(bedrock_invoke, model=CLAUDE, other=CLAUDE.replace("haiku", "opus"), site="tls"),
+    "langchain aws": Client(langchain_aws, site="tls"),
+    "langserve": Client(remote_chain, model="chain", other="another", site="chain"),
+    "langgraph": Client(langgraph),
     "langchain openai": Client(langchain_openai),
     "langchain anthropic": Client(langchain_anthropic),
     "langchain google": Client(langchain_google),
@@ -241,7 +265,7 @@ CLIENTS = {
     # These two ask for models that they know, and for no others.
     "llama-index anthropic": Client(llama_index_anthropic, "litellm", model="claude-haiku-5-5", other="claude-opus-4-0"),
     "llama-index mistral": Client(llama_index_mistral, model="codestral-2508", other="devstral-medium-2507"),
-    "llama-index aws": Client(llama_index_aws, model="amazon.nova-lite-v1:0", other="amazon.nova-pro-v1:0", tls=True),
+    "llama-index aws": Client(llama_index_aws, model="amazon.nova-lite-v1:0", other="amazon.nova-pro-v1:0", site="tls"),
     "llama-index google": Client(llama_index_google),
     "llama-index ollama": Client(llama_index_ollama),
 }

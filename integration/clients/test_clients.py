@@ -2,6 +2,7 @@
 exceptions that their callers branch on."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,11 @@ import pytest
 
 from clients.ask import CLIENTS
 from conftest import ATTACK
+from harness import envoy
 from harness import upstream as scripts
 from harness.paths import ROOT
+from harness.idp import free_port
+from harness.process import Child
 from harness.tokens import claims
 from mesh.pki import Authority
 
@@ -46,6 +50,8 @@ CLASSES = {
     "llama-index openai": {400: "BadRequestError", 401: "AuthenticationError", 403: "PermissionDeniedError", 429: "RateLimitError"},
     "llama-index google": dict.fromkeys((400, 401, 403, 429), "ClientError"),
     "boto3": {400: "ValidationException", 401: "AccessDeniedException", 403: "AccessDeniedException", 429: "ThrottlingException"},
+    "langserve": dict.fromkeys((400, 401, 403, 429), "HTTPStatusError"),
+    "langgraph": dict.fromkeys((400, 401, 403, 429), "HTTPStatusError"),
     "mistralai": dict.fromkeys((400, 401, 403, 429), "SDKError"),
     "ollama": dict.fromkeys((400, 401, 403, 429), "ResponseError"),
 }  # fmt: skip
@@ -67,6 +73,7 @@ def every_provider(document: dict) -> None:
         {"match": {"pathPrefix": "/api/"}, "protocol": "ollama"},
         {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
         {"match": {"pathPrefix": "/"}, "protocol": "bedrock"},
+        {"match": {"pathPrefix": "/"}, "protocol": "langserve"},
         {"match": {"pathPrefix": "/mistral/v1/"}, "protocol": "openai", "dialect": "mistral"},
     ]
     for role in ("analyst", "guest"):
@@ -89,36 +96,72 @@ def over_tls(authority: Authority) -> Callable[[dict], None]:
     return edit
 
 
+def to_port(config: dict, port: int) -> None:
+    """The upstream is another one."""
+    cluster = config["static_resources"]["clusters"][0]
+    cluster["load_assignment"] = envoy.with_upstream(config, port)["static_resources"]["clusters"][0]["load_assignment"]
+
+
+def chains(document: dict) -> None:
+    document["routes"] = [{"match": {"pathPrefix": "/"}, "protocol": "langserve"}]
+    for role in ("analyst", "guest"):
+        document["roles"][role].update(models=["chain"], operations=["chat"])
+
+
 def named(client: str, stream: bool, status: int) -> str:
     """The class of the exception for a refusal."""
     names = (f"{client} streamed" if stream else "", SAME.get(client, client), client.split()[0])
     return next(CLASSES[name] for name in names if name in CLASSES)[status]
 
 
+def python(environment: str) -> Path:
+    return ROOT / ".cache" / environment / "bin" / "python"
+
+
 def asked(environment: str, questions: list[dict], certificate: Path) -> list[dict]:
     variables = {"PATH": "/usr/bin:/bin", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "HOME": str(ROOT / ".cache"),
                  "AWS_CA_BUNDLE": str(certificate)}  # fmt: skip
     done = subprocess.run(
-        [ROOT / ".cache" / environment / "bin" / "python", ROOT / "integration" / "clients" / "ask.py"],
+        [python(environment), ROOT / "integration" / "clients" / "ask.py"],
         input=json.dumps(questions), capture_output=True, text=True, timeout=300, env=variables,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
 
+@pytest.fixture(scope="module")
+def chain_server(tmp_path_factory):
+    """A real LangServe server."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("chain") / "log"
+    command = ["env", f"SAID={json.dumps(SAID)}", str(python("clients")), str(ROOT / "integration/clients/chain_server.py"), str(port)]
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    with Child(command, log=log) as server:
+        server.wait_until(listens, "LangServe")
+        yield port
+
+
 @pytest.fixture(scope="module", params=["strong", "weak"])
-def answers(request, sites, keys, tmp_path_factory) -> dict[tuple, dict]:
+def answers(request, sites, keys, chain_server, tmp_path_factory) -> dict[tuple, dict]:
     """Everything that is asked through every client: answers by client, stream and case."""
     authority = Authority(tmp_path_factory.mktemp("tls"))
-    plain = sites(request.param, change=every_provider).proxy.url
-    secure = f"https://localhost:{sites(request.param, change=every_provider, edit=over_tls(authority)).proxy.port}"
+    made = {
+        "plain": sites(request.param, change=every_provider),
+        "tls": sites(request.param, change=every_provider, edit=over_tls(authority)),
+        "chain": sites(request.param, change=chains, edit=lambda config: to_port(config, chain_server)),
+    }
+    urls = {name: site.proxy.url for name, site in made.items()} | {"tls": f"https://localhost:{made['tls'].proxy.port}"}
     questions: dict[str, dict[tuple, dict]] = {}
     for name, client in CLIENTS.items():
         for stream in (False, True):
             for case, (_, text, role, lifetime, is_other) in CASES.items():
                 token = keys["ES256"].sign(claims(f"{request.param}-{name}-{stream}", [role], lifetime=lifetime))
                 model = client.other if is_other else client.model
-                one = {"client": name, "url": secure if client.tls else plain, "token": token, "text": text, "model": model, "stream": stream}
+                one = {"client": name, "url": urls[client.site], "token": token, "text": text, "model": model, "stream": stream}
                 questions.setdefault(client.environment, {})[name, stream, case] = one
     got = {}
     scripts.SAID[:], scripts.DEFAULT[0] = SAID, "said"

@@ -6,6 +6,7 @@ import pytest
 
 from conftest import ATTACK, Site
 from harness import upstream as scripts
+from harness.client import H1
 
 MODEL = "smollm2"
 KEY = "AKIAQ7EXAMPL3TE5TKXQ"
@@ -97,3 +98,29 @@ def test_an_answer_that_was_withheld_is_not_gone_on_with(site, stream):
     finally:
         scripts.DEFAULT[0] = "default"
     refused(alice, previous_response_id=f"resp_{before + 1}")
+
+
+def of_graphs(document: dict) -> None:
+    bound(document)
+    document["routes"] = [{"match": {"pathPrefix": "/"}, "protocol": "langserve"}]
+    document["roles"]["analyst"]["operations"] = ["chat", "conversations"]
+
+
+def test_a_thread_of_a_graph_belongs_to_who_made_it(sites, mode):
+    site = sites(mode, change=of_graphs)
+
+    def post(subject: str, path: str, body: dict):
+        return site.send(H1, body, path=path, token=site.token(subject)).reply
+
+    run = {"assistant_id": MODEL, "input": {"messages": [{"role": "user", "content": "hello"}]}}
+    thread = post("alice", "/threads", {}).json()["thread_id"]
+    for way in ("wait", "stream"):
+        assert post("alice", f"/threads/{thread}/runs/{way}", run).status == 200
+        assert post("bob", f"/threads/{thread}/runs/{way}", run).reason == "body.unscanned"
+        assert post("alice", f"/threads/{thread}0/runs/{way}", run).reason == "body.unscanned"
+    resumed = {"assistant_id": MODEL, "command": {"resume": "yes"}}
+    assert post("alice", f"/threads/{thread}/runs/wait", resumed).status == 200
+    assert post("bob", f"/threads/{thread}/runs/wait", resumed).reason == "body.unscanned"
+    assert post("bob", "/threads", {"thread_id": thread, "if_exists": "do_nothing"}).reason == "body.shape"
+    # Beside the thread, what is kept elsewhere is nobody's.
+    assert post("alice", f"/threads/{thread}/runs/wait", {**run, "checkpoint_id": "c-1"}).reason == "body.unscanned"

@@ -130,10 +130,15 @@ impl Policy {
         self.digest.get(..12).unwrap_or(&self.digest)
     }
 
-    /// The route for a path without its query: an exact one before a prefix, a longer prefix before a shorter one.
+    /// The route for a path without its query: an exact one before a template, that before a prefix, and of these the longest.
     pub fn route(&self, path: &str) -> Option<&RoutePolicy> {
         let rank = |route: &&RoutePolicy| {
-            (!matches!(route.matches, route::PathMatch::Prefix(_)), route.matches.as_str().len())
+            let kind = match route.matches {
+                route::PathMatch::Prefix(_) => 0,
+                route::PathMatch::Template(_) => 1,
+                route::PathMatch::Exact(_) => 2,
+            };
+            (kind, route.matches.as_str().len())
         };
         self.routes.iter().filter(|route| route.matches.matches(path)).max_by_key(rank)
     }
