@@ -33,8 +33,8 @@ BYTES = b"RIFF\0\0\0\0WAVE"
 Instance = tuple[str, Any]
 # Fields that a server asks for, and the type does not.
 ASKED = {("FunctionDeclaration", "name"), ("McpServer", "name"), ("ToolV2", "function")}
-# Fields of Google's types that are the SDK's own, and not on the wire.
-UNSENT = {"sdkHttpResponse", "automaticFunctionCallingHistory", "parsed"}
+# Fields of Google's types that are the SDK's own and not on the wire, and one that is refused by design.
+UNSENT = {"sdkHttpResponse", "automaticFunctionCallingHistory", "parsed", "streamFunctionCallArguments"}
 
 
 WORDS = {
