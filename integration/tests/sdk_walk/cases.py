@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .endpoints import Endpoint, data, kind, named
-from .instances import Builder, Instance, top
+from .instances import BYTES, Builder, Instance, top
 from .lists import branch
 
 JSON, SSE = b"application/json", b"text/event-stream"
@@ -55,7 +55,10 @@ def form(fields: dict) -> bytes:
         values = value if isinstance(value, list) else [value]
         for item in values:
             key = f"{name}[]" if isinstance(value, list) else name
-            if isinstance(item, bytes):
+            if isinstance(item, tuple):
+                # A file's name, what it holds, and then its type and headers.
+                head, item = f'content-disposition: form-data; name="{key}"; filename="{item[0]}"\r\ncontent-type: application/octet-stream', BYTES
+            elif isinstance(item, bytes):
                 head = f'content-disposition: form-data; name="{key}"; filename="north.bin"\r\ncontent-type: application/octet-stream'
             else:
                 head, item = f'content-disposition: form-data; name="{key}"', item if isinstance(item, str) else json.dumps(item)

@@ -147,7 +147,7 @@ class Builder:
         if origin in (dict, collections.abc.Mapping):
             return [(label, {"castle": value}) for label, value in self.instances(arguments[1], name, stack)]
         if origin is tuple:
-            return [("", [self.instances(argument, name, stack)[0][1] for argument in arguments if argument is not Ellipsis])]
+            return [("", tuple(self.instances(argument, name, stack)[0][1] for argument in arguments if argument is not Ellipsis))]
         if typing_extensions.is_typeddict(kind) or is_model(kind):
             key = kind, stack.count(kind), len(stack) > DEEPEST
             if key not in self.made:
