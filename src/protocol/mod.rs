@@ -46,6 +46,7 @@ mod system;
 mod tgi;
 mod told;
 mod tools;
+mod turns;
 mod upload;
 mod usage;
 

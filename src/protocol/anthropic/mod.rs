@@ -10,8 +10,9 @@ use super::dialect::{Dialect, named};
 use super::form::Form;
 use super::parameters;
 use super::reply::{Plain, ReplyFormat};
-use super::request::{Reader, Spot, host_of, newest_turn, spot_of};
+use super::request::{Reader, Spot, host_of};
 use super::system::{last_message, text_at};
+use super::turns::{self, Roles};
 use super::{Json, Path, Told, UnscannedKind, Usage};
 use crate::enums::{Operation, Zone};
 use crate::host::Timestamp;
@@ -181,32 +182,15 @@ fn defined(reader: &mut Reader<'_, '_>, path: &Path, block: &Json<'_>) -> Result
     Ok(())
 }
 
+const ROLES: Roles =
+    Roles { known: &[("user", Zone::User), ("assistant", Zone::Assistant), ("system", Zone::System)], others: None };
+
 fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let (path, value) = reader.require("messages")?;
-    let messages = reader.items(value)?;
-    let mut zones = Vec::with_capacity(messages.len());
-    for message in messages {
-        zones.push(match reader.inner_text(message, "role")? {
-            "user" => Zone::User,
-            "assistant" => Zone::Assistant,
-            "system" => Zone::System,
-            _ => return Err(reader.shape()),
-        });
-    }
-    let current = newest_turn(&zones);
-    for (index, (message, zone)) in messages.iter().zip(zones).enumerate() {
-        let spot = spot_of(zone, index, current);
-        for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
-            let place = path.child(index).child(at);
-            match key.as_ref() {
-                "role" if reader.parameter(value, Form::Word(&["user", "assistant", "system"])) => {}
-                "content" => content(reader, &place, value, spot)?,
-                _ => reader.free_text(&place, value, spot),
-            }
-            reader.key(&place, key, spot);
-        }
-    }
-    Ok(())
+    turns::read(reader, &path, value, &ROLES, &["content"], &|reader, path, (key, value), spot| match key {
+        "content" => content(reader, path, value, spot).map(|()| true),
+        _ => Ok(false),
+    })
 }
 
 /// A string or a list of blocks.

@@ -1,7 +1,8 @@
 //! Requests of Converse and ConverseStream.
 
 use super::super::form::Form;
-use super::super::request::{Reader, Spot, newest_turn, spot_of};
+use super::super::request::{Reader, Spot};
+use super::super::turns::{self, Roles};
 use super::super::{Json, Path, Position, UnscannedKind};
 use crate::enums::Zone;
 use crate::reason::Denial;
@@ -77,31 +78,14 @@ pub(super) fn system_prompt(body: &Json<'_>) -> Option<Path> {
     Some(Path::default().child(at).child(last).child(place))
 }
 
-pub(super) fn messages<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>) -> Result<(), Denial> {
-    let messages = reader.items(value)?;
-    let mut zones = Vec::with_capacity(messages.len());
-    for message in messages {
-        zones.push(match reader.inner_text(message, "role")? {
-            "user" => Zone::User,
-            "assistant" => Zone::Assistant,
-            "system" => Zone::System,
-            _ => return Err(reader.shape()),
-        });
-    }
-    let current = newest_turn(&zones);
-    for (index, (message, zone)) in messages.iter().zip(zones).enumerate() {
-        let spot = spot_of(zone, index, current);
-        for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
-            let place = path.child(index).child(at);
-            match key.as_ref() {
-                "role" if reader.parameter(value, Form::Word(&["user", "assistant", "system"])) => {}
-                "content" => blocks(reader, &place, value, spot)?,
-                _ => reader.free_text(&place, value, spot),
-            }
-            reader.key(&place, key, spot);
-        }
-    }
-    Ok(())
+const ROLES: Roles =
+    Roles { known: &[("user", Zone::User), ("assistant", Zone::Assistant), ("system", Zone::System)], others: None };
+
+fn messages<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>) -> Result<(), Denial> {
+    turns::read(reader, path, value, &ROLES, &["content"], &|reader, path, (key, value), spot| match key {
+        "content" => blocks(reader, path, value, spot).map(|()| true),
+        _ => Ok(false),
+    })
 }
 
 /// A list of blocks. Nova takes a string in the place of one.

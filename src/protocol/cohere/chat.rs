@@ -1,13 +1,16 @@
 //! Chat of version 2.
 
 use super::super::form::Form;
-use super::super::request::{Reader, Spot, newest_turn, spot_of};
+use super::super::request::{Reader, Spot};
+use super::super::turns::{self, Roles};
 use super::super::{Json, Path, UnscannedKind};
 use crate::enums::Zone;
 use crate::reason::Denial;
 
-/// The roles of messages.
-const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
+const ROLES: Roles = Roles {
+    known: &[("system", Zone::System), ("user", Zone::User), ("assistant", Zone::Assistant), ("tool", Zone::Tool)],
+    others: None,
+};
 /// The types of parts of a message's content.
 const TYPES: [&str; 4] = ["text", "thinking", "image_url", "document"];
 
@@ -51,36 +54,16 @@ fn documents(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 
 fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let (path, value) = reader.require("messages")?;
-    let messages = reader.items(value)?;
-    let mut zones = Vec::with_capacity(messages.len());
-    for message in messages {
-        zones.push(match reader.inner_text(message, "role")? {
-            "system" => Zone::System,
-            "user" => Zone::User,
-            "assistant" => Zone::Assistant,
-            "tool" => Zone::Tool,
-            _ => return Err(reader.shape()),
-        });
-    }
-    let current = newest_turn(&zones);
-    for (index, (message, zone)) in messages.iter().zip(zones).enumerate() {
-        let spot = spot_of(zone, index, current);
-        for (at, (key, value)) in reader.entries(message, &["content"])?.iter().enumerate() {
-            let place = path.child(index).child(at);
-            match (key.as_ref(), value) {
-                ("role", _) if reader.parameter(value, Form::Word(&ROLES)) => {}
-                ("content", Json::Array(_)) => {
-                    for (position, part) in reader.items(value)?.iter().enumerate() {
-                        read_part(reader, &place.child(position), part, spot)?;
-                    }
-                }
-                ("content", Json::Object(_)) => return Err(reader.shape()),
-                _ => reader.free_text(&place, value, spot),
+    turns::read(reader, &path, value, &ROLES, &["content"], &|reader, path, field, spot| match field {
+        ("content", Json::Array(_)) => {
+            for (position, part) in reader.items(field.1)?.iter().enumerate() {
+                read_part(reader, &path.child(position), part, spot)?;
             }
-            reader.key(&place, key, spot);
+            Ok(true)
         }
-    }
-    Ok(())
+        ("content", Json::Object(_)) => Err(reader.shape()),
+        _ => Ok(false),
+    })
 }
 
 /// One part of a message's content. What is in a picture's place and is no bytes is text.

@@ -23,7 +23,10 @@ use keys::camel;
 
 /// The format.
 #[derive(Debug)]
-pub(super) struct Gemini;
+pub(super) struct Gemini {
+    /// The path asks for a stream. One that was not asked for as events is a list of replies.
+    pub(super) streams: bool,
+}
 
 const PLAIN: Plain = Plain { usage: reply::usage_of_embeddings };
 const COUNTS: Plain = Plain { usage: |_| None };
@@ -96,6 +99,9 @@ impl Adapter for Gemini {
     fn of_path(&self, known: &str) -> Option<Protocol> {
         let is_anthropics = known.contains(ANTHROPIC) || known.ends_with("/count-tokens:rawPredict");
         let is_openais = known.ends_with("/chat/completions");
+        if known.ends_with(":streamGenerateContent") {
+            return Some(Protocol::new(Gemini { streams: true }));
+        }
         if is_openais {
             return Protocol::new(openai::Openai::default()).in_dialect("gemini");
         }
@@ -152,6 +158,7 @@ impl Adapter for Gemini {
             "usageMetadata": { "promptTokenCount": 0, "candidatesTokenCount": 0, "totalTokenCount": 0 },
             "modelVersion": model,
         });
+        let body = if self.streams { json!([body]) } else { body };
         (operation == Operation::Chat).then(|| body.to_string().into_bytes())
     }
 

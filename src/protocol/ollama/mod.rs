@@ -9,8 +9,9 @@ use super::adapter::Adapter;
 use super::form::Form;
 use super::frames::{Frame, Framing};
 use super::reply::{Channel, End, Ending, Facts, Plain, ReplyFormat, TextKind, ToolCall, Walk};
-use super::request::{Reader, Spot, newest_turn, spot_of};
+use super::request::{Reader, Spot};
 use super::system::{last_message, text_at};
+use super::turns::{self, Roles};
 use super::{Json, Path, Told, UnscannedKind, Usage};
 use crate::enums::{Operation, Zone};
 use crate::host::Timestamp;
@@ -158,33 +159,21 @@ fn tools(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     Ok(())
 }
 
+/// A model's template may know roles of its own: they are the caller's words.
+const ROLES: Roles = Roles {
+    known: &[("system", Zone::System), ("user", Zone::User), ("assistant", Zone::Assistant), ("tool", Zone::Tool)],
+    others: Some(Zone::User),
+};
+
 fn messages(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let Some((path, value)) = reader.take("messages")? else { return Ok(()) };
-    let messages = reader.items(value)?;
-    let mut zones = Vec::with_capacity(messages.len());
-    for message in messages {
-        // A model's template may know roles of its own: they are the caller's words.
-        zones.push(match reader.inner_text(message, "role")? {
-            "system" => Zone::System,
-            "assistant" => Zone::Assistant,
-            "tool" => Zone::Tool,
-            _ => Zone::User,
-        });
-    }
-    let current = newest_turn(&zones);
-    for (index, (message, zone)) in messages.iter().zip(zones).enumerate() {
-        let spot = spot_of(zone, index, current);
-        for (at, (key, value)) in reader.entries(message, &["content", "images"])?.iter().enumerate() {
-            let place = path.child(index).child(at);
-            match (key.as_ref(), value) {
-                ("role", _) if reader.parameter(value, Form::Word(&["system", "assistant", "tool", "user"])) => {}
-                ("images", Json::Array(_)) => images(reader, &place, value, spot),
-                _ => reader.free_text(&place, value, spot),
-            }
-            reader.key(&place, key, spot);
+    turns::read(reader, &path, value, &ROLES, &["content", "images"], &|reader, path, (key, value), spot| match key {
+        "images" => {
+            images(reader, path, value, spot);
+            Ok(true)
         }
-    }
-    Ok(())
+        _ => Ok(false),
+    })
 }
 
 /// A list of pictures in base64. Clients send an empty one with every message.
