@@ -51,7 +51,7 @@ fn the_path_names_the_model_on_every_road() {
         ("projects/small/locations/small/publishers/small/models/large:generateContent", "rbac.model"),
         ("projects/p/locations/l/endpoints/small:generateContent", ""),
         ("projects/p/locations/l/endpoints/large:generateContent", "rbac.model"),
-        ("projects/p/locations/l/publishers/mistralai/models/small:rawPredict", "route.unmatched"),
+        ("projects/p/locations/l/publishers/other/models/small:rawPredict", "route.unmatched"),
         ("projects/p/q/locations/l/publishers/google/models/small:generateContent", "route.unmatched"),
         ("models/small:small:generateContent", "route.method"),
         ("models/:generateContent", "route.method"),
@@ -61,6 +61,21 @@ fn the_path_names_the_model_on_every_road() {
     ] {
         let run = post(&mut pipeline, &format!("/v1beta/{path}"), &asked(json!({})));
         assert_eq!(run.reason(), reason, "{path}");
+    }
+}
+
+/// Vertex AI serves the models of other makers in their formats.
+#[test]
+fn the_makers_of_models_have_their_own_formats() {
+    let mut pipeline = pipeline(|_| {});
+    let chat = json!({ "model": "small", "messages": [{ "role": "user", "content": "hello" }] });
+    for (publisher, cap) in [("anthropic", "max_tokens"), ("mistralai", "max_tokens")] {
+        for method in ["rawPredict", "streamRawPredict"] {
+            let path = format!("/v1beta/projects/p/locations/l/publishers/{publisher}/models/small:{method}");
+            let sent = post(&mut pipeline, &path, &chat).body();
+            assert_eq!(sent[cap], 100, "{path} {sent}");
+            assert_eq!(sent.get("stream_options"), None, "{path}");
+        }
     }
 }
 

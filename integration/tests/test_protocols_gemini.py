@@ -177,5 +177,5 @@ def test_vertex_serves_other_makers(site):
     gemini = f"{url}/projects/p/locations/l/publishers/google/models/{MODEL}:generateContent"
     headers = {"authorization": f"Bearer {site.token('vertex')}"}
     assert httpx.post(gemini, json=BODY, headers=headers, timeout=60).status_code == 200
-    other = f"{url}/projects/p/locations/l/publishers/mistralai/models/{MODEL}:rawPredict"
+    other = f"{url}/projects/p/locations/l/publishers/other/models/{MODEL}:rawPredict"
     assert httpx.post(other, json=BODY, headers=headers, timeout=60).status_code == 404

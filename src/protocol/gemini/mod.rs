@@ -36,6 +36,8 @@ const PIECES: &str = "streamFunctionCallArguments";
 
 /// Vertex AI's path of Anthropic's models. The body is Anthropic's, but for the model, which the path names.
 const ANTHROPIC: &str = "publishers/anthropic/models/{model}:";
+/// The same of Mistral's.
+const MISTRAL: &str = "publishers/mistralai/models/{model}:";
 
 impl Adapter for Gemini {
     fn name(&self) -> &'static str {
@@ -52,6 +54,8 @@ impl Adapter for Gemini {
             ("publishers/{publisher}/models/{model}:streamGenerateContent", Operation::Chat),
             ("publishers/anthropic/models/{model}:rawPredict", Operation::Chat),
             ("publishers/anthropic/models/{model}:streamRawPredict", Operation::Chat),
+            ("publishers/mistralai/models/{model}:rawPredict", Operation::Chat),
+            ("publishers/mistralai/models/{model}:streamRawPredict", Operation::Chat),
             (
                 "projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:generateContent",
                 Operation::Chat,
@@ -61,6 +65,11 @@ impl Adapter for Gemini {
                 Operation::Chat,
             ),
             ("projects/{project}/locations/{location}/publishers/anthropic/models/{model}:rawPredict", Operation::Chat),
+            ("projects/{project}/locations/{location}/publishers/mistralai/models/{model}:rawPredict", Operation::Chat),
+            (
+                "projects/{project}/locations/{location}/publishers/mistralai/models/{model}:streamRawPredict",
+                Operation::Chat,
+            ),
             (
                 "projects/{project}/locations/{location}/publishers/anthropic/models/{model}:streamRawPredict",
                 Operation::Chat,
@@ -99,6 +108,9 @@ impl Adapter for Gemini {
     fn of_path(&self, known: &str) -> Option<Protocol> {
         let is_anthropics = known.contains(ANTHROPIC) || known.ends_with("/count-tokens:rawPredict");
         let is_openais = known.ends_with("/chat/completions");
+        if known.contains(MISTRAL) {
+            return Protocol::new(openai::Openai::default()).in_dialect("mistral");
+        }
         if known.ends_with(":streamGenerateContent") {
             return Some(Protocol::new(Gemini { streams: true }));
         }
