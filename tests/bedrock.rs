@@ -93,6 +93,137 @@ fn a_cap_is_lowered_in_every_place_and_added_where_the_model_reads_it() {
     }
 }
 
+/// AWS's services skip fields that they do not know: a cap under a name that is not theirs bounds nothing.
+#[test]
+fn a_cap_that_the_service_does_not_read_is_no_cap() {
+    let mut pipeline = pipeline(|_| {});
+    let decoys = [
+        json!({ "inferenceConfig": { "max_tokens": 5 } }),
+        json!({ "additionalModelRequestFields": { "max_gen_len": 5 } }),
+        json!({ "additionalModelRequestFields": { "a": { "b": { "maxTokens": 5 } } } }),
+    ];
+    for decoy in decoys {
+        let body = post(&mut pipeline, CONVERSE, &asked(decoy.clone())).body();
+        assert_eq!(body["inferenceConfig"]["maxTokens"], 5, "{decoy}");
+    }
+    let hidden = json!({ "inferenceConfig": { "maxTokens": 50 },
+        "additionalModelRequestFields": { "inferenceConfig": { "maxTokens": 9000 } } });
+    let body = post(&mut pipeline, CONVERSE, &asked(hidden)).body();
+    assert_eq!(body["additionalModelRequestFields"]["inferenceConfig"]["maxTokens"], 50);
+    let titan = json!({ "inputText": "hello", "max_tokens": 5 });
+    let body = post(&mut pipeline, "/model/amazon.small/invoke", &titan).body();
+    assert_eq!(body["textGenerationConfig"]["maxTokenCount"], 5);
+    for wrong in [json!("x"), json!([{ "maxTokens": 5 }])] {
+        let run = post(&mut pipeline, CONVERSE, &asked(json!({ "inferenceConfig": wrong })));
+        assert_eq!(run.reason(), "body.shape");
+    }
+}
+
+#[test]
+fn a_budget_for_thoughts_stays_below_the_cap() {
+    let mut pipeline = pipeline(|document| document["roles"]["analyst"]["maxOutputTokens"] = json!(2000));
+    let thinks = |tokens: u64| {
+        json!({ "inferenceConfig": { "maxTokens": 9000 },
+        "additionalModelRequestFields": { "thinking": { "type": "enabled", "budget_tokens": tokens } } })
+    };
+    let body = post(&mut pipeline, CONVERSE, &asked(thinks(8000))).body();
+    assert_eq!(body["inferenceConfig"]["maxTokens"], 2000);
+    assert_eq!(body["additionalModelRequestFields"]["thinking"]["budget_tokens"], 1999);
+}
+
+/// Models that write nothing refuse a cap; the id says so, and no field of the body does.
+#[test]
+fn a_model_that_answers_with_vectors_gets_no_cap() {
+    let mut pipeline = pipeline(|document| {
+        document["roles"]["analyst"]["models"] = json!(["amazon.*", "cohere.*"]);
+    });
+    for (model, body) in [
+        ("amazon.titan-embed-text-v2:0", json!({ "inputText": "hello" })),
+        ("amazon.titan-embed-text-v1", json!({ "inputText": "hello" })),
+        ("cohere.embed-english-v3", json!({ "texts": ["hello"], "input_type": "search_document" })),
+        ("amazon.nova-canvas-v1:0", json!({ "taskType": "TEXT_IMAGE", "textToImageParams": { "text": "a tower" } })),
+    ] {
+        let run = post(&mut pipeline, &format!("/model/{model}/invoke"), &body);
+        assert_eq!(run.reason(), "", "{model}");
+        assert_eq!(run.body(), body, "{model}");
+    }
+    let evasion = json!({ "inputText": "hello", "dimensions": 256, "texts": [] });
+    let body = post(&mut pipeline, "/model/amazon.titan-text-express-v1/invoke", &evasion).body();
+    assert_eq!(body["textGenerationConfig"]["maxTokenCount"], 100);
+}
+
+#[test]
+fn guardrail_and_project_are_the_operators_to_choose() {
+    let chosen = json!({ "guardrailConfig": { "guardrailIdentifier": "gr-1", "guardrailVersion": "2" } });
+    let tagged = json!({ "prompt": "hello", "amazon-bedrock-guardrailConfig": { "tagSuffix": "xyz" } });
+    for (allowed, reason) in [(json!([]), "rbac.parameter"), (json!(["guardrailConfig", "projectIdentifier"]), "")] {
+        let mut pipeline = pipeline(|document| {
+            document["roles"]["analyst"]["parameters"] = json!({ "allow": allowed });
+        });
+        assert_eq!(post(&mut pipeline, CONVERSE, &asked(chosen.clone())).reason(), reason);
+        assert_eq!(post(&mut pipeline, "/model/small/invoke", &tagged).reason(), reason);
+        assert_eq!(post(&mut pipeline, CONVERSE, &asked(json!({ "guardrailConfig": {} }))).reason(), "");
+        let bearer = format!("Bearer {}", pipeline.token(&["analyst"], 600));
+        for name in [
+            "x-amzn-bedrock-guardrailidentifier",
+            "x-amzn-bedrock-guardrailversion",
+            "x-amzn-bedrock-trace",
+            "x-amzn-bedrock-projectidentifier",
+        ] {
+            let headers = [("authorization", bearer.as_str()), (name, "a")];
+            let run = pipeline.post("/model/small/invoke", &headers, br#"{"prompt":"hello"}"#);
+            assert_eq!(run.reason(), reason, "{name}");
+        }
+    }
+}
+
+/// The provider puts the prompt's own messages before those of the request, and nobody here reads them.
+#[test]
+fn a_kept_prompt_is_state() {
+    let prompt = "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aprompt%2FABCDEFGHIJ%3A1/converse";
+    let body = json!({ "promptVariables": { "topic": { "text": "towers" } } });
+    for (action, reason) in [("deny", "body.unscanned"), ("flag", "")] {
+        let mut pipeline = pipeline(|document| {
+            document["unscanned"] = json!({ "state": action });
+            let role = &mut document["roles"]["analyst"];
+            role["models"] = json!(["arn:aws:bedrock:*:1:prompt/*"]);
+        });
+        assert_eq!(post(&mut pipeline, prompt, &body).reason(), reason);
+    }
+}
+
+#[test]
+fn tools_that_a_role_lacks_go_and_the_others_stay() {
+    let mut pipeline = pipeline(|document| {
+        document["roles"]["analyst"]["tools"] = json!({ "allow": ["search_*"], "others": "remove" });
+    });
+    let tool = |name: &str| json!({ "toolSpec": { "name": name, "inputSchema": { "json": { "type": "object" } } } });
+    let mark = json!({ "cachePoint": { "type": "default" } });
+    let config = json!({ "tools": [tool("search_archive"), tool("burn_archive"), mark], "toolChoice": { "auto": {} } });
+    let body = post(&mut pipeline, CONVERSE, &asked(json!({ "toolConfig": config }))).body();
+    assert_eq!(body["toolConfig"]["tools"], json!([tool("search_archive"), mark]));
+    let config = json!({ "tools": [tool("burn_archive"), mark], "toolChoice": { "any": {} } });
+    let body = post(&mut pipeline, CONVERSE, &asked(json!({ "toolConfig": config }))).body();
+    assert_eq!(body.get("toolConfig"), None);
+    let openai = json!({ "tools": [{ "type": "function", "function": { "name": "burn_archive" } }] });
+    let body = post(&mut pipeline, CONVERSE, &asked(json!({ "additionalModelRequestFields": openai }))).body();
+    assert!(!body.to_string().contains("burn_archive"), "{body}");
+}
+
+/// A request that is signed in its query says so, and no part of the signature passes.
+#[test]
+fn a_signed_query_is_no_credential() {
+    let mut pipeline = pipeline(|_| {});
+    let bearer = format!("Bearer {}", pipeline.token(&["analyst"], 600));
+    let body = asked(json!({})).to_string();
+    let path = format!("{CONVERSE}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=A&X-Amz-Signature=0");
+    for headers in [&[][..], &[("authorization", bearer.as_str())]] {
+        let reply = pipeline.post(&path, headers, body.as_bytes()).outcome.unwrap_err();
+        assert_eq!(reply.status, 401);
+        assert!(String::from_utf8(reply.body).unwrap().contains("AWS_BEARER_TOKEN_BEDROCK"));
+    }
+}
+
 #[test]
 fn a_caller_does_not_sign() {
     let mut pipeline = pipeline(|_| {});

@@ -51,6 +51,11 @@ pub trait Asserted: Debug + Send {
     /// # Errors
     /// A denial when they differ.
     fn check(&self, body: &Json<'_>) -> Result<(), Denial>;
+
+    /// What the headers choose of what is the operator's to choose.
+    fn choices_of_operator(&self) -> &[&'static str] {
+        &[]
+    }
 }
 
 /// One wire format.

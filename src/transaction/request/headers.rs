@@ -178,7 +178,9 @@ pub(super) fn hinted(mut denial: Denial, headers: Headers<'_>) -> Denial {
         PROVIDER_KEYS.iter().any(|known| bare.starts_with(known))
     };
     if denial.status() == 401 && denial.hint.is_none() {
-        let is_signed = headers.all("authorization").any(|value| value.trim_ascii().starts_with(b"AWS4-"));
+        let query = headers.text(":path").and_then(|path| path.split_once('?')).map_or("", |(_, query)| query);
+        let is_signed = headers.all("authorization").any(|value| value.trim_ascii().starts_with(b"AWS4-"))
+            || query.split('&').any(|pair| pair.to_ascii_lowercase().starts_with("x-amz-signature="));
         let is_key = sent.any(is_key).then_some(Hint::ProviderKey);
         denial.hint = if is_signed { Some(Hint::Signed) } else { is_key };
     }
