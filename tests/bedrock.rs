@@ -145,7 +145,7 @@ fn a_model_that_answers_with_vectors_gets_no_cap() {
     ] {
         let run = post(&mut pipeline, &format!("/model/{model}/invoke"), &body);
         assert_eq!(run.reason(), "", "{model}");
-        assert_eq!(run.body(), body, "{model}");
+        assert!(run.outcome.unwrap().body.is_none(), "{model}: it goes on as it came");
     }
     let evasion = json!({ "inputText": "hello", "dimensions": 256, "texts": [] });
     let body = post(&mut pipeline, "/model/amazon.titan-text-express-v1/invoke", &evasion).body();

@@ -133,10 +133,10 @@ impl Context {
         }
 
         // From here on a credential of the query is one of the headers', and the path has none.
-        let (sent, mut moved) = (headers, Vec::new());
+        let mut moved = Vec::new();
         let target = headers.text(":path").unwrap_or_default();
         if let Some((rest, values)) = without(target, route.protocol.credential_parameters()) {
-            moved = with_credential(headers, &policy, &rest, values).map_err(|denial| hinted(denial, sent))?;
+            moved = with_credential(headers, &policy, &rest, values)?;
             self.stripped_path = Some(rest);
         }
         let headers = if moved.is_empty() { headers } else { Headers(&moved) };
@@ -150,7 +150,7 @@ impl Context {
             return Ok(Next::new(Passed, Step::Release(edit)));
         }
         let authn = policy.authn.authenticate(headers.iter(), &mut vm.tokens, &mut vm.ring, host);
-        let authn = authn.map_err(|denial| hinted(denial, sent))?;
+        let authn = authn.map_err(|denial| hinted(denial, headers))?;
         self.authenticated(headers, authn, (end, deadline), vm, host)
     }
 
