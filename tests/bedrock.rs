@@ -91,6 +91,15 @@ fn a_cap_is_lowered_in_every_place_and_added_where_the_model_reads_it() {
         let body = sent(&mut pipeline, &format!("/model/{model}/invoke"), body);
         assert_eq!(body.pointer(pointer), Some(&json!(100)), "{model} {body}");
     }
+    // A model that answers without words refuses what it does not know.
+    for (model, body) in [
+        ("amazon.small-embed-v2", json!({ "inputText": "hello" })),
+        ("cohere.small-embed", json!({ "texts": ["hello"], "input_type": "search_document" })),
+        ("stability.small-v1", json!({ "prompt": "a castle" })),
+    ] {
+        let run = post(&mut pipeline, &format!("/model/{model}/invoke"), &body);
+        assert!(run.outcome.is_ok_and(|edit| edit.body.is_none()), "{model}");
+    }
 }
 
 #[test]

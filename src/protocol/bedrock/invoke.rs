@@ -8,7 +8,7 @@ use super::super::reply::{Ending, ReplyFormat, TextKind, Walk};
 use super::super::request::Reader;
 use super::super::{Json, Path, Told, Usage, anthropic, eventstream, keys, openai};
 use super::converse::{CAPS, FLAT, own_fields};
-use super::model::maker;
+use super::model::{answers_without_text, maker};
 use super::reply::{CONVERSED, withheld as conversed};
 use super::{converse, exception};
 use crate::enums::Operation;
@@ -124,8 +124,8 @@ fn flat(reader: &mut Reader<'_, '_>, maker: Option<&str>) -> Result<(), Denial> 
         Some("meta") => &["max_gen_len"],
         _ => &["max_tokens"],
     };
-    if body.get("texts").is_some() || body.get("inputText").is_some() && body.get("dimensions").is_some() {
-        // Embeddings have no answer that a cap could bound.
+    if answers_without_text(&reader.out.model) {
+        // There is no answer that a cap could bound, and the model refuses a field that it does not know.
         reader.out.output_cap_key = &[];
     }
     Ok(())

@@ -41,6 +41,12 @@ pub(super) fn maker(model: &str) -> Option<&str> {
     (!maker.is_empty()).then_some(maker)
 }
 
+/// True for a model whose answer is numbers, pictures or films, as its id says.
+pub(super) fn answers_without_text(model: &str) -> bool {
+    let kinds = ["embed", "rerank", "image", "canvas", "reel"];
+    matches!(maker(model), Some("stability" | "luma")) || kinds.iter().any(|kind| model.contains(kind))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
