@@ -90,14 +90,12 @@ fn one<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot: Spo
     if let Json::Array(pair) = value
         && let [role, said] = pair.as_slice()
     {
-        if !reader.parameter(role, Form::Name) {
-            reader.free_text(&path.child(0), role, spot);
-        }
+        reader.free_text(&path.child(0), role, spot);
         content(reader, &path.child(1), said, spot);
         return Ok(());
     }
     let Json::Object(_) = value else {
-        reader.free_text(path, value, spot);
+        reader.text_or_bytes(path, value, spot);
         return Ok(());
     };
     for (at, (key, value)) in reader.entries(value, &["content", "kwargs", "type", "role"])?.iter().enumerate() {
