@@ -89,8 +89,14 @@ fn value(walk: &mut Walk<'_>, path: &Path, one: &Json<'_>, choice: u32) {
         // A chain that answers in words: the next event has the next ones.
         Json::String(_) => walk.text(path, one, choice, 0, TextKind::Text),
         Json::Array(items) => {
+            // What is before the caller's newest words was paid for when it was said.
+            let newest = items.iter().rposition(|item| zone(item) == Some(Zone::User)).unwrap_or(0);
             for (position, item) in items.iter().enumerate() {
+                let spent = walk.parts.usage;
                 value(walk, &path.child(position), item, choice);
+                if position < newest {
+                    walk.parts.usage = spent;
+                }
             }
         }
         Json::Object(_) if is_message(one) => message(walk, path, one, choice),
