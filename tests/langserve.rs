@@ -4,6 +4,8 @@
 
 mod common;
 
+use bartizan::enums::{Operation, Zone};
+use bartizan::protocol::{Json, Protocol, UnscannedKind};
 use common::pipeline::{Pipeline, Run};
 use serde_json::{Value, json};
 
@@ -45,14 +47,98 @@ fn a_chain_is_named_by_its_path_and_a_graph_by_the_body() {
         ("/threads/t-1/state", json!({ "values": {} }), "route.unmatched"),
         ("/threads/t%2F1/runs/wait", run("small"), "route.unmatched"),
         ("/small/stream_log", json!({ "input": "hello" }), "route.unmatched"),
+        ("/small/stream_events", json!({ "input": "hello" }), "route.unmatched"),
+        ("/small/c/N4IgDgTglgtg/invoke", json!({ "input": "hello" }), "route.unmatched"),
+        ("/c/N4IgDgTglgtg/stream", json!({ "input": "hello" }), "route.unmatched"),
+        ("/runs/batch", json!([run("small")]), "body.shape"),
     ] {
         assert_eq!(post(&mut pipeline, path, &body).reason(), reason, "{path} {body}");
     }
 }
 
+/// A route that writes its path out is read as that path is.
+#[test]
+fn a_written_path_is_a_run_where_it_ends_as_one() {
+    let run = |assistant: &str| json!({ "assistant_id": assistant, "input": {} });
+    for path in ["/runs/wait", "/runs/stream", "/graphs/threads/t-1/runs/wait"] {
+        let mut pipeline = pipeline(|document| {
+            document["routes"] = json!([{ "match": { "path": path }, "protocol": "langserve" }]);
+            document["unscanned"] = json!({ "state": "flag" });
+        });
+        assert_eq!(post(&mut pipeline, path, &run("small")).reason(), "", "{path}");
+        assert_eq!(post(&mut pipeline, path, &run("large")).reason(), "rbac.model", "{path}");
+        assert_eq!(post(&mut pipeline, path, &json!({ "input": "hello" })).reason(), "body.shape", "{path}");
+    }
+    let mut chains = pipeline(|document| {
+        document["routes"] =
+            json!([{ "match": { "pathPrefix": "/own/" }, "protocol": "langserve", "operation": "chat" }]);
+    });
+    assert_eq!(post(&mut chains, "/own/anything", &json!({ "input": "hello" })).reason(), "");
+    assert_eq!(post(&mut chains, "/own/runs/wait", &run("large")).reason(), "body.shape");
+}
+
+/// The text's zone and what of the body is unscanned.
+fn read(input: &Value) -> (Vec<Zone>, Vec<UnscannedKind>) {
+    let body = json!({ "input": input }).to_string();
+    let json = Json::parse(body.as_bytes(), 32).unwrap();
+    let exchange = Protocol::named("langserve").unwrap().read_request(Operation::Chat, None, &json).unwrap();
+    let said = exchange.segments.iter().filter(|one| one.text_in(&json) == Some("said"));
+    (said.map(|one| one.zone).collect(), exchange.unscanned.iter().map(|(kind, _)| *kind).collect())
+}
+
+#[test]
+fn who_says_a_message_is_not_for_two_words_to_differ_about() {
+    let constructor = |name: &str, more: Value| {
+        let mut kwargs = json!({ "content": "said" });
+        kwargs.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "lc": 1, "type": "constructor", "id": ["langchain", name], "kwargs": kwargs })
+    };
+    for (input, zone) in [
+        (json!({ "type": "system", "content": "said" }), Zone::System),
+        (json!({ "type": "system", "role": "system", "content": "said" }), Zone::System),
+        (json!({ "type": "system", "role": "user", "content": "said" }), Zone::User),
+        (json!({ "type": "human", "role": "assistant", "content": "said" }), Zone::User),
+        (json!([["ai", "said"]]), Zone::Assistant),
+        (json!([["ai", [{ "type": "text", "text": "said" }]]]), Zone::Assistant),
+        (json!([["moderator", "said"]]), Zone::User),
+        (constructor("SystemMessage", json!({})), Zone::System),
+        (constructor("SystemMessage", json!({ "type": "system" })), Zone::System),
+        (constructor("SystemMessage", json!({ "role": "user" })), Zone::User),
+        (constructor("Document", json!({})), Zone::User),
+    ] {
+        assert_eq!(read(&input).0, [zone], "{input}");
+    }
+}
+
+#[test]
+fn bytes_are_told_wherever_they_are() {
+    let bytes = "iVBORw0KGgo/+AAA".repeat(40);
+    let url = format!("data:image/png;base64,{bytes}");
+    let part = json!({ "type": "image_url", "image_url": { "url": url } });
+    for (input, kind) in [
+        (json!([["human", [part]]]), UnscannedKind::Image),
+        (json!([{ "type": "human", "content": [part] }]), UnscannedKind::Image),
+        (
+            json!([{ "role": "user", "content": [{ "type": "image", "base64": bytes, "mime_type": "image/png" }] }]),
+            UnscannedKind::Image,
+        ),
+        (
+            json!([{ "role": "user", "content": [{ "type": "file", "file": { "file_data": url } }] }]),
+            UnscannedKind::File,
+        ),
+        (json!({ "picture": url }), UnscannedKind::Unknown),
+        (json!({ "file": bytes, "pages": 3 }), UnscannedKind::Unknown),
+        (json!({ "deep": [[bytes]] }), UnscannedKind::Unknown),
+    ] {
+        assert_eq!(read(&input).1, [kind], "{input}");
+    }
+}
+
 #[test]
 fn what_the_application_lets_its_callers_choose_is_the_roles_to_allow() {
-    for (allowed, reason) in [(json!([]), "rbac.parameter"), (json!(["configurable", "kwargs", "webhook"]), "")] {
+    for (allowed, reason) in
+        [(json!([]), "rbac.parameter"), (json!(["configurable", "goto", "kwargs", "langsmith_tracer", "webhook"]), "")]
+    {
         let mut pipeline = pipeline(|document| {
             document["roles"]["analyst"]["parameters"] = json!({ "allow": allowed });
         });
@@ -62,15 +148,16 @@ fn what_the_application_lets_its_callers_choose_is_the_roles_to_allow() {
             ("/small/invoke", json!({ "input": "hello", "kwargs": { "stop": ["x"] } })),
             ("/runs/wait", json!({ "assistant_id": "small", "input": {}, "webhook": "https://elsewhere.example/" })),
             ("/runs/wait", json!({ "assistant_id": "small", "input": {}, "context": { "model": "large" } })),
+            ("/runs/wait", json!({ "assistant_id": "small", "command": { "goto": "paid" } })),
+            (
+                "/runs/wait",
+                json!({ "assistant_id": "small", "input": {}, "langsmith_tracer": { "project_name": "p" } }),
+            ),
         ] {
             assert_eq!(post(&mut pipeline, path, &body).reason(), reason, "{path} {body}");
         }
-        for body in [
-            json!({ "input": "hello", "config": { "configurable": {}, "tags": ["a"] }, "kwargs": {} }),
-            json!({ "input": "hello", "config": { "configurable": { "user_id": "u-1" } } }),
-        ] {
-            assert_eq!(post(&mut pipeline, "/small/invoke", &body).reason(), "", "{body}");
-        }
+        let none = json!({ "input": "hello", "config": { "configurable": {}, "tags": ["a"] }, "kwargs": {} });
+        assert_eq!(post(&mut pipeline, "/small/invoke", &none).reason(), "");
     }
 }
 
@@ -80,6 +167,7 @@ fn what_the_server_keeps_is_for_the_policy_to_decide() {
         let mut pipeline = pipeline(|document| document["unscanned"] = json!({ "state": action }));
         for (path, body) in [
             ("/small/invoke", json!({ "input": "hello", "config": { "configurable": { "session_id": "s-1" } } })),
+            ("/small/invoke", json!({ "input": "hello", "config": { "configurable": { "user_id": "another" } } })),
             ("/threads/t-1/runs/wait", json!({ "assistant_id": "small", "input": {} })),
             ("/threads/t-1/runs/wait", json!({ "assistant_id": "small", "command": { "resume": "yes" } })),
             ("/runs/wait", json!({ "assistant_id": "small", "input": {}, "checkpoint_id": "c-1" })),

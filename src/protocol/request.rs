@@ -292,7 +292,7 @@ impl<'b, 'j> Reader<'b, 'j> {
     }
 
     /// All strings below, but for bytes that are no text, which are listed as unscanned.
-    fn text_or_bytes(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
+    pub(super) fn text_or_bytes(&mut self, path: &Path, value: &Json<'j>, spot: Spot) {
         let mut found = Vec::new();
         value.visit_strings(path, &mut |place, is_key, text| {
             if !(text.is_empty() || is_key && (self.knows)(text)) {

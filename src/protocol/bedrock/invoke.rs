@@ -8,7 +8,7 @@ use super::super::reply::{Ending, ReplyFormat, TextKind, Walk};
 use super::super::request::Reader;
 use super::super::{Json, Path, Told, Usage, anthropic, eventstream, keys, openai};
 use super::converse::{CAP, CAPS, FLAT, cap, is_unset, names_of, own_fields};
-use super::model::{maker, writes};
+use super::model::{answers_without_text, maker};
 use super::reply::{CONVERSED, withheld as conversed};
 use super::{converse, exception};
 use crate::enums::Operation;
@@ -114,11 +114,8 @@ fn flat(reader: &mut Reader<'_, '_>, maker: Option<&str>) -> Result<(), Denial> 
         reader.key(&path.child(at), key, FLAT);
         reader.free_text(&path.child(at), value, FLAT);
     }
-    // Of the account's own model only the body can tell: a model that writes knows no such fields, and refuses them.
-    let asks_vectors =
-        body.get("texts").is_some() || body.get("inputText").is_some() && body.get("dimensions").is_some();
-    if !writes(&reader.out.model) || maker.is_none() && asks_vectors {
-        // Vectors and pictures have no text that a cap could bound, and their models refuse one.
+    if answers_without_text(&reader.out.model) {
+        // There is no answer that a cap could bound, and the model refuses a field that it does not know.
         reader.out.output_cap_key = &[];
         return Ok(());
     }

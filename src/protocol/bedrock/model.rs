@@ -46,13 +46,10 @@ pub(super) fn is_prompt(model: &str) -> bool {
     model.starts_with("arn:") && model.split(':').nth(5).is_some_and(|resource| resource.starts_with("prompt/"))
 }
 
-/// Words in the ids of models that answer with vectors, pictures, films or an order of documents.
-const NO_WRITERS: [&str; 6] = ["canvas", "embed", "image", "reel", "rerank", "stability."];
-
-/// True where a model may answer with text, which a cap bounds. An id of the account's own says nothing.
-pub(super) fn writes(model: &str) -> bool {
-    let id = model.rsplit('/').next().unwrap_or(model);
-    maker(model).is_none() || !NO_WRITERS.iter().any(|word| id.contains(word))
+/// True for a model whose answer is numbers, pictures or films, as its id says.
+pub(super) fn answers_without_text(model: &str) -> bool {
+    let kinds = ["embed", "rerank", "image", "canvas", "reel"];
+    matches!(maker(model), Some("stability" | "luma")) || kinds.iter().any(|kind| model.contains(kind))
 }
 
 #[cfg(test)]
@@ -110,19 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn an_id_says_what_a_model_answers_with() {
-        for (model, writes_text, keeps) in [
-            ("amazon.titan-embed-text-v2:0", false, false),
-            ("us.cohere.embed-v4:0", false, false),
-            ("amazon.nova-canvas-v1:0", false, false),
-            ("stability.sd3-5-large-v1:0", false, false),
-            ("arn:aws:bedrock:us-east-1::foundation-model/amazon.rerank-v1:0", false, false),
-            ("amazon.titan-text-express-v1", true, false),
-            ("arn:aws:bedrock:us-east-1:1:provisioned-model/embed", true, false),
-            ("arn:aws:bedrock:us-east-1:1:prompt/ABCDEFGHIJ:1", true, true),
-            ("arn:aws:bedrock:us-east-1:1:default-prompt-router/anthropic.claude:1", true, false),
+    fn a_prompt_is_told_by_its_arn() {
+        for (model, is_kept) in [
+            ("arn:aws:bedrock:us-east-1:1:prompt/ABCDEFGHIJ:1", true),
+            ("arn:aws:bedrock:us-east-1:1:prompt/ABCDEFGHIJ", true),
+            ("arn:aws:bedrock:us-east-1:1:default-prompt-router/anthropic.claude:1", false),
+            ("amazon.titan-text-express-v1", false),
         ] {
-            assert_eq!((writes(model), is_prompt(model)), (writes_text, keeps), "{model}");
+            assert_eq!(is_prompt(model), is_kept, "{model}");
         }
     }
 }

@@ -22,23 +22,33 @@ pub(super) fn zone_of(word: &str) -> Option<Zone> {
     })
 }
 
-/// Who says this message. `None`: it is no message.
+/// Who says this message. `None`: it is no message. Which of two words a server goes by depends on how it reads messages:
+/// where they differ, the caller says it.
 pub(super) fn zone(value: &Json<'_>) -> Option<Zone> {
-    let word = |holder: &Json<'_>, key: &str| holder.get(key).and_then(Json::as_str).and_then(zone_of);
+    let mut words = Vec::new();
     match value {
         Json::Array(pair) => match pair.as_slice() {
-            [Json::String(role), Json::String(_)] => zone_of(role),
-            _ => None,
+            [Json::String(role), Json::String(_) | Json::Array(_)] => words.push(zone_of(role)),
+            _ => return None,
         },
-        Json::Object(_) if value.get("lc").is_some() => match value.get("id") {
-            Some(Json::Array(names)) => names.last().and_then(Json::as_str).and_then(zone_of),
-            _ => None,
-        },
-        Json::Object(_) if value.get("content").is_some() || value.get("tool_calls").is_some() => {
-            word(value, "type").or_else(|| word(value, "role"))
+        Json::Object(_) if value.get("lc").is_some() => {
+            let Some(Json::Array(names)) = value.get("id") else { return None };
+            words.push(names.last().and_then(Json::as_str).and_then(zone_of));
+            words.extend(value.get("kwargs").into_iter().flat_map(words_of));
         }
-        _ => None,
+        Json::Object(_) if value.get("content").is_some() || value.get("tool_calls").is_some() => {
+            words.extend(words_of(value));
+        }
+        _ => return None,
     }
+    let mut zones = words.into_iter().flatten();
+    let first = zones.next()?;
+    Some(if zones.all(|zone| zone == first) { first } else { Zone::User })
+}
+
+/// The zones that a message's own words name.
+fn words_of(message: &Json<'_>) -> [Option<Zone>; 2] {
+    ["type", "role"].map(|key| message.get(key).and_then(Json::as_str).and_then(zone_of))
 }
 
 /// What a chain is called with: a text, a message, a list of either, or an object that holds some.
@@ -66,7 +76,7 @@ pub(super) fn input<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'
                 reader.key(&path.child(at), key, Spot::USER);
             }
         }
-        value => reader.free_text(path, value, Spot::USER),
+        value => reader.text_or_bytes(path, value, Spot::USER),
     }
     Ok(())
 }
@@ -77,8 +87,15 @@ fn is_text(value: &Json<'_>) -> bool {
 
 /// One message of a known speaker.
 fn one<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot: Spot) -> Result<(), Denial> {
+    if let Json::Array(pair) = value
+        && let [role, said] = pair.as_slice()
+    {
+        reader.free_text(&path.child(0), role, spot);
+        content(reader, &path.child(1), said, spot);
+        return Ok(());
+    }
     let Json::Object(_) = value else {
-        reader.free_text(path, value, spot);
+        reader.text_or_bytes(path, value, spot);
         return Ok(());
     };
     for (at, (key, value)) in reader.entries(value, &["content", "kwargs", "type", "role"])?.iter().enumerate() {
@@ -88,15 +105,7 @@ fn one<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot: Spo
                 reader.parameter(value, Form::Name);
             }
             ("kwargs", Json::Object(_)) => one(reader, &place, value, spot)?,
-            ("content", Json::Array(parts)) => {
-                for (index, part) in parts.iter().enumerate() {
-                    read_part(reader, &place.child(index), part, spot);
-                }
-            }
-            ("tool_calls" | "invalid_tool_calls" | "additional_kwargs" | "response_metadata", _) => {
-                reader.free_text(&place, value, Spot::ASSISTANT);
-            }
-            ("artifact", _) => reader.free_text(&place, value, Spot::TOOL),
+            ("content", _) => content(reader, &place, value, spot),
             _ => reader.free_text(&place, value, spot),
         }
         reader.key(&place, key, spot);
@@ -104,25 +113,48 @@ fn one<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>, spot: Spo
     Ok(())
 }
 
+/// A text, or a list of parts.
+fn content<'j>(reader: &mut Reader<'_, 'j>, path: &Path, content: &Json<'j>, spot: Spot) {
+    match content {
+        Json::Array(parts) => {
+            for (index, part) in parts.iter().enumerate() {
+                read_part(reader, &path.child(index), part, spot);
+            }
+        }
+        content => reader.free_text(path, content, spot),
+    }
+}
+
 /// The types of parts whose every string is text.
 const TEXTS: [&str; 8] =
     ["text", "text-plain", "reasoning", "thinking", "tool_use", "tool_call", "server_tool_call", "server_tool_result"];
 
-/// A part of a message's content.
-fn read_part<'j>(reader: &mut Reader<'_, 'j>, path: &Path, part: &Json<'j>, spot: Spot) {
-    let kind = part.get("type").and_then(Json::as_str).unwrap_or_default();
-    let media = match kind {
+/// What a part of this type holds that is no text.
+pub(super) fn media(kind: &str) -> Option<UnscannedKind> {
+    match kind {
         "image" | "image_url" => Some(UnscannedKind::Image),
         "audio" | "input_audio" => Some(UnscannedKind::Audio),
         "file" | "video" | "media" | "document" => Some(UnscannedKind::File),
         _ => None,
-    };
-    match (part, media) {
-        (Json::String(_), _) => reader.free_text(path, part, spot),
-        (_, Some(media)) => {
+    }
+}
+
+/// A part of a message's content.
+fn read_part<'j>(reader: &mut Reader<'_, 'j>, path: &Path, part: &Json<'j>, spot: Spot) {
+    let kind = part.get("type").and_then(Json::as_str).unwrap_or_default();
+    match (part, media(kind)) {
+        (Json::Object(entries), Some(media)) => {
             reader.unscanned(media, path);
-            reader.text_beside(path, part, spot, Some(media));
+            for (at, (key, value)) in entries.iter().enumerate() {
+                let place = path.child(at);
+                match key.as_ref() {
+                    "base64" => reader.bytes(&place, value, spot, media),
+                    _ => reader.text_beside(&place, value, spot, Some(media)),
+                }
+                reader.key(&place, key, spot);
+            }
         }
+        (Json::String(_), _) => reader.free_text(path, part, spot),
         (_, None) if TEXTS.contains(&kind) => reader.free_text(path, part, spot),
         _ => reader.unknown(path, part, kind, spot),
     }

@@ -2,8 +2,8 @@
 //! references. A chain of LangServe is named by the part of the path before `invoke`, `batch` or `stream`; a graph by
 //! `assistant_id`.
 //!
-//! What is not here is unmatched: runs in the background, whose answers are fetched later, and what is read of a thread
-//! (`state`, `history`).
+//! What is not here is unmatched: runs in the background, whose answers are fetched later, what is read or written of a
+//! thread (`state`, `history`), and a chain's `c/{config_hash}`, by which a caller chooses what nobody here can read.
 
 mod keys;
 mod message;
@@ -43,7 +43,8 @@ impl Langserve {
     }
 }
 
-/// Parameters of a chain's `config` that name a conversation, which the server keeps.
+/// Parameters of a `config` that name a conversation or a memory, which the server keeps: another's `user_id` is another's
+/// memory.
 const SESSIONS: [&str; 6] = ["checkpoint_id", "checkpoint_ns", "conversation_id", "session_id", "thread_id", "user_id"];
 
 impl Adapter for Langserve {
@@ -111,6 +112,10 @@ impl Adapter for Langserve {
 
 /// `input` or `inputs`, and how they are run.
 fn chain(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
+    // A run on a route whose path does not tell that it is one: nothing would hold its graph and its webhook.
+    if reader.take("assistant_id")?.is_some() {
+        return Err(reader.shape());
+    }
     reader.out.model = reader.path_model().unwrap_or("default").to_owned();
     let input = reader.take("input")?;
     let inputs = reader.take("inputs")?;
@@ -166,6 +171,11 @@ fn run(reader: &mut Reader<'_, '_>, road: Road) -> Result<(), Denial> {
             let place = path.child(at);
             match key.as_ref() {
                 "update" => message::input(reader, &place, value)?,
+                // A node that the caller chooses may be behind the one that asks for approval.
+                "goto" if !is_empty(value) => {
+                    reader.out.choices_of_operator.push("goto");
+                    reader.free_text(&place, value, Spot::USER);
+                }
                 _ => reader.free_text(&place, value, Spot::USER),
             }
             reader.key(&place, key, Spot::USER);
@@ -185,10 +195,12 @@ fn run(reader: &mut Reader<'_, '_>, road: Road) -> Result<(), Denial> {
             }
         }
     }
-    // Where the server sends the answer.
-    if let Some((path, value)) = reader.take("webhook")?.filter(|(_, value)| !matches!(value, Json::Null)) {
-        reader.out.choices_of_operator.push("webhook");
-        reader.free_text(&path, value, Spot::USER);
+    // Where the server sends the answer, and where its trace.
+    for name in ["webhook", "langsmith_tracer"] {
+        if let Some((path, value)) = reader.take(name)?.filter(|(_, value)| !is_empty(value)) {
+            reader.out.choices_of_operator.push(name);
+            reader.free_text(&path, value, Spot::USER);
+        }
     }
     for name in ["stream_mode", "multitask_strategy", "on_disconnect", "on_completion", "if_not_exists", "durability"] {
         if let Some((_, value)) = reader.take(name)? {
@@ -237,9 +249,7 @@ fn configurable<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>) 
     for (at, (key, value)) in reader.entries(value, &SESSIONS)?.iter().enumerate() {
         let place = path.child(at);
         if SESSIONS.contains(&key.as_ref()) {
-            if key != "user_id" {
-                reader.unscanned(UnscannedKind::State, &place);
-            }
+            reader.unscanned(UnscannedKind::State, &place);
         } else {
             reader.out.choices_of_operator.push("configurable");
         }

@@ -6,7 +6,7 @@ use super::super::form::Form;
 use super::super::frames::{Frame, Framing};
 use super::super::reply::{Channel, Ending, Plain, ReplyFormat, TextKind, ToolCall, Walk, index};
 use super::super::{Json, Path, Usage};
-use super::message::zone;
+use super::message::{media, zone};
 use crate::enums::Zone;
 
 /// Answers of chains and of runs.
@@ -89,8 +89,14 @@ fn value(walk: &mut Walk<'_>, path: &Path, one: &Json<'_>, choice: u32) {
         // A chain that answers in words: the next event has the next ones.
         Json::String(_) => walk.text(path, one, choice, 0, TextKind::Text),
         Json::Array(items) => {
+            // What is before the caller's newest words was paid for when it was said.
+            let newest = items.iter().rposition(|item| zone(item) == Some(Zone::User)).unwrap_or(0);
             for (position, item) in items.iter().enumerate() {
+                let spent = walk.parts.usage;
                 value(walk, &path.child(position), item, choice);
+                if position < newest {
+                    walk.parts.usage = spent;
+                }
             }
         }
         Json::Object(_) if is_message(one) => message(walk, path, one, choice),
@@ -118,6 +124,7 @@ fn message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
     let Json::Object(entries) = message else { return walk.others(path, message) };
     let is_models = zone(message) == Some(Zone::Assistant);
     let goes_on = is_piece(walk, message);
+    let is_whole = walk.stream && !goes_on;
     for (at, (key, inner)) in entries.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), inner) {
@@ -132,8 +139,16 @@ fn message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
             }
             ("kwargs", Json::Object(_)) => kwargs(walk, &place, inner, choice),
             ("type", _) if walk.parts.parameter(inner, Form::Name) => {}
+            _ if is_whole => whole(walk, &place, key, inner, choice),
             _ => walk.rest(&place, key, inner),
         }
+    }
+}
+
+/// An entry of a message that a stream repeats whole: no client joins it with the next event's, so that nothing of it waits.
+fn whole(walk: &mut Walk<'_>, path: &Path, key: &str, inner: &Json<'_>, choice: u32) {
+    if !((walk.knows)(key) && walk.parts.parameter(inner, Form::Name)) {
+        walk.strings(path, inner, Channel { choice, item: 0, kind: TextKind::Text });
     }
 }
 
@@ -176,6 +191,10 @@ fn content(walk: &mut Walk<'_>, path: &Path, content: &Json<'_>, choice: u32, go
                     match key.as_ref() {
                         "text" => walk.text(&place.child(at), inner, choice, 0, TextKind::Text),
                         "thinking" | "reasoning" => walk.text(&place.child(at), inner, choice, 0, TextKind::Reasoning),
+                        "base64" | "data" | "url" => match media(kind) {
+                            Some(media) => walk.payload(media, &place.child(at), inner),
+                            None => walk.rest(&place.child(at), key, inner),
+                        },
                         _ => walk.rest(&place.child(at), key, inner),
                     }
                 }
