@@ -59,7 +59,7 @@ fn requests() {
 }
 
 /// Words of the API, and what the provider alone can read.
-const OPAQUE: [&str; 24] = [
+const OPAQUE: [&str; 25] = [
     "/stream_mode/0",
     "/stream_mode/1",
     "/multitask_strategy",
@@ -71,6 +71,7 @@ const OPAQUE: [&str; 24] = [
     "/status",
     "/anthropic_version",
     "/taskType",
+    "/task_type",
     "/mimeType",
     "/responseMimeType",
     "/category",

@@ -180,6 +180,11 @@ def gemini_embeddings(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     return _whole({"embeddings": [{"values": [0.25, 0.5]}], "usageMetadata": {"promptTokenCount": 3}})
 
 
+def gemini_predictions(body: dict, __: list[str] = WORDS) -> Iterator[tuple]:
+    one = {"embeddings": {"values": [0.25, 0.5], "statistics": {"token_count": 3, "truncated": False}}}
+    return _whole({"predictions": [one for _ in body["instances"]], "metadata": {"billableCharacterCount": 5}})
+
+
 def gemini_models(_: dict, __: list[str] = WORDS) -> Iterator[tuple]:
     return _whole({"models": [{"name": "models/smollm2", "displayName": "SmolLM2"}]})
 
@@ -386,6 +391,8 @@ PATHS = {
     "/v1beta/models/smollm2:batchEmbedContents": gemini_embeddings,
     "/v1/models/smollm2:batchEmbedContents": gemini_embeddings,
     "/v1/projects/p/locations/l/publishers/google/models/smollm2:generateContent": gemini,
+    "/v1beta1/projects/p/locations/l/publishers/google/models/smollm2:generateContent": gemini,
+    "/v1beta1/projects/p/locations/l/publishers/google/models/smollm2:predict": gemini_predictions,
     "/v1/projects/p/locations/l/publishers/anthropic/models/smollm2:rawPredict": anthropic,
     "/v1/projects/p/locations/l/publishers/anthropic/models/smollm2:streamRawPredict": anthropic,
     "/hf": tgi,

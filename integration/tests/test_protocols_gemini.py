@@ -20,7 +20,7 @@ BODY = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
 
 def google(document: dict) -> None:
     document["authn"]["tokenFrom"] = ["authorization", "x-api-key", "x-goog-api-key"]
-    document["routes"] = [{"match": {"pathPrefix": prefix}, "protocol": "gemini"} for prefix in ("/v1beta/", "/v1/")]
+    document["routes"] = [{"match": {"pathPrefix": prefix}, "protocol": "gemini"} for prefix in ("/v1beta/", "/v1/", "/v1beta1/")]
     for role in ("analyst", "guest"):
         document["roles"][role]["operations"] = ["chat", "models", "embeddings", "countTokens"]
     document["guards"]["standard"].update(pii={"action": "mask"})
@@ -158,6 +158,21 @@ def test_a_key_in_the_query_is_the_credential_and_goes_no_further(site):
         assert (reply.status_code, reply.headers["x-bartizan-reason"]) == (400, "jwt.ambiguous"), query
     assert post("?key=AIzaSyA0123456789").status_code == 401
     assert token not in site.proxy.log()
+
+
+def test_vertex_answers_and_embeds(site):
+    """Google's own SDK in the mode for Vertex AI: older models of embeddings are asked by "predict"."""
+    from google.oauth2.credentials import Credentials
+
+    held = Credentials(site.token("vertex"))
+    sdk = genai.Client(vertexai=True, project="p", location="l", credentials=held,
+                       http_options=types.HttpOptions(base_url=site.proxy.url, headers={"x-case": "vertex-sdk"}, timeout=60_000))  # fmt: skip
+    assert ask(sdk).text.strip() == TEXT
+    got = sdk.models.embed_content(model=MODEL, contents=["hello", "a wall"])
+    assert [(one.values, one.statistics.token_count) for one in got.embeddings] == [([0.25, 0.5], 3)] * 2
+    assert site.upstream.seen("vertex-sdk")[-1].path.decode().endswith(":predict")
+    refused(lambda: sdk.models.embed_content(model=MODEL, contents=["hello", ATTACK]), 400, "INVALID_ARGUMENT")
+    refused(lambda: sdk.models.embed_content(model="other", contents=["hello"]), 403, "PERMISSION_DENIED")
 
 
 def test_vertex_serves_other_makers(site):

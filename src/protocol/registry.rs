@@ -61,7 +61,7 @@ pub const FORMATS: &[Format] = &[
     Format {
         word: "gemini",
         about: "Google's Gemini API, and what Vertex AI serves. Its paths begin where `models/` or `projects/` does:\n`pathPrefix: /v1beta/`.",
-        make: || Protocol::new(gemini::Gemini { streams: false }),
+        make: || Protocol::new(gemini::Gemini { streams: false, predicts: false }),
     },
     Format {
         word: "bedrock",

@@ -4,6 +4,7 @@
 //! Servers read each key in two spellings, `maxOutputTokens` and `max_output_tokens`. A body that has both of one key is
 //! refused: which of them counts is the server's own affair.
 
+mod embeddings;
 mod keys;
 mod parts;
 mod reply;
@@ -17,7 +18,6 @@ use super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::{Json, Path, Told, UnscannedKind, anthropic, openai};
 use crate::enums::{Operation, Zone};
 use crate::host::Timestamp;
-use crate::protocol::Position;
 use crate::reason::Denial;
 use keys::camel;
 
@@ -26,9 +26,11 @@ use keys::camel;
 pub(super) struct Gemini {
     /// The path asks for a stream. One that was not asked for as events is a list of replies.
     pub(super) streams: bool,
+    /// The path is "predict".
+    pub(super) predicts: bool,
 }
 
-const PLAIN: Plain = Plain { usage: reply::usage_of_embeddings };
+const PLAIN: Plain = Plain { usage: embeddings::usage };
 const COUNTS: Plain = Plain { usage: |_| None };
 
 /// What asks for arguments of calls in pieces.
@@ -90,6 +92,11 @@ impl Adapter for Gemini {
                 "projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:embedContent",
                 Operation::Embeddings,
             ),
+            ("publishers/{publisher}/models/{model}:predict", Operation::Embeddings),
+            (
+                "projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:predict",
+                Operation::Embeddings,
+            ),
             ("models/{model}:countTokens", Operation::CountTokens),
             ("tunedModels/{model}:countTokens", Operation::CountTokens),
             ("publishers/{publisher}/models/{model}:countTokens", Operation::CountTokens),
@@ -112,7 +119,10 @@ impl Adapter for Gemini {
             return Protocol::new(openai::Openai::default()).in_dialect("mistral");
         }
         if known.ends_with(":streamGenerateContent") {
-            return Some(Protocol::new(Gemini { streams: true }));
+            return Some(Protocol::new(Gemini { streams: true, predicts: false }));
+        }
+        if known.ends_with(":predict") {
+            return Some(Protocol::new(Gemini { streams: false, predicts: true }));
         }
         if is_openais {
             return Protocol::new(openai::Openai::default()).in_dialect("gemini");
@@ -138,7 +148,8 @@ impl Adapter for Gemini {
         reader.model()?;
         let (path, body) = (Path::default(), reader.body);
         match operation {
-            Operation::Embeddings => embeddings(reader, &path, body),
+            Operation::Embeddings if self.predicts => embeddings::predictions(reader, body),
+            Operation::Embeddings => embeddings::read(reader, &path, body),
             Operation::Chat => {
                 reader.require("contents")?;
                 message(reader, &path, body, true)
@@ -384,27 +395,6 @@ fn config<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>) -> Res
             }
             "responseMimeType" => _ = reader.parameter(value, Form::MediaType),
             "responseModalities" | "mediaResolution" | "thinkingConfig" => words(reader, value),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// One text to embed, or a list of such requests.
-fn embeddings<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>) -> Result<(), Denial> {
-    const SPOT: Spot = Spot::new(Zone::Document, Position::Current);
-    for (at, (key, value)) in reader.entries(value, &["content", "requests", "model"])?.iter().enumerate() {
-        let place = path.child(at);
-        match camel(key).as_ref() {
-            "content" => content(reader, &place, value, SPOT)?,
-            "requests" => {
-                for (place, request) in list(&place, value) {
-                    embeddings(reader, &place, request)?;
-                }
-            }
-            "title" => reader.free_text(&place, value, SPOT),
-            "taskType" => _ = reader.parameter(value, Form::Name),
-            "model" => model(reader, &place, value),
             _ => {}
         }
     }

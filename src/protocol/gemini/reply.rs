@@ -183,7 +183,7 @@ fn is_word(text: &str) -> bool {
 }
 
 /// A prompt's count holds what came from a cache; what tools gave the model is beside it. Thoughts are part of the output.
-fn usage(counts: &Json<'_>) -> Option<Usage> {
+pub(super) fn usage(counts: &Json<'_>) -> Option<Usage> {
     let count = |name: &str| named(&Path::default(), counts, name).and_then(|(_, count)| count.as_u64());
     let sum = |names: [&str; 2]| {
         let counts = names.map(count);
@@ -195,12 +195,6 @@ fn usage(counts: &Json<'_>) -> Option<Usage> {
     let output = sum(["candidatesTokenCount", "thoughtsTokenCount"]).max(rest);
     let cached = count("cachedContentTokenCount");
     (input.is_some() || output.is_some()).then_some(Usage { input, output, cached })
-}
-
-/// Embeddings have no answer to count.
-pub(super) fn usage_of_embeddings(reply: &Json<'_>) -> Option<Usage> {
-    let input = usage(reply.get("usageMetadata")?)?.input;
-    Some(Usage { input, output: Some(0), cached: None })
 }
 
 /// Puts the text of each candidate where its first piece is. A client joins the pieces, so that it reads the same.
