@@ -211,3 +211,53 @@ fn an_attack_is_found_in_every_form_of_a_message() {
         assert_eq!(run.reason(), "scan.injection", "{input}");
     }
 }
+
+/// What a client gets of these events, where this is how answers are guarded.
+fn streamed(output: &Value, path: &str, body: &Value, events: &[Value]) -> String {
+    let mut pipeline = pipeline(|document| document["guards"]["standard"]["output"] = output.clone());
+    let events = events.iter().map(|event| format!("event: data\ndata: {event}\n\n").into_bytes()).collect();
+    pipeline.answered_at(path, body, "text/event-stream", |_| events).1.text()
+}
+
+const KEY: &str = "AKIAQ7EXAMPL3TE5TKXQ";
+
+fn chunk(id: &str, content: &str) -> Value {
+    json!([{ "type": "AIMessageChunk", "id": id, "content": content, "tool_call_chunks": [] }, { "langgraph_node": "a" }])
+}
+
+#[test]
+fn two_messages_in_turns_are_two_texts() {
+    let run = json!({ "assistant_id": "small", "input": {}, "stream_mode": "messages-tuple" });
+    let out = streamed(
+        &json!({ "secrets": "mask" }),
+        "/runs/stream",
+        &run,
+        &[
+            chunk("m1", "The key is "),
+            chunk("m2", "Other words "),
+            chunk("m1", &KEY[..9]),
+            chunk("m2", "come in "),
+            chunk("m1", &KEY[9..]),
+            chunk("m2", "between."),
+        ],
+    );
+    assert!(!out.contains(&KEY[..9]) && !out.contains(&KEY[9..]), "{out}");
+    assert!(out.contains("between.") && out.contains("[SECRET_1]"), "{out}");
+}
+
+#[test]
+fn an_object_that_grows_shows_no_beginning_of_a_secret() {
+    let ask = json!({ "input": "hello" });
+    let grown = |end: usize| json!({ "answer": format!("The key is {}", &KEY[..end]), "about": "a key" });
+    let events: Vec<Value> = (0..=KEY.len()).step_by(3).chain([KEY.len()]).map(grown).collect();
+    let out = streamed(&json!({ "secrets": "mask" }), "/small/stream", &ask, &events);
+    assert!(!out.contains(&KEY[..9]), "{out}");
+    assert!(out.contains("[SECRET_1]"), "{out}");
+}
+
+#[test]
+fn equal_pieces_of_an_object_are_pieces() {
+    let pieces = ["The card is ", "4111", "1111", "1111", "1111", " there."].map(|piece| json!({ "answer": piece }));
+    let out = streamed(&json!({ "pii": "mask" }), "/small/stream", &json!({ "input": "hello" }), &pieces);
+    assert!(!out.contains("1111") && out.contains("[CREDIT_CARD_1]"), "{out}");
+}

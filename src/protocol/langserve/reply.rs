@@ -4,14 +4,18 @@ use serde_json::json;
 
 use super::super::form::Form;
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{Channel, Ending, Plain, ReplyFormat, TextKind, ToolCall, Walk, index};
+use super::super::reply::{Channel, End, Ending, Plain, ReplyFormat, TextKind, ToolCall, Walk, index};
 use super::super::{Json, Path, Usage};
 use super::message::{media, zone};
+use crate::crc::Crc32;
 use crate::enums::Zone;
 
 /// Answers of chains and of runs.
 #[derive(Debug)]
-pub(super) struct Outputs;
+pub(super) struct Outputs {
+    /// Of chains, whose objects come in pieces under every key. Under the format's own keys a run tells of itself.
+    pub(super) is_chain: bool,
+}
 
 /// A thread that was made.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ impl ReplyFormat for Threads {
 impl ReplyFormat for Outputs {
     fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
         let root = Path::default();
-        let Json::Object(entries) = reply else { return value(walk, &root, reply, 0) };
+        let Json::Object(entries) = reply else { return self.value(walk, &root, reply, 0) };
         if is_message(reply) {
             return message(walk, &root, reply, 0);
         }
@@ -40,16 +44,20 @@ impl ReplyFormat for Outputs {
             let place = root.child(at);
             match (key.as_ref(), inner) {
                 // The answers of a batch, or the one of an invocation that is a list.
-                ("output", Json::Array(items)) => {
+                ("output", Json::Array(items)) if !walk.stream => {
                     for (position, item) in items.iter().enumerate() {
                         let choice = u32::try_from(position).unwrap_or(u32::MAX);
-                        value(walk, &place.child(position), item, choice);
+                        self.value(walk, &place.child(position), item, choice);
                     }
                 }
-                ("output", inner) => value(walk, &place, inner, 0),
-                _ => entry(walk, &place, key, inner, 0),
+                ("output", inner) if !walk.stream => self.value(walk, &place, inner, 0),
+                _ => self.entry(walk, &place, key, inner, 0),
             }
         }
+    }
+
+    fn comes_in_turns(&self) -> bool {
+        true
     }
 
     fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
@@ -73,6 +81,48 @@ impl ReplyFormat for Outputs {
     }
 }
 
+impl Outputs {
+    /// Anything that a chain may answer. Depth is bounded by the parser.
+    fn value(&self, walk: &mut Walk<'_>, path: &Path, one: &Json<'_>, choice: u32) {
+        match one {
+            // A chain that answers in words: the next event has the next ones.
+            Json::String(_) => walk.text(path, one, choice, 0, TextKind::Text),
+            Json::Array(items) => {
+                // What is before the caller's newest words was paid for when it was said.
+                let newest = items.iter().rposition(|item| zone(item) == Some(Zone::User)).unwrap_or(0);
+                for (position, item) in items.iter().enumerate() {
+                    let spent = walk.parts.usage;
+                    self.value(walk, &path.child(position), item, choice);
+                    if position < newest {
+                        walk.parts.usage = spent;
+                    }
+                }
+            }
+            Json::Object(_) if is_message(one) => message(walk, path, one, choice),
+            Json::Object(entries) => {
+                for (at, (key, inner)) in entries.iter().enumerate() {
+                    self.entry(walk, &path.child(at), key, inner, choice);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An entry of an object that is no message.
+    fn entry(&self, walk: &mut Walk<'_>, path: &Path, key: &str, inner: &Json<'_>, choice: u32) {
+        match inner {
+            Json::Array(items) if items.iter().any(|item| matches!(item, Json::Object(_) | Json::Array(_))) => {
+                self.value(walk, path, inner, choice);
+            }
+            Json::Object(_) => self.value(walk, path, inner, choice),
+            _ if walk.stream && (self.is_chain || !(walk.knows)(key)) => {
+                walk.own(path, key, inner, Channel { choice, item: 0, kind: TextKind::Text });
+            }
+            _ => walk.rest(path, key, inner),
+        }
+    }
+}
+
 /// A message of any speaker.
 fn is_message(value: &Json<'_>) -> bool {
     matches!(value, Json::Object(_)) && zone(value).is_some()
@@ -83,48 +133,15 @@ fn is_piece(walk: &Walk<'_>, message: &Json<'_>) -> bool {
     walk.stream && message.get("type").and_then(Json::as_str).is_some_and(|kind| kind.ends_with("Chunk"))
 }
 
-/// Anything that a chain may answer. Depth is bounded by the parser.
-fn value(walk: &mut Walk<'_>, path: &Path, one: &Json<'_>, choice: u32) {
-    match one {
-        // A chain that answers in words: the next event has the next ones.
-        Json::String(_) => walk.text(path, one, choice, 0, TextKind::Text),
-        Json::Array(items) => {
-            // What is before the caller's newest words was paid for when it was said.
-            let newest = items.iter().rposition(|item| zone(item) == Some(Zone::User)).unwrap_or(0);
-            for (position, item) in items.iter().enumerate() {
-                let spent = walk.parts.usage;
-                value(walk, &path.child(position), item, choice);
-                if position < newest {
-                    walk.parts.usage = spent;
-                }
-            }
-        }
-        Json::Object(_) if is_message(one) => message(walk, path, one, choice),
-        Json::Object(entries) => {
-            for (at, (key, inner)) in entries.iter().enumerate() {
-                entry(walk, &path.child(at), key, inner, choice);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// An entry of an object that is no message.
-fn entry(walk: &mut Walk<'_>, path: &Path, key: &str, inner: &Json<'_>, choice: u32) {
-    match inner {
-        Json::Array(items) if items.iter().any(|item| matches!(item, Json::Object(_) | Json::Array(_))) => {
-            value(walk, path, inner, choice);
-        }
-        Json::Object(_) => value(walk, path, inner, choice),
-        _ => walk.rest(path, key, inner),
-    }
-}
-
 fn message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
     let Json::Object(entries) = message else { return walk.others(path, message) };
     let is_models = zone(message) == Some(Zone::Assistant);
     let goes_on = is_piece(walk, message);
     let is_whole = walk.stream && !goes_on;
+    let choice = if walk.stream { speaker(message).unwrap_or(choice) } else { choice };
+    if goes_on && message.get("chunk_position").and_then(Json::as_str) == Some("last") {
+        walk.parts.ends.push(End { choice: Some(choice), item: None });
+    }
     for (at, (key, inner)) in entries.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), inner) {
@@ -143,6 +160,12 @@ fn message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
             _ => walk.rest(&place, key, inner),
         }
     }
+}
+
+/// Several models may speak at a time: a message's pieces are those of one id.
+fn speaker(message: &Json<'_>) -> Option<u32> {
+    let id = message.get("id").and_then(Json::as_str).filter(|id| !id.is_empty())?;
+    Some(Crc32::of(id.as_bytes()))
 }
 
 /// An entry of a message that a stream repeats whole: no client joins it with the next event's, so that nothing of it waits.

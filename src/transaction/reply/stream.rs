@@ -1,6 +1,8 @@
 //! The guard of one stream: an event goes on when all its texts are certain.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::gzip::Gzip;
@@ -22,8 +24,15 @@ use crate::scan::Text;
 const MAX_CHANNELS: usize = 512;
 /// What nothing is known of does not wait for its next piece longer than an event.
 const QUIET_UNKNOWN: u32 = 1;
-/// A text that gets no piece while this many events of its choice bring others waits no longer: thoughts end so.
-const QUIET: u32 = 3;
+/// A text that gets no piece while three events of its choice bring others waits no longer: thoughts end so. Where several
+/// speak at a time it waits longer for those of the others.
+const QUIET: u32 = 3 * OF_CHOICE;
+/// What an event of the text's own choice counts, where one of another choice counts 1.
+const OF_CHOICE: u32 = 11;
+/// A text that begins as the one before it at its place did, of at least this many bytes, is that text and more.
+const LEAST_GROWN: usize = 8;
+/// A longer text is not compared with the one before it.
+const MAX_GROWN: usize = 64 * 1024;
 /// A value of at most this many bytes that comes again in an event is repeated, and no piece.
 const MAX_REPEATED: usize = 128;
 
@@ -63,8 +72,12 @@ struct ChannelText {
     watch: Watch,
     active: ActiveWatch,
     path: String,
-    /// Events since its last piece.
+    /// What came since its last piece.
     quiet: u32,
+    /// Where its last piece is.
+    at: Range<usize>,
+    /// That piece is the one before it and more.
+    grows: bool,
     /// The last piece, where nothing is known of the text.
     last: String,
 }
@@ -90,13 +103,37 @@ struct Queued {
 }
 
 /// What an event has of a running text, and where it is.
-type Piece = (Running, std::ops::Range<usize>, Path);
+type Piece = (Running, Range<usize>, Path);
 
 /// Where a stream goes on: the time, what is noted of it, and the bytes that leave.
 pub(in super::super) struct Outlet<'o> {
     pub(in super::super) now: Timestamp,
     pub(in super::super) noted: &'o mut Noted,
     pub(in super::super) out: &'o mut Vec<u8>,
+}
+
+impl ChannelText {
+    /// What a text adds to the last one, where it begins as that one did and is not shorter.
+    fn added<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let is_long = (LEAST_GROWN..=MAX_GROWN).contains(&self.at.len());
+        text.strip_prefix(self.text.raw(&self.at).filter(|_| is_long)?)
+    }
+
+    /// Takes the text of one more event: where it is in the running text, and what of that is new. Where texts `may_grow`, one
+    /// that begins as the last one did is at its place: it is judged as one text, not as two behind each other.
+    fn take<'t>(&mut self, text: &'t str, may_grow: bool) -> (Range<usize>, Cow<'t, str>) {
+        let (start, added) = (self.at.start, self.added(text).filter(|_| may_grow));
+        let (start, new) = match added {
+            Some(added) if start == 0 || self.grows => (Some(start), Cow::Borrowed(added)),
+            // Shorter beginnings of it are before it, as pieces.
+            Some(_) => (None, Cow::Owned(format!("\n{text}"))),
+            None => (None, Cow::Borrowed(text)),
+        };
+        self.grows = added.is_some();
+        let end = self.text.push(&new).end;
+        self.at = start.unwrap_or(end - text.len())..end;
+        (self.at.clone(), new)
+    }
 }
 
 impl StreamGuard {
@@ -228,7 +265,7 @@ impl StreamGuard {
 
     fn event(&mut self, frame: Frame, now: Timestamp, noted: &mut Noted) -> Result<(), Reason> {
         let policy = Arc::clone(&self.guard.policy);
-        let data = frame.data().map(std::borrow::Cow::into_owned);
+        let data = frame.data().map(Cow::into_owned);
         let Some(data) = data.filter(|data| !data.trim_ascii().is_empty()) else {
             match self.undecided.is_empty() {
                 true => self.enqueue(frame, None, Vec::new(), Vec::new()),
@@ -250,7 +287,12 @@ impl StreamGuard {
             return Err(Reason::ReplyUnreadable);
         }
         let parts = self.stream.read(frame.event(), &json);
-        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, true) });
+        let repeated = |one: &ReplyText, text: &str| {
+            let last = self.channels.get(&(one.channel, one.lane)).filter(|_| self.stream.comes_in_turns());
+            last.and_then(|last| last.added(text)).map_or(0, |added| text.len() - added.len())
+        };
+        let written = written(&json, &parts, Some(&repeated));
+        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written });
         self.guard.within_cap(&noted.spent)?;
         if policy.unscanned.knows_owners() {
             noted.stored.extend(self.stream.kept(&json));
@@ -284,7 +326,7 @@ impl StreamGuard {
                 continue;
             };
             self.stream.name_calls(&mut parts);
-            let data = frame.data().map(std::borrow::Cow::into_owned).unwrap_or_default();
+            let data = frame.data().map(Cow::into_owned).unwrap_or_default();
             let depth = self.guard.policy.limits.max_json_depth;
             let json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
             self.decided(frame, json, parts, progress, now, noted)?;
@@ -332,7 +374,8 @@ impl StreamGuard {
             report.texts.iter().all(|text| text.complete && text.findings.is_empty())
         };
         self.stream.repeat(&json, &is_clean);
-        let mut pieces = Vec::new();
+        let (mut pieces, mut fresh) = (Vec::new(), BTreeSet::new());
+        let in_turns = self.stream.comes_in_turns();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
             let Some(text) = told(&json, one)? else { continue };
             let (running, is_unknown) = ((one.channel, one.lane), one.channel.kind == TextKind::Other);
@@ -352,6 +395,8 @@ impl StreamGuard {
                 active: ActiveWatch::default(),
                 path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
                 quiet: 0,
+                at: 0..0,
+                grows: false,
                 last: String::new(),
             });
             if is_unknown && channel.last == text {
@@ -361,10 +406,14 @@ impl StreamGuard {
             if is_unknown && text.len() <= MAX_REPEATED {
                 channel.last.push_str(text);
             }
-            let range = channel.text.push(text);
-            channel.active.feed(text);
+            let (range, new) = channel.take(text, in_turns && !is_unknown);
+            if !new.is_empty() {
+                fresh.insert(running);
+            }
+            let new = new.as_ref();
+            channel.active.feed(new);
             if let Some(planted) = &self.guard.canary {
-                channel.watch.feed(&planted.canary, text, range.start);
+                channel.watch.feed(&planted.canary, new, range.end - new.len());
                 if !is_unknown {
                     // What a reader sees next.
                     self.guard.trail = channel.watch.carried();
@@ -375,7 +424,7 @@ impl StreamGuard {
         let fixed = changed.then(|| json.to_bytes());
         self.judge_new(&|running, _| pieces.iter().any(|piece| piece.0 == *running), false, now, noted)?;
         self.judge_new(&|running, _| parts.ends.iter().any(|end| end.covers(&running.0)), true, now, noted)?;
-        self.note_quiet(&pieces);
+        self.note_quiet(&pieces, &fresh);
         let waits_no_longer = |(channel, _): &Running, state: &ChannelText| {
             state.quiet >= if channel.kind == TextKind::Other { QUIET_UNKNOWN } else { QUIET }
         };
@@ -384,18 +433,21 @@ impl StreamGuard {
         Ok(())
     }
 
-    /// Counts the events in which a text that waits had no piece.
-    fn note_quiet(&mut self, pieces: &[Piece]) {
-        let brings = |choice| {
-            let mut texts = pieces.iter().map(|(running, ..)| running.0);
-            texts.any(|channel| channel.kind != TextKind::Other && channel.choice == choice)
-        };
+    /// Counts the events in which a text that waits had nothing new, and these had.
+    fn note_quiet(&mut self, pieces: &[Piece], fresh: &BTreeSet<Running>) {
+        let here: BTreeSet<Running> = pieces.iter().map(|(running, ..)| *running).collect();
+        let brought = fresh.iter().map(|running| running.0).filter(|channel| channel.kind != TextKind::Other);
+        let choices: BTreeSet<u32> = brought.map(|channel| channel.choice).collect();
+        let of_others = u32::from(self.stream.comes_in_turns() && !choices.is_empty());
         for (running, state) in &mut self.channels {
-            if pieces.iter().any(|piece| piece.0 == *running) {
-                state.quiet = 0;
-            } else if running.0.kind == TextKind::Other || (state.text.held() > 0 && brings(running.0.choice)) {
-                state.quiet = state.quiet.saturating_add(1);
-            }
+            state.quiet = if fresh.contains(running) {
+                0
+            } else if running.0.kind == TextKind::Other || here.contains(running) || choices.contains(&running.0.choice)
+            {
+                state.quiet.saturating_add(OF_CHOICE)
+            } else {
+                state.quiet.saturating_add(of_others)
+            };
         }
     }
 
@@ -409,8 +461,9 @@ impl StreamGuard {
         }
         let waiting: BTreeSet<Running> =
             self.queue.iter().flat_map(|queued| queued.pieces.iter().map(|piece| piece.0)).collect();
+        let in_turns = self.stream.comes_in_turns();
         self.channels.retain(|running, state| {
-            running.0.kind != TextKind::Other || state.text.held() > 0 || waiting.contains(running)
+            (running.0.kind != TextKind::Other && !in_turns) || state.text.held() > 0 || waiting.contains(running)
         });
         if self.channels.len() >= MAX_CHANNELS { Err(Reason::ReplyTooLarge) } else { Ok(()) }
     }
@@ -476,7 +529,8 @@ impl StreamGuard {
             self.write(&queued, out)?;
             for (running, range, _) in &queued.pieces {
                 if let Some(state) = self.channels.get_mut(running) {
-                    state.text.forget(range.end);
+                    // The next event may go on with this one's text.
+                    state.text.forget(range.start);
                 }
             }
             self.stream.sent(queued.progress);
@@ -496,7 +550,7 @@ impl StreamGuard {
             return Ok(());
         }
         let data = match &queued.fixed {
-            Some(data) => std::borrow::Cow::Borrowed(data.as_slice()),
+            Some(data) => Cow::Borrowed(data.as_slice()),
             None => queued.frame.data().unwrap_or_default(),
         };
         let depth = self.guard.policy.limits.max_json_depth;
