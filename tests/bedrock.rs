@@ -91,6 +91,134 @@ fn a_cap_is_lowered_in_every_place_and_added_where_the_model_reads_it() {
         let body = sent(&mut pipeline, &format!("/model/{model}/invoke"), body);
         assert_eq!(body.pointer(pointer), Some(&json!(100)), "{model} {body}");
     }
+    // A model that answers without words refuses what it does not know.
+    for (model, body) in [
+        ("amazon.small-embed-v2", json!({ "inputText": "hello" })),
+        ("cohere.small-embed", json!({ "texts": ["hello"], "input_type": "search_document" })),
+        ("stability.small-v1", json!({ "prompt": "a castle" })),
+    ] {
+        let run = post(&mut pipeline, &format!("/model/{model}/invoke"), &body);
+        assert!(run.outcome.is_ok_and(|edit| edit.body.is_none()), "{model}");
+    }
+}
+
+/// AWS's services skip fields that they do not know: a cap under a name that is not theirs bounds nothing.
+#[test]
+fn a_cap_that_the_service_does_not_read_is_no_cap() {
+    let mut pipeline = pipeline(|_| {});
+    let decoys = [
+        json!({ "inferenceConfig": { "max_tokens": 5 } }),
+        json!({ "additionalModelRequestFields": { "max_gen_len": 5 } }),
+        json!({ "additionalModelRequestFields": { "a": { "b": { "maxTokens": 5 } } } }),
+    ];
+    for decoy in decoys {
+        let body = post(&mut pipeline, CONVERSE, &asked(decoy.clone())).body();
+        assert_eq!(body["inferenceConfig"]["maxTokens"], 5, "{decoy}");
+    }
+    let hidden = json!({ "inferenceConfig": { "maxTokens": 50 },
+        "additionalModelRequestFields": { "inferenceConfig": { "maxTokens": 9000 } } });
+    let body = post(&mut pipeline, CONVERSE, &asked(hidden)).body();
+    assert_eq!(body["additionalModelRequestFields"]["inferenceConfig"]["maxTokens"], 50);
+    let titan = json!({ "inputText": "hello", "max_tokens": 5 });
+    let body = post(&mut pipeline, "/model/amazon.small/invoke", &titan).body();
+    assert_eq!(body["textGenerationConfig"]["maxTokenCount"], 5);
+    for wrong in [json!("x"), json!([{ "maxTokens": 5 }])] {
+        let run = post(&mut pipeline, CONVERSE, &asked(json!({ "inferenceConfig": wrong })));
+        assert_eq!(run.reason(), "body.shape");
+    }
+}
+
+#[test]
+fn a_budget_for_thoughts_stays_below_the_cap() {
+    let mut pipeline = pipeline(|document| document["roles"]["analyst"]["maxOutputTokens"] = json!(2000));
+    let thinks = |tokens: u64| {
+        json!({ "inferenceConfig": { "maxTokens": 9000 },
+        "additionalModelRequestFields": { "thinking": { "type": "enabled", "budget_tokens": tokens } } })
+    };
+    let body = post(&mut pipeline, CONVERSE, &asked(thinks(8000))).body();
+    assert_eq!(body["inferenceConfig"]["maxTokens"], 2000);
+    assert_eq!(body["additionalModelRequestFields"]["thinking"]["budget_tokens"], 1999);
+}
+
+/// A model that writes says so by its id: fields of a request for vectors do not lift its cap.
+#[test]
+fn fields_of_a_request_for_vectors_lift_no_cap() {
+    let mut pipeline = pipeline(|document| document["roles"]["analyst"]["models"] = json!(["amazon.*"]));
+    let body = json!({ "inputText": "hello", "dimensions": 256, "texts": [] });
+    let body = post(&mut pipeline, "/model/amazon.titan-text-express-v1/invoke", &body).body();
+    assert_eq!(body["textGenerationConfig"]["maxTokenCount"], 100);
+}
+
+#[test]
+fn guardrail_and_project_are_the_operators_to_choose() {
+    let chosen = json!({ "guardrailConfig": { "guardrailIdentifier": "gr-1", "guardrailVersion": "2" } });
+    let tagged = json!({ "prompt": "hello", "amazon-bedrock-guardrailConfig": { "tagSuffix": "xyz" } });
+    for (allowed, reason) in [(json!([]), "rbac.parameter"), (json!(["guardrailConfig", "projectIdentifier"]), "")] {
+        let mut pipeline = pipeline(|document| {
+            document["roles"]["analyst"]["parameters"] = json!({ "allow": allowed });
+        });
+        assert_eq!(post(&mut pipeline, CONVERSE, &asked(chosen.clone())).reason(), reason);
+        assert_eq!(post(&mut pipeline, "/model/small/invoke", &tagged).reason(), reason);
+        assert_eq!(post(&mut pipeline, CONVERSE, &asked(json!({ "guardrailConfig": {} }))).reason(), "");
+        let bearer = format!("Bearer {}", pipeline.token(&["analyst"], 600));
+        for name in [
+            "x-amzn-bedrock-guardrailidentifier",
+            "x-amzn-bedrock-guardrailversion",
+            "x-amzn-bedrock-trace",
+            "x-amzn-bedrock-projectidentifier",
+        ] {
+            let headers = [("authorization", bearer.as_str()), (name, "a")];
+            let run = pipeline.post("/model/small/invoke", &headers, br#"{"prompt":"hello"}"#);
+            assert_eq!(run.reason(), reason, "{name}");
+        }
+    }
+}
+
+/// The provider puts the prompt's own messages before those of the request, and nobody here reads them.
+#[test]
+fn a_kept_prompt_is_state() {
+    let prompt = "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aprompt%2FABCDEFGHIJ%3A1/converse";
+    let body = json!({ "promptVariables": { "topic": { "text": "towers" } } });
+    for (action, reason) in [("deny", "body.unscanned"), ("flag", "")] {
+        let mut pipeline = pipeline(|document| {
+            document["unscanned"] = json!({ "state": action });
+            let role = &mut document["roles"]["analyst"];
+            role["models"] = json!(["arn:aws:bedrock:*:1:prompt/*"]);
+        });
+        assert_eq!(post(&mut pipeline, prompt, &body).reason(), reason);
+    }
+}
+
+#[test]
+fn tools_that_a_role_lacks_go_and_the_others_stay() {
+    let mut pipeline = pipeline(|document| {
+        document["roles"]["analyst"]["tools"] = json!({ "allow": ["search_*"], "others": "remove" });
+    });
+    let tool = |name: &str| json!({ "toolSpec": { "name": name, "inputSchema": { "json": { "type": "object" } } } });
+    let mark = json!({ "cachePoint": { "type": "default" } });
+    let config = json!({ "tools": [tool("search_archive"), tool("burn_archive"), mark], "toolChoice": { "auto": {} } });
+    let body = post(&mut pipeline, CONVERSE, &asked(json!({ "toolConfig": config }))).body();
+    assert_eq!(body["toolConfig"]["tools"], json!([tool("search_archive"), mark]));
+    let config = json!({ "tools": [tool("burn_archive"), mark], "toolChoice": { "any": {} } });
+    let body = post(&mut pipeline, CONVERSE, &asked(json!({ "toolConfig": config }))).body();
+    assert_eq!(body.get("toolConfig"), None);
+    let openai = json!({ "tools": [{ "type": "function", "function": { "name": "burn_archive" } }] });
+    let body = post(&mut pipeline, CONVERSE, &asked(json!({ "additionalModelRequestFields": openai }))).body();
+    assert!(!body.to_string().contains("burn_archive"), "{body}");
+}
+
+/// A request that is signed in its query says so, and no part of the signature passes.
+#[test]
+fn a_signed_query_is_no_credential() {
+    let mut pipeline = pipeline(|_| {});
+    let bearer = format!("Bearer {}", pipeline.token(&["analyst"], 600));
+    let body = asked(json!({})).to_string();
+    let path = format!("{CONVERSE}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=A&X-Amz-Signature=0");
+    for headers in [&[][..], &[("authorization", bearer.as_str())]] {
+        let reply = pipeline.post(&path, headers, body.as_bytes()).outcome.unwrap_err();
+        assert_eq!(reply.status, 401);
+        assert!(String::from_utf8(reply.body).unwrap().contains("AWS_BEARER_TOKEN_BEDROCK"));
+    }
 }
 
 #[test]

@@ -495,9 +495,9 @@ def test_a_form_of_files_is_decided_by_its_kind(sites, mode):
     site = sites(mode, change=forms)
     headers = {"authorization": f"Bearer {site.token()}"}
 
-    def send(path: str, case: str) -> httpx.Response:
+    def send(path: str, case: str, **fields: str) -> httpx.Response:
         files = {"file": ("a.wav", b"RIFF" + bytes(64), "audio/wav")}
-        return httpx.post(site.proxy.url + path, files=files, data={"model": "m"}, headers={**headers, "x-case": case})
+        return httpx.post(site.proxy.url + path, files=files, data={"model": "m", **fields}, headers={**headers, "x-case": case})
 
     reply = send("/v1/audio/transcriptions", f"form-audio-{mode}")
     assert reply.status_code == 200, reply.text
@@ -505,7 +505,7 @@ def test_a_form_of_files_is_decided_by_its_kind(sites, mode):
     assert b"RIFF" in seen.body and seen.complete
     audit = site.proxy.entry(f"form-audio-{mode}").audit
     assert (audit["bartizan.coverage"], audit["bartizan.unscanned"]) == ("partial", ["audio"])
-    reply = send("/v1/files", f"form-file-{mode}")
+    reply = send("/v1/files", f"form-file-{mode}", purpose="user_data")
     assert (reply.status_code, reply.headers["x-bartizan-reason"]) == (400, "body.unscanned")
     assert not any(seen.body for seen in site.upstream.seen(f"form-file-{mode}"))
     # A form where the API takes none is no JSON.

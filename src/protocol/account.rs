@@ -110,7 +110,8 @@ impl Exchange {
 
     /// What a record tells of a request whose body is gone.
     pub fn recorded(model: &str, output_cap: Option<u64>) -> Exchange {
-        let output_cap = output_cap.map(|tokens| OutputCap { places: Vec::new(), tokens, agree: true });
+        let output_cap =
+            output_cap.map(|tokens| OutputCap { places: Vec::new(), tokens, agree: true, lacks_own: false });
         Exchange { model: model.to_owned(), output_cap, ..Exchange::empty() }
     }
 
@@ -199,7 +200,7 @@ impl Draft {
         if !inner.output_cap_key.is_empty() {
             let tokens = inner.output_cap.map_or(NO_LIMIT, |cap| cap.tokens);
             let most = out.output_cap.as_ref().map_or(tokens, |cap| cap.tokens.max(tokens));
-            out.output_cap = Some(OutputCap { places: Vec::new(), tokens: most, agree: true });
+            out.output_cap = Some(OutputCap { places: Vec::new(), tokens: most, agree: true, lacks_own: false });
         }
         out.choices = out.choices.max(inner.choices);
         out.prompts = out.prompts.max(inner.prompts);

@@ -5,12 +5,10 @@
 //! end is written. It decides nothing.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::registry::ends_as;
 use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::tools::pin;
@@ -53,6 +51,11 @@ pub trait Asserted: Debug + Send {
     /// # Errors
     /// A denial when they differ.
     fn check(&self, body: &Json<'_>) -> Result<(), Denial>;
+
+    /// What the headers choose of what is the operator's to choose.
+    fn choices_of_operator(&self) -> &[&'static str] {
+        &[]
+    }
 }
 
 /// One wire format.
@@ -259,14 +262,6 @@ impl Protocol {
     /// A format.
     pub fn new(adapter: impl Adapter + 'static) -> Protocol {
         Protocol(Arc::new(adapter))
-    }
-
-    /// The format of the bodies at a path that a document writes out: that of the known path which it ends as. Of several
-    /// the one with most parts counts, and of these the one with fewest that may be any.
-    pub(crate) fn of_path_like(&self, path: &str) -> Protocol {
-        let like = self.paths().iter().map(|(known, _)| *known).filter(|known| ends_as(known, path));
-        let rank = |known: &&str| (known.matches('/').count(), Reverse(known.matches('{').count()));
-        like.max_by_key(rank).and_then(|known| self.of_path(known)).unwrap_or_else(|| self.clone())
     }
 
     /// Takes a body apart. `model` is the one that the path names, where it names one.

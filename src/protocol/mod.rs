@@ -162,6 +162,8 @@ pub struct OutputCap {
     pub tokens: u64,
     /// All places have the same number.
     pub agree: bool,
+    /// The server reads its cap where `output_cap_key` says, and there is none: those that are elsewhere may mean nothing to it.
+    pub lacks_own: bool,
 }
 
 /// A part of the output that the model thinks with. Providers want it to be less than the cap.

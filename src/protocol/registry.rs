@@ -9,6 +9,8 @@
 //! assert_eq!(path_class("/v2/chat/completions"), "chat/completions");
 //! ```
 
+use std::cmp::Reverse;
+
 use super::generic::GenericSpec;
 use super::{Pointer, Protocol, anthropic, bedrock, cohere, gemini, langserve, mcp, ollama, openai, tgi};
 
@@ -82,6 +84,14 @@ impl Protocol {
     /// The format of this word, where the word is all it needs to know.
     pub fn named(word: &str) -> Option<Protocol> {
         FORMATS.iter().find(|format| format.word == word).map(Format::adapter)
+    }
+
+    /// The format of the bodies at a path that a document writes out: that of the known path which it ends as. Of several
+    /// the one with most parts counts, and of these the one with fewest that may be any.
+    pub(crate) fn of_path_like(&self, path: &str) -> Protocol {
+        let like = self.paths().iter().map(|(known, _)| *known).filter(|known| ends_as(known, path));
+        let rank = |known: &&str| (known.matches('/').count(), Reverse(known.matches('{').count()));
+        like.max_by_key(rank).and_then(|known| self.of_path(known)).unwrap_or_else(|| self.clone())
     }
 
     /// The format of a refusal where no route tells one.

@@ -166,7 +166,7 @@ impl<'b, 'j> Reader<'b, 'j> {
                 cap.tokens = cap.tokens.min(tokens);
                 cap.places.push(path);
             }
-            none => *none = Some(OutputCap { places: vec![path], tokens, agree: true }),
+            none => *none = Some(OutputCap { places: vec![path], tokens, agree: true, lacks_own: false }),
         }
         Ok(())
     }

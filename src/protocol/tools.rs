@@ -33,8 +33,14 @@ pub fn remove_tools(body: &mut Json<'_>, paths: &[&Path]) {
     let left = entries.iter().any(|(key, value)| LISTS.contains(&key.as_ref()) && !matches!(value, Json::Null));
     entries.retain(|(key, value)| {
         let allowed = value.get("allowed_tools").unwrap_or(value).get("tools");
-        !(CHOICES.contains(&key.as_ref()) && (!left || allowed.is_some_and(is_empty)))
+        !(CHOICES.contains(&key.as_ref()) && !holds_tools(value) && (!left || allowed.is_some_and(is_empty)))
     });
+}
+
+/// True for Bedrock's `toolConfig` while a tool is left in it. A mark of its cache is none.
+fn holds_tools(config: &Json<'_>) -> bool {
+    let is_tool = |tool: &Json<'_>| tool.get("toolSpec").is_some() || tool.get("systemTool").is_some();
+    matches!(config.get("tools"), Some(Json::Array(tools)) if tools.iter().any(is_tool))
 }
 
 fn is_empty(value: &Json<'_>) -> bool {

@@ -75,7 +75,7 @@ pub(super) fn apply(
     applied.output_cap = asked.map(|asked| asked.tokens).filter(|tokens| *tokens != NO_LIMIT);
     // The lower of the client's and the policy's.
     let most = applied.output_cap.into_iter().chain(cap).min();
-    let is_set = applied.output_cap == most && asked.is_some_and(|asked| asked.agree);
+    let is_set = applied.output_cap == most && asked.is_some_and(|asked| asked.agree && !asked.lacks_own);
     if let (Some(most), false) = (most, is_set)
         && set_cap(json, exchange, most)
     {
@@ -90,7 +90,7 @@ pub(super) fn apply(
     applied
 }
 
-/// Lowers the client's cap, or adds one. False when the protocol has none.
+/// Lowers the client's cap, or adds one where the server reads it. False when the protocol has none.
 fn set_cap(json: &mut Json<'_>, exchange: &Exchange, most: u64) -> bool {
     let number = Json::Number(Number::from(most));
     if let Some(asked) = &exchange.output_cap {
@@ -98,7 +98,9 @@ fn set_cap(json: &mut Json<'_>, exchange: &Exchange, most: u64) -> bool {
             let Some(place) = json.at_mut(path) else { return false };
             *place = number.clone();
         }
-        return !asked.places.is_empty();
+        if !asked.lacks_own {
+            return !asked.places.is_empty();
+        }
     }
     let Some((key, holders)) = exchange.output_cap_key.split_last() else { return false };
     let mut holder = json;

@@ -3,7 +3,7 @@
 use super::super::form::Form;
 use super::super::request::{Reader, Spot};
 use super::super::turns::{self, Roles};
-use super::super::{Json, Path, Position, UnscannedKind};
+use super::super::{Json, Path, Position, ThinkingBudget, UnscannedKind};
 use crate::enums::Zone;
 use crate::reason::Denial;
 
@@ -23,14 +23,26 @@ pub(super) const CAPS: [&str; 8] = [
 
 /// A request, or the one whose tokens are to be counted.
 pub(super) fn message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>) -> Result<(), Denial> {
-    const NAMES: [&str; 6] =
-        ["messages", "system", "inferenceConfig", "toolConfig", "additionalModelRequestFields", "outputConfig"];
+    const NAMES: [&str; 7] = [
+        "messages",
+        "system",
+        "inferenceConfig",
+        "toolConfig",
+        "additionalModelRequestFields",
+        "outputConfig",
+        "guardrailConfig",
+    ];
     for (at, (key, value)) in reader.entries(value, &NAMES)?.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
             "messages" => messages(reader, &place, value)?,
             "system" => blocks(reader, &place, value, Spot::SYSTEM)?,
+            // Nothing else has a place for the cap.
+            "inferenceConfig" if !matches!(value, Json::Object(_) | Json::Null) => return Err(reader.shape()),
             "inferenceConfig" => own_fields(reader, &place, value)?,
+            "guardrailConfig" if !is_unset(value) => {
+                reader.out.choices_of_operator.push("guardrailConfig");
+            }
             "additionalModelRequestFields" => {
                 own_fields(reader, &place, value)?;
                 reader.free_text(&place, value, Spot::USER);
@@ -41,8 +53,20 @@ pub(super) fn message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json
             _ => {}
         }
     }
-    reader.out.output_cap_key = CAP;
     Ok(())
+}
+
+/// Where the server reads the cap, by this name or by one of `others` beside it. One that is elsewhere only does not stand
+/// for it: AWS's services skip fields that they do not know.
+pub(super) fn cap(reader: &mut Reader<'_, '_>, body: &Json<'_>, keys: &'static [&'static str], others: &[&str]) {
+    reader.out.output_cap_key = keys;
+    let Some((key, holders)) = keys.split_last() else { return };
+    let holder = holders.iter().try_fold(body, |value, name| value.get(name));
+    let has = |name: &&str| holder.is_some_and(|holder| matches!(holder.get(name), Some(Json::Number(_))));
+    let is_there = std::iter::once(key).chain(others).any(has);
+    if let Some(cap) = &mut reader.out.output_cap {
+        cap.lacks_own = !is_there;
+    }
 }
 
 /// `input` with the request that is to be counted. One of InvokeModel is bytes.
@@ -269,7 +293,7 @@ pub(super) fn tools<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'
     Ok(())
 }
 
-/// Fields of a model maker's own, among which caps and tools are known.
+/// Fields of a model maker's own, at any depth, among which caps, tools and a budget for thoughts are known.
 pub(super) fn own_fields(reader: &mut Reader<'_, '_>, path: &Path, value: &Json<'_>) -> Result<(), Denial> {
     let Json::Object(entries) = value else { return Ok(()) };
     for (at, (key, value)) in entries.iter().enumerate() {
@@ -279,14 +303,46 @@ pub(super) fn own_fields(reader: &mut Reader<'_, '_>, path: &Path, value: &Json<
             (key, Json::Number(_)) if CAPS.contains(&key) => reader.cap(place, value)?,
             ("tools", Json::Array(tools)) => {
                 for (index, tool) in tools.iter().enumerate() {
-                    let name = ["name", "type"].into_iter().find_map(|key| tool.get(key)?.as_str());
-                    reader.tool(name.ok_or(reader.shape())?, &place.child(index));
+                    own_tool(reader, &place.child(index), tool)?;
                 }
+            }
+            (key, Json::Object(_)) => {
+                if let ("thinking", Ok(Some((at, budget @ Json::Number(_))))) = (key, value.field("budget_tokens"))
+                    && let Some(tokens) = reader.number(budget)?
+                {
+                    reader.out.thinking_budget = Some(ThinkingBudget { place: place.child(at), tokens });
+                }
+                own_fields(reader, &place, value)?;
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// A tool by each name that a maker has for it: which of them the model's server reads is its own affair.
+pub(super) fn names_of<'t>(tool: &'t Json<'_>) -> impl Iterator<Item = &'t str> {
+    let holders = [Some(tool), tool.get("function"), tool.get("custom"), tool.get("toolSpec")];
+    holders.into_iter().flatten().filter_map(|holder| holder.get("name")?.as_str())
+}
+
+/// A tool by its names. One that has none is called by its type.
+fn own_tool(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -> Result<(), Denial> {
+    let mut names = names_of(tool).peekable();
+    if names.peek().is_none() {
+        let kind = tool.get("type").and_then(Json::as_str).ok_or(reader.shape())?;
+        reader.tool(kind, path);
+    }
+    names.for_each(|name| reader.tool(name, path));
+    Ok(())
+}
+
+/// True for a field that chooses nothing: client libraries send options that nobody set as an empty object.
+pub(super) fn is_unset(value: &Json<'_>) -> bool {
+    match value {
+        Json::Object(entries) => entries.is_empty(),
+        value => matches!(value, Json::Null),
+    }
 }
 
 /// Enumerations below: words that no sentence fits.

@@ -7,8 +7,8 @@ use super::super::frames::{Frame, Framing};
 use super::super::reply::{Ending, ReplyFormat, TextKind, Walk};
 use super::super::request::Reader;
 use super::super::{Json, Path, Told, Usage, anthropic, eventstream, keys, openai};
-use super::converse::{CAPS, FLAT, own_fields};
-use super::model::maker;
+use super::converse::{CAP, CAPS, FLAT, cap, is_unset, names_of, own_fields};
+use super::model::{answers_without_text, maker};
 use super::reply::{CONVERSED, withheld as conversed};
 use super::{converse, exception};
 use crate::enums::Operation;
@@ -17,6 +17,9 @@ use crate::reason::Denial;
 
 /// The counts of an invocation, in the last event of its stream.
 const METRICS: &str = "amazon-bedrock-invocationMetrics";
+
+/// Which texts a guardrail of the request's headers looks at.
+const GUARDRAIL: &str = "amazon-bedrock-guardrailConfig";
 
 /// The shape of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +80,13 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     if let Json::Object(entries) = reader.body {
         let tools = entries.iter().enumerate().find(|(_, (key, _))| key == "tools");
         if let Some((at, (_, Json::Array(tools)))) = tools {
-            every_name(reader, &Path::default().child(at), tools);
+            for (index, tool) in tools.iter().enumerate() {
+                names_of(tool).for_each(|name| reader.tool(name, &Path::default().child(at).child(index)));
+            }
         }
+    }
+    if reader.body.get(GUARDRAIL).is_some_and(|value| !is_unset(value)) {
+        reader.out.choices_of_operator.push("guardrailConfig");
     }
     if let Some((_, version)) = reader.take("anthropic_version")? {
         reader.parameter(version, Form::Name);
@@ -88,20 +96,10 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     Ok(())
 }
 
-/// A tool by each name that one of the formats has for it: which of them the model's server reads is its own affair.
-fn every_name(reader: &mut Reader<'_, '_>, path: &Path, tools: &[Json<'_>]) {
-    for (index, tool) in tools.iter().enumerate() {
-        for holder in [Some(tool), tool.get("function"), tool.get("toolSpec")].into_iter().flatten() {
-            if let Some(name) = holder.get("name").and_then(Json::as_str) {
-                reader.tool(name, &path.child(index));
-            }
-        }
-    }
-}
-
 /// Nova's messages: as Converse has them, and a cap by either of two names.
 fn nova(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     converse::message(reader, &Path::default(), reader.body)?;
+    cap(reader, reader.body, CAP, &["max_new_tokens"]);
     if let Some((_, value)) = reader.take("schemaVersion")? {
         reader.parameter(value, Form::Name);
     }
@@ -113,20 +111,18 @@ fn flat(reader: &mut Reader<'_, '_>, maker: Option<&str>) -> Result<(), Denial> 
     let (path, body) = (Path::default(), reader.body);
     own_fields(reader, &path, body)?;
     for (at, (key, value)) in reader.entries(body, &CAPS)?.iter().enumerate() {
-        if matches!(value, Json::Object(_)) {
-            own_fields(reader, &path.child(at), value)?;
-        }
         reader.key(&path.child(at), key, FLAT);
         reader.free_text(&path.child(at), value, FLAT);
     }
-    reader.out.output_cap_key = match maker {
-        Some("amazon") if body.get("inputText").is_some() => &["textGenerationConfig", "maxTokenCount"],
-        Some("meta") => &["max_gen_len"],
-        _ => &["max_tokens"],
-    };
-    if body.get("texts").is_some() || body.get("inputText").is_some() && body.get("dimensions").is_some() {
-        // Embeddings have no answer that a cap could bound.
+    if answers_without_text(&reader.out.model) {
+        // There is no answer that a cap could bound, and the model refuses a field that it does not know.
         reader.out.output_cap_key = &[];
+        return Ok(());
+    }
+    match maker {
+        _ if body.get("inputText").is_some() => cap(reader, body, &["textGenerationConfig", "maxTokenCount"], &[]),
+        Some("meta") => cap(reader, body, &["max_gen_len"], &[]),
+        _ => cap(reader, body, &["max_tokens"], &CAPS),
     }
     Ok(())
 }

@@ -14,10 +14,10 @@ use std::borrow::Cow;
 
 use serde_json::json;
 
-use super::adapter::{Adapter, HeaderPairs, Protocol};
+use super::adapter::{Adapter, Asserted, HeaderPairs, Protocol};
 use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
-use super::{Json, Path, Told, Usage};
+use super::{Json, Path, Told, UnscannedKind, Usage};
 use crate::enums::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
@@ -58,6 +58,23 @@ impl Adapter for Bedrock {
         &["x-amz-content-sha256", "x-amz-date", "x-amz-security-token"]
     }
 
+    /// Those of a request that is signed in its query ("Authenticating Requests: Using Query Parameters").
+    fn credential_parameters(&self) -> &'static [&'static str] {
+        &[
+            "X-Amz-Algorithm",
+            "X-Amz-Credential",
+            "X-Amz-Date",
+            "X-Amz-Expires",
+            "X-Amz-Security-Token",
+            "X-Amz-Signature",
+            "X-Amz-SignedHeaders",
+        ]
+    }
+
+    fn asserted(&self, headers: HeaderPairs<'_, '_>, _is_http_sse: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {
+        Ok(Some(Box::new(Chosen::read(headers))))
+    }
+
     /// AWS's clients send InvokeModel's body without a type where their caller names none.
     fn takes_any_type(&self) -> bool {
         self.invokes
@@ -73,14 +90,19 @@ impl Adapter for Bedrock {
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         match operation {
-            Operation::Chat if self.invokes => invoke::read(reader),
+            Operation::Chat if self.invokes => invoke::read(reader)?,
             Operation::Chat => {
                 reader.model()?;
-                converse::message(reader, &Path::default(), reader.body)
+                converse::message(reader, &Path::default(), reader.body)?;
+                converse::cap(reader, reader.body, converse::CAP, &[]);
             }
-            Operation::CountTokens => converse::count(reader),
-            _ => Err(Reason::BodyShape.into()),
+            Operation::CountTokens => converse::count(reader)?,
+            _ => return Err(Reason::BodyShape.into()),
         }
+        if model::is_prompt(&reader.out.model) {
+            reader.unscanned(UnscannedKind::State, &Path::default());
+        }
+        Ok(())
     }
 
     fn system_prompt(&self, operation: Operation, body: &Json<'_>) -> Option<Path> {
@@ -135,6 +157,40 @@ impl Adapter for Bedrock {
             Operation::Chat => reply::CONVERSED,
             _ => &COUNTS,
         }
+    }
+}
+
+/// What InvokeModel's headers choose. Converse has the same in its body.
+#[derive(Debug)]
+struct Chosen(Vec<&'static str>);
+
+impl Chosen {
+    fn read(headers: HeaderPairs<'_, '_>) -> Chosen {
+        let mut chosen: Vec<&'static str> = headers.filter_map(|(name, _)| choice(name)).collect();
+        chosen.dedup();
+        Chosen(chosen)
+    }
+}
+
+impl Asserted for Chosen {
+    fn check(&self, _body: &Json<'_>) -> Result<(), Denial> {
+        Ok(())
+    }
+
+    fn choices_of_operator(&self) -> &[&'static str] {
+        &self.0
+    }
+}
+
+/// The parameter that a header stands for, where it is the operator's to choose: which guardrail looks at the texts, whether
+/// the answer tells what it found, and whose project pays.
+fn choice(header: &[u8]) -> Option<&'static str> {
+    match header.to_ascii_lowercase().as_slice() {
+        b"x-amzn-bedrock-guardrailidentifier" | b"x-amzn-bedrock-guardrailversion" | b"x-amzn-bedrock-trace" => {
+            Some("guardrailConfig")
+        }
+        b"x-amzn-bedrock-projectidentifier" => Some("projectIdentifier"),
+        _ => None,
     }
 }
 

@@ -41,6 +41,17 @@ pub(super) fn maker(model: &str) -> Option<&str> {
     (!maker.is_empty()).then_some(maker)
 }
 
+/// True for a prompt that the provider keeps: its messages go before those of the request.
+pub(super) fn is_prompt(model: &str) -> bool {
+    model.starts_with("arn:") && model.split(':').nth(5).is_some_and(|resource| resource.starts_with("prompt/"))
+}
+
+/// True for a model whose answer is numbers, pictures or films, as its id says.
+pub(super) fn answers_without_text(model: &str) -> bool {
+    let kinds = ["embed", "rerank", "image", "canvas", "reel"];
+    matches!(maker(model), Some("stability" | "luma")) || kinds.iter().any(|kind| model.contains(kind))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +103,18 @@ mod tests {
             ("us.", None),
         ] {
             assert_eq!(maker(model), made, "{model}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_told_by_its_arn() {
+        for (model, is_kept) in [
+            ("arn:aws:bedrock:us-east-1:1:prompt/ABCDEFGHIJ:1", true),
+            ("arn:aws:bedrock:us-east-1:1:prompt/ABCDEFGHIJ", true),
+            ("arn:aws:bedrock:us-east-1:1:default-prompt-router/anthropic.claude:1", false),
+            ("amazon.titan-text-express-v1", false),
+        ] {
+            assert_eq!(is_prompt(model), is_kept, "{model}");
         }
     }
 }

@@ -110,7 +110,7 @@ impl Context {
         };
         self.rpc_id = route.protocol.request_id(&json);
         self.note_message(&json, &edit);
-        if let Some(asserted) = asserted {
+        if let Some(asserted) = &asserted {
             asserted.check(&json)?;
         }
         let path_model = path_model.as_deref();
@@ -122,6 +122,7 @@ impl Context {
         if let (true, Some(model)) = (is_form, path_model) {
             exchange.model = model.to_owned();
         }
+        exchange.choices_of_operator.extend(asserted.iter().flat_map(|asserted| asserted.choices_of_operator()));
         self.note_model(&policy, &exchange.model, vm);
         let authorized = stages::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);

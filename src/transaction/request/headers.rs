@@ -68,13 +68,16 @@ pub(super) fn credentials(headers: Headers<'_>, policy: &Policy) -> Vec<Vec<u8>>
 /// The headers with this path, and with the credential that was in its query.
 ///
 /// # Errors
-/// [`Reason::JwtAmbiguous`] where it is not the only one.
+/// [`Reason::JwtAmbiguous`] where it is not the only one; [`Reason::JwtMalformed`] for a signature of AWS's.
 pub(super) fn with_credential(
     headers: Headers<'_>,
     policy: &Policy,
     path: &str,
     values: Vec<Vec<u8>>,
 ) -> Result<Vec<Header>, Denial> {
+    if is_signed(headers) {
+        return Err(hinted(Reason::JwtMalformed.into(), headers));
+    }
     if values.len() > 1 || !credentials(headers, policy).is_empty() {
         return Err(Reason::JwtAmbiguous.into());
     }
@@ -166,6 +169,13 @@ pub(super) fn is_request_id(id: &str) -> bool {
 /// What providers' API keys begin with.
 const PROVIDER_KEYS: [&[u8]; 8] = [b"sk-", b"sk_", b"gsk_", b"hf_", b"xai-", b"AIza", b"pplx-", b"r8_"];
 
+/// True for a request that its caller signed with a key of AWS's, in a header or in the query.
+fn is_signed(headers: Headers<'_>) -> bool {
+    let query = headers.text(":path").and_then(|path| path.split_once('?')).map_or("", |(_, query)| query);
+    headers.all("authorization").any(|value| value.trim_ascii().starts_with(b"AWS4-"))
+        || query.split('&').any(|pair| pair.to_ascii_lowercase().starts_with("x-amz-signature="))
+}
+
 /// The same denial, and that a provider's key was sent, where it was. Such a key is no token of anybody's here.
 pub(super) fn hinted(mut denial: Denial, headers: Headers<'_>) -> Denial {
     let mut sent = CREDENTIALS.iter().flat_map(|name| headers.all(name));
@@ -178,9 +188,8 @@ pub(super) fn hinted(mut denial: Denial, headers: Headers<'_>) -> Denial {
         PROVIDER_KEYS.iter().any(|known| bare.starts_with(known))
     };
     if denial.status() == 401 && denial.hint.is_none() {
-        let is_signed = headers.all("authorization").any(|value| value.trim_ascii().starts_with(b"AWS4-"));
         let is_key = sent.any(is_key).then_some(Hint::ProviderKey);
-        denial.hint = if is_signed { Some(Hint::Signed) } else { is_key };
+        denial.hint = if is_signed(headers) { Some(Hint::Signed) } else { is_key };
     }
     denial
 }
