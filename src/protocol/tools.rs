@@ -33,7 +33,8 @@ pub fn remove_tools(body: &mut Json<'_>, paths: &[&Path]) {
     let left = entries.iter().any(|(key, value)| LISTS.contains(&key.as_ref()) && !matches!(value, Json::Null));
     entries.retain(|(key, value)| {
         let allowed = value.get("allowed_tools").unwrap_or(value).get("tools");
-        !(CHOICES.contains(&key.as_ref()) && !holds_tools(value) && (!left || allowed.is_some_and(is_empty)))
+        let is_moot = !left || allowed.is_some_and(is_empty);
+        !CHOICES.contains(&key.as_ref()) || holds_tools(value) || !is_moot
     });
 }
 
