@@ -45,7 +45,7 @@ def server(tmp_path_factory):
 def graphs(document: dict) -> None:
     document["routes"] = [{"match": {"pathPrefix": "/"}, "protocol": "langserve"}]
     document["unscanned"] = {**document.get("unscanned", {}), "state": "own"}
-    document["roles"]["analyst"].update(models=["small", "pair"], operations=["chat", "conversations"], quotas=[])
+    document["roles"]["analyst"].update(models=["small", "pair", "default"], operations=["chat", "conversations"], quotas=[])
     document["guards"]["standard"]["output"] = {"secrets": "mask"}
 
 

@@ -130,7 +130,11 @@ fn is_message(value: &Json<'_>) -> bool {
 
 /// A piece of a message goes on in the next event; a message that is whole does not.
 fn is_piece(walk: &Walk<'_>, message: &Json<'_>) -> bool {
-    walk.stream && message.get("type").and_then(Json::as_str).is_some_and(|kind| kind.ends_with("Chunk"))
+    let name = match message.get("id") {
+        Some(Json::Array(names)) => names.last(),
+        _ => message.get("type"),
+    };
+    walk.stream && name.and_then(Json::as_str).is_some_and(|name| name.ends_with("Chunk"))
 }
 
 fn message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
@@ -146,15 +150,13 @@ fn message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
         let place = path.child(at);
         match (key.as_ref(), inner) {
             ("content", _) if is_models => content(walk, &place, inner, choice, goes_on),
-            ("tool_calls" | "tool_call_chunks" | "invalid_tool_calls", Json::Array(calls)) => {
-                for (position, call) in calls.iter().enumerate() {
-                    read_call(walk, &place.child(position), call, choice, index(call, position));
-                }
+            ("tool_calls" | "tool_call_chunks" | "invalid_tool_calls", Json::Array(all)) => {
+                calls(walk, &place, all, choice, is_whole);
             }
             ("usage_metadata", Json::Object(_)) if is_models => {
                 add_usage(walk, inner);
             }
-            ("kwargs", Json::Object(_)) => kwargs(walk, &place, inner, choice),
+            ("kwargs", Json::Object(_)) => kwargs(walk, &place, inner, choice, goes_on),
             ("type", _) if walk.parts.parameter(inner, Form::Name) => {}
             _ if is_whole => whole(walk, &place, key, inner, choice),
             _ => walk.rest(&place, key, inner),
@@ -164,7 +166,8 @@ fn message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
 
 /// Several models may speak at a time: a message's pieces are those of one id.
 fn speaker(message: &Json<'_>) -> Option<u32> {
-    let id = message.get("id").and_then(Json::as_str).filter(|id| !id.is_empty())?;
+    let own = |message: &Json<'_>| Some(message.get("id")?.as_str()?.to_owned());
+    let id = own(message).or_else(|| own(message.get("kwargs")?)).filter(|id| !id.is_empty())?;
     Some(Crc32::of(id.as_bytes()))
 }
 
@@ -176,18 +179,18 @@ fn whole(walk: &mut Walk<'_>, path: &Path, key: &str, inner: &Json<'_>, choice: 
 }
 
 /// The fields of a message that the serialiser wrote.
-fn kwargs(walk: &mut Walk<'_>, path: &Path, fields: &Json<'_>, choice: u32) {
+fn kwargs(walk: &mut Walk<'_>, path: &Path, fields: &Json<'_>, choice: u32, goes_on: bool) {
     let Json::Object(entries) = fields else { return };
+    let is_whole = walk.stream && !goes_on;
     for (at, (key, inner)) in entries.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), inner) {
-            ("content", _) => content(walk, &place, inner, choice, false),
-            ("tool_calls", Json::Array(calls)) => {
-                for (position, call) in calls.iter().enumerate() {
-                    read_call(walk, &place.child(position), call, choice, index(call, position));
-                }
+            ("content", _) => content(walk, &place, inner, choice, goes_on),
+            ("tool_calls" | "tool_call_chunks" | "invalid_tool_calls", Json::Array(all)) => {
+                calls(walk, &place, all, choice, is_whole);
             }
             ("usage_metadata", Json::Object(_)) => add_usage(walk, inner),
+            _ if is_whole => whole(walk, &place, key, inner, choice),
             _ => walk.rest(&place, key, inner),
         }
     }
@@ -207,7 +210,7 @@ fn content(walk: &mut Walk<'_>, path: &Path, content: &Json<'_>, choice: u32, go
                     continue;
                 };
                 if matches!(kind, "tool_use" | "tool_call" | "tool_call_chunk" | "input_json_delta") {
-                    read_call(walk, &place, part, choice, index(part, position));
+                    read_call(walk, &place, part, (choice, index(part, position)), streams && !goes_on);
                     continue;
                 }
                 for (at, (key, inner)) in entries.iter().enumerate() {
@@ -228,8 +231,15 @@ fn content(walk: &mut Walk<'_>, path: &Path, content: &Json<'_>, choice: u32, go
     walk.stream = streams;
 }
 
+/// Calls, or pieces of some.
+fn calls(walk: &mut Walk<'_>, path: &Path, calls: &[Json<'_>], choice: u32, is_whole: bool) {
+    for (position, call) in calls.iter().enumerate() {
+        read_call(walk, &path.child(position), call, (choice, index(call, position)), is_whole);
+    }
+}
+
 /// A call, or a piece of one.
-fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, choice: u32, item: u32) {
+fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, (choice, item): (u32, u32), is_whole: bool) {
     let Json::Object(entries) = call else { return walk.others(path, call) };
     let name = call.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
     let named = !name.is_empty();
@@ -237,12 +247,13 @@ fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, choice: u32, ite
     for (at, (key, inner)) in entries.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), inner) {
-            ("args" | "input" | "arguments" | "partial_json", Json::String(_)) => {
+            ("args" | "input" | "arguments" | "partial_json", Json::String(_)) if !is_whole => {
                 walk.text(&place, inner, choice, item, TextKind::ToolArguments);
             }
-            ("args" | "input" | "arguments", _) => {
+            ("args" | "input" | "arguments" | "partial_json", _) => {
                 walk.strings(&place, inner, Channel { choice, item, kind: TextKind::ToolArguments });
             }
+            _ if is_whole => whole(walk, &place, key, inner, choice),
             _ => walk.rest(&place, key, inner),
         }
     }
