@@ -8,6 +8,7 @@ mod attacks;
 mod calls;
 mod echoes;
 mod restore;
+mod running;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};

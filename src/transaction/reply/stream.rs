@@ -1,12 +1,12 @@
 //! The guard of one stream: an event goes on when all its texts are certain.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
+use super::running::ChannelText;
 use super::{Detector, Noted, ReplyGuard, finish, reply_rules, told, written};
 use crate::enums::Zone;
 use crate::guard::NOTICE;
@@ -29,10 +29,6 @@ const QUIET_UNKNOWN: u32 = 1;
 const QUIET: u32 = 3 * OF_CHOICE;
 /// What an event of the text's own choice counts, where one of another choice counts 1.
 const OF_CHOICE: u32 = 11;
-/// A text that begins as the one before it at its place did, of at least this many bytes, is that text and more.
-const LEAST_GROWN: usize = 8;
-/// A longer text is not compared with the one before it.
-const MAX_GROWN: usize = 64 * 1024;
 /// A value of at most this many bytes that comes again in an event is repeated, and no piece.
 const MAX_REPEATED: usize = 128;
 
@@ -65,23 +61,6 @@ struct HttpSse {
     messages: String,
 }
 
-#[derive(Debug)]
-struct ChannelText {
-    text: TextStream,
-    restorer: Restorer,
-    watch: Watch,
-    active: ActiveWatch,
-    path: String,
-    /// What came since its last piece.
-    quiet: u32,
-    /// Where its last piece is.
-    at: Range<usize>,
-    /// That piece is the one before it and more.
-    grows: bool,
-    /// The last piece, where nothing is known of the text.
-    last: String,
-}
-
 /// One event that waits for the name of a tool; `None`: it has no data.
 #[derive(Debug)]
 struct Undecided {
@@ -110,30 +89,6 @@ pub(in super::super) struct Outlet<'o> {
     pub(in super::super) now: Timestamp,
     pub(in super::super) noted: &'o mut Noted,
     pub(in super::super) out: &'o mut Vec<u8>,
-}
-
-impl ChannelText {
-    /// What a text adds to the last one, where it begins as that one did and is not shorter.
-    fn added<'t>(&self, text: &'t str) -> Option<&'t str> {
-        let is_long = (LEAST_GROWN..=MAX_GROWN).contains(&self.at.len());
-        text.strip_prefix(self.text.raw(&self.at).filter(|_| is_long)?)
-    }
-
-    /// Takes the text of one more event: where it is in the running text, and what of that is new. Where texts `may_grow`, one
-    /// that begins as the last one did is at its place: it is judged as one text, not as two behind each other.
-    fn take<'t>(&mut self, text: &'t str, may_grow: bool) -> (Range<usize>, Cow<'t, str>) {
-        let (start, added) = (self.at.start, self.added(text).filter(|_| may_grow));
-        let (start, new) = match added {
-            Some(added) if start == 0 || self.grows => (Some(start), Cow::Borrowed(added)),
-            // Shorter beginnings of it are before it, as pieces.
-            Some(_) => (None, Cow::Owned(format!("\n{text}"))),
-            None => (None, Cow::Borrowed(text)),
-        };
-        self.grows = added.is_some();
-        let end = self.text.push(&new).end;
-        self.at = start.unwrap_or(end - text.len())..end;
-        (self.at.clone(), new)
-    }
 }
 
 impl StreamGuard {
@@ -265,7 +220,7 @@ impl StreamGuard {
 
     fn event(&mut self, frame: Frame, now: Timestamp, noted: &mut Noted) -> Result<(), Reason> {
         let policy = Arc::clone(&self.guard.policy);
-        let data = frame.data().map(Cow::into_owned);
+        let data = frame.data().map(std::borrow::Cow::into_owned);
         let Some(data) = data.filter(|data| !data.trim_ascii().is_empty()) else {
             match self.undecided.is_empty() {
                 true => self.enqueue(frame, None, Vec::new(), Vec::new()),
@@ -326,7 +281,7 @@ impl StreamGuard {
                 continue;
             };
             self.stream.name_calls(&mut parts);
-            let data = frame.data().map(Cow::into_owned).unwrap_or_default();
+            let data = frame.data().map(std::borrow::Cow::into_owned).unwrap_or_default();
             let depth = self.guard.policy.limits.max_json_depth;
             let json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
             self.decided(frame, json, parts, progress, now, noted)?;
@@ -550,7 +505,7 @@ impl StreamGuard {
             return Ok(());
         }
         let data = match &queued.fixed {
-            Some(data) => Cow::Borrowed(data.as_slice()),
+            Some(data) => std::borrow::Cow::Borrowed(data.as_slice()),
             None => queued.frame.data().unwrap_or_default(),
         };
         let depth = self.guard.policy.limits.max_json_depth;
