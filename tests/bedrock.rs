@@ -91,6 +91,9 @@ fn a_cap_is_lowered_in_every_place_and_added_where_the_model_reads_it() {
         let body = sent(&mut pipeline, &format!("/model/{model}/invoke"), body);
         assert_eq!(body.pointer(pointer), Some(&json!(100)), "{model} {body}");
     }
+    // An account's own name of a text model says nothing of how it answers.
+    let own = "arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fembedded-images";
+    assert_eq!(sent(&mut pipeline, &format!("/model/{own}/invoke"), json!({ "prompt": "hello" }))["max_tokens"], 100);
     // A model that answers without words refuses what it does not know.
     for (model, body) in [
         ("amazon.small-embed-v2", json!({ "inputText": "hello" })),
@@ -149,23 +152,23 @@ fn fields_of_a_request_for_vectors_lift_no_cap() {
     assert_eq!(body["textGenerationConfig"]["maxTokenCount"], 100);
 }
 
+/// A guardrail takes nothing away from what the filter does: with none at all the caller would have less of it.
 #[test]
-fn guardrail_and_project_are_the_operators_to_choose() {
+fn a_guardrail_is_the_callers_to_choose_and_a_project_is_not() {
     let chosen = json!({ "guardrailConfig": { "guardrailIdentifier": "gr-1", "guardrailVersion": "2" } });
     let tagged = json!({ "prompt": "hello", "amazon-bedrock-guardrailConfig": { "tagSuffix": "xyz" } });
-    for (allowed, reason) in [(json!([]), "rbac.parameter"), (json!(["guardrailConfig", "projectIdentifier"]), "")] {
+    for (allowed, reason) in [(json!([]), "rbac.parameter"), (json!(["projectIdentifier"]), "")] {
         let mut pipeline = pipeline(|document| {
             document["roles"]["analyst"]["parameters"] = json!({ "allow": allowed });
         });
-        assert_eq!(post(&mut pipeline, CONVERSE, &asked(chosen.clone())).reason(), reason);
-        assert_eq!(post(&mut pipeline, "/model/small/invoke", &tagged).reason(), reason);
-        assert_eq!(post(&mut pipeline, CONVERSE, &asked(json!({ "guardrailConfig": {} }))).reason(), "");
+        assert_eq!(post(&mut pipeline, CONVERSE, &asked(chosen.clone())).reason(), "");
+        assert_eq!(post(&mut pipeline, "/model/small/invoke", &tagged).reason(), "");
+        assert_eq!(post(&mut pipeline, CONVERSE, &asked(json!({ "projectIdentifier": "p-1" }))).reason(), reason);
         let bearer = format!("Bearer {}", pipeline.token(&["analyst"], 600));
-        for name in [
-            "x-amzn-bedrock-guardrailidentifier",
-            "x-amzn-bedrock-guardrailversion",
-            "x-amzn-bedrock-trace",
-            "x-amzn-bedrock-projectidentifier",
+        for (name, reason) in [
+            ("x-amzn-bedrock-guardrailidentifier", ""),
+            ("x-amzn-bedrock-trace", ""),
+            ("x-amzn-bedrock-projectidentifier", reason),
         ] {
             let headers = [("authorization", bearer.as_str()), (name, "a")];
             let run = pipeline.post("/model/small/invoke", &headers, br#"{"prompt":"hello"}"#);

@@ -108,12 +108,12 @@ def test_a_caller_does_not_sign(sites, mode):
     assert not [name for name, _ in got.one.headers if name.startswith(b"x-amz-")]
 
 
-def test_a_signed_query_says_why_and_a_guardrail_is_not_the_callers(sites, mode):
+def test_a_signed_query_says_why_and_a_project_is_not_the_callers(sites, mode):
     site = sites(mode, change=bedrock, edit=keep_escaped_slashes)
     got = site.send(H1, body("hello"), token=None, path=f"{PATH}?X-Amz-Credential={KEY_ID}&X-Amz-Signature=00")
     assert got.reply.status == 401 and got.reply.header("x-amzn-errortype") == "AccessDeniedException"
     assert "AWS_BEARER_TOKEN_BEDROCK" in got.reply.json()["message"] and not got.seen
-    got = site.send(H1, {"prompt": "hello"}, path="/model/smollm2/invoke", headers=[("X-Amzn-Bedrock-GuardrailIdentifier", "gr-1")])
+    got = site.send(H1, {"prompt": "hello"}, path="/model/smollm2/invoke", headers=[("X-Amzn-Bedrock-ProjectIdentifier", "p-1")])
     assert got.reply.header("x-bartizan-reason") == "rbac.parameter" and not got.seen
 
 

@@ -30,7 +30,7 @@ pub(super) fn message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json
         "toolConfig",
         "additionalModelRequestFields",
         "outputConfig",
-        "guardrailConfig",
+        "projectIdentifier",
     ];
     for (at, (key, value)) in reader.entries(value, &NAMES)?.iter().enumerate() {
         let place = path.child(at);
@@ -40,8 +40,9 @@ pub(super) fn message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json
             // Nothing else has a place for the cap.
             "inferenceConfig" if !matches!(value, Json::Object(_) | Json::Null) => return Err(reader.shape()),
             "inferenceConfig" => own_fields(reader, &place, value)?,
-            "guardrailConfig" if !is_unset(value) => {
-                reader.out.choices_of_operator.push("guardrailConfig");
+            // Whose project pays.
+            "projectIdentifier" if !matches!(value, Json::Null) => {
+                reader.out.choices_of_operator.push("projectIdentifier");
             }
             "additionalModelRequestFields" => {
                 own_fields(reader, &place, value)?;
@@ -335,14 +336,6 @@ fn own_tool(reader: &mut Reader<'_, '_>, path: &Path, tool: &Json<'_>) -> Result
     }
     names.for_each(|name| reader.tool(name, path));
     Ok(())
-}
-
-/// True for a field that chooses nothing: client libraries send options that nobody set as an empty object.
-pub(super) fn is_unset(value: &Json<'_>) -> bool {
-    match value {
-        Json::Object(entries) => entries.is_empty(),
-        value => matches!(value, Json::Null),
-    }
 }
 
 /// Enumerations below: words that no sentence fits.

@@ -7,7 +7,7 @@ use super::super::frames::{Frame, Framing};
 use super::super::reply::{Ending, ReplyFormat, TextKind, Walk};
 use super::super::request::Reader;
 use super::super::{Json, Path, Told, Usage, anthropic, eventstream, keys, openai};
-use super::converse::{CAP, CAPS, FLAT, cap, is_unset, names_of, own_fields};
+use super::converse::{CAP, CAPS, FLAT, cap, names_of, own_fields};
 use super::model::{answers_without_text, maker};
 use super::reply::{CONVERSED, withheld as conversed};
 use super::{converse, exception};
@@ -17,9 +17,6 @@ use crate::reason::Denial;
 
 /// The counts of an invocation, in the last event of its stream.
 const METRICS: &str = "amazon-bedrock-invocationMetrics";
-
-/// Which texts a guardrail of the request's headers looks at.
-const GUARDRAIL: &str = "amazon-bedrock-guardrailConfig";
 
 /// The shape of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +81,6 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
                 names_of(tool).for_each(|name| reader.tool(name, &Path::default().child(at).child(index)));
             }
         }
-    }
-    if reader.body.get(GUARDRAIL).is_some_and(|value| !is_unset(value)) {
-        reader.out.choices_of_operator.push("guardrailConfig");
     }
     if let Some((_, version)) = reader.take("anthropic_version")? {
         reader.parameter(version, Form::Name);

@@ -160,15 +160,15 @@ impl Adapter for Bedrock {
     }
 }
 
-/// What InvokeModel's headers choose. Converse has the same in its body.
+/// What InvokeModel's headers choose: whose project pays. Converse has the same in its body.
 #[derive(Debug)]
-struct Chosen(Vec<&'static str>);
+struct Chosen(&'static [&'static str]);
 
 impl Chosen {
     fn read(headers: HeaderPairs<'_, '_>) -> Chosen {
-        let mut chosen: Vec<&'static str> = headers.filter_map(|(name, _)| choice(name)).collect();
-        chosen.dedup();
-        Chosen(chosen)
+        let mut names = headers.map(|(name, _)| name);
+        let is_project = |name: &[u8]| name.eq_ignore_ascii_case(b"x-amzn-bedrock-projectidentifier");
+        Chosen(if names.any(is_project) { &["projectIdentifier"] } else { &[] })
     }
 }
 
@@ -178,19 +178,7 @@ impl Asserted for Chosen {
     }
 
     fn choices_of_operator(&self) -> &[&'static str] {
-        &self.0
-    }
-}
-
-/// The parameter that a header stands for, where it is the operator's to choose: which guardrail looks at the texts, whether
-/// the answer tells what it found, and whose project pays.
-fn choice(header: &[u8]) -> Option<&'static str> {
-    match header.to_ascii_lowercase().as_slice() {
-        b"x-amzn-bedrock-guardrailidentifier" | b"x-amzn-bedrock-guardrailversion" | b"x-amzn-bedrock-trace" => {
-            Some("guardrailConfig")
-        }
-        b"x-amzn-bedrock-projectidentifier" => Some("projectIdentifier"),
-        _ => None,
+        self.0
     }
 }
 

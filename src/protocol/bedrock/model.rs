@@ -46,10 +46,12 @@ pub(super) fn is_prompt(model: &str) -> bool {
     model.starts_with("arn:") && model.split(':').nth(5).is_some_and(|resource| resource.starts_with("prompt/"))
 }
 
-/// True for a model whose answer is numbers, pictures or films, as its id says.
+/// True for a model whose answer is numbers, pictures or films, as its maker's id says. The account's own names say nothing.
 pub(super) fn answers_without_text(model: &str) -> bool {
     let kinds = ["embed", "rerank", "image", "canvas", "reel"];
-    matches!(maker(model), Some("stability" | "luma")) || kinds.iter().any(|kind| model.contains(kind))
+    let Some(maker) = maker(model) else { return false };
+    let id = model.rsplit('/').next().unwrap_or(model);
+    matches!(maker, "stability" | "luma") || kinds.iter().any(|kind| id.contains(kind))
 }
 
 #[cfg(test)]
