@@ -393,9 +393,11 @@ impl StreamGuard {
         let here: BTreeSet<Running> = pieces.iter().map(|(running, ..)| *running).collect();
         let brought = fresh.iter().map(|running| running.0).filter(|channel| channel.kind != TextKind::Other);
         let choices: BTreeSet<u32> = brought.map(|channel| channel.choice).collect();
-        let of_others = u32::from(self.stream.comes_in_turns() && !choices.is_empty());
+        let in_turns = self.stream.comes_in_turns();
+        let of_others = u32::from(in_turns && !choices.is_empty());
         for (running, state) in &mut self.channels {
-            state.quiet = if fresh.contains(running) {
+            // An empty piece is a piece, and the text repeated is none.
+            state.quiet = if fresh.contains(running) || (!in_turns && here.contains(running)) {
                 0
             } else if running.0.kind == TextKind::Other || here.contains(running) || choices.contains(&running.0.choice)
             {
@@ -472,6 +474,7 @@ impl StreamGuard {
 
     /// Lets the events go whose texts are certain, in their order.
     fn release(&mut self, out: &mut Vec<u8>) -> Result<(), Reason> {
+        let in_turns = self.stream.comes_in_turns();
         while let Some(first) = self.queue.front() {
             let certain = |(running, range, _): &Piece| {
                 self.channels.get(running).is_none_or(|state| range.end <= state.text.certain())
@@ -484,8 +487,8 @@ impl StreamGuard {
             self.write(&queued, out)?;
             for (running, range, _) in &queued.pieces {
                 if let Some(state) = self.channels.get_mut(running) {
-                    // The next event may go on with this one's text.
-                    state.text.forget(range.start);
+                    // Where texts grow, the next event may go on with this one's.
+                    state.text.forget(if in_turns { range.start } else { range.end });
                 }
             }
             self.stream.sent(queued.progress);
