@@ -11,6 +11,7 @@ PYTHON     := $(VENV)/bin/python
 VENV_STAMP := $(VENV)/.ready
 LITELLM    := $(CACHE)/litellm/.ready
 CLIENTS    := $(CACHE)/clients/.ready
+GRAPH      := $(CACHE)/graph/.ready
 NEIGHBOURS := $(CACHE)/neighbours/.ready
 MODULE     := target/bartizan.wasm
 RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
@@ -65,7 +66,7 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS)
 	$(call say,other clients, mesh, fleet, ext_proc)
 	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
@@ -210,7 +211,7 @@ $(CACHE)/wrk/.ready:
 	@for deb in $(CACHE)/wrk/part/*.deb; do dpkg -x $$deb $(CACHE)/wrk; done; rm -r $(CACHE)/wrk/part
 	@touch $@
 
-$(LITELLM) $(CLIENTS): $(CACHE)/%/.ready: integration/clients/%.txt
+$(LITELLM) $(CLIENTS) $(GRAPH): $(CACHE)/%/.ready: integration/clients/%.txt
 	$(call say,clients in an environment of their own: $* (once, about a minute))
 	@[ -x $(CACHE)/$*/bin/python ] || python3 -m venv $(CACHE)/$*
 	$(CACHE)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<

@@ -211,3 +211,166 @@ fn an_attack_is_found_in_every_form_of_a_message() {
         assert_eq!(run.reason(), "scan.injection", "{input}");
     }
 }
+
+/// What a client gets of these events, where this is how answers are guarded.
+fn streamed(output: &Value, path: &str, body: &Value, events: &[Value]) -> String {
+    let mut pipeline = pipeline(|document| document["guards"]["standard"]["output"] = output.clone());
+    let events = events.iter().map(|event| format!("event: data\ndata: {event}\n\n").into_bytes()).collect();
+    pipeline.answered_at(path, body, "text/event-stream", |_| events).1.text()
+}
+
+const KEY: &str = "AKIAQ7EXAMPL3TE5TKXQ";
+
+fn chunk(id: &str, content: &str) -> Value {
+    json!([{ "type": "AIMessageChunk", "id": id, "content": content, "tool_call_chunks": [] }, { "langgraph_node": "a" }])
+}
+
+#[test]
+fn two_messages_in_turns_are_two_texts() {
+    let run = json!({ "assistant_id": "small", "input": {}, "stream_mode": "messages-tuple" });
+    let out = streamed(
+        &json!({ "secrets": "mask" }),
+        "/runs/stream",
+        &run,
+        &[
+            chunk("m1", "The key is "),
+            chunk("m2", "Other words "),
+            chunk("m1", &KEY[..9]),
+            chunk("m2", "come in "),
+            chunk("m1", &KEY[9..]),
+            chunk("m2", "between."),
+        ],
+    );
+    assert!(!out.contains(&KEY[..9]) && !out.contains(&KEY[9..]), "{out}");
+    assert!(out.contains("between.") && out.contains("[SECRET_1]"), "{out}");
+}
+
+#[test]
+fn pieces_are_joined_in_every_form_of_a_message() {
+    let constructor = |text: &str| json!({ "lc": 1, "type": "constructor", "id": ["langchain", "AIMessageChunk"], "kwargs": { "content": text, "id": "m" } });
+    let parts = |text: &str| json!([{ "type": "AIMessageChunk", "content": [{ "type": "text", "text": text, "index": 0 }] }, {}]);
+    let event = |text: &str| json!({ "event": "on_chat_model_stream", "data": { "chunk": { "type": "AIMessageChunk", "content": text } } });
+    let forms: [&dyn Fn(&str) -> Value; 6] = [
+        &constructor,
+        &parts,
+        &event,
+        &|text| chunk("m", text),
+        &|text| json!(text),
+        &|text| json!({ "deep": { "answer": text } }),
+    ];
+    for form in forms {
+        let events = ["The key is ", &KEY[..9], &KEY[9..15], &KEY[15..], "."].map(form);
+        let out = streamed(&json!({ "secrets": "mask" }), "/small/stream", &json!({ "input": "hello" }), &events);
+        assert!(!out.contains(&KEY[..9]) && !out.contains(&KEY[9..15]) && out.contains("[SECRET_1]"), "{out}");
+    }
+}
+
+#[test]
+fn an_object_that_grows_shows_no_beginning_of_a_secret() {
+    let ask = json!({ "input": "hello" });
+    let grown = |end: usize| json!({ "answer": format!("The key is {}", &KEY[..end]), "about": "a key" });
+    let events: Vec<Value> = (0..=KEY.len()).step_by(3).chain([KEY.len()]).map(grown).collect();
+    let out = streamed(&json!({ "secrets": "mask" }), "/small/stream", &ask, &events);
+    assert!(!out.contains(&KEY[..9]), "{out}");
+    assert!(out.contains("[SECRET_1]"), "{out}");
+}
+
+#[test]
+fn equal_pieces_of_an_object_are_pieces() {
+    let pieces = ["The card is ", "4111", "1111", "1111", "1111", " there."].map(|piece| json!({ "answer": piece }));
+    let out = streamed(&json!({ "pii": "mask" }), "/small/stream", &json!({ "input": "hello" }), &pieces);
+    assert!(!out.contains("1111") && out.contains("[CARD_1]"), "{out}");
+}
+
+/// What has left when these events have come and others may come.
+fn so_far(path: &str, body: &Value, events: &[Value]) -> Vec<String> {
+    let mut pipeline = pipeline(|document| {
+        document["authn"] = json!({ "unsafeAnonymous": true });
+        document["roles"]["anonymous"] = document["roles"]["analyst"].clone();
+        document["guards"]["standard"]["output"] = json!({ "secrets": "mask" });
+    });
+    let events: Vec<Vec<u8>> = events.iter().map(|event| format!("data: {event}\n\n").into_bytes()).collect();
+    let (_, out) = pipeline.streamed(path, body, "text/event-stream", &events, false);
+    out.split_terminator("\n\n").map(str::to_owned).collect()
+}
+
+#[test]
+fn a_whole_state_waits_for_nothing() {
+    let run = json!({ "assistant_id": "small", "input": {} });
+    let human = json!({ "type": "human", "id": "h", "content": "What does the castle have?" });
+    let answer = json!({ "type": "ai", "id": "a", "content": "The castle has two gates", "tool_calls": [],
+        "response_metadata": { "model_name": "gpt-4o" } });
+    let states = [json!({ "messages": [human] }), json!({ "messages": [human, answer] })];
+    assert_eq!(so_far("/runs/stream", &run, &states).len(), 2);
+}
+
+#[test]
+fn what_is_said_and_grows_no_more_holds_up_nothing() {
+    let ask = json!({ "input": "hello" });
+    let words = [
+        "one",
+        "one two",
+        "one two three",
+        "one two three four",
+        "one two three four five",
+        "one two three four five six",
+    ];
+    let grown: Vec<Value> = words.iter().map(|words| json!({ "title": "A castle", "counts": words })).collect();
+    let out = so_far("/small/stream", &ask, &grown);
+    assert!((2..grown.len()).contains(&out.len()), "{out:?}");
+    // Its last piece says so, or the other goes on for long.
+    let ended = |id: &str| json!([{ "type": "AIMessageChunk", "id": id, "content": "", "chunk_position": "last" }, {}]);
+    let run = json!({ "assistant_id": "small", "input": {} });
+    let turns = [chunk("m1", "first"), ended("m1"), chunk("m2", "then "), chunk("m2", "more "), chunk("m2", "words ")];
+    assert_eq!(so_far("/runs/stream", &run, &turns).len(), turns.len());
+    let silent: Vec<Value> =
+        std::iter::once(chunk("m1", "first")).chain((0..40).map(|_| chunk("m2", "word "))).collect();
+    assert_eq!(so_far("/runs/stream", &run, &silent).len(), silent.len());
+}
+
+#[test]
+fn a_forbidden_call_of_one_message_takes_no_call_of_another() {
+    let run = json!({ "assistant_id": "small", "input": {} });
+    let message = |id: &str, tool: &str| {
+        let call =
+            json!({ "name": tool, "args": { "tower": "north" }, "id": format!("call-{id}"), "type": "tool_call" });
+        json!({ "agent": { "messages": [{ "type": "ai", "id": id, "content": "", "tool_calls": [call] }] } })
+    };
+    let events = [message("a1", "delete_everything"), message("a2", "search_archive")];
+    let out = so_far("/runs/stream", &run, &events).join("\n");
+    assert!(!out.contains("delete_everything") && out.contains("search_archive"), "{out}");
+}
+
+/// What an answer cost by the record, in the answer's own count or in all.
+fn cost(field: &str, path: &str, body: &Value, content_type: &str, answer: &str) -> Value {
+    let quotas = json!([{ "per": "subject", "tokens": 1_000_000, "window": "1h" }]);
+    let mut pipeline = pipeline(|document| document["roles"]["analyst"]["quotas"] = quotas);
+    let answer = answer.as_bytes().to_vec();
+    pipeline.answered_at(path, body, content_type, |_| vec![answer]).1.record[field].clone()
+}
+
+#[test]
+fn of_a_state_only_the_newest_turn_costs() {
+    let ai = |tokens: u64| json!({ "type": "ai", "content": "yes", "usage_metadata": { "input_tokens": 1, "output_tokens": tokens, "total_tokens": 9 } });
+    let human = json!({ "type": "human", "content": "hello" });
+    let state = json!({ "messages": [human, ai(100), human, ai(5), { "type": "tool", "content": "r" }, ai(7)] });
+    let run = json!({ "assistant_id": "small", "input": {} });
+    assert_eq!(cost("gen_ai.usage.output_tokens", "/runs/wait", &run, "application/json", &state.to_string()), 12);
+    let events = format!("event: values\ndata: {state}\n\nevent: values\ndata: {state}\n\n");
+    assert_eq!(cost("gen_ai.usage.output_tokens", "/runs/stream", &run, "text/event-stream", &events), 12);
+}
+
+#[test]
+fn a_text_that_grows_is_counted_once() {
+    let words: Vec<String> = (0..200).map(|number| format!("word{number}")).collect();
+    let grown = |end: usize| format!("data: {}\n\n", json!({ "answer": words[..end].join(" ") }));
+    let events: String = (1..=words.len()).map(grown).collect();
+    let piece = |word: &String| format!("data: {}\n\n", json!({ "answer": format!("{word} ") }));
+    let pieces: String = words.iter().map(piece).collect();
+    let ask = json!({ "input": "hello" });
+    let count = |events: &str| {
+        cost("bartizan.tokens.charged", "/small/stream", &ask, "text/event-stream", events).as_u64().unwrap()
+    };
+    let (grown, pieces) = (count(&events), count(&pieces));
+    assert!(grown < pieces + pieces / 4, "{grown} {pieces}");
+}

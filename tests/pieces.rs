@@ -459,6 +459,24 @@ fn a_text_that_has_no_more_pieces_holds_nothing_back() {
     assert_eq!(seen.matches("word ").count(), 4, "{seen}");
 }
 
+/// Empty pieces of a text, as servers send them to keep a stream alive, end nothing.
+#[test]
+fn empty_pieces_between_two_halves_change_nothing() {
+    let mut pipeline = pipeline(&["*"]);
+    let sample =
+        Sample { name: String::new(), path: "/v1/chat/completions", framing: Framing::Sse, events: Vec::new() };
+    let event = |text: &str| {
+        let delta = json!({ "content": text });
+        format!("data: {}\n\n", json!({ "id": "c", "choices": [{ "index": 0, "delta": delta }] })).into_bytes()
+    };
+    let (first, second) = SECRET.split_at(9);
+    let mut events = vec![event(&format!("the key {first}"))];
+    events.extend((0..40).map(|_| event("")));
+    events.push(event(&format!("{second} is new")));
+    let seen = answer(&mut pipeline, &sample, &events);
+    assert!(!seen.contains(second), "{seen}");
+}
+
 /// More places than the filter follows at a time: it forgets the ones that wait for nothing.
 #[test]
 fn a_long_stream_of_ever_new_places_goes_on() {

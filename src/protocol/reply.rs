@@ -121,6 +121,11 @@ pub trait ReplyFormat: Debug + Send + Sync {
         false
     }
 
+    /// True where several speak at a time, a choice each, and where an event may repeat a text and go on with it.
+    fn comes_in_turns(&self) -> bool {
+        false
+    }
+
     /// True when a call comes in pieces that clients join, its name too.
     fn calls_come_in_pieces(&self) -> bool {
         false
@@ -252,11 +257,27 @@ impl Walk<'_> {
             let lane = Lane::of_place(self.root, path);
             self.push(path, Channel { choice: 0, item: 0, kind: TextKind::Other }, lane, false, true);
         }
-        let parameter = (known && self.parts.parameter(value, Form::Time))
-            || ((if self.stream { names_something(key) } else { known }) && self.parts.parameter(value, Form::Name));
-        if !parameter {
+        if !self.names(key, value) {
             self.others(path, value);
         }
+    }
+
+    /// True for an entry that is a name or a time, which needs no scan.
+    fn names(&mut self, key: &str, value: &Json<'_>) -> bool {
+        let known = (self.knows)(key);
+        (known && self.parts.parameter(value, Form::Time))
+            || ((if self.stream { names_something(key) } else { known }) && self.parts.parameter(value, Form::Name))
+    }
+
+    /// An entry of an object of the application's own: a name, or a text that goes on at the same place of the next event.
+    pub(super) fn own(&mut self, path: &Path, key: &str, value: &Json<'_>, channel: Channel) {
+        if self.names(key, value) {
+            return;
+        }
+        let first = self.parts.texts.len();
+        self.strings(path, value, channel);
+        let delta = self.stream;
+        self.parts.texts.iter_mut().skip(first).filter(|text| !text.is_key).for_each(|text| text.delta = delta);
     }
 
     /// What the provider signed or sealed, and only it can read, or bytes that are no text. What does not look so is a

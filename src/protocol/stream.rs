@@ -69,6 +69,11 @@ impl Stream {
         self.own().framing()
     }
 
+    /// True where several speak at a time, and where an event may repeat a text and go on with it.
+    pub fn comes_in_turns(&self) -> bool {
+        self.format().comes_in_turns()
+    }
+
     /// True for an event's data that is no JSON and ends the stream.
     pub fn is_terminator(&self, data: &[u8]) -> bool {
         self.format().is_terminator(data)

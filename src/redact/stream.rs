@@ -66,6 +66,12 @@ impl TextStream {
         start..start + piece.len()
     }
 
+    /// The text of a range as it came; `None`: some of it was forgotten.
+    pub fn raw(&self, range: &Range<usize>) -> Option<&str> {
+        let relative = range.start.checked_sub(self.base)?..range.end.checked_sub(self.base)?;
+        self.text.get(relative)
+    }
+
     /// Up to where the text will not change any more.
     pub fn certain(&self) -> usize {
         self.certain

@@ -8,6 +8,7 @@ mod attacks;
 mod calls;
 mod echoes;
 mod restore;
+mod running;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,7 +194,7 @@ impl ReplyGuard {
         if policy.unscanned.knows_owners() {
             noted.stored.extend(route.protocol.kept(route.operation, &json));
         }
-        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, false) });
+        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, None) });
         self.unscanned(&parts, noted)?;
         let denied = self.denied(&json, &parts, noted)?.into_iter().map(|call| call.path);
         let mut denied: BTreeSet<Path> = denied.collect();
@@ -398,12 +399,18 @@ fn told<'j>(json: &'j Json<'_>, one: &ReplyText) -> Result<Option<&'j str>, Reas
     }
 }
 
-/// The model's own text, counted. In a stream a text that is whole repeats what came before.
-fn written(json: &Json<'_>, parts: &ReplyParts, stream: bool) -> Estimate {
+/// How many bytes of a text an event repeats.
+type Repeated<'r> = &'r dyn Fn(&ReplyText, &str) -> usize;
+
+/// The model's own text, counted. In a stream a text that is whole repeats what came before, and others may begin so.
+fn written(json: &Json<'_>, parts: &ReplyParts, stream: Option<Repeated<'_>>) -> Estimate {
     let mut written = Estimate::default();
-    for one in &parts.texts {
-        if !one.is_key && one.channel.kind != TextKind::Other && (!stream || one.delta) {
-            written.push(json.at(&one.path).and_then(Json::as_str).unwrap_or_default());
+    for one in parts.texts.iter().filter(|one| !one.is_key && one.channel.kind != TextKind::Other) {
+        let text = json.at(&one.path).and_then(Json::as_str).unwrap_or_default();
+        match stream {
+            None => written.push(text),
+            Some(repeated) if one.delta => written.push(text.get(repeated(one, text)..).unwrap_or(text)),
+            Some(_) => {}
         }
     }
     written

@@ -104,7 +104,8 @@ impl Adapter for Langserve {
 
     fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
         match operation {
-            Operation::Chat => &reply::Outputs,
+            Operation::Chat if self.road == Road::Chain => &reply::Outputs { is_chain: true },
+            Operation::Chat => &reply::Outputs { is_chain: false },
             _ => &reply::Threads,
         }
     }
@@ -202,7 +203,15 @@ fn run(reader: &mut Reader<'_, '_>, road: Road) -> Result<(), Denial> {
             reader.free_text(&path, value, Spot::USER);
         }
     }
-    for name in ["stream_mode", "multitask_strategy", "on_disconnect", "on_completion", "if_not_exists", "durability"] {
+    // These messages come as far as they have come, again and again: nobody can say of the last word what it will be.
+    if let Some((_, modes)) = reader.take("stream_mode")? {
+        let is_growing = |mode: &Json<'_>| mode.as_str() == Some("messages");
+        if is_growing(modes) || matches!(modes, Json::Array(modes) if modes.iter().any(is_growing)) {
+            return Err(reader.shape());
+        }
+        message::words(reader, modes);
+    }
+    for name in ["multitask_strategy", "on_disconnect", "on_completion", "if_not_exists", "durability"] {
         if let Some((_, value)) = reader.take(name)? {
             message::words(reader, value);
         }

@@ -4,14 +4,18 @@ use serde_json::json;
 
 use super::super::form::Form;
 use super::super::frames::{Frame, Framing};
-use super::super::reply::{Channel, Ending, Plain, ReplyFormat, TextKind, ToolCall, Walk, index};
+use super::super::reply::{Channel, End, Ending, Plain, ReplyFormat, TextKind, ToolCall, Walk, index};
 use super::super::{Json, Path, Usage};
 use super::message::{media, zone};
+use crate::crc::Crc32;
 use crate::enums::Zone;
 
 /// Answers of chains and of runs.
 #[derive(Debug)]
-pub(super) struct Outputs;
+pub(super) struct Outputs {
+    /// Of chains, whose objects come in pieces under every key. Under the format's own keys a run tells of itself.
+    pub(super) is_chain: bool,
+}
 
 /// A thread that was made.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ impl ReplyFormat for Threads {
 impl ReplyFormat for Outputs {
     fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
         let root = Path::default();
-        let Json::Object(entries) = reply else { return value(walk, &root, reply, 0) };
+        let Json::Object(entries) = reply else { return self.value(walk, &root, reply, 0) };
         if is_message(reply) {
             return message(walk, &root, reply, 0);
         }
@@ -40,16 +44,20 @@ impl ReplyFormat for Outputs {
             let place = root.child(at);
             match (key.as_ref(), inner) {
                 // The answers of a batch, or the one of an invocation that is a list.
-                ("output", Json::Array(items)) => {
+                ("output", Json::Array(items)) if !walk.stream => {
                     for (position, item) in items.iter().enumerate() {
                         let choice = u32::try_from(position).unwrap_or(u32::MAX);
-                        value(walk, &place.child(position), item, choice);
+                        self.value(walk, &place.child(position), item, choice);
                     }
                 }
-                ("output", inner) => value(walk, &place, inner, 0),
-                _ => entry(walk, &place, key, inner, 0),
+                ("output", inner) if !walk.stream => self.value(walk, &place, inner, 0),
+                _ => self.entry(walk, &place, key, inner, 0),
             }
         }
+    }
+
+    fn comes_in_turns(&self) -> bool {
+        true
     }
 
     fn remove_calls(&self, reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
@@ -73,6 +81,48 @@ impl ReplyFormat for Outputs {
     }
 }
 
+impl Outputs {
+    /// Anything that a chain may answer. Depth is bounded by the parser.
+    fn value(&self, walk: &mut Walk<'_>, path: &Path, one: &Json<'_>, choice: u32) {
+        match one {
+            // A chain that answers in words: the next event has the next ones.
+            Json::String(_) => walk.text(path, one, choice, 0, TextKind::Text),
+            Json::Array(items) => {
+                // What is before the caller's newest words was paid for when it was said.
+                let newest = items.iter().rposition(|item| zone(item) == Some(Zone::User)).unwrap_or(0);
+                for (position, item) in items.iter().enumerate() {
+                    let spent = walk.parts.usage;
+                    self.value(walk, &path.child(position), item, choice);
+                    if position < newest {
+                        walk.parts.usage = spent;
+                    }
+                }
+            }
+            Json::Object(_) if is_message(one) => message(walk, path, one, choice),
+            Json::Object(entries) => {
+                for (at, (key, inner)) in entries.iter().enumerate() {
+                    self.entry(walk, &path.child(at), key, inner, choice);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An entry of an object that is no message.
+    fn entry(&self, walk: &mut Walk<'_>, path: &Path, key: &str, inner: &Json<'_>, choice: u32) {
+        match inner {
+            Json::Array(items) if items.iter().any(|item| matches!(item, Json::Object(_) | Json::Array(_))) => {
+                self.value(walk, path, inner, choice);
+            }
+            Json::Object(_) => self.value(walk, path, inner, choice),
+            _ if walk.stream && (self.is_chain || !(walk.knows)(key)) => {
+                walk.own(path, key, inner, Channel { choice, item: 0, kind: TextKind::Text });
+            }
+            _ => walk.rest(path, key, inner),
+        }
+    }
+}
+
 /// A message of any speaker.
 fn is_message(value: &Json<'_>) -> bool {
     matches!(value, Json::Object(_)) && zone(value).is_some()
@@ -80,44 +130,11 @@ fn is_message(value: &Json<'_>) -> bool {
 
 /// A piece of a message goes on in the next event; a message that is whole does not.
 fn is_piece(walk: &Walk<'_>, message: &Json<'_>) -> bool {
-    walk.stream && message.get("type").and_then(Json::as_str).is_some_and(|kind| kind.ends_with("Chunk"))
-}
-
-/// Anything that a chain may answer. Depth is bounded by the parser.
-fn value(walk: &mut Walk<'_>, path: &Path, one: &Json<'_>, choice: u32) {
-    match one {
-        // A chain that answers in words: the next event has the next ones.
-        Json::String(_) => walk.text(path, one, choice, 0, TextKind::Text),
-        Json::Array(items) => {
-            // What is before the caller's newest words was paid for when it was said.
-            let newest = items.iter().rposition(|item| zone(item) == Some(Zone::User)).unwrap_or(0);
-            for (position, item) in items.iter().enumerate() {
-                let spent = walk.parts.usage;
-                value(walk, &path.child(position), item, choice);
-                if position < newest {
-                    walk.parts.usage = spent;
-                }
-            }
-        }
-        Json::Object(_) if is_message(one) => message(walk, path, one, choice),
-        Json::Object(entries) => {
-            for (at, (key, inner)) in entries.iter().enumerate() {
-                entry(walk, &path.child(at), key, inner, choice);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// An entry of an object that is no message.
-fn entry(walk: &mut Walk<'_>, path: &Path, key: &str, inner: &Json<'_>, choice: u32) {
-    match inner {
-        Json::Array(items) if items.iter().any(|item| matches!(item, Json::Object(_) | Json::Array(_))) => {
-            value(walk, path, inner, choice);
-        }
-        Json::Object(_) => value(walk, path, inner, choice),
-        _ => walk.rest(path, key, inner),
-    }
+    let name = match message.get("id") {
+        Some(Json::Array(names)) => names.last(),
+        _ => message.get("type"),
+    };
+    walk.stream && name.and_then(Json::as_str).is_some_and(|name| name.ends_with("Chunk"))
 }
 
 fn message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
@@ -125,24 +142,33 @@ fn message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
     let is_models = zone(message) == Some(Zone::Assistant);
     let goes_on = is_piece(walk, message);
     let is_whole = walk.stream && !goes_on;
+    let choice = if walk.stream { speaker(message).unwrap_or(choice) } else { choice };
+    if goes_on && message.get("chunk_position").and_then(Json::as_str) == Some("last") {
+        walk.parts.ends.push(End { choice: Some(choice), item: None });
+    }
     for (at, (key, inner)) in entries.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), inner) {
             ("content", _) if is_models => content(walk, &place, inner, choice, goes_on),
-            ("tool_calls" | "tool_call_chunks" | "invalid_tool_calls", Json::Array(calls)) => {
-                for (position, call) in calls.iter().enumerate() {
-                    read_call(walk, &place.child(position), call, choice, index(call, position));
-                }
+            ("tool_calls" | "tool_call_chunks" | "invalid_tool_calls", Json::Array(all)) => {
+                calls(walk, &place, all, choice, is_whole);
             }
             ("usage_metadata", Json::Object(_)) if is_models => {
                 add_usage(walk, inner);
             }
-            ("kwargs", Json::Object(_)) => kwargs(walk, &place, inner, choice),
+            ("kwargs", Json::Object(_)) => kwargs(walk, &place, inner, choice, goes_on),
             ("type", _) if walk.parts.parameter(inner, Form::Name) => {}
             _ if is_whole => whole(walk, &place, key, inner, choice),
             _ => walk.rest(&place, key, inner),
         }
     }
+}
+
+/// Several models may speak at a time: a message's pieces are those of one id.
+fn speaker(message: &Json<'_>) -> Option<u32> {
+    let own = |message: &Json<'_>| Some(message.get("id")?.as_str()?.to_owned());
+    let id = own(message).or_else(|| own(message.get("kwargs")?)).filter(|id| !id.is_empty())?;
+    Some(Crc32::of(id.as_bytes()))
 }
 
 /// An entry of a message that a stream repeats whole: no client joins it with the next event's, so that nothing of it waits.
@@ -153,18 +179,18 @@ fn whole(walk: &mut Walk<'_>, path: &Path, key: &str, inner: &Json<'_>, choice: 
 }
 
 /// The fields of a message that the serialiser wrote.
-fn kwargs(walk: &mut Walk<'_>, path: &Path, fields: &Json<'_>, choice: u32) {
+fn kwargs(walk: &mut Walk<'_>, path: &Path, fields: &Json<'_>, choice: u32, goes_on: bool) {
     let Json::Object(entries) = fields else { return };
+    let is_whole = walk.stream && !goes_on;
     for (at, (key, inner)) in entries.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), inner) {
-            ("content", _) => content(walk, &place, inner, choice, false),
-            ("tool_calls", Json::Array(calls)) => {
-                for (position, call) in calls.iter().enumerate() {
-                    read_call(walk, &place.child(position), call, choice, index(call, position));
-                }
+            ("content", _) => content(walk, &place, inner, choice, goes_on),
+            ("tool_calls" | "tool_call_chunks" | "invalid_tool_calls", Json::Array(all)) => {
+                calls(walk, &place, all, choice, is_whole);
             }
             ("usage_metadata", Json::Object(_)) => add_usage(walk, inner),
+            _ if is_whole => whole(walk, &place, key, inner, choice),
             _ => walk.rest(&place, key, inner),
         }
     }
@@ -184,7 +210,7 @@ fn content(walk: &mut Walk<'_>, path: &Path, content: &Json<'_>, choice: u32, go
                     continue;
                 };
                 if matches!(kind, "tool_use" | "tool_call" | "tool_call_chunk" | "input_json_delta") {
-                    read_call(walk, &place, part, choice, index(part, position));
+                    read_call(walk, &place, part, (choice, index(part, position)), streams && !goes_on);
                     continue;
                 }
                 for (at, (key, inner)) in entries.iter().enumerate() {
@@ -205,8 +231,15 @@ fn content(walk: &mut Walk<'_>, path: &Path, content: &Json<'_>, choice: u32, go
     walk.stream = streams;
 }
 
+/// Calls, or pieces of some.
+fn calls(walk: &mut Walk<'_>, path: &Path, calls: &[Json<'_>], choice: u32, is_whole: bool) {
+    for (position, call) in calls.iter().enumerate() {
+        read_call(walk, &path.child(position), call, (choice, index(call, position)), is_whole);
+    }
+}
+
 /// A call, or a piece of one.
-fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, choice: u32, item: u32) {
+fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, (choice, item): (u32, u32), is_whole: bool) {
     let Json::Object(entries) = call else { return walk.others(path, call) };
     let name = call.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
     let named = !name.is_empty();
@@ -214,12 +247,13 @@ fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, choice: u32, ite
     for (at, (key, inner)) in entries.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), inner) {
-            ("args" | "input" | "arguments" | "partial_json", Json::String(_)) => {
+            ("args" | "input" | "arguments" | "partial_json", Json::String(_)) if !is_whole => {
                 walk.text(&place, inner, choice, item, TextKind::ToolArguments);
             }
-            ("args" | "input" | "arguments", _) => {
+            ("args" | "input" | "arguments" | "partial_json", _) => {
                 walk.strings(&place, inner, Channel { choice, item, kind: TextKind::ToolArguments });
             }
+            _ if is_whole => whole(walk, &place, key, inner, choice),
             _ => walk.rest(&place, key, inner),
         }
     }

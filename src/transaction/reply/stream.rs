@@ -1,10 +1,12 @@
 //! The guard of one stream: an event goes on when all its texts are certain.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
+use super::running::ChannelText;
 use super::{Detector, Noted, ReplyGuard, finish, reply_rules, told, written};
 use crate::enums::Zone;
 use crate::guard::NOTICE;
@@ -22,8 +24,11 @@ use crate::scan::Text;
 const MAX_CHANNELS: usize = 512;
 /// What nothing is known of does not wait for its next piece longer than an event.
 const QUIET_UNKNOWN: u32 = 1;
-/// A text that gets no piece while this many events of its choice bring others waits no longer: thoughts end so.
-const QUIET: u32 = 3;
+/// A text that gets no piece while three events of its choice bring others waits no longer: thoughts end so. Where several
+/// speak at a time it waits longer for those of the others.
+const QUIET: u32 = 3 * OF_CHOICE;
+/// What an event of the text's own choice counts, where one of another choice counts 1.
+const OF_CHOICE: u32 = 11;
 /// A value of at most this many bytes that comes again in an event is repeated, and no piece.
 const MAX_REPEATED: usize = 128;
 
@@ -56,19 +61,6 @@ struct HttpSse {
     messages: String,
 }
 
-#[derive(Debug)]
-struct ChannelText {
-    text: TextStream,
-    restorer: Restorer,
-    watch: Watch,
-    active: ActiveWatch,
-    path: String,
-    /// Events since its last piece.
-    quiet: u32,
-    /// The last piece, where nothing is known of the text.
-    last: String,
-}
-
 /// One event that waits for the name of a tool; `None`: it has no data.
 #[derive(Debug)]
 struct Undecided {
@@ -90,7 +82,7 @@ struct Queued {
 }
 
 /// What an event has of a running text, and where it is.
-type Piece = (Running, std::ops::Range<usize>, Path);
+type Piece = (Running, Range<usize>, Path);
 
 /// Where a stream goes on: the time, what is noted of it, and the bytes that leave.
 pub(in super::super) struct Outlet<'o> {
@@ -250,7 +242,12 @@ impl StreamGuard {
             return Err(Reason::ReplyUnreadable);
         }
         let parts = self.stream.read(frame.event(), &json);
-        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, true) });
+        let repeated = |one: &ReplyText, text: &str| {
+            let last = self.channels.get(&(one.channel, one.lane)).filter(|_| self.stream.comes_in_turns());
+            last.and_then(|last| last.added(text)).map_or(0, |added| text.len() - added.len())
+        };
+        let written = written(&json, &parts, Some(&repeated));
+        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written });
         self.guard.within_cap(&noted.spent)?;
         if policy.unscanned.knows_owners() {
             noted.stored.extend(self.stream.kept(&json));
@@ -332,7 +329,8 @@ impl StreamGuard {
             report.texts.iter().all(|text| text.complete && text.findings.is_empty())
         };
         self.stream.repeat(&json, &is_clean);
-        let mut pieces = Vec::new();
+        let (mut pieces, mut fresh) = (Vec::new(), BTreeSet::new());
+        let in_turns = self.stream.comes_in_turns();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
             let Some(text) = told(&json, one)? else { continue };
             let (running, is_unknown) = ((one.channel, one.lane), one.channel.kind == TextKind::Other);
@@ -352,6 +350,8 @@ impl StreamGuard {
                 active: ActiveWatch::default(),
                 path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
                 quiet: 0,
+                at: 0..0,
+                grows: false,
                 last: String::new(),
             });
             if is_unknown && channel.last == text {
@@ -361,10 +361,14 @@ impl StreamGuard {
             if is_unknown && text.len() <= MAX_REPEATED {
                 channel.last.push_str(text);
             }
-            let range = channel.text.push(text);
-            channel.active.feed(text);
+            let (range, new) = channel.take(text, in_turns && !is_unknown);
+            if !new.is_empty() {
+                fresh.insert(running);
+            }
+            let new = new.as_ref();
+            channel.active.feed(new);
             if let Some(planted) = &self.guard.canary {
-                channel.watch.feed(&planted.canary, text, range.start);
+                channel.watch.feed(&planted.canary, new, range.end - new.len());
                 if !is_unknown {
                     // What a reader sees next.
                     self.guard.trail = channel.watch.carried();
@@ -375,7 +379,7 @@ impl StreamGuard {
         let fixed = changed.then(|| json.to_bytes());
         self.judge_new(&|running, _| pieces.iter().any(|piece| piece.0 == *running), false, now, noted)?;
         self.judge_new(&|running, _| parts.ends.iter().any(|end| end.covers(&running.0)), true, now, noted)?;
-        self.note_quiet(&pieces);
+        self.note_quiet(&pieces, &fresh);
         let waits_no_longer = |(channel, _): &Running, state: &ChannelText| {
             state.quiet >= if channel.kind == TextKind::Other { QUIET_UNKNOWN } else { QUIET }
         };
@@ -384,18 +388,23 @@ impl StreamGuard {
         Ok(())
     }
 
-    /// Counts the events in which a text that waits had no piece.
-    fn note_quiet(&mut self, pieces: &[Piece]) {
-        let brings = |choice| {
-            let mut texts = pieces.iter().map(|(running, ..)| running.0);
-            texts.any(|channel| channel.kind != TextKind::Other && channel.choice == choice)
-        };
+    /// Counts the events in which a text that waits had nothing new, and these had.
+    fn note_quiet(&mut self, pieces: &[Piece], fresh: &BTreeSet<Running>) {
+        let here: BTreeSet<Running> = pieces.iter().map(|(running, ..)| *running).collect();
+        let brought = fresh.iter().map(|running| running.0).filter(|channel| channel.kind != TextKind::Other);
+        let choices: BTreeSet<u32> = brought.map(|channel| channel.choice).collect();
+        let in_turns = self.stream.comes_in_turns();
+        let of_others = u32::from(in_turns && !choices.is_empty());
         for (running, state) in &mut self.channels {
-            if pieces.iter().any(|piece| piece.0 == *running) {
-                state.quiet = 0;
-            } else if running.0.kind == TextKind::Other || (state.text.held() > 0 && brings(running.0.choice)) {
-                state.quiet = state.quiet.saturating_add(1);
-            }
+            // An empty piece is a piece, and the text repeated is none.
+            state.quiet = if fresh.contains(running) || (!in_turns && here.contains(running)) {
+                0
+            } else if running.0.kind == TextKind::Other || here.contains(running) || choices.contains(&running.0.choice)
+            {
+                state.quiet.saturating_add(OF_CHOICE)
+            } else {
+                state.quiet.saturating_add(of_others)
+            };
         }
     }
 
@@ -409,8 +418,9 @@ impl StreamGuard {
         }
         let waiting: BTreeSet<Running> =
             self.queue.iter().flat_map(|queued| queued.pieces.iter().map(|piece| piece.0)).collect();
+        let in_turns = self.stream.comes_in_turns();
         self.channels.retain(|running, state| {
-            running.0.kind != TextKind::Other || state.text.held() > 0 || waiting.contains(running)
+            (running.0.kind != TextKind::Other && !in_turns) || state.text.held() > 0 || waiting.contains(running)
         });
         if self.channels.len() >= MAX_CHANNELS { Err(Reason::ReplyTooLarge) } else { Ok(()) }
     }
@@ -464,6 +474,7 @@ impl StreamGuard {
 
     /// Lets the events go whose texts are certain, in their order.
     fn release(&mut self, out: &mut Vec<u8>) -> Result<(), Reason> {
+        let in_turns = self.stream.comes_in_turns();
         while let Some(first) = self.queue.front() {
             let certain = |(running, range, _): &Piece| {
                 self.channels.get(running).is_none_or(|state| range.end <= state.text.certain())
@@ -476,7 +487,8 @@ impl StreamGuard {
             self.write(&queued, out)?;
             for (running, range, _) in &queued.pieces {
                 if let Some(state) = self.channels.get_mut(running) {
-                    state.text.forget(range.end);
+                    // Where texts grow, the next event may go on with this one's.
+                    state.text.forget(if in_turns { range.start } else { range.end });
                 }
             }
             self.stream.sent(queued.progress);
