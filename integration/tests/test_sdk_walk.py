@@ -24,7 +24,8 @@ from sdk_walk.instances import Builder, top
 from sdk_walk.lists import List
 
 # Where a request may differ at the upstream: the cap of the role, and the usage that is asked for.
-ADDED = {"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "stream_options"}
+ADDED = {"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "maxTokens", "stream_options"}
+HOLDERS = ("generationConfig", "inferenceConfig")
 EVERY = [endpoint for endpoints in ENDPOINTS.values() for endpoint in endpoints]
 WRITE = os.environ.get("SDK_WALK", "")
 
@@ -43,6 +44,7 @@ def open_to_all(document: dict) -> None:
         {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
         {"match": {"pathPrefix": "/v1beta/"}, "protocol": "gemini"},
         {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
+        {"match": {"pathPrefix": "/bedrock/"}, "protocol": "bedrock"},
         {"match": {"path": "/mcp"}, "protocol": "mcp"},
     ]
     document["unscanned"] = {name: "flag" for name in kinds_of_unscanned()} | {"default": "deny", "budget": "deny", "lines": "file"}
@@ -89,12 +91,11 @@ def differs(case: Case, site: Site, client: Client) -> str | None:
 def without_added(body: bytes) -> dict:
     """A request without what the filter may write into it."""
     request = json.loads(body)
-    holder = request.get("generationConfig") or {}
-    for name in ADDED:
-        request.pop(name, None), holder.pop(name, None)
-    if not holder:
-        request.pop("generationConfig", None)
-    return request
+    holders = [request, *(request.get(name) or {} for name in HOLDERS)]
+    for holder in holders:
+        for name in ADDED:
+            holder.pop(name, None)
+    return {name: value for name, value in request.items() if name not in HOLDERS or value}
 
 
 def cases_of(sdk: str, builder: Builder) -> list[Case]:

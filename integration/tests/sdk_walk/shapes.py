@@ -1,0 +1,73 @@
+"""AWS's types: botocore has no classes, but the service's description, whose shapes become pydantic models here.
+
+InvokeModel's bodies are bytes to it, so that they are no part of the walk.
+"""
+
+import functools
+from typing import Annotated, Any, ForwardRef, Literal, Optional, Union
+
+import annotated_types
+import pydantic
+
+PLAIN = {"string": str, "integer": int, "long": int, "double": float, "float": float, "boolean": bool, "blob": bytes}
+
+
+@functools.cache
+def described() -> dict:
+    """The description of Bedrock's runtime."""
+    from botocore.loaders import Loader
+
+    return Loader().load_service_model("bedrock-runtime", "service-2")
+
+
+class Shapes:
+    """The shapes of the description as types, by their names."""
+
+    def __init__(self) -> None:
+        self.shapes, self.made = described()["shapes"], {}
+
+    def of(self, name: str) -> Any:
+        """A shape that stands inside itself is named first and made when the outer one is."""
+        if name not in self.made:
+            self.made[name] = ForwardRef(name)
+            self.made[name] = self.make(name)
+        return self.made[name]
+
+    def make(self, name: str) -> Any:
+        shape = self.shapes[name]
+        kind, limits = shape["type"], [annotated_types.Ge(shape["min"])] if "min" in shape else []
+        limits += [annotated_types.Le(shape["max"])] if "max" in shape else []
+        if shape.get("document"):
+            return Any
+        if kind == "list":
+            return list[self.of(shape["member"]["shape"])]
+        if kind == "map":
+            return dict[str, self.of(shape["value"]["shape"])]
+        if kind != "structure":
+            of = Literal[*shape["enum"]] if "enum" in shape else PLAIN[kind]
+            return Annotated[of, *limits] if limits and of in (int, float) else of
+        # What has a place goes into the path.
+        members = {key: member["shape"] for key, member in shape["members"].items() if "location" not in member}
+        if shape.get("union") or shape.get("eventstream"):
+            return Union[tuple(self.model(f"{name}_{key}", {key: (self.of(inner), ...)}) for key, inner in members.items())]
+        required = shape.get("required", ())
+        return self.model(name, {key: (self.of(inner), ...) if key in required else (Optional[self.of(inner)], None) for key, inner in members.items()})
+
+    def model(self, name: str, fields: dict) -> type[pydantic.BaseModel]:
+        # A field may have the name of a method of pydantic's.
+        named = {f"{key}_": (kind, pydantic.Field(default, alias=key)) for key, (kind, default) in fields.items()}
+        return pydantic.create_model(name, __config__=pydantic.ConfigDict(defer_build=True, extra="forbid"), **named)
+
+    def whole(self, name: str) -> Any:
+        found = self.of(name)
+        for kind in list(self.made.values()):
+            for model in getattr(kind, "__args__", (kind,)):
+                if isinstance(model, type) and issubclass(model, pydantic.BaseModel):
+                    model.model_rebuild(_types_namespace=self.made)
+        return found
+
+
+@functools.cache
+def bedrock(name: str) -> Any:
+    """The type of a shape: `ConverseRequest`."""
+    return Shapes().whole(name)
