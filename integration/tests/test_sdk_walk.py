@@ -2,6 +2,9 @@
 
 The types are walked, so that a new version of an SDK brings its new types along. `sdk_walk/lists.py` says how what does
 not pass is listed; `SDK_WALK=write` takes out what has begun to pass, `SDK_WALK=FILE` writes every failing case there.
+
+AWS's SDK has descriptions for types; those of Converse, ConverseStream and CountTokens are walked. InvokeModel's bodies are
+bytes to it, and not walked.
 """
 
 import collections
@@ -22,6 +25,7 @@ from sdk_walk.cases import Case, of_endpoint, of_mcp, varied
 from sdk_walk.endpoints import ENDPOINTS, kind
 from sdk_walk.instances import Builder, top
 from sdk_walk.lists import List
+from sdk_walk.shapes import described
 
 # Where a request may differ at the upstream: the cap of the role, and the usage that is asked for.
 ADDED = {"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "maxTokens", "stream_options"}
@@ -159,16 +163,40 @@ def test_the_instances_are_what_the_sdks_take():
     assert wrong == []
 
 
+def test_botocore_takes_the_instances():
+    """The types of Bedrock are made here; botocore judges by the description itself what is made of them."""
+    from botocore.model import ServiceModel
+    from botocore.validate import ParamValidator
+
+    builder, service, wrong = Builder(), ServiceModel(described()), []
+    for name, endpoint in zip(("Converse", "ConverseStream", "CountTokens"), ENDPOINTS["bedrock"], strict=True):
+        found = [(f"{name}Request", {"modelId": "smollm2", **value}) for _, value in top(builder, kind(endpoint.params), endpoint.given)]
+        for shape, of in ((f"{name}Response", endpoint.reply), (f"{name}Output", endpoint.event)):
+            found += [(shape, value) for _, value in builder.instances(kind(of))] if of else []
+        for shape, value in found:
+            report = ParamValidator().validate(without_nulls(value), service.shape_for(shape))
+            wrong += [f"{shape}: {report.generate_report()}"] if report.has_errors() else []
+    assert wrong == []
+
+
+def without_nulls(value):
+    """The value without the fields that say nothing: botocore sends none."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
 def test_every_path_that_is_read_is_walked(sites):
     """Of all paths that the SDKs post to, those that the filter knows are endpoints of the walk."""
     site = sites("strong", change=open_to_all)
     walked = {path for endpoint in EVERY for path in (endpoint.path, endpoint.stream_path)}
     known = set()
     with Client(site.proxy.port, H1) as client:
-        for package, prefix in (("openai", "/v1"), ("anthropic", ""), ("google.genai", "/v1beta/models/"), ("cohere.v2", "/")):
+        for package, prefix in (("openai", "/v1"), ("anthropic", ""), ("google.genai", "/v1beta/models/"), ("cohere.v2", "/"),
+                                ("botocore", "/bedrock")):  # fmt: skip
             for path in sorted(posted(package)):
-                target = prefix + re.sub(r"\{\w+\}", "smollm2" if package == "google.genai" else "id_1", path)
-                if site.send(H1, b"{}", path=target, client=client).reply.reason not in UNREAD and not path.endswith(BODYLESS):
+                target = prefix + re.sub(r"\{\w+\}", "smollm2" if package in ("google.genai", "botocore") else "id_1", path)
+                if site.send(H1, b"{}", path=target, client=client).reply.reason not in UNREAD and not path.endswith((*BODYLESS, *UNTYPED)):
                     known.add(target)
     assert known <= walked, "they are read, and no endpoint of the walk"
     assert len(known) > len(walked) / 2, known
@@ -187,10 +215,14 @@ SOURCES = {
 UNREAD = ("route.unmatched", "route.method", "route.realtime", "rbac.operation")
 # What is done with a fine-tuning job: nothing is in the body.
 BODYLESS = ("/cancel", "/pause", "/resume")
+# What is bytes to the SDK.
+UNTYPED = ("/invoke", "/invoke-with-response-stream")
 
 
 def posted(package: str) -> set[str]:
-    """The paths in the source of an SDK."""
+    """The paths in the source of an SDK, or in its description."""
+    if package == "botocore":
+        return {operation["http"]["requestUri"] for operation in described()["operations"].values() if operation["http"]["method"] == "POST"}
     place, pattern = SOURCES[package]
     found = Path(importlib.util.find_spec(package).origin).parent / place
     files = found.rglob("*.py") if found.is_dir() else [found]

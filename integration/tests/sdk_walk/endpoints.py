@@ -62,7 +62,7 @@ class Endpoint:
     # What asks for a stream: a field, or a path.
     streams: dict | None = None
     stream_path: str | None = None
-    # Fields that the API asks for, though its types leave them out.
+    # Fields that the API asks for, though its types leave them out, and what stands in fields that they ask for.
     given: dict = field(default_factory=dict)
 
 
@@ -143,6 +143,7 @@ BEDROCK = [
     Endpoint("bedrock converse", "/bedrock/model/smollm2/converse", of_aws("ConverseRequest"), of_aws("ConverseResponse")),
     Endpoint("bedrock converse-stream", "/bedrock/model/smollm2/converse-stream", of_aws("ConverseStreamRequest"), None,
              of_aws("ConverseStreamOutput"), event_type=MESSAGES, frame=aws, before=(BEDROCK_START,), after=BEDROCK_END, streams={}),
-    Endpoint("bedrock count", "/bedrock/model/smollm2/count-tokens", of_aws("CountTokensRequest"), of_aws("CountTokensResponse")),
+    Endpoint("bedrock count", "/bedrock/model/smollm2/count-tokens", of_aws("CountTokensRequest"), of_aws("CountTokensResponse"),
+             given={"input": {"converse": {"messages": [{"role": "user", "content": [{"text": TEXT}]}]}}}),
 ]  # fmt: skip
 ENDPOINTS = {"openai": OPENAI, "anthropic": ANTHROPIC, "google": GOOGLE, "cohere": COHERE, "bedrock": BEDROCK}

@@ -9,7 +9,18 @@ from typing import Annotated, Any, ForwardRef, Literal, Optional, Union
 import annotated_types
 import pydantic
 
+from .instances import Like
+
 PLAIN = {"string": str, "integer": int, "long": int, "double": float, "float": float, "boolean": bool, "blob": bytes}
+ARN = "arn:aws:bedrock:us-east-1:123456789012:"
+# Strings whose pattern no word of the walk fits, by their shapes.
+LIKE = {
+    "S3Uri": "s3://castles/north.png", "AccountId": "123456789012", "ProjectIdentifier": "north-1", "OutputConfigEffortString": "high",
+    "GuardrailId": "q7exampl3te5", "GuardrailIdentifier": "q7exampl3te5", "GuardrailVersion": "DRAFT",
+    "GuardrailArn": f"{ARN}guardrail/q7exampl3te5", "AutomatedReasoningRuleIdentifier": "a1b2c3d4e5f6",
+    "GuardrailAutomatedReasoningPolicyVersionArn": f"{ARN}automated-reasoning-policy/a1b2c3d4e5f6:1",
+    "InvokedModelId": "arn:aws:bedrock:us-east-1::foundation-model/maker.small-v1:0", "ToolUseId": "tooluse_kZJMlvQmRJ6eAyJE5GIl7Q",
+}  # fmt: skip
 
 
 @functools.cache
@@ -35,8 +46,7 @@ class Shapes:
 
     def make(self, name: str) -> Any:
         shape = self.shapes[name]
-        kind, limits = shape["type"], [annotated_types.Ge(shape["min"])] if "min" in shape else []
-        limits += [annotated_types.Le(shape["max"])] if "max" in shape else []
+        kind = shape["type"]
         if shape.get("document"):
             return Any
         if kind == "list":
@@ -44,14 +54,26 @@ class Shapes:
         if kind == "map":
             return dict[str, self.of(shape["value"]["shape"])]
         if kind != "structure":
-            of = Literal[*shape["enum"]] if "enum" in shape else PLAIN[kind]
-            return Annotated[of, *limits] if limits and of in (int, float) else of
+            return self.plain(name, shape)
         # What has a place goes into the path.
         members = {key: member["shape"] for key, member in shape["members"].items() if "location" not in member}
         if shape.get("union") or shape.get("eventstream"):
             return Union[tuple(self.model(f"{name}_{key}", {key: (self.of(inner), ...)}) for key, inner in members.items())]
         required = shape.get("required", ())
         return self.model(name, {key: (self.of(inner), ...) if key in required else (Optional[self.of(inner)], None) for key, inner in members.items()})
+
+    def plain(self, name: str, shape: dict) -> Any:
+        """A value with its limits; those of bytes count what is encoded."""
+        kind, low, high = PLAIN[shape["type"]], shape.get("min"), shape.get("max")
+        if "enum" in shape:
+            return Literal[*shape["enum"]]
+        if kind in (int, float):
+            return Annotated[kind, annotated_types.Interval(ge=low, le=high)]
+        if kind is not str:
+            return kind
+        pattern = f"^(?:{shape['pattern']})$" if "pattern" in shape else None
+        limits = pydantic.StringConstraints(min_length=low, max_length=high, pattern=pattern)
+        return Annotated[str, limits, Like(LIKE[name])] if name in LIKE else Annotated[str, limits]
 
     def model(self, name: str, fields: dict) -> type[pydantic.BaseModel]:
         # A field may have the name of a method of pydantic's.
