@@ -12,6 +12,8 @@ import pydantic
 from .instances import Like
 
 PLAIN = {"string": str, "integer": int, "long": int, "double": float, "float": float, "boolean": bool, "blob": bytes}
+# Any JSON.
+DOCUMENT = Union[dict[str, str], dict[str, list[str]], list[str], str, int, float, bool]
 ARN = "arn:aws:bedrock:us-east-1:123456789012:"
 # Strings whose pattern no word of the walk fits, by their shapes.
 LIKE = {
@@ -48,7 +50,7 @@ class Shapes:
         shape = self.shapes[name]
         kind = shape["type"]
         if shape.get("document"):
-            return Any
+            return DOCUMENT
         if kind == "list":
             return list[self.of(shape["member"]["shape"])]
         if kind == "map":
@@ -66,7 +68,7 @@ class Shapes:
         """A value with its limits; those of bytes count what is encoded."""
         kind, low, high = PLAIN[shape["type"]], shape.get("min"), shape.get("max")
         if "enum" in shape:
-            return Literal[*shape["enum"]]
+            return Literal[tuple(shape["enum"])]
         if kind in (int, float):
             return Annotated[kind, annotated_types.Interval(ge=low, le=high)]
         if kind is not str:
