@@ -222,7 +222,8 @@ UNTYPED = ("/invoke", "/invoke-with-response-stream")
 def posted(package: str) -> set[str]:
     """The paths in the source of an SDK, or in its description."""
     if package == "botocore":
-        return {operation["http"]["requestUri"] for operation in described()["operations"].values() if operation["http"]["method"] == "POST"}
+        found = [operation["http"] for operation in described()["operations"].values()]
+        return {http["requestUri"] for http in found if http["method"] == "POST"}
     place, pattern = SOURCES[package]
     found = Path(importlib.util.find_spec(package).origin).parent / place
     files = found.rglob("*.py") if found.is_dir() else [found]

@@ -119,7 +119,8 @@ def of_endpoint(builder: Builder, endpoint: Endpoint) -> Iterator[Case]:
     for label, reply in replies:
         yield case("reply", label, whole, JSON, plain(reply))
     for label, event in varied(events):
-        yield case("event", label, {**whole, **({"stream": True} if endpoint.streams is None else endpoint.streams)}, endpoint.event_type, stream(endpoint, event))
+        asked = {**whole, **({"stream": True} if endpoint.streams is None else endpoint.streams)}
+        yield case("event", label, asked, endpoint.event_type, stream(endpoint, event))
 
 
 def of_mcp(builder: Builder) -> Iterator[Case]:

@@ -61,8 +61,8 @@ class Shapes:
         members = {key: member["shape"] for key, member in shape["members"].items() if "location" not in member}
         if shape.get("union") or shape.get("eventstream"):
             return Union[tuple(self.model(f"{name}_{key}", {key: (self.of(inner), ...)}) for key, inner in members.items())]
-        required = shape.get("required", ())
-        return self.model(name, {key: (self.of(inner), ...) if key in required else (Optional[self.of(inner)], None) for key, inner in members.items()})
+        made, required = {key: self.of(inner) for key, inner in members.items()}, shape.get("required", ())
+        return self.model(name, {key: (of, ...) if key in required else (Optional[of], None) for key, of in made.items()})
 
     def plain(self, name: str, shape: dict) -> Any:
         """A value with its limits; those of bytes count what is encoded."""
