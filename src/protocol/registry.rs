@@ -126,13 +126,21 @@ pub fn is_template(known: &str) -> bool {
     known.contains('{')
 }
 
+/// What of a format's path names what the provider keeps.
+pub const KEPT: &str = "{id}";
+
 /// The model that this path names, where it is one of the template: an empty one, where the template names none.
 pub fn parameter_of<'p>(template: &str, path: &'p str) -> Option<&'p str> {
+    named_in(PARAMETER, template, path)
+}
+
+/// What this path has in the place of a name in braces, where it is one of the template: nothing, where it has no such name.
+fn named_in<'p>(wanted: &str, template: &str, path: &'p str) -> Option<&'p str> {
     let (mut known, mut parts) = (template.split('/'), path.split('/'));
-    let mut model = "";
+    let mut found = "";
     loop {
         let (known, part) = match (known.next(), parts.next()) {
-            (None, None) => return Some(model),
+            (None, None) => return Some(found),
             (known, part) => (known?, part?),
         };
         let Some((before, rest)) = known.split_once('{') else {
@@ -147,8 +155,8 @@ pub fn parameter_of<'p>(template: &str, path: &'p str) -> Option<&'p str> {
         if value.is_empty() || (after.starts_with(':') && value.contains(':')) {
             return None;
         }
-        if name == PARAMETER.trim_matches(['{', '}']) {
-            model = value;
+        if name == wanted.trim_matches(['{', '}']) {
+            found = value;
         }
     }
 }
@@ -169,6 +177,11 @@ pub fn ends_as(known: &str, path: &str) -> bool {
 /// The model that a path names which ends as this path of a format does; `None`: it does not end so.
 pub fn model_in<'p>(known: &str, path: &'p str) -> Option<&'p str> {
     parameter_of(known, tail(known, path)?).filter(|model| !model.is_empty())
+}
+
+/// The same for the id of what the provider keeps.
+pub fn kept_in<'p>(known: &str, path: &'p str) -> Option<&'p str> {
+    named_in(KEPT, known, tail(known, path)?).filter(|id| !id.is_empty())
 }
 
 /// The kind of a path that no route matches, for the record: a path that a format knows and that this one ends with, the

@@ -144,12 +144,22 @@ impl Guarded {
         guard.is_gzip = coding == Coding::Gzip;
         let form = if coding == Coding::Other { Form::Other } else { Form::of(headers, guard.operation()) };
         let is_good = status.is_some_and(|status| (200..300).contains(&status));
+        let is_file = is_good && guard.is_of_file();
+        let reads_file = is_file && coding != Coding::Other;
         let reply = match form {
             // The answer comes on the caller's stream: no word of this one is read by anybody.
             _ if is_good && context.elsewhere.is_some() => Reading::Over(Over),
             // The answer to a message that asks for none: its body means nothing.
             _ if status == Some(202) && guard.is_of_tools() => Reading::Over(Over),
-            Form::Stream => {
+            // Of a file the lines tell what it is. A list is one value.
+            _ if is_file && !reads_file => {
+                if context.policy.unscanned.action(UnscannedKind::File) == UnscannedAction::Flag {
+                    context.account.leave_unread(UnscannedKind::File);
+                    return NextReply::release(Reading::Open(Open), edit);
+                }
+                Reading::Unreadable(Unreadable { reason: Reason::ReplyUnreadable, guard: Some(guard), held: None })
+            }
+            _ if reads_file || matches!(form, Form::Stream) && guard.listed.is_none() => {
                 let (id, session) = (context.rpc_id.clone(), context.session.clone());
                 match StreamGuard::new(*guard, id, session, context.teller.clone()) {
                     Some(guard) => Reading::Stream(Box::new(guard)),
@@ -168,7 +178,7 @@ impl Guarded {
                 context.account.leave_unread(kind);
                 return NextReply::release(Reading::Open(Open), edit);
             }
-            Form::Text | Form::Bytes | Form::Media(_) | Form::Other => {
+            Form::Stream | Form::Text | Form::Bytes | Form::Media(_) | Form::Other => {
                 let denied = is_good && context.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Deny;
                 if !denied {
                     context.account.leave_unread(UnscannedKind::Other);

@@ -42,6 +42,8 @@ pub(in crate::transaction) struct AwaitingBody {
     pub(super) asserted: Option<Box<dyn Asserted>>,
     /// The model that the path names, where it names one.
     pub(super) path_model: Option<String>,
+    /// The id of what the provider keeps and the path names.
+    pub(super) kept: Option<String>,
     pub(super) content_length: Option<usize>,
     /// The body is a form of files, and this is its content type.
     pub(super) form: Option<String>,
@@ -95,7 +97,7 @@ impl Context {
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Next, Refused> {
-        let AwaitingBody { counted, route, asserted, path_model, content_length, form, edit } = awaiting;
+        let AwaitingBody { counted, route, asserted, path_model, kept, content_length, form, edit } = awaiting;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm, host)?;
         self.account.record.set_body(body.len(), vm.hash_key().hex(&[b"body", body]));
@@ -122,6 +124,7 @@ impl Context {
         if let (true, Some(model)) = (is_form, path_model) {
             exchange.model = model.to_owned();
         }
+        exchange.goes_on_with(kept);
         exchange.choices_of_operator.extend(asserted.iter().flat_map(|asserted| asserted.choices_of_operator()));
         self.note_model(&policy, &exchange.model, vm);
         let authorized = stages::authorize(&policy, counted, &exchange)?;
