@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::document::{self, AskUsage, Described, Errors, KeyPath, OutputAction, Route, shortened};
 use crate::enums::Operation;
-use crate::protocol::registry::{ends_as, is_template, kept_in, model_in, parameter_of};
+use crate::protocol::registry::{ends_as, is_template, kept_in, kept_of, model_in, parameter_of};
 use crate::protocol::{Pointer, Protocol, has_escaped_slash, registry};
 
 /// A route's place in the policy.
@@ -69,7 +69,7 @@ impl RoutePolicy {
     pub fn kept_of<'p>(&self, path: &'p str, method: &str) -> Option<Kept<'p>> {
         let known = || self.protocol.paths().iter().filter(|(_, operation)| *operation == self.operation);
         let own = match &self.matches {
-            PathMatch::Template(template) => kept_in(template, path),
+            PathMatch::Template(template) => kept_of(template, path),
             PathMatch::Exact(_) | PathMatch::Prefix(_) => known().find_map(|(known, _)| kept_in(known, path)),
         };
         match own {

@@ -127,7 +127,7 @@ pub fn is_template(known: &str) -> bool {
 }
 
 /// What of a format's path names what the provider keeps.
-pub const KEPT: &str = "{id}";
+const KEPT: &str = "{id}";
 
 /// The model that this path names, where it is one of the template: an empty one, where the template names none.
 pub fn parameter_of<'p>(template: &str, path: &'p str) -> Option<&'p str> {
@@ -181,7 +181,12 @@ pub fn model_in<'p>(known: &str, path: &'p str) -> Option<&'p str> {
 
 /// The same for the id of what the provider keeps.
 pub fn kept_in<'p>(known: &str, path: &'p str) -> Option<&'p str> {
-    named_in(KEPT, known, tail(known, path)?).filter(|id| !id.is_empty())
+    kept_of(known, tail(known, path)?)
+}
+
+/// The id of what the provider keeps that this path names, where it is one of the template.
+pub fn kept_of<'p>(template: &str, path: &'p str) -> Option<&'p str> {
+    named_in(KEPT, template, path).filter(|id| !id.is_empty())
 }
 
 /// The kind of a path that no route matches, for the record: a path that a format knows and that this one ends with, the

@@ -170,6 +170,11 @@ impl ReplyGuard {
         self.route().is_some_and(|route| route.protocol.reply(route.operation).is_file())
     }
 
+    /// The reply is a list, of which the caller gets what is its own.
+    pub(super) fn is_list(&self) -> bool {
+        self.listed.is_some()
+    }
+
     /// What the headers tell of the reply's cost.
     pub(super) fn usage_of(&self, headers: Headers<'_>) -> Usage {
         self.route().map_or_else(Usage::default, |route| route.protocol.usage_of(&mut headers.iter()))
