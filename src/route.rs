@@ -261,7 +261,7 @@ fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
     };
     for (matches, protocol, operations, server, usage) in &written {
         if let Operations::One(operation) = operations {
-            let protocol = protocol.of_path_like(matches.as_str());
+            let protocol = protocol.of_path_like(*operation, matches.as_str());
             one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation, server.clone(), *usage);
             if let Some(server @ ServerPolicy { part: ServerPart::Stream { messages }, .. }) = server {
                 let below = PathMatch::Exact(messages.clone());

@@ -167,7 +167,8 @@ SAID: list[str] = []
 
 def said(seen: Seen) -> Iterator[tuple]:
     """The provider whose path it is says what the test wants said."""
-    body = seen.json() if seen.body else {}
+    is_form = (seen.header("content-type") or b"").startswith(b"multipart/")
+    body = seen.json() if seen.body and not is_form else {}
     prompt = providers.system_prompt(body)
     pieces = [piece for text in SAID for piece in ([text] if text != "{prompt}" else list(prompt))]
     path = seen.path.split(b"?")[0].decode("latin-1")

@@ -13,6 +13,7 @@ use std::cmp::Reverse;
 
 use super::generic::GenericSpec;
 use super::{Pointer, Protocol, anthropic, bedrock, cohere, gemini, langserve, mcp, ollama, openai, tgi};
+use crate::enums::Operation;
 
 /// A wire format that needs no settings.
 #[derive(Debug)]
@@ -86,10 +87,11 @@ impl Protocol {
         FORMATS.iter().find(|format| format.word == word).map(Format::adapter)
     }
 
-    /// The format of the bodies at a path that a document writes out: that of the known path which it ends as. Of several
-    /// the one with most parts counts, and of these the one with fewest that may be any.
-    pub(crate) fn of_path_like(&self, path: &str) -> Protocol {
-        let like = self.paths().iter().map(|(known, _)| *known).filter(|known| ends_as(known, path));
+    /// The format of the bodies at a path that a document writes out: that of the operation's known path which it ends as.
+    /// Of several the one with most parts counts, and of these the one with fewest that may be any.
+    pub(crate) fn of_path_like(&self, operation: Operation, path: &str) -> Protocol {
+        let like = self.paths().iter().filter(|(known, of)| *of == operation && ends_as(known, path));
+        let like = like.map(|(known, _)| *known);
         let rank = |known: &&str| (known.matches('/').count(), Reverse(known.matches('{').count()));
         like.max_by_key(rank).and_then(|known| self.of_path(known)).unwrap_or_else(|| self.clone())
     }

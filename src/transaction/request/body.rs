@@ -124,7 +124,6 @@ impl Context {
         if let (true, Some(model)) = (is_form, path_model) {
             exchange.model = model.to_owned();
         }
-        exchange.goes_on_with(kept);
         exchange.choices_of_operator.extend(asserted.iter().flat_map(|asserted| asserted.choices_of_operator()));
         self.note_model(&policy, &exchange.model, vm);
         let authorized = stages::authorize(&policy, counted, &exchange)?;
@@ -136,6 +135,7 @@ impl Context {
         if removes_tools {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
+        exchange.goes_on_with(kept);
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         let charged = stages::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);

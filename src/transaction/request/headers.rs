@@ -91,7 +91,7 @@ pub(super) fn with_credential(
 
 /// An id of a provider's: nothing in it is another path's.
 pub(super) fn is_id(id: &str) -> bool {
-    id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:~=".contains(&byte))
         && !id.bytes().all(|byte| byte == b'.')
 }
 
