@@ -186,6 +186,8 @@ class Wire:
     zones: tuple[str, ...] = field(default_factory=tuple)
     method: str = "POST"
     content_type: str = "application/json"
+    # A request names a file that the provider fetches.
+    refers: bool = False
     # Why a masked request is none.
     masks: str | None = None
 
@@ -225,7 +227,7 @@ WIRES = {
         lambda text: {
             "input_file_id": "file-1", "endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": {"why": text},
         },
-        "the reply has no text of a model", "the API has no stream", openai_error, "quotas count it as a request",
+        "the reply has no text of a model", "the API has no stream", openai_error, "quotas count it as a request", refers=True,
     ),
     "OpenAI upload of a batch": Wire(
         "/v1/files", upload, "the reply has no text of a model", "the API has no stream",
@@ -238,7 +240,7 @@ WIRES = {
     ),
     "OpenAI fine-tuning": Wire(
         "/v1/fine_tuning/jobs", lambda text: {"model": MODEL, "training_file": "file-1", "suffix": text},
-        "the reply has no text of a model", "the API has no stream", openai_error, "quotas count it as a request",
+        "the reply has no text of a model", "the API has no stream", openai_error, "quotas count it as a request", refers=True,
     ),
     "OpenAI embeddings": Wire(
         "/v1/embeddings", lambda text: {"model": MODEL, "input": [text]},

@@ -92,7 +92,8 @@ def in_a_request(wire: Wire, kind: str, send) -> None:
     if kind == "scan":
         got = send(wire, f"Hello. {ATTACK}")
         assert got.audit["bartizan.reason"] == "scan.injection" and got.reply.status == 400
-        assert got.audit["bartizan.findings"] and got.audit["bartizan.coverage"] == "full"
+        assert got.audit["bartizan.findings"] and got.audit["bartizan.coverage"] == ("partial" if wire.refers else "full")
+        assert got.audit.get("bartizan.unscanned") == (["reference"] if wire.refers else None)
     elif kind == "mask":
         got = send(wire, f"Write to {MAIL}.")
         assert got.reply.status == 200, got
