@@ -167,7 +167,7 @@ def test_every_path_that_is_read_is_walked(sites):
         for package, prefix in (("openai", "/v1"), ("anthropic", ""), ("google.genai", "/v1beta/models/"), ("cohere.v2", "/")):
             for path in sorted(posted(package)):
                 target = prefix + re.sub(r"\{\w+\}", "smollm2" if package == "google.genai" else "id_1", path)
-                if site.send(H1, b"{}", path=target, client=client).reply.reason not in UNREAD and not path.endswith(BODYLESS):
+                if site.send(H1, b"{}", path=target, client=client).reply.reason not in UNREAD and not path.split("?")[0].endswith(BODYLESS):
                     known.add(target)
     assert known <= walked, "they are read, and no endpoint of the walk"
     assert len(known) > len(walked) / 2, known
@@ -184,7 +184,7 @@ SOURCES = {
 
 # What is said of a path that is not read, or is a list of models.
 UNREAD = ("route.unmatched", "route.method", "route.realtime", "rbac.operation")
-# What is done with a fine-tuning job: nothing is in the body.
+# What is done with a job, a batch or a response: nothing is in the body.
 BODYLESS = ("/cancel", "/pause", "/resume")
 
 
