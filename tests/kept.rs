@@ -88,6 +88,19 @@ fn what_is_kept_is_its_callers_by_the_policy() {
     }
 }
 
+/// A secret could be cut in two.
+#[test]
+fn a_stream_from_its_middle_is_nobodys_own() {
+    for (state, reason) in [("own", "body.unscanned"), ("deny", "body.unscanned"), ("flag", "")] {
+        let mut pipeline = pipeline(state);
+        made(&mut pipeline, "alice");
+        for query in ["stream=true&starting_after=3", "starting%5Fafter=3", "a=b;starting_after=3"] {
+            let came = call(&mut pipeline, "alice", &format!("GET /v1/responses/resp_1?{query}"), None, &json!({}));
+            assert_eq!(came.err().unwrap_or_default(), reason, "{state} {query}");
+        }
+    }
+}
+
 #[test]
 fn a_body_for_a_conversation_is_read_and_its_owner_asked() {
     let item = |text: &str| json!({ "items": [{ "type": "message", "role": "user", "content": text }] });

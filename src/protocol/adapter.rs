@@ -136,6 +136,11 @@ pub trait Adapter: Debug + Send + Sync {
         false
     }
 
+    /// The parameters of a query that ask for a stream from its middle: what its first texts go on with is then not seen.
+    fn resuming_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// True when the answer to a request of this operation and method is a list of what the provider keeps of all callers.
     fn lists_kept(&self, _operation: Operation, _method: &str) -> bool {
         false

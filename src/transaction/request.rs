@@ -296,8 +296,10 @@ impl Context {
         let caller = charged.authorized().counted().entitled().principal();
         let owned = kept.as_ref().filter(|_| policy.unscanned.knows_owners());
         let owned = owned.map(|_| Ledger::of(&policy.name).owned(caller, vm.shared_key(), host)).transpose()?;
+        let target = headers.text(":path").unwrap_or_default();
+        let resumes = without(target, route.protocol.resuming_parameters()).is_some();
         let is_own = kept.as_ref().map(|kept| match (kept, &owned) {
-            (Kept::One(id), Some(owned)) => owned.holds(id),
+            (Kept::One(id), Some(owned)) => owned.holds(id) && !resumes,
             // Of a list the caller gets what is its own.
             (Kept::All, owned) => owned.is_some(),
             (Kept::One(_), None) => false,

@@ -205,6 +205,10 @@ impl Adapter for Openai {
         operation != Operation::Models
     }
 
+    fn resuming_parameters(&self) -> &'static [&'static str] {
+        &["starting_after"]
+    }
+
     fn lists_kept(&self, operation: Operation, method: &str) -> bool {
         self.call.lists_kept(operation, method)
     }
