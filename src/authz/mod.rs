@@ -33,7 +33,7 @@
 mod ledger;
 mod policy;
 
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Owned};
 pub use policy::RolePolicy;
 
 use crate::authn::{Principal, RoleIndex};

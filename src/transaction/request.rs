@@ -19,18 +19,20 @@ use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{Denied, Edit, Event, Header, Headers, Next, Passed, Refused, Reply, State, Step, Wait, WorkerState};
 use crate::audit::{Coverage, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
+use crate::authz::Ledger;
 use crate::document::{Cors, ResponseHeaders, Unmatched};
 use crate::enums::Mode;
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
+use crate::protocol::UnscannedKind;
 use crate::protocol::registry::path_class;
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
-use crate::route::ServerPart;
+use crate::route::{Kept, ServerPart};
 
 use headers::{
-    content_length, content_type, credentials, form_type, hinted, is_preflight, is_request_id, is_untyped,
+    content_length, content_type, credentials, form_type, hinted, is_id, is_preflight, is_request_id, is_untyped,
     known_method, present, readable, uncompressed, with_credential,
 };
 
@@ -245,6 +247,11 @@ impl Context {
         let HeaderRest { route, asserted, path_model, content_length, end, mut edit } = rest;
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
         let method = headers.text(":method").unwrap_or_default();
+        let path = headers.text(":path").unwrap_or_default();
+        let kept = route.kept_of(path.split(['?', '#']).next().unwrap_or_default(), method);
+        if matches!(kept, Some(Kept::One(id)) if !is_id(id)) {
+            return Err(Reason::RouteUnmatched.into());
+        }
         if !policy.authn.forwards_token() {
             edit.remove.extend(credentials(headers, &policy));
         }
@@ -268,32 +275,53 @@ impl Context {
             // In weak mode the header map is gone once the body comes.
             let early = if policy.hold_headers { None } else { Some(std::mem::take(&mut edit)) };
             let route = route.index;
-            let waiting = AwaitingBody { counted, route, asserted, path_model, content_length, form, edit };
+            let kept = match kept {
+                Some(Kept::One(id)) => Some(id.to_owned()),
+                Some(Kept::All) | None => None,
+            };
+            let waiting = AwaitingBody { counted, route, asserted, path_model, kept, content_length, form, edit };
             return Ok(Next::new(State::Body(Box::new(waiting)), early.map_or(Step::NeedMore, Step::Release)));
         }
         if !end || content_length.is_some_and(|length| length > 0) {
             return Err(Reason::BodyShape.into());
         }
         // A server's own stream comes as the answer to a request without a body.
-        let streams = route.protocol.opens_stream(method);
-        if streams {
+        let guards_reply = route.protocol.guards_reply(route.operation, method);
+        if guards_reply {
             readable(headers, &mut edit);
         }
         let charged = stages::count_rest(&policy, stages::authorize_bodyless(counted), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
-        let guard = streams.then(|| {
+        self.account.cover(Coverage::Full);
+        let caller = charged.authorized().counted().entitled().principal();
+        let owned = kept.as_ref().filter(|_| policy.unscanned.knows_owners());
+        let owned = owned.map(|_| Ledger::of(&policy.name).owned(caller, vm.shared_key(), host)).transpose()?;
+        let target = headers.text(":path").unwrap_or_default();
+        let resumes = without(target, route.protocol.resuming_parameters()).is_some();
+        let is_own = kept.as_ref().map(|kept| match (kept, &owned) {
+            (Kept::One(id), Some(owned)) => owned.holds(id) && !resumes,
+            // Of a list the caller gets what is its own.
+            (Kept::All, owned) => owned.is_some(),
+            (Kept::One(_), None) => false,
+        });
+        if is_own == Some(false) {
+            self.account.leave_unread(UnscannedKind::State);
+        }
+        let guard = guards_reply.then(|| {
             let authorized = charged.authorized();
             let key = vm.mask_key();
             let tenant = authorized.counted().entitled().principal().tenancy();
             let vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
             let roles = authorized.roles();
-            Box::new(ReplyGuard::new(&policy, route.index, roles, Masker::new(key), vault, false, None))
+            let mut guard = ReplyGuard::new(&policy, route.index, roles, Masker::new(key), vault, false, None);
+            guard.listed = owned.filter(|_| matches!(kept, Some(Kept::All)));
+            guard.is_paid = kept.is_some();
+            Box::new(guard)
         });
         let reply = guard.map_or(Reading::Open(Open), |guard| Reading::Guarded(Guarded(guard)));
         let outgoing =
             Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None, is_bodyless: true };
-        self.account.cover(Coverage::Full);
-        let inspected = Inspected::without_body(charged)?;
+        let inspected = Inspected::without_body(charged, &policy, is_own)?;
         self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
     }
 

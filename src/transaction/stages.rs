@@ -373,12 +373,17 @@ impl Inspected {
         &self.charged
     }
 
-    /// A request without a body.
+    /// A request without a body. `is_own`: what the provider keeps, and the request is for, is the caller's own; `None`: it
+    /// is for nothing of that kind.
     ///
     /// # Errors
-    /// [`Reason::Internal`] for one that has a body.
-    pub fn without_body(charged: Charged) -> Result<Inspected, Reason> {
-        if charged.authorized.reads_body { Err(Reason::Internal) } else { Ok(Inspected { charged }) }
+    /// [`Reason::Internal`] for one that has a body; [`Reason::BodyUnscanned`].
+    pub fn without_body(charged: Charged, policy: &Policy, is_own: Option<bool>) -> Result<Inspected, Reason> {
+        if charged.authorized.reads_body {
+            return Err(Reason::Internal);
+        }
+        let denies = policy.unscanned.action(UnscannedKind::State) == UnscannedAction::Deny;
+        if is_own == Some(false) && denies { Err(Reason::BodyUnscanned) } else { Ok(Inspected { charged }) }
     }
 
     /// A past request, judged as its record says: nothing is forwarded in a rehearsal.

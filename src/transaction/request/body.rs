@@ -42,6 +42,8 @@ pub(in crate::transaction) struct AwaitingBody {
     pub(super) asserted: Option<Box<dyn Asserted>>,
     /// The model that the path names, where it names one.
     pub(super) path_model: Option<String>,
+    /// The id of what the provider keeps and the path names.
+    pub(super) kept: Option<String>,
     pub(super) content_length: Option<usize>,
     /// The body is a form of files, and this is its content type.
     pub(super) form: Option<String>,
@@ -95,7 +97,7 @@ impl Context {
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Next, Refused> {
-        let AwaitingBody { counted, route, asserted, path_model, content_length, form, edit } = awaiting;
+        let AwaitingBody { counted, route, asserted, path_model, kept, content_length, form, edit } = awaiting;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm, host)?;
         self.account.record.set_body(body.len(), vm.hash_key().hex(&[b"body", body]));
@@ -133,6 +135,7 @@ impl Context {
         if removes_tools {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
+        exchange.goes_on_with(kept);
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         let charged = stages::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
