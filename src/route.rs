@@ -47,8 +47,8 @@ impl RoutePolicy {
 
     /// The part of a path that names the model, as it is written there.
     fn written_model<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let known = || self.protocol.paths().iter().filter(|(_, operation)| *operation == self.operation);
-        self.matches.parameter(path).or_else(|| known().find_map(|(known, _)| model_in(known, path)))
+        let known = || self.protocol.known_like(self.operation, path);
+        self.matches.parameter(path).or_else(|| model_in(known()?, path))
     }
 
     /// False for a path with an escaped slash, which the upstream could read as another path, where no name of a model holds
@@ -67,10 +67,10 @@ impl RoutePolicy {
 
     /// What the provider keeps of earlier requests, and this one is for.
     pub fn kept_of<'p>(&self, path: &'p str, method: &str) -> Option<Kept<'p>> {
-        let known = || self.protocol.paths().iter().filter(|(_, operation)| *operation == self.operation);
+        let known = || self.protocol.known_like(self.operation, path);
         let own = match &self.matches {
             PathMatch::Template(template) => kept_of(template, path),
-            PathMatch::Exact(_) | PathMatch::Prefix(_) => known().find_map(|(known, _)| kept_in(known, path)),
+            PathMatch::Exact(_) | PathMatch::Prefix(_) => known().and_then(|known| kept_in(known, path)),
         };
         match own {
             Some(id) => Some(Kept::One(id)),

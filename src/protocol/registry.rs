@@ -88,12 +88,16 @@ impl Protocol {
     }
 
     /// The format of the bodies at a path that a document writes out: that of the operation's known path which it ends as.
-    /// Of several the one with most parts counts, and of these the one with fewest that may be any.
     pub(crate) fn of_path_like(&self, operation: Operation, path: &str) -> Protocol {
+        self.known_like(operation, path).and_then(|known| self.of_path(known)).unwrap_or_else(|| self.clone())
+    }
+
+    /// The operation's known path which a path ends as. Of several the one with most parts counts, and of these the one with
+    /// fewest that may be any.
+    pub(crate) fn known_like(&self, operation: Operation, path: &str) -> Option<&'static str> {
         let like = self.paths().iter().filter(|(known, of)| *of == operation && ends_as(known, path));
         let like = like.map(|(known, _)| *known);
-        let rank = |known: &&str| (known.matches('/').count(), Reverse(known.matches('{').count()));
-        like.max_by_key(rank).and_then(|known| self.of_path(known)).unwrap_or_else(|| self.clone())
+        like.max_by_key(|known| (known.matches('/').count(), Reverse(known.matches('{').count())))
     }
 
     /// The format of a refusal where no route tells one.

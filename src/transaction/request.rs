@@ -19,9 +19,9 @@ use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{Denied, Edit, Event, Header, Headers, Next, Passed, Refused, Reply, State, Step, Wait, WorkerState};
 use crate::audit::{Coverage, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
-use crate::authz::Ledger;
+use crate::authz::{self, Ledger};
 use crate::document::{Cors, ResponseHeaders, Unmatched};
-use crate::enums::Mode;
+use crate::enums::{Mode, Operation};
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::UnscannedKind;
@@ -251,6 +251,10 @@ impl Context {
         let kept = route.kept_of(path.split(['?', '#']).next().unwrap_or_default(), method);
         if matches!(kept, Some(Kept::One(id)) if !is_id(id)) {
             return Err(Reason::RouteUnmatched.into());
+        }
+        // In weak mode the headers leave before the body has come.
+        if let Some(model) = path_model.as_deref().filter(|_| route.operation != Operation::Models) {
+            authz::names_model(&policy.roles, counted.entitled().roles(), model)?;
         }
         if !policy.authn.forwards_token() {
             edit.remove.extend(credentials(headers, &policy));
