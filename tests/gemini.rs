@@ -71,6 +71,7 @@ fn a_forbidden_model_of_the_path_is_refused_by_the_headers() {
     for mode in ["enforce", "shadow"] {
         let mut pipeline = pipeline(|document| {
             document["holdHeaders"] = json!(false);
+            document["audit"] = json!({});
             document["roles"]["analyst"]["mode"] = json!(mode);
         });
         let token = pipeline.token(&["analyst"], 600);
