@@ -24,8 +24,8 @@ LIMITS     := $(CACHE)/limits/.ready
 REDIS      := $(if $(shell command -v redis-server),,$(CACHE)/redis/.ready)
 APISERVER  := $(CACHE)/apiserver/.tried
 CORPORA    ?= ../shared/corpora
-# Test files that run beside each other on real Envoy.
-WORKERS    ?= 2
+# Test files that run beside each other on real Envoy: most of their time is waiting.
+WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
 REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours
