@@ -54,6 +54,7 @@ pub mod callout;
 pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod consult;
 pub mod document;
 pub mod enums;
 pub mod estimate;

@@ -75,6 +75,10 @@ reasons! {
     RbacTool = "rbac.tool", 403;
     /// A parameter is over the role's cap, or given twice.
     RbacParameter = "rbac.parameter", 403;
+    /// The policy engine refuses the request.
+    AuthzDenied = "authz.denied", 403;
+    /// The policy engine gave no answer in time and `authz.opa.onUnavailable` says deny, or gave one that is not understood.
+    AuthzUnavailable = "authz.unavailable", 503;
     /// A request quota is spent.
     QuotaRequests = "quota.requests", 429;
     /// A token quota has no room for what this request may use.
@@ -167,6 +171,8 @@ pub struct Denial {
     pub hint: Option<Hint>,
     /// The revision of a protocol that the request asks for, where that is what is refused.
     pub asked: Option<String>,
+    /// Why, in the words of a policy engine of the operator's: short and plain.
+    pub detail: Option<Box<str>>,
 }
 
 /// A mistake that callers make often enough to be told of it.
@@ -203,7 +209,16 @@ impl Hint {
 impl Denial {
     /// A denial with nothing but its reason.
     pub const fn new(reason: Reason) -> Self {
-        Denial { reason, retry_after: None, param: None, line: None, is_of_reply: false, hint: None, asked: None }
+        Denial {
+            reason,
+            retry_after: None,
+            param: None,
+            line: None,
+            is_of_reply: false,
+            hint: None,
+            asked: None,
+            detail: None,
+        }
     }
 
     /// The same denial, naming the request parameter at fault.
@@ -224,6 +239,13 @@ impl Denial {
     #[must_use]
     pub const fn with_hint(mut self, hint: Hint) -> Self {
         self.hint = Some(hint);
+        self
+    }
+
+    /// The same denial, with the words of a policy engine.
+    #[must_use]
+    pub fn with_detail(mut self, detail: Option<&str>) -> Self {
+        self.detail = detail.map(Into::into);
         self
     }
 

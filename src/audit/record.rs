@@ -223,6 +223,15 @@ pub struct Record {
     /// What shadow mode did not carry out: reasons of refusals and changes, `canary`, `spotlight`.
     #[serde(rename = "bartizan.shadow", skip_serializing_if = "Vec::is_empty")]
     pub(super) shadow: Vec<&'static str>,
+    /// What the operator's policy engine decided: `allow`, `deny`, `unavailable`, or `unreadable`.
+    #[serde(rename = "bartizan.authz.decision", skip_serializing_if = "Option::is_none")]
+    pub(super) authz: Option<&'static str>,
+    /// The engine's own reason, where it is short and plain.
+    #[serde(rename = "bartizan.authz.reason", skip_serializing_if = "Option::is_none")]
+    pub(super) authz_reason: Option<String>,
+    /// The engine's answer was one of a moment ago.
+    #[serde(rename = "bartizan.authz.cached", skip_serializing_if = "Option::is_none")]
+    pub(super) authz_remembered: Option<bool>,
     /// The wire format.
     #[serde(rename = "bartizan.protocol", skip_serializing_if = "Option::is_none")]
     pub(super) protocol: Option<&'static str>,
@@ -458,6 +467,13 @@ impl Record {
     /// This proxy counted by itself.
     pub fn set_counted_alone(&mut self) {
         self.counted_by = Some("proxy");
+    }
+
+    /// What the operator's policy engine said, in which words, and whether it was asked now.
+    pub fn set_authz(&mut self, decision: &'static str, reason: Option<String>, is_remembered: bool) {
+        self.authz = Some(decision);
+        self.authz_reason = reason;
+        self.authz_remembered = is_remembered.then_some(true);
     }
 
     /// Who was not asked because it hangs.

@@ -59,6 +59,11 @@ pub struct Grant {
 /// The URI in the certificate of the connection's peer: a workload's SPIFFE ID.
 const PEER: [&str; 2] = ["connection", "uri_san_peer_certificate"];
 
+/// The workload that sent the request, by its mTLS certificate: a SPIFFE ID.
+pub fn workload(host: &mut dyn Host) -> Option<String> {
+    host.property(&PEER).and_then(|id| String::from_utf8(id).ok()).filter(|id| !id.is_empty())
+}
+
 /// The roles of this caller that allow the operation, which the path tells, to the workload, which the mesh's mTLS tells.
 ///
 /// # Errors
@@ -76,7 +81,7 @@ pub fn entitled(
     }
     let workloads = |role: &RoleIndex| at(policies, *role).and_then(|role| role.workloads.as_deref());
     if roles.iter().any(|role| workloads(role).is_some()) {
-        let peer = host.property(&PEER).and_then(|id| String::from_utf8(id).ok()).unwrap_or_default();
+        let peer = workload(host).unwrap_or_default();
         roles.retain(|role| {
             workloads(role).is_none_or(|ids| !peer.is_empty() && ids.iter().any(|id| id.matches(&peer)))
         });

@@ -29,10 +29,12 @@ use bartizan_rules::choice;
 
 use crate::enums::{Mode, Operation, Zone};
 
+mod decisions;
 mod guards;
 mod identity;
 mod traffic;
 
+pub use decisions::*;
 pub use guards::*;
 pub use identity::*;
 pub use traffic::*;
@@ -53,6 +55,8 @@ section! {
         authn: Option<Authn>,
         /// What callers may do, by role name. Required; a caller with none of these roles is refused everything.
         roles: Option<BTreeMap<String, Role>>,
+        /// Who else decides about a request, after its roles and guards. Default: nobody.
+        authz: Option<Authz>,
         /// What is searched for and what follows, by guard name.
         guards: Option<BTreeMap<String, Guard>>,
         /// Which detection rules are in force.

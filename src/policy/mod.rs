@@ -25,6 +25,7 @@ use crate::audit::{AuditPolicy, Labels};
 use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
 use crate::authz::RolePolicy;
 use crate::capture::CapturePolicy;
+use crate::consult::opa::Engine;
 use crate::guard::{self, GuardIndex, GuardPolicy};
 use crate::quota::{AbusePolicy, Quotas, RateLimitService};
 use crate::route::{self, RouteIndex, RoutePolicy};
@@ -73,6 +74,8 @@ pub struct Policy {
     pub refusals: RefusalPolicy,
     /// What is kept of requests in which something was found.
     pub capture: Option<CapturePolicy>,
+    /// The operator's own policy engine.
+    pub engine: Option<Engine>,
 }
 
 impl Policy {
@@ -210,6 +213,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         issuers.iter().filter_map(|issuer| issuer.name.as_deref()).chain(std::iter::once("apiKeys")).collect();
     let abuse =
         document.abuse.as_ref().map(|written| AbusePolicy::compile(written, &issuers, &root.key("abuse"), errors));
+    let engine = engine(document, (&guards, &roles), &root.key("authz").key("opa"), errors);
     let capture = document.capture.as_ref();
     let capture = capture.and_then(|section| CapturePolicy::compile(section, &root.key("capture"), errors));
     let unmatched = document.unmatched.unwrap_or(Unmatched::Deny);
@@ -249,7 +253,21 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         labels: Labels::of(document),
         refusals,
         capture,
+        engine,
     })
+}
+
+/// Open Policy Agent, with the names that its obligations may have.
+fn engine(
+    document: &document::Document,
+    (guards, roles): (&[GuardPolicy], &[RolePolicy]),
+    at: &KeyPath,
+    errors: &mut Errors,
+) -> Option<Engine> {
+    let written = document.authz.as_ref()?.opa.as_ref()?;
+    let guards = (0..).map(GuardIndex).zip(guards).map(|(index, guard)| (guard.name.as_str().into(), index));
+    let roles = (0..).map(RoleIndex).zip(roles).map(|(index, role)| (role.name.as_str().into(), index));
+    Engine::compile(written, at, (guards.collect(), roles.collect()), errors)
 }
 
 fn version(document: &document::Document, root: &KeyPath, errors: &mut Errors) {

@@ -60,7 +60,12 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
         }
         None => {}
     }
+    if let (Reason::AuthzDenied, Some(detail)) = (denial.reason, &denial.detail) {
+        return format!("The policy of your organisation does not allow this request: {detail}.").into();
+    }
     Cow::Borrowed(match denial.reason {
+        Reason::AuthzDenied => "The policy of your organisation does not allow this request.",
+        Reason::AuthzUnavailable => "The request can't be authorized at the moment. Try again later.",
         Reason::JwtMissing => "No credential was sent. Send a bearer token in the Authorization header.",
         Reason::JwtExpired => "The token has expired. Get a new one.",
         Reason::JwtRevoked => "The token has been revoked. Get a new one.",

@@ -5,11 +5,13 @@
 
 use super::context::Context;
 use super::reading::Reading;
+use super::request::{Bodyless, Held};
 use super::stages::{Admitted, Asked, Counted, Stage};
 use super::{Edit, Event, Header, Headers, Next, Refused, State, Step, Wait, WorkerState};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;
 use crate::callout::{Answer, CallFailure};
+use crate::consult::opa::Question;
 use crate::host::{Host, Timestamp};
 use crate::protocol::Asserted;
 use crate::reason::Reason;
@@ -31,8 +33,19 @@ pub(super) enum Then {
     Authenticate(Box<Inquiry>, Vec<Header>, bool),
     /// The request is being counted for the fleet; its headers are held.
     Count(Box<Asked<Counted>>, Vec<Header>, HeaderRest),
+    /// The operator's policy engine is asked about it.
+    Permit(Question, Permitting),
     /// Its tokens are; everything else is done.
     Forward(Box<Asked<Admitted>>, Outgoing),
+}
+
+/// A request that waits for a permit.
+#[derive(Debug)]
+pub(super) enum Permitting {
+    /// With its body.
+    Body(Box<Held>, Vec<u8>),
+    /// One that has none.
+    Bodyless(Box<Bodyless>),
 }
 
 impl Then {
@@ -41,6 +54,7 @@ impl Then {
         match self {
             Then::Count(..) | Then::Forward(..) => (0, "quota"),
             Then::Authenticate(..) => (1, "introspection"),
+            Then::Permit(..) => (2, "authz"),
         }
     }
 }
@@ -106,6 +120,7 @@ impl Context {
         let call = match &then {
             Then::Authenticate(inquiry, ..) => Some(inquiry.call.clone()),
             Then::Count(asked, ..) => asked.call(&self.policy),
+            Then::Permit(question, _) => Some(question.call.clone()),
             Then::Forward(asked, _) => asked.call(&self.policy),
         };
         let call = call.ok_or(Reason::Internal)?;
@@ -150,6 +165,15 @@ impl Context {
                     Ok(Stage::Done(counted)) => self.counted(Headers(&headers), rest, counted, vm, host),
                     Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers, rest), vm, host),
                     Err(refusal) => self.not_counted(Headers(&headers), rest, refusal.into()),
+                }
+            }
+            Then::Permit(question, permitting) => {
+                let engine = policy.engine.as_ref().ok_or(Reason::Internal)?;
+                let said = engine.answered(&question, answer, &mut vm.permits, host.now());
+                let permit = self.note_said(said)?;
+                match permitting {
+                    Permitting::Body(held, body) => self.permitted(*held, permit, &body, vm, host),
+                    Permitting::Bodyless(bodyless) => self.without_body(*bodyless, permit, vm, host),
                 }
             }
             Then::Forward(asked, outgoing) => {

@@ -124,6 +124,11 @@ impl ReplyGuard {
         }
     }
 
+    /// One guard more judges the reply.
+    pub(super) fn also(&mut self, guard: Option<GuardIndex>) {
+        self.guards.extend(guard.filter(|more| !self.guards.contains(more)));
+    }
+
     /// A stream that goes on beyond its cap ends here. Servers count a few tokens more than they write, and an
     /// estimate may be off by half: both get that much room.
     fn within_cap(&self, spent: &Spent) -> Result<(), Reason> {

@@ -2,23 +2,25 @@
 
 mod body;
 mod headers;
+mod input;
 mod notes;
 mod signed;
 mod upload;
 
-pub(super) use body::{AwaitingBody, Refusing};
+pub(super) use body::{AwaitingBody, Held, Refusing};
 
 use super::context::Context;
 use super::headers::ours;
 use super::path::{forgiving, without};
-use super::pending_call::{HeaderRest, Outgoing, Then};
+use super::pending_call::{HeaderRest, Outgoing, Permitting, Then};
 use super::reading::{Guarded, Open, Reading};
 use super::reply::ReplyGuard;
 use super::response::Forwarded;
-use super::stages::{self, Admitted, Counted, Inspected, Stage};
+use super::stages::{self, Admitted, Charged, Counted, Inspected, Stage};
 use super::{Denied, Edit, Event, Header, Headers, Next, Passed, Refused, Reply, State, Step, Wait, WorkerState};
 use crate::audit::{Coverage, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
+use crate::consult::opa::{self, Permit, Said};
 use crate::document::{Cors, ResponseHeaders, Unmatched};
 use crate::enums::Mode;
 use crate::host::{Host, Timestamp};
@@ -27,7 +29,7 @@ use crate::protocol::registry::path_class;
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
-use crate::route::ServerPart;
+use crate::route::{RouteIndex, ServerPart};
 
 use headers::{
     content_length, content_type, credentials, form_type, hinted, is_preflight, is_request_id, is_untyped,
@@ -55,6 +57,16 @@ impl Start {
         let next = context.request_headers(Headers(headers), end, None, vm, host);
         context.judged(next, vm)
     }
+}
+
+/// A request without a body that is charged.
+#[derive(Debug)]
+pub(super) struct Bodyless {
+    charged: Charged,
+    route: RouteIndex,
+    edit: Edit,
+    /// A server's own stream comes as its answer.
+    streams: bool,
 }
 
 /// A request that can't be judged before its issuer's keys have come.
@@ -281,20 +293,58 @@ impl Context {
         }
         let charged = stages::count_rest(&policy, stages::authorize_bodyless(counted), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
+        let bodyless = Bodyless { charged, route: route.index, edit, streams };
+        let Some(engine) = &policy.engine else {
+            let permit = Permit::without(None).ok_or(Reason::Internal)?;
+            return self.without_body(bodyless, permit, vm, host);
+        };
+        let input = self.input_of_bodyless(&policy, route, &bodyless.charged, host);
+        match engine.ask(&input, &vm.permits, vm.hash_key(), host.now()) {
+            opa::Asked::Ask(question) => {
+                self.ask(Then::Permit(question, Permitting::Bodyless(Box::new(bodyless))), vm, host)
+            }
+            opa::Asked::Known(said) => {
+                let permit = self.note_said(*said)?;
+                self.without_body(bodyless, permit, vm, host)
+            }
+        }
+    }
+
+    /// A request without a body, which the operator's policy engine permits.
+    pub(super) fn without_body(
+        &mut self,
+        Bodyless { charged, route, edit, streams }: Bodyless,
+        permit: Permit,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        let policy = std::sync::Arc::clone(&self.policy);
+        let charged = stages::oblige(&policy, charged, &permit, None, vm.shared_key(), host)?;
+        self.note_limits(&charged);
         let guard = streams.then(|| {
             let authorized = charged.authorized();
             let key = vm.mask_key();
             let tenant = authorized.counted().entitled().principal().tenancy();
             let vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
             let roles = authorized.roles();
-            Box::new(ReplyGuard::new(&policy, route.index, roles, Masker::new(key), vault, false, None))
+            let mut guard = ReplyGuard::new(&policy, route, roles, Masker::new(key), vault, false, None);
+            guard.also(permit.guard());
+            Box::new(guard)
         });
         let reply = guard.map_or(Reading::Open(Open), |guard| Reading::Guarded(Guarded(guard)));
         let outgoing =
             Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None, is_bodyless: true };
         self.account.cover(Coverage::Full);
-        let inspected = Inspected::without_body(charged)?;
+        let inspected = Inspected::without_body(charged, permit)?;
         self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
+    }
+
+    /// What the operator's policy engine said.
+    pub(super) fn note_said(&mut self, said: Said) -> Result<Permit, Refused> {
+        let Said { decision, reason, remembered, permit, shadow } = said;
+        self.account.record.set_authz(decision.name(), reason, remembered);
+        self.account.rehearse(shadow.map(Reason::code));
+        Ok(permit?)
     }
 
     /// The last stage.

@@ -9,7 +9,7 @@
 //! | [`Authorized`] | [`authorize`] | one role grants model, tools, parameters and caps together |
 //! | [`Charged`] | [`count_rest`] | all request quotas are charged |
 //! | [`Scanned`] | [`scan`] | every text of the body was scanned and judged |
-//! | [`Inspected`] | [`Scanned::decide`] | nothing in it refuses the request, and `unscanned` decided about the rest |
+//! | [`Inspected`] | [`Scanned::decide`] | nothing in it refuses the request, `unscanned` decided about the rest, and the operator's policy engine, where there is one, gave its [`Permit`] |
 //! | [`Admitted`] | [`admit`] | tokens are reserved; only such a request is forwarded |
 //!
 //! Quotas belong to roles, and only the roles that grant a request are charged. A caller with one role is charged before
@@ -18,6 +18,7 @@
 //! The order compiles:
 //!
 //! ```
+//! use bartizan::consult::opa::Permit;
 //! use bartizan::guard::Judgement;
 //! use bartizan::policy::Policy;
 //! use bartizan::protocol::Exchange;
@@ -25,7 +26,7 @@
 //! use bartizan::transaction::stages::{Inspected, Scanned};
 //!
 //! fn decide(scanned: Scanned, policy: &Policy, exchange: &Exchange) -> Result<(Inspected, Judgement), Reason> {
-//!     scanned.decide(policy, exchange, false)
+//!     scanned.decide(policy, exchange, false, Permit::without(policy.engine.as_ref()))
 //! }
 //! ```
 //!
@@ -79,8 +80,15 @@
 //! }
 //! ```
 //!
-//! Nor the engine of roles that decides about operation, model, tools and caps; it is the only policy engine there is,
-//! and another one gets a witness of its own between these:
+//! Nor the operator's policy engine:
+//!
+//! ```compile_fail
+//! use bartizan::consult::opa::Permit;
+//!
+//! let allowed = Permit { obligations: Default::default() };
+//! ```
+//!
+//! Nor the engine of roles that decides about operation, model, tools and caps:
 //!
 //! ```compile_fail
 //! use bartizan::authz::Grant;
@@ -98,9 +106,10 @@ use bartizan_rules::invariant::sure;
 use crate::authn::{Principal, RoleIndex};
 use crate::authz::{self, Grant};
 use crate::callout::{Answer, Call};
+use crate::consult::opa::Permit;
 use crate::document::{UnknownAction, UnscannedAction};
 use crate::enums::{Operation, Zone};
-use crate::guard::{Judgement, Place, judge};
+use crate::guard::{GuardPolicy, Judgement, Place, judge};
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Offered, Segment, UnscannedKind};
@@ -155,6 +164,7 @@ pub struct Scanned {
 #[derive(Debug)]
 pub struct Inspected {
     charged: Charged,
+    permit: Permit,
 }
 
 /// A request that may go to the upstream: nothing else can be forwarded.
@@ -347,23 +357,40 @@ impl Scanned {
         kinds
     }
 
-    /// The policy decides about what was not scanned, and the guards about the rest. `is_own`: what the provider keeps is
-    /// the caller's own.
-    ///
-    /// # Errors
-    /// [`Reason::BodyUnscanned`]; the reason of the guards' refusal.
-    pub fn decide(self, policy: &Policy, exchange: &Exchange, is_own: bool) -> Result<(Inspected, Judgement), Reason> {
+    /// The stage before, to scan once more under other guards.
+    pub fn back(self) -> Charged {
+        self.charged
+    }
+
+    /// Why the request is refused, as far as its texts tell: by the policy, for what was not scanned, and by the guards for the
+    /// rest. `is_own`: what the provider keeps is the caller's own.
+    pub fn refusal(&self, policy: &Policy, exchange: &Exchange, is_own: bool) -> Option<Reason> {
         let decides = |kind: &UnscannedKind| !(is_own && *kind == UnscannedKind::State);
         let denies = |kind| policy.unscanned.action(kind) == UnscannedAction::Deny;
         if self.unscanned(exchange).into_iter().filter(decides).any(denies)
             || (!exchange.unknown.is_empty() && policy.unknown == UnknownAction::Deny)
         {
-            return Err(Reason::BodyUnscanned);
+            return Some(Reason::BodyUnscanned);
         }
-        match self.judgement.denial() {
-            Some(reason) => Err(reason),
-            None => Ok((Inspected { charged: self.charged }, self.judgement)),
+        self.judgement.denial()
+    }
+
+    /// Nothing in the request refuses it, and the operator's policy engine permits it.
+    ///
+    /// # Errors
+    /// What [`Scanned::refusal`] says; [`Reason::Internal`] without a permit.
+    pub fn decide(
+        self,
+        policy: &Policy,
+        exchange: &Exchange,
+        is_own: bool,
+        permit: Option<Permit>,
+    ) -> Result<(Inspected, Judgement), Reason> {
+        if let Some(reason) = self.refusal(policy, exchange, is_own) {
+            return Err(reason);
         }
+        let permit = permit.ok_or(Reason::Internal)?;
+        Ok((Inspected { charged: self.charged, permit }, self.judgement))
     }
 }
 
@@ -373,12 +400,17 @@ impl Inspected {
         &self.charged
     }
 
+    /// What the operator's policy engine wants of it.
+    pub fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
     /// A request without a body.
     ///
     /// # Errors
     /// [`Reason::Internal`] for one that has a body.
-    pub fn without_body(charged: Charged) -> Result<Inspected, Reason> {
-        if charged.authorized.reads_body { Err(Reason::Internal) } else { Ok(Inspected { charged }) }
+    pub fn without_body(charged: Charged, permit: Permit) -> Result<Inspected, Reason> {
+        if charged.authorized.reads_body { Err(Reason::Internal) } else { Ok(Inspected { charged, permit }) }
     }
 
     /// A past request, judged as its record says: nothing is forwarded in a rehearsal.
@@ -387,7 +419,7 @@ impl Inspected {
     /// The reason that the record has.
     #[cfg(feature = "cli")]
     pub(crate) fn recorded(charged: Charged, denial: Option<Reason>) -> Result<Inspected, Reason> {
-        denial.map_or(Ok(Inspected { charged }), Err)
+        denial.map_or(Ok(Inspected { charged, permit: Permit::recorded() }), Err)
     }
 }
 
@@ -487,12 +519,44 @@ pub fn count_rest(
     Ok(Charged { authorized, limits })
 }
 
-/// Scans every text of the body, and lets the guards of the granting roles judge it. `memory` must have been used only
-/// with this policy's scanner.
+/// Carries out what a policy engine wants to be counted: the quotas of another role, and those of another model, which a role
+/// must grant like the first.
+///
+/// # Errors
+/// What [`authorize`] says of the model; a [`Refusal`] with the limit headers.
+pub fn oblige(
+    policy: &Policy,
+    charged: Charged,
+    permit: &Permit,
+    exchange: Option<&Exchange>,
+    key: &SharedKey,
+    host: &mut dyn Host,
+) -> Result<Charged, Refusal> {
+    let Charged { mut authorized, mut limits } = charged;
+    let beside = |refusal: Refusal, limits: &Limits| Refusal { limits: Box::new(limits.clone().and(*refusal.limits)), ..refusal };
+    if let (Some(_), Some(exchange)) = (permit.model(), exchange) {
+        let refused = |denial| Refusal { denial, limits: Box::new(limits.clone()) };
+        authorized.grant = authz::grant(&policy.roles, authorized.counted.entitled.roles(), exchange).map_err(refused)?;
+        let charge = policy.quotas.charge(Scope::Model(&exchange.model), authorized.roles(), key, host);
+        limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
+    }
+    if let Some(role) = permit.quotas().filter(|role| !authorized.roles().contains(role)) {
+        let entitled = &authorized.counted.entitled;
+        let model = exchange.map(|exchange| exchange.model.as_str());
+        let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
+        let charge = policy.quotas.charge(scope, &[role], key, host);
+        limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
+    }
+    Ok(Charged { authorized, limits })
+}
+
+/// Scans every text of the body, and lets the guards of the granting roles judge it, and the one that a policy engine adds.
+/// `memory` must have been used only with this policy's scanner.
 pub fn scan(
     policy: &Policy,
     route: &RoutePolicy,
     charged: Charged,
+    permit: Option<&Permit>,
     (json, exchange): (&Json<'_>, &Exchange),
     memory: &mut VerdictMemory,
     now: Timestamp,
@@ -519,9 +583,18 @@ pub fn scan(
         trusted: trusted.contains(&segment.zone),
     };
     let places: Vec<Place> = exchange.segments.iter().map(place).collect();
-    let guards = policy.guards_of(authorized.roles());
+    let guards = guards_of(policy, authorized, permit);
     let judgement = judge(&policy.scanner, &guards, route.index, &places, report, now);
     Scanned { charged, judgement, places }
+}
+
+/// The guards of the granting roles, and the one that a policy engine adds: each once.
+pub fn guards_of<'p>(policy: &'p Policy, authorized: &Authorized, permit: Option<&Permit>) -> Vec<&'p GuardPolicy> {
+    let mut places = policy.guards_at(authorized.roles());
+    if let Some(more) = permit.and_then(Permit::guard).filter(|more| !places.contains(more)) {
+        places.push(more);
+    }
+    places.into_iter().filter_map(|index| policy.guard(index)).collect()
 }
 
 /// The last stage, so that a blocked prompt costs nothing: reserves what the request is expected to use.
@@ -541,7 +614,10 @@ pub fn admit(
 ) -> Result<(Stage<Admitted>, Reservation), Refusal> {
     let (charged, authorized) = (inspected.charged(), inspected.charged().authorized());
     let entitled = authorized.counted().entitled();
-    let (scope, roles) = (Scope::Whole(entitled.principal(), entitled.operation(), model), authorized.roles());
+    let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
+    let mut roles = authorized.roles().to_vec();
+    roles.extend(inspected.permit.quotas().filter(|role| !authorized.roles().contains(role)));
+    let roles = roles.as_slice();
     let told = charged.limits().clone();
     let ask = Ask::Rest {
         tokens: expected,

@@ -4,6 +4,7 @@ use super::pool::BufferPool;
 use crate::authn::{KeyRing, TokenCache};
 use crate::callout::Breaker;
 use crate::capture::Pace;
+use crate::consult::{Memory, opa::Said};
 use crate::host::{Fault, Host};
 use crate::keyed::HashKey;
 use crate::policy::Policy;
@@ -26,8 +27,10 @@ pub struct WorkerState {
     pub ring: KeyRing,
     /// What the service that counts for the fleet must still be told.
     pub settlements: Settlements,
-    /// Whether the service that counts for the fleet, and the issuer that is asked about tokens, are asked.
-    pub(super) breakers: [Breaker; 2],
+    /// Whether the service that counts for the fleet, the issuer that is asked about tokens, and the policy engine are asked.
+    pub(super) breakers: [Breaker; 3],
+    /// What the policy engine said a moment ago.
+    pub(super) permits: Memory<Said>,
     /// How far the models' counts are from the estimates.
     pub ratios: quota::Ratios,
     /// The key that all workers of the proxy share.
@@ -78,6 +81,7 @@ impl WorkerState {
             ring: KeyRing::new(&policy.name, shared_key.as_bytes()),
             settlements: Settlements::default(),
             breakers: Default::default(),
+            permits: Memory::default(),
             ratios: quota::Ratios::new(ratio_key),
             shared_key,
             hash_key,

@@ -6,6 +6,7 @@ use super::upload;
 use crate::audit::Verdict;
 use crate::authn::Principal;
 use crate::authz;
+use crate::consult::opa::{self, Permit};
 use crate::document::{AskUsage, LinesAction};
 use crate::enums::{DataAction, Operation, PiiType};
 use crate::estimate::Estimate;
@@ -26,11 +27,11 @@ use crate::redact::{Masker, Vault};
 use crate::route::{RouteIndex, RoutePolicy};
 use crate::scan::Text;
 use crate::transaction::context::Context;
-use crate::transaction::pending_call::Outgoing;
+use crate::transaction::pending_call::{Outgoing, Permitting, Then};
 use crate::transaction::reading::{Guarded, Reading};
 use crate::transaction::reply::ReplyGuard;
 use crate::transaction::rewrite::apply;
-use crate::transaction::stages::{self, Authorized, Counted};
+use crate::transaction::stages::{self, Authorized, Charged, Counted};
 use crate::transaction::{Edit, Event, Next, Refused, State, WorkerState};
 
 /// A request whose body is on its way.
@@ -58,7 +59,7 @@ impl AwaitingBody {
         host: &mut dyn Host,
     ) -> Next {
         let Event::RequestBody(body) = event else { return context.otherwise(State::Body(self), event, vm, host) };
-        let next = context.request_body(*self, &body, vm, host);
+        let next = context.request_body(*self, body, vm, host);
         context.judged(next, vm)
     }
 }
@@ -87,81 +88,171 @@ impl Refusing {
     }
 }
 
+/// A request whose body is read and charged, and what the rest of its stages need beside the body.
+#[derive(Debug)]
+pub(in crate::transaction) struct Held {
+    charged: Charged,
+    /// What the operator's policy engine said.
+    permit: Option<Permit>,
+    route: RouteIndex,
+    asserted: Option<Box<dyn Asserted>>,
+    path_model: Option<String>,
+    form: Option<String>,
+    edit: Edit,
+}
+
+/// How far a body comes by itself.
+enum Inspection {
+    Done(Next),
+    /// The operator's policy engine is asked first. Then all is judged again: by then another guard may hold.
+    Ask(Box<Held>, opa::Question),
+}
+
 impl Context {
     fn request_body(
         &mut self,
         awaiting: AwaitingBody,
-        body: &[u8],
+        body: Vec<u8>,
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Next, Refused> {
         let AwaitingBody { counted, route, asserted, path_model, content_length, form, edit } = awaiting;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm, host)?;
-        self.account.record.set_body(body.len(), vm.hash_key().hex(&[b"body", body]));
+        self.account.record.set_body(body.len(), vm.hash_key().hex(&[b"body", &body]));
         if content_length.is_some_and(|announced| announced != body.len()) {
             return Err(Reason::BodyLength.into());
         }
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
 
-        let mut json = match &form {
-            Some(kind) => route.protocol.form_fields(route.operation, (body, kind), reads_lines(&policy))?,
-            None => Json::parse(body, policy.limits.max_json_depth)?,
-        };
+        let mut json = parsed(&policy, route, &body, form.as_deref())?;
         self.rpc_id = route.protocol.request_id(&json);
         self.note_message(&json, &edit);
         if let Some(asserted) = &asserted {
             asserted.check(&json)?;
         }
         let path_model = path_model.as_deref();
-        let is_form = form.is_some();
-        let mut exchange = match is_form {
-            true => route.protocol.read_form(route.operation, &json)?,
-            false => route.protocol.read_request(route.operation, path_model, &json)?,
-        };
-        if let (true, Some(model)) = (is_form, path_model) {
-            exchange.model = model.to_owned();
-        }
-        exchange.choices_of_operator.extend(asserted.iter().flat_map(|asserted| asserted.choices_of_operator()));
+        let mut exchange = exchange(route, &json, (path_model, form.is_some(), asserted.as_deref()))?;
         self.note_model(&policy, &exchange.model, vm);
         let authorized = stages::authorize(&policy, counted, &exchange)?;
         self.note_grant(&policy, &authorized);
-        if is_form {
+        if form.is_some() {
             upload::within(&exchange, authorized.output_cap())?;
         }
-        let removes_tools = authorized.removes_tools();
-        if removes_tools {
+        if authorized.removes_tools() {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         let charged = stages::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
+        let permit = Permit::without(policy.engine.as_ref());
+        let path_model = path_model.map(str::to_owned);
+        let held = Held { charged, permit, route: route.index, asserted, path_model, form, edit };
+        match self.inspect(held, &body, json, exchange, vm, host)? {
+            Inspection::Done(next) => Ok(next),
+            Inspection::Ask(held, question) => self.ask(Then::Permit(question, Permitting::Body(held, body)), vm, host),
+        }
+    }
 
-        let guards = policy.guards_of(charged.authorized().roles());
+    /// The operator's policy engine permits the request: it is read once more, and judged as the engine wants.
+    pub(in crate::transaction) fn permitted(
+        &mut self,
+        mut held: Held,
+        permit: Permit,
+        body: &[u8],
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        let policy = std::sync::Arc::clone(&self.policy);
+        let route = policy.route_at(held.route).ok_or(Reason::Internal)?;
+        let mut json = parsed(&policy, route, body, held.form.as_deref())?;
+        let path_model = held.path_model.as_deref();
+        let how = (path_model, held.form.is_some(), held.asserted.as_deref());
+        let mut exchange = exchange(route, &json, how)?;
+        let changes_model = permit.model().is_some_and(|model| model != exchange.model);
+        if let (Some(model), true) = (permit.model(), changes_model) {
+            rename_model(&mut json, &exchange, model, how)?;
+            exchange = self::exchange(route, &json, how)?;
+            self.note_model(&policy, &exchange.model, vm);
+        }
+        let authorized = held.charged.authorized();
+        if authorized.removes_tools() {
+            exchange = self.without_tools(&policy, (route, path_model), authorized, &mut json, &exchange)?;
+        }
+        exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
+        held.charged = stages::oblige(&policy, held.charged, &permit, Some(&exchange), vm.shared_key(), host)?;
+        self.note_limits(&held.charged);
+        held.permit = Some(permit);
+        match self.inspect(held, body, json, exchange, vm, host)? {
+            Inspection::Done(next) => Ok(next),
+            // It has its permit.
+            Inspection::Ask(..) => Err(Reason::Internal.into()),
+        }
+    }
+
+    /// Scans, judges and rewrites the body.
+    fn inspect(
+        &mut self,
+        held: Held,
+        body: &[u8],
+        mut json: Json<'_>,
+        exchange: Exchange,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Inspection, Refused> {
+        let Held { charged, permit, route, asserted, path_model, form, edit } = held;
+        let policy = std::sync::Arc::clone(&self.policy);
+        let route = policy.route_at(route).ok_or(Reason::Internal)?;
+        let is_form = form.is_some();
+        let removes_tools = charged.authorized().removes_tools();
+        let guards = stages::guards_of(&policy, charged.authorized(), permit.as_ref());
         let restores = guards.iter().any(|guard| guard.restores());
-        let mut scanned = stages::scan(&policy, route, charged, (&json, &exchange), vm.verdicts(&policy), host.now());
+        let mut scanned = stages::scan(
+            &policy,
+            route,
+            charged,
+            permit.as_ref(),
+            (&json, &exchange),
+            vm.verdicts(&policy),
+            host.now(),
+        );
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, guards: &guards };
         let (judgement, places) = scanned.judgement_mut();
         let dropped = keep_signed(policy.signed, &json, &exchange, restores, judgement);
         let mut again = |place: &Place, text: &str| scan.again(place, text, vm, host);
         narrow(judgement, places, &|index| scan.text(index), &mut again);
+        let caller = std::sync::Arc::clone(scanned.charged().authorized().counted().entitled().principal());
+        let is_own = is_own(&policy, &caller, &exchange, vm, host)?;
+        // What is refused anyway asks nobody.
+        if let (None, None, Some(engine)) = (&permit, scanned.refusal(&policy, &exchange, is_own), &policy.engine) {
+            let input = self.input(&policy, route, (&scanned, &exchange, &json), body.len(), host);
+            let asked = engine.ask(&input, &vm.permits, vm.hash_key(), host.now());
+            let held = Held { charged: scanned.back(), permit, route: route.index, asserted, path_model, form, edit };
+            return match asked {
+                opa::Asked::Ask(question) => Ok(Inspection::Ask(Box::new(held), question)),
+                opa::Asked::Known(said) => {
+                    let permit = self.note_said(*said)?;
+                    drop(json);
+                    self.permitted(held, permit, body, vm, host).map(Inspection::Done)
+                }
+            };
+        }
         self.note_judgement(&scan, scanned.judgement(), scanned.places());
         let judgement = scanned.judgement();
         if !judgement.findings.is_empty() || judgement.denial().is_some() {
             self.keep_body(body);
         }
-        let caller = scanned.charged().authorized().counted().entitled().principal();
         if !judgement.struck.is_empty() {
             let texts = judgement.struck.iter().filter_map(|index| scan.text(*index));
-            let begun = quota::Strike::new(caller, texts).and_then(|strike| vm.strike(&policy, strike, host));
+            let begun = quota::Strike::new(&caller, texts).and_then(|strike| vm.strike(&policy, strike, host));
             self.account.record.set_cooldown(begun.map(|cooldown| cooldown.left.as_secs()));
         }
-        let is_own = is_own(&policy, caller, &exchange, vm, host)?;
         self.note_unscanned(&scanned.unscanned(&exchange), &exchange.unknown);
-        let cap = output_cap(&policy, &exchange, scanned.charged().authorized());
+        let cap = output_cap(&policy, &exchange, scanned.charged().authorized(), permit.as_ref());
+        let changes_model = permit.as_ref().is_some_and(|permit| permit.model().is_some());
         let fault = is_form.then(|| upload::fault(&json, &exchange, scanned.judgement())).flatten();
         let (inspected, judgement) =
-            scanned.decide(&policy, &exchange, is_own).map_err(|reason| upload::at(fault, reason))?;
+            scanned.decide(&policy, &exchange, is_own, permit).map_err(|reason| upload::at(fault, reason))?;
         if is_form {
             upload::unchanged(&judgement, fault, dropped.is_empty())?;
         }
@@ -197,8 +288,9 @@ impl Context {
         self.account.rehearse(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
-        let rewritten = drops || asked || lit.changed || planted.is_some() || removes_tools;
+        let rewritten = drops || changes_model || asked || lit.changed || planted.is_some() || removes_tools;
         let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
+        guard.also(inspected.permit().guard());
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
         self.account.meter.repeats_prompt = exchange.repeats_prompt;
@@ -226,7 +318,7 @@ impl Context {
             output_cap: applied.output_cap,
             is_bodyless: false,
         };
-        self.admit(inspected, model, expected, outgoing, vm, host)
+        self.admit(inspected, model, expected, outgoing, vm, host).map(Inspection::Done)
     }
 
     /// The refusal that waited for the message's id.
@@ -267,6 +359,49 @@ impl Context {
             Err(Denial::new(Reason::RbacTool).with_param("tools").into())
         }
     }
+}
+
+/// The body's JSON, or the fields of a form.
+fn parsed<'b>(policy: &Policy, route: &RoutePolicy, body: &'b [u8], form: Option<&str>) -> Result<Json<'b>, Denial> {
+    match form {
+        Some(kind) => route.protocol.form_fields(route.operation, (body, kind), reads_lines(policy)),
+        None => Ok(Json::parse(body, policy.limits.max_json_depth)?),
+    }
+}
+
+/// What the body asks for: by the model that the path names, from a form or not, and with what the headers say of it.
+fn exchange(
+    route: &RoutePolicy,
+    json: &Json<'_>,
+    (path_model, is_form, asserted): (Option<&str>, bool, Option<&dyn Asserted>),
+) -> Result<Exchange, Denial> {
+    let mut exchange = match is_form {
+        true => route.protocol.read_form(route.operation, json)?,
+        false => route.protocol.read_request(route.operation, path_model, json)?,
+    };
+    if let (true, Some(model)) = (is_form, path_model) {
+        exchange.model = model.to_owned();
+    }
+    exchange.choices_of_operator.extend(asserted.iter().flat_map(|asserted| asserted.choices_of_operator()));
+    Ok(exchange)
+}
+
+/// Writes another model into the body.
+///
+/// # Errors
+/// [`Reason::AuthzUnavailable`] where the body is not what names it: the engine wants what can't be done.
+fn rename_model(
+    json: &mut Json<'_>,
+    exchange: &Exchange,
+    model: &str,
+    (path_model, is_form, _): (Option<&str>, bool, Option<&dyn Asserted>),
+) -> Result<(), Reason> {
+    let named = json.get("model").and_then(Json::as_str);
+    if path_model.is_some() || is_form || named != Some(exchange.model.as_str()) {
+        return Err(Reason::AuthzUnavailable);
+    }
+    json.set("model", Json::String(model.to_owned().into()));
+    Ok(())
 }
 
 /// How much of an upload the policy wants read.
@@ -322,12 +457,18 @@ impl Scan<'_, '_> {
 
 /// The cap on output tokens for the upstream: the roles', or where a quota counts output and nobody sets a cap, the
 /// policy's default, so that no request uses more than was held for it.
-fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized) -> Option<u64> {
+fn output_cap(
+    policy: &Policy,
+    exchange: &Exchange,
+    authorized: &Authorized,
+    permit: Option<&Permit>,
+) -> Option<u64> {
     let default = || policy.quotas.count_output(authorized.roles()).then_some(policy.limits.default_output_tokens);
-    match &exchange.output_cap {
+    let cap = match &exchange.output_cap {
         Some(asked) if asked.tokens != NO_LIMIT => authorized.output_cap(),
         _ => authorized.output_cap().or_else(default),
-    }
+    };
+    cap.into_iter().chain(permit.and_then(Permit::output_cap)).min()
 }
 
 /// Tokens that a message, a tool's description or a parameter costs beside its text.

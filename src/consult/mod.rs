@@ -1,0 +1,10 @@
+//! Asking others before a request goes on: a policy engine.
+//!
+//! A stage that asks returns the call and keeps its witness ([`crate::callout`]). What comes back only tightens: an answer
+//! can refuse, add a guard, lower a cap, add quotas and name another model that the role must allow. What is asked and what
+//! was answered is remembered for a while, where the policy says so, under a keyed hash of the question.
+
+mod memory;
+pub mod opa;
+
+pub use memory::Memory;
