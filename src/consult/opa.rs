@@ -173,8 +173,12 @@ impl Engine {
     ) -> Option<Engine> {
         let cluster = errors.filled(at, "cluster", written.cluster.as_deref());
         let path = errors.filled(at, "path", written.path.as_deref());
-        if path.is_some_and(|path| !path.starts_with("/v1/data/") || !path.bytes().all(|byte| byte.is_ascii_graphic())) {
-            errors.push(&at.key("path"), "not a path of OPA's data API, expected /v1/data/ and a document, such as /v1/data/bartizan/authz");
+        if path.is_some_and(|path| !path.starts_with("/v1/data/") || !path.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            errors.push(
+                &at.key("path"),
+                "not a path of OPA's data API, expected /v1/data/ and a document, such as /v1/data/bartizan/authz",
+            );
         }
         let on_unavailable = errors.require(at, "onUnavailable", written.on_unavailable);
         let timeout = errors.span(at, "timeout", written.timeout, (500, 10..=30_000), "10ms to 30s");
@@ -204,10 +208,7 @@ impl Engine {
             method: "POST",
             authority: self.authority.to_string(),
             path: self.path.to_string(),
-            headers: vec![
-                ("content-type", "application/json".to_owned()),
-                ("accept", "application/json".to_owned()),
-            ],
+            headers: vec![("content-type", "application/json".to_owned()), ("accept", "application/json".to_owned())],
             body,
             timeout: self.timeout,
             most: MAX_ANSWER_BYTES,
@@ -237,9 +238,7 @@ impl Engine {
             Decision::Allow => None,
             Decision::Deny => Some(Reason::AuthzDenied),
             Decision::Unreadable => Some(Reason::AuthzUnavailable),
-            Decision::Unavailable => {
-                (self.on_unavailable == OnNoAnswer::Deny).then_some(Reason::AuthzUnavailable)
-            }
+            Decision::Unavailable => (self.on_unavailable == OnNoAnswer::Deny).then_some(Reason::AuthzUnavailable),
         };
         let is_shadow = self.mode == Mode::Shadow;
         let obligations = if is_shadow { Obligations::default() } else { result };
@@ -349,8 +348,15 @@ mod tests {
     fn what_is_not_understood_is_a_refusal_whatever_is_said_of_no_answer() {
         let engine = engine(OnNoAnswer::Allow, Mode::Enforce);
         for body in [
-            "", "{}", "nonsense", "[]", r#"{"result": null}"#, r#"{"result": "true"}"#, r#"{"result": {}}"#,
-            r#"{"result": {"allow": 1}}"#, r#"{"result": {"allow": true, "obligations": []}}"#,
+            "",
+            "{}",
+            "nonsense",
+            "[]",
+            r#"{"result": null}"#,
+            r#"{"result": "true"}"#,
+            r#"{"result": {}}"#,
+            r#"{"result": {"allow": 1}}"#,
+            r#"{"result": {"allow": true, "obligations": []}}"#,
             r#"{"result": {"allow": true, "obligations": {"guard": "other"}}}"#,
             r#"{"result": {"allow": true, "obligations": {"max_output_tokens": 0}}}"#,
             r#"{"result": {"allow": true, "obligations": {"max_output_tokens": -1}}}"#,
@@ -380,7 +386,9 @@ mod tests {
         let engine = engine(OnNoAnswer::Allow, Mode::Enforce);
         let (key, mut memory) = (HashKey::new(b"k"), Memory::default());
         let input = json!({ "version": INPUT_VERSION });
-        for (answer, kept) in [(http(503, ""), false), (http(200, "{}"), false), (http(200, r#"{"result": false}"#), true)] {
+        for (answer, kept) in
+            [(http(503, ""), false), (http(200, "{}"), false), (http(200, r#"{"result": false}"#), true)]
+        {
             let Asked::Ask(question) = engine.ask(&input, &memory, &key, Timestamp(0)) else { panic!("asked once") };
             engine.answered(&question, &answer, &mut memory, Timestamp(0));
             let again = engine.ask(&input, &memory, &key, Timestamp(999));

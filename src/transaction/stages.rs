@@ -533,10 +533,14 @@ pub fn oblige(
     host: &mut dyn Host,
 ) -> Result<Charged, Refusal> {
     let Charged { mut authorized, mut limits } = charged;
-    let beside = |refusal: Refusal, limits: &Limits| Refusal { limits: Box::new(limits.clone().and(*refusal.limits)), ..refusal };
+    let beside = |refusal: Refusal, limits: &Limits| Refusal {
+        limits: Box::new(limits.clone().and(*refusal.limits)),
+        ..refusal
+    };
     if let (Some(_), Some(exchange)) = (permit.model(), exchange) {
         let refused = |denial| Refusal { denial, limits: Box::new(limits.clone()) };
-        authorized.grant = authz::grant(&policy.roles, authorized.counted.entitled.roles(), exchange).map_err(refused)?;
+        authorized.grant =
+            authz::grant(&policy.roles, authorized.counted.entitled.roles(), exchange).map_err(refused)?;
         let charge = policy.quotas.charge(Scope::Model(&exchange.model), authorized.roles(), key, host);
         limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
     }

@@ -457,12 +457,7 @@ impl Scan<'_, '_> {
 
 /// The cap on output tokens for the upstream: the roles', or where a quota counts output and nobody sets a cap, the
 /// policy's default, so that no request uses more than was held for it.
-fn output_cap(
-    policy: &Policy,
-    exchange: &Exchange,
-    authorized: &Authorized,
-    permit: Option<&Permit>,
-) -> Option<u64> {
+fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized, permit: Option<&Permit>) -> Option<u64> {
     let default = || policy.quotas.count_output(authorized.roles()).then_some(policy.limits.default_output_tokens);
     let cap = match &exchange.output_cap {
         Some(asked) if asked.tokens != NO_LIMIT => authorized.output_cap(),
