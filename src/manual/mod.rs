@@ -18,6 +18,7 @@ pages! {
     quotas: "quotas.md"
     fleet: "fleet.md"
     abuse: "abuse.md"
+    opa: "opa.md"
     rehearsal: "rehearsal.md"
     protocols: "protocols.md"
     parameters: "parameters.md"

@@ -11,7 +11,7 @@
 //! ```
 
 use crate::document::{
-    self, ConfigError, Cors, Environment, Errors, KeyPath, Parsed, Role, SignedAction, UnknownAction, Unmatched,
+    self, ConfigError, Cors, Environment, Errors, KeyPath, Parsed, Reach, Role, SignedAction, UnknownAction, Unmatched,
     nearest, parse_json, shortened,
 };
 use crate::enums::{Mode, Pack};
@@ -266,7 +266,13 @@ fn engine(
 ) -> Option<Engine> {
     let written = document.authz.as_ref()?.opa.as_ref()?;
     let guards = (0..).map(GuardIndex).zip(guards).map(|(index, guard)| (guard.name.as_str().into(), index));
-    let roles = (0..).map(RoleIndex).zip(roles).map(|(index, role)| (role.name.as_str().into(), index));
+    // The fleet is asked about a request once, by the roles that grant it.
+    let is_own = |role: &&RolePolicy| role.quotas.iter().all(|quota| quota.reach == Reach::Proxy);
+    let roles = (0..)
+        .map(RoleIndex)
+        .zip(roles)
+        .filter(|(_, role)| is_own(role))
+        .map(|(index, role)| (role.name.as_str().into(), index));
     Engine::compile(written, at, (guards.collect(), roles.collect()), errors)
 }
 

@@ -5,13 +5,12 @@
 
 use super::context::Context;
 use super::reading::Reading;
-use super::request::{Bodyless, Held};
-use super::stages::{Admitted, Asked, Counted, Stage};
+use super::stages::{Admitted, Asked, Charged, Counted, Stage};
 use super::{Edit, Event, Header, Headers, Next, Refused, State, Step, Wait, WorkerState};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;
 use crate::callout::{Answer, CallFailure};
-use crate::consult::opa::Question;
+use crate::consult::opa::{Permit, Question};
 use crate::host::{Host, Timestamp};
 use crate::protocol::Asserted;
 use crate::reason::Reason;
@@ -57,6 +56,32 @@ impl Then {
             Then::Permit(..) => (2, "authz"),
         }
     }
+}
+
+/// A request whose body is read and charged, and what the rest of its stages need beside the body.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) charged: Charged,
+    /// What the operator's policy engine said.
+    pub(super) permit: Option<Permit>,
+    pub(super) route: RouteIndex,
+    /// What the headers say of the body.
+    pub(super) asserted: Option<Box<dyn Asserted>>,
+    /// The model that the path names, where it names one.
+    pub(super) path_model: Option<String>,
+    /// The body is a form of files, and this is its content type.
+    pub(super) form: Option<String>,
+    pub(super) edit: Edit,
+}
+
+/// A request without a body that is charged.
+#[derive(Debug)]
+pub(super) struct Bodyless {
+    pub(super) charged: Charged,
+    pub(super) route: RouteIndex,
+    pub(super) edit: Edit,
+    /// A server's own stream comes as its answer.
+    pub(super) streams: bool,
 }
 
 /// What the header phase has found out by the time the request is counted.

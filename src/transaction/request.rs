@@ -7,16 +7,16 @@ mod notes;
 mod signed;
 mod upload;
 
-pub(super) use body::{AwaitingBody, Held, Refusing};
+pub(super) use body::{AwaitingBody, Refusing};
 
 use super::context::Context;
 use super::headers::ours;
 use super::path::{forgiving, without};
-use super::pending_call::{HeaderRest, Outgoing, Permitting, Then};
+use super::pending_call::{Bodyless, HeaderRest, Outgoing, Permitting, Then};
 use super::reading::{Guarded, Open, Reading};
 use super::reply::ReplyGuard;
 use super::response::Forwarded;
-use super::stages::{self, Admitted, Charged, Counted, Inspected, Stage};
+use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{Denied, Edit, Event, Header, Headers, Next, Passed, Refused, Reply, State, Step, Wait, WorkerState};
 use crate::audit::{Coverage, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
@@ -29,7 +29,7 @@ use crate::protocol::registry::path_class;
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
-use crate::route::{RouteIndex, ServerPart};
+use crate::route::ServerPart;
 
 use headers::{
     content_length, content_type, credentials, form_type, hinted, is_preflight, is_request_id, is_untyped,
@@ -57,16 +57,6 @@ impl Start {
         let next = context.request_headers(Headers(headers), end, None, vm, host);
         context.judged(next, vm)
     }
-}
-
-/// A request without a body that is charged.
-#[derive(Debug)]
-pub(super) struct Bodyless {
-    charged: Charged,
-    route: RouteIndex,
-    edit: Edit,
-    /// A server's own stream comes as its answer.
-    streams: bool,
 }
 
 /// A request that can't be judged before its issuer's keys have come.

@@ -27,11 +27,11 @@ use crate::redact::{Masker, Vault};
 use crate::route::{RouteIndex, RoutePolicy};
 use crate::scan::Text;
 use crate::transaction::context::Context;
-use crate::transaction::pending_call::{Outgoing, Permitting, Then};
+use crate::transaction::pending_call::{Held, Outgoing, Permitting, Then};
 use crate::transaction::reading::{Guarded, Reading};
 use crate::transaction::reply::ReplyGuard;
 use crate::transaction::rewrite::apply;
-use crate::transaction::stages::{self, Authorized, Charged, Counted};
+use crate::transaction::stages::{self, Authorized, Counted};
 use crate::transaction::{Edit, Event, Next, Refused, State, WorkerState};
 
 /// A request whose body is on its way.
@@ -86,19 +86,6 @@ impl Refusing {
         let refused = context.refused_before(*self, &body, vm, host);
         context.judged(Err(refused), vm)
     }
-}
-
-/// A request whose body is read and charged, and what the rest of its stages need beside the body.
-#[derive(Debug)]
-pub(in crate::transaction) struct Held {
-    charged: Charged,
-    /// What the operator's policy engine said.
-    permit: Option<Permit>,
-    route: RouteIndex,
-    asserted: Option<Box<dyn Asserted>>,
-    path_model: Option<String>,
-    form: Option<String>,
-    edit: Edit,
 }
 
 /// How far a body comes by itself.
