@@ -238,6 +238,30 @@ fn a_caller_does_not_sign() {
     assert!(reply.headers.contains(&("x-amzn-errortype", "AccessDeniedException".to_owned())), "{:?}", reply.headers);
 }
 
+/// A field that says nothing is none, in a request and in the one whose tokens are counted.
+#[test]
+fn a_null_is_no_field() {
+    let mut pipeline = pipeline(|document| {
+        document["unscanned"]["default"] = json!("deny");
+        document["roles"]["analyst"]["tools"] = json!({ "allow": ["find"] });
+        document["roles"]["analyst"]["parameters"] = json!({ "allow": ["*"] });
+    });
+    let tools = json!([{ "toolSpec": { "name": "find", "inputSchema": { "json": {} } } }]);
+    for more in [
+        json!({ "system": null, "toolConfig": null, "outputConfig": null, "additionalModelRequestFields": null }),
+        json!({ "inferenceConfig": null, "performanceConfig": null, "serviceTier": null, "projectIdentifier": null }),
+        json!({ "toolConfig": { "tools": tools, "toolChoice": null } }),
+    ] {
+        let body = asked(more);
+        let sent = post(&mut pipeline, CONVERSE, &body).body();
+        assert_eq!(sent["inferenceConfig"], json!({ "maxTokens": 100 }), "{body}");
+        let counted = json!({ "input": { "converse": body } });
+        assert_eq!(post(&mut pipeline, "/model/small/count-tokens", &counted).reason(), "", "{counted}");
+    }
+    let counted = json!({ "input": { "converse": { "messages": null, "toolConfig": null } } });
+    assert_eq!(post(&mut pipeline, "/model/small/count-tokens", &counted).reason(), "");
+}
+
 #[test]
 fn thoughts_go_with_their_signature_or_not_at_all() {
     let mut pipeline = pipeline(|document| {

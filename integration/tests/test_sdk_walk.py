@@ -2,6 +2,9 @@
 
 The types are walked, so that a new version of an SDK brings its new types along. `sdk_walk/lists.py` says how what does
 not pass is listed; `SDK_WALK=write` takes out what has begun to pass, `SDK_WALK=FILE` writes every failing case there.
+
+AWS's SDK has descriptions for types; those of Converse, ConverseStream and CountTokens are walked. InvokeModel's bodies are
+bytes to it, and not walked.
 """
 
 import collections
@@ -22,9 +25,11 @@ from sdk_walk.cases import Case, of_endpoint, of_mcp, varied
 from sdk_walk.endpoints import ENDPOINTS, kind
 from sdk_walk.instances import Builder, top
 from sdk_walk.lists import List
+from sdk_walk.shapes import described
 
 # Where a request may differ at the upstream: the cap of the role, and the usage that is asked for.
-ADDED = {"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "stream_options"}
+ADDED = {"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "maxTokens", "stream_options"}
+HOLDERS = ("generationConfig", "inferenceConfig")
 EVERY = [endpoint for endpoints in ENDPOINTS.values() for endpoint in endpoints]
 WRITE = os.environ.get("SDK_WALK", "")
 
@@ -43,6 +48,7 @@ def open_to_all(document: dict) -> None:
         {"match": {"pathPrefix": "/v1/"}, "protocol": "anthropic"},
         {"match": {"pathPrefix": "/v1beta/"}, "protocol": "gemini"},
         {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
+        {"match": {"pathPrefix": "/bedrock/"}, "protocol": "bedrock"},
         {"match": {"path": "/mcp"}, "protocol": "mcp"},
     ]
     document["unscanned"] = {name: "flag" for name in kinds_of_unscanned()} | {"default": "deny", "budget": "deny", "lines": "file"}
@@ -89,12 +95,11 @@ def differs(case: Case, site: Site, client: Client) -> str | None:
 def without_added(body: bytes) -> dict:
     """A request without what the filter may write into it."""
     request = json.loads(body)
-    holder = request.get("generationConfig") or {}
-    for name in ADDED:
-        request.pop(name, None), holder.pop(name, None)
-    if not holder:
-        request.pop("generationConfig", None)
-    return request
+    holders = [request, *(request.get(name) or {} for name in HOLDERS)]
+    for holder in holders:
+        for name in ADDED:
+            holder.pop(name, None)
+    return {name: value for name, value in request.items() if name not in HOLDERS or value}
 
 
 def cases_of(sdk: str, builder: Builder) -> list[Case]:
@@ -158,16 +163,40 @@ def test_the_instances_are_what_the_sdks_take():
     assert wrong == []
 
 
+def test_botocore_takes_the_instances():
+    """The types of Bedrock are made here; botocore judges by the description itself what is made of them."""
+    from botocore.model import ServiceModel
+    from botocore.validate import ParamValidator
+
+    builder, service, wrong = Builder(), ServiceModel(described()), []
+    for name, endpoint in zip(("Converse", "ConverseStream", "CountTokens"), ENDPOINTS["bedrock"], strict=True):
+        found = [(f"{name}Request", {"modelId": "smollm2", **value}) for _, value in top(builder, kind(endpoint.params), endpoint.given)]
+        for shape, of in ((f"{name}Response", endpoint.reply), (f"{name}Output", endpoint.event)):
+            found += [(shape, value) for _, value in builder.instances(kind(of))] if of else []
+        for shape, value in found:
+            report = ParamValidator().validate(without_nulls(value), service.shape_for(shape))
+            wrong += [f"{shape}: {report.generate_report()}"] if report.has_errors() else []
+    assert wrong == []
+
+
+def without_nulls(value):
+    """The value without the fields that say nothing: botocore sends none."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
 def test_every_path_that_is_read_is_walked(sites):
     """Of all paths that the SDKs post to, those that the filter knows are endpoints of the walk."""
     site = sites("strong", change=open_to_all)
     walked = {path for endpoint in EVERY for path in (endpoint.path, endpoint.stream_path)}
     known = set()
     with Client(site.proxy.port, H1) as client:
-        for package, prefix in (("openai", "/v1"), ("anthropic", ""), ("google.genai", "/v1beta/models/"), ("cohere.v2", "/")):
+        for package, prefix in (("openai", "/v1"), ("anthropic", ""), ("google.genai", "/v1beta/models/"), ("cohere.v2", "/"),
+                                ("botocore", "/bedrock")):  # fmt: skip
             for path in sorted(posted(package)):
-                target = prefix + re.sub(r"\{\w+\}", "smollm2" if package == "google.genai" else "id_1", path)
-                if site.send(H1, b"{}", path=target, client=client).reply.reason not in UNREAD and not path.endswith(BODYLESS):
+                target = prefix + re.sub(r"\{\w+\}", "smollm2" if package in ("google.genai", "botocore") else "id_1", path)
+                if site.send(H1, b"{}", path=target, client=client).reply.reason not in UNREAD and not path.endswith((*BODYLESS, *UNTYPED)):
                     known.add(target)
     assert known <= walked, "they are read, and no endpoint of the walk"
     assert len(known) > len(walked) / 2, known
@@ -186,10 +215,15 @@ SOURCES = {
 UNREAD = ("route.unmatched", "route.method", "route.realtime", "rbac.operation")
 # What is done with a fine-tuning job: nothing is in the body.
 BODYLESS = ("/cancel", "/pause", "/resume")
+# What is bytes to the SDK.
+UNTYPED = ("/invoke", "/invoke-with-response-stream")
 
 
 def posted(package: str) -> set[str]:
-    """The paths in the source of an SDK."""
+    """The paths in the source of an SDK, or in its description."""
+    if package == "botocore":
+        found = [operation["http"] for operation in described()["operations"].values()]
+        return {http["requestUri"] for http in found if http["method"] == "POST"}
     place, pattern = SOURCES[package]
     found = Path(importlib.util.find_spec(package).origin).parent / place
     files = found.rglob("*.py") if found.is_dir() else [found]

@@ -5,11 +5,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .endpoints import Endpoint, data, kind, named
+from .endpoints import SSE, Endpoint, data, kind, named
 from .instances import BYTES, Builder, Instance, top
 from .lists import branch
 
-JSON, SSE = b"application/json", b"text/event-stream"
+JSON = b"application/json"
 BOUNDARY = "castle-wall"
 
 
@@ -68,13 +68,13 @@ def form(fields: dict) -> bytes:
 
 def stream(endpoint: Endpoint, event: dict) -> bytes:
     """One event as a client gets it; what opens and ends the stream stands around it."""
-    before = [] if event.get("type") == "message_start" else list(endpoint.before)
+    before = [] if event.get("type") == "message_start" or "messageStart" in event else list(endpoint.before)
     if str(event.get("type", "")).startswith("content_block_") and event["type"] != "content_block_start":
         before.append({"type": "content_block_start", "index": event["index"], "content_block": opened(event)})
     after = endpoint.after
     if event.get("type") in ("content_block_start", "content_block_delta"):
         after = named({"type": "content_block_stop", "index": event["index"]}) + after
-    if event.get("type") == "message_stop":
+    if event.get("type") == "message_stop" or "messageStop" in event:
         after = b""
     return b"".join(endpoint.frame(entry) for entry in [*before, event]) + after
 
@@ -107,19 +107,20 @@ def of_endpoint(builder: Builder, endpoint: Endpoint) -> Iterator[Case]:
     written = form if endpoint.form else plain
 
     def case(part: str, label: str, request: dict, reply_type: bytes, reply: bytes) -> Case:
-        path = endpoint.stream_path if endpoint.stream_path and reply_type == SSE else endpoint.path
+        path = endpoint.stream_path if endpoint.stream_path and reply_type == endpoint.event_type else endpoint.path
         return Case(endpoint.name, part, label, path, written(request), reply, reply_type,
                     content_type=content_type, headers=endpoint.headers)  # fmt: skip
 
-    answer = endpoint.raw or (JSON, plain(replies[0][1]))
-    first = SSE, stream(endpoint, events[0][1]) if events else b""
+    first = endpoint.event_type, stream(endpoint, events[0][1]) if events else b""
+    answer = endpoint.raw or ((JSON, plain(replies[0][1])) if replies else first)
     for label, request in requests:
         yield case("request", label, request, *(first if events and request.get("stream") is True else answer))
     whole = requests[0][1]
     for label, reply in replies:
         yield case("reply", label, whole, JSON, plain(reply))
     for label, event in varied(events):
-        yield case("event", label, {**whole, **({"stream": True} if endpoint.streams is None else endpoint.streams)}, SSE, stream(endpoint, event))
+        asked = {**whole, **({"stream": True} if endpoint.streams is None else endpoint.streams)}
+        yield case("event", label, asked, endpoint.event_type, stream(endpoint, event))
 
 
 def of_mcp(builder: Builder) -> Iterator[Case]:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import wire
+from harness import eventstream
+
+from . import shapes, wire
 from .instances import TEXT
 
 
@@ -29,6 +31,15 @@ def named(event: dict) -> bytes:
     return b"event: %s\n" % str(event.get("type", "message")).encode() + data(event)
 
 
+def aws(event: dict) -> bytes:
+    """An event of AWS's: its kind stands in a header of its message."""
+    ((name, payload),) = event.items()
+    return eventstream.message(name, payload, "exception" if name.endswith("Exception") else "event")
+
+
+SSE, MESSAGES = b"text/event-stream", b"application/vnd.amazon.eventstream"
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """One path. `reply` and `event` may be absent: the API has no such thing, or answers with bytes."""
@@ -36,8 +47,9 @@ class Endpoint:
     name: str
     path: str
     params: str | Callable[[], Any]
-    reply: str | None = None
-    event: str | None = None
+    reply: str | Callable[[], Any] | None = None
+    event: str | Callable[[], Any] | None = None
+    event_type: bytes = SSE
     # What stands before and after an event of a stream that a client reads.
     frame: Callable[[dict], bytes] = data
     before: tuple[dict, ...] = ()
@@ -50,7 +62,7 @@ class Endpoint:
     # What asks for a stream: a field, or a path.
     streams: dict | None = None
     stream_path: str | None = None
-    # Fields that the API asks for, though its types leave them out.
+    # Fields that the API asks for, though its types leave them out, and what stands in fields that they ask for.
     given: dict = field(default_factory=dict)
 
 
@@ -119,4 +131,19 @@ COHERE = [
     Endpoint("cohere embed", "/v2/embed", lambda: wire.cohere("embed"), "cohere.EmbedByTypeResponse"),
     Endpoint("cohere rerank", "/v2/rerank", lambda: wire.cohere("rerank"), "cohere.V2RerankResponse"),
 ]  # fmt: skip
-ENDPOINTS = {"openai": OPENAI, "anthropic": ANTHROPIC, "google": GOOGLE, "cohere": COHERE}
+BEDROCK_START = {"messageStart": {"role": "assistant"}}
+BEDROCK_END = aws({"messageStop": {"stopReason": "end_turn"}})
+
+
+def of_aws(name: str) -> Callable[[], Any]:
+    return lambda: shapes.bedrock(name)
+
+
+BEDROCK = [
+    Endpoint("bedrock converse", "/bedrock/model/smollm2/converse", of_aws("ConverseRequest"), of_aws("ConverseResponse")),
+    Endpoint("bedrock converse-stream", "/bedrock/model/smollm2/converse-stream", of_aws("ConverseStreamRequest"), None,
+             of_aws("ConverseStreamOutput"), event_type=MESSAGES, frame=aws, before=(BEDROCK_START,), after=BEDROCK_END, streams={}),
+    Endpoint("bedrock count", "/bedrock/model/smollm2/count-tokens", of_aws("CountTokensRequest"), of_aws("CountTokensResponse"),
+             given={"input": {"converse": {"messages": [{"role": "user", "content": [{"text": TEXT}]}]}}}),
+]  # fmt: skip
+ENDPOINTS = {"openai": OPENAI, "anthropic": ANTHROPIC, "google": GOOGLE, "cohere": COHERE, "bedrock": BEDROCK}

@@ -77,6 +77,12 @@ def is_model(kind) -> bool:
     return inspect.isclass(kind) and issubclass(kind, pydantic.BaseModel)
 
 
+class Like(typing.NamedTuple):
+    """Stands beside a type of strings: a string that it takes."""
+
+    text: str
+
+
 class Field(typing.NamedTuple):
     kind: Any
     required: bool
@@ -160,7 +166,7 @@ class Builder:
 
     def plain(self, kind, name: str, limits: tuple) -> list[Instance]:
         if kind is str:
-            return [("", word(name))]
+            return [("", next((limit.text for limit in limits if isinstance(limit, Like)), None) or word(name))]
         if kind is bool:
             return [("true", True), ("false", False)]
         if kind is int:
@@ -256,7 +262,7 @@ def top(builder: Builder, params, given: dict | None = None) -> list[Instance]:
     """Requests: the required fields only, then one more field at a time, in each of its variants.
 
     Fields of one request exclude each other too often for all of them to stand in one. `given` are fields that an API
-    asks for although its types don't; each is left out once.
+    asks for although its types don't, each of which is left out once, and what stands in required ones.
     """
     given = given or {}
     if get_origin(params) in (Union, types.UnionType):
@@ -270,7 +276,7 @@ def top(builder: Builder, params, given: dict | None = None) -> list[Instance]:
     base = {name: builder.instances(field.kind, name, (params,), field.limits)[0][1] for name, field in entries.items() if field.required}
     base |= given
     made: list[Instance] = [("", base)]
-    made += [(f"without {name}", {key: value for key, value in base.items() if key != name}) for name in given]
+    made += [(f"without {name}", {key: value for key, value in base.items() if key != name}) for name in given if not entries[name].required]
     for name, field in entries.items():
         for label, value in builder.instances(field.kind, name, (params,), field.limits):
             made.append((f"{name}={label}" if label else name, {**base, name: value}))

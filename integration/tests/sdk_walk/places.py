@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterator
 
+from harness import eventstream
+
 from .cases import JSON, Case
-from .endpoints import data
+from .endpoints import MESSAGES, aws, data
 
 # A place is its keys, and of every object on the way what it says it is.
 Place = tuple[str, ...]
@@ -45,6 +47,8 @@ def messages(case: Case) -> tuple[list[tuple[bytes, dict | None]], object]:
     """A stream's frames, each with the event in it, or the reply itself."""
     if case.reply_type == JSON:
         return [], json.loads(case.reply)
+    if case.reply_type == MESSAGES:
+        return [(b"", {name: payload}) for name, payload in eventstream.read(case.reply)], None
     frames = []
     for frame in case.reply.split(b"\n\n"):
         head, found, text = frame.rpartition(b"data: ")
@@ -52,7 +56,9 @@ def messages(case: Case) -> tuple[list[tuple[bytes, dict | None]], object]:
     return frames, None
 
 
-def written(frames: list[tuple[bytes, dict | None]]) -> bytes:
+def written(case: Case, frames: list[tuple[bytes, dict | None]]) -> bytes:
+    if case.reply_type == MESSAGES:
+        return b"".join(aws(event) for _, event in frames)
     return b"\n\n".join(head + data(event).removesuffix(b"\n\n") if event is not None else head for head, event in frames)
 
 
@@ -77,4 +83,4 @@ def with_text(case: Case, text: str, seen: set[tuple]) -> Iterator[tuple[Place, 
             if (case.endpoint, case.part, place) not in seen:
                 seen.add((case.endpoint, case.part, place))
                 changed = [*frames[:index], (head, replaced(event, path, text)), *frames[index + 1 :]]
-                yield place, case.body, written(changed)
+                yield place, case.body, written(case, changed)

@@ -35,15 +35,15 @@ pub(super) fn message<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json
     for (at, (key, value)) in reader.entries(value, &NAMES)?.iter().enumerate() {
         let place = path.child(at);
         match key.as_ref() {
+            // A field that says nothing is none.
+            _ if matches!(value, Json::Null) => {}
             "messages" => messages(reader, &place, value)?,
             "system" => blocks(reader, &place, value, Spot::SYSTEM)?,
             // Nothing else has a place for the cap.
-            "inferenceConfig" if !matches!(value, Json::Object(_) | Json::Null) => return Err(reader.shape()),
+            "inferenceConfig" if !matches!(value, Json::Object(_)) => return Err(reader.shape()),
             "inferenceConfig" => own_fields(reader, &place, value)?,
             // Whose project pays.
-            "projectIdentifier" if !matches!(value, Json::Null) => {
-                reader.out.choices_of_operator.push("projectIdentifier");
-            }
+            "projectIdentifier" => reader.out.choices_of_operator.push("projectIdentifier"),
             "additionalModelRequestFields" => {
                 own_fields(reader, &place, value)?;
                 reader.free_text(&place, value, Spot::USER);
@@ -281,7 +281,7 @@ pub(super) fn tools<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'
                     }
                 }
             }
-            "toolChoice" => {
+            "toolChoice" if !matches!(value, Json::Null) => {
                 if let Some(tool) = reader.inner(value, "tool")? {
                     let name = reader.inner_text(tool, "name")?;
                     reader.tool(name, &place);
