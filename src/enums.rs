@@ -31,16 +31,16 @@ choice! {
         Embeddings = "embeddings",
         /// OpenAI's moderations.
         Moderations = "moderations",
-        /// OpenAI's conversations: making one.
+        /// OpenAI's conversations: making one, and what is done with it.
         Conversations = "conversations",
         /// Anthropic's count of a request's tokens.
         CountTokens = "countTokens",
         /// Ollama's card of one model.
         ModelCard = "modelCard",
-        /// OpenAI's batches.
+        /// OpenAI's batches: making one, their list, and to read and cancel one.
         Batch = "batch",
-        /// OpenAI's files. What is uploaded is not read: `unscanned` decides, and only a role of every model may do it. With
-        /// `unscanned.lines: scan` batches and training files are read.
+        /// OpenAI's files: their list, and to upload, read and delete one. What is uploaded is not read: `unscanned` decides, and
+        /// only a role of every model may do it. With `unscanned.lines: scan` batches and training files are read.
         Files = "files",
         /// An upload of a training file: a role needs `files` too.
         TrainingFiles = "trainingFiles",

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::document::{self, AskUsage, Described, Errors, KeyPath, OutputAction, Route, shortened};
 use crate::enums::Operation;
-use crate::protocol::registry::{ends_as, is_template, model_in, parameter_of};
+use crate::protocol::registry::{ends_as, is_template, kept_in, kept_of, model_in, parameter_of};
 use crate::protocol::{Pointer, Protocol, has_escaped_slash, registry};
 
 /// A route's place in the policy.
@@ -47,8 +47,8 @@ impl RoutePolicy {
 
     /// The part of a path that names the model, as it is written there.
     fn written_model<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let known = || self.protocol.paths().iter().filter(|(_, operation)| *operation == self.operation);
-        self.matches.parameter(path).or_else(|| known().find_map(|(known, _)| model_in(known, path)))
+        let known = || self.protocol.known_like(self.operation, path);
+        self.matches.parameter(path).or_else(|| model_in(known()?, path))
     }
 
     /// False for a path with an escaped slash, which the upstream could read as another path, where no name of a model holds
@@ -65,6 +65,19 @@ impl RoutePolicy {
         }
     }
 
+    /// What the provider keeps of earlier requests, and this one is for.
+    pub fn kept_of<'p>(&self, path: &'p str, method: &str) -> Option<Kept<'p>> {
+        let known = || self.protocol.known_like(self.operation, path);
+        let own = match &self.matches {
+            PathMatch::Template(template) => kept_of(template, path),
+            PathMatch::Exact(_) | PathMatch::Prefix(_) => known().and_then(|known| kept_in(known, path)),
+        };
+        match own {
+            Some(id) => Some(Kept::One(id)),
+            None => self.protocol.lists_kept(self.operation, method).then_some(Kept::All),
+        }
+    }
+
     /// The methods that the route accepts.
     pub fn methods(&self) -> &'static [&'static str] {
         match self.server_part() {
@@ -78,6 +91,15 @@ impl RoutePolicy {
     pub fn server_part(&self) -> &ServerPart {
         self.server.as_ref().map_or(&ServerPart::Whole, |server| &server.part)
     }
+}
+
+/// What the provider keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept<'p> {
+    /// What has this id.
+    One(&'p str),
+    /// The list of all.
+    All,
 }
 
 /// One server of the Model Context Protocol.
@@ -239,7 +261,7 @@ fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
     };
     for (matches, protocol, operations, server, usage) in &written {
         if let Operations::One(operation) = operations {
-            let protocol = protocol.of_path_like(matches.as_str());
+            let protocol = protocol.of_path_like(*operation, matches.as_str());
             one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation, server.clone(), *usage);
             if let Some(server @ ServerPolicy { part: ServerPart::Stream { messages }, .. }) = server {
                 let below = PathMatch::Exact(messages.clone());

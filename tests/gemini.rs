@@ -5,6 +5,7 @@
 mod common;
 
 use bartizan::protocol::registry::FORMATS;
+use bartizan::transaction::Step;
 use common::pipeline::{Pipeline, Run};
 use serde_json::{Value, json};
 
@@ -61,6 +62,27 @@ fn the_path_names_the_model_on_every_road() {
     ] {
         let run = post(&mut pipeline, &format!("/v1beta/{path}"), &asked(json!({})));
         assert_eq!(run.reason(), reason, "{path}");
+    }
+}
+
+/// In weak mode headers leave before the body comes: a model that the path names is refused before.
+#[test]
+fn a_forbidden_model_of_the_path_is_refused_by_the_headers() {
+    for mode in ["enforce", "shadow"] {
+        let mut pipeline = pipeline(|document| {
+            document["holdHeaders"] = json!(false);
+            document["audit"] = json!({});
+            document["roles"]["analyst"]["mode"] = json!(mode);
+        });
+        let token = pipeline.token(&["analyst"], 600);
+        for (model, is_denied) in [("small", false), ("large", mode == "enforce")] {
+            let (_, step) = pipeline.begin_with(&token, &format!("/v1beta/models/{model}:generateContent"));
+            assert_eq!(
+                matches!(&step, Step::Deny(reply) if reply.reason == "rbac.model"),
+                is_denied,
+                "{model} {step:?}"
+            );
+        }
     }
 }
 

@@ -50,7 +50,8 @@ fn a_chain_is_named_by_its_path_and_a_graph_by_the_body() {
         ("/small/stream_events", json!({ "input": "hello" }), "route.unmatched"),
         ("/small/c/N4IgDgTglgtg/invoke", json!({ "input": "hello" }), "route.unmatched"),
         ("/c/N4IgDgTglgtg/stream", json!({ "input": "hello" }), "route.unmatched"),
-        ("/runs/batch", json!([run("small")]), "body.shape"),
+        ("/runs/batch", json!([run("small")]), "rbac.model"),
+        ("/small/batch", json!([run("small")]), "body.shape"),
     ] {
         assert_eq!(post(&mut pipeline, path, &body).reason(), reason, "{path} {body}");
     }

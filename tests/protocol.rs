@@ -297,6 +297,8 @@ fn a_prefix_covers_a_provider() {
     assert_eq!(seen("/v1/chat/completions"), Some(("openai", "chat", "/v1/")));
     assert_eq!(seen("/v1/completions"), Some(("openai", "completions", "/v1/")));
     assert_eq!(seen("/v1/responses"), Some(("openai", "responses", "/v1/")));
+    assert_eq!(seen("/v1/responses/resp_1"), Some(("openai", "responses", "/v1/")));
+    assert_eq!(seen("/v1/files/x/content"), Some(("openai", "files", "/v1/")));
     assert_eq!(seen("/v1/models/gpt-4o"), Some(("openai", "models", "/v1/")));
     assert_eq!(seen("/v1/messages"), Some(("anthropic", "chat", "/v1/")));
     assert_eq!(seen("/v1/messages/count_tokens"), Some(("anthropic", "countTokens", "/v1/")));
@@ -307,8 +309,8 @@ fn a_prefix_covers_a_provider() {
     assert_eq!(seen("/api/show"), Some(("ollama", "modelCard", "/api/")));
     assert_eq!(seen("/hf/generate/x"), Some(("tgi", "generate", "/hf/generate/")));
     for unknown in [
-        "/v1/responses/resp_1",
-        "/v1/files/x",
+        "/v1/responses/resp_1/x",
+        "/v1/files/x/y",
         "/v1/",
         "/api/pull",
         "/v1/chat",

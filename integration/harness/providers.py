@@ -68,7 +68,7 @@ def responses(body: dict, words: list[str] = WORDS) -> Iterator[tuple]:
         "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 24,
     }  # fmt: skip
     response = {
-        "id": f"resp_{next(NUMBERS)}", "object": "response", "created_at": 1, "status": "completed", "model": body.get("model"),
+        "id": body.get("id") or f"resp_{next(NUMBERS)}", "object": "response", "created_at": 1, "status": "completed", "model": body.get("model"),
         "output": [item], "usage": usage, "error": None, "incomplete_details": None, "instructions": None,
         "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {}, "temperature": 1, "top_p": 1,
     }  # fmt: skip
@@ -347,6 +347,65 @@ def system_prompt(body: dict) -> str:
         if message.get("role") == "system":
             return message["content"]
     return ""
+
+
+# Batches that were made.
+BATCHES: list[dict] = []
+
+
+def kept(method: str, target: str, body: dict, words: list[str] = WORDS) -> Iterator[tuple] | None:
+    """What the provider keeps: batches and their results, files, responses and conversations. `None`: another path."""
+    path, _, query = target.partition("?")
+    kind, *rest = path.removeprefix("/v1/").split("/")
+    match method, kind, rest:
+        case "POST", "batches", []:
+            number = next(NUMBERS)
+            BATCHES.append({
+                "id": f"batch_{number}", "object": "batch", "endpoint": body.get("endpoint"), "status": "in_progress",
+                "input_file_id": body.get("input_file_id"), "completion_window": "24h", "created_at": 1, "output_file_id": None,
+            })  # fmt: skip
+            return _whole(BATCHES[-1])
+        case "GET", "batches", []:
+            return _whole({"object": "list", "data": BATCHES[-20:], "has_more": False})
+        case _, "batches", [id, *_]:
+            done = {"status": "completed" if method == "GET" else "cancelling", "output_file_id": f"file-of-{id}"}
+            return _whole(next(({**batch, **done} for batch in BATCHES if batch["id"] == id), {"id": id, "object": "batch"}))
+        case "POST", "files", []:
+            return _whole({**FILE, "id": f"file-{next(NUMBERS)}"})
+        case "GET", "files", []:
+            return _whole({"object": "list", "data": [{**FILE, "id": "file-0"}], "has_more": False})
+        case "GET", "files", [_, "content"]:
+            return _lines(words)
+        case "GET", "files", [id]:
+            return _whole({**FILE, "id": id})
+        case "GET", "responses", [id]:
+            return responses({"model": "smollm2", "stream": "stream=true" in query, "id": id}, words)
+        case "POST", "responses", [id, "cancel"]:
+            return responses({"model": "smollm2", "id": id}, words)
+        case "GET", "responses" | "conversations", [_, "input_items" | "items"]:
+            part = {"type": "input_text", "text": said(words)}
+            item = {"type": "message", "id": "msg_1", "role": "user", "status": "completed", "content": [part]}
+            return _whole({"object": "list", "data": [item], "first_id": "msg_1", "last_id": "msg_1", "has_more": False})
+        case "GET" | "POST", "conversations", [id, *_]:
+            return _whole({"id": id, "object": "conversation", "created_at": 1, "metadata": {}})
+        case "DELETE", "files" | "responses" | "conversations", [id]:
+            return _whole({"id": id, "object": f"{kind[:-1]}.deleted", "deleted": True})
+    return None
+
+
+FILE = {"object": "file", "bytes": 7, "created_at": 1, "filename": "a.jsonl", "purpose": "batch", "status": "processed"}
+
+
+def _lines(words: list[str]) -> Iterator[tuple]:
+    """The results of a batch; the last line has the words."""
+    yield "head", 200, [(b"content-type", b"application/octet-stream")]
+    for number, text in enumerate(["Hello.", said(words)]):
+        message = {"role": "assistant", "content": text, "refusal": None}
+        body = {"id": "chatcmpl-1", "object": "chat.completion", "model": "smollm2", "choices": [
+            {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}]}  # fmt: skip
+        response = {"status_code": 200, "request_id": "r-1", "body": body}
+        line = {"id": f"batch_req_{number}", "custom_id": f"{number}", "response": response, "error": None}
+        yield "data", json.dumps(line).encode() + b"\n"
 
 
 PATHS = {

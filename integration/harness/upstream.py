@@ -99,6 +99,9 @@ def default(seen: Seen) -> Iterator[tuple]:
     except ValueError:
         body = {}
     path = seen.path.split(b"?")[0].decode("latin-1")
+    fields = body if isinstance(body, dict) else {}
+    if kept := providers.kept(seen.method.decode(), seen.path.decode("latin-1"), fields):
+        return kept
     provider = providers.PATHS.get(path) or providers.PATHS.get(path.removeprefix("/anthropic"))
     if provider and isinstance(body, dict):
         return provider(body)
@@ -164,10 +167,13 @@ SAID: list[str] = []
 
 def said(seen: Seen) -> Iterator[tuple]:
     """The provider whose path it is says what the test wants said."""
-    body = seen.json()
+    is_form = (seen.header("content-type") or b"").startswith(b"multipart/")
+    body = seen.json() if seen.body and not is_form else {}
     prompt = providers.system_prompt(body)
     pieces = [piece for text in SAID for piece in ([text] if text != "{prompt}" else list(prompt))]
     path = seen.path.split(b"?")[0].decode("latin-1")
+    if kept := providers.kept(seen.method.decode(), seen.path.decode("latin-1"), body, pieces):
+        return kept
     if path in providers.PATHS:
         return providers.PATHS[path](body, pieces)
     if path == "/mcp":

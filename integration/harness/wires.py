@@ -47,6 +47,27 @@ def responses_stream(body: bytes) -> tuple[str, str]:
     return text, details.get("reason") or last["status"]
 
 
+def results(body: bytes) -> tuple[str, str]:
+    """The last line of a batch's results."""
+    *_, last = events(body)
+    if last["error"]:
+        return "", last["error"]["code"]
+    [choice] = last["response"]["body"]["choices"]
+    return choice["message"]["content"], choice["finish_reason"]
+
+
+FORM = "multipart/form-data; boundary=b1"
+
+
+def upload(text: str) -> bytes:
+    """A batch of one chat."""
+    call = {"model": MODEL, "messages": user(text), "max_tokens": 20}
+    line = json.dumps({"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": call})
+    parts = [('name="purpose"', "batch"), ('name="file"; filename="a.jsonl"', line)]
+    lines = [f"--b1\r\ncontent-disposition: form-data; {name}\r\n\r\n{value}\r\n" for name, value in parts]
+    return "".join([*lines, "--b1--\r\n"]).encode()
+
+
 def messages_stream(body: bytes) -> tuple[str, str]:
     all_events = events(body)
     deltas = [event["delta"] for event in all_events if "delta" in event]
@@ -150,7 +171,7 @@ class Wire:
     """One row of the matrix. A reason in place of a function: the protocol has no such thing."""
 
     path: str
-    ask: Callable[[str], dict]
+    ask: Callable[[str], dict | bytes] | str
     whole: Callable[[dict], str] | str
     stream: Callable[[bytes], tuple[str, str]] | str
     error: Callable[[dict], bool]
@@ -163,9 +184,17 @@ class Wire:
     # Where a stream has a path of its own; the body then says nothing of it.
     stream_path: str | None = None
     zones: tuple[str, ...] = field(default_factory=tuple)
+    method: str = "POST"
+    content_type: str = "application/json"
+    # A request names a file that the provider fetches.
+    refers: bool = False
+    # Why a masked request is none.
+    masks: str | None = None
 
-    def request(self, text: str, stream: bool = False) -> dict:
-        body = self.ask(text)
+    def request(self, text: str, stream: bool = False) -> dict | bytes:
+        body = b"" if isinstance(self.ask, str) else self.ask(text)
+        if isinstance(body, bytes):
+            return body
         return body if self.path in ("/mcp", "/ask") or self.stream_path else {**body, "stream": stream}
 
 
@@ -186,6 +215,32 @@ WIRES = {
         "/v1/responses", lambda text: {"model": MODEL, "input": text},
         lambda body: body["output"][0]["content"][0]["text"], responses_stream, openai_error, ends=("completed", "content_filter"),
         withheld=lambda body: (body["status"], body["incomplete_details"]["reason"]) == ("incomplete", "content_filter"),
+    ),
+    "OpenAI stored response": Wire(
+        "/v1/responses/resp_1", "the request has no body", lambda body: body["output"][0]["content"][0]["text"], responses_stream,
+        openai_error, "it was counted when it was made", ("completed", "content_filter"), method="GET",
+        withheld=lambda body: (body["status"], body["incomplete_details"]["reason"]) == ("incomplete", "content_filter"),
+        stream_path="/v1/responses/resp_1?stream=true",
+    ),
+    "OpenAI batches": Wire(
+        "/v1/batches",
+        lambda text: {
+            "input_file_id": "file-1", "endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": {"why": text},
+        },
+        "the reply has no text of a model", "the API has no stream", openai_error, "quotas count it as a request", refers=True,
+    ),
+    "OpenAI upload of a batch": Wire(
+        "/v1/files", upload, "the reply has no text of a model", "the API has no stream",
+        lambda body: body["error"]["code"] == "content_filter" and body["error"]["param"] == "file:1", "quotas count it as a request",
+        content_type=FORM, masks="an upload is refused, never rewritten",
+    ),
+    "OpenAI results of a batch": Wire(
+        "/v1/files/file-1/content", "the request has no body", "a file is read line by line, as a stream", results, openai_error,
+        "it was counted when it was made", method="GET",
+    ),
+    "OpenAI fine-tuning": Wire(
+        "/v1/fine_tuning/jobs", lambda text: {"model": MODEL, "training_file": "file-1", "suffix": text},
+        "the reply has no text of a model", "the API has no stream", openai_error, "quotas count it as a request", refers=True,
     ),
     "OpenAI embeddings": Wire(
         "/v1/embeddings", lambda text: {"model": MODEL, "input": [text]},

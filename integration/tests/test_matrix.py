@@ -37,9 +37,11 @@ def every_protocol(document: dict) -> None:
     ]
     document["audit"] = {**document.get("audit", {}), "usage": True}
     analyst = document["roles"]["analyst"]
+    document["unscanned"] = {**document.get("unscanned", {}), "state": "flag", "reference": "flag", "lines": "scan"}
     analyst.update(
-        operations=["chat", "generate", "completions", "responses", "embeddings", "rerank", "moderations", "mcp"],
-        models=[*analyst["models"], "default", "chain", "*.anthropic.*"], tools={"allow": ["search_*"]}, quotas=[],
+        operations=["chat", "generate", "completions", "responses", "embeddings", "rerank", "moderations", "mcp", "batch", "files",
+                    "fineTuning"],
+        models=["*"], tools={"allow": ["search_*"]}, quotas=[],
     )  # fmt: skip
 
 
@@ -56,7 +58,11 @@ def blocking(document: dict) -> None:
 def na(wire: Wire, part: str, kind: str) -> str | None:
     """Why there is no such cell."""
     if part == "request":
-        return "counted in the reply" if kind == "usage" and not wire.asks_usage else None
+        if isinstance(wire.ask, str):
+            return wire.ask
+        if kind == "usage" and not wire.asks_usage:
+            return wire.usage if isinstance(wire.usage, str) else "counted in the reply"
+        return wire.masks if kind == "mask" else None
     read = wire.whole if part == "whole reply" else wire.stream
     if isinstance(wire.usage, str) and kind == "usage":
         return wire.usage
@@ -71,9 +77,9 @@ def send(sites, mode):
     def send(wire: Wire, text: str = "hello", said=("Hello ", "there."), stream: bool = False, change=masking):
         scripts.SAID[:] = said
         extra = [("x-stream", "1")] if stream else []
-        return sites(mode, change=change).send(
-            H1, wire.request(text, stream), path=(stream and wire.stream_path) or wire.path, headers=[("x-script", "said"), *extra]
-        )
+        path, body = (stream and wire.stream_path) or wire.path, wire.request(text, stream)
+        headers = [("x-script", "said"), ("content-type", wire.content_type), *extra]
+        return sites(mode, change=change).send(H1, body, path=path, method=wire.method, headers=headers)
 
     return send
 
@@ -86,7 +92,8 @@ def in_a_request(wire: Wire, kind: str, send) -> None:
     if kind == "scan":
         got = send(wire, f"Hello. {ATTACK}")
         assert got.audit["bartizan.reason"] == "scan.injection" and got.reply.status == 400
-        assert got.audit["bartizan.findings"] and got.audit["bartizan.coverage"] == "full"
+        assert got.audit["bartizan.findings"] and got.audit["bartizan.coverage"] == ("partial" if wire.refers else "full")
+        assert got.audit.get("bartizan.unscanned") == (["reference"] if wire.refers else None)
     elif kind == "mask":
         got = send(wire, f"Write to {MAIL}.")
         assert got.reply.status == 200, got

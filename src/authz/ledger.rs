@@ -33,6 +33,25 @@ struct Entry {
     mark: [u8; 16],
 }
 
+/// What one caller got, as the ledger had it at one time.
+#[derive(Debug)]
+pub struct Owned {
+    caller: Principal,
+    key: SharedKey,
+    entries: Vec<Entry>,
+}
+
+impl Owned {
+    /// True when this id is the caller's.
+    pub fn holds(&self, id: &str) -> bool {
+        let is_id = !id.is_empty() && id.len() <= MAX_ID && !self.entries.is_empty();
+        is_id && {
+            let mark = mark(&self.caller, id, &self.key);
+            self.entries.iter().any(|entry| entry.mark == mark)
+        }
+    }
+}
+
 /// A caller's row, and how its entries begin.
 struct CallerRow {
     key: String,
@@ -96,14 +115,22 @@ impl<'p> Ledger<'p> {
     /// # Errors
     /// A [`Fault`] when the store fails.
     pub fn holds(&self, caller: &Principal, id: &str, key: &SharedKey, host: &mut dyn Host) -> Result<bool, Fault> {
-        if caller.is_anonymous() || id.is_empty() || id.len() > MAX_ID {
-            return Ok(false);
-        }
+        Ok(self.owned(caller, key, host)?.holds(id))
+    }
+
+    /// All that this caller got through this proxy, and is not forgotten.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the store fails.
+    pub fn owned(&self, caller: &Principal, key: &SharedKey, host: &mut dyn Host) -> Result<Owned, Fault> {
         let key = key.current(self.policy, host)?;
         let place = self.place(caller, &key);
-        let wanted = Entry { owner: place.owner, mark: mark(caller, id, &key) };
-        let found = host.shared_get(&place.key)?;
-        Ok(open(&key, &place.key, &found.value).contains(&wanted))
+        let mut entries = Vec::new();
+        if !caller.is_anonymous() {
+            entries = open(&key, &place.key, &host.shared_get(&place.key)?.value);
+            entries.retain(|entry| entry.owner == place.owner);
+        }
+        Ok(Owned { caller: caller.clone(), key, entries })
     }
 
     fn key(&self, row: u64) -> String {

@@ -33,7 +33,7 @@
 mod ledger;
 mod policy;
 
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Owned};
 pub use policy::RolePolicy;
 
 use crate::authn::{Principal, RoleIndex};
@@ -90,6 +90,16 @@ pub fn entitled(
         }
     }
     Ok(roles)
+}
+
+/// Checks the model that the path names, before the body has come. The roles that allow it are asked again with the body.
+///
+/// # Errors
+/// [`Reason::RbacModel`] where no role has the model and none is in shadow.
+pub fn names_model(policies: &[RolePolicy], roles: &[RoleIndex], model: &str) -> Result<(), Denial> {
+    let mut roles = roles.iter().filter_map(|role| at(policies, *role));
+    let passes = |role: &RolePolicy| role.mode == Mode::Shadow || role.models.iter().any(|glob| glob.matches(model));
+    if roles.any(passes) { Ok(()) } else { Err(Denial::new(Reason::RbacModel).with_param("model")) }
 }
 
 /// Checks model, tools, choices and caps, which the body tells.

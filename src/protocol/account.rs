@@ -68,6 +68,12 @@ impl Exchange {
         self.choices.max(1).saturating_mul(self.prompts.max(1))
     }
 
+    /// The request goes on with what the provider keeps, and the path names it by this id.
+    pub fn goes_on_with(&mut self, kept: Option<String>) {
+        self.unscanned.extend(kept.iter().map(|_| (UnscannedKind::State, Path::default())));
+        self.stored.extend(kept);
+    }
+
     /// Takes the credentials of remote tools out of the texts where each name and place of the tool `is_granted`: they are
     /// for that place, and no model reads them.
     pub fn pass_credentials(&mut self, is_granted: impl Fn(&Offered) -> bool) {

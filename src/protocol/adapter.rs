@@ -74,8 +74,8 @@ pub trait Adapter: Debug + Send + Sync {
     }
 
     /// The known paths of the format, below its prefix, and the operation of each. One that ends with `/` matches what is
-    /// below it; `{model}` is any one part, or the rest of one, and names the model; so is any other name in braces, which names
-    /// nothing. Sorted by operation.
+    /// below it; `{model}` is any one part, or the rest of one, and names the model; `{id}` names what the provider keeps, and any other
+    /// name in braces nothing. Sorted by operation.
     fn paths(&self) -> &'static [(&'static str, Operation)];
 
     /// The format of the bodies at a known path, where that is another one: a provider may serve a model behind an API of
@@ -131,8 +131,18 @@ pub trait Adapter: Debug + Send + Sync {
         operation != Operation::Models
     }
 
-    /// True when a request of this method has no body and its answer is a stream that is guarded.
-    fn opens_stream(&self, _method: &str) -> bool {
+    /// True when the answer to a request without a body, of this operation and method, is guarded.
+    fn guards_reply(&self, _operation: Operation, _method: &str) -> bool {
+        false
+    }
+
+    /// The parameters of a query that ask for a stream from its middle: what its first texts go on with is then not seen.
+    fn resuming_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// True when the answer to a request of this operation and method is a list of what the provider keeps of all callers.
+    fn lists_kept(&self, _operation: Operation, _method: &str) -> bool {
         false
     }
 

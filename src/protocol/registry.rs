@@ -13,6 +13,7 @@ use std::cmp::Reverse;
 
 use super::generic::GenericSpec;
 use super::{Pointer, Protocol, anthropic, bedrock, cohere, gemini, langserve, mcp, ollama, openai, tgi};
+use crate::enums::Operation;
 
 /// A wire format that needs no settings.
 #[derive(Debug)]
@@ -86,12 +87,17 @@ impl Protocol {
         FORMATS.iter().find(|format| format.word == word).map(Format::adapter)
     }
 
-    /// The format of the bodies at a path that a document writes out: that of the known path which it ends as. Of several
-    /// the one with most parts counts, and of these the one with fewest that may be any.
-    pub(crate) fn of_path_like(&self, path: &str) -> Protocol {
-        let like = self.paths().iter().map(|(known, _)| *known).filter(|known| ends_as(known, path));
-        let rank = |known: &&str| (known.matches('/').count(), Reverse(known.matches('{').count()));
-        like.max_by_key(rank).and_then(|known| self.of_path(known)).unwrap_or_else(|| self.clone())
+    /// The format of the bodies at a path that a document writes out: that of the operation's known path which it ends as.
+    pub(crate) fn of_path_like(&self, operation: Operation, path: &str) -> Protocol {
+        self.known_like(operation, path).and_then(|known| self.of_path(known)).unwrap_or_else(|| self.clone())
+    }
+
+    /// The operation's known path which a path ends as. Of several the one with most parts counts, and of these the one with
+    /// fewest that may be any.
+    pub(crate) fn known_like(&self, operation: Operation, path: &str) -> Option<&'static str> {
+        let like = self.paths().iter().filter(|(known, of)| *of == operation && ends_as(known, path));
+        let like = like.map(|(known, _)| *known);
+        like.max_by_key(|known| (known.matches('/').count(), Reverse(known.matches('{').count())))
     }
 
     /// The format of a refusal where no route tells one.
@@ -126,13 +132,21 @@ pub fn is_template(known: &str) -> bool {
     known.contains('{')
 }
 
+/// What of a format's path names what the provider keeps.
+const KEPT: &str = "{id}";
+
 /// The model that this path names, where it is one of the template: an empty one, where the template names none.
 pub fn parameter_of<'p>(template: &str, path: &'p str) -> Option<&'p str> {
+    named_in(PARAMETER, template, path)
+}
+
+/// What this path has in the place of a name in braces, where it is one of the template: nothing, where it has no such name.
+fn named_in<'p>(wanted: &str, template: &str, path: &'p str) -> Option<&'p str> {
     let (mut known, mut parts) = (template.split('/'), path.split('/'));
-    let mut model = "";
+    let mut found = "";
     loop {
         let (known, part) = match (known.next(), parts.next()) {
-            (None, None) => return Some(model),
+            (None, None) => return Some(found),
             (known, part) => (known?, part?),
         };
         let Some((before, rest)) = known.split_once('{') else {
@@ -147,8 +161,8 @@ pub fn parameter_of<'p>(template: &str, path: &'p str) -> Option<&'p str> {
         if value.is_empty() || (after.starts_with(':') && value.contains(':')) {
             return None;
         }
-        if name == PARAMETER.trim_matches(['{', '}']) {
-            model = value;
+        if name == wanted.trim_matches(['{', '}']) {
+            found = value;
         }
     }
 }
@@ -169,6 +183,16 @@ pub fn ends_as(known: &str, path: &str) -> bool {
 /// The model that a path names which ends as this path of a format does; `None`: it does not end so.
 pub fn model_in<'p>(known: &str, path: &'p str) -> Option<&'p str> {
     parameter_of(known, tail(known, path)?).filter(|model| !model.is_empty())
+}
+
+/// The same for the id of what the provider keeps.
+pub fn kept_in<'p>(known: &str, path: &'p str) -> Option<&'p str> {
+    kept_of(known, tail(known, path)?)
+}
+
+/// The id of what the provider keeps that this path names, where it is one of the template.
+pub fn kept_of<'p>(template: &str, path: &'p str) -> Option<&'p str> {
+    named_in(KEPT, template, path).filter(|id| !id.is_empty())
 }
 
 /// The kind of a path that no route matches, for the record: a path that a format knows and that this one ends with, the

@@ -57,9 +57,14 @@ impl Protocol {
         self.reply(operation).check(reply, asked)
     }
 
-    /// The id of what the provider keeps of this exchange, for the caller to go on with.
-    pub fn kept(&self, operation: Operation, reply: &Json<'_>) -> Option<String> {
+    /// The ids of what the provider keeps of this exchange, for the caller to go on with.
+    pub fn kept(&self, operation: Operation, reply: &Json<'_>) -> Vec<String> {
         self.reply(operation).kept(reply)
+    }
+
+    /// Takes out of a list what the provider keeps and is not the caller's own. True: something was.
+    pub fn retain(&self, operation: Operation, reply: &mut Json<'_>, is_own: &dyn Fn(&str) -> bool) -> bool {
+        self.reply(operation).retain(reply, is_own)
     }
 
     /// Cuts tool calls out of a whole reply: those of `parts.calls` that `denied` picks. What tells that a

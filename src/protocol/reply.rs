@@ -91,9 +91,19 @@ pub trait ReplyFormat: Debug + Send + Sync {
         false
     }
 
-    /// The id of what the provider keeps of this exchange, in a whole reply.
-    fn kept(&self, _reply: &Json<'_>) -> Option<String> {
-        None
+    /// The ids of what the provider keeps of this exchange, in a whole reply.
+    fn kept(&self, _reply: &Json<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Takes out of a list what the provider keeps and is not of these. True: something was.
+    fn retain(&self, _reply: &mut Json<'_>, _is_own: &dyn Fn(&str) -> bool) -> bool {
+        false
+    }
+
+    /// True for the bytes of a file, which may be no events at all.
+    fn is_file(&self) -> bool {
+        false
     }
 
     /// The same, in an event that ends a stream well.

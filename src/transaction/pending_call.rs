@@ -9,6 +9,7 @@ use super::stages::{Admitted, Asked, Charged, Counted, Stage};
 use super::{Edit, Event, Header, Headers, Next, Refused, State, Step, Wait, WorkerState};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;
+use crate::authz::Owned;
 use crate::callout::{Answer, CallFailure};
 use crate::consult::opa::{Permit, Question};
 use crate::host::{Host, Timestamp};
@@ -69,6 +70,8 @@ pub(super) struct Held {
     pub(super) asserted: Option<Box<dyn Asserted>>,
     /// The model that the path names, where it names one.
     pub(super) path_model: Option<String>,
+    /// What the provider keeps and the path names, where it names some.
+    pub(super) kept: Option<String>,
     /// The body is a form of files, and this is its content type.
     pub(super) form: Option<String>,
     pub(super) edit: Edit,
@@ -80,8 +83,14 @@ pub(super) struct Bodyless {
     pub(super) charged: Charged,
     pub(super) route: RouteIndex,
     pub(super) edit: Edit,
-    /// A server's own stream comes as its answer.
-    pub(super) streams: bool,
+    /// Its answer is guarded: a server's own stream, or what the provider keeps.
+    pub(super) guards_reply: bool,
+    /// The caller's own, of the list of all that the provider keeps.
+    pub(super) listed: Option<Owned>,
+    /// It is for what the provider keeps.
+    pub(super) is_kept: bool,
+    /// That is the caller's own; `None`: it is for nothing of that kind.
+    pub(super) is_own: Option<bool>,
 }
 
 /// What the header phase has found out by the time the request is counted.

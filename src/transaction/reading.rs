@@ -2,6 +2,7 @@
 
 use super::Edit;
 use super::reply::{ReplyGuard, StreamGuard};
+use crate::protocol::UnscannedKind;
 use crate::reason::Reason;
 
 /// How far the reading of a reply is. Each state is a type of its own, whose `handle` gives the next.
@@ -40,6 +41,8 @@ pub(super) struct Whole {
 #[derive(Debug)]
 pub(super) struct Unreadable {
     pub(super) reason: Reason,
+    /// What of it was not read.
+    pub(super) kind: UnscannedKind,
     pub(super) guard: Option<Box<ReplyGuard>>,
     pub(super) held: Option<Held>,
 }

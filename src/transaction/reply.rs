@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::Headers;
 use crate::authn::RoleIndex;
+use crate::authz::Owned;
 use crate::document::UnscannedAction;
 use crate::enums::{Mode, Operation};
 use crate::estimate::Estimate;
@@ -60,6 +61,10 @@ pub(super) struct ReplyGuard {
     is_page: bool,
     /// The client did not ask for the event that tells a stream's cost.
     strips_usage: bool,
+    /// The reply is a list of what the provider keeps: what is not of these is taken out.
+    pub(super) listed: Option<Owned>,
+    /// What it tells of its cost was counted when it was made.
+    pub(super) is_paid: bool,
     /// The reply does not say that it is JSON.
     pub(super) is_guess: bool,
     /// The reply is in gzip.
@@ -116,6 +121,8 @@ impl ReplyGuard {
             clean: BTreeSet::new(),
             is_page: false,
             strips_usage,
+            listed: None,
+            is_paid: false,
             is_guess: false,
             is_gzip: false,
             asked: Asked::default(),
@@ -164,6 +171,16 @@ impl ReplyGuard {
         route.protocol.withheld(route.operation, told, &self.model, now)
     }
 
+    /// The reply is a file, of whatever type.
+    pub(super) fn is_of_file(&self) -> bool {
+        self.route().is_some_and(|route| route.protocol.reply(route.operation).is_file())
+    }
+
+    /// The reply is a list, of which the caller gets what is its own.
+    pub(super) fn is_list(&self) -> bool {
+        self.listed.is_some()
+    }
+
     /// What the headers tell of the reply's cost.
     pub(super) fn usage_of(&self, headers: Headers<'_>) -> Usage {
         self.route().map_or_else(Usage::default, |route| route.protocol.usage_of(&mut headers.iter()))
@@ -194,12 +211,16 @@ impl ReplyGuard {
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         route.protocol.check_reply(route.operation, &json, self.asked)?;
         route.protocol.join(route.operation, &mut json);
+        let own = self.listed.as_ref();
+        let shortens = own.is_some_and(|own| route.protocol.retain(route.operation, &mut json, &|id| own.holds(id)));
         let parts = route.protocol.read_reply(route.operation, &json);
         noted.complete = true;
         if policy.unscanned.knows_owners() {
             noted.stored.extend(route.protocol.kept(route.operation, &json));
         }
-        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, None) });
+        if !self.is_paid {
+            noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, None) });
+        }
         self.unscanned(&parts, noted)?;
         let denied = self.denied(&json, &parts, noted)?.into_iter().map(|call| call.path);
         let mut denied: BTreeSet<Path> = denied.collect();
@@ -212,6 +233,7 @@ impl ReplyGuard {
         let tool = |channel: &Channel| tools.of_channel(channel);
         let mut changed = self.fixed_texts(&mut json, &parts, &shown, &attacks.left, &tool, now, noted)?;
         changed |= self.judge_echoes(&mut json, &parts, now, noted)?;
+        changed |= shortens;
         if !denied.is_empty() {
             let is_denied = |call: &ToolCall| denied.contains(&call.path);
             route.protocol.remove_calls(route.operation, &mut json, &parts.calls, &is_denied, NOTICE);

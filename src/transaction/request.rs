@@ -20,19 +20,21 @@ use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{Denied, Edit, Event, Header, Headers, Next, Passed, Refused, Reply, State, Step, Wait, WorkerState};
 use crate::audit::{Coverage, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
+use crate::authz::{self, Ledger};
 use crate::consult::opa::{self, Permit, Said};
 use crate::document::{Cors, ResponseHeaders, Unmatched};
-use crate::enums::Mode;
+use crate::enums::{Mode, Operation};
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
+use crate::protocol::UnscannedKind;
 use crate::protocol::registry::path_class;
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
-use crate::route::ServerPart;
+use crate::route::{Kept, ServerPart};
 
 use headers::{
-    content_length, content_type, credentials, form_type, hinted, is_preflight, is_request_id, is_untyped,
+    content_length, content_type, credentials, form_type, hinted, is_id, is_preflight, is_request_id, is_untyped,
     known_method, present, readable, uncompressed, with_credential,
 };
 
@@ -247,6 +249,15 @@ impl Context {
         let HeaderRest { route, asserted, path_model, content_length, end, mut edit } = rest;
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
         let method = headers.text(":method").unwrap_or_default();
+        let path = headers.text(":path").unwrap_or_default();
+        let kept = route.kept_of(path.split(['?', '#']).next().unwrap_or_default(), method);
+        if matches!(kept, Some(Kept::One(id)) if !is_id(id)) {
+            return Err(Reason::RouteUnmatched.into());
+        }
+        // In weak mode the headers leave before the body has come.
+        if let Some(model) = path_model.as_deref().filter(|_| route.operation != Operation::Models) {
+            authz::names_model(&policy.roles, counted.entitled().roles(), model)?;
+        }
         if !policy.authn.forwards_token() {
             edit.remove.extend(credentials(headers, &policy));
         }
@@ -270,25 +281,49 @@ impl Context {
             // In weak mode the header map is gone once the body comes.
             let early = if policy.hold_headers { None } else { Some(std::mem::take(&mut edit)) };
             let route = route.index;
-            let waiting = AwaitingBody { counted, route, asserted, path_model, content_length, form, edit };
+            let kept = match kept {
+                Some(Kept::One(id)) => Some(id.to_owned()),
+                Some(Kept::All) | None => None,
+            };
+            let waiting = AwaitingBody { counted, route, asserted, path_model, kept, content_length, form, edit };
             return Ok(Next::new(State::Body(Box::new(waiting)), early.map_or(Step::NeedMore, Step::Release)));
         }
         if !end || content_length.is_some_and(|length| length > 0) {
             return Err(Reason::BodyShape.into());
         }
         // A server's own stream comes as the answer to a request without a body.
-        let streams = route.protocol.opens_stream(method);
-        if streams {
+        let guards_reply = route.protocol.guards_reply(route.operation, method);
+        if guards_reply {
             readable(headers, &mut edit);
         }
         let charged = stages::count_rest(&policy, stages::authorize_bodyless(counted), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
-        let bodyless = Bodyless { charged, route: route.index, edit, streams };
+        self.account.cover(Coverage::Full);
+        let caller = charged.authorized().counted().entitled().principal();
+        let owned = kept.as_ref().filter(|_| policy.unscanned.knows_owners());
+        let owned = owned.map(|_| Ledger::of(&policy.name).owned(caller, vm.shared_key(), host)).transpose()?;
+        let target = headers.text(":path").unwrap_or_default();
+        let resumes = without(target, route.protocol.resuming_parameters()).is_some();
+        let is_own = kept.as_ref().map(|kept| match (kept, &owned) {
+            (Kept::One(id), Some(owned)) => owned.holds(id) && !resumes,
+            // Of a list the caller gets what is its own.
+            (Kept::All, owned) => owned.is_some(),
+            (Kept::One(_), None) => false,
+        });
+        if is_own == Some(false) {
+            self.account.leave_unread(UnscannedKind::State);
+        }
+        let listed = owned.filter(|_| matches!(kept, Some(Kept::All)));
+        let (route, is_kept) = (route.index, kept.is_some());
+        let bodyless = Bodyless { charged, route, edit, guards_reply, listed, is_kept, is_own };
         let Some(engine) = &policy.engine else {
             let permit = Permit::without(None).ok_or(Reason::Internal)?;
             return self.without_body(bodyless, permit, vm, host);
         };
-        let input = self.input_of_bodyless(&policy, route, &bodyless.charged, host);
+        if let Some(reason) = stages::refuses_kept(&policy, is_own) {
+            return Err(reason.into());
+        }
+        let input = self.input_of_bodyless(&policy, &bodyless, host);
         match engine.ask(&input, &vm.permits, vm.hash_key(), host.now()) {
             opa::Asked::Ask(question) => {
                 self.ask(Then::Permit(question, Permitting::Bodyless(Box::new(bodyless))), vm, host)
@@ -303,7 +338,7 @@ impl Context {
     /// A request without a body, which the operator's policy engine permits.
     pub(super) fn without_body(
         &mut self,
-        Bodyless { charged, route, edit, streams }: Bodyless,
+        Bodyless { charged, route, edit, guards_reply, listed, is_kept, is_own }: Bodyless,
         permit: Permit,
         vm: &mut WorkerState,
         host: &mut dyn Host,
@@ -311,7 +346,7 @@ impl Context {
         let policy = std::sync::Arc::clone(&self.policy);
         let charged = stages::oblige(&policy, charged, &permit, None, vm.shared_key(), host)?;
         self.note_limits(&charged);
-        let guard = streams.then(|| {
+        let guard = guards_reply.then(|| {
             let authorized = charged.authorized();
             let key = vm.mask_key();
             let tenant = authorized.counted().entitled().principal().tenancy();
@@ -319,13 +354,14 @@ impl Context {
             let roles = authorized.roles();
             let mut guard = ReplyGuard::new(&policy, route, roles, Masker::new(key), vault, false, None);
             guard.also(permit.guard());
+            guard.listed = listed;
+            guard.is_paid = is_kept;
             Box::new(guard)
         });
         let reply = guard.map_or(Reading::Open(Open), |guard| Reading::Guarded(Guarded(guard)));
         let outgoing =
             Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None, is_bodyless: true };
-        self.account.cover(Coverage::Full);
-        let inspected = Inspected::without_body(charged, permit)?;
+        let inspected = Inspected::without_body(charged, &policy, is_own, permit)?;
         self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
     }
 

@@ -144,18 +144,28 @@ impl Guarded {
         guard.is_gzip = coding == Coding::Gzip;
         let form = if coding == Coding::Other { Form::Other } else { Form::of(headers, guard.operation()) };
         let is_good = status.is_some_and(|status| (200..300).contains(&status));
+        let is_file = is_good && guard.is_of_file();
+        let refused = |kind, guard| {
+            let reason = Reason::ReplyUnreadable;
+            Reading::Unreadable(Unreadable { reason, kind, guard: Some(guard), held: None })
+        };
+        let action = |kind| context.policy.unscanned.action(kind);
         let reply = match form {
             // The answer comes on the caller's stream: no word of this one is read by anybody.
             _ if is_good && context.elsewhere.is_some() => Reading::Over(Over),
             // The answer to a message that asks for none: its body means nothing.
             _ if status == Some(202) && guard.is_of_tools() => Reading::Over(Over),
-            Form::Stream => {
-                let (id, session) = (context.rpc_id.clone(), context.session.clone());
-                match StreamGuard::new(*guard, id, session, context.teller.clone()) {
-                    Some(guard) => Reading::Stream(Box::new(guard)),
-                    None => Reading::Unreadable(Unreadable { reason: Reason::Internal, guard: None, held: None }),
+            // A file may be of any type, and its lines tell whether it can be read.
+            _ if is_file && coding == Coding::Other => match action(UnscannedKind::File) {
+                UnscannedAction::Flag => {
+                    context.account.leave_unread(UnscannedKind::File);
+                    return NextReply::release(Reading::Open(Open), edit);
                 }
-            }
+                UnscannedAction::Deny => refused(UnscannedKind::File, guard),
+            },
+            _ if is_file => context.streamed(*guard),
+            // A list is one value.
+            Form::Stream if !guard.is_list() => context.streamed(*guard),
             Form::Json => Reading::Whole(Whole { guard, held: None }),
             // A proxy's or a server's own page about an error: no answer of a model, but what it holds is read.
             Form::Text if !is_good => Reading::Whole(Whole { guard: Box::new(guard.of_page()), held: None }),
@@ -164,17 +174,16 @@ impl Guarded {
                 Reading::Whole(Whole { guard, held: None })
             }
             // Sounds and pictures are no text: their kind decides.
-            Form::Media(kind) if !is_good || context.policy.unscanned.action(kind) == UnscannedAction::Flag => {
+            Form::Media(kind) if !is_good || action(kind) == UnscannedAction::Flag => {
                 context.account.leave_unread(kind);
                 return NextReply::release(Reading::Open(Open), edit);
             }
-            Form::Text | Form::Bytes | Form::Media(_) | Form::Other => {
-                let denied = is_good && context.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Deny;
-                if !denied {
+            Form::Stream | Form::Text | Form::Bytes | Form::Media(_) | Form::Other => {
+                if !is_good || action(UnscannedKind::Other) == UnscannedAction::Flag {
                     context.account.leave_unread(UnscannedKind::Other);
                     return NextReply::release(Reading::Open(Open), edit);
                 }
-                Reading::Unreadable(Unreadable { reason: Reason::ReplyUnreadable, guard: Some(guard), held: None })
+                refused(UnscannedKind::Other, guard)
             }
         };
         let is_unreadable = matches!(&reply, Reading::Unreadable(_));
@@ -262,12 +271,12 @@ impl Whole {
 impl Unreadable {
     /// The reply has come: the refusal replaces it.
     fn handle(self, body: &[u8], context: &mut Context, now: Timestamp) -> NextReply {
-        let Unreadable { reason, guard, held } = self;
+        let Unreadable { reason, kind, guard, held } = self;
         // Nothing came, of whatever type.
         if body.is_empty() {
             return NextReply::release(Reading::Open(Open), held.map(|held| held.edit).unwrap_or_default());
         }
-        context.account.leave_unread(UnscannedKind::Other);
+        context.account.leave_unread(kind);
         context.refuse_reply(reason, guard, held, now)
     }
 }
@@ -283,6 +292,17 @@ impl Context {
         Self::seal_session(self.session.as_ref(), headers, &mut edit);
         edit.set.extend(told_change(&self.policy, self.account.verdict()));
         Head { headers, status, end, edit }
+    }
+
+    /// A reply that is read as a stream.
+    fn streamed(&self, guard: ReplyGuard) -> Reading {
+        match StreamGuard::new(guard, self.rpc_id.clone(), self.session.clone(), self.teller.clone()) {
+            Some(guard) => Reading::Stream(Box::new(guard)),
+            None => {
+                let (reason, kind) = (Reason::Internal, UnscannedKind::Other);
+                Reading::Unreadable(Unreadable { reason, kind, guard: None, held: None })
+            }
+        }
     }
 
     /// This number of bytes of a reply that is read whole is buffered.

@@ -405,12 +405,21 @@ impl Inspected {
         &self.permit
     }
 
-    /// A request without a body.
+    /// A request without a body. `is_own`: what the provider keeps, and the request is for, is the caller's own; `None`: it
+    /// is for nothing of that kind.
     ///
     /// # Errors
-    /// [`Reason::Internal`] for one that has a body.
-    pub fn without_body(charged: Charged, permit: Permit) -> Result<Inspected, Reason> {
-        if charged.authorized.reads_body { Err(Reason::Internal) } else { Ok(Inspected { charged, permit }) }
+    /// [`Reason::Internal`] for one that has a body; [`Reason::BodyUnscanned`].
+    pub fn without_body(
+        charged: Charged,
+        policy: &Policy,
+        is_own: Option<bool>,
+        permit: Permit,
+    ) -> Result<Inspected, Reason> {
+        if charged.authorized.reads_body {
+            return Err(Reason::Internal);
+        }
+        refuses_kept(policy, is_own).map_or(Ok(Inspected { charged, permit }), Err)
     }
 
     /// A past request, judged as its record says: nothing is forwarded in a rehearsal.
@@ -517,6 +526,12 @@ pub fn count_rest(
         limits = limits.and(policy.quotas.charge(Scope::Model(model), roles, key, host)?);
     }
     Ok(Charged { authorized, limits })
+}
+
+/// Why a request for what the provider keeps is refused, whose own `is_own` tells.
+pub fn refuses_kept(policy: &Policy, is_own: Option<bool>) -> Option<Reason> {
+    let denies = policy.unscanned.action(UnscannedKind::State) == UnscannedAction::Deny;
+    (is_own == Some(false) && denies).then_some(Reason::BodyUnscanned)
 }
 
 /// Carries out what a policy engine wants to be counted: the quotas of another role, and those of another model, which a role

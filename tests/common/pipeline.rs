@@ -240,6 +240,41 @@ impl Pipeline {
         let Step::Release(edit) = exchange.step(Event::RequestBody(body.clone()), vm, host) else { panic!("refused") };
         let sent = edit.body.unwrap_or(body);
         let pieces = upstream(&serde_json::from_slice(&sent).unwrap());
+        (sent, self.replied(exchange, answer, &pieces))
+    }
+
+    /// A request of this caller, with a body or without, and what came of the reply to it.
+    pub fn called(
+        &mut self,
+        subject: &str,
+        (method, path): (&str, &str),
+        body: Option<(&str, &[u8])>,
+        answer: &[(&str, &str)],
+        pieces: &[Vec<u8>],
+    ) -> Result<Answer, Reply> {
+        let claims = json!({ "iss": "https://idp.example", "aud": "llm", "sub": subject, "roles": ["analyst"],
+            "exp": NOW as i64 + 600 });
+        let bearer = format!("Bearer {}", self.sign(&claims));
+        let mut request = vec![(":method", method), (":path", path), ("authorization", bearer.as_str())];
+        request.extend(body.map(|(kind, _)| ("content-type", kind)));
+        let request = headers(&request);
+        let mut exchange = Transaction::new(Arc::clone(&self.policy));
+        let (vm, host) = (&mut self.vm, &mut self.host);
+        let first = Event::RequestHeaders { headers: &request, end: body.is_none() };
+        let mut step = exchange.step(first, vm, host);
+        if let (Some((_, body)), false) = (body, matches!(step, Step::Deny(_))) {
+            step = exchange.step(Event::RequestBody(body.to_vec()), vm, host);
+        }
+        match step {
+            Step::Release(_) => Ok(self.replied(exchange, answer, pieces)),
+            Step::Deny(reply) => Err(reply),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What comes of this reply to a request that went on.
+    fn replied(&mut self, mut exchange: Transaction, answer: &[(&str, &str)], pieces: &[Vec<u8>]) -> Answer {
+        let (vm, host) = (&mut self.vm, &mut self.host);
         let answer = headers(answer);
         let mut merged = Edit::default();
         let mut take = |step: Step, chunk: Option<&[u8]>, out: &mut Vec<u8>| match step {
@@ -267,7 +302,7 @@ impl Pipeline {
                 }
             }
             Reads::Stream => {
-                for chunk in &pieces {
+                for chunk in pieces {
                     let step = exchange.step(Event::ResponseChunk { chunk, end: false }, vm, host);
                     take(step, Some(chunk), &mut out);
                 }
@@ -278,7 +313,7 @@ impl Pipeline {
         }
         let finished = exchange.finish(vm, host);
         let record = serde_json::from_str(&finished.record).unwrap();
-        (sent, Answer { headers: merged, body: out, record })
+        Answer { headers: merged, body: out, record }
     }
 
     /// The request of an anonymous caller as it goes on, and what has left of the stream that answers it when these

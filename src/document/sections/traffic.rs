@@ -247,9 +247,10 @@ choice! {
     StateAction {
         /// The request is refused.
         Deny = "deny",
-        /// A response (`previous_response_id`) or conversation that the same caller got through this proxy passes and is
-        /// recorded; everything else is refused. Up to 64 of a caller's last ones are known, and none from before the proxy
-        /// started.
+        /// What the same caller got through this proxy passes: a response (`previous_response_id`) or conversation that a
+        /// request goes on with, which is recorded, and a response, conversation, batch or file that it asks for. Of a list the
+        /// caller gets its own. Everything else is refused. Up to 64 of a caller's last ones are known, and none from before
+        /// the proxy started.
         Own = "own",
         /// It is recorded and passes, whosever it is.
         Flag = "flag",
@@ -278,7 +279,8 @@ section! {
         audio: Option<UnscannedAction>,
         /// Attached files.
         file: Option<UnscannedAction>,
-        /// What the provider keeps: stored conversations, responses and prompts.
+        /// What the provider keeps: stored conversations, responses and prompts; also batches and files that a path names, and
+        /// lists of them.
         state: Option<StateAction>,
         /// Uploaded batches and training files (JSONL). Default `file`.
         lines: Option<LinesAction>,

@@ -23,23 +23,13 @@ use crate::reason::{Denial, Reason};
 /// The format.
 #[derive(Debug)]
 pub(super) struct Langserve {
-    road: Road,
-}
-
-/// What a path asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Road {
-    /// A chain of LangServe.
-    Chain,
-    /// A run of a graph.
-    Run,
-    /// A run on a thread, which the path names.
-    RunOnThread,
+    /// A run of a graph, of its own or on a thread, and no chain of LangServe.
+    runs: bool,
 }
 
 impl Langserve {
     pub(super) const fn new() -> Langserve {
-        Langserve { road: Road::Chain }
+        Langserve { runs: false }
     }
 }
 
@@ -52,7 +42,6 @@ impl Adapter for Langserve {
         "langserve"
     }
 
-    /// In the path of a run `{model}` is the thread: the graph is named by the body.
     fn paths(&self) -> &'static [(&'static str, Operation)] {
         &[
             ("invoke", Operation::Chat),
@@ -60,8 +49,8 @@ impl Adapter for Langserve {
             ("stream", Operation::Chat),
             ("runs/stream", Operation::Chat),
             ("runs/wait", Operation::Chat),
-            ("threads/{model}/runs/stream", Operation::Chat),
-            ("threads/{model}/runs/wait", Operation::Chat),
+            ("threads/{id}/runs/stream", Operation::Chat),
+            ("threads/{id}/runs/wait", Operation::Chat),
             ("{model}/invoke", Operation::Chat),
             ("{model}/batch", Operation::Chat),
             ("{model}/stream", Operation::Chat),
@@ -70,12 +59,8 @@ impl Adapter for Langserve {
     }
 
     fn of_path(&self, known: &str) -> Option<Protocol> {
-        let road = match known {
-            known if known.starts_with("threads/") => Road::RunOnThread,
-            known if known.starts_with("runs/") => Road::Run,
-            _ => return None,
-        };
-        Some(Protocol::new(Langserve { road }))
+        let runs = known.starts_with("threads/") || known.starts_with("runs/");
+        runs.then(|| Protocol::new(Langserve { runs }))
     }
 
     fn keys(&self) -> &'static [&'static str] {
@@ -83,10 +68,10 @@ impl Adapter for Langserve {
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
-        match (operation, self.road) {
+        match (operation, self.runs) {
             (Operation::Conversations, _) => thread(reader),
-            (Operation::Chat, Road::Chain) => chain(reader),
-            (Operation::Chat, Road::Run | Road::RunOnThread) => run(reader, self.road),
+            (Operation::Chat, false) => chain(reader),
+            (Operation::Chat, true) => run(reader),
             _ => Err(Reason::BodyShape.into()),
         }
     }
@@ -104,7 +89,7 @@ impl Adapter for Langserve {
 
     fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
         match operation {
-            Operation::Chat if self.road == Road::Chain => &reply::Outputs { is_chain: true },
+            Operation::Chat if !self.runs => &reply::Outputs { is_chain: true },
             Operation::Chat => &reply::Outputs { is_chain: false },
             _ => &reply::Threads,
         }
@@ -151,21 +136,12 @@ fn chain(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 }
 
 /// A run of a graph: its input, or an order to one that waits.
-fn run(reader: &mut Reader<'_, '_>, road: Road) -> Result<(), Denial> {
+fn run(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let (_, assistant) = reader.require("assistant_id")?;
     reader.out.model = assistant.as_str().filter(|name| !name.is_empty()).ok_or(reader.shape())?.to_owned();
     reader.parameter(assistant, Form::Name);
     if let Some((path, value)) = reader.take("input")?.filter(|(_, value)| !matches!(value, Json::Null)) {
         message::input(reader, &path, value)?;
-        if road == Road::RunOnThread {
-            reader.unscanned(UnscannedKind::State, &path);
-        }
-    } else if road == Road::RunOnThread {
-        reader.unscanned(UnscannedKind::State, &Path::default());
-    }
-    if let (Road::RunOnThread, Some(thread)) = (road, reader.path_model()) {
-        let thread = thread.to_owned();
-        reader.out.stored.push(thread);
     }
     if let Some((path, value)) = reader.take("command")?.filter(|(_, value)| !is_empty(value)) {
         for (at, (key, value)) in reader.entries(value, &["update", "resume", "goto"])?.iter().enumerate() {

@@ -28,8 +28,8 @@ impl ReplyFormat for Threads {
         PLAIN.read(walk, reply);
     }
 
-    fn kept(&self, reply: &Json<'_>) -> Option<String> {
-        reply.get("thread_id").and_then(Json::as_str).map(str::to_owned)
+    fn kept(&self, reply: &Json<'_>) -> Vec<String> {
+        reply.get("thread_id").and_then(Json::as_str).map(str::to_owned).into_iter().collect()
     }
 }
 

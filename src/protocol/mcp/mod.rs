@@ -100,7 +100,7 @@ impl Adapter for Mcp {
         method == "POST"
     }
 
-    fn opens_stream(&self, method: &str) -> bool {
+    fn guards_reply(&self, _operation: Operation, method: &str) -> bool {
         method == "GET"
     }
 

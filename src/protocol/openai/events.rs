@@ -21,8 +21,8 @@ impl ReplyFormat for Responses {
         replace_calls(reply, paths, notice);
     }
 
-    fn kept(&self, reply: &Json<'_>) -> Option<String> {
-        id(reply)
+    fn kept(&self, reply: &Json<'_>) -> Vec<String> {
+        id(reply).into_iter().collect()
     }
 
     fn kept_by(&self, event: &Json<'_>) -> Option<String> {
@@ -40,26 +40,28 @@ impl ReplyFormat for Responses {
     }
 }
 
-/// Replies that name a stored conversation.
+/// Replies about a stored conversation and its items.
 #[derive(Debug)]
 pub(super) struct Conversations;
 
 impl ReplyFormat for Conversations {
     fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
-        walk.parts.usage = reply.get("usage").and_then(Usage::of_counts);
+        read_response(walk, &Path::default(), reply);
     }
 
-    fn kept(&self, reply: &Json<'_>) -> Option<String> {
-        id(reply)
+    /// An item of a conversation has a type, and belongs to it.
+    fn kept(&self, reply: &Json<'_>) -> Vec<String> {
+        id(reply).into_iter().filter(|_| reply.get("type").is_none()).collect()
     }
 }
 
-fn read_response(walk: &mut Walk<'_>, path: &Path, response: &Json<'_>) {
+pub(super) fn read_response(walk: &mut Walk<'_>, path: &Path, response: &Json<'_>) {
     let Json::Object(entries) = response else { return walk.others(path, response) };
     for (at, (key, value)) in entries.iter().enumerate() {
         let place = path.child(at);
         match (key.as_ref(), value) {
-            ("output", Json::Array(items)) => {
+            // `data`: the list of a response's or conversation's items.
+            ("output" | "data", Json::Array(items)) => {
                 for (position, item) in items.iter().enumerate() {
                     read_item(walk, &place.child(position), item, u32::try_from(position).unwrap_or(u32::MAX));
                 }
@@ -114,6 +116,9 @@ fn read_part(walk: &mut Walk<'_>, path: &Path, part: &Json<'_>, choice: u32, ite
             ("refusal", _) => walk.strings(&place, value, Channel { choice, item, kind: TextKind::Refusal }),
             ("logprobs", Json::Array(list)) if list.is_empty() => {}
             ("logprobs", Json::Array(_)) => walk.parts.echoes.push(place),
+            // Of what the caller sent.
+            ("image_url", Json::String(_)) => walk.payload(UnscannedKind::Image, &place, value),
+            ("file_data", Json::String(_)) => walk.payload(UnscannedKind::File, &place, value),
             _ => walk.rest(&place, key, value),
         }
     }
@@ -178,7 +183,7 @@ fn kind_of(event: &str) -> TextKind {
 
 /// Puts a message in the place of a call, and nothing in the place of its arguments: the numbers of the
 /// items around it stay.
-fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
+pub(super) fn replace_calls(reply: &mut Json<'_>, paths: &[&Path], notice: &str) {
     for path in paths {
         let Some(place) = reply.at_mut(path) else { continue };
         if let Json::String(text) = place {

@@ -2,8 +2,10 @@
 //!
 //! Azure's paths name the model (`deployments/{model}/chat/completions`); what the body calls itself is then text.
 
+mod call;
 mod chat;
 mod events;
+mod kept;
 mod keys;
 mod reply;
 mod responses;
@@ -23,6 +25,8 @@ use super::{Json, Path, Told, UnscannedKind, Usage};
 use crate::enums::Operation;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
+
+use call::Call;
 
 /// Every spelling of the cap on output tokens that an OpenAI-compatible server accepts.
 const OUTPUT_CAPS: [&str; 14] = [
@@ -50,8 +54,8 @@ const CHOICES: [&str; 6] =
 #[derive(Debug, Default)]
 pub(super) struct Openai {
     dialect: Option<&'static Dialect>,
-    /// What the path takes, where it is one of fine-tuning.
-    tuning: tuning::Call,
+    /// What the path takes.
+    call: Call,
 }
 
 /// Its words, and how its chats read, for a provider that has them behind an API of its own.
@@ -109,16 +113,36 @@ impl Adapter for Openai {
             ("responses", Operation::Responses),
             ("v1/responses", Operation::Responses),
             ("deployments/{model}/responses", Operation::Responses),
+            ("responses/{id}", Operation::Responses),
+            ("responses/{id}/cancel", Operation::Responses),
+            ("responses/{id}/input_items", Operation::Responses),
+            ("v1/responses/{id}", Operation::Responses),
+            ("v1/responses/{id}/cancel", Operation::Responses),
+            ("v1/responses/{id}/input_items", Operation::Responses),
             ("embeddings", Operation::Embeddings),
             ("v1/embeddings", Operation::Embeddings),
             ("deployments/{model}/embeddings", Operation::Embeddings),
             ("moderations", Operation::Moderations),
             ("conversations", Operation::Conversations),
             ("v1/conversations", Operation::Conversations),
+            ("conversations/{id}", Operation::Conversations),
+            ("conversations/{id}/items", Operation::Conversations),
+            ("conversations/{id}/items/{item}", Operation::Conversations),
+            ("v1/conversations/{id}", Operation::Conversations),
+            ("v1/conversations/{id}/items", Operation::Conversations),
+            ("v1/conversations/{id}/items/{item}", Operation::Conversations),
             ("batches", Operation::Batch),
             ("v1/batches", Operation::Batch),
+            ("batches/{id}", Operation::Batch),
+            ("batches/{id}/cancel", Operation::Batch),
+            ("v1/batches/{id}", Operation::Batch),
+            ("v1/batches/{id}/cancel", Operation::Batch),
             ("files", Operation::Files),
             ("v1/files", Operation::Files),
+            ("files/{id}", Operation::Files),
+            ("files/{id}/content", Operation::Files),
+            ("v1/files/{id}", Operation::Files),
+            ("v1/files/{id}/content", Operation::Files),
             ("fine_tuning/jobs", Operation::FineTuning),
             ("fine_tuning/jobs/{job}", Operation::FineTuning),
             ("fine_tuning/jobs/{job}/cancel", Operation::FineTuning),
@@ -162,25 +186,31 @@ impl Adapter for Openai {
     }
 
     fn of_path(&self, known: &str) -> Option<Protocol> {
-        let tuning = tuning::Call::of(known);
-        let is_tuning = known.contains("fine_tuning/");
-        is_tuning.then(|| Protocol::new(Openai { dialect: self.dialect, tuning }))
+        let call = Call::of(known);
+        (call != Call::Make).then(|| Protocol::new(Openai { dialect: self.dialect, call }))
     }
 
     fn methods(&self, operation: Operation) -> &'static [&'static str] {
         match operation {
             Operation::Models => &["GET", "HEAD"],
-            Operation::FineTuning => self.tuning.methods(),
-            _ => &["POST"],
+            _ => self.call.methods(),
         }
     }
 
     fn reads_body(&self, operation: Operation, method: &str) -> bool {
-        match operation {
-            Operation::Models => false,
-            Operation::FineTuning => self.tuning.reads_body(method),
-            _ => true,
-        }
+        operation != Operation::Models && self.call.reads_body(method)
+    }
+
+    fn guards_reply(&self, operation: Operation, _method: &str) -> bool {
+        operation != Operation::Models
+    }
+
+    fn resuming_parameters(&self) -> &'static [&'static str] {
+        &["starting_after"]
+    }
+
+    fn lists_kept(&self, operation: Operation, method: &str) -> bool {
+        self.call.lists_kept(operation, method)
     }
 
     fn reads_form(&self, operation: Operation) -> bool {
@@ -244,6 +274,8 @@ impl Adapter for Openai {
     fn reply(&self, operation: Operation) -> &dyn ReplyFormat {
         let asks_usage = self.dialect.is_none_or(|dialect| dialect.asks_usage);
         match operation {
+            Operation::Files if self.call == Call::Content => &kept::Content,
+            Operation::Batch | Operation::Files => &kept::Kept,
             Operation::Chat if asks_usage => &CHAT,
             Operation::Chat => &TOLD_CHAT,
             Operation::Completions if asks_usage => &COMPLETIONS,

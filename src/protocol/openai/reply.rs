@@ -20,7 +20,7 @@ pub(super) struct Choices {
 
 impl ReplyFormat for Choices {
     fn read(&self, walk: &mut Walk<'_>, reply: &Json<'_>) {
-        read(walk, reply);
+        read(walk, &Path::default(), reply);
     }
 
     fn is_terminator(&self, data: &[u8]) -> bool {
@@ -54,10 +54,10 @@ impl ReplyFormat for Choices {
     }
 }
 
-fn read(walk: &mut Walk<'_>, reply: &Json<'_>) {
-    let Json::Object(entries) = reply else { return walk.others(&Path::default(), reply) };
+pub(super) fn read(walk: &mut Walk<'_>, root: &Path, reply: &Json<'_>) {
+    let Json::Object(entries) = reply else { return walk.others(root, reply) };
     for (at, (key, value)) in entries.iter().enumerate() {
-        let path = Path::default().child(at);
+        let path = root.child(at);
         match (key.as_ref(), value) {
             ("choices", Json::Array(choices)) => {
                 for (position, choice) in choices.iter().enumerate() {
@@ -181,7 +181,7 @@ fn read_function(walk: &mut Walk<'_>, path: &Path, function: &Json<'_>, choice: 
 }
 
 /// Takes away what tells of calls that are gone.
-fn without_calls(reply: &mut Json<'_>, notice: &str) {
+pub(super) fn without_calls(reply: &mut Json<'_>, notice: &str) {
     let Some(Json::Array(choices)) = reply.get_mut("choices") else { return };
     for choice in choices {
         let whole = choice.get("message").is_some();

@@ -5,45 +5,6 @@ use super::super::request::Reader;
 use super::super::{Json, UnscannedKind};
 use crate::reason::Denial;
 
-/// What a path of fine-tuning takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Call {
-    /// A new one, or the list of those that are there.
-    #[default]
-    List,
-    /// Something to be read.
-    Read,
-    /// An order without a body.
-    Act,
-    /// Something to be taken back.
-    Remove,
-}
-
-impl Call {
-    /// By the words that a known path ends with.
-    pub(super) fn of(known: &str) -> Call {
-        match known.rsplit('/').next().unwrap_or_default() {
-            "cancel" | "pause" | "resume" => Call::Act,
-            "{job}" | "events" | "checkpoints" => Call::Read,
-            "{permission}" => Call::Remove,
-            _ => Call::List,
-        }
-    }
-
-    pub(super) fn methods(self) -> &'static [&'static str] {
-        match self {
-            Call::List => &["GET", "POST"],
-            Call::Read => &["GET"],
-            Call::Act => &["POST"],
-            Call::Remove => &["DELETE"],
-        }
-    }
-
-    pub(super) fn reads_body(self, method: &str) -> bool {
-        self == Call::List && method != "GET"
-    }
-}
-
 /// "Create fine-tuning job". A checkpoint's permissions name the model in the path, and have projects only.
 pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     let names_model = reader.names_model();

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
 use super::running::ChannelText;
-use super::{Detector, Noted, ReplyGuard, finish, reply_rules, told, written};
+use super::{Detector, Noted, ReplyGuard, finish, leave_unread, reply_rules, told, written};
 use crate::enums::Zone;
 use crate::guard::NOTICE;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
 use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind};
-use crate::protocol::{Json, Path, Places, Told};
+use crate::protocol::{Json, Path, Places, Told, UnscannedKind};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::route::ServerPart;
@@ -49,6 +49,8 @@ pub(in super::super) struct StreamGuard {
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     http_sse: Option<HttpSse>,
+    /// A file of which a line was none.
+    is_unread: bool,
     /// How its end, or a refused message, is told.
     teller: Teller,
 }
@@ -116,6 +118,7 @@ impl StreamGuard {
             queue: VecDeque::new(),
             queued_bytes: 0,
             http_sse,
+            is_unread: false,
             teller,
         })
     }
@@ -235,7 +238,17 @@ impl StreamGuard {
             self.enqueue(frame, None, Vec::new(), Vec::new());
             return Ok(());
         }
-        let json = Json::parse_reply(&data, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
+        let json = match Json::parse_reply(&data, policy.limits.max_json_depth) {
+            Ok(json) if !self.is_unread => json,
+            // From here on it is no file of lines.
+            _ if self.guard.is_of_file() => {
+                self.is_unread = true;
+                leave_unread(&policy, UnscannedKind::File, noted)?;
+                self.enqueue(frame, None, Vec::new(), Vec::new());
+                return Ok(());
+            }
+            _ => return Err(Reason::ReplyUnreadable),
+        };
         let route = policy.route_at(self.guard.route).ok_or(Reason::Internal)?;
         route.protocol.check_reply(route.operation, &json, self.guard.asked)?;
         if !self.stream.is_named_rightly(frame.event(), &json) {
@@ -247,7 +260,9 @@ impl StreamGuard {
             last.and_then(|last| last.added(text)).map_or(0, |added| text.len() - added.len())
         };
         let written = written(&json, &parts, Some(&repeated));
-        noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written });
+        if !self.guard.is_paid {
+            noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written });
+        }
         self.guard.within_cap(&noted.spent)?;
         if policy.unscanned.knows_owners() {
             noted.stored.extend(self.stream.kept(&json));

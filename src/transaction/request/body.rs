@@ -43,6 +43,8 @@ pub(in crate::transaction) struct AwaitingBody {
     pub(super) asserted: Option<Box<dyn Asserted>>,
     /// The model that the path names, where it names one.
     pub(super) path_model: Option<String>,
+    /// The id of what the provider keeps and the path names.
+    pub(super) kept: Option<String>,
     pub(super) content_length: Option<usize>,
     /// The body is a form of files, and this is its content type.
     pub(super) form: Option<String>,
@@ -103,7 +105,7 @@ impl Context {
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Next, Refused> {
-        let AwaitingBody { counted, route, asserted, path_model, content_length, form, edit } = awaiting;
+        let AwaitingBody { counted, route, asserted, path_model, kept, content_length, form, edit } = awaiting;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm, host)?;
         self.account.record.set_body(body.len(), vm.hash_key().hex(&[b"body", &body]));
@@ -129,12 +131,13 @@ impl Context {
         if authorized.removes_tools() {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
+        exchange.goes_on_with(kept.clone());
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         let charged = stages::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
         let permit = Permit::without(policy.engine.as_ref());
         let path_model = path_model.map(str::to_owned);
-        let held = Held { charged, permit, route: route.index, asserted, path_model, form, edit };
+        let held = Held { charged, permit, route: route.index, asserted, path_model, kept, form, edit };
         match self.inspect(held, &body, json, exchange, vm, host)? {
             Inspection::Done(next) => Ok(next),
             Inspection::Ask(held, question) => self.ask(Then::Permit(question, Permitting::Body(held, body)), vm, host),
@@ -167,6 +170,7 @@ impl Context {
             exchange = self.without_tools(&policy, (route, path_model), authorized, &mut json, &exchange)?;
         }
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
+        exchange.goes_on_with(held.kept.clone());
         held.charged = stages::oblige(&policy, held.charged, &permit, Some(&exchange), vm.shared_key(), host)?;
         self.note_limits(&held.charged);
         held.permit = Some(permit);
@@ -187,7 +191,7 @@ impl Context {
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Inspection, Refused> {
-        let Held { charged, permit, route, asserted, path_model, form, edit } = held;
+        let Held { charged, permit, route, asserted, path_model, kept, form, edit } = held;
         let policy = std::sync::Arc::clone(&self.policy);
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
         let is_form = form.is_some();
@@ -214,7 +218,8 @@ impl Context {
         if let (None, None, Some(engine)) = (&permit, scanned.refusal(&policy, &exchange, is_own), &policy.engine) {
             let input = self.input(&policy, route, (&scanned, &exchange, &json), body.len(), host);
             let asked = engine.ask(&input, &vm.permits, vm.hash_key(), host.now());
-            let held = Held { charged: scanned.back(), permit, route: route.index, asserted, path_model, form, edit };
+            let held =
+                Held { charged: scanned.back(), permit, route: route.index, asserted, path_model, kept, form, edit };
             return match asked {
                 opa::Asked::Ask(question) => Ok(Inspection::Ask(Box::new(held), question)),
                 opa::Asked::Known(said) => {

@@ -89,6 +89,12 @@ pub(super) fn with_credential(
     Ok(kept.chain(credential).collect())
 }
 
+/// An id of a provider's: nothing in it is another path's.
+pub(super) fn is_id(id: &str) -> bool {
+    id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:~=".contains(&byte))
+        && !id.bytes().all(|byte| byte == b'.')
+}
+
 pub(super) fn present(headers: Headers<'_>, name: &str) -> Option<Vec<u8>> {
     headers.has(name).then(|| name.as_bytes().to_vec())
 }

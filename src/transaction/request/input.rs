@@ -13,7 +13,8 @@ use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, NO_LIMIT};
 use crate::route::RoutePolicy;
 use crate::transaction::context::Context;
-use crate::transaction::stages::{Authorized, Charged, Scanned};
+use crate::transaction::pending_call::Bodyless;
+use crate::transaction::stages::{Authorized, Scanned};
 
 /// More findings and tools than these are counted and not listed.
 const MAX_LISTED: usize = 64;
@@ -78,14 +79,9 @@ impl Context {
     }
 
     /// Of a request without one.
-    pub(super) fn input_of_bodyless(
-        &self,
-        policy: &Policy,
-        route: &RoutePolicy,
-        charged: &Charged,
-        host: &mut dyn Host,
-    ) -> Value {
-        self.common(policy, route, charged.authorized(), host)
+    pub(super) fn input_of_bodyless(&self, policy: &Policy, bodyless: &Bodyless, host: &mut dyn Host) -> Value {
+        let route = policy.route_at(bodyless.route);
+        route.map_or(Value::Null, |route| self.common(policy, route, bodyless.charged.authorized(), host))
     }
 
     fn common(&self, policy: &Policy, route: &RoutePolicy, authorized: &Authorized, host: &mut dyn Host) -> Value {
