@@ -132,6 +132,10 @@ reasons! {
     ScanSecret = "scan.secret", 400;
     /// Personal data in the request.
     ScanPii = "scan.pii", 400;
+    /// An outside judge holds the request for an attack, or for something else that the operator wants refused.
+    ScanOpinion = "scan.opinion", 400;
+    /// An outside judge gave no answer, and its `onUnavailable` says deny.
+    OpinionUnavailable = "opinion.unavailable", 503;
     /// The model's answer points to a place that carries data away, or holds HTML that runs code.
     ScanOutput = "scan.output", 400;
     /// The model's answer holds the token at the end of the system prompt: the prompt has leaked.

@@ -1,4 +1,4 @@
-//! Asking others before a request goes on: a policy engine.
+//! Asking others before a request goes on: a policy engine, and judges of its texts.
 //!
 //! A stage that asks returns the call and keeps its witness ([`crate::callout`]). What comes back only tightens: an answer
 //! can refuse, add a guard, lower a cap, add quotas and name another model that the role must allow. What is asked and what
@@ -16,5 +16,6 @@
 
 mod memory;
 pub mod opa;
+pub mod opinion;
 
 pub use memory::Memory;

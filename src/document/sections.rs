@@ -57,6 +57,8 @@ section! {
         roles: Option<BTreeMap<String, Role>>,
         /// Who else decides about a request, after its roles and guards. Default: nobody.
         authz: Option<Authz>,
+        /// Outside judges, by name, at most 8. Guards say which they ask.
+        opinions: Option<BTreeMap<String, Opinion>>,
         /// What is searched for and what follows, by guard name.
         guards: Option<BTreeMap<String, Guard>>,
         /// Which detection rules are in force.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::consult::opinion::OpinionIndex;
 use crate::document::{
     Errors, Exception, Guard, Injection, KeyPath, Output, OutputAction, Pii, Restore, Spotlight, Thresholds, shortened,
 };
@@ -37,6 +38,8 @@ pub struct GuardPolicy {
     pub spotlight: Option<Spotlight>,
     /// What the model answers.
     pub output: OutputPolicy,
+    /// Outside judges that are asked.
+    pub opinions: Vec<OpinionIndex>,
     /// Findings that are known and accepted.
     pub exceptions: Vec<ExceptionPolicy>,
 }
@@ -158,6 +161,8 @@ pub(crate) struct References<'a> {
     pub(crate) routes: &'a [RoutePolicy],
     /// False when a route is broken, so that a path that is not found may be its.
     pub(crate) routes_complete: bool,
+    /// The names of the outside judges.
+    pub(crate) opinions: &'a [String],
 }
 
 /// Compiles all guards, by name; `standard` exists also when the document does not name it.
@@ -196,6 +201,7 @@ fn compile_guard(
         restored: Vec::new(),
         spotlight: guard.spotlight,
         output: output(guard.output.as_ref(), &at.key("output"), errors),
+        opinions: opinions(guard.opinions.as_deref(), references.opinions, &at.key("opinions"), errors),
         exceptions: exceptions
             .iter()
             .enumerate()
@@ -206,6 +212,20 @@ fn compile_guard(
         compiled.restored = restored(restore, compiled.restores(), &at.key("restore"), errors);
     }
     compiled
+}
+
+/// The judges of these names.
+fn opinions(named: Option<&[String]>, known: &[String], at: &KeyPath, errors: &mut Errors) -> Vec<OpinionIndex> {
+    let mut found = Vec::new();
+    for (place, name) in named.unwrap_or_default().iter().enumerate() {
+        match known.iter().position(|known| known == name).and_then(|index| u8::try_from(index).ok()) {
+            Some(index) => found.push(OpinionIndex(index)),
+            None => errors.push(&at.index(place), format!("unknown opinion {:?}", shortened(name))),
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 fn restored(restore: &Restore, restores: bool, at: &KeyPath, errors: &mut Errors) -> Vec<(String, String)> {

@@ -26,6 +26,7 @@ use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
 use crate::authz::RolePolicy;
 use crate::capture::CapturePolicy;
 use crate::consult::opa::Engine;
+use crate::consult::opinion::{MAX_OPINIONS, OpinionIndex, OpinionPolicy};
 use crate::guard::{self, GuardIndex, GuardPolicy};
 use crate::quota::{AbusePolicy, Quotas, RateLimitService};
 use crate::route::{self, RouteIndex, RoutePolicy};
@@ -76,6 +77,8 @@ pub struct Policy {
     pub capture: Option<CapturePolicy>,
     /// The operator's own policy engine.
     pub engine: Option<Engine>,
+    /// Outside judges; [`OpinionIndex`] counts into them.
+    pub opinions: Vec<OpinionPolicy>,
 }
 
 impl Policy {
@@ -185,6 +188,11 @@ impl Policy {
         places
     }
 
+    /// The outside judge at this place.
+    pub fn opinion(&self, index: OpinionIndex) -> Option<&OpinionPolicy> {
+        self.opinions.get(usize::from(index.0))
+    }
+
     /// The guard at this place.
     pub fn guard(&self, index: GuardIndex) -> Option<&GuardPolicy> {
         self.guards.get(usize::from(index.0))
@@ -203,7 +211,9 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         LimitsPolicy::compile(document.limits.as_ref(), &root.key("limits"), errors),
     );
     let (routes, routes_complete) = route::compile(document.routes.as_deref(), errors);
-    let references = guard::References { scanner: scanner.as_ref(), routes: &routes, routes_complete };
+    let (opinion_names, opinions) = opinions(document, &root.key("opinions"), environment, errors);
+    let references =
+        guard::References { scanner: scanner.as_ref(), routes: &routes, routes_complete, opinions: &opinion_names };
     let guards = guard::compile(document.guards.as_ref(), &references, errors);
     let roles = roles(parsed, &guards, &root, errors);
     let refusals = refusals::compile(document, &roles, errors);
@@ -254,7 +264,26 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         refusals,
         capture,
         engine,
+        opinions,
     })
+}
+
+/// The outside judges, and the names of all that the document has: where one is broken its name still counts.
+fn opinions(
+    document: &document::Document,
+    at: &KeyPath,
+    environment: Environment<'_>,
+    errors: &mut Errors,
+) -> (Vec<String>, Vec<OpinionPolicy>) {
+    let Some(written) = &document.opinions else { return (Vec::new(), Vec::new()) };
+    if written.len() > MAX_OPINIONS {
+        errors.push(at, format!("{} judges, expected at most {MAX_OPINIONS}", written.len()));
+    }
+    let compiled = written
+        .iter()
+        .filter_map(|(name, opinion)| OpinionPolicy::compile(name, opinion, &at.key(name), environment, errors));
+    let compiled = compiled.collect();
+    (written.keys().cloned().collect(), compiled)
 }
 
 /// Open Policy Agent, with the names that its obligations may have.

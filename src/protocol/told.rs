@@ -112,7 +112,8 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
             "The request body is compressed in a way that is not taken here. Send it without content-encoding."
         }
         Reason::BodyUnscanned => "The request holds content of a kind that is not allowed here.",
-        Reason::ScanInjection => "The request was refused by the content policy.",
+        Reason::ScanInjection | Reason::ScanOpinion => "The request was refused by the content policy.",
+        Reason::OpinionUnavailable => "The request can't be judged at the moment. Try again later.",
         Reason::ScanSecret => "The request was refused by the content policy: it holds a credential.",
         Reason::ScanPii => "The request was refused by the content policy: it holds personal data.",
         Reason::ScanOutput | Reason::ScanCanary => "The answer was withheld by the content policy.",

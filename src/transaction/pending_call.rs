@@ -12,6 +12,7 @@ use crate::authn::Inquiry;
 use crate::authz::Owned;
 use crate::callout::{Answer, CallFailure};
 use crate::consult::opa::{Permit, Question};
+use crate::consult::opinion::{self, Heard};
 use crate::host::{Host, Timestamp};
 use crate::protocol::Asserted;
 use crate::reason::Reason;
@@ -33,6 +34,8 @@ pub(super) enum Then {
     Authenticate(Box<Inquiry>, Vec<Header>, bool),
     /// The request is being counted for the fleet; its headers are held.
     Count(Box<Asked<Counted>>, Vec<Header>, HeaderRest),
+    /// An outside judge is shown texts of it; its body is held.
+    Hear(Box<opinion::Question>, Box<Held>, Vec<u8>),
     /// The operator's policy engine is asked about it.
     Permit(Question, Permitting),
     /// Its tokens are; everything else is done.
@@ -55,6 +58,8 @@ impl Then {
             Then::Count(..) | Then::Forward(..) => (0, "quota"),
             Then::Authenticate(..) => (1, "introspection"),
             Then::Permit(..) => (2, "authz"),
+            // Each judge has a breaker of its own.
+            Then::Hear(..) => (usize::MAX, "opinion"),
         }
     }
 }
@@ -65,6 +70,8 @@ pub(super) struct Held {
     pub(super) charged: Charged,
     /// What the operator's policy engine said.
     pub(super) permit: Option<Permit>,
+    /// What outside judges said.
+    pub(super) heard: Heard,
     pub(super) route: RouteIndex,
     /// What the headers say of the body.
     pub(super) asserted: Option<Box<dyn Asserted>>,
@@ -155,6 +162,7 @@ impl Context {
             Then::Authenticate(inquiry, ..) => Some(inquiry.call.clone()),
             Then::Count(asked, ..) => asked.call(&self.policy),
             Then::Permit(question, _) => Some(question.call.clone()),
+            Then::Hear(question, ..) => Some(question.call.clone()),
             Then::Forward(asked, _) => asked.call(&self.policy),
         };
         let call = call.ok_or(Reason::Internal)?;
@@ -201,12 +209,20 @@ impl Context {
                     Err(refusal) => self.not_counted(Headers(&headers), rest, refusal.into()),
                 }
             }
+            Then::Hear(question, held, body) => {
+                self.asking = None;
+                let asked = policy.opinion(question.opinion).ok_or(Reason::Internal)?;
+                let (now, desk) = (host.now(), vm.desk(question.opinion).ok_or(Reason::Internal)?);
+                desk.close();
+                let opinion = asked.answered(&question, answer, desk, now);
+                self.heard(*held, opinion, body, vm, host)
+            }
             Then::Permit(question, permitting) => {
                 let engine = policy.engine.as_ref().ok_or(Reason::Internal)?;
                 let said = engine.answered(&question, answer, &mut vm.permits, host.now());
                 let permit = self.note_said(said)?;
                 match permitting {
-                    Permitting::Body(held, body) => self.permitted(*held, permit, &body, vm, host),
+                    Permitting::Body(held, body) => self.permitted(*held, permit, body, vm, host),
                     Permitting::Bodyless(bodyless) => self.without_body(*bodyless, permit, vm, host),
                 }
             }

@@ -107,6 +107,7 @@ use crate::authn::{Principal, RoleIndex};
 use crate::authz::{self, Grant};
 use crate::callout::{Answer, Call};
 use crate::consult::opa::Permit;
+use crate::consult::opinion::Heard;
 use crate::document::{UnknownAction, UnscannedAction};
 use crate::enums::{Operation, Zone};
 use crate::guard::{GuardPolicy, Judgement, Place, judge};
@@ -116,8 +117,9 @@ use crate::protocol::{Exchange, Json, Offered, Segment, UnscannedKind};
 use crate::quota::fleet::{Ask, Inquiry, Told};
 use crate::quota::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
 use crate::reason::{Denial, Reason};
+use crate::redact::Label;
 use crate::route::RoutePolicy;
-use crate::scan::{Text, VerdictMemory};
+use crate::scan::{Finding, Kind, Report, Text, TextReport, VerdictMemory};
 
 /// A principal with at least one role that allows the operation.
 #[derive(Debug)]
@@ -158,6 +160,18 @@ pub struct Scanned {
     charged: Charged,
     judgement: Judgement,
     places: Vec<Place>,
+    notes: Vec<TextNote>,
+}
+
+/// What the scanner by itself says of one text, for outside judges.
+#[derive(Clone, Debug, Default)]
+pub struct TextNote {
+    /// Its score.
+    pub score: u8,
+    /// No rule speaks against it: what there is of a score is the scorer's.
+    pub is_scorers: bool,
+    /// Credentials and personal data in it.
+    pub sensitive: Vec<(std::ops::Range<usize>, Label)>,
 }
 
 /// A request that was judged and not refused.
@@ -339,6 +353,11 @@ impl Scanned {
     /// The same, to narrow what follows from it: a refusal stays one.
     pub fn judgement_mut(&mut self) -> (&mut Judgement, &[Place]) {
         (&mut self.judgement, &self.places)
+    }
+
+    /// What the scanner by itself says of each text, where the policy has outside judges.
+    pub fn notes(&self) -> &[TextNote] {
+        &self.notes
     }
 
     /// Where the texts are, one for each segment of the body.
@@ -575,7 +594,7 @@ pub fn scan(
     policy: &Policy,
     route: &RoutePolicy,
     charged: Charged,
-    permit: Option<&Permit>,
+    (permit, heard): (Option<&Permit>, &Heard),
     (json, exchange): (&Json<'_>, &Exchange),
     memory: &mut VerdictMemory,
     now: Timestamp,
@@ -603,8 +622,43 @@ pub fn scan(
     };
     let places: Vec<Place> = exchange.segments.iter().map(place).collect();
     let guards = guards_of(policy, authorized, permit);
+    let notes = if policy.opinions.is_empty() { Vec::new() } else { noted(policy, &report, &places) };
+    second(&mut report, &notes, heard);
     let judgement = judge(&policy.scanner, &guards, route.index, &places, report, now);
-    Scanned { charged, judgement, places }
+    Scanned { charged, judgement, places, notes }
+}
+
+/// What the scanner by itself says of each text.
+fn noted(policy: &Policy, report: &Report, places: &[Place]) -> Vec<TextNote> {
+    let kind = |finding: &Finding| policy.scanner.cards().get(usize::from(finding.rule.0)).map(|card| card.kind);
+    let of = |(index, (text, place)): (usize, (&TextReport, &Place))| {
+        let joined = report.joints.iter().filter(|(at, _)| *at == index).map(|(_, finding)| finding);
+        let is_attack = |finding: &Finding| kind(finding).is_none_or(|kind| kind == Kind::Attack);
+        let sensitive =
+            text.findings.iter().filter_map(|finding| Some((finding.span.clone(), Label::of(kind(finding)?)?)));
+        TextNote {
+            score: policy.scanner.score(text, place.zone, &|_| false),
+            is_scorers: !text.findings.iter().chain(joined).any(is_attack) && text.complete,
+            sensitive: sensitive.collect(),
+        }
+    };
+    report.texts.iter().zip(places).enumerate().map(of).collect()
+}
+
+/// Adds what outside judges say to what the scanner says.
+fn second(report: &mut Report, notes: &[TextNote], heard: &Heard) {
+    for (index, views) in heard.by_text() {
+        let (Some(text), Some(note)) = (report.texts.get_mut(index), notes.get(index)) else { continue };
+        let scores = || views.iter().filter_map(|view| Some((f32::from(view.score?) / 100.0, view.may_lower)));
+        let own = text.learned.unwrap_or(0.0);
+        let highest = scores().map(|(score, _)| score).fold(0.0, f32::max);
+        if scores().next().is_some() && highest > own && highest * 100.0 > f32::from(note.score) {
+            (text.learned, text.raised) = (Some(highest), true);
+        } else if note.is_scorers && scores().next().is_some() && scores().all(|(score, may)| may && score < own) {
+            text.learned = Some(highest);
+        }
+        text.marked.extend(views.iter().flat_map(|view| view.marked.iter().cloned()));
+    }
 }
 
 /// The guards of the granting roles, and the one that a policy engine adds: each once.

@@ -24,6 +24,8 @@ section! {
         secrets: Option<Secrets>,
         /// What `restore` does beside the answer's text.
         restore: Option<Restore>,
+        /// Outside judges that are asked, by their names in `opinions`. Default: none.
+        opinions: Option<Vec<String>>,
         /// How the model is told which text comes from tools and documents. Default: not at all.
         spotlight: Option<Spotlight>,
         /// What the model answers.

@@ -7,19 +7,20 @@ use crate::audit::Verdict;
 use crate::authn::Principal;
 use crate::authz;
 use crate::consult::opa::{self, Permit};
-use crate::document::{AskUsage, LinesAction};
-use crate::enums::{DataAction, Operation, PiiType};
+use crate::consult::opinion::{self, Exhibit, Heard, Opinion, OpinionIndex, OpinionPolicy, Shown};
+use crate::document::{AskUsage, LinesAction, OpinionText};
+use crate::enums::{DataAction, Mode, Operation, PiiType};
 use crate::estimate::Estimate;
 use crate::guard::GuardPolicy;
 use crate::guard::narrow;
 use crate::guard::plant;
 use crate::guard::{NOTICE, Outcome, Place, judge};
 use crate::guard::{spotlight, word};
-use crate::host::Host;
+use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::signed::drop_blocks;
 use crate::protocol::{
-    Asserted, Exchange, Json, NO_LIMIT, ReadsLines, Segment, UnscannedKind, asks_for_addresses, remove_tools,
+    Asserted, Exchange, Json, NO_LIMIT, Position, ReadsLines, Segment, UnscannedKind, asks_for_addresses, remove_tools,
 };
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Reason};
@@ -31,8 +32,9 @@ use crate::transaction::pending_call::{Held, Outgoing, Permitting, Then};
 use crate::transaction::reading::{Guarded, Reading};
 use crate::transaction::reply::ReplyGuard;
 use crate::transaction::rewrite::apply;
-use crate::transaction::stages::{self, Authorized, Counted};
+use crate::transaction::stages::{self, Authorized, Counted, Scanned, TextNote};
 use crate::transaction::{Edit, Event, Next, Refused, State, WorkerState};
+use std::collections::BTreeSet;
 
 /// A request whose body is on its way.
 #[derive(Debug)]
@@ -93,8 +95,16 @@ impl Refusing {
 /// How far a body comes by itself.
 enum Inspection {
     Done(Next),
-    /// The operator's policy engine is asked first. Then all is judged again: by then another guard may hold.
-    Ask(Box<Held>, opa::Question),
+    /// Somebody is asked first. Then all is judged again.
+    Ask(Box<Held>, Asking),
+}
+
+/// Who is asked.
+enum Asking {
+    /// An outside judge of its texts.
+    Opinion(Box<opinion::Question>),
+    /// The operator's policy engine: by then another guard may hold.
+    Engine(opa::Question),
 }
 
 impl Context {
@@ -137,30 +147,76 @@ impl Context {
         self.note_limits(&charged);
         let permit = Permit::without(policy.engine.as_ref());
         let path_model = path_model.map(str::to_owned);
-        let held = Held { charged, permit, route: route.index, asserted, path_model, kept, form, edit };
-        match self.inspect(held, &body, json, exchange, vm, host)? {
+        let (heard, route) = (Heard::default(), route.index);
+        let held = Held { charged, permit, heard, route, asserted, path_model, kept, form, edit };
+        let inspection = self.inspect(held, &body, json, exchange, vm, host)?;
+        self.inspected(inspection, body, vm, host)
+    }
+
+    /// Goes on, or asks what must be asked.
+    fn inspected(
+        &mut self,
+        inspection: Inspection,
+        body: Vec<u8>,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        match inspection {
             Inspection::Done(next) => Ok(next),
-            Inspection::Ask(held, question) => self.ask(Then::Permit(question, Permitting::Body(held, body)), vm, host),
+            Inspection::Ask(held, Asking::Engine(question)) => {
+                self.ask(Then::Permit(question, Permitting::Body(held, body)), vm, host)
+            }
+            Inspection::Ask(held, Asking::Opinion(question)) => {
+                self.asking = Some(question.opinion);
+                self.ask(Then::Hear(question, held, body), vm, host)
+            }
         }
+    }
+
+    /// An outside judge has answered: the request is judged once more.
+    pub(in crate::transaction) fn heard(
+        &mut self,
+        mut held: Held,
+        opinion: Opinion,
+        body: Vec<u8>,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        held.heard.add(opinion);
+        let inspection = self.again(held, None, &body, vm, host)?;
+        self.inspected(inspection, body, vm, host)
     }
 
     /// The operator's policy engine permits the request: it is read once more, and judged as the engine wants.
     pub(in crate::transaction) fn permitted(
         &mut self,
-        mut held: Held,
+        held: Held,
         permit: Permit,
-        body: &[u8],
+        body: Vec<u8>,
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Next, Refused> {
+        let inspection = self.again(held, Some(permit), &body, vm, host)?;
+        self.inspected(inspection, body, vm, host)
+    }
+
+    /// Reads the body once more. `granted`: the policy engine's permit has just come.
+    fn again(
+        &mut self,
+        mut held: Held,
+        granted: Option<Permit>,
+        body: &[u8],
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Inspection, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
         let route = policy.route_at(held.route).ok_or(Reason::Internal)?;
         let mut json = parsed(&policy, route, body, held.form.as_deref())?;
         let path_model = held.path_model.as_deref();
         let how = (path_model, held.form.is_some(), held.asserted.as_deref());
         let mut exchange = exchange(route, &json, how)?;
-        let changes_model = permit.model().is_some_and(|model| model != exchange.model);
-        if let (Some(model), true) = (permit.model(), changes_model) {
+        let model = granted.as_ref().or(held.permit.as_ref()).and_then(Permit::model);
+        if let Some(model) = model.filter(|model| *model != exchange.model) {
             rename_model(&mut json, &exchange, model, how)?;
             exchange = self::exchange(route, &json, how)?;
             self.note_model(&policy, &exchange.model, vm);
@@ -171,14 +227,12 @@ impl Context {
         }
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         exchange.goes_on_with(held.kept.clone());
-        held.charged = stages::oblige(&policy, held.charged, &permit, Some(&exchange), vm.shared_key(), host)?;
-        self.note_limits(&held.charged);
-        held.permit = Some(permit);
-        match self.inspect(held, body, json, exchange, vm, host)? {
-            Inspection::Done(next) => Ok(next),
-            // It has its permit.
-            Inspection::Ask(..) => Err(Reason::Internal.into()),
+        if let Some(permit) = granted {
+            held.charged = stages::oblige(&policy, held.charged, &permit, Some(&exchange), vm.shared_key(), host)?;
+            self.note_limits(&held.charged);
+            held.permit = Some(permit);
         }
+        self.inspect(held, body, json, exchange, vm, host)
     }
 
     /// Scans, judges and rewrites the body.
@@ -191,44 +245,60 @@ impl Context {
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Inspection, Refused> {
-        let Held { charged, permit, route, asserted, path_model, kept, form, edit } = held;
+        let Held { charged, permit, heard, route, asserted, path_model, kept, form, edit } = held;
         let policy = std::sync::Arc::clone(&self.policy);
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
         let is_form = form.is_some();
         let removes_tools = charged.authorized().removes_tools();
         let guards = stages::guards_of(&policy, charged.authorized(), permit.as_ref());
         let restores = guards.iter().any(|guard| guard.restores());
-        let mut scanned = stages::scan(
-            &policy,
-            route,
-            charged,
-            permit.as_ref(),
-            (&json, &exchange),
-            vm.verdicts(&policy),
-            host.now(),
-        );
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, guards: &guards };
-        let (judgement, places) = scanned.judgement_mut();
-        let dropped = keep_signed(policy.signed, &json, &exchange, restores, judgement);
-        let mut again = |place: &Place, text: &str| scan.again(place, text, vm, host);
-        narrow(judgement, places, &|index| scan.text(index), &mut again);
-        let caller = std::sync::Arc::clone(scanned.charged().authorized().counted().entitled().principal());
+        let caller = std::sync::Arc::clone(charged.authorized().counted().entitled().principal());
         let is_own = is_own(&policy, &caller, &exchange, vm, host)?;
+        let (mut charged, mut heard) = (charged, heard);
+        let (scanned, dropped) = loop {
+            let (texts, memory) = ((&json, &exchange), vm.verdicts(&policy));
+            let mut scanned =
+                stages::scan(&policy, route, charged, (permit.as_ref(), &heard), texts, memory, host.now());
+            let (judgement, places) = scanned.judgement_mut();
+            let dropped = keep_signed(policy.signed, &json, &exchange, restores, judgement);
+            // Where an outside judge had a say, a part by itself is not what was judged.
+            let views = heard.by_text();
+            let text = |index: usize| scan.text(index).filter(|_| !views.contains_key(&index));
+            let mut again = |place: &Place, text: &str| scan.again(place, text, vm, host);
+            narrow(judgement, places, &text, &mut again);
+            let local = scanned.refusal(&policy, &exchange, is_own);
+            match second_opinion(&scan, &scanned, (&heard, local), vm, host.now()) {
+                None => break (scanned, dropped),
+                Some(opinion::Asked::Known(opinion)) => {
+                    charged = scanned.back();
+                    heard.add(opinion);
+                }
+                Some(opinion::Asked::Ask(question)) => {
+                    let charged = scanned.back();
+                    let route = route.index;
+                    let held = Held { charged, permit, heard, route, asserted, path_model, kept, form, edit };
+                    return Ok(Inspection::Ask(Box::new(held), Asking::Opinion(question)));
+                }
+            }
+        };
+        let refusal = scanned.refusal(&policy, &exchange, is_own).or(heard.refusal());
         // What is refused anyway asks nobody.
-        if let (None, None, Some(engine)) = (&permit, scanned.refusal(&policy, &exchange, is_own), &policy.engine) {
+        if let (None, None, Some(engine)) = (&permit, refusal, &policy.engine) {
             let input = self.input(&policy, route, (&scanned, &exchange, &json), body.len(), host);
             let asked = engine.ask(&input, &vm.permits, vm.hash_key(), host.now());
-            let held =
-                Held { charged: scanned.back(), permit, route: route.index, asserted, path_model, kept, form, edit };
+            let (charged, route) = (scanned.back(), route.index);
+            let held = Held { charged, permit, heard, route, asserted, path_model, kept, form, edit };
             return match asked {
-                opa::Asked::Ask(question) => Ok(Inspection::Ask(Box::new(held), question)),
+                opa::Asked::Ask(question) => Ok(Inspection::Ask(Box::new(held), Asking::Engine(question))),
                 opa::Asked::Known(said) => {
                     let permit = self.note_said(*said)?;
                     drop(json);
-                    self.permitted(held, permit, body, vm, host).map(Inspection::Done)
+                    self.again(held, Some(permit), body, vm, host)
                 }
             };
         }
+        self.note_opinions(&policy, &heard);
         self.note_judgement(&scan, scanned.judgement(), scanned.places());
         let judgement = scanned.judgement();
         if !judgement.findings.is_empty() || judgement.denial().is_some() {
@@ -240,6 +310,9 @@ impl Context {
             self.account.record.set_cooldown(begun.map(|cooldown| cooldown.left.as_secs()));
         }
         self.note_unscanned(&scanned.unscanned(&exchange), &exchange.unknown);
+        if let (None, Some(reason)) = (scanned.refusal(&policy, &exchange, is_own), heard.refusal()) {
+            return Err(reason.into());
+        }
         let cap = output_cap(&policy, &exchange, scanned.charged().authorized(), permit.as_ref());
         let changes_model = permit.as_ref().is_some_and(|permit| permit.model().is_some());
         let fault = is_form.then(|| upload::fault(&json, &exchange, scanned.judgement())).flatten();
@@ -420,6 +493,52 @@ fn is_own(
         }
     }
     Ok(true)
+}
+
+/// The next outside judge of those that the guards ask. `None`: there is none, or nothing that it could change.
+fn second_opinion(
+    scan: &Scan<'_, '_>,
+    scanned: &Scanned,
+    (heard, local): (&Heard, Option<Reason>),
+    vm: &mut WorkerState,
+    now: Timestamp,
+) -> Option<opinion::Asked> {
+    let Scan { policy, guards, .. } = scan;
+    let enforcing = guards.iter().filter(|guard| guard.mode == Mode::Enforce);
+    let asked: BTreeSet<OpinionIndex> = enforcing.flat_map(|guard| guard.opinions.iter().copied()).collect();
+    for index in asked.into_iter().filter(|index| !heard.has(*index)) {
+        let opinion = policy.opinion(index)?;
+        let exhibits = exhibits(opinion, scan, scanned);
+        let may_change = match local {
+            // What is refused anyway asks nobody.
+            Some(Reason::ScanInjection) => exhibits.iter().any(|exhibit| exhibit.may_lower),
+            Some(_) => false,
+            None => true,
+        };
+        if may_change && exhibits.iter().any(|exhibit| opinion.when.contains(&exhibit.score)) {
+            let key = vm.hash_key().clone();
+            return Some(opinion.ask(index, exhibits, false, vm.desk(index)?, (&key, now)));
+        }
+    }
+    None
+}
+
+/// The texts that a judge is shown.
+fn exhibits(opinion: &OpinionPolicy, scan: &Scan<'_, '_>, scanned: &Scanned) -> Vec<Exhibit> {
+    let exhibit = |(index, (place, note)): (usize, (&Place, &TextNote))| {
+        let text = scan.text(index).filter(|text| !text.trim().is_empty())?;
+        let is_shown = match opinion.text {
+            OpinionText::Newest => place.position == Position::Current,
+            OpinionText::All => true,
+        };
+        if !is_shown || place.is_key || opinion.above.is_some_and(|above| note.score <= above) {
+            return None;
+        }
+        let shown = if opinion.raw { Shown::raw(text) } else { Shown::masked(text, &note.sensitive) };
+        let may_lower = note.is_scorers && note.score > 0 && opinion.when.contains(&note.score);
+        Some(Exhibit { index, shown, score: note.score, may_lower })
+    };
+    scanned.places().iter().zip(scanned.notes()).enumerate().filter_map(exhibit).collect()
 }
 
 /// What one scan needs.
