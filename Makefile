@@ -24,12 +24,13 @@ LIMITS     := $(CACHE)/limits/.ready
 REDIS      := $(if $(shell command -v redis-server),,$(CACHE)/redis/.ready)
 APISERVER  := $(CACHE)/apiserver/.tried
 OPA        := $(CACHE)/opa/.tried
+JUDGES     := $(CACHE)/judges/.ready
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy.
 WORKERS    ?= 2
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -67,8 +68,8 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA)
-	$(call say,other clients, mesh, fleet, ext_proc, OPA)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES)
+	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges)
 	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
 
@@ -77,12 +78,12 @@ mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, reg
 	$(PYTHON) -m pytest integration/mesh -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m mesh
 
-fleet-test: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) ## two proxies and a real rate-limit engine; outages under load, as a table
+fleet-test: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## two proxies and a real rate-limit engine; outages under load, as a table
 	$(call say,the fleet)
 	$(PYTHON) -m pytest integration/fleet -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
-outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) ## issuer, rate-limit engine and its Redis, OPA away under constant load: wrong verdicts (cold: 6 minutes more)
+outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## issuer, rate-limit engine and its Redis, OPA, a judge away under constant load: wrong verdicts (cold: 6 minutes more)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
 mcp-sdk: $(MCP_SDK) ## the official TypeScript SDKs of the Model Context Protocol into .cache (needs Node.js)
@@ -216,6 +217,12 @@ $(LITELLM) $(CLIENTS) $(GRAPH): $(CACHE)/%/.ready: integration/clients/%.txt
 	$(call say,clients in an environment of their own: $* (once, about a minute))
 	@[ -x $(CACHE)/$*/bin/python ] || python3 -m venv $(CACHE)/$*
 	$(CACHE)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(JUDGES): integration/opinions/requirements.txt
+	$(call say,Presidio (once, about a minute))
+	@[ -x $(CACHE)/judges/bin/python ] || python3 -m venv $(CACHE)/judges
+	$(CACHE)/judges/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(NEIGHBOURS): integration/neighbours/requirements.txt

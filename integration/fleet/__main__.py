@@ -11,9 +11,11 @@ from harness import idp
 from harness.tokens import Key
 from harness.upstream import Upstream
 from opa import server as opa_server
+from opinions import servers as judges
 
 from . import servers
 from .engine import Asked
+from .judges import Judged
 from .load import Load
 from .opaque import AWAY_SECONDS, Opaque
 from .site import FEW, Fleet
@@ -102,6 +104,8 @@ def main() -> int:
     provider = None if no_provider else idp.Provider([Key("RS256", "one")])
     no_opa = opa_server.missing()
     opa = None if no_opa else opa_server.Opa()
+    no_presidio = judges.missing()
+    presidio = None if no_presidio else judges.Presidio()
     only, good = " ".join(sys.argv[1:]), True
     with Upstream() as upstream, servers.Double() as double, idp.Scripted() as scripted:
         upstream.keep = False
@@ -133,14 +137,19 @@ def main() -> int:
                 for name, mood, *how in asked.scenarios():
                     if only in name:
                         good &= play(name, Load(asked, mix=asked.mix(mood)), *how, SECONDS)
-            absent = {"OPA": no_opa, "service: killed (Limitador)": reason, "store: Redis (Limitador)": no_redis, "IdP: introspection": no_provider}
+            for on_unavailable in ("deny", "localVerdict", "allow") if presidio else ():
+                judged = fleets[f"judged-{on_unavailable}"] = Judged(upstream, key, presidio, on_unavailable)
+                for name, *how in judged.scenarios():
+                    if only in name:
+                        good &= play(name, Load(judged, mix=judged.mix()), *how, SECONDS)
+            absent = {"OPA": no_opa, "Presidio": no_presidio, "service: killed (Limitador)": reason, "store: Redis (Limitador)": no_redis, "IdP: introspection": no_provider}
             for name, why in absent.items():
                 if why:
                     print(f"{name:<38} not had: {why}")
         finally:
             for fleet in fleets.values():
                 fleet.stop()
-            for server in (real, stored, redis, provider, opa):
+            for server in (real, stored, redis, provider, opa, presidio):
                 if server:
                     server.stop()
     print("wrong verdicts: 0" if good else "WRONG VERDICTS")

@@ -49,6 +49,8 @@ pub use input::{Judged, Judgement, NOTICE, Outcome, Place, STRONG_SCORE, judge, 
 pub use mode::{Act, Strictest, entry, strictest};
 pub(crate) use output::{Detector, Notes, ReplyRules};
 
-pub use policy::{CanaryPolicy, ExceptionPolicy, GuardIndex, GuardPolicy, InjectionPolicy, OutputPolicy, PiiPolicy};
+pub use policy::{
+    CanaryPolicy, ExceptionPolicy, GuardIndex, GuardPolicy, InjectionPolicy, OpinionIndex, OutputPolicy, PiiPolicy,
+};
 pub(crate) use policy::{References, STANDARD, compile};
 pub(crate) use spotlight::{spotlight, word};

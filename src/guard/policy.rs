@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::consult::opinion::OpinionIndex;
 use crate::document::{
     Errors, Exception, Guard, Injection, KeyPath, Output, OutputAction, Pii, Restore, Spotlight, Thresholds, shortened,
 };
@@ -18,6 +17,10 @@ pub(crate) const STANDARD: &str = "standard";
 /// A guard's place in the policy's list of guards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GuardIndex(pub u16);
+
+/// An outside judge's place in the policy's list of judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpinionIndex(pub u8);
 
 /// What is searched for and what follows.
 #[derive(Clone, Debug, PartialEq)]

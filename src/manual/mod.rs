@@ -19,6 +19,7 @@ pages! {
     fleet: "fleet.md"
     abuse: "abuse.md"
     opa: "opa.md"
+    opinions: "opinions.md"
     rehearsal: "rehearsal.md"
     protocols: "protocols.md"
     parameters: "parameters.md"

@@ -8,7 +8,7 @@ use super::teller::Teller;
 use super::{Edit, Ending, Event, Finished, Next, Refused, State, Step, WorkerState, pool};
 use crate::audit::{Record, metrics};
 use crate::capture::Draft;
-use crate::consult::opinion::OpinionIndex;
+use crate::guard::OpinionIndex;
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::reply::Spent;

@@ -20,7 +20,7 @@ use crate::enums::{PiiType, Tag};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Moderation { model: Box<str> },
-    ChatJudge { model: Box<str>, instructions: Box<str> },
+    ChatJudge { model: Box<str>, instructions: Box<str>, is_structured: bool },
     Classifier { format: ClassifierFormat, input: Box<str>, labels: Vec<Box<str>>, classes: Vec<Box<str>> },
     Presidio { language: Box<str>, entities: Vec<Box<str>>, threshold: u8 },
     Http,
@@ -58,15 +58,21 @@ impl Kind {
                 }
                 body
             }
-            Kind::ChatJudge { model, instructions } => json!({
-                "model": model,
-                "messages": [
-                    { "role": "system", "content": instructions },
-                    { "role": "user", "content": json!({ "texts": texts }).to_string() },
-                ],
-                "temperature": 0,
-                "max_tokens": 64,
-            }),
+            Kind::ChatJudge { model, instructions, is_structured } => {
+                let mut body = json!({
+                    "model": model,
+                    "messages": [
+                        { "role": "system", "content": instructions },
+                        { "role": "user", "content": json!({ "texts": texts }).to_string() },
+                    ],
+                    "temperature": 0,
+                    "max_tokens": 64,
+                });
+                if let (true, Some(body)) = (*is_structured, body.as_object_mut()) {
+                    body.insert("response_format".to_owned(), verdict_format());
+                }
+                body
+            }
             Kind::Classifier { format: ClassifierFormat::Tei, .. } => {
                 let inputs: Vec<[&str; 1]> = texts.iter().map(|text| [*text]).collect();
                 json!({ "inputs": inputs, "truncate": true })
@@ -117,6 +123,23 @@ impl Kind {
             Kind::Http => guarded(answer, texts),
         }
     }
+}
+
+/// What holds a model to an object with one score.
+fn verdict_format() -> Value {
+    json!({
+        "type": "json_schema",
+        "json_schema": {
+            "name": "verdict",
+            "strict": true,
+            "schema": {
+                "type": "object",
+                "properties": { "score": { "type": "integer", "minimum": 0, "maximum": 100 } },
+                "required": ["score"],
+                "additionalProperties": false,
+            },
+        },
+    })
 }
 
 /// One score for each text, or nothing is known.
@@ -326,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_model_says_a_number() {
-        let kind = Kind::ChatJudge { model: "m".into(), instructions: INSTRUCTIONS.into() };
+        let kind = Kind::ChatJudge { model: "m".into(), instructions: INSTRUCTIONS.into(), is_structured: true };
         let answer = |content: &str| json!({ "choices": [{ "message": { "content": content } }] });
         for (content, score) in [
             ("{\"score\": 7}", Some(7)),

@@ -29,6 +29,7 @@ use crate::document::{
     self, ClassifierFormat, Environment, Errors, KeyPath, OnNoOpinion, OpinionKind, OpinionText, shortened,
 };
 use crate::enums::Mode;
+use crate::guard::OpinionIndex;
 use crate::host::Timestamp;
 use crate::keyed::HashKey;
 use crate::reason::Reason;
@@ -43,10 +44,6 @@ const EVEN: u8 = 50;
 
 /// Opinions of one policy, at most.
 pub const MAX_OPINIONS: usize = 8;
-
-/// An opinion's place in the policy's list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OpinionIndex(pub u8);
 
 /// One judge, as the document means it.
 #[derive(Clone, PartialEq, Eq)]
@@ -444,6 +441,8 @@ fn compile_kind(kind: OpinionKind, written: &document::Opinion, at: &KeyPath, er
     };
     let is = |other: OpinionKind| kind == other;
     only(written.instructions.is_some() && !is(OpinionKind::ChatJudge), "instructions", "chatJudge", errors);
+    only(written.structured.is_some() && !is(OpinionKind::ChatJudge), "structured", "chatJudge", errors);
+    only(written.threshold.is_some() && !is(OpinionKind::Presidio), "threshold", "presidio", errors);
     only(written.format.is_some() && !is(OpinionKind::Classifier), "format", "classifier", errors);
     only(written.labels.is_some() && !is(OpinionKind::Classifier), "labels", "classifier", errors);
     only(written.classes.is_some() && !is(OpinionKind::Classifier), "classes", "classifier", errors);
@@ -454,6 +453,7 @@ fn compile_kind(kind: OpinionKind, written: &document::Opinion, at: &KeyPath, er
         OpinionKind::ChatJudge => Kind::ChatJudge {
             model: errors.filled(at, "model", written.model.as_deref())?.into(),
             instructions: written.instructions.as_deref().unwrap_or(INSTRUCTIONS).into(),
+            is_structured: written.structured.unwrap_or(true),
         },
         OpinionKind::Classifier => {
             let labels = words(&written.labels);

@@ -56,6 +56,8 @@ section! {
         model: Option<String>,
         /// What a `chatJudge` is told. It must answer with `{"score": N}`, N from 0 to 100. Default: to look for attacks.
         instructions: Option<String>,
+        /// A `chatJudge` is held to its form by a JSON schema (`response_format`). Default true; false for a server that knows none.
+        structured: Option<bool>,
         /// The server's protocol, of a `classifier`. Default tei.
         format: Option<ClassifierFormat>,
         /// The classes that are attacks, of a `classifier`. Default INJECTION, JAILBREAK, MALICIOUS, UNSAFE, LABEL_1.
