@@ -107,6 +107,18 @@ def with_cluster(config: dict, name: str, port: int) -> None:
     config["static_resources"]["clusters"].append(own)
 
 
+def environment(node, variables: dict[str, str]) -> None:
+    """Gives every VM of the file these variables."""
+    if isinstance(node, dict):
+        if "vm_config" in node:
+            node["vm_config"]["environment_variables"] = {"key_values": variables}
+        for value in node.values():
+            environment(value, variables)
+    elif isinstance(node, list):
+        for value in node:
+            environment(value, variables)
+
+
 def with_trailers(config: dict) -> dict:
     """The same configuration reading HTTP/1.1 trailers, which Envoy drops by default."""
     config = copy.deepcopy(config)

@@ -9,7 +9,6 @@ from harness.client import H1
 from harness.llama import Llama, tiny_model
 from harness.relay import Relay
 from opinions.servers import Judge, Presidio, missing
-from test_introspection import environment
 
 KEY = "a-key-of-the-judges-0123456789"
 NAMED = "Ada Lovelace wrote to jane.doe@example.org about the engine."
@@ -35,7 +34,7 @@ def make(mode: str, upstream, keys, port: int, change=None, filters: tuple[dict,
         envoy.with_cluster(config, "judge", port)
         if filters:
             config["static_resources"]["clusters"][-1]["typed_extension_protocol_options"] = upstream_filters(filters)
-        environment(config, {"JUDGE_KEY": KEY})
+        envoy.environment(config, {"JUDGE_KEY": KEY})
 
     return Site(mode, upstream, keys, change=policy, edit=edit)
 
