@@ -50,9 +50,10 @@ pub use parser::MAX_DEPTH;
 pub use tree::MAX_LEVELS;
 pub use value::Value;
 
-use check::Checked;
-use check::Type;
+use check::{Checked, Type};
 use tree::Tree;
+
+use crate::document::{Errors, KeyPath};
 
 /// An expression that was parsed and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +66,21 @@ pub struct Expression {
 /// An expression that is true or false.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition(Expression);
+
+// No literal is NaN.
+impl Eq for Condition {}
+
+/// The nanoseconds since 1970 of a moment as RFC 3339 writes it.
+#[cfg(feature = "cli")]
+pub fn moment(text: &str) -> Option<u64> {
+    u64::try_from(time::read_timestamp(text)?).ok()
+}
+
+/// Compiles `when` of a section, if it has one.
+pub(crate) fn compile(written: Option<&str>, at: &KeyPath, errors: &mut Errors) -> Option<Condition> {
+    let compiled = Condition::compile(written?);
+    compiled.map_err(|fault| errors.push(&at.key("when"), fault.to_string())).ok()
+}
 
 impl Expression {
     /// Parses and checks an expression of any type.

@@ -19,6 +19,7 @@ use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{Denied, Edit, Event, Header, Headers, Next, Passed, Refused, Reply, State, Step, Wait, WorkerState};
 use crate::audit::{Coverage, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
+use crate::authz::Situation;
 use crate::document::{Cors, ResponseHeaders, Unmatched};
 use crate::enums::Mode;
 use crate::host::{Host, Timestamp};
@@ -193,7 +194,11 @@ impl Context {
         self.teller.explains = policy.refusals.explains(principal.roles());
         self.draft(&policy, path, &principal, names);
         self.cooldown(&policy, &principal, vm, host)?;
-        let entitled = stages::entitle(&policy, principal, route.operation, host)?;
+        let mut situation = Situation::new(route.protocol.name(), method, path);
+        for name in &policy.asked_headers {
+            situation.add(name, headers.all(name));
+        }
+        let entitled = stages::entitle(&policy, principal, route.operation, situation, host)?;
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
@@ -279,7 +284,9 @@ impl Context {
         if streams {
             readable(headers, &mut edit);
         }
-        let charged = stages::count_rest(&policy, stages::authorize_bodyless(counted), None, vm.shared_key(), host)?;
+        let authorized = stages::authorize_bodyless(&policy, counted, host.now())?;
+        self.account.rehearse(authorized.shadow().map(Reason::code));
+        let charged = stages::count_rest(&policy, authorized, None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         let guard = streams.then(|| {
             let authorized = charged.authorized();
@@ -287,7 +294,7 @@ impl Context {
             let tenant = authorized.counted().entitled().principal().tenancy();
             let vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
             let roles = authorized.roles();
-            Box::new(ReplyGuard::new(&policy, route.index, roles, Masker::new(key), vault, false, None))
+            Box::new(ReplyGuard::new(&policy, route.index, (roles, authorized.guards()), Masker::new(key), vault, false, None))
         });
         let reply = guard.map_or(Reading::Open(Open), |guard| Reading::Guarded(Guarded(guard)));
         let outgoing =

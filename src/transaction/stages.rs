@@ -13,7 +13,8 @@
 //! | [`Admitted`] | [`admit`] | tokens are reserved; only such a request is forwarded |
 //!
 //! Quotas belong to roles, and only the roles that grant a request are charged. A caller with one role is charged before
-//! the body is read; a caller with several after it, when it is known which of them grant the request.
+//! the body is read; a caller with several after it, when it is known which of them grant the request. So is a caller
+//! whose role has a quota with a condition that asks for something of the body.
 //!
 //! The order compiles:
 //!
@@ -87,7 +88,7 @@
 //! use bartizan::transaction::stages::{Authorized, Counted};
 //!
 //! fn skip(counted: Counted) -> Authorized {
-//!     Authorized { counted, grant: Grant::default(), reads_body: true }
+//!     Authorized { counted, grant: Grant::default(), guards: Vec::new(), idle: Vec::new(), reads_body: true }
 //! }
 //! ```
 
@@ -96,16 +97,17 @@ use std::sync::Arc;
 use bartizan_rules::invariant::sure;
 
 use crate::authn::{Principal, RoleIndex};
-use crate::authz::{self, Grant};
+use crate::authz::{self, Asking, Grant, Situation, Who};
 use crate::callout::{Answer, Call};
+use crate::condition::Condition;
 use crate::document::{UnknownAction, UnscannedAction};
 use crate::enums::{Operation, Zone};
-use crate::guard::{Judgement, Place, judge};
+use crate::guard::{GuardIndex, Judgement, Place, judge};
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Offered, Segment, UnscannedKind};
 use crate::quota::fleet::{Ask, Inquiry, Told};
-use crate::quota::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
+use crate::quota::{Idle, Limits, Refusal, Reservation, Scope, SharedKey, Tokens, Whose};
 use crate::reason::{Denial, Reason};
 use crate::route::RoutePolicy;
 use crate::scan::{Text, VerdictMemory};
@@ -116,6 +118,7 @@ pub struct Entitled {
     principal: Arc<Principal>,
     operation: Operation,
     roles: Vec<RoleIndex>,
+    situation: Situation,
 }
 
 /// A request whose request quotas, as far as they are known before the body, are charged.
@@ -126,6 +129,8 @@ pub struct Counted {
     limits: Option<Limits>,
     /// The fleet was asked about the caller's strikes.
     looked: bool,
+    /// The quotas that do not count the request, where that was decided already.
+    idle: Option<Vec<Idle>>,
 }
 
 /// A request that at least one role grants as a whole.
@@ -133,6 +138,10 @@ pub struct Counted {
 pub struct Authorized {
     counted: Counted,
     grant: Grant,
+    /// The guards of the granting roles whose conditions do not fail.
+    guards: Vec<GuardIndex>,
+    /// The quotas that do not count the request.
+    idle: Vec<Idle>,
     reads_body: bool,
 }
 
@@ -257,6 +266,18 @@ impl Entitled {
     pub fn roles(&self) -> &[RoleIndex] {
         &self.roles
     }
+
+    /// What conditions are judged by.
+    fn asking<'a>(&'a self, policy: &'a Policy, body: Option<(&'a Exchange, usize)>, now: Timestamp) -> Asking<'a> {
+        Asking {
+            who: Who::Caller(&self.principal),
+            roles: &policy.roles,
+            operation: self.operation,
+            situation: &self.situation,
+            body,
+            now,
+        }
+    }
 }
 
 impl Counted {
@@ -275,6 +296,16 @@ impl Authorized {
     /// The roles that grant the request; never empty.
     pub fn roles(&self) -> &[RoleIndex] {
         &self.grant.roles
+    }
+
+    /// The guards that apply to the request and its reply.
+    pub fn guards(&self) -> &[GuardIndex] {
+        &self.guards
+    }
+
+    /// The quotas that count the request.
+    pub fn quotas(&self) -> Whose<'_> {
+        Whose::new(&self.grant.roles, &self.idle)
     }
 
     /// The most output tokens the upstream may be asked for; `None`: no limit.
@@ -416,10 +447,11 @@ pub fn entitle(
     policy: &Policy,
     principal: Arc<Principal>,
     operation: Operation,
+    situation: Situation,
     host: &mut dyn Host,
 ) -> Result<Entitled, Denial> {
     let roles = authz::entitled(&policy.roles, &principal, operation, host)?;
-    Ok(Entitled { principal, operation, roles })
+    Ok(Entitled { principal, operation, roles, situation })
 }
 
 /// Charges the call to the quotas of the caller's only role.
@@ -432,31 +464,59 @@ pub fn count(
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<Stage<Counted>, Refusal> {
-    let (limits, inquiry) = match entitled.roles() {
-        roles @ [_] => {
+    let (limits, inquiry, idle) = match entitled.roles() {
+        roles @ [_] if !policy.quotas.has_condition(roles, Condition::needs_body) => {
             let scope = Scope::Call(entitled.principal(), entitled.operation());
-            let limits = policy.quotas.charge(scope, roles, key, host)?;
-            (Some(limits), policy.quotas.inquire(scope, roles, Ask::Requests, host.now()))
+            let asking = entitled.asking(policy, None, host.now());
+            let idle = policy.quotas.idle(roles, |when| asking.fails(when));
+            let whose = Whose::new(roles, &idle);
+            let limits = policy.quotas.charge(scope, whose, key, host)?;
+            (Some(limits), policy.quotas.inquire(scope, whose, Ask::Requests, host.now()), Some(idle))
         }
-        _ => (None, None),
+        _ => (None, None, None),
     };
     let looked = inquiry.as_ref().is_some_and(Inquiry::looks);
-    Ok(Stage::of(Counted { entitled, limits, looked }, inquiry))
+    Ok(Stage::of(Counted { entitled, limits, looked, idle }, inquiry))
 }
 
-/// Checks model, tools, choices and caps, which the body tells.
+/// Checks conditions, model, tools, choices and caps, which the body tells, and decides which guards and quotas apply.
+/// `bytes`: the body's length.
 ///
 /// # Errors
-/// [`Reason::RbacModel`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that any role got.
-pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Result<Authorized, Denial> {
-    let grant = authz::grant(&policy.roles, counted.entitled.roles(), exchange)?;
-    Ok(Authorized { counted, grant, reads_body: true })
+/// [`Reason::RbacCondition`], [`Reason::RbacModel`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that
+/// any role got.
+pub fn authorize(
+    policy: &Policy,
+    counted: Counted,
+    (exchange, bytes): (&Exchange, usize),
+    now: Timestamp,
+) -> Result<Authorized, Denial> {
+    let asking = counted.entitled.asking(policy, Some((exchange, bytes)), now);
+    let grant = authz::grant(counted.entitled.roles(), exchange, &asking)?;
+    let (guards, idle) = applying(policy, &counted, &grant, &asking);
+    Ok(Authorized { counted, grant, guards, idle, reads_body: true })
 }
 
-/// A request without a body: the operation was all there is to check.
-pub fn authorize_bodyless(counted: Counted) -> Authorized {
-    let grant = Grant { roles: counted.entitled.roles.clone(), ..Grant::default() };
-    Authorized { counted, grant, reads_body: false }
+/// A request without a body: beside the operation only conditions are left to check.
+///
+/// # Errors
+/// [`Reason::RbacCondition`].
+pub fn authorize_bodyless(policy: &Policy, counted: Counted, now: Timestamp) -> Result<Authorized, Denial> {
+    let asking = counted.entitled.asking(policy, None, now);
+    let grant = authz::grant_bodyless(counted.entitled.roles(), &asking)?;
+    let (guards, idle) = applying(policy, &counted, &grant, &asking);
+    Ok(Authorized { counted, grant, guards, idle, reads_body: false })
+}
+
+/// The guards that apply to a request, and the quotas that do not count it.
+fn applying(policy: &Policy, counted: &Counted, grant: &Grant, asking: &Asking<'_>) -> (Vec<GuardIndex>, Vec<Idle>) {
+    let applies = |index: &GuardIndex| {
+        let when = policy.guard(*index).and_then(|guard| guard.when.as_ref());
+        when.is_none_or(|when| !asking.fails(when))
+    };
+    let guards = policy.guards_at(&grant.roles).into_iter().filter(applies).collect();
+    let idle = counted.idle.clone();
+    (guards, idle.unwrap_or_else(|| policy.quotas.idle(&grant.roles, |when| asking.fails(when))))
 }
 
 /// Charges what [`count`] left open: the call, for a caller of several roles, and the model, where
@@ -473,7 +533,7 @@ pub fn count_rest(
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<Charged, Refusal> {
-    let (counted, roles) = (authorized.counted(), authorized.roles());
+    let (counted, roles) = (authorized.counted(), authorized.quotas());
     let mut limits = match &counted.limits {
         Some(limits) => limits.clone(),
         None => {
@@ -519,7 +579,7 @@ pub fn scan(
         trusted: trusted.contains(&segment.zone),
     };
     let places: Vec<Place> = exchange.segments.iter().map(place).collect();
-    let guards = policy.guards_of(authorized.roles());
+    let guards = policy.guards_of(authorized.guards());
     let judgement = judge(&policy.scanner, &guards, route.index, &places, report, now);
     Scanned { charged, judgement, places }
 }
@@ -541,7 +601,7 @@ pub fn admit(
 ) -> Result<(Stage<Admitted>, Reservation), Refusal> {
     let (charged, authorized) = (inspected.charged(), inspected.charged().authorized());
     let entitled = authorized.counted().entitled();
-    let (scope, roles) = (Scope::Whole(entitled.principal(), entitled.operation(), model), authorized.roles());
+    let (scope, roles) = (Scope::Whole(entitled.principal(), entitled.operation(), model), authorized.quotas());
     let told = charged.limits().clone();
     let ask = Ask::Rest {
         tokens: expected,

@@ -124,7 +124,7 @@ impl Context {
         }
         exchange.choices_of_operator.extend(asserted.iter().flat_map(|asserted| asserted.choices_of_operator()));
         self.note_model(&policy, &exchange.model, vm);
-        let authorized = stages::authorize(&policy, counted, &exchange)?;
+        let authorized = stages::authorize(&policy, counted, (&exchange, body.len()), host.now())?;
         self.note_grant(&policy, &authorized);
         if is_form {
             upload::within(&exchange, authorized.output_cap())?;
@@ -137,7 +137,7 @@ impl Context {
         let charged = stages::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
 
-        let guards = policy.guards_of(charged.authorized().roles());
+        let guards = policy.guards_of(charged.authorized().guards());
         let restores = guards.iter().any(|guard| guard.restores());
         let mut scanned = stages::scan(&policy, route, charged, (&json, &exchange), vm.verdicts(&policy), host.now());
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, guards: &guards };
@@ -169,7 +169,7 @@ impl Context {
         let mut expected = Tokens { input: texts.input.saturating_add(unread), ..texts };
         let model = Some(exchange.model.as_str());
         let authorized = inspected.charged().authorized();
-        let counts_tokens = policy.quotas.counts_tokens(authorized.roles(), expected);
+        let counts_tokens = policy.quotas.counts_tokens(authorized.quotas(), expected);
         if counts_tokens {
             let caller = authorized.counted().entitled().principal();
             let owner = if caller.tenant().is_some() { caller.tenancy() } else { caller.identity() };
@@ -198,7 +198,8 @@ impl Context {
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
         let rewritten = drops || asked || lit.changed || planted.is_some() || removes_tools;
-        let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
+        let of = (authorized.roles(), authorized.guards());
+        let mut guard = ReplyGuard::new(&policy, route.index, of, masker, vault, asked, planted);
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
         self.account.meter.repeats_prompt = exchange.repeats_prompt;
@@ -323,7 +324,7 @@ impl Scan<'_, '_> {
 /// The cap on output tokens for the upstream: the roles', or where a quota counts output and nobody sets a cap, the
 /// policy's default, so that no request uses more than was held for it.
 fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized) -> Option<u64> {
-    let default = || policy.quotas.count_output(authorized.roles()).then_some(policy.limits.default_output_tokens);
+    let default = || policy.quotas.count_output(authorized.quotas()).then_some(policy.limits.default_output_tokens);
     match &exchange.output_cap {
         Some(asked) if asked.tokens != NO_LIMIT => authorized.output_cap(),
         _ => authorized.output_cap().or_else(default),
