@@ -8,7 +8,7 @@ use super::lexer::{Kind, Token, is_reserved, tokens};
 use super::tree::{Binary, Id, Node, Over, Tree};
 
 /// How deep brackets may nest.
-pub const MAX_DEPTH: usize = 16;
+pub const MAX_DEPTH: usize = 32;
 
 /// The most choices (`?:`) that follow one another.
 const MAX_CHOICES: usize = 32;

@@ -10,17 +10,14 @@ const DAY: i128 = 86_400;
 const FIRST: i128 = -62_135_596_800;
 const LAST: i128 = 253_402_300_799;
 
-/// The longest time, in seconds.
-const LONGEST: i128 = 315_576_000_000;
-
 /// A moment, where it is in range.
 pub(super) fn timestamp(nanos: i128) -> Option<i128> {
     (FIRST..=LAST).contains(&nanos.div_euclid(SECOND)).then_some(nanos)
 }
 
-/// A time, where it is in range.
+/// A time, where its nanoseconds are a number of 64 bits: up to 292 years.
 pub(super) fn duration(nanos: i128) -> Option<i128> {
-    (nanos.unsigned_abs() <= (LONGEST * SECOND).unsigned_abs()).then_some(nanos)
+    i64::try_from(nanos).ok().map(i128::from)
 }
 
 /// RFC 3339.
