@@ -163,7 +163,7 @@ fn the_language_is_cels() {
                 "int('x') == 1",
                 "int(1e99) == 1",
                 "dyn('foo') < 1024",
-                "dyn(null) < null || dyn([1]) < dyn([2])",
+                "dyn(null) < dyn(null) || dyn([1]) < dyn([2])",
                 "timestamp(253402300800) > now",
                 "timestamp('9999-12-31T23:59:59Z') + duration('1s') > now",
                 "timestamp('9999-12-31T23:59:59Z') - timestamp('0001-01-01T00:00:00Z') > duration('1s')",
@@ -278,7 +278,6 @@ fn what_nests_or_is_long_is_refused_before_it_is_parsed() {
     assert_eq!(outcome(&nested("(", ")", 33)), "fault");
     assert_eq!(outcome(&nested("!(", ")", 32)), "true");
     // As deep as it gets: every level waits at every tightness.
-    assert_eq!(outcome(&format!("{}1{} == 1", "0||".repeat(0), "")), "true");
     let level = "true||true&&1==1+1*-int(double(";
     assert_eq!(outcome(&level.repeat(30)), "fault");
     for text in [nested("(", ")", 10_000), "[".repeat(10_000), "!".repeat(10_000), "-".repeat(1000), "a.".repeat(500)] {
@@ -430,8 +429,8 @@ fn a_role_counts_only_where_its_condition_holds() {
         ("principal.claims.level >= 3", json!({}), &[], "rbac.condition"),
         ("'llm' in principal.claims.realm.groups", json!({ "realm": { "groups": ["x", "llm"] } }), &[], ""),
         ("'llm' in principal.claims.realm.groups", json!({ "realm": { "groups": [["llm"]] } }), &[], "rbac.condition"),
-        ("principal.claims.long != ''", json!({ "long": "x".repeat(9000) }), &[], "rbac.condition"),
-        ("has(principal.claims.long)", json!({ "long": "x".repeat(9000) }), &[], ""),
+        ("principal.claims.long != ''", json!({ "long": "x".repeat(4200) }), &[], "rbac.condition"),
+        ("has(principal.claims.long)", json!({ "long": "x".repeat(4200) }), &[], ""),
         ("principal.subject == 'alice' && principal.issuer == 'corp' && !has(principal.tenant)", json!({}), &[], ""),
         ("principal.roles == ['analyst']", json!({}), &[], ""),
         ("request.path == '/v1/chat/completions' && request.method == 'POST'", json!({}), &[], ""),
@@ -470,7 +469,7 @@ fn another_role_may_grant_what_one_does_not() {
         [(&[][..], json!(["clerk"]), 10), (&[("x-break-glass", "yes")], json!(["analyst", "clerk"]), 4000)]
     {
         let run = send(&mut pipeline, &both, headers, &body);
-        assert_eq!((&run.record()["bartizan.roles"], run.body()["max_tokens"].clone()), (&roles, json!(cap)));
+        assert_eq!((&run.record()["user.roles"], run.body()["max_tokens"].clone()), (&roles, json!(cap)));
     }
     // The reason is that of the role that got furthest.
     let other = json!({ "model": "other", "messages": [{ "role": "user", "content": "hi" }] });

@@ -15,7 +15,7 @@ use crate::host::Timestamp;
 use crate::reason::{Denial, Hint, Reason};
 
 /// The most bytes of claims that conditions ask for, of one token.
-const MAX_ASKED_BYTES: usize = 8192;
+const MAX_ASKED_BYTES: usize = 4096;
 
 /// The most roles that one token may list.
 const MAX_ROLES: usize = 1024;

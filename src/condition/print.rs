@@ -73,13 +73,12 @@ fn node(tree: &Tree, id: Id, least: u8, out: &mut String) {
         }
         Node::Not(of) => {
             out.push('!');
-            let is_same = matches!(tree.node(*of), Node::Not(_));
-            node(tree, *of, if is_same { UNARY } else { MEMBER }, out);
+            node(tree, *of, if is_pair(tree, *of, |of| matches!(of, Node::Not(_))) { UNARY } else { MEMBER }, out);
         }
         Node::Negate(of) => {
             out.push('-');
             let (below, number) = match tree.node(*of) {
-                Node::Negate(_) => (UNARY, false),
+                Node::Negate(_) if is_pair(tree, *of, |of| matches!(of, Node::Negate(_))) => (UNARY, false),
                 Node::Int(_) | Node::Double(_) => (CHOICE, true),
                 _ => (MEMBER, false),
             };
@@ -134,6 +133,14 @@ fn node(tree: &Tree, id: Id, least: u8, out: &mut String) {
     }
     if is_loose {
         out.push(')');
+    }
+}
+
+/// True for a sign below another one that can go without brackets: of three in a row the parser keeps one.
+fn is_pair(tree: &Tree, id: Id, is_sign: fn(&Node) -> bool) -> bool {
+    match tree.node(id) {
+        of @ (Node::Not(below) | Node::Negate(below)) => is_sign(of) && !is_sign(tree.node(*below)),
+        _ => false,
     }
 }
 
