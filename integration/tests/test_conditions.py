@@ -3,6 +3,7 @@
 import pytest
 
 from conftest import Site, user
+from harness.tokens import claims
 from harness.wires import MODEL
 
 ADDRESS = "Write to alice@example.com."
