@@ -289,8 +289,9 @@ fn nanos(window: Duration) -> u64 {
     u64::try_from(window.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Everything but the mode: a quota that goes from shadow to enforce keeps its count.
+/// Everything but the mode and the condition: a quota that goes from shadow to enforce keeps its count, and two that differ
+/// by their conditions alone are told apart by their order, here and in the fleet.
 fn same_bucket(one: &QuotaPolicy, other: &QuotaPolicy) -> bool {
     let what = |quota: &QuotaPolicy| (quota.per, quota.counts, quota.limit, quota.window, quota.burst, quota.reach);
-    what(one) == what(other) && (one.kind, &one.claim, &one.when) == (other.kind, &other.claim, &other.when)
+    what(one) == what(other) && (one.kind, &one.claim) == (other.kind, &other.claim)
 }
