@@ -69,6 +69,8 @@ reasons! {
     RbacOperation = "rbac.operation", 403;
     /// The caller's roles are bound to other workloads than the one that sent the request.
     RbacWorkload = "rbac.workload", 403;
+    /// The conditions of the caller's roles do not hold for this request.
+    RbacCondition = "rbac.condition", 403;
     /// No role of the caller may use this model.
     RbacModel = "rbac.model", 403;
     /// No role of the caller may use one of the tools.

@@ -151,6 +151,9 @@ section! {
         quotas: Option<Vec<Quota>>,
         /// The guard's name. Default `standard`.
         guard: Option<String>,
+        /// A condition: the role counts only for requests for which it holds. What goes wrong does not hold. See the manual's
+        /// page on conditions.
+        when: Option<String>,
         /// Default enforce. In shadow a refusal for this role's models, tools or caps is recorded and the request goes on.
         mode: Option<Mode>,
     }
@@ -225,6 +228,8 @@ section! {
         scope: Option<Reach>,
         /// What happens while the fleet's service is unreachable. Default deny. With scope fleet only.
         on_unavailable: Option<OnUnavailable>,
+        /// A condition: only requests for which it holds are counted. What goes wrong is counted.
+        when: Option<String>,
     }
 }
 

@@ -25,7 +25,7 @@
 //!     "roles": {"user": {"operations": ["chat"], "models": ["*"]}},
 //!     "routes": [{"match": {"path": "/v1/chat/completions"}, "protocol": "openai"}]}"#;
 //! let policy = Policy::from_json(document, &|_| None).unwrap();
-//! let guards = policy.guards_of(&[RoleIndex(0)]);
+//! let guards = policy.guards_of(&policy.guards_at(&[RoleIndex(0)]));
 //! let denial = |text: &str| {
 //!     let report = policy.scanner.scan(&[Text { zone: Zone::User, text }], policy.limits.budget());
 //!     let place = Place { zone: Zone::User, position: Position::Current, is_key: false, trusted: false };

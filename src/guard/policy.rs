@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::condition::{self, Condition};
 use crate::document::{
     Errors, Exception, Guard, Injection, KeyPath, Output, OutputAction, Pii, Restore, Spotlight, Thresholds, shortened,
 };
@@ -27,6 +28,8 @@ pub struct OpinionIndex(pub u8);
 pub struct GuardPolicy {
     /// Its name.
     pub name: String,
+    /// To which requests it is applied; `None`: all.
+    pub when: Option<Condition>,
     /// Whether its verdicts take effect.
     pub mode: Mode,
     /// Attacks on the model.
@@ -197,6 +200,7 @@ fn compile_guard(
     let at_exceptions = at.key("exceptions");
     let mut compiled = GuardPolicy {
         name: name.to_owned(),
+        when: condition::compile(guard.when.as_deref(), at, errors),
         mode: guard.mode.unwrap_or(Mode::Enforce),
         injection: injection(guard.injection.as_ref(), &at.key("injection"), errors),
         pii: pii(guard.pii.as_ref(), &at.key("pii"), errors),

@@ -15,6 +15,7 @@ pages! {
     identity: "identity.md"
     guards: "guards.md"
     rules: "rules.md"
+    conditions: "conditions.md"
     quotas: "quotas.md"
     fleet: "fleet.md"
     abuse: "abuse.md"

@@ -10,6 +10,9 @@
 //! assert!(errors.iter().any(|error| error.to_string().starts_with("roles.user.guard: unknown guard \"lax\"")));
 //! ```
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::document::{
     self, ConfigError, Cors, Environment, Errors, KeyPath, Parsed, Reach, Role, SignedAction, UnknownAction, Unmatched,
     nearest, parse_json, shortened,
@@ -21,10 +24,11 @@ mod refusals;
 pub use limits::{LimitsPolicy, UnscannedPolicy};
 pub use refusals::{RefusalPolicy, Words};
 
-use crate::audit::{AuditPolicy, Labels};
+use crate::audit::{AuditPolicy, Labels, is_ours};
 use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
 use crate::authz::RolePolicy;
 use crate::capture::CapturePolicy;
+use crate::condition::{Condition, Fact};
 use crate::consult::opa::Engine;
 use crate::consult::opinion::{MAX_OPINIONS, OpinionPolicy};
 use crate::guard::{self, GuardIndex, GuardPolicy, OpinionIndex};
@@ -49,6 +53,8 @@ pub struct Policy {
     pub quotas: Quotas,
     /// Guards; [`GuardIndex`] counts into them.
     pub guards: Vec<GuardPolicy>,
+    /// The headers that conditions ask for.
+    pub asked_headers: Vec<Arc<str>>,
     /// The compiled rules.
     pub scanner: Scanner,
     /// Guarded paths. Use [`Policy::route`].
@@ -175,9 +181,9 @@ impl Policy {
         self.roles.get(usize::from(index.0))
     }
 
-    /// The guards of these roles, each once.
-    pub fn guards_of(&self, roles: &[RoleIndex]) -> Vec<&GuardPolicy> {
-        self.guards_at(roles).into_iter().filter_map(|index| self.guard(index)).collect()
+    /// The guards at these places.
+    pub fn guards_of(&self, places: &[GuardIndex]) -> Vec<&GuardPolicy> {
+        places.iter().filter_map(|index| self.guard(*index)).collect()
     }
 
     /// Where the guards of these roles are, each once.
@@ -238,6 +244,14 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     let service = RateLimitService::compile(document, &name, named_quotas(), errors);
     let quotas = quotas.with_abuse(abuse.as_ref()).with_service(service.as_ref(), audit.hash_key.as_deref());
     let authn = authn?.with_counted_claims(&claims);
+    let asked = asked(&roles, &guards);
+    let asked_headers = headers(&asked, &authn, errors);
+    let pointers = asked.iter().filter_map(|(_, fact)| match fact {
+        Fact::Claim(pointer) => Some(&**pointer),
+        _ => None,
+    });
+    let pointers: BTreeSet<&str> = pointers.collect();
+    let authn = authn.with_asked_claims(&pointers.into_iter().collect::<Vec<_>>());
     let authn = match &abuse {
         Some(abuse) => authn.with_end_users(abuse.claim.as_deref()),
         None => authn,
@@ -250,6 +264,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         roles,
         quotas,
         guards,
+        asked_headers,
         scanner: scanner?,
         realtime: route::refused(&routes),
         routes,
@@ -303,6 +318,44 @@ fn engine(
         .filter(|(_, role)| is_own(role))
         .map(|(index, role)| (role.name.as_str().into(), index));
     Engine::compile(written, at, (guards.collect(), roles.collect()), errors)
+}
+
+/// All that conditions ask for, and where.
+fn asked(roles: &[RolePolicy], guards: &[GuardPolicy]) -> Vec<(KeyPath, Fact)> {
+    let root = KeyPath::root();
+    let mut conditions: Vec<(KeyPath, &Condition)> = Vec::new();
+    for role in roles {
+        let at = root.key("roles").key(&role.name);
+        conditions.extend(role.when.iter().map(|when| (at.key("when"), when)));
+        for (place, quota) in role.quotas.iter().enumerate() {
+            conditions.extend(quota.when.iter().map(|when| (at.key("quotas").index(place).key("when"), when)));
+        }
+    }
+    for guard in guards {
+        let at = root.key("guards").key(&guard.name);
+        conditions.extend(guard.when.iter().map(|when| (at.key("when"), when)));
+    }
+    let facts = |(at, when): (KeyPath, &Condition)| {
+        when.facts().iter().map(|fact| (at.clone(), fact.clone())).collect::<Vec<_>>()
+    };
+    conditions.into_iter().flat_map(facts).collect()
+}
+
+/// The headers that conditions ask for; one that carries credentials is an error.
+fn headers(asked: &[(KeyPath, Fact)], authn: &Authenticator, errors: &mut Errors) -> Vec<Arc<str>> {
+    const CREDENTIALS: [&str; 7] =
+        ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization", "set-cookie"];
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for (at, fact) in asked {
+        let Fact::Header(name) = fact else { continue };
+        if CREDENTIALS.contains(&&**name) || authn.token_headers().any(|known| known.eq_ignore_ascii_case(name)) {
+            errors.push(at, format!("request.headers['{name}'] carries credentials, and no condition reads those"));
+        } else if is_ours(name.as_bytes()) {
+            errors.push(at, format!("request.headers['{name}'] is a name of Bartizan's own, which no client may send"));
+        }
+        names.insert(name);
+    }
+    names.into_iter().map(Arc::from).collect()
 }
 
 fn version(document: &document::Document, root: &KeyPath, errors: &mut Errors) {

@@ -82,6 +82,7 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
         Reason::JwtUnavailable => "The token can't be checked at the moment. Try again later.",
         Reason::RbacOperation => "Your role does not allow this operation.",
         Reason::RbacWorkload => "Your role does not allow calls from this workload.",
+        Reason::RbacCondition => "The conditions of your role do not hold for this request.",
         Reason::RbacModel => "Your role does not allow this model.",
         Reason::RbacTool => "Your role does not allow one of the tools in this request.",
         Reason::RbacParameter => "A parameter is given twice or over the limit of your role.",

@@ -98,7 +98,7 @@ impl ReplyGuard {
     pub(super) fn new(
         policy: &Arc<Policy>,
         route: RouteIndex,
-        of: &[RoleIndex],
+        (of, guards): (&[RoleIndex], &[GuardIndex]),
         masker: Masker,
         vault: Vault,
         strips_usage: bool,
@@ -109,7 +109,7 @@ impl ReplyGuard {
         ReplyGuard {
             policy: Arc::clone(policy),
             route,
-            guards: policy.guards_at(of),
+            guards: guards.to_vec(),
             tools,
             rehearses_tools: roles().any(|role| role.mode == Mode::Shadow),
             masker,

@@ -20,7 +20,7 @@ use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{Denied, Edit, Event, Header, Headers, Next, Passed, Refused, Reply, State, Step, Wait, WorkerState};
 use crate::audit::{Coverage, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
-use crate::authz::{self, Ledger};
+use crate::authz::{self, Ledger, Situation};
 use crate::consult::opa::{self, Permit, Said};
 use crate::document::{Cors, ResponseHeaders, Unmatched};
 use crate::enums::{Mode, Operation};
@@ -197,7 +197,11 @@ impl Context {
         self.teller.explains = policy.refusals.explains(principal.roles());
         self.draft(&policy, path, &principal, names);
         self.cooldown(&policy, &principal, vm, host)?;
-        let entitled = stages::entitle(&policy, principal, route.operation, host)?;
+        let mut situation = Situation::new(route.protocol.name(), method, path);
+        for name in &policy.asked_headers {
+            situation.add(name, headers.all(name));
+        }
+        let entitled = stages::entitle(&policy, principal, route.operation, situation, host)?;
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
@@ -296,7 +300,9 @@ impl Context {
         if guards_reply {
             readable(headers, &mut edit);
         }
-        let charged = stages::count_rest(&policy, stages::authorize_bodyless(counted), None, vm.shared_key(), host)?;
+        let authorized = stages::authorize_bodyless(&policy, counted, host.now())?;
+        self.account.rehearse(authorized.shadow().map(Reason::code));
+        let charged = stages::count_rest(&policy, authorized, None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         self.account.cover(Coverage::Full);
         let caller = charged.authorized().counted().entitled().principal();
@@ -352,7 +358,8 @@ impl Context {
             let tenant = authorized.counted().entitled().principal().tenancy();
             let vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
             let roles = authorized.roles();
-            let mut guard = ReplyGuard::new(&policy, route, roles, Masker::new(key), vault, false, None);
+            let of = (roles, authorized.guards());
+            let mut guard = ReplyGuard::new(&policy, route, of, Masker::new(key), vault, false, None);
             guard.also(permit.guard());
             guard.listed = listed;
             guard.is_paid = is_kept;

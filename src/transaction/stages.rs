@@ -13,7 +13,8 @@
 //! | [`Admitted`] | [`admit`] | tokens are reserved; only such a request is forwarded |
 //!
 //! Quotas belong to roles, and only the roles that grant a request are charged. A caller with one role is charged before
-//! the body is read; a caller with several after it, when it is known which of them grant the request.
+//! the body is read; a caller with several after it, when it is known which of them grant the request. So is a caller
+//! whose role has a quota with a condition that asks for something of the body.
 //!
 //! The order compiles:
 //!
@@ -95,7 +96,7 @@
 //! use bartizan::transaction::stages::{Authorized, Counted};
 //!
 //! fn skip(counted: Counted) -> Authorized {
-//!     Authorized { counted, grant: Grant::default(), reads_body: true }
+//!     Authorized { counted, grant: Grant::default(), guards: Vec::new(), idle: Vec::new(), reads_body: true }
 //! }
 //! ```
 
@@ -104,18 +105,19 @@ use std::sync::Arc;
 use bartizan_rules::invariant::sure;
 
 use crate::authn::{Principal, RoleIndex};
-use crate::authz::{self, Grant};
+use crate::authz::{self, Asking, Grant, Situation, Who};
 use crate::callout::{Answer, Call};
+use crate::condition::Condition;
 use crate::consult::opa::Permit;
 use crate::consult::opinion::Heard;
 use crate::document::{UnknownAction, UnscannedAction};
 use crate::enums::{Operation, Zone};
-use crate::guard::{GuardPolicy, Judgement, Place, judge};
+use crate::guard::{GuardIndex, GuardPolicy, Judgement, Place, judge};
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Offered, Segment, UnscannedKind};
 use crate::quota::fleet::{Ask, Inquiry, Told};
-use crate::quota::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
+use crate::quota::{Idle, Limits, Refusal, Reservation, Scope, SharedKey, Tokens, Whose};
 use crate::reason::{Denial, Reason};
 use crate::redact::Label;
 use crate::route::RoutePolicy;
@@ -127,6 +129,7 @@ pub struct Entitled {
     principal: Arc<Principal>,
     operation: Operation,
     roles: Vec<RoleIndex>,
+    situation: Situation,
 }
 
 /// A request whose request quotas, as far as they are known before the body, are charged.
@@ -137,6 +140,8 @@ pub struct Counted {
     limits: Option<Limits>,
     /// The fleet was asked about the caller's strikes.
     looked: bool,
+    /// The quotas that do not count the request, where that was decided already.
+    idle: Option<Vec<Idle>>,
 }
 
 /// A request that at least one role grants as a whole.
@@ -144,6 +149,10 @@ pub struct Counted {
 pub struct Authorized {
     counted: Counted,
     grant: Grant,
+    /// The guards of the granting roles whose conditions do not fail.
+    guards: Vec<GuardIndex>,
+    /// The quotas that do not count the request.
+    idle: Vec<Idle>,
     reads_body: bool,
 }
 
@@ -281,6 +290,18 @@ impl Entitled {
     pub fn roles(&self) -> &[RoleIndex] {
         &self.roles
     }
+
+    /// What conditions are judged by.
+    fn asking<'a>(&'a self, policy: &'a Policy, body: Option<(&'a Exchange, usize)>, now: Timestamp) -> Asking<'a> {
+        Asking {
+            who: Who::Caller(&self.principal),
+            roles: &policy.roles,
+            operation: self.operation,
+            situation: &self.situation,
+            body,
+            now,
+        }
+    }
 }
 
 impl Counted {
@@ -299,6 +320,16 @@ impl Authorized {
     /// The roles that grant the request; never empty.
     pub fn roles(&self) -> &[RoleIndex] {
         &self.grant.roles
+    }
+
+    /// The guards that apply to the request and its reply.
+    pub fn guards(&self) -> &[GuardIndex] {
+        &self.guards
+    }
+
+    /// The quotas that count the request.
+    pub fn quotas(&self) -> Whose<'_> {
+        Whose::new(&self.grant.roles, &self.idle)
     }
 
     /// The most output tokens the upstream may be asked for; `None`: no limit.
@@ -476,10 +507,11 @@ pub fn entitle(
     policy: &Policy,
     principal: Arc<Principal>,
     operation: Operation,
+    situation: Situation,
     host: &mut dyn Host,
 ) -> Result<Entitled, Denial> {
     let roles = authz::entitled(&policy.roles, &principal, operation, host)?;
-    Ok(Entitled { principal, operation, roles })
+    Ok(Entitled { principal, operation, roles, situation })
 }
 
 /// Charges the call to the quotas of the caller's only role.
@@ -492,31 +524,59 @@ pub fn count(
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<Stage<Counted>, Refusal> {
-    let (limits, inquiry) = match entitled.roles() {
-        roles @ [_] => {
+    let (limits, inquiry, idle) = match entitled.roles() {
+        roles @ [_] if !policy.quotas.has_condition(roles, Condition::needs_body) => {
             let scope = Scope::Call(entitled.principal(), entitled.operation());
-            let limits = policy.quotas.charge(scope, roles, key, host)?;
-            (Some(limits), policy.quotas.inquire(scope, roles, Ask::Requests, host.now()))
+            let asking = entitled.asking(policy, None, host.now());
+            let idle = policy.quotas.idle(roles, |when| asking.fails(when));
+            let whose = Whose::new(roles, &idle);
+            let limits = policy.quotas.charge(scope, whose, key, host)?;
+            (Some(limits), policy.quotas.inquire(scope, whose, Ask::Requests, host.now()), Some(idle))
         }
-        _ => (None, None),
+        _ => (None, None, None),
     };
     let looked = inquiry.as_ref().is_some_and(Inquiry::looks);
-    Ok(Stage::of(Counted { entitled, limits, looked }, inquiry))
+    Ok(Stage::of(Counted { entitled, limits, looked, idle }, inquiry))
 }
 
-/// Checks model, tools, choices and caps, which the body tells.
+/// Checks conditions, model, tools, choices and caps, which the body tells, and decides which guards and quotas apply.
+/// `bytes`: the body's length.
 ///
 /// # Errors
-/// [`Reason::RbacModel`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that any role got.
-pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Result<Authorized, Denial> {
-    let grant = authz::grant(&policy.roles, counted.entitled.roles(), exchange)?;
-    Ok(Authorized { counted, grant, reads_body: true })
+/// [`Reason::RbacCondition`], [`Reason::RbacModel`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that
+/// any role got.
+pub fn authorize(
+    policy: &Policy,
+    counted: Counted,
+    (exchange, bytes): (&Exchange, usize),
+    now: Timestamp,
+) -> Result<Authorized, Denial> {
+    let asking = counted.entitled.asking(policy, Some((exchange, bytes)), now);
+    let grant = authz::grant(counted.entitled.roles(), exchange, &asking)?;
+    let (guards, idle) = applying(policy, &counted, &grant, &asking);
+    Ok(Authorized { counted, grant, guards, idle, reads_body: true })
 }
 
-/// A request without a body: the operation was all there is to check.
-pub fn authorize_bodyless(counted: Counted) -> Authorized {
-    let grant = Grant { roles: counted.entitled.roles.clone(), ..Grant::default() };
-    Authorized { counted, grant, reads_body: false }
+/// A request without a body: beside the operation only conditions are left to check.
+///
+/// # Errors
+/// [`Reason::RbacCondition`].
+pub fn authorize_bodyless(policy: &Policy, counted: Counted, now: Timestamp) -> Result<Authorized, Denial> {
+    let asking = counted.entitled.asking(policy, None, now);
+    let grant = authz::grant_bodyless(counted.entitled.roles(), &asking)?;
+    let (guards, idle) = applying(policy, &counted, &grant, &asking);
+    Ok(Authorized { counted, grant, guards, idle, reads_body: false })
+}
+
+/// The guards that apply to a request, and the quotas that do not count it.
+fn applying(policy: &Policy, counted: &Counted, grant: &Grant, asking: &Asking<'_>) -> (Vec<GuardIndex>, Vec<Idle>) {
+    let applies = |index: &GuardIndex| {
+        let when = policy.guard(*index).and_then(|guard| guard.when.as_ref());
+        when.is_none_or(|when| !asking.fails(when))
+    };
+    let guards = policy.guards_at(&grant.roles).into_iter().filter(applies).collect();
+    let idle = counted.idle.clone();
+    (guards, idle.unwrap_or_else(|| policy.quotas.idle(&grant.roles, |when| asking.fails(when))))
 }
 
 /// Charges what [`count`] left open: the call, for a caller of several roles, and the model, where
@@ -533,7 +593,7 @@ pub fn count_rest(
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<Charged, Refusal> {
-    let (counted, roles) = (authorized.counted(), authorized.roles());
+    let (counted, roles) = (authorized.counted(), authorized.quotas());
     let mut limits = match &counted.limits {
         Some(limits) => limits.clone(),
         None => {
@@ -562,28 +622,34 @@ pub fn oblige(
     policy: &Policy,
     charged: Charged,
     permit: &Permit,
-    exchange: Option<&Exchange>,
+    body: Option<(&Exchange, usize)>,
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<Charged, Refusal> {
     let Charged { mut authorized, mut limits } = charged;
-    let beside = |refusal: Refusal, limits: &Limits| Refusal {
-        limits: Box::new(limits.clone().and(*refusal.limits)),
-        ..refusal
+    let beside = |refusal: Refusal, limits: &Limits| {
+        let limits = Box::new(limits.clone().and(*refusal.limits));
+        Refusal { limits, ..refusal }
     };
-    if let (Some(_), Some(exchange)) = (permit.model(), exchange) {
+    let now = host.now();
+    if let (Some(_), Some((exchange, bytes))) = (permit.model(), body) {
+        let asking = authorized.counted.entitled.asking(policy, Some((exchange, bytes)), now);
         let refused = |denial| Refusal { denial, limits: Box::new(limits.clone()) };
-        authorized.grant =
-            authz::grant(&policy.roles, authorized.counted.entitled.roles(), exchange).map_err(refused)?;
-        let charge = policy.quotas.charge(Scope::Model(&exchange.model), authorized.roles(), key, host);
+        let grant = authz::grant(authorized.counted.entitled.roles(), exchange, &asking).map_err(refused)?;
+        let (guards, idle) = applying(policy, &authorized.counted, &grant, &asking);
+        (authorized.grant, authorized.guards, authorized.idle) = (grant, guards, idle);
+        let charge = policy.quotas.charge(Scope::Model(&exchange.model), authorized.quotas(), key, host);
         limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
     }
     if let Some(role) = permit.quotas().filter(|role| !authorized.roles().contains(role)) {
         let entitled = &authorized.counted.entitled;
-        let model = exchange.map(|exchange| exchange.model.as_str());
+        let asking = entitled.asking(policy, body, now);
+        let idle = policy.quotas.idle(&[role], |when| asking.fails(when));
+        let model = body.map(|(exchange, _)| exchange.model.as_str());
         let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
-        let charge = policy.quotas.charge(scope, &[role], key, host);
+        let charge = policy.quotas.charge(scope, Whose::new(&[role], &idle), key, host);
         limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
+        authorized.idle.extend(idle);
     }
     Ok(Charged { authorized, limits })
 }
@@ -663,7 +729,7 @@ fn second(report: &mut Report, notes: &[TextNote], heard: &Heard) {
 
 /// The guards of the granting roles, and the one that a policy engine adds: each once.
 pub fn guards_of<'p>(policy: &'p Policy, authorized: &Authorized, permit: Option<&Permit>) -> Vec<&'p GuardPolicy> {
-    let mut places = policy.guards_at(authorized.roles());
+    let mut places = authorized.guards().to_vec();
     if let Some(more) = permit.and_then(Permit::guard).filter(|more| !places.contains(more)) {
         places.push(more);
     }
@@ -690,7 +756,7 @@ pub fn admit(
     let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
     let mut roles = authorized.roles().to_vec();
     roles.extend(inspected.permit.quotas().filter(|role| !authorized.roles().contains(role)));
-    let roles = roles.as_slice();
+    let roles = Whose::new(&roles, &authorized.idle);
     let told = charged.limits().clone();
     let ask = Ask::Rest {
         tokens: expected,

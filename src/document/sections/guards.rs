@@ -14,6 +14,8 @@ use schemars::JsonSchema;
 section! {
     /// What is searched for and what follows.
     Guard {
+        /// A condition: the guard is applied only to requests for which it holds, and to their replies. What goes wrong holds.
+        when: Option<String>,
         /// Default enforce.
         mode: Option<Mode>,
         /// Injection, jailbreak, extraction, exfiltration, agent hijack.

@@ -133,7 +133,7 @@ impl Context {
         let path_model = path_model.as_deref();
         let mut exchange = exchange(route, &json, (path_model, form.is_some(), asserted.as_deref()))?;
         self.note_model(&policy, &exchange.model, vm);
-        let authorized = stages::authorize(&policy, counted, &exchange)?;
+        let authorized = stages::authorize(&policy, counted, (&exchange, body.len()), host.now())?;
         self.note_grant(&policy, &authorized);
         if form.is_some() {
             upload::within(&exchange, authorized.output_cap())?;
@@ -228,7 +228,8 @@ impl Context {
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         exchange.goes_on_with(held.kept.clone());
         if let Some(permit) = granted {
-            held.charged = stages::oblige(&policy, held.charged, &permit, Some(&exchange), vm.shared_key(), host)?;
+            held.charged =
+                stages::oblige(&policy, held.charged, &permit, Some((&exchange, body.len())), vm.shared_key(), host)?;
             self.note_limits(&held.charged);
             held.permit = Some(permit);
         }
@@ -325,7 +326,7 @@ impl Context {
         let mut expected = Tokens { input: texts.input.saturating_add(unread), ..texts };
         let model = Some(exchange.model.as_str());
         let authorized = inspected.charged().authorized();
-        let counts_tokens = policy.quotas.counts_tokens(authorized.roles(), expected);
+        let counts_tokens = policy.quotas.counts_tokens(authorized.quotas(), expected);
         if counts_tokens {
             let caller = authorized.counted().entitled().principal();
             let owner = if caller.tenant().is_some() { caller.tenancy() } else { caller.identity() };
@@ -354,7 +355,8 @@ impl Context {
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
         let rewritten = drops || changes_model || asked || lit.changed || planted.is_some() || removes_tools;
-        let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
+        let of = (authorized.roles(), authorized.guards());
+        let mut guard = ReplyGuard::new(&policy, route.index, of, masker, vault, asked, planted);
         guard.also(inspected.permit().guard());
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
@@ -569,7 +571,7 @@ impl Scan<'_, '_> {
 /// The cap on output tokens for the upstream: the roles', or where a quota counts output and nobody sets a cap, the
 /// policy's default, so that no request uses more than was held for it.
 fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized, permit: Option<&Permit>) -> Option<u64> {
-    let default = || policy.quotas.count_output(authorized.roles()).then_some(policy.limits.default_output_tokens);
+    let default = || policy.quotas.count_output(authorized.quotas()).then_some(policy.limits.default_output_tokens);
     let cap = match &exchange.output_cap {
         Some(asked) if asked.tokens != NO_LIMIT => authorized.output_cap(),
         _ => authorized.output_cap().or_else(default),
