@@ -175,9 +175,7 @@ pub struct Denial {
     pub is_of_reply: bool,
     /// What the caller probably did.
     pub hint: Option<Hint>,
-    /// The revision of a protocol that the request asks for, where that is what is refused.
-    pub asked: Option<String>,
-    /// Why, in the words of a policy engine of the operator's: short and plain.
+    /// Why, in the words of the operator's policy engine, short and plain; or the revision of a protocol that is refused.
     pub detail: Option<Box<str>>,
 }
 
@@ -215,16 +213,7 @@ impl Hint {
 impl Denial {
     /// A denial with nothing but its reason.
     pub const fn new(reason: Reason) -> Self {
-        Denial {
-            reason,
-            retry_after: None,
-            param: None,
-            line: None,
-            is_of_reply: false,
-            hint: None,
-            asked: None,
-            detail: None,
-        }
+        Denial { reason, retry_after: None, param: None, line: None, is_of_reply: false, hint: None, detail: None }
     }
 
     /// The same denial, naming the request parameter at fault.

@@ -42,6 +42,9 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// The longest reason that is told and recorded, in bytes.
 const MAX_REASON: usize = 128;
 
+/// What has these names in the policy.
+type Named<T> = Vec<(Box<str>, T)>;
+
 /// The engine of a policy, as the document means it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engine {
@@ -54,8 +57,8 @@ pub struct Engine {
     keep: u64,
     mode: Mode,
     /// What obligations may name.
-    guards: Vec<(Box<str>, GuardIndex)>,
-    roles: Vec<(Box<str>, RoleIndex)>,
+    guards: Named<GuardIndex>,
+    roles: Named<RoleIndex>,
 }
 
 /// What OPA wants of a request that it allows.
@@ -168,7 +171,7 @@ impl Engine {
     pub(crate) fn compile(
         written: &document::Opa,
         at: &KeyPath,
-        (guards, roles): (Vec<(Box<str>, GuardIndex)>, Vec<(Box<str>, RoleIndex)>),
+        (guards, roles): (Named<GuardIndex>, Named<RoleIndex>),
         errors: &mut Errors,
     ) -> Option<Engine> {
         let cluster = errors.filled(at, "cluster", written.cluster.as_deref());
