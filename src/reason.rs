@@ -69,12 +69,18 @@ reasons! {
     RbacOperation = "rbac.operation", 403;
     /// The caller's roles are bound to other workloads than the one that sent the request.
     RbacWorkload = "rbac.workload", 403;
+    /// The conditions of the caller's roles do not hold for this request.
+    RbacCondition = "rbac.condition", 403;
     /// No role of the caller may use this model.
     RbacModel = "rbac.model", 403;
     /// No role of the caller may use one of the tools.
     RbacTool = "rbac.tool", 403;
     /// A parameter is over the role's cap, or given twice.
     RbacParameter = "rbac.parameter", 403;
+    /// The policy engine refuses the request.
+    AuthzDenied = "authz.denied", 403;
+    /// The policy engine gave no answer in time and `authz.opa.onUnavailable` says deny, or gave one that is not understood.
+    AuthzUnavailable = "authz.unavailable", 503;
     /// A request quota is spent.
     QuotaRequests = "quota.requests", 429;
     /// A token quota has no room for what this request may use.
@@ -128,6 +134,10 @@ reasons! {
     ScanSecret = "scan.secret", 400;
     /// Personal data in the request.
     ScanPii = "scan.pii", 400;
+    /// An outside judge holds the request for an attack, or for something else that the operator wants refused.
+    ScanOpinion = "scan.opinion", 400;
+    /// An outside judge gave no answer, and its `onUnavailable` says deny.
+    OpinionUnavailable = "opinion.unavailable", 503;
     /// The model's answer points to a place that carries data away, or holds HTML that runs code.
     ScanOutput = "scan.output", 400;
     /// The model's answer holds the token at the end of the system prompt: the prompt has leaked.
@@ -165,8 +175,8 @@ pub struct Denial {
     pub is_of_reply: bool,
     /// What the caller probably did.
     pub hint: Option<Hint>,
-    /// The revision of a protocol that the request asks for, where that is what is refused.
-    pub asked: Option<String>,
+    /// Why, in the words of the operator's policy engine, short and plain; or the revision of a protocol that is refused.
+    pub detail: Option<Box<str>>,
 }
 
 /// A mistake that callers make often enough to be told of it.
@@ -203,7 +213,7 @@ impl Hint {
 impl Denial {
     /// A denial with nothing but its reason.
     pub const fn new(reason: Reason) -> Self {
-        Denial { reason, retry_after: None, param: None, line: None, is_of_reply: false, hint: None, asked: None }
+        Denial { reason, retry_after: None, param: None, line: None, is_of_reply: false, hint: None, detail: None }
     }
 
     /// The same denial, naming the request parameter at fault.
@@ -224,6 +234,13 @@ impl Denial {
     #[must_use]
     pub const fn with_hint(mut self, hint: Hint) -> Self {
         self.hint = Some(hint);
+        self
+    }
+
+    /// The same denial, with the words of a policy engine.
+    #[must_use]
+    pub fn with_detail(mut self, detail: Option<&str>) -> Self {
+        self.detail = detail.map(Into::into);
         self
     }
 

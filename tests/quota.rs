@@ -113,6 +113,7 @@ impl Host for Worker {
 
 fn quota(per: Per, requests: u64, window_secs: u64, burst: u64) -> QuotaPolicy {
     QuotaPolicy {
+        when: None,
         per,
         counts: Counts::Requests,
         limit: requests,

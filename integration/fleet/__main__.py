@@ -10,8 +10,12 @@ from collections import Counter
 from harness import idp
 from harness.tokens import Key
 from harness.upstream import Upstream
+from opa import server as opa_server
+from opinions import servers as judges
 
 from . import servers
+from .engine import Asked
+from .judges import Judged
 from .load import Load
 from .opaque import AWAY_SECONDS, Opaque
 from .site import FEW, Fleet
@@ -98,6 +102,10 @@ def main() -> int:
     stored = servers.Limitador("count-refused", "redis", f"redis://127.0.0.1:{redis.port}/") if redis else None
     no_provider = idp.missing()
     provider = None if no_provider else idp.Provider([Key("RS256", "one")])
+    no_opa = opa_server.missing()
+    opa = None if no_opa else opa_server.Opa()
+    no_presidio = judges.missing()
+    presidio = None if no_presidio else judges.Presidio()
     only, good = " ".join(sys.argv[1:]), True
     with Upstream() as upstream, servers.Double() as double, idp.Scripted() as scripted:
         upstream.keep = False
@@ -124,14 +132,24 @@ def main() -> int:
                 for name, *how in opaque.scenarios():
                     if only in name:
                         good &= opaque_row(name, opaque, *how)
-            absent = {"service: killed (Limitador)": reason, "store: Redis (Limitador)": no_redis, "IdP: introspection": no_provider}
+            for on_unavailable in ("deny", "allow") if opa else ():
+                asked = fleets[f"asked-{on_unavailable}"] = Asked(upstream, key, opa, on_unavailable)
+                for name, mood, *how in asked.scenarios():
+                    if only in name:
+                        good &= play(name, Load(asked, mix=asked.mix(mood)), *how, SECONDS)
+            for on_unavailable in ("deny", "localVerdict", "allow") if presidio else ():
+                judged = fleets[f"judged-{on_unavailable}"] = Judged(upstream, key, presidio, on_unavailable)
+                for name, *how in judged.scenarios():
+                    if only in name:
+                        good &= play(name, Load(judged, mix=judged.mix()), *how, SECONDS)
+            absent = {"OPA": no_opa, "Presidio": no_presidio, "service: killed (Limitador)": reason, "store: Redis (Limitador)": no_redis, "IdP: introspection": no_provider}
             for name, why in absent.items():
                 if why:
                     print(f"{name:<38} not had: {why}")
         finally:
             for fleet in fleets.values():
                 fleet.stop()
-            for server in (real, stored, redis, provider):
+            for server in (real, stored, redis, provider, opa, presidio):
                 if server:
                     server.stop()
     print("wrong verdicts: 0" if good else "WRONG VERDICTS")

@@ -1,19 +1,16 @@
 """Opaque tokens and their issuer: a real OpenID provider behind a relay that fails as it is told."""
 
-import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from harness import envoy, idp
 from harness.client import H1, Client
 from harness.envoy import Envoy
+from harness.relay import Relay
 from harness.tokens import Key
 
 from .load import PASS, Kind
-from .site import Fleet, idp_cluster
+from .site import Fleet
 
 SECRET = "IDP_CLIENT_SECRET"
 # How long an answer counts, and how long the issuer is away.
@@ -21,55 +18,11 @@ KEPT, AWAY_SECONDS = 6.0, 9.0
 INACTIVE, UNAVAILABLE = (401, "jwt.inactive"), (503, "jwt.unavailable")
 
 
-class Relay:
-    """Hands questions on to the provider. `mood`: `pass`, `slow`, `hang`, `error` or `garbage`."""
-
-    def __init__(self, provider: idp.Provider):
-        self.mood = "pass"
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                mood = outer.mood
-                if mood in ("slow", "hang"):
-                    time.sleep(0.3 if mood == "slow" else 20)
-                status, answer = (500, b"") if mood == "error" else (200, b"<html>signed in</html>")
-                try:
-                    if mood in ("pass", "slow"):
-                        asked = urllib.request.Request(provider.issuer + self.path, body)
-                        for name in ("authorization", "content-type"):
-                            asked.add_header(name, self.headers[name])
-                        with urllib.request.urlopen(asked, timeout=5) as reply:
-                            status, answer = reply.status, reply.read()
-                    self.send_response(status)
-                    self.send_header("content-length", str(len(answer)))
-                    self.end_headers()
-                    self.wfile.write(answer)
-                except (OSError, urllib.error.URLError):
-                    # The provider is gone, or Envoy gave up: no answer.
-                    self.close_connection = True
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
 class Opaque(Fleet):
     """Two proxies that ask the issuer about opaque tokens, and believe JWTs of another one."""
 
     def __init__(self, upstream, key: Key, provider: idp.Provider):
-        self.key, self.provider, self.relay = key, provider, Relay(provider)
+        self.key, self.provider, self.relay = key, provider, Relay(lambda: provider.issuer)
         config = envoy.with_upstream(envoy.load(envoy.STRONG), upstream.port)
         document = envoy.with_keys(envoy.policy(config), [key.jwk])
         document["roles"]["analyst"].pop("quotas", None)
@@ -81,7 +34,7 @@ class Opaque(Fleet):
             },
         })  # fmt: skip
         config = envoy.with_policy(config, document)
-        config["static_resources"]["clusters"].append(idp_cluster(config, self.relay.port))
+        envoy.with_cluster(config, "idp", self.relay.port)
         envoy.wasm(config)["vm_config"]["environment_variables"] = {"key_values": {SECRET: idp.CLIENT[1]}}
         self.proxies = [Envoy(config, f"opaque-{number}") for number in range(2)]
 

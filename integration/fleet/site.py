@@ -1,6 +1,5 @@
 """Two proxies of one policy: the shipped Envoy file with a rate-limit service and an issuer that publishes its keys."""
 
-import copy
 import json
 
 from harness import envoy
@@ -33,15 +32,6 @@ def policy(document: dict, quotas: dict[str, list[dict]] | None = None, abuse: d
     issuer["grants"]["roles"] = list(document["roles"])
 
 
-def idp_cluster(config: dict, port: int) -> dict:
-    own = copy.deepcopy(config["static_resources"]["clusters"][0])
-    own["name"] = own["load_assignment"]["cluster_name"] = "idp"
-    own.pop("typed_extension_protocol_options", None)
-    address = own["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
-    address["socket_address"]["port_value"] = port
-    return own
-
-
 class Fleet(Running):
     """Proxies that share a service. `keys_port`: the issuer publishes its keys there."""
 
@@ -58,7 +48,7 @@ class Fleet(Running):
         config = envoy.with_policy(config, document)
         config["static_resources"]["clusters"].append(cluster(service_port))
         if keys_port:
-            config["static_resources"]["clusters"].append(idp_cluster(config, keys_port))
+            envoy.with_cluster(config, "idp", keys_port)
         self.proxies = [Envoy(config, f"fleet-{number}") for number in range(proxies)]
 
     def token(self, role: str, subject: str = "alice", key: Key | None = None) -> str:

@@ -97,6 +97,28 @@ def with_upstream(config: dict, port: int, http2: bool = False, host: str = "127
     return config
 
 
+def with_cluster(config: dict, name: str, port: int) -> None:
+    """Adds a cluster of HTTP/1.1 at a port of this machine."""
+    own = copy.deepcopy(config["static_resources"]["clusters"][0])
+    own["name"] = own["load_assignment"]["cluster_name"] = name
+    own.pop("typed_extension_protocol_options", None)
+    address = own["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
+    address["socket_address"].update(address="127.0.0.1", port_value=port)
+    config["static_resources"]["clusters"].append(own)
+
+
+def environment(node, variables: dict[str, str]) -> None:
+    """Gives every VM of the file these variables."""
+    if isinstance(node, dict):
+        if "vm_config" in node:
+            node["vm_config"]["environment_variables"] = {"key_values": variables}
+        for value in node.values():
+            environment(value, variables)
+    elif isinstance(node, list):
+        for value in node:
+            environment(value, variables)
+
+
 def with_trailers(config: dict) -> dict:
     """The same configuration reading HTTP/1.1 trailers, which Envoy drops by default."""
     config = copy.deepcopy(config)

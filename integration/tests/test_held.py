@@ -12,10 +12,11 @@ import pytest
 from conftest import Site, chat
 from harness import envoy, idp
 from harness.client import H1, Heads
+from harness.envoy import environment
 from harness.ratelimit import cluster as limits
 from harness.tokens import Key, claims
 from harness.upstream import GATE
-from test_introspection import SECRET, environment
+from test_introspection import SECRET
 
 COUNT = 2000
 CONNECTIONS = 450

@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import Site, chat, everywhere
-from harness import idp
+from harness import envoy, idp
 from harness.client import H1
 from harness.tokens import Key
 from test_jwks import cluster
@@ -33,21 +33,9 @@ def site(mode: str, upstream, keys, provider: idp.Provider) -> Site:
 
     def edit(config: dict) -> None:
         cluster(provider.port)(config)
-        environment(config, {SECRET: idp.CLIENT[1]})
+        envoy.environment(config, {SECRET: idp.CLIENT[1]})
 
     return Site(mode, upstream, keys, change=change, edit=edit)
-
-
-def environment(node, variables: dict[str, str]) -> None:
-    """Gives every VM of the file these variables."""
-    if isinstance(node, dict):
-        if "vm_config" in node:
-            node["vm_config"]["environment_variables"] = {"key_values": variables}
-        for value in node.values():
-            environment(value, variables)
-    elif isinstance(node, list):
-        for value in node:
-            environment(value, variables)
 
 
 def test_an_opaque_token_is_good_for_as_long_as_its_issuer_says_so(mode, upstream, keys, provider):

@@ -1,13 +1,12 @@
 """Keys that the issuer publishes, fetched by the filter through an Envoy cluster, in both modes."""
 
-import copy
 import itertools
 import threading
 
 import pytest
 
 from conftest import Site, chat, everywhere
-from harness import idp
+from harness import envoy, idp
 from harness.client import H1
 from harness.tokens import Key, claims
 from harness.wait import eventually
@@ -23,15 +22,7 @@ def remote(document: dict, issuer: str | None = None, **jwks) -> None:
 
 
 def cluster(port: int):
-    def edit(config: dict) -> None:
-        own = copy.deepcopy(config["static_resources"]["clusters"][0])
-        own["name"] = own["load_assignment"]["cluster_name"] = "idp"
-        own.pop("typed_extension_protocol_options", None)
-        address = own["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
-        address["socket_address"]["port_value"] = port
-        config["static_resources"]["clusters"].append(own)
-
-    return edit
+    return lambda config: envoy.with_cluster(config, "idp", port)
 
 
 class Published:

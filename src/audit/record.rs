@@ -66,6 +66,23 @@ impl Coverage {
     }
 }
 
+/// What one outside judge thought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpinionEntry {
+    /// Its name in the policy.
+    pub name: String,
+    /// `same`, `raised`, `lowered`, `marked`, or why there is none: `unavailable`, `unreadable`, `busy`, `tooLong`.
+    pub outcome: &'static str,
+    /// The highest score that it gave, 0 to 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<u8>,
+    /// How long it took, milliseconds.
+    pub ms: u64,
+    /// It was one of a moment ago.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
+}
+
 /// One finding, without its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FindingEntry {
@@ -223,6 +240,18 @@ pub struct Record {
     /// What shadow mode did not carry out: reasons of refusals and changes, `canary`, `spotlight`.
     #[serde(rename = "bartizan.shadow", skip_serializing_if = "Vec::is_empty")]
     pub(super) shadow: Vec<&'static str>,
+    /// What outside judges thought.
+    #[serde(rename = "bartizan.opinions", skip_serializing_if = "Vec::is_empty")]
+    pub(super) opinions: Vec<OpinionEntry>,
+    /// What the operator's policy engine decided: `allow`, `deny`, `unavailable`, or `unreadable`.
+    #[serde(rename = "bartizan.authz.decision", skip_serializing_if = "Option::is_none")]
+    pub(super) authz: Option<&'static str>,
+    /// The engine's own reason, where it is short and plain.
+    #[serde(rename = "bartizan.authz.reason", skip_serializing_if = "Option::is_none")]
+    pub(super) authz_reason: Option<String>,
+    /// The engine's answer was one of a moment ago.
+    #[serde(rename = "bartizan.authz.cached", skip_serializing_if = "Option::is_none")]
+    pub(super) authz_remembered: Option<bool>,
     /// The wire format.
     #[serde(rename = "bartizan.protocol", skip_serializing_if = "Option::is_none")]
     pub(super) protocol: Option<&'static str>,
@@ -458,6 +487,18 @@ impl Record {
     /// This proxy counted by itself.
     pub fn set_counted_alone(&mut self) {
         self.counted_by = Some("proxy");
+    }
+
+    /// What the operator's policy engine said, in which words, and whether it was asked now.
+    pub fn set_authz(&mut self, decision: &'static str, reason: Option<String>, is_remembered: bool) {
+        self.authz = Some(decision);
+        self.authz_reason = reason;
+        self.authz_remembered = is_remembered.then_some(true);
+    }
+
+    /// What an outside judge thought.
+    pub fn add_opinion(&mut self, opinion: OpinionEntry) {
+        self.opinions.push(opinion);
     }
 
     /// Who was not asked because it hangs.

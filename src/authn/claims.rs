@@ -8,11 +8,14 @@ use serde_json::Value;
 
 use super::Issuer;
 use super::json::Object;
-use super::principal::{CountedClaims, EndUser, MAX_NAME_BYTES, Principal, RoleIndex, Verified};
+use super::principal::{AskedClaims, CountedClaims, EndUser, MAX_NAME_BYTES, Principal, RoleIndex, Verified};
 use super::revocation::Marks;
 use crate::glob::Glob;
 use crate::host::Timestamp;
 use crate::reason::{Denial, Hint, Reason};
+
+/// The most bytes of claims that conditions ask for, of one token.
+const MAX_ASKED_BYTES: usize = 4096;
 
 /// The most roles that one token may list.
 const MAX_ROLES: usize = 1024;
@@ -41,6 +44,8 @@ pub(super) struct ClaimRules {
     pub(super) required: Vec<RequiredClaim>,
     /// Claims that quotas count by, with their text.
     pub(super) counted: Vec<(Arc<str>, Pointer)>,
+    /// Claims that conditions ask for, with their text.
+    pub(super) asked: Vec<(Arc<str>, Pointer)>,
     /// How the end user is found; `None`: nobody asks.
     pub(super) end_user: Option<EndUserRule>,
 }
@@ -144,7 +149,7 @@ impl ClaimRules {
     /// The pointers of all claims that are read.
     pub(super) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
         let required = self.required.iter().map(|required| &required.pointer);
-        let counted = self.counted.iter().map(|(_, pointer)| pointer);
+        let counted = self.counted.iter().chain(&self.asked).map(|(_, pointer)| pointer);
         let end_user = self.end_user.iter().flat_map(|rule| rule.claim.iter().chain(&rule.kinds));
         let audience = self.audience.iter().chain(&self.token_use);
         let names = [&self.subject, &self.roles].into_iter().chain(&self.tenant).chain(audience);
@@ -222,6 +227,7 @@ impl ClaimRules {
             expires,
             marks,
             counted: self.counted(claims)?,
+            asked: self.asked(claims),
             end_user: self.end_user(claims)?,
         }))
     }
@@ -244,6 +250,19 @@ impl ClaimRules {
             found.extend(value.map(|value| (Arc::clone(text), value)));
         }
         Ok(found)
+    }
+
+    /// The values of the claims that conditions ask for. One that is too long, or no scalar and no list of them, is kept
+    /// as one that is there: a condition that needs it goes wrong, and `has` is true.
+    fn asked(&self, claims: &Object) -> AskedClaims {
+        let (mut found, mut left) = (Vec::new(), MAX_ASKED_BYTES);
+        for (text, pointer) in &self.asked {
+            let Some(value) = pointer.find(claims) else { continue };
+            let kept = asked_bytes(value).filter(|bytes| *bytes <= left);
+            left = left.saturating_sub(kept.unwrap_or(0));
+            found.push((Arc::clone(text), kept.map(|_| value.clone())));
+        }
+        found
     }
 
     /// Whom a strike is counted against.
@@ -324,6 +343,19 @@ fn name(value: Option<&Value>) -> Result<Option<Arc<str>>, Reason> {
         None => Ok(None),
         Some(Value::String(text)) if !text.is_empty() && text.len() <= MAX_NAME_BYTES => Ok(Some(Arc::from(&**text))),
         Some(_) => Err(Reason::JwtClaims),
+    }
+}
+
+/// What it takes to keep a claim; `None`: it is no scalar and no list of them.
+fn asked_bytes(value: &Value) -> Option<usize> {
+    let scalar = |value: &Value| match value {
+        Value::String(text) => Some(text.len().saturating_add(16)),
+        Value::Number(_) | Value::Bool(_) => Some(16),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    match value {
+        Value::Array(items) => items.iter().try_fold(16_usize, |sum, item| Some(sum.saturating_add(scalar(item)?))),
+        value => scalar(value),
     }
 }
 

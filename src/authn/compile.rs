@@ -548,6 +548,7 @@ fn claims(
         tenants,
         required: required.into_iter().flatten().collect(),
         counted: Vec::new(),
+        asked: Vec::new(),
         end_user: None,
     })
 }

@@ -310,6 +310,23 @@ impl Authenticator {
         self
     }
 
+    /// The same, keeping the values of these claims, JSON Pointers, for the conditions that ask for them.
+    #[must_use]
+    pub fn with_asked_claims(mut self, pointers: &[&str]) -> Authenticator {
+        if pointers.is_empty() {
+            return self;
+        }
+        let parse = |text: &&str| Pointer::parse(text).map(|pointer| (Arc::from(*text), pointer));
+        let parsed: Vec<(Arc<str>, Pointer)> = pointers.iter().filter_map(parse).collect();
+        // A remembered token has the claims that were asked for then.
+        let asked = format!("asked {pointers:?}");
+        self.digest = Sha256::new().chain_update(self.digest).chain_update(asked).finalize().into();
+        for issuer in &mut self.issuers {
+            issuer.claims.asked.clone_from(&parsed);
+        }
+        self
+    }
+
     /// The same, finding each token's end user: by the claim at this JSON Pointer, else by the subject.
     #[must_use]
     pub fn with_end_users(mut self, claim: Option<&str>) -> Authenticator {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::revocation::Marks;
 use crate::host::Timestamp;
 
@@ -26,6 +28,8 @@ pub struct Principal {
     marks: Option<Marks>,
     /// Claims that quotas count by, and their values.
     counted: CountedClaims,
+    /// Claims that conditions ask for, and their values.
+    asked: AskedClaims,
     end_user: EndUser,
 }
 
@@ -42,6 +46,9 @@ pub(super) enum EndUser {
 
 /// Claims that quotas count by, as JSON Pointers, and their values.
 pub(super) type CountedClaims = Vec<(Arc<str>, Arc<str>)>;
+
+/// Claims that conditions ask for, as JSON Pointers, and their values; `None`: one that no condition can read.
+pub(super) type AskedClaims = Vec<(Arc<str>, Option<Value>)>;
 
 /// Who vouches for a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +73,7 @@ pub(super) struct Verified {
     pub(super) expires: Timestamp,
     pub(super) marks: Marks,
     pub(super) counted: CountedClaims,
+    pub(super) asked: AskedClaims,
     pub(super) end_user: EndUser,
 }
 
@@ -83,12 +91,13 @@ impl Principal {
             expires,
             marks,
             counted,
+            asked,
             end_user,
         } = token;
         roles.sort_unstable();
         roles.dedup();
         let origin = Origin::Issuer { index: issuer, name: issuer_name, iss, key_id };
-        Principal { origin, tenant, subject, roles, expires, marks: Some(marks), counted, end_user }
+        Principal { origin, tenant, subject, roles, expires, marks: Some(marks), counted, asked, end_user }
     }
 
     /// The caller without a credential.
@@ -101,6 +110,7 @@ impl Principal {
             expires: Timestamp(u64::MAX),
             marks: None,
             counted: Vec::new(),
+            asked: Vec::new(),
             end_user: EndUser::Unknown,
         }
     }
@@ -122,6 +132,7 @@ impl Principal {
             expires: Timestamp(u64::MAX),
             marks: None,
             counted: Vec::new(),
+            asked: Vec::new(),
             end_user: EndUser::Unknown,
         }
     }
@@ -253,6 +264,11 @@ impl Principal {
         bytes
     }
 
+    /// A claim that conditions ask for; `Some(None)`: it is there, and no condition can read it.
+    pub fn claim(&self, pointer: &str) -> Option<Option<&Value>> {
+        self.asked.iter().find(|(text, _)| **text == *pointer).map(|(_, value)| value.as_ref())
+    }
+
     /// The issuer and the value of a claim that quotas count by, as bytes, for keyed hashes. Callers without the
     /// claim are all the same.
     pub fn counted(&self, pointer: &str) -> Vec<u8> {
@@ -291,6 +307,7 @@ mod tests {
             expires: Timestamp::default(),
             marks: Marks::default(),
             counted: Vec::new(),
+            asked: Vec::new(),
             end_user: EndUser::Subject,
         })
     }

@@ -9,14 +9,15 @@
 //!
 //! ```
 //! use bartizan::authn::RoleIndex;
-//! use bartizan::authz::grant;
+//! use bartizan::authz::{Asking, Situation, Who, grant};
 //! use bartizan::enums::Operation;
+//! use bartizan::host::Timestamp;
 //! use bartizan::policy::Policy;
 //! use bartizan::protocol::{Json, Protocol};
 //! use bartizan::reason::Reason;
 //!
-//! let document = br#"{"version": 1, "name": "small", "authn": {"issuers": []}, "guards": {"standard": {}},
-//!     "roles": {"user": {"operations": ["chat"], "models": ["small-*"]}},
+//! let document = br#"{"version": 1, "name": "small", "guards": {"standard": {}},
+//!     "authn": {"unsafeAnonymous": true}, "roles": {"anonymous": {"operations": ["chat"], "models": ["small-*"]}},
 //!     "routes": [{"match": {"path": "/v1/chat/completions"}, "protocol": "openai"}]}"#;
 //! let policy = Policy::from_json(document, &|_| None).unwrap();
 //! let roles = [RoleIndex(0)];
@@ -24,7 +25,16 @@
 //!     let body = format!(r#"{{"model": "{model}", "messages": [{{"role": "user", "content": "Hi."}}]}}"#);
 //!     let json = Json::parse(body.as_bytes(), 64).unwrap();
 //!     let exchange = Protocol::named("openai").unwrap().read_request(Operation::Chat, None, &json).unwrap();
-//!     grant(&policy.roles, &roles, &exchange).map(|grant| grant.roles).map_err(|denial| denial.reason)
+//!     let caller = policy.authn.anonymous().unwrap();
+//!     let asking = Asking {
+//!         who: Who::Caller(&caller),
+//!         roles: &policy.roles,
+//!         operation: Operation::Chat,
+//!         situation: &Situation::default(),
+//!         body: Some((&exchange, body.len())),
+//!         now: Timestamp::from_secs(1_800_000_000),
+//!     };
+//!     grant(&roles, &exchange, &asking).map(|grant| grant.roles).map_err(|denial| denial.reason)
 //! };
 //! assert_eq!(granted("small-7b"), Ok(roles.to_vec()));
 //! assert_eq!(granted("large"), Err(Reason::RbacModel));
@@ -32,9 +42,11 @@
 
 mod ledger;
 mod policy;
+mod situation;
 
 pub use ledger::{Ledger, Owned};
 pub use policy::RolePolicy;
+pub use situation::{Asking, Situation, Who};
 
 use crate::authn::{Principal, RoleIndex};
 use crate::document::{OtherTools, OverCap};
@@ -59,6 +71,11 @@ pub struct Grant {
 /// The URI in the certificate of the connection's peer: a workload's SPIFFE ID.
 const PEER: [&str; 2] = ["connection", "uri_san_peer_certificate"];
 
+/// The workload that sent the request, by its mTLS certificate: a SPIFFE ID.
+pub fn workload(host: &mut dyn Host) -> Option<String> {
+    host.property(&PEER).and_then(|id| String::from_utf8(id).ok()).filter(|id| !id.is_empty())
+}
+
 /// The roles of this caller that allow the operation, which the path tells, to the workload, which the mesh's mTLS tells.
 ///
 /// # Errors
@@ -76,7 +93,7 @@ pub fn entitled(
     }
     let workloads = |role: &RoleIndex| at(policies, *role).and_then(|role| role.workloads.as_deref());
     if roles.iter().any(|role| workloads(role).is_some()) {
-        let peer = host.property(&PEER).and_then(|id| String::from_utf8(id).ok()).unwrap_or_default();
+        let peer = workload(host).unwrap_or_default();
         roles.retain(|role| {
             workloads(role).is_none_or(|ids| !peer.is_empty() && ids.iter().any(|id| id.matches(&peer)))
         });
@@ -97,18 +114,42 @@ pub fn names_model(policies: &[RolePolicy], roles: &[RoleIndex], model: &str) ->
     if roles.any(passes) { Ok(()) } else { Err(Denial::new(Reason::RbacModel).with_param("model")) }
 }
 
-/// Checks model, tools, choices and caps, which the body tells.
+/// Checks a request without a body, of which only conditions are left to check.
 ///
 /// # Errors
-/// [`Reason::RbacOperation`] for one that the body tells, [`Reason::RbacModel`], [`Reason::RbacTool`] or
-/// [`Reason::RbacParameter`]: the furthest that any role got.
-pub fn grant(policies: &[RolePolicy], roles: &[RoleIndex], exchange: &Exchange) -> Result<Grant, Denial> {
+/// [`Reason::RbacCondition`].
+pub fn grant_bodyless(roles: &[RoleIndex], asking: &Asking<'_>) -> Result<Grant, Denial> {
+    let holds = |role: &RoleIndex| at(asking.roles, *role).is_some_and(|role| is_met(role, asking));
+    let granting: Vec<RoleIndex> = roles.iter().copied().filter(holds).collect();
+    if !granting.is_empty() {
+        return Ok(Grant { roles: granting, ..Grant::default() });
+    }
+    let in_shadow = |role: &RoleIndex| at(asking.roles, *role).is_some_and(|role| role.mode == Mode::Shadow);
+    let granting: Vec<RoleIndex> = roles.iter().copied().filter(in_shadow).collect();
+    if granting.is_empty() {
+        return Err(Reason::RbacCondition.into());
+    }
+    Ok(Grant { roles: granting, shadow: Some(Reason::RbacCondition), ..Grant::default() })
+}
+
+/// True if the role's condition holds. What goes wrong does not.
+fn is_met(role: &RolePolicy, asking: &Asking<'_>) -> bool {
+    role.when.as_ref().is_none_or(|when| asking.holds(when) == Ok(true))
+}
+
+/// Checks conditions, model, tools, choices and caps, which the body tells.
+///
+/// # Errors
+/// [`Reason::RbacOperation`] for one that the body tells, [`Reason::RbacCondition`], [`Reason::RbacModel`],
+/// [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that any role got.
+pub fn grant(roles: &[RoleIndex], exchange: &Exchange, asking: &Asking<'_>) -> Result<Grant, Denial> {
+    let policies = asking.roles;
     let mut granting = Vec::new();
     let mut in_shadow = Vec::new();
     let mut furthest: Option<Denial> = None;
     for &index in roles {
         let Some(role) = at(policies, index) else { continue };
-        match objection(role, exchange) {
+        match objection(role, exchange, asking) {
             None => granting.push((index, exchange.tools.iter().filter(|tool| !may_use(role, tool)).count())),
             Some(denial) => {
                 if role.mode == Mode::Shadow {
@@ -144,17 +185,20 @@ fn at(policies: &[RolePolicy], role: RoleIndex) -> Option<&RolePolicy> {
 
 /// Why this one role does not grant a request; `None`: it does. For explanations: the filter asks all
 /// roles of a caller together.
-pub fn refusal(role: &RolePolicy, operation: Operation, exchange: &Exchange) -> Option<Denial> {
-    if !role.operations.contains(&operation) {
+pub fn refusal(role: &RolePolicy, exchange: &Exchange, asking: &Asking<'_>) -> Option<Denial> {
+    if !role.operations.contains(&asking.operation) {
         return Some(Reason::RbacOperation.into());
     }
-    objection(role, exchange)
+    objection(role, exchange, asking)
 }
 
 /// Why one role does not grant the request.
-fn objection(role: &RolePolicy, exchange: &Exchange) -> Option<Denial> {
+fn objection(role: &RolePolicy, exchange: &Exchange, asking: &Asking<'_>) -> Option<Denial> {
     if !exchange.operations.iter().all(|operation| role.operations.contains(operation)) {
         return Some(Reason::RbacOperation.into());
+    }
+    if !is_met(role, asking) {
+        return Some(Reason::RbacCondition.into());
     }
     let serves = |model: &String| role.models.iter().any(|glob| glob.matches(model));
     if !serves(&exchange.model) || !exchange.models.iter().all(serves) {
@@ -202,9 +246,10 @@ pub fn may_use(role: &RolePolicy, tool: &Offered) -> bool {
 fn stage(reason: Reason) -> u8 {
     match reason {
         Reason::RbacOperation => 0,
-        Reason::RbacModel => 1,
-        Reason::RbacTool => 2,
-        _ => 3,
+        Reason::RbacCondition => 1,
+        Reason::RbacModel => 2,
+        Reason::RbacTool => 3,
+        _ => 4,
     }
 }
 

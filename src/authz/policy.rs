@@ -1,5 +1,6 @@
 //! What one role may do, as the policy means it.
 
+use crate::condition::{self, Condition};
 use crate::document::{Errors, KeyPath, OtherTools, OverCap, Role, shortened};
 use crate::enums::{Mode, Operation, Zone};
 use crate::glob::Glob;
@@ -37,6 +38,8 @@ pub struct RolePolicy {
     pub quotas: Vec<QuotaPolicy>,
     /// Its guard.
     pub guard: GuardIndex,
+    /// For which requests it counts; `None`: all.
+    pub when: Option<Condition>,
     /// Whether a refusal for models, tools or caps takes effect.
     pub mode: Mode,
 }
@@ -94,6 +97,7 @@ impl RolePolicy {
             max_choices,
             quotas,
             guard,
+            when: condition::compile(role.when.as_deref(), at, errors),
             mode: role.mode.unwrap_or(Mode::Enforce),
         })
     }

@@ -137,6 +137,24 @@ impl Marks {
         Some((mark, 0))
     }
 
+    /// A character of a scalar, from 1; behind its end, the last one.
+    pub(super) fn character(text: &str, mark: &Mark, number: usize) -> Option<Range<usize>> {
+        let Form::Scalar(style) = mark.form else { return None };
+        let written = text.get(mark.value.clone())?;
+        let read = Parser::new_from_str(written).find_map(|event| match event {
+            Ok((Event::Scalar(value, ..), _)) => Some(Some(value.into_owned())),
+            Ok(_) => None,
+            Err(_) => Some(None),
+        });
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        let value = if is_block { written.lines().map(str::trim).collect::<Vec<_>>().join("\n") } else { read?? };
+        let offsets = follow(text, mark, style, &value)?;
+        let (byte, _) = value.char_indices().take(number).last()?;
+        let at = *offsets.get(byte)?;
+        let length = text.get(at..)?.chars().next()?.len_utf8();
+        Some(at..at.saturating_add(length))
+    }
+
     /// What must not be shown: secrets, by their names.
     pub(super) fn secrets(&self) -> Vec<Range<usize>> {
         let mut found = Vec::new();

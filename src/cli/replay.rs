@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::capture::{now, objects, private_key, unseal, word};
 use super::output::{Exit, print, print_json, read_text};
 use super::source;
+use crate::authz::Situation;
 use crate::capture::{Caller, Opened, Sealed};
 use crate::document;
 use crate::enums::Mode;
@@ -451,17 +452,22 @@ impl Stage {
         }
         let denial = |denial: crate::reason::Denial| denial.reason;
         let refusal = |refusal: quota::Refusal| refusal.denial.reason;
-        let entitled = stages::entitle(&policy, Arc::clone(&principal), route.operation, host).map_err(denial)?;
+        let method = one.text("http.request.method").unwrap_or("POST");
+        // Of the headers the record says nothing: a condition that asks for one goes wrong.
+        let situation = Situation::new(route.protocol.name(), method, path);
+        let entitled =
+            stages::entitle(&policy, Arc::clone(&principal), route.operation, situation, host).map_err(denial)?;
         let counted = done(stages::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?)?;
         // The record has a hash in place of a model that no policy names. It says nothing.
         let model = one.text("gen_ai.request.model").filter(|model| !is_hash(model));
         let authorized = match model {
             Some(model) => {
                 let cap = one.number("gen_ai.request.max_tokens");
+                let bytes = one.number("http.request.body.bytes").unwrap_or(0) as usize;
                 let exchange = Exchange::recorded(model, cap);
-                stages::authorize(&policy, counted, &exchange).map_err(denial)?
+                stages::authorize(&policy, counted, (&exchange, bytes), now).map_err(denial)?
             }
-            None => stages::authorize_bodyless(counted),
+            None => stages::authorize_bodyless(&policy, counted, now).map_err(denial)?,
         };
         note(&authorized.shadow().into_iter().collect::<Vec<_>>());
         let charged = stages::count_rest(&policy, authorized, model, vm.shared_key(), host).map_err(refusal)?;

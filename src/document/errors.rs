@@ -1,6 +1,9 @@
 //! Load-time errors: each names the full key path and what was expected; a document's errors come all at once.
 
 use std::fmt;
+use std::time::Duration;
+
+use super::duration::Span;
 
 /// One step of a [`KeyPath`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +130,31 @@ impl Errors {
             self.push(&path.key(key), "missing, but required");
         }
         value
+    }
+
+    /// Takes a required text that is not empty.
+    pub fn filled<'d>(&mut self, path: &KeyPath, key: &str, written: Option<&'d str>) -> Option<&'d str> {
+        let text = self.require(path, key, written)?;
+        if text.is_empty() {
+            self.push(&path.key(key), "empty");
+        }
+        Some(text)
+    }
+
+    /// Takes a time; records one that is out of bounds. `default` and `bounds` are milliseconds, `words` says them.
+    pub fn span(
+        &mut self,
+        path: &KeyPath,
+        key: &str,
+        written: Option<Span>,
+        (default, bounds): (u64, std::ops::RangeInclusive<u64>),
+        words: &str,
+    ) -> Duration {
+        let span = written.map_or(Duration::from_millis(default), |span| span.0);
+        if !u64::try_from(span.as_millis()).is_ok_and(|millis| bounds.contains(&millis)) {
+            self.push(&path.key(key), format!("out of bounds, expected {words}"));
+        }
+        span
     }
 
     /// Takes a number within bounds; records one that is outside and goes on with the default.

@@ -29,10 +29,12 @@ use bartizan_rules::choice;
 
 use crate::enums::{Mode, Operation, Zone};
 
+mod decisions;
 mod guards;
 mod identity;
 mod traffic;
 
+pub use decisions::*;
 pub use guards::*;
 pub use identity::*;
 pub use traffic::*;
@@ -53,6 +55,10 @@ section! {
         authn: Option<Authn>,
         /// What callers may do, by role name. Required; a caller with none of these roles is refused everything.
         roles: Option<BTreeMap<String, Role>>,
+        /// Who else decides about a request, after its roles and guards. Default: nobody.
+        authz: Option<Authz>,
+        /// Outside judges, by name, at most 8. Guards say which they ask.
+        opinions: Option<BTreeMap<String, Opinion>>,
         /// What is searched for and what follows, by guard name.
         guards: Option<BTreeMap<String, Guard>>,
         /// Which detection rules are in force.
@@ -145,6 +151,9 @@ section! {
         quotas: Option<Vec<Quota>>,
         /// The guard's name. Default `standard`.
         guard: Option<String>,
+        /// A condition: the role counts only for requests for which it holds. What goes wrong does not hold. See the manual's
+        /// page on conditions.
+        when: Option<String>,
         /// Default enforce. In shadow a refusal for this role's models, tools or caps is recorded and the request goes on.
         mode: Option<Mode>,
     }
@@ -219,6 +228,8 @@ section! {
         scope: Option<Reach>,
         /// What happens while the fleet's service is unreachable. Default deny. With scope fleet only.
         on_unavailable: Option<OnUnavailable>,
+        /// A condition: only requests for which it holds are counted. What goes wrong is counted.
+        when: Option<String>,
     }
 }
 

@@ -21,6 +21,9 @@ use crate::scan::{Finding, JOINED, Kind, Report, RuleIndex, Scanner, TextReport}
 /// What replaces a text that is cut out.
 pub const NOTICE: &str = "[removed by policy]";
 
+/// What no rule found.
+const NO_RULE: RuleIndex = RuleIndex(u16::MAX);
+
 /// A text with this score is an attack beyond doubt, whatever found it.
 pub const STRONG_SCORE: u8 = 90;
 
@@ -180,7 +183,7 @@ impl Judge<'_> {
             self.out.struck.push(index);
         }
         if attack == Some(Act::Block) {
-            self.refuse(Reason::ScanInjection);
+            self.refuse(if report.raised { Reason::ScanOpinion } else { Reason::ScanInjection });
         }
         let is_outside = matches!(self.place.zone, Zone::Tool | Zone::Document);
         self.out.tainted |= is_outside && (attack.is_some() || !report.complete);
@@ -209,6 +212,19 @@ impl Judge<'_> {
                 _ => {}
             }
             self.out.findings.push(Judged { text: index, finding, act });
+        }
+        for (span, kind) in report.marked {
+            // A judge that the operator asks for it wants it masked, whatever the guard looks for by itself.
+            let action = match self.data(NO_RULE, kind) {
+                Some(Act::Block) => {
+                    self.refuse(Reason::ScanPii);
+                    continue;
+                }
+                Some(Act::Hash) => DataAction::Hash,
+                Some(Act::Restore) => DataAction::Restore,
+                _ => DataAction::Mask,
+            };
+            masks.push(Target { span, kind, action });
         }
         match attack {
             Some(Act::Replace) => Outcome::Replace,
@@ -296,7 +312,7 @@ impl Judge<'_> {
     /// The first of injection, secret, personal data names the refusal.
     fn refuse(&mut self, reason: Reason) {
         let rank = |reason: Reason| match reason {
-            Reason::ScanInjection => 0,
+            Reason::ScanInjection | Reason::ScanOpinion => 0,
             Reason::ScanSecret => 1,
             _ => 2,
         };

@@ -25,7 +25,7 @@
 //!     "roles": {"user": {"operations": ["chat"], "models": ["*"]}},
 //!     "routes": [{"match": {"path": "/v1/chat/completions"}, "protocol": "openai"}]}"#;
 //! let policy = Policy::from_json(document, &|_| None).unwrap();
-//! let guards = policy.guards_of(&[RoleIndex(0)]);
+//! let guards = policy.guards_of(&policy.guards_at(&[RoleIndex(0)]));
 //! let denial = |text: &str| {
 //!     let report = policy.scanner.scan(&[Text { zone: Zone::User, text }], policy.limits.budget());
 //!     let place = Place { zone: Zone::User, position: Position::Current, is_key: false, trusted: false };
@@ -49,6 +49,8 @@ pub use input::{Judged, Judgement, NOTICE, Outcome, Place, STRONG_SCORE, judge, 
 pub use mode::{Act, Strictest, entry, strictest};
 pub(crate) use output::{Detector, Notes, ReplyRules};
 
-pub use policy::{CanaryPolicy, ExceptionPolicy, GuardIndex, GuardPolicy, InjectionPolicy, OutputPolicy, PiiPolicy};
+pub use policy::{
+    CanaryPolicy, ExceptionPolicy, GuardIndex, GuardPolicy, InjectionPolicy, OpinionIndex, OutputPolicy, PiiPolicy,
+};
 pub(crate) use policy::{References, STANDARD, compile};
 pub(crate) use spotlight::{spotlight, word};

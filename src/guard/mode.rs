@@ -125,7 +125,7 @@ mod tests {
     use crate::document::Errors;
 
     fn guards(actions: &[(Mode, OutputAction)]) -> Vec<GuardPolicy> {
-        let references = References { scanner: None, routes: &[], routes_complete: true };
+        let references = References { scanner: None, routes: &[], routes_complete: true, opinions: &[] };
         let standard = compile(None, &references, &mut Errors::default()).remove(0);
         let guard = |mode, action| {
             let mut guard = standard.clone();

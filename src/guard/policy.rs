@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::condition::{self, Condition};
 use crate::document::{
     Errors, Exception, Guard, Injection, KeyPath, Output, OutputAction, Pii, Restore, Spotlight, Thresholds, shortened,
 };
@@ -18,11 +19,17 @@ pub(crate) const STANDARD: &str = "standard";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GuardIndex(pub u16);
 
+/// An outside judge's place in the policy's list of judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpinionIndex(pub u8);
+
 /// What is searched for and what follows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuardPolicy {
     /// Its name.
     pub name: String,
+    /// To which requests it is applied; `None`: all.
+    pub when: Option<Condition>,
     /// Whether its verdicts take effect.
     pub mode: Mode,
     /// Attacks on the model.
@@ -37,6 +44,8 @@ pub struct GuardPolicy {
     pub spotlight: Option<Spotlight>,
     /// What the model answers.
     pub output: OutputPolicy,
+    /// Outside judges that are asked.
+    pub opinions: Vec<OpinionIndex>,
     /// Findings that are known and accepted.
     pub exceptions: Vec<ExceptionPolicy>,
 }
@@ -158,6 +167,8 @@ pub(crate) struct References<'a> {
     pub(crate) routes: &'a [RoutePolicy],
     /// False when a route is broken, so that a path that is not found may be its.
     pub(crate) routes_complete: bool,
+    /// The names of the outside judges.
+    pub(crate) opinions: &'a [String],
 }
 
 /// Compiles all guards, by name; `standard` exists also when the document does not name it.
@@ -189,6 +200,7 @@ fn compile_guard(
     let at_exceptions = at.key("exceptions");
     let mut compiled = GuardPolicy {
         name: name.to_owned(),
+        when: condition::compile(guard.when.as_deref(), at, errors),
         mode: guard.mode.unwrap_or(Mode::Enforce),
         injection: injection(guard.injection.as_ref(), &at.key("injection"), errors),
         pii: pii(guard.pii.as_ref(), &at.key("pii"), errors),
@@ -196,6 +208,7 @@ fn compile_guard(
         restored: Vec::new(),
         spotlight: guard.spotlight,
         output: output(guard.output.as_ref(), &at.key("output"), errors),
+        opinions: opinions(guard.opinions.as_deref(), references.opinions, &at.key("opinions"), errors),
         exceptions: exceptions
             .iter()
             .enumerate()
@@ -206,6 +219,20 @@ fn compile_guard(
         compiled.restored = restored(restore, compiled.restores(), &at.key("restore"), errors);
     }
     compiled
+}
+
+/// The judges of these names.
+fn opinions(named: Option<&[String]>, known: &[String], at: &KeyPath, errors: &mut Errors) -> Vec<OpinionIndex> {
+    let mut found = Vec::new();
+    for (place, name) in named.unwrap_or_default().iter().enumerate() {
+        match known.iter().position(|known| known == name).and_then(|index| u8::try_from(index).ok()) {
+            Some(index) => found.push(OpinionIndex(index)),
+            None => errors.push(&at.index(place), format!("unknown opinion {:?}", shortened(name))),
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 fn restored(restore: &Restore, restores: bool, at: &KeyPath, errors: &mut Errors) -> Vec<(String, String)> {

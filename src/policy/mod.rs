@@ -10,8 +10,11 @@
 //! assert!(errors.iter().any(|error| error.to_string().starts_with("roles.user.guard: unknown guard \"lax\"")));
 //! ```
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::document::{
-    self, ConfigError, Cors, Environment, Errors, KeyPath, Parsed, Role, SignedAction, UnknownAction, Unmatched,
+    self, ConfigError, Cors, Environment, Errors, KeyPath, Parsed, Reach, Role, SignedAction, UnknownAction, Unmatched,
     nearest, parse_json, shortened,
 };
 use crate::enums::{Mode, Pack};
@@ -21,11 +24,14 @@ mod refusals;
 pub use limits::{LimitsPolicy, UnscannedPolicy};
 pub use refusals::{RefusalPolicy, Words};
 
-use crate::audit::{AuditPolicy, Labels};
+use crate::audit::{AuditPolicy, Labels, is_ours};
 use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
 use crate::authz::RolePolicy;
 use crate::capture::CapturePolicy;
-use crate::guard::{self, GuardIndex, GuardPolicy};
+use crate::condition::{Condition, Fact};
+use crate::consult::opa::Engine;
+use crate::consult::opinion::{MAX_OPINIONS, OpinionPolicy};
+use crate::guard::{self, GuardIndex, GuardPolicy, OpinionIndex};
 use crate::quota::{AbusePolicy, Quotas, RateLimitService};
 use crate::route::{self, RouteIndex, RoutePolicy};
 use crate::scan::{FaultAt, Scanner, Selection};
@@ -47,6 +53,8 @@ pub struct Policy {
     pub quotas: Quotas,
     /// Guards; [`GuardIndex`] counts into them.
     pub guards: Vec<GuardPolicy>,
+    /// The headers that conditions ask for.
+    pub asked_headers: Vec<Arc<str>>,
     /// The compiled rules.
     pub scanner: Scanner,
     /// Guarded paths. Use [`Policy::route`].
@@ -73,6 +81,10 @@ pub struct Policy {
     pub refusals: RefusalPolicy,
     /// What is kept of requests in which something was found.
     pub capture: Option<CapturePolicy>,
+    /// The operator's own policy engine.
+    pub engine: Option<Engine>,
+    /// Outside judges; [`OpinionIndex`] counts into them.
+    pub opinions: Vec<OpinionPolicy>,
 }
 
 impl Policy {
@@ -169,9 +181,9 @@ impl Policy {
         self.roles.get(usize::from(index.0))
     }
 
-    /// The guards of these roles, each once.
-    pub fn guards_of(&self, roles: &[RoleIndex]) -> Vec<&GuardPolicy> {
-        self.guards_at(roles).into_iter().filter_map(|index| self.guard(index)).collect()
+    /// The guards at these places.
+    pub fn guards_of(&self, places: &[GuardIndex]) -> Vec<&GuardPolicy> {
+        places.iter().filter_map(|index| self.guard(*index)).collect()
     }
 
     /// Where the guards of these roles are, each once.
@@ -180,6 +192,11 @@ impl Policy {
         places.sort_unstable();
         places.dedup();
         places
+    }
+
+    /// The outside judge at this place.
+    pub fn opinion(&self, index: OpinionIndex) -> Option<&OpinionPolicy> {
+        self.opinions.get(usize::from(index.0))
     }
 
     /// The guard at this place.
@@ -200,7 +217,9 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         LimitsPolicy::compile(document.limits.as_ref(), &root.key("limits"), errors),
     );
     let (routes, routes_complete) = route::compile(document.routes.as_deref(), errors);
-    let references = guard::References { scanner: scanner.as_ref(), routes: &routes, routes_complete };
+    let (opinion_names, opinions) = opinions(document, &root.key("opinions"), environment, errors);
+    let references =
+        guard::References { scanner: scanner.as_ref(), routes: &routes, routes_complete, opinions: &opinion_names };
     let guards = guard::compile(document.guards.as_ref(), &references, errors);
     let roles = roles(parsed, &guards, &root, errors);
     let refusals = refusals::compile(document, &roles, errors);
@@ -210,6 +229,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         issuers.iter().filter_map(|issuer| issuer.name.as_deref()).chain(std::iter::once("apiKeys")).collect();
     let abuse =
         document.abuse.as_ref().map(|written| AbusePolicy::compile(written, &issuers, &root.key("abuse"), errors));
+    let engine = engine(document, (&guards, &roles), &root.key("authz").key("opa"), errors);
     let capture = document.capture.as_ref();
     let capture = capture.and_then(|section| CapturePolicy::compile(section, &root.key("capture"), errors));
     let unmatched = document.unmatched.unwrap_or(Unmatched::Deny);
@@ -224,6 +244,14 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     let service = RateLimitService::compile(document, &name, named_quotas(), errors);
     let quotas = quotas.with_abuse(abuse.as_ref()).with_service(service.as_ref(), audit.hash_key.as_deref());
     let authn = authn?.with_counted_claims(&claims);
+    let asked = asked(&roles, &guards);
+    let asked_headers = headers(&asked, &authn, errors);
+    let pointers = asked.iter().filter_map(|(_, fact)| match fact {
+        Fact::Claim(pointer) => Some(&**pointer),
+        _ => None,
+    });
+    let pointers: BTreeSet<&str> = pointers.collect();
+    let authn = authn.with_asked_claims(&pointers.into_iter().collect::<Vec<_>>());
     let authn = match &abuse {
         Some(abuse) => authn.with_end_users(abuse.claim.as_deref()),
         None => authn,
@@ -236,6 +264,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         roles,
         quotas,
         guards,
+        asked_headers,
         scanner: scanner?,
         realtime: route::refused(&routes),
         routes,
@@ -249,7 +278,84 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         labels: Labels::of(document),
         refusals,
         capture,
+        engine,
+        opinions,
     })
+}
+
+/// The outside judges, and the names of all that the document has: where one is broken its name still counts.
+fn opinions(
+    document: &document::Document,
+    at: &KeyPath,
+    environment: Environment<'_>,
+    errors: &mut Errors,
+) -> (Vec<String>, Vec<OpinionPolicy>) {
+    let Some(written) = &document.opinions else { return (Vec::new(), Vec::new()) };
+    if written.len() > MAX_OPINIONS {
+        errors.push(at, format!("{} judges, expected at most {MAX_OPINIONS}", written.len()));
+    }
+    let compiled = written
+        .iter()
+        .filter_map(|(name, opinion)| OpinionPolicy::compile(name, opinion, &at.key(name), environment, errors));
+    let compiled = compiled.collect();
+    (written.keys().cloned().collect(), compiled)
+}
+
+/// Open Policy Agent, with the names that its obligations may have.
+fn engine(
+    document: &document::Document,
+    (guards, roles): (&[GuardPolicy], &[RolePolicy]),
+    at: &KeyPath,
+    errors: &mut Errors,
+) -> Option<Engine> {
+    let written = document.authz.as_ref()?.opa.as_ref()?;
+    let guards = (0..).map(GuardIndex).zip(guards).map(|(index, guard)| (guard.name.as_str().into(), index));
+    // The fleet is asked about a request once, by the roles that grant it.
+    let is_own = |role: &&RolePolicy| role.quotas.iter().all(|quota| quota.reach == Reach::Proxy);
+    let roles = (0..)
+        .map(RoleIndex)
+        .zip(roles)
+        .filter(|(_, role)| is_own(role))
+        .map(|(index, role)| (role.name.as_str().into(), index));
+    Engine::compile(written, at, (guards.collect(), roles.collect()), errors)
+}
+
+/// All that conditions ask for, and where.
+fn asked(roles: &[RolePolicy], guards: &[GuardPolicy]) -> Vec<(KeyPath, Fact)> {
+    let root = KeyPath::root();
+    let mut conditions: Vec<(KeyPath, &Condition)> = Vec::new();
+    for role in roles {
+        let at = root.key("roles").key(&role.name);
+        conditions.extend(role.when.iter().map(|when| (at.key("when"), when)));
+        for (place, quota) in role.quotas.iter().enumerate() {
+            conditions.extend(quota.when.iter().map(|when| (at.key("quotas").index(place).key("when"), when)));
+        }
+    }
+    for guard in guards {
+        let at = root.key("guards").key(&guard.name);
+        conditions.extend(guard.when.iter().map(|when| (at.key("when"), when)));
+    }
+    let facts = |(at, when): (KeyPath, &Condition)| {
+        when.facts().iter().map(|fact| (at.clone(), fact.clone())).collect::<Vec<_>>()
+    };
+    conditions.into_iter().flat_map(facts).collect()
+}
+
+/// The headers that conditions ask for; one that carries credentials is an error.
+fn headers(asked: &[(KeyPath, Fact)], authn: &Authenticator, errors: &mut Errors) -> Vec<Arc<str>> {
+    const CREDENTIALS: [&str; 7] =
+        ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization", "set-cookie"];
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for (at, fact) in asked {
+        let Fact::Header(name) = fact else { continue };
+        if CREDENTIALS.contains(&&**name) || authn.token_headers().any(|known| known.eq_ignore_ascii_case(name)) {
+            errors.push(at, format!("request.headers['{name}'] carries credentials, and no condition reads those"));
+        } else if is_ours(name.as_bytes()) {
+            errors.push(at, format!("request.headers['{name}'] is a name of Bartizan's own, which no client may send"));
+        }
+        names.insert(name);
+    }
+    names.into_iter().map(Arc::from).collect()
 }
 
 fn version(document: &document::Document, root: &KeyPath, errors: &mut Errors) {

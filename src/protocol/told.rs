@@ -60,7 +60,12 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
         }
         None => {}
     }
+    if let (Reason::AuthzDenied, Some(detail)) = (denial.reason, &denial.detail) {
+        return format!("The policy of your organisation does not allow this request: {detail}.").into();
+    }
     Cow::Borrowed(match denial.reason {
+        Reason::AuthzDenied => "The policy of your organisation does not allow this request.",
+        Reason::AuthzUnavailable => "The request can't be authorized at the moment. Try again later.",
         Reason::JwtMissing => "No credential was sent. Send a bearer token in the Authorization header.",
         Reason::JwtExpired => "The token has expired. Get a new one.",
         Reason::JwtRevoked => "The token has been revoked. Get a new one.",
@@ -77,6 +82,7 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
         Reason::JwtUnavailable => "The token can't be checked at the moment. Try again later.",
         Reason::RbacOperation => "Your role does not allow this operation.",
         Reason::RbacWorkload => "Your role does not allow calls from this workload.",
+        Reason::RbacCondition => "The conditions of your role do not hold for this request.",
         Reason::RbacModel => "Your role does not allow this model.",
         Reason::RbacTool => "Your role does not allow one of the tools in this request.",
         Reason::RbacParameter => "A parameter is given twice or over the limit of your role.",
@@ -107,7 +113,8 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
             "The request body is compressed in a way that is not taken here. Send it without content-encoding."
         }
         Reason::BodyUnscanned => "The request holds content of a kind that is not allowed here.",
-        Reason::ScanInjection => "The request was refused by the content policy.",
+        Reason::ScanInjection | Reason::ScanOpinion => "The request was refused by the content policy.",
+        Reason::OpinionUnavailable => "The request can't be judged at the moment. Try again later.",
         Reason::ScanSecret => "The request was refused by the content policy: it holds a credential.",
         Reason::ScanPii => "The request was refused by the content policy: it holds personal data.",
         Reason::ScanOutput | Reason::ScanCanary => "The answer was withheld by the content policy.",

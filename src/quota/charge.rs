@@ -6,8 +6,7 @@ use super::bucket::{Answer, Charge};
 use super::headers::{Limits, Tightest};
 use super::key::SharedKey;
 use super::row::{Row, RowAnswer, Slot};
-use super::{Quota, Quotas, ROWS, Scope};
-use crate::authn::RoleIndex;
+use super::{Quota, Quotas, ROWS, Scope, Whose};
 use crate::document::Counts;
 use crate::enums::Mode;
 use crate::host::{Fault, Host, SetOutcome, Shared};
@@ -78,7 +77,7 @@ impl Quotas {
         Ok(())
     }
 
-    /// Charges one request to every quota of `roles` in `scope` that counts requests.
+    /// Charges one request to every quota of `whose` in `scope` that counts requests.
     ///
     /// All or nothing: every bucket is asked before any is charged, and when another worker takes the
     /// last place in between, what was charged is given back. For that moment the earlier buckets
@@ -90,19 +89,20 @@ impl Quotas {
     ///
     /// # Errors
     /// A [`Refusal`]; for `internal`, nothing is known about what was charged.
-    pub fn charge(
+    pub fn charge<'w>(
         &self,
         scope: Scope<'_>,
-        roles: &[RoleIndex],
+        whose: impl Into<Whose<'w>>,
         key: &SharedKey,
         host: &mut dyn Host,
     ) -> Result<Limits, Refusal> {
+        let whose = whose.into();
         let one = |counts| (counts == Counts::Requests).then_some(Charge::Use(1));
-        if self.own(roles).all(|quota| one(quota.counts).is_none() || quota.bucket(scope).is_none()) {
+        if self.own(whose).all(|quota| one(quota.counts).is_none() || quota.bucket(scope).is_none()) {
             return Ok(Limits::default());
         }
         let key = key.current(&self.policy, host)?;
-        let debits = self.debits(scope, roles, &key, one);
+        let debits = self.debits(scope, whose, &key, one);
         let (limits, _) = self.teller(&key, host).charge(&debits)?;
         Ok(limits)
     }
@@ -111,7 +111,7 @@ impl Quotas {
     pub(super) fn debits<'q>(
         &'q self,
         scope: Scope<'_>,
-        roles: &'q [RoleIndex],
+        whose: Whose<'q>,
         key: &SharedKey,
         charge: impl Fn(Counts) -> Option<Charge>,
     ) -> Vec<Debit<'q>> {
@@ -121,7 +121,7 @@ impl Quotas {
             let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
             Some(Debit { quota, name, row, charge })
         };
-        self.own(roles).filter_map(debit).collect()
+        self.own(whose).filter_map(debit).collect()
     }
 
     pub(super) fn teller<'t>(&'t self, key: &'t SharedKey, host: &'t mut dyn Host) -> Teller<'t> {

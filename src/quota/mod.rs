@@ -46,6 +46,7 @@ pub use policy::{AbusePolicy, QuotaPolicy, RateLimitService};
 pub use reserve::{Reservation, Tokens};
 
 use crate::authn::{Principal, RoleIndex};
+use crate::condition::Condition;
 use crate::document::{Counts, Kind, OnUnavailable, Per, Reach};
 use crate::enums::{Mode, Operation};
 use abuse::Abuse;
@@ -81,6 +82,8 @@ struct Quota {
     reach: Reach,
     on_unavailable: OnUnavailable,
     window: Duration,
+    /// Which requests are counted; `None`: all.
+    when: Option<Condition>,
     /// The role's name.
     role: String,
     /// The quota's name in the descriptors that the fleet's service is asked with.
@@ -98,6 +101,35 @@ pub enum Scope<'a> {
     Model(&'a str),
     /// All of it, after every other stage.
     Whole(&'a Principal, Operation, Option<&'a str>),
+}
+
+/// Whose quotas count: those of these roles, but for some that do not count this request.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose<'a> {
+    roles: &'a [RoleIndex],
+    idle: &'a [Idle],
+}
+
+/// A quota that does not count a request: its role, and its place there.
+pub type Idle = (RoleIndex, usize);
+
+impl<'a> Whose<'a> {
+    /// The quotas of these roles, but for the idle ones.
+    pub fn new(roles: &'a [RoleIndex], idle: &'a [Idle]) -> Whose<'a> {
+        Whose { roles, idle }
+    }
+}
+
+impl<'a> From<&'a [RoleIndex]> for Whose<'a> {
+    fn from(roles: &'a [RoleIndex]) -> Whose<'a> {
+        Whose { roles, idle: &[] }
+    }
+}
+
+impl<'a, const N: usize> From<&'a [RoleIndex; N]> for Whose<'a> {
+    fn from(roles: &'a [RoleIndex; N]) -> Whose<'a> {
+        Whose { roles, idle: &[] }
+    }
 }
 
 impl<'a> Scope<'a> {
@@ -145,23 +177,46 @@ impl Quotas {
         self.roles.iter().all(Vec::is_empty) && self.abuse.is_none()
     }
 
-    /// True if one of these roles has a quota that counts output tokens.
-    pub fn count_output(&self, roles: &[RoleIndex]) -> bool {
-        self.of(roles).any(|quota| matches!(quota.counts, Counts::Tokens | Counts::OutputTokens))
+    /// True if one of these roles has a quota whose condition is like this.
+    pub fn has_condition(&self, roles: &[RoleIndex], is_wanted: impl Fn(&Condition) -> bool) -> bool {
+        self.of(roles.into()).any(|quota| quota.when.as_ref().is_some_and(&is_wanted))
     }
 
-    /// True if one of these roles has a quota that counts tokens, and `expected` has some.
-    pub fn counts_tokens(&self, roles: &[RoleIndex], expected: Tokens) -> bool {
-        self.of(roles).any(|quota| expected.of(quota.counts) > 0)
+    /// The quotas of these roles that do not count a request, because their conditions fail for it.
+    pub fn idle(&self, roles: &[RoleIndex], fails: impl Fn(&Condition) -> bool) -> Vec<Idle> {
+        let idle = self.placed(roles).filter(|(quota, _)| quota.when.as_ref().is_some_and(&fails));
+        idle.map(|(_, place)| place).collect()
+    }
+
+    /// True if one of these quotas counts output tokens.
+    pub fn count_output<'w>(&self, whose: impl Into<Whose<'w>>) -> bool {
+        self.of(whose.into()).any(|quota| matches!(quota.counts, Counts::Tokens | Counts::OutputTokens))
+    }
+
+    /// True if one of these quotas counts tokens, and `expected` has some.
+    pub fn counts_tokens<'w>(&self, whose: impl Into<Whose<'w>>, expected: Tokens) -> bool {
+        self.of(whose.into()).any(|quota| expected.of(quota.counts) > 0)
     }
 
     /// The quotas that this proxy counts by itself.
-    fn own<'q>(&'q self, roles: &'q [RoleIndex]) -> impl Iterator<Item = &'q Quota> {
-        self.of(roles).filter(|quota| quota.reach == Reach::Proxy)
+    fn own<'q>(&'q self, whose: Whose<'q>) -> impl Iterator<Item = &'q Quota> {
+        self.of(whose).filter(|quota| quota.reach == Reach::Proxy)
     }
 
-    fn of<'q>(&'q self, roles: &'q [RoleIndex]) -> impl Iterator<Item = &'q Quota> {
-        roles.iter().filter_map(|role| self.roles.get(usize::from(role.0))).flatten()
+    fn of<'q>(&'q self, whose: Whose<'q>) -> impl Iterator<Item = &'q Quota> {
+        self.counting(whose).map(|(quota, _)| quota)
+    }
+
+    /// The quotas that count, each with its place.
+    fn counting<'q>(&'q self, whose: Whose<'q>) -> impl Iterator<Item = (&'q Quota, Idle)> {
+        self.placed(whose.roles).filter(move |(_, place)| !whose.idle.contains(place))
+    }
+
+    fn placed<'q>(&'q self, roles: &'q [RoleIndex]) -> impl Iterator<Item = (&'q Quota, Idle)> {
+        roles.iter().flat_map(|role| {
+            let quotas = self.roles.get(usize::from(role.0)).map(Vec::as_slice).unwrap_or_default();
+            quotas.iter().enumerate().map(|(place, quota)| (quota, (*role, place)))
+        })
     }
 }
 
@@ -181,6 +236,9 @@ impl Quota {
         if let Some(claim) = &quota.claim {
             hasher.update(claim.as_bytes());
         }
+        if let Some(when) = &quota.when {
+            hasher.update(when.text().as_bytes());
+        }
         for number in [quota.limit, nanos(quota.window), quota.burst, quota.kind as u64] {
             hasher.update(number.to_be_bytes());
         }
@@ -192,6 +250,7 @@ impl Quota {
                 Kind::Fixed => Rate::fixed(quota.limit, nanos(quota.window), quota.burst),
             },
             claim: quota.claim.clone(),
+            when: quota.when.clone(),
             limit: quota.limit,
             mode: quota.mode,
             reach: quota.reach,
@@ -230,7 +289,8 @@ fn nanos(window: Duration) -> u64 {
     u64::try_from(window.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Everything but the mode: a quota that goes from shadow to enforce keeps its count.
+/// Everything but the mode and the condition: a quota that goes from shadow to enforce keeps its count, and two that differ
+/// by their conditions alone are told apart by their order, here and in the fleet.
 fn same_bucket(one: &QuotaPolicy, other: &QuotaPolicy) -> bool {
     let what = |quota: &QuotaPolicy| (quota.per, quota.counts, quota.limit, quota.window, quota.burst, quota.reach);
     what(one) == what(other) && (one.kind, &one.claim) == (other.kind, &other.claim)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::condition::{self, Condition};
 use crate::document::{self, Counts, Errors, KeyPath, Kind, OnUnavailable, Per, Reach, Span, StrikesPer, shortened};
 use crate::enums::Mode;
 
@@ -28,6 +29,8 @@ pub struct QuotaPolicy {
     pub reach: Reach,
     /// What happens while nobody counts for the fleet.
     pub on_unavailable: OnUnavailable,
+    /// Which requests are counted; `None`: all.
+    pub when: Option<Condition>,
 }
 
 /// The service that counts for all proxies.
@@ -97,6 +100,7 @@ impl QuotaPolicy {
         }
         let on_unavailable = raw.on_unavailable.unwrap_or(OnUnavailable::Deny);
         let kind = raw.kind.unwrap_or(Kind::Sliding);
+        let when = condition::compile(raw.when.as_deref(), at, errors);
         let claim = claim(raw.per == Some(Per::Claim), raw.claim.as_deref(), at, errors);
         if counts == Counts::Concurrent {
             let keys = [("window", raw.window.is_some()), ("burst", raw.burst.is_some()), ("kind", raw.kind.is_some())];
@@ -119,6 +123,7 @@ impl QuotaPolicy {
                 on_unavailable,
                 claim,
                 kind,
+                when,
             });
         }
         for (key, given) in [("burst", raw.burst.is_some()), ("kind", raw.kind.is_some())] {
@@ -141,7 +146,7 @@ impl QuotaPolicy {
                 format!("{limit} in this window can't be counted, expected at most {most}"),
             );
         }
-        Some(QuotaPolicy { per: per?, counts, limit, window, burst, mode, reach, on_unavailable, claim, kind })
+        Some(QuotaPolicy { per: per?, counts, limit, window, burst, mode, reach, on_unavailable, claim, kind, when })
     }
 }
 

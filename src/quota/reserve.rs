@@ -6,8 +6,7 @@ use super::fleet::FleetHold;
 use super::headers::Limits;
 use super::key::SharedKey;
 use super::row::Slot;
-use super::{Quotas, Scope};
-use crate::authn::RoleIndex;
+use super::{Quotas, Scope, Whose};
 use crate::document::Counts;
 use crate::host::{Fault, Host};
 
@@ -104,32 +103,33 @@ impl Reservation {
 }
 
 impl Quotas {
-    /// Holds what a request is expected to use, in every quota of `roles` that counts tokens or requests
+    /// Holds what a request is expected to use, in every quota of `whose` that counts tokens or requests
     /// in flight: in all or in none, as [`Quotas::charge`] does.
     ///
     /// Costs one host call, and two a quota.
     ///
     /// # Errors
     /// A [`Refusal`]; for `internal`, nothing is known about what was held, and what was ends by its time.
-    pub fn reserve(
+    pub fn reserve<'w>(
         &self,
         scope: Scope<'_>,
-        roles: &[RoleIndex],
+        whose: impl Into<Whose<'w>>,
         expected: Tokens,
         key: &SharedKey,
         host: &mut dyn Host,
     ) -> Result<(Limits, Reservation), Refusal> {
+        let whose = whose.into();
         let units = |counts| match counts {
             Counts::Requests => 0,
             Counts::Concurrent => 1,
             Counts::Tokens | Counts::InputTokens | Counts::OutputTokens => expected.of(counts),
         };
         let hold = |counts| Some(units(counts)).filter(|units| *units > 0).map(Charge::Hold);
-        if self.own(roles).all(|quota| hold(quota.counts).is_none()) {
+        if self.own(whose).all(|quota| hold(quota.counts).is_none()) {
             return Ok((Limits::default(), Reservation::of(expected)));
         }
         let key = key.current(&self.policy, host)?;
-        let debits = self.debits(scope, roles, &key, hold);
+        let debits = self.debits(scope, whose, &key, hold);
         let (limits, paid) = self.teller(&key, host).charge(&debits)?;
         Ok((limits, Reservation::paid(expected, &paid)))
     }

@@ -161,6 +161,10 @@ pub struct TextReport {
     pub refused: Vec<(RuleIndex, Range<usize>)>,
     /// False: the budget ended before this text was scanned whole.
     pub complete: bool,
+    /// An outside judge scores the text higher than the scorer does.
+    pub raised: bool,
+    /// What outside judges want masked: where, and what it is.
+    pub marked: Vec<(Range<usize>, Kind)>,
 }
 
 /// What was found in a request.

@@ -8,6 +8,7 @@ use super::teller::Teller;
 use super::{Edit, Ending, Event, Finished, Next, Refused, State, Step, WorkerState, pool};
 use crate::audit::{Record, metrics};
 use crate::capture::Draft;
+use crate::guard::OpinionIndex;
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::reply::Spent;
@@ -38,6 +39,8 @@ pub(super) struct Context {
     pub(super) elsewhere: Option<Elsewhere>,
     /// What was seen of a reply that is read as a stream.
     pub(super) noted: Noted,
+    /// The outside judge that is being asked.
+    pub(super) asking: Option<OpinionIndex>,
     /// What is held for it until it ends.
     pub(super) reserved: Reservation,
     /// By what its end tells how good the estimate was.
@@ -80,6 +83,7 @@ impl Context {
             session: None,
             elsewhere: None,
             noted: Noted::default(),
+            asking: None,
             reserved: Reservation::default(),
             gauge: None,
             stored: Vec::new(),
@@ -176,6 +180,9 @@ impl Context {
     /// Ends the exchange.
     pub(super) fn finish(mut self, ending: Ending, vm: &mut WorkerState, host: &mut dyn Host) -> Finished {
         self.free(vm);
+        if let Some(desk) = self.asking.take().and_then(|index| vm.desk(index)) {
+            desk.close();
+        }
         self.account.add_reply(std::mem::take(&mut self.noted));
         let mut settlements = self.pay(ending, vm, host);
         let late_cooldowns = vm.settle_strikes(&self.policy, host);

@@ -5,11 +5,14 @@
 
 use super::context::Context;
 use super::reading::Reading;
-use super::stages::{Admitted, Asked, Counted, Stage};
+use super::stages::{Admitted, Asked, Charged, Counted, Stage};
 use super::{Edit, Event, Header, Headers, Next, Refused, State, Step, Wait, WorkerState};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;
+use crate::authz::Owned;
 use crate::callout::{Answer, CallFailure};
+use crate::consult::opa::{Permit, Question};
+use crate::consult::opinion::{self, Heard};
 use crate::host::{Host, Timestamp};
 use crate::protocol::Asserted;
 use crate::reason::Reason;
@@ -31,8 +34,21 @@ pub(super) enum Then {
     Authenticate(Box<Inquiry>, Vec<Header>, bool),
     /// The request is being counted for the fleet; its headers are held.
     Count(Box<Asked<Counted>>, Vec<Header>, HeaderRest),
+    /// An outside judge is shown texts of it; its body is held.
+    Hear(Box<opinion::Question>, Box<Held>, Vec<u8>),
+    /// The operator's policy engine is asked about it.
+    Permit(Question, Permitting),
     /// Its tokens are; everything else is done.
     Forward(Box<Asked<Admitted>>, Outgoing),
+}
+
+/// A request that waits for a permit.
+#[derive(Debug)]
+pub(super) enum Permitting {
+    /// With its body.
+    Body(Box<Held>, Vec<u8>),
+    /// One that has none.
+    Bodyless(Box<Bodyless>),
 }
 
 impl Then {
@@ -41,8 +57,47 @@ impl Then {
         match self {
             Then::Count(..) | Then::Forward(..) => (0, "quota"),
             Then::Authenticate(..) => (1, "introspection"),
+            Then::Permit(..) => (2, "authz"),
+            // Each judge has a breaker of its own.
+            Then::Hear(..) => (usize::MAX, "opinion"),
         }
     }
+}
+
+/// A request whose body is read and charged, and what the rest of its stages need beside the body.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) charged: Charged,
+    /// What the operator's policy engine said.
+    pub(super) permit: Option<Permit>,
+    /// What outside judges said.
+    pub(super) heard: Heard,
+    pub(super) route: RouteIndex,
+    /// What the headers say of the body.
+    pub(super) asserted: Option<Box<dyn Asserted>>,
+    /// The model that the path names, where it names one.
+    pub(super) path_model: Option<String>,
+    /// What the provider keeps and the path names, where it names some.
+    pub(super) kept: Option<String>,
+    /// The body is a form of files, and this is its content type.
+    pub(super) form: Option<String>,
+    pub(super) edit: Edit,
+}
+
+/// A request without a body that is charged.
+#[derive(Debug)]
+pub(super) struct Bodyless {
+    pub(super) charged: Charged,
+    pub(super) route: RouteIndex,
+    pub(super) edit: Edit,
+    /// Its answer is guarded: a server's own stream, or what the provider keeps.
+    pub(super) guards_reply: bool,
+    /// The caller's own, of the list of all that the provider keeps.
+    pub(super) listed: Option<Owned>,
+    /// It is for what the provider keeps.
+    pub(super) is_kept: bool,
+    /// That is the caller's own; `None`: it is for nothing of that kind.
+    pub(super) is_own: Option<bool>,
 }
 
 /// What the header phase has found out by the time the request is counted.
@@ -106,6 +161,8 @@ impl Context {
         let call = match &then {
             Then::Authenticate(inquiry, ..) => Some(inquiry.call.clone()),
             Then::Count(asked, ..) => asked.call(&self.policy),
+            Then::Permit(question, _) => Some(question.call.clone()),
+            Then::Hear(question, ..) => Some(question.call.clone()),
             Then::Forward(asked, _) => asked.call(&self.policy),
         };
         let call = call.ok_or(Reason::Internal)?;
@@ -150,6 +207,23 @@ impl Context {
                     Ok(Stage::Done(counted)) => self.counted(Headers(&headers), rest, counted, vm, host),
                     Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers, rest), vm, host),
                     Err(refusal) => self.not_counted(Headers(&headers), rest, refusal.into()),
+                }
+            }
+            Then::Hear(question, held, body) => {
+                self.asking = None;
+                let asked = policy.opinion(question.opinion).ok_or(Reason::Internal)?;
+                let (now, desk) = (host.now(), vm.desk(question.opinion).ok_or(Reason::Internal)?);
+                desk.close();
+                let opinion = asked.answered(&question, answer, desk, now);
+                self.heard(*held, opinion, body, vm, host)
+            }
+            Then::Permit(question, permitting) => {
+                let engine = policy.engine.as_ref().ok_or(Reason::Internal)?;
+                let said = engine.answered(&question, answer, &mut vm.permits, host.now());
+                let permit = self.note_said(said)?;
+                match permitting {
+                    Permitting::Body(held, body) => self.permitted(*held, permit, body, vm, host),
+                    Permitting::Bodyless(bodyless) => self.without_body(*bodyless, permit, vm, host),
                 }
             }
             Then::Forward(asked, outgoing) => {

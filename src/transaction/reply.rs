@@ -98,7 +98,7 @@ impl ReplyGuard {
     pub(super) fn new(
         policy: &Arc<Policy>,
         route: RouteIndex,
-        of: &[RoleIndex],
+        (of, guards): (&[RoleIndex], &[GuardIndex]),
         masker: Masker,
         vault: Vault,
         strips_usage: bool,
@@ -109,7 +109,7 @@ impl ReplyGuard {
         ReplyGuard {
             policy: Arc::clone(policy),
             route,
-            guards: policy.guards_at(of),
+            guards: guards.to_vec(),
             tools,
             rehearses_tools: roles().any(|role| role.mode == Mode::Shadow),
             masker,
@@ -129,6 +129,11 @@ impl ReplyGuard {
             model: String::new(),
             most_output: None,
         }
+    }
+
+    /// One guard more judges the reply.
+    pub(super) fn also(&mut self, guard: Option<GuardIndex>) {
+        self.guards.extend(guard.filter(|more| !self.guards.contains(more)));
     }
 
     /// A stream that goes on beyond its cap ends here. Servers count a few tokens more than they write, and an

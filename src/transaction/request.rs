@@ -2,6 +2,7 @@
 
 mod body;
 mod headers;
+mod input;
 mod notes;
 mod signed;
 mod upload;
@@ -11,7 +12,7 @@ pub(super) use body::{AwaitingBody, Refusing};
 use super::context::Context;
 use super::headers::ours;
 use super::path::{forgiving, without};
-use super::pending_call::{HeaderRest, Outgoing, Then};
+use super::pending_call::{Bodyless, HeaderRest, Outgoing, Permitting, Then};
 use super::reading::{Guarded, Open, Reading};
 use super::reply::ReplyGuard;
 use super::response::Forwarded;
@@ -19,7 +20,8 @@ use super::stages::{self, Admitted, Counted, Inspected, Stage};
 use super::{Denied, Edit, Event, Header, Headers, Next, Passed, Refused, Reply, State, Step, Wait, WorkerState};
 use crate::audit::{Coverage, REASON_HEADER, Verdict};
 use crate::authn::{Authentication, Principal};
-use crate::authz::{self, Ledger};
+use crate::authz::{self, Ledger, Situation};
+use crate::consult::opa::{self, Permit, Said};
 use crate::document::{Cors, ResponseHeaders, Unmatched};
 use crate::enums::{Mode, Operation};
 use crate::host::{Host, Timestamp};
@@ -195,7 +197,11 @@ impl Context {
         self.teller.explains = policy.refusals.explains(principal.roles());
         self.draft(&policy, path, &principal, names);
         self.cooldown(&policy, &principal, vm, host)?;
-        let entitled = stages::entitle(&policy, principal, route.operation, host)?;
+        let mut situation = Situation::new(route.protocol.name(), method, path);
+        for name in &policy.asked_headers {
+            situation.add(name, headers.all(name));
+        }
+        let entitled = stages::entitle(&policy, principal, route.operation, situation, host)?;
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
@@ -294,7 +300,9 @@ impl Context {
         if guards_reply {
             readable(headers, &mut edit);
         }
-        let charged = stages::count_rest(&policy, stages::authorize_bodyless(counted), None, vm.shared_key(), host)?;
+        let authorized = stages::authorize_bodyless(&policy, counted, host.now())?;
+        self.account.rehearse(authorized.shadow().map(Reason::code));
+        let charged = stages::count_rest(&policy, authorized, None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         self.account.cover(Coverage::Full);
         let caller = charged.authorized().counted().entitled().principal();
@@ -311,22 +319,65 @@ impl Context {
         if is_own == Some(false) {
             self.account.leave_unread(UnscannedKind::State);
         }
+        let listed = owned.filter(|_| matches!(kept, Some(Kept::All)));
+        let (route, is_kept) = (route.index, kept.is_some());
+        let bodyless = Bodyless { charged, route, edit, guards_reply, listed, is_kept, is_own };
+        let Some(engine) = &policy.engine else {
+            let permit = Permit::without(None).ok_or(Reason::Internal)?;
+            return self.without_body(bodyless, permit, vm, host);
+        };
+        if let Some(reason) = stages::refuses_kept(&policy, is_own) {
+            return Err(reason.into());
+        }
+        let input = self.input_of_bodyless(&policy, &bodyless, host);
+        match engine.ask(&input, &vm.permits, vm.hash_key(), host.now()) {
+            opa::Asked::Ask(question) => {
+                self.ask(Then::Permit(question, Permitting::Bodyless(Box::new(bodyless))), vm, host)
+            }
+            opa::Asked::Known(said) => {
+                let permit = self.note_said(*said)?;
+                self.without_body(bodyless, permit, vm, host)
+            }
+        }
+    }
+
+    /// A request without a body, which the operator's policy engine permits.
+    pub(super) fn without_body(
+        &mut self,
+        Bodyless { charged, route, edit, guards_reply, listed, is_kept, is_own }: Bodyless,
+        permit: Permit,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        let policy = std::sync::Arc::clone(&self.policy);
+        let charged = stages::oblige(&policy, charged, &permit, None, vm.shared_key(), host)?;
+        self.note_limits(&charged);
         let guard = guards_reply.then(|| {
             let authorized = charged.authorized();
             let key = vm.mask_key();
             let tenant = authorized.counted().entitled().principal().tenancy();
             let vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
             let roles = authorized.roles();
-            let mut guard = ReplyGuard::new(&policy, route.index, roles, Masker::new(key), vault, false, None);
-            guard.listed = owned.filter(|_| matches!(kept, Some(Kept::All)));
-            guard.is_paid = kept.is_some();
+            let of = (roles, authorized.guards());
+            let mut guard = ReplyGuard::new(&policy, route, of, Masker::new(key), vault, false, None);
+            guard.also(permit.guard());
+            guard.listed = listed;
+            guard.is_paid = is_kept;
             Box::new(guard)
         });
         let reply = guard.map_or(Reading::Open(Open), |guard| Reading::Guarded(Guarded(guard)));
         let outgoing =
             Outgoing { edit, reply, verdict: Verdict::Allow, masked: 0, output_cap: None, is_bodyless: true };
-        let inspected = Inspected::without_body(charged, &policy, is_own)?;
+        let inspected = Inspected::without_body(charged, &policy, is_own, permit)?;
         self.admit(inspected, None, Tokens::default(), outgoing, vm, host)
+    }
+
+    /// What the operator's policy engine said.
+    pub(super) fn note_said(&mut self, said: Said) -> Result<Permit, Refused> {
+        let Said { decision, reason, remembered, permit, shadow } = said;
+        self.account.record.set_authz(decision.name(), reason, remembered);
+        self.account.rehearse(shadow.map(Reason::code));
+        Ok(permit?)
     }
 
     /// The last stage.

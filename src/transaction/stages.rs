@@ -9,15 +9,17 @@
 //! | [`Authorized`] | [`authorize`] | one role grants model, tools, parameters and caps together |
 //! | [`Charged`] | [`count_rest`] | all request quotas are charged |
 //! | [`Scanned`] | [`scan`] | every text of the body was scanned and judged |
-//! | [`Inspected`] | [`Scanned::decide`] | nothing in it refuses the request, and `unscanned` decided about the rest |
+//! | [`Inspected`] | [`Scanned::decide`] | nothing in it refuses the request, `unscanned` decided about the rest, and the operator's policy engine, where there is one, gave its [`Permit`] |
 //! | [`Admitted`] | [`admit`] | tokens are reserved; only such a request is forwarded |
 //!
 //! Quotas belong to roles, and only the roles that grant a request are charged. A caller with one role is charged before
-//! the body is read; a caller with several after it, when it is known which of them grant the request.
+//! the body is read; a caller with several after it, when it is known which of them grant the request. So is a caller
+//! whose role has a quota with a condition that asks for something of the body.
 //!
 //! The order compiles:
 //!
 //! ```
+//! use bartizan::consult::opa::Permit;
 //! use bartizan::guard::Judgement;
 //! use bartizan::policy::Policy;
 //! use bartizan::protocol::Exchange;
@@ -25,7 +27,7 @@
 //! use bartizan::transaction::stages::{Inspected, Scanned};
 //!
 //! fn decide(scanned: Scanned, policy: &Policy, exchange: &Exchange) -> Result<(Inspected, Judgement), Reason> {
-//!     scanned.decide(policy, exchange, false)
+//!     scanned.decide(policy, exchange, false, Permit::without(policy.engine.as_ref()))
 //! }
 //! ```
 //!
@@ -79,15 +81,22 @@
 //! }
 //! ```
 //!
-//! Nor the engine of roles that decides about operation, model, tools and caps; it is the only policy engine there is,
-//! and another one gets a witness of its own between these:
+//! Nor the operator's policy engine:
+//!
+//! ```compile_fail
+//! use bartizan::consult::opa::Permit;
+//!
+//! let allowed = Permit { obligations: Default::default() };
+//! ```
+//!
+//! Nor the engine of roles that decides about operation, model, tools and caps:
 //!
 //! ```compile_fail
 //! use bartizan::authz::Grant;
 //! use bartizan::transaction::stages::{Authorized, Counted};
 //!
 //! fn skip(counted: Counted) -> Authorized {
-//!     Authorized { counted, grant: Grant::default(), reads_body: true }
+//!     Authorized { counted, grant: Grant::default(), guards: Vec::new(), idle: Vec::new(), reads_body: true }
 //! }
 //! ```
 
@@ -96,19 +105,23 @@ use std::sync::Arc;
 use bartizan_rules::invariant::sure;
 
 use crate::authn::{Principal, RoleIndex};
-use crate::authz::{self, Grant};
+use crate::authz::{self, Asking, Grant, Situation, Who};
 use crate::callout::{Answer, Call};
+use crate::condition::Condition;
+use crate::consult::opa::Permit;
+use crate::consult::opinion::Heard;
 use crate::document::{UnknownAction, UnscannedAction};
 use crate::enums::{Operation, Zone};
-use crate::guard::{Judgement, Place, judge};
+use crate::guard::{GuardIndex, GuardPolicy, Judgement, Place, judge};
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Offered, Segment, UnscannedKind};
 use crate::quota::fleet::{Ask, Inquiry, Told};
-use crate::quota::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
+use crate::quota::{Idle, Limits, Refusal, Reservation, Scope, SharedKey, Tokens, Whose};
 use crate::reason::{Denial, Reason};
+use crate::redact::Label;
 use crate::route::RoutePolicy;
-use crate::scan::{Text, VerdictMemory};
+use crate::scan::{Finding, Kind, Report, Text, TextReport, VerdictMemory};
 
 /// A principal with at least one role that allows the operation.
 #[derive(Debug)]
@@ -116,6 +129,7 @@ pub struct Entitled {
     principal: Arc<Principal>,
     operation: Operation,
     roles: Vec<RoleIndex>,
+    situation: Situation,
 }
 
 /// A request whose request quotas, as far as they are known before the body, are charged.
@@ -126,6 +140,8 @@ pub struct Counted {
     limits: Option<Limits>,
     /// The fleet was asked about the caller's strikes.
     looked: bool,
+    /// The quotas that do not count the request, where that was decided already.
+    idle: Option<Vec<Idle>>,
 }
 
 /// A request that at least one role grants as a whole.
@@ -133,6 +149,10 @@ pub struct Counted {
 pub struct Authorized {
     counted: Counted,
     grant: Grant,
+    /// The guards of the granting roles whose conditions do not fail.
+    guards: Vec<GuardIndex>,
+    /// The quotas that do not count the request.
+    idle: Vec<Idle>,
     reads_body: bool,
 }
 
@@ -149,12 +169,25 @@ pub struct Scanned {
     charged: Charged,
     judgement: Judgement,
     places: Vec<Place>,
+    notes: Vec<TextNote>,
+}
+
+/// What the scanner by itself says of one text, for outside judges.
+#[derive(Clone, Debug, Default)]
+pub struct TextNote {
+    /// Its score.
+    pub score: u8,
+    /// No rule speaks against it: what there is of a score is the scorer's.
+    pub is_scorers: bool,
+    /// Credentials and personal data in it.
+    pub sensitive: Vec<(std::ops::Range<usize>, Label)>,
 }
 
 /// A request that was judged and not refused.
 #[derive(Debug)]
 pub struct Inspected {
     charged: Charged,
+    permit: Permit,
 }
 
 /// A request that may go to the upstream: nothing else can be forwarded.
@@ -257,6 +290,18 @@ impl Entitled {
     pub fn roles(&self) -> &[RoleIndex] {
         &self.roles
     }
+
+    /// What conditions are judged by.
+    fn asking<'a>(&'a self, policy: &'a Policy, body: Option<(&'a Exchange, usize)>, now: Timestamp) -> Asking<'a> {
+        Asking {
+            who: Who::Caller(&self.principal),
+            roles: &policy.roles,
+            operation: self.operation,
+            situation: &self.situation,
+            body,
+            now,
+        }
+    }
 }
 
 impl Counted {
@@ -275,6 +320,16 @@ impl Authorized {
     /// The roles that grant the request; never empty.
     pub fn roles(&self) -> &[RoleIndex] {
         &self.grant.roles
+    }
+
+    /// The guards that apply to the request and its reply.
+    pub fn guards(&self) -> &[GuardIndex] {
+        &self.guards
+    }
+
+    /// The quotas that count the request.
+    pub fn quotas(&self) -> Whose<'_> {
+        Whose::new(&self.grant.roles, &self.idle)
     }
 
     /// The most output tokens the upstream may be asked for; `None`: no limit.
@@ -331,6 +386,11 @@ impl Scanned {
         (&mut self.judgement, &self.places)
     }
 
+    /// What the scanner by itself says of each text, where the policy has outside judges.
+    pub fn notes(&self) -> &[TextNote] {
+        &self.notes
+    }
+
     /// Where the texts are, one for each segment of the body.
     pub fn places(&self) -> &[Place] {
         &self.places
@@ -347,23 +407,40 @@ impl Scanned {
         kinds
     }
 
-    /// The policy decides about what was not scanned, and the guards about the rest. `is_own`: what the provider keeps is
-    /// the caller's own.
-    ///
-    /// # Errors
-    /// [`Reason::BodyUnscanned`]; the reason of the guards' refusal.
-    pub fn decide(self, policy: &Policy, exchange: &Exchange, is_own: bool) -> Result<(Inspected, Judgement), Reason> {
+    /// The stage before, to scan once more under other guards.
+    pub fn back(self) -> Charged {
+        self.charged
+    }
+
+    /// Why the request is refused, as far as its texts tell: by the policy, for what was not scanned, and by the guards for the
+    /// rest. `is_own`: what the provider keeps is the caller's own.
+    pub fn refusal(&self, policy: &Policy, exchange: &Exchange, is_own: bool) -> Option<Reason> {
         let decides = |kind: &UnscannedKind| !(is_own && *kind == UnscannedKind::State);
         let denies = |kind| policy.unscanned.action(kind) == UnscannedAction::Deny;
         if self.unscanned(exchange).into_iter().filter(decides).any(denies)
             || (!exchange.unknown.is_empty() && policy.unknown == UnknownAction::Deny)
         {
-            return Err(Reason::BodyUnscanned);
+            return Some(Reason::BodyUnscanned);
         }
-        match self.judgement.denial() {
-            Some(reason) => Err(reason),
-            None => Ok((Inspected { charged: self.charged }, self.judgement)),
+        self.judgement.denial()
+    }
+
+    /// Nothing in the request refuses it, and the operator's policy engine permits it.
+    ///
+    /// # Errors
+    /// What [`Scanned::refusal`] says; [`Reason::Internal`] without a permit.
+    pub fn decide(
+        self,
+        policy: &Policy,
+        exchange: &Exchange,
+        is_own: bool,
+        permit: Option<Permit>,
+    ) -> Result<(Inspected, Judgement), Reason> {
+        if let Some(reason) = self.refusal(policy, exchange, is_own) {
+            return Err(reason);
         }
+        let permit = permit.ok_or(Reason::Internal)?;
+        Ok((Inspected { charged: self.charged, permit }, self.judgement))
     }
 }
 
@@ -373,17 +450,26 @@ impl Inspected {
         &self.charged
     }
 
+    /// What the operator's policy engine wants of it.
+    pub fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
     /// A request without a body. `is_own`: what the provider keeps, and the request is for, is the caller's own; `None`: it
     /// is for nothing of that kind.
     ///
     /// # Errors
     /// [`Reason::Internal`] for one that has a body; [`Reason::BodyUnscanned`].
-    pub fn without_body(charged: Charged, policy: &Policy, is_own: Option<bool>) -> Result<Inspected, Reason> {
+    pub fn without_body(
+        charged: Charged,
+        policy: &Policy,
+        is_own: Option<bool>,
+        permit: Permit,
+    ) -> Result<Inspected, Reason> {
         if charged.authorized.reads_body {
             return Err(Reason::Internal);
         }
-        let denies = policy.unscanned.action(UnscannedKind::State) == UnscannedAction::Deny;
-        if is_own == Some(false) && denies { Err(Reason::BodyUnscanned) } else { Ok(Inspected { charged }) }
+        refuses_kept(policy, is_own).map_or(Ok(Inspected { charged, permit }), Err)
     }
 
     /// A past request, judged as its record says: nothing is forwarded in a rehearsal.
@@ -392,7 +478,7 @@ impl Inspected {
     /// The reason that the record has.
     #[cfg(feature = "cli")]
     pub(crate) fn recorded(charged: Charged, denial: Option<Reason>) -> Result<Inspected, Reason> {
-        denial.map_or(Ok(Inspected { charged }), Err)
+        denial.map_or(Ok(Inspected { charged, permit: Permit::recorded() }), Err)
     }
 }
 
@@ -421,10 +507,11 @@ pub fn entitle(
     policy: &Policy,
     principal: Arc<Principal>,
     operation: Operation,
+    situation: Situation,
     host: &mut dyn Host,
 ) -> Result<Entitled, Denial> {
     let roles = authz::entitled(&policy.roles, &principal, operation, host)?;
-    Ok(Entitled { principal, operation, roles })
+    Ok(Entitled { principal, operation, roles, situation })
 }
 
 /// Charges the call to the quotas of the caller's only role.
@@ -437,31 +524,59 @@ pub fn count(
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<Stage<Counted>, Refusal> {
-    let (limits, inquiry) = match entitled.roles() {
-        roles @ [_] => {
+    let (limits, inquiry, idle) = match entitled.roles() {
+        roles @ [_] if !policy.quotas.has_condition(roles, Condition::needs_body) => {
             let scope = Scope::Call(entitled.principal(), entitled.operation());
-            let limits = policy.quotas.charge(scope, roles, key, host)?;
-            (Some(limits), policy.quotas.inquire(scope, roles, Ask::Requests, host.now()))
+            let asking = entitled.asking(policy, None, host.now());
+            let idle = policy.quotas.idle(roles, |when| asking.fails(when));
+            let whose = Whose::new(roles, &idle);
+            let limits = policy.quotas.charge(scope, whose, key, host)?;
+            (Some(limits), policy.quotas.inquire(scope, whose, Ask::Requests, host.now()), Some(idle))
         }
-        _ => (None, None),
+        _ => (None, None, None),
     };
     let looked = inquiry.as_ref().is_some_and(Inquiry::looks);
-    Ok(Stage::of(Counted { entitled, limits, looked }, inquiry))
+    Ok(Stage::of(Counted { entitled, limits, looked, idle }, inquiry))
 }
 
-/// Checks model, tools, choices and caps, which the body tells.
+/// Checks conditions, model, tools, choices and caps, which the body tells, and decides which guards and quotas apply.
+/// `bytes`: the body's length.
 ///
 /// # Errors
-/// [`Reason::RbacModel`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that any role got.
-pub fn authorize(policy: &Policy, counted: Counted, exchange: &Exchange) -> Result<Authorized, Denial> {
-    let grant = authz::grant(&policy.roles, counted.entitled.roles(), exchange)?;
-    Ok(Authorized { counted, grant, reads_body: true })
+/// [`Reason::RbacCondition`], [`Reason::RbacModel`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that
+/// any role got.
+pub fn authorize(
+    policy: &Policy,
+    counted: Counted,
+    (exchange, bytes): (&Exchange, usize),
+    now: Timestamp,
+) -> Result<Authorized, Denial> {
+    let asking = counted.entitled.asking(policy, Some((exchange, bytes)), now);
+    let grant = authz::grant(counted.entitled.roles(), exchange, &asking)?;
+    let (guards, idle) = applying(policy, &counted, &grant, &asking);
+    Ok(Authorized { counted, grant, guards, idle, reads_body: true })
 }
 
-/// A request without a body: the operation was all there is to check.
-pub fn authorize_bodyless(counted: Counted) -> Authorized {
-    let grant = Grant { roles: counted.entitled.roles.clone(), ..Grant::default() };
-    Authorized { counted, grant, reads_body: false }
+/// A request without a body: beside the operation only conditions are left to check.
+///
+/// # Errors
+/// [`Reason::RbacCondition`].
+pub fn authorize_bodyless(policy: &Policy, counted: Counted, now: Timestamp) -> Result<Authorized, Denial> {
+    let asking = counted.entitled.asking(policy, None, now);
+    let grant = authz::grant_bodyless(counted.entitled.roles(), &asking)?;
+    let (guards, idle) = applying(policy, &counted, &grant, &asking);
+    Ok(Authorized { counted, grant, guards, idle, reads_body: false })
+}
+
+/// The guards that apply to a request, and the quotas that do not count it.
+fn applying(policy: &Policy, counted: &Counted, grant: &Grant, asking: &Asking<'_>) -> (Vec<GuardIndex>, Vec<Idle>) {
+    let applies = |index: &GuardIndex| {
+        let when = policy.guard(*index).and_then(|guard| guard.when.as_ref());
+        when.is_none_or(|when| !asking.fails(when))
+    };
+    let guards = policy.guards_at(&grant.roles).into_iter().filter(applies).collect();
+    let idle = counted.idle.clone();
+    (guards, idle.unwrap_or_else(|| policy.quotas.idle(&grant.roles, |when| asking.fails(when))))
 }
 
 /// Charges what [`count`] left open: the call, for a caller of several roles, and the model, where
@@ -478,7 +593,7 @@ pub fn count_rest(
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<Charged, Refusal> {
-    let (counted, roles) = (authorized.counted(), authorized.roles());
+    let (counted, roles) = (authorized.counted(), authorized.quotas());
     let mut limits = match &counted.limits {
         Some(limits) => limits.clone(),
         None => {
@@ -492,12 +607,60 @@ pub fn count_rest(
     Ok(Charged { authorized, limits })
 }
 
-/// Scans every text of the body, and lets the guards of the granting roles judge it. `memory` must have been used only
-/// with this policy's scanner.
+/// Why a request for what the provider keeps is refused, whose own `is_own` tells.
+pub fn refuses_kept(policy: &Policy, is_own: Option<bool>) -> Option<Reason> {
+    let denies = policy.unscanned.action(UnscannedKind::State) == UnscannedAction::Deny;
+    (is_own == Some(false) && denies).then_some(Reason::BodyUnscanned)
+}
+
+/// Carries out what a policy engine wants to be counted: the quotas of another role, and those of another model, which a role
+/// must grant like the first.
+///
+/// # Errors
+/// What [`authorize`] says of the model; a [`Refusal`] with the limit headers.
+pub fn oblige(
+    policy: &Policy,
+    charged: Charged,
+    permit: &Permit,
+    body: Option<(&Exchange, usize)>,
+    key: &SharedKey,
+    host: &mut dyn Host,
+) -> Result<Charged, Refusal> {
+    let Charged { mut authorized, mut limits } = charged;
+    let beside = |refusal: Refusal, limits: &Limits| {
+        let limits = Box::new(limits.clone().and(*refusal.limits));
+        Refusal { limits, ..refusal }
+    };
+    let now = host.now();
+    if let (Some(_), Some((exchange, bytes))) = (permit.model(), body) {
+        let asking = authorized.counted.entitled.asking(policy, Some((exchange, bytes)), now);
+        let refused = |denial| Refusal { denial, limits: Box::new(limits.clone()) };
+        let grant = authz::grant(authorized.counted.entitled.roles(), exchange, &asking).map_err(refused)?;
+        let (guards, idle) = applying(policy, &authorized.counted, &grant, &asking);
+        (authorized.grant, authorized.guards, authorized.idle) = (grant, guards, idle);
+        let charge = policy.quotas.charge(Scope::Model(&exchange.model), authorized.quotas(), key, host);
+        limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
+    }
+    if let Some(role) = permit.quotas().filter(|role| !authorized.roles().contains(role)) {
+        let entitled = &authorized.counted.entitled;
+        let asking = entitled.asking(policy, body, now);
+        let idle = policy.quotas.idle(&[role], |when| asking.fails(when));
+        let model = body.map(|(exchange, _)| exchange.model.as_str());
+        let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
+        let charge = policy.quotas.charge(scope, Whose::new(&[role], &idle), key, host);
+        limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
+        authorized.idle.extend(idle);
+    }
+    Ok(Charged { authorized, limits })
+}
+
+/// Scans every text of the body, and lets the guards of the granting roles judge it, and the one that a policy engine adds.
+/// `memory` must have been used only with this policy's scanner.
 pub fn scan(
     policy: &Policy,
     route: &RoutePolicy,
     charged: Charged,
+    (permit, heard): (Option<&Permit>, &Heard),
     (json, exchange): (&Json<'_>, &Exchange),
     memory: &mut VerdictMemory,
     now: Timestamp,
@@ -524,9 +687,53 @@ pub fn scan(
         trusted: trusted.contains(&segment.zone),
     };
     let places: Vec<Place> = exchange.segments.iter().map(place).collect();
-    let guards = policy.guards_of(authorized.roles());
+    let guards = guards_of(policy, authorized, permit);
+    let notes = if policy.opinions.is_empty() { Vec::new() } else { noted(policy, &report, &places) };
+    second(&mut report, &notes, heard);
     let judgement = judge(&policy.scanner, &guards, route.index, &places, report, now);
-    Scanned { charged, judgement, places }
+    Scanned { charged, judgement, places, notes }
+}
+
+/// What the scanner by itself says of each text.
+fn noted(policy: &Policy, report: &Report, places: &[Place]) -> Vec<TextNote> {
+    let kind = |finding: &Finding| policy.scanner.cards().get(usize::from(finding.rule.0)).map(|card| card.kind);
+    let of = |(index, (text, place)): (usize, (&TextReport, &Place))| {
+        let joined = report.joints.iter().filter(|(at, _)| *at == index).map(|(_, finding)| finding);
+        let is_attack = |finding: &Finding| kind(finding).is_none_or(|kind| kind == Kind::Attack);
+        let sensitive =
+            text.findings.iter().filter_map(|finding| Some((finding.span.clone(), Label::of(kind(finding)?)?)));
+        TextNote {
+            score: policy.scanner.score(text, place.zone, &|_| false),
+            is_scorers: !text.findings.iter().chain(joined).any(is_attack) && text.complete,
+            sensitive: sensitive.collect(),
+        }
+    };
+    report.texts.iter().zip(places).enumerate().map(of).collect()
+}
+
+/// Adds what outside judges say to what the scanner says.
+fn second(report: &mut Report, notes: &[TextNote], heard: &Heard) {
+    for (index, views) in heard.by_text() {
+        let (Some(text), Some(note)) = (report.texts.get_mut(index), notes.get(index)) else { continue };
+        let scores = || views.iter().filter_map(|view| Some((f32::from(view.score?) / 100.0, view.may_lower)));
+        let own = text.learned.unwrap_or(0.0);
+        let highest = scores().map(|(score, _)| score).fold(0.0, f32::max);
+        if scores().next().is_some() && highest > own && highest * 100.0 > f32::from(note.score) {
+            (text.learned, text.raised) = (Some(highest), true);
+        } else if note.is_scorers && scores().next().is_some() && scores().all(|(score, may)| may && score < own) {
+            text.learned = Some(highest);
+        }
+        text.marked.extend(views.iter().flat_map(|view| view.marked.iter().cloned()));
+    }
+}
+
+/// The guards of the granting roles, and the one that a policy engine adds: each once.
+pub fn guards_of<'p>(policy: &'p Policy, authorized: &Authorized, permit: Option<&Permit>) -> Vec<&'p GuardPolicy> {
+    let mut places = authorized.guards().to_vec();
+    if let Some(more) = permit.and_then(Permit::guard).filter(|more| !places.contains(more)) {
+        places.push(more);
+    }
+    places.into_iter().filter_map(|index| policy.guard(index)).collect()
 }
 
 /// The last stage, so that a blocked prompt costs nothing: reserves what the request is expected to use.
@@ -546,7 +753,10 @@ pub fn admit(
 ) -> Result<(Stage<Admitted>, Reservation), Refusal> {
     let (charged, authorized) = (inspected.charged(), inspected.charged().authorized());
     let entitled = authorized.counted().entitled();
-    let (scope, roles) = (Scope::Whole(entitled.principal(), entitled.operation(), model), authorized.roles());
+    let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
+    let mut roles = authorized.roles().to_vec();
+    roles.extend(inspected.permit.quotas().filter(|role| !authorized.roles().contains(role)));
+    let roles = Whose::new(&roles, &authorized.idle);
     let told = charged.limits().clone();
     let ask = Ask::Rest {
         tokens: expected,

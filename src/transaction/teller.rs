@@ -57,6 +57,11 @@ impl Teller {
 fn is_of_scan(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::ScanInjection | Reason::ScanSecret | Reason::ScanPii | Reason::ScanOutput | Reason::ScanCanary
+        Reason::ScanInjection
+            | Reason::ScanOpinion
+            | Reason::ScanSecret
+            | Reason::ScanPii
+            | Reason::ScanOutput
+            | Reason::ScanCanary
     )
 }

@@ -4,6 +4,10 @@ use super::pool::BufferPool;
 use crate::authn::{KeyRing, TokenCache};
 use crate::callout::Breaker;
 use crate::capture::Pace;
+use crate::consult::Memory;
+use crate::consult::opa::Said;
+use crate::consult::opinion::{Desk, MAX_OPINIONS};
+use crate::guard::OpinionIndex;
 use crate::host::{Fault, Host};
 use crate::keyed::HashKey;
 use crate::policy::Policy;
@@ -26,8 +30,12 @@ pub struct WorkerState {
     pub ring: KeyRing,
     /// What the service that counts for the fleet must still be told.
     pub settlements: Settlements,
-    /// Whether the service that counts for the fleet, and the issuer that is asked about tokens, are asked.
-    pub(super) breakers: [Breaker; 2],
+    /// Whether the service that counts for the fleet, the issuer that is asked about tokens, and the policy engine are asked.
+    pub(super) breakers: [Breaker; 3],
+    /// What is known of the outside judges, by their place in the policy.
+    desks: Vec<Desk>,
+    /// What the policy engine said a moment ago.
+    pub(super) permits: Memory<Said>,
     /// How far the models' counts are from the estimates.
     pub ratios: quota::Ratios,
     /// The key that all workers of the proxy share.
@@ -78,6 +86,8 @@ impl WorkerState {
             ring: KeyRing::new(&policy.name, shared_key.as_bytes()),
             settlements: Settlements::default(),
             breakers: Default::default(),
+            desks: Vec::new(),
+            permits: Memory::default(),
             ratios: quota::Ratios::new(ratio_key),
             shared_key,
             hash_key,
@@ -149,6 +159,15 @@ impl WorkerState {
     /// How many requests this worker has captured of late.
     pub fn captures(&mut self) -> &mut Pace {
         &mut self.captures
+    }
+
+    /// What is known of an outside judge.
+    pub(super) fn desk(&mut self, index: OpinionIndex) -> Option<&mut Desk> {
+        let place = usize::from(index.0);
+        if place < MAX_OPINIONS && self.desks.len() <= place {
+            self.desks.resize_with(place + 1, Desk::default);
+        }
+        self.desks.get_mut(place)
     }
 
     /// The key that all workers share.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::marks::{Form, Inside, Marks};
 use super::super::output::coloured;
 use super::super::source::{Remark, Severity};
-use crate::document::KeyPath;
+use crate::document::{KeyPath, Step};
 use crate::policy::Policy;
 
 /// The result for all files, as JSON.
@@ -172,6 +172,12 @@ impl Card {
         }
         let (mark, rest) = marks.find(part, path)?;
         let of_key = rest > 0 || ["unknown field", "duplicate key"].iter().any(|begin| self.message.starts_with(begin));
+        if rest == 0
+            && let Some(number) = column(path, &self.message)
+            && let Some(place) = Marks::character(text, mark, number)
+        {
+            return Some((place, mark.value.clone()));
+        }
         let about = if !of_key && matches!(mark.form, Form::Scalar(_)) { &mark.value } else { &mark.key };
         Some((about.clone(), mark.value.clone()))
     }
@@ -196,6 +202,13 @@ impl Card {
         let length = text.get(at..)?.chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8);
         Some(at..at + length)
     }
+}
+
+/// The character of a condition that a message is about.
+fn column(path: &KeyPath, message: &str) -> Option<usize> {
+    let is_condition = matches!(path.steps().last(), Some(Step::Key(key)) if key == "when");
+    let (_, tail) = message.rsplit_once(" (column ").filter(|_| is_condition)?;
+    tail.strip_suffix(')')?.parse().ok()
 }
 
 /// The report for people: errors and warnings with their lines, the rest in one line each.

@@ -150,9 +150,16 @@ fn row(out: &mut String, role: &RoleCard) {
         (Some(reason), Some(status)) => format!("{reason} ({status})"),
         _ => String::new(),
     };
+    let unmet = role.conditions.iter().flat_map(|condition| condition.unmet.iter().map(move |one| (condition, one)));
+    let unmet: String = unmet
+        .map(|(condition, one)| {
+            let text = format!("when of {}: {}: {}", condition.of, one.part, one.why);
+            format!("<div class=\"step\">{}</div>", escape(&text))
+        })
+        .collect();
     let _infallible = writeln!(
         out,
-        "<tr><td><b>{}</b></td><td><span class=\"tag {verdict}\">{verdict}</span></td><td>{}</td>\
+        "<tr><td><b>{}</b></td><td><span class=\"tag {verdict}\">{verdict}</span></td><td>{}{unmet}</td>\
          <td data-h=\"guard \">{}{}</td><td>{rules}</td></tr>",
         escape(&role.role),
         escape(&reason),

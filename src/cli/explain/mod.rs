@@ -16,7 +16,8 @@ use serde::Serialize;
 use super::eval;
 use super::output::{Exit, coloured, print, print_json, read_text};
 use crate::authz;
-use crate::authz::RolePolicy;
+use crate::authz::{Asking, RolePolicy, Situation, Who};
+use crate::condition::{self, Condition};
 use crate::document::UnscannedAction;
 use crate::enums::Zone;
 use crate::guard::GuardPolicy;
@@ -52,6 +53,15 @@ pub(super) struct Arguments {
     /// Roles to show; absent: all
     #[arg(long)]
     role: Vec<String>,
+    /// A header of the request, for conditions: NAME: VALUE
+    #[arg(long, value_name = "HEADER", requires = "request", value_parser = header)]
+    header: Vec<(String, String)>,
+    /// The caller, for conditions: JSON with subject, issuer, tenant, roles and claims
+    #[arg(long, value_name = "JSON", requires = "request")]
+    principal: Option<String>,
+    /// The time, for conditions, in RFC 3339; absent: now
+    #[arg(long, value_name = "TIME", requires = "request")]
+    at: Option<String>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -160,6 +170,26 @@ struct RoleCard {
     /// The score from which each text counts as an attack.
     thresholds: Vec<u8>,
     actions: Vec<ActionCard>,
+    /// The conditions of the role, its guard and its quotas that do not hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conditions: Vec<ConditionCard>,
+}
+
+/// A condition that does not hold, or goes wrong.
+#[derive(Debug, Serialize)]
+struct ConditionCard {
+    /// Where it is: `role`, `guard` or `quotas[0]`.
+    of: String,
+    /// What does not hold for that: the role is not granted, the guard is not applied, the quota does not count.
+    effect: &'static str,
+    /// The parts that do not hold, and why.
+    unmet: Vec<UnmetCard>,
+}
+
+#[derive(Debug, Serialize)]
+struct UnmetCard {
+    part: String,
+    why: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -245,7 +275,30 @@ fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow
             text: text.unwrap_or_default(),
         }
     });
-    let request = Request { json: &json, exchange: &exchange, operation: route.operation };
+    let told = match &arguments.principal {
+        Some(text) => serde_json::from_str(text).context("--principal is not JSON")?,
+        None => serde_json::Value::Null,
+    };
+    let now = match &arguments.at {
+        Some(text) => condition::moment(text)
+            .map(Timestamp)
+            .with_context(|| format!("--at {text}: not a time such as 2027-01-31T08:00:00Z"))?,
+        None => now(),
+    };
+    let mut situation = Situation::new(route.protocol.name(), "POST", path);
+    for name in &policy.asked_headers {
+        let named = arguments.header.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        situation.add(name, named.map(|(_, value)| value.as_bytes()));
+    }
+    let asking = Asking {
+        who: Who::Told(&told),
+        roles: &policy.roles,
+        operation: route.operation,
+        situation: &situation,
+        body: Some((&exchange, body.len())),
+        now,
+    };
+    let request = Request { json: &json, exchange: &exchange, asking };
     explain(policy, route.index, pieces.collect(), Some(&request), arguments)
 }
 
@@ -253,7 +306,18 @@ fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow
 struct Request<'r> {
     json: &'r Json<'r>,
     exchange: &'r Exchange,
-    operation: crate::enums::Operation,
+    asking: Asking<'r>,
+}
+
+/// `NAME: VALUE`.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("expected NAME: VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn now() -> Timestamp {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_secs(now.as_secs())
 }
 
 fn explain(
@@ -365,6 +429,30 @@ impl Judged<'_> {
         })
     }
 
+    /// The conditions that do not hold for the request.
+    fn conditions(&self, role: &RolePolicy, guard: &GuardPolicy) -> Vec<ConditionCard> {
+        let Some(Request { asking, .. }) = self.request else { return Vec::new() };
+        let card = |of: String, effect, when: &Condition| {
+            let unmet = asking.unmet(when).into_iter().map(|(part, why)| UnmetCard { part, why });
+            ConditionCard { of, effect, unmet: unmet.collect() }
+        };
+        let unmet = |when: &&Condition| asking.holds(when) != Ok(true);
+        let mut cards = Vec::new();
+        cards.extend(role.when.as_ref().filter(unmet).map(|when| card("role".to_owned(), "not granted", when)));
+        let effect = |when: &Condition, fails, errs| if asking.fails(when) { fails } else { errs };
+        cards.extend(
+            guard.when.as_ref().filter(unmet).map(|when| {
+                card("guard".to_owned(), effect(when, "not applied", "applied, because it goes wrong"), when)
+            }),
+        );
+        for (place, quota) in role.quotas.iter().enumerate() {
+            cards.extend(quota.when.as_ref().filter(unmet).map(|when| {
+                card(format!("quotas[{place}]"), effect(when, "not counted", "counted, because it goes wrong"), when)
+            }));
+        }
+        cards
+    }
+
     fn role(&self, role: &RolePolicy) -> Option<RoleCard> {
         let guard = self.policy.guard(role.guard)?;
         let thresholds = self.pieces.iter().map(|piece| threshold(guard, role, piece.zone)).collect();
@@ -377,9 +465,10 @@ impl Judged<'_> {
             status: reason.map(crate::reason::Reason::status),
             thresholds,
             actions,
+            conditions: self.conditions(role, guard),
         };
         if let Some(request) = self.request
-            && let Some(denial) = authz::refusal(role, request.operation, request.exchange)
+            && let Some(denial) = authz::refusal(role, request.exchange, &request.asking)
         {
             return Some(card("deny", Some(denial.reason), Vec::new()));
         }
@@ -393,10 +482,11 @@ impl Judged<'_> {
                 trusted: role.may_write.contains(&piece.zone),
             })
             .collect();
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let now = Timestamp::from_secs(now.as_secs());
+        let now = self.request.map_or_else(now, |request| request.asking.now);
+        let is_idle = |when| self.request.is_some_and(|request| request.asking.fails(when));
+        let guards = if guard.when.as_ref().is_some_and(is_idle) { Vec::new() } else { vec![guard] };
         let scanner = &self.policy.scanner;
-        let judgement = judge(scanner, &[guard], self.route, &places, self.report.clone(), now);
+        let judgement = judge(scanner, &guards, self.route, &places, self.report.clone(), now);
         let name = |rule: RuleIndex| scanner.cards().get(usize::from(rule.0)).map(|card| card.id.clone());
         let actions = judgement.findings.iter().filter_map(|judged| {
             Some(ActionCard { text: judged.text, rule: name(judged.finding.rule)?, action: judged.act.name() })

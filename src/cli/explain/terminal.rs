@@ -170,6 +170,13 @@ impl Page {
         let width = explanation.roles.iter().map(|role| role.role.chars().count()).max().unwrap_or(0);
         let _infallible =
             writeln!(self.out, "  {:width$}  {verdict} {reason}guard {}{mode}{threshold}{told}", role.role, role.guard);
+        for condition in &role.conditions {
+            let _infallible = writeln!(self.out, "  {:width$}  when of {}: {}", "", condition.of, condition.effect);
+            for unmet in &condition.unmet {
+                let line = format!("{}: {}", unmet.part, unmet.why);
+                let _infallible = writeln!(self.out, "  {:width$}    {}", "", visible(&line));
+            }
+        }
     }
 }
 

@@ -14,6 +14,8 @@ use schemars::JsonSchema;
 section! {
     /// What is searched for and what follows.
     Guard {
+        /// A condition: the guard is applied only to requests for which it holds, and to their replies. What goes wrong holds.
+        when: Option<String>,
         /// Default enforce.
         mode: Option<Mode>,
         /// Injection, jailbreak, extraction, exfiltration, agent hijack.
@@ -24,6 +26,8 @@ section! {
         secrets: Option<Secrets>,
         /// What `restore` does beside the answer's text.
         restore: Option<Restore>,
+        /// Outside judges that are asked, by their names in `opinions`. Default: none.
+        opinions: Option<Vec<String>>,
         /// How the model is told which text comes from tools and documents. Default: not at all.
         spotlight: Option<Spotlight>,
         /// What the model answers.

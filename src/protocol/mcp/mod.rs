@@ -257,7 +257,8 @@ impl Asserted for AssertedHeaders {
 
 /// The refusal of a revision.
 fn unknown_revision(asked: &str) -> Denial {
-    Denial { asked: Some(asked.chars().take(MAX_REVISION).collect()), ..Denial::new(Reason::McpRevision) }
+    let asked: String = asked.chars().take(MAX_REVISION).collect();
+    Denial::new(Reason::McpRevision).with_detail(Some(&asked))
 }
 
 /// The revision that an `initialize` asks for.
@@ -463,7 +464,7 @@ fn error_body(told: &Told<'_>) -> Vec<u8> {
         Reason::RbacTool => -32_602,
         Reason::McpHeader => HEADER_MISMATCH,
         // One that a server answers with was asked for by nobody.
-        Reason::McpRevision if denial.asked.is_some() => UNSUPPORTED_REVISION,
+        Reason::McpRevision if denial.detail.is_some() => UNSUPPORTED_REVISION,
         Reason::Internal | Reason::Overloaded => -32_603,
         _ => REFUSED,
     };
@@ -479,7 +480,7 @@ fn error(code: i32, told: &Told<'_>) -> Vec<u8> {
     }
     if code == UNSUPPORTED_REVISION {
         data.insert("supported".to_owned(), json!(REVISIONS));
-        data.insert("requested".to_owned(), json!(told.denial.asked));
+        data.insert("requested".to_owned(), json!(told.denial.detail));
     }
     let error = json!({ "code": code, "message": told.message, "data": data });
     json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().into_bytes()

@@ -295,7 +295,7 @@ fn error_body(told: &Told<'_>, is_azure: bool) -> Vec<u8> {
         Reason::JwtAmbiguous => ("invalid_request_error", "invalid_request"),
         reason if reason.status() == 401 => ("invalid_request_error", "invalid_api_key"),
         Reason::RbacModel => ("invalid_request_error", "model_not_found"),
-        Reason::RbacOperation | Reason::RbacTool | Reason::RbacParameter => {
+        Reason::RbacOperation | Reason::RbacTool | Reason::RbacParameter | Reason::AuthzDenied => {
             ("invalid_request_error", "insufficient_permissions")
         }
         Reason::QuotaRequests | Reason::QuotaConcurrent | Reason::AbuseCooldown => ("requests", "rate_limit_exceeded"),
@@ -303,6 +303,7 @@ fn error_body(told: &Told<'_>, is_azure: bool) -> Vec<u8> {
         Reason::RouteUnmatched => ("invalid_request_error", "unknown_url"),
         Reason::RouteRealtime => ("invalid_request_error", "unsupported_api"),
         Reason::ScanInjection
+        | Reason::ScanOpinion
         | Reason::ScanSecret
         | Reason::ScanPii
         | Reason::ScanOutput

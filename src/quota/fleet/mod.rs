@@ -34,7 +34,7 @@ use super::charge::{Debit, Refusal};
 use super::headers::{Limits, Tightest};
 use super::key::SharedKey;
 use super::reserve::{Reservation, Tokens};
-use super::{Quota, Quotas, ROWS, Scope, nanos};
+use super::{Quota, Quotas, ROWS, Scope, Whose, nanos};
 use crate::authn::RoleIndex;
 use crate::callout::{Answer, Call, GrpcCall};
 use crate::document::{Counts, OnUnavailable, Per, Reach};
@@ -140,7 +140,7 @@ impl Quotas {
     }
 
     /// What this request must ask the service. `None`: nothing.
-    pub(crate) fn inquire(&self, scope: Scope<'_>, roles: &[RoleIndex], ask: Ask, now: Timestamp) -> Option<Inquiry> {
+    pub(crate) fn inquire(&self, scope: Scope<'_>, whose: Whose<'_>, ask: Ask, now: Timestamp) -> Option<Inquiry> {
         let service = self.service.as_ref()?;
         let refunds = service.policy.refunds;
         let hits = |quota: &Quota| match (quota.counts, ask) {
@@ -161,12 +161,7 @@ impl Quotas {
             let entries = quota.entries(scope, &bucket, &service.key);
             Some(Part { quota: place, bucket, entries, hits })
         };
-        let of_role = |role: &RoleIndex| {
-            let role = *role;
-            let quotas = self.roles.get(usize::from(role.0)).map(Vec::as_slice).unwrap_or_default();
-            quotas.iter().enumerate().map(move |(place, quota)| (quota, (role, place)))
-        };
-        let fleet = roles.iter().flat_map(of_role).filter(|(quota, _)| quota.reach == Reach::Fleet);
+        let fleet = self.counting(whose).filter(|(quota, _)| quota.reach == Reach::Fleet);
         let (mut parts, mut calls_later) = (Vec::new(), false);
         for one in fleet {
             match part(one) {

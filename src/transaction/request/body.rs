@@ -6,19 +6,21 @@ use super::upload;
 use crate::audit::Verdict;
 use crate::authn::Principal;
 use crate::authz;
-use crate::document::{AskUsage, LinesAction};
-use crate::enums::{DataAction, Operation, PiiType};
+use crate::consult::opa::{self, Permit};
+use crate::consult::opinion::{self, Exhibit, Heard, Opinion, OpinionPolicy, Shown};
+use crate::document::{AskUsage, LinesAction, OpinionText};
+use crate::enums::{DataAction, Mode, Operation, PiiType};
 use crate::estimate::Estimate;
-use crate::guard::GuardPolicy;
 use crate::guard::narrow;
 use crate::guard::plant;
+use crate::guard::{GuardPolicy, OpinionIndex};
 use crate::guard::{NOTICE, Outcome, Place, judge};
 use crate::guard::{spotlight, word};
-use crate::host::Host;
+use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::signed::drop_blocks;
 use crate::protocol::{
-    Asserted, Exchange, Json, NO_LIMIT, ReadsLines, Segment, UnscannedKind, asks_for_addresses, remove_tools,
+    Asserted, Exchange, Json, NO_LIMIT, Position, ReadsLines, Segment, UnscannedKind, asks_for_addresses, remove_tools,
 };
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Reason};
@@ -26,12 +28,13 @@ use crate::redact::{Masker, Vault};
 use crate::route::{RouteIndex, RoutePolicy};
 use crate::scan::Text;
 use crate::transaction::context::Context;
-use crate::transaction::pending_call::Outgoing;
+use crate::transaction::pending_call::{Held, Outgoing, Permitting, Then};
 use crate::transaction::reading::{Guarded, Reading};
 use crate::transaction::reply::ReplyGuard;
 use crate::transaction::rewrite::apply;
-use crate::transaction::stages::{self, Authorized, Counted};
+use crate::transaction::stages::{self, Authorized, Counted, Scanned, TextNote};
 use crate::transaction::{Edit, Event, Next, Refused, State, WorkerState};
+use std::collections::BTreeSet;
 
 /// A request whose body is on its way.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl AwaitingBody {
         host: &mut dyn Host,
     ) -> Next {
         let Event::RequestBody(body) = event else { return context.otherwise(State::Body(self), event, vm, host) };
-        let next = context.request_body(*self, &body, vm, host);
+        let next = context.request_body(*self, body, vm, host);
         context.judged(next, vm)
     }
 }
@@ -89,82 +92,233 @@ impl Refusing {
     }
 }
 
+/// How far a body comes by itself.
+enum Inspection {
+    Done(Next),
+    /// Somebody is asked first. Then all is judged again.
+    Ask(Box<Held>, Asking),
+}
+
+/// Who is asked.
+enum Asking {
+    /// An outside judge of its texts.
+    Opinion(Box<opinion::Question>),
+    /// The operator's policy engine: by then another guard may hold.
+    Engine(opa::Question),
+}
+
 impl Context {
     fn request_body(
         &mut self,
         awaiting: AwaitingBody,
-        body: &[u8],
+        body: Vec<u8>,
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Next, Refused> {
         let AwaitingBody { counted, route, asserted, path_model, kept, content_length, form, edit } = awaiting;
         let policy = std::sync::Arc::clone(&self.policy);
         self.request_buffered(body.len(), vm, host)?;
-        self.account.record.set_body(body.len(), vm.hash_key().hex(&[b"body", body]));
+        self.account.record.set_body(body.len(), vm.hash_key().hex(&[b"body", &body]));
         if content_length.is_some_and(|announced| announced != body.len()) {
             return Err(Reason::BodyLength.into());
         }
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
 
-        let mut json = match &form {
-            Some(kind) => route.protocol.form_fields(route.operation, (body, kind), reads_lines(&policy))?,
-            None => Json::parse(body, policy.limits.max_json_depth)?,
-        };
+        let mut json = parsed(&policy, route, &body, form.as_deref())?;
         self.rpc_id = route.protocol.request_id(&json);
         self.note_message(&json, &edit);
         if let Some(asserted) = &asserted {
             asserted.check(&json)?;
         }
         let path_model = path_model.as_deref();
-        let is_form = form.is_some();
-        let mut exchange = match is_form {
-            true => route.protocol.read_form(route.operation, &json)?,
-            false => route.protocol.read_request(route.operation, path_model, &json)?,
-        };
-        if let (true, Some(model)) = (is_form, path_model) {
-            exchange.model = model.to_owned();
-        }
-        exchange.choices_of_operator.extend(asserted.iter().flat_map(|asserted| asserted.choices_of_operator()));
+        let mut exchange = exchange(route, &json, (path_model, form.is_some(), asserted.as_deref()))?;
         self.note_model(&policy, &exchange.model, vm);
-        let authorized = stages::authorize(&policy, counted, &exchange)?;
+        let authorized = stages::authorize(&policy, counted, (&exchange, body.len()), host.now())?;
         self.note_grant(&policy, &authorized);
-        if is_form {
+        if form.is_some() {
             upload::within(&exchange, authorized.output_cap())?;
         }
-        let removes_tools = authorized.removes_tools();
-        if removes_tools {
+        if authorized.removes_tools() {
             exchange = self.without_tools(&policy, (route, path_model), &authorized, &mut json, &exchange)?;
         }
-        exchange.goes_on_with(kept);
+        exchange.goes_on_with(kept.clone());
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         let charged = stages::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
         self.note_limits(&charged);
+        let permit = Permit::without(policy.engine.as_ref());
+        let path_model = path_model.map(str::to_owned);
+        let (heard, route) = (Heard::default(), route.index);
+        let held = Held { charged, permit, heard, route, asserted, path_model, kept, form, edit };
+        let inspection = self.inspect(held, &body, json, exchange, vm, host)?;
+        self.inspected(inspection, body, vm, host)
+    }
 
-        let guards = policy.guards_of(charged.authorized().roles());
+    /// Goes on, or asks what must be asked.
+    fn inspected(
+        &mut self,
+        inspection: Inspection,
+        body: Vec<u8>,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        match inspection {
+            Inspection::Done(next) => Ok(next),
+            Inspection::Ask(held, Asking::Engine(question)) => {
+                self.ask(Then::Permit(question, Permitting::Body(held, body)), vm, host)
+            }
+            Inspection::Ask(held, Asking::Opinion(question)) => {
+                self.asking = Some(question.opinion);
+                self.ask(Then::Hear(question, held, body), vm, host)
+            }
+        }
+    }
+
+    /// An outside judge has answered: the request is judged once more.
+    pub(in crate::transaction) fn heard(
+        &mut self,
+        mut held: Held,
+        opinion: Opinion,
+        body: Vec<u8>,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        held.heard.add(opinion);
+        let inspection = self.again(held, None, &body, vm, host)?;
+        self.inspected(inspection, body, vm, host)
+    }
+
+    /// The operator's policy engine permits the request: it is read once more, and judged as the engine wants.
+    pub(in crate::transaction) fn permitted(
+        &mut self,
+        held: Held,
+        permit: Permit,
+        body: Vec<u8>,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        let inspection = self.again(held, Some(permit), &body, vm, host)?;
+        self.inspected(inspection, body, vm, host)
+    }
+
+    /// Reads the body once more. `granted`: the policy engine's permit has just come.
+    fn again(
+        &mut self,
+        mut held: Held,
+        granted: Option<Permit>,
+        body: &[u8],
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Inspection, Refused> {
+        let policy = std::sync::Arc::clone(&self.policy);
+        let route = policy.route_at(held.route).ok_or(Reason::Internal)?;
+        let mut json = parsed(&policy, route, body, held.form.as_deref())?;
+        let path_model = held.path_model.as_deref();
+        let how = (path_model, held.form.is_some(), held.asserted.as_deref());
+        let mut exchange = exchange(route, &json, how)?;
+        let model = granted.as_ref().or(held.permit.as_ref()).and_then(Permit::model);
+        if let Some(model) = model.filter(|model| *model != exchange.model) {
+            rename_model(&mut json, &exchange, model, how)?;
+            exchange = self::exchange(route, &json, how)?;
+            self.note_model(&policy, &exchange.model, vm);
+        }
+        let authorized = held.charged.authorized();
+        if authorized.removes_tools() {
+            exchange = self.without_tools(&policy, (route, path_model), authorized, &mut json, &exchange)?;
+        }
+        exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
+        exchange.goes_on_with(held.kept.clone());
+        if let Some(permit) = granted {
+            held.charged =
+                stages::oblige(&policy, held.charged, &permit, Some((&exchange, body.len())), vm.shared_key(), host)?;
+            self.note_limits(&held.charged);
+            held.permit = Some(permit);
+        }
+        self.inspect(held, body, json, exchange, vm, host)
+    }
+
+    /// Scans, judges and rewrites the body.
+    fn inspect(
+        &mut self,
+        held: Held,
+        body: &[u8],
+        mut json: Json<'_>,
+        exchange: Exchange,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Inspection, Refused> {
+        let Held { charged, permit, heard, route, asserted, path_model, kept, form, edit } = held;
+        let policy = std::sync::Arc::clone(&self.policy);
+        let route = policy.route_at(route).ok_or(Reason::Internal)?;
+        let is_form = form.is_some();
+        let removes_tools = charged.authorized().removes_tools();
+        let guards = stages::guards_of(&policy, charged.authorized(), permit.as_ref());
         let restores = guards.iter().any(|guard| guard.restores());
-        let mut scanned = stages::scan(&policy, route, charged, (&json, &exchange), vm.verdicts(&policy), host.now());
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, guards: &guards };
-        let (judgement, places) = scanned.judgement_mut();
-        let dropped = keep_signed(policy.signed, &json, &exchange, restores, judgement);
-        let mut again = |place: &Place, text: &str| scan.again(place, text, vm, host);
-        narrow(judgement, places, &|index| scan.text(index), &mut again);
+        let caller = std::sync::Arc::clone(charged.authorized().counted().entitled().principal());
+        let is_own = is_own(&policy, &caller, &exchange, vm, host)?;
+        let (mut charged, mut heard) = (charged, heard);
+        let (scanned, dropped) = loop {
+            let (texts, memory) = ((&json, &exchange), vm.verdicts(&policy));
+            let mut scanned =
+                stages::scan(&policy, route, charged, (permit.as_ref(), &heard), texts, memory, host.now());
+            let (judgement, places) = scanned.judgement_mut();
+            let dropped = keep_signed(policy.signed, &json, &exchange, restores, judgement);
+            // Where an outside judge had a say, a part by itself is not what was judged.
+            let views = heard.by_text();
+            let text = |index: usize| scan.text(index).filter(|_| !views.contains_key(&index));
+            let mut again = |place: &Place, text: &str| scan.again(place, text, vm, host);
+            narrow(judgement, places, &text, &mut again);
+            let local = scanned.refusal(&policy, &exchange, is_own);
+            match second_opinion(&scan, &scanned, (&heard, local), vm, host.now()) {
+                None => break (scanned, dropped),
+                Some(opinion::Asked::Known(opinion)) => {
+                    charged = scanned.back();
+                    heard.add(opinion);
+                }
+                Some(opinion::Asked::Ask(question)) => {
+                    let charged = scanned.back();
+                    let route = route.index;
+                    let held = Held { charged, permit, heard, route, asserted, path_model, kept, form, edit };
+                    return Ok(Inspection::Ask(Box::new(held), Asking::Opinion(question)));
+                }
+            }
+        };
+        let refusal = scanned.refusal(&policy, &exchange, is_own).or(heard.refusal());
+        // What is refused anyway asks nobody.
+        if let (None, None, Some(engine)) = (&permit, refusal, &policy.engine) {
+            let input = self.input(&policy, route, (&scanned, &exchange, &json), body.len(), host);
+            let asked = engine.ask(&input, &vm.permits, vm.hash_key(), host.now());
+            let (charged, route) = (scanned.back(), route.index);
+            let held = Held { charged, permit, heard, route, asserted, path_model, kept, form, edit };
+            return match asked {
+                opa::Asked::Ask(question) => Ok(Inspection::Ask(Box::new(held), Asking::Engine(question))),
+                opa::Asked::Known(said) => {
+                    let permit = self.note_said(*said)?;
+                    drop(json);
+                    self.again(held, Some(permit), body, vm, host)
+                }
+            };
+        }
+        self.note_opinions(&policy, &heard);
         self.note_judgement(&scan, scanned.judgement(), scanned.places());
         let judgement = scanned.judgement();
         if !judgement.findings.is_empty() || judgement.denial().is_some() {
             self.keep_body(body);
         }
-        let caller = scanned.charged().authorized().counted().entitled().principal();
         if !judgement.struck.is_empty() {
             let texts = judgement.struck.iter().filter_map(|index| scan.text(*index));
-            let begun = quota::Strike::new(caller, texts).and_then(|strike| vm.strike(&policy, strike, host));
+            let begun = quota::Strike::new(&caller, texts).and_then(|strike| vm.strike(&policy, strike, host));
             self.account.record.set_cooldown(begun.map(|cooldown| cooldown.left.as_secs()));
         }
-        let is_own = is_own(&policy, caller, &exchange, vm, host)?;
         self.note_unscanned(&scanned.unscanned(&exchange), &exchange.unknown);
-        let cap = output_cap(&policy, &exchange, scanned.charged().authorized());
+        if let (None, Some(reason)) = (scanned.refusal(&policy, &exchange, is_own), heard.refusal()) {
+            return Err(reason.into());
+        }
+        let cap = output_cap(&policy, &exchange, scanned.charged().authorized(), permit.as_ref());
+        let changes_model = permit.as_ref().is_some_and(|permit| permit.model().is_some());
         let fault = is_form.then(|| upload::fault(&json, &exchange, scanned.judgement())).flatten();
         let (inspected, judgement) =
-            scanned.decide(&policy, &exchange, is_own).map_err(|reason| upload::at(fault, reason))?;
+            scanned.decide(&policy, &exchange, is_own, permit).map_err(|reason| upload::at(fault, reason))?;
         if is_form {
             upload::unchanged(&judgement, fault, dropped.is_empty())?;
         }
@@ -172,7 +326,7 @@ impl Context {
         let mut expected = Tokens { input: texts.input.saturating_add(unread), ..texts };
         let model = Some(exchange.model.as_str());
         let authorized = inspected.charged().authorized();
-        let counts_tokens = policy.quotas.counts_tokens(authorized.roles(), expected);
+        let counts_tokens = policy.quotas.counts_tokens(authorized.quotas(), expected);
         if counts_tokens {
             let caller = authorized.counted().entitled().principal();
             let owner = if caller.tenant().is_some() { caller.tenancy() } else { caller.identity() };
@@ -200,8 +354,10 @@ impl Context {
         self.account.rehearse(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
-        let rewritten = drops || asked || lit.changed || planted.is_some() || removes_tools;
-        let mut guard = ReplyGuard::new(&policy, route.index, authorized.roles(), masker, vault, asked, planted);
+        let rewritten = drops || changes_model || asked || lit.changed || planted.is_some() || removes_tools;
+        let of = (authorized.roles(), authorized.guards());
+        let mut guard = ReplyGuard::new(&policy, route.index, of, masker, vault, asked, planted);
+        guard.also(inspected.permit().guard());
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
         self.account.meter.repeats_prompt = exchange.repeats_prompt;
@@ -229,7 +385,7 @@ impl Context {
             output_cap: applied.output_cap,
             is_bodyless: false,
         };
-        self.admit(inspected, model, expected, outgoing, vm, host)
+        self.admit(inspected, model, expected, outgoing, vm, host).map(Inspection::Done)
     }
 
     /// The refusal that waited for the message's id.
@@ -272,6 +428,49 @@ impl Context {
     }
 }
 
+/// The body's JSON, or the fields of a form.
+fn parsed<'b>(policy: &Policy, route: &RoutePolicy, body: &'b [u8], form: Option<&str>) -> Result<Json<'b>, Denial> {
+    match form {
+        Some(kind) => route.protocol.form_fields(route.operation, (body, kind), reads_lines(policy)),
+        None => Ok(Json::parse(body, policy.limits.max_json_depth)?),
+    }
+}
+
+/// What the body asks for: by the model that the path names, from a form or not, and with what the headers say of it.
+fn exchange(
+    route: &RoutePolicy,
+    json: &Json<'_>,
+    (path_model, is_form, asserted): (Option<&str>, bool, Option<&dyn Asserted>),
+) -> Result<Exchange, Denial> {
+    let mut exchange = match is_form {
+        true => route.protocol.read_form(route.operation, json)?,
+        false => route.protocol.read_request(route.operation, path_model, json)?,
+    };
+    if let (true, Some(model)) = (is_form, path_model) {
+        exchange.model = model.to_owned();
+    }
+    exchange.choices_of_operator.extend(asserted.iter().flat_map(|asserted| asserted.choices_of_operator()));
+    Ok(exchange)
+}
+
+/// Writes another model into the body.
+///
+/// # Errors
+/// [`Reason::AuthzUnavailable`] where the body is not what names it: the engine wants what can't be done.
+fn rename_model(
+    json: &mut Json<'_>,
+    exchange: &Exchange,
+    model: &str,
+    (path_model, is_form, _): (Option<&str>, bool, Option<&dyn Asserted>),
+) -> Result<(), Reason> {
+    let named = json.get("model").and_then(Json::as_str);
+    if path_model.is_some() || is_form || named != Some(exchange.model.as_str()) {
+        return Err(Reason::AuthzUnavailable);
+    }
+    json.set("model", Json::String(model.to_owned().into()));
+    Ok(())
+}
+
 /// How much of an upload the policy wants read.
 fn reads_lines(policy: &Policy) -> ReadsLines {
     ReadsLines { lines: policy.unscanned.lines == LinesAction::Scan, max_depth: policy.limits.max_json_depth }
@@ -296,6 +495,52 @@ fn is_own(
         }
     }
     Ok(true)
+}
+
+/// The next outside judge of those that the guards ask. `None`: there is none, or nothing that it could change.
+fn second_opinion(
+    scan: &Scan<'_, '_>,
+    scanned: &Scanned,
+    (heard, local): (&Heard, Option<Reason>),
+    vm: &mut WorkerState,
+    now: Timestamp,
+) -> Option<opinion::Asked> {
+    let Scan { policy, guards, .. } = scan;
+    let enforcing = guards.iter().filter(|guard| guard.mode == Mode::Enforce);
+    let asked: BTreeSet<OpinionIndex> = enforcing.flat_map(|guard| guard.opinions.iter().copied()).collect();
+    for index in asked.into_iter().filter(|index| !heard.has(*index)) {
+        let opinion = policy.opinion(index)?;
+        let exhibits = exhibits(opinion, scan, scanned);
+        let may_change = match local {
+            // What is refused anyway asks nobody.
+            Some(Reason::ScanInjection) => exhibits.iter().any(|exhibit| exhibit.may_lower),
+            Some(_) => false,
+            None => true,
+        };
+        if may_change && exhibits.iter().any(|exhibit| opinion.when.contains(&exhibit.score)) {
+            let key = vm.hash_key().clone();
+            return Some(opinion.ask(index, exhibits, false, vm.desk(index)?, (&key, now)));
+        }
+    }
+    None
+}
+
+/// The texts that a judge is shown.
+fn exhibits(opinion: &OpinionPolicy, scan: &Scan<'_, '_>, scanned: &Scanned) -> Vec<Exhibit> {
+    let exhibit = |(index, (place, note)): (usize, (&Place, &TextNote))| {
+        let text = scan.text(index).filter(|text| !text.trim().is_empty())?;
+        let is_shown = match opinion.text {
+            OpinionText::Newest => place.position == Position::Current,
+            OpinionText::All => true,
+        };
+        if !is_shown || place.is_key || opinion.above.is_some_and(|above| note.score <= above) {
+            return None;
+        }
+        let shown = if opinion.raw { Shown::raw(text) } else { Shown::masked(text, &note.sensitive) };
+        let may_lower = note.is_scorers && note.score > 0 && opinion.when.contains(&note.score);
+        Some(Exhibit { index, shown, score: note.score, may_lower })
+    };
+    scanned.places().iter().zip(scanned.notes()).enumerate().filter_map(exhibit).collect()
 }
 
 /// What one scan needs.
@@ -325,12 +570,13 @@ impl Scan<'_, '_> {
 
 /// The cap on output tokens for the upstream: the roles', or where a quota counts output and nobody sets a cap, the
 /// policy's default, so that no request uses more than was held for it.
-fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized) -> Option<u64> {
-    let default = || policy.quotas.count_output(authorized.roles()).then_some(policy.limits.default_output_tokens);
-    match &exchange.output_cap {
+fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized, permit: Option<&Permit>) -> Option<u64> {
+    let default = || policy.quotas.count_output(authorized.quotas()).then_some(policy.limits.default_output_tokens);
+    let cap = match &exchange.output_cap {
         Some(asked) if asked.tokens != NO_LIMIT => authorized.output_cap(),
         _ => authorized.output_cap().or_else(default),
-    }
+    };
+    cap.into_iter().chain(permit.and_then(Permit::output_cap)).min()
 }
 
 /// Tokens that a message, a tool's description or a parameter costs beside its text.

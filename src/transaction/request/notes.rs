@@ -1,9 +1,10 @@
 //! What the record says of a request.
 
 use super::body::Scan;
-use crate::audit::Coverage;
+use crate::audit::{Coverage, OpinionEntry};
 use crate::authn::{Principal, RoleIndex};
 use crate::capture::{Caller, Draft, Sealed};
+use crate::consult::opinion::Heard;
 use crate::document::SubjectForm;
 use crate::enums::Zone;
 use crate::glob::Glob;
@@ -122,6 +123,20 @@ impl Context {
         if self.reserved.holds_tokens() {
             let Tokens { input, output } = self.reserved.expected();
             self.account.record.set_reserved(self.gauge.map(|gauge| gauge.estimated()), input, output);
+        }
+    }
+
+    /// What outside judges thought.
+    pub(super) fn note_opinions(&mut self, policy: &Policy, heard: &Heard) {
+        for opinion in heard.all() {
+            let score = opinion.texts.iter().filter_map(|(_, view)| view.score).max();
+            self.account.record.add_opinion(OpinionEntry {
+                name: policy.opinion(opinion.of).map_or_else(String::new, |policy| policy.name.clone()),
+                outcome: opinion.outcome.name(),
+                score: score.filter(|_| !opinion.outcome.is_none()),
+                ms: opinion.millis,
+                cached: opinion.remembered,
+            });
         }
     }
 
