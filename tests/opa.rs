@@ -107,6 +107,7 @@ fn a_refusal_says_why_and_is_recorded() {
         let record = run.record();
         assert_eq!(record["bartizan.authz.decision"], "deny");
         assert_eq!(record["bartizan.authz.reason"], "only in office hours");
+        assert!(run.finished.increments.iter().any(|one| one.name == "bartizan.authz.outcome.deny"));
     }
 }
 

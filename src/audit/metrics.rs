@@ -85,6 +85,12 @@ pub fn of(record: &Record) -> Vec<Increment> {
     if cooldowns > 0 {
         out.push(Increment { name: "bartizan.abuse.cooldowns".to_owned(), by: cooldowns });
     }
+    if let Some(decision) = record.authz {
+        out.push(Increment { name: format!("bartizan.authz.outcome.{decision}"), by: 1 });
+    }
+    for opinion in &record.opinions {
+        out.push(Increment { name: format!("bartizan.opinions.outcome.{}", label(opinion.outcome)), by: 1 });
+    }
     if let Some(kind) = record.skipped_call {
         out.push(Increment { name: format!("bartizan.skipped_calls.kind.{kind}"), by: 1 });
     }

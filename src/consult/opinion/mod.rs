@@ -289,14 +289,15 @@ impl OpinionPolicy {
         })
     }
 
-    /// Asks about these texts. `is_reply`: they are the model's.
+    /// Asks about these texts. `is_reply`: they are the model's. `policy` is the policy's digest: under another one nothing that
+    /// is remembered counts.
     pub fn ask(
         &self,
         index: OpinionIndex,
         exhibits: Vec<Exhibit>,
         is_reply: bool,
         desk: &mut Desk,
-        (key, now): (&HashKey, Timestamp),
+        (policy, key, now): (&str, &HashKey, Timestamp),
     ) -> Asked {
         let texts: Vec<&str> = exhibits.iter().map(|exhibit| exhibit.shown.text.as_str()).collect();
         let none = |outcome| Asked::Known(self.without(index, &exhibits, outcome, 0));
@@ -304,7 +305,8 @@ impl OpinionPolicy {
             return none(Outcome::TooLong);
         }
         let tag = (self.keep > 0).then(|| {
-            let mut parts: Vec<&[u8]> = vec![b"opinion", self.name.as_bytes(), if is_reply { b"r" } else { b"q" }];
+            let what: &[u8] = if is_reply { b"reply" } else { b"request" };
+            let mut parts: Vec<&[u8]> = vec![b"opinion", policy.as_bytes(), self.name.as_bytes(), what];
             parts.extend(texts.iter().map(|text| text.as_bytes()));
             key.hash(&parts)
         });

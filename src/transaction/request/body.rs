@@ -519,7 +519,7 @@ fn second_opinion(
         };
         if may_change && exhibits.iter().any(|exhibit| opinion.when.contains(&exhibit.score)) {
             let key = vm.hash_key().clone();
-            return Some(opinion.ask(index, exhibits, false, vm.desk(index)?, (&key, now)));
+            return Some(opinion.ask(index, exhibits, false, vm.desk(index)?, (&policy.digest, &key, now)));
         }
     }
     None
