@@ -32,7 +32,18 @@ fn run(
     body: Option<&Value>,
     answer: &mut dyn FnMut(&Value) -> Answer,
 ) -> (Run, Vec<Value>) {
-    let token = pipeline.token(&["analyst"], 600);
+    run_as(pipeline, &["analyst"], request, body, answer)
+}
+
+/// The same of a caller with these roles.
+fn run_as(
+    pipeline: &mut Pipeline,
+    roles: &[&str],
+    request: &[(&str, &str)],
+    body: Option<&Value>,
+    answer: &mut dyn FnMut(&Value) -> Answer,
+) -> (Run, Vec<Value>) {
+    let token = pipeline.token(roles, 600);
     let bearer = format!("Bearer {token}");
     let mut all = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
     all.extend(request);
@@ -202,4 +213,48 @@ fn shadow_refuses_nothing() {
     let mut pipeline = pipeline(|document| document["authz"]["opa"]["mode"] = json!("shadow"));
     let run = asked(&mut pipeline, "hello", &json!(false));
     assert_eq!((run.reason(), &run.record()["bartizan.shadow"]), ("", &json!(["authz.denied"])));
+}
+
+/// A model that the engine chooses is asked with what a role of the caller gives it, and with nothing else.
+#[test]
+fn another_model_is_granted_as_if_the_caller_had_named_it() {
+    let tools = |names: &[&str]| -> Vec<Value> {
+        names.iter().map(|name| json!({ "type": "function", "function": { "name": name, "parameters": {} } })).collect()
+    };
+    let mut pipeline = pipeline(|document| {
+        document["roles"]["analyst"]["tools"] = json!({ "allow": ["*"] });
+        document["roles"]["analyst"]["models"] = json!(["small"]);
+        document["roles"]["little"] = json!({ "operations": ["chat"], "models": ["tiny"],
+            "tools": { "allow": ["search_*"], "others": "remove" } });
+    });
+    let body = json!({ "model": "small", "messages": [{ "role": "user", "content": "hello" }], "tools": tools(&["search_web", "shell"]) });
+    let tiny = json!({ "allow": true, "obligations": { "model": "tiny" } });
+    let (run_, _) = run_as(&mut pipeline, &["analyst", "little"], &CHAT, Some(&body), &mut |_| said(&tiny));
+    assert_eq!(run_.body()["tools"], json!(tools(&["search_web"])));
+    assert_eq!(run_.record()["user.roles"], json!(["little"]));
+    assert_eq!(run_.record()["bartizan.tools_removed"], 1);
+    let mut fallback = body.clone();
+    fallback["models"] = json!(["small"]);
+    let (run_, _) = run_as(&mut pipeline, &["analyst", "little"], &CHAT, Some(&fallback), &mut |_| said(&tiny));
+    assert_eq!(run_.reason(), "authz.unavailable", "the upstream could answer with another one");
+}
+
+#[test]
+fn the_same_model_is_charged_once() {
+    let mut pipeline = pipeline(|document| {
+        document["roles"]["analyst"]["quotas"] = json!([{ "per": "model", "requests": 4, "window": "1h" }]);
+    });
+    let same = json!({ "allow": true, "obligations": { "model": "small" } });
+    let reasons: Vec<String> = (0..5).map(|_| asked(&mut pipeline, "hello", &same).reason().to_owned()).collect();
+    assert_eq!(reasons, ["", "", "", "", "quota.requests"]);
+}
+
+#[test]
+fn what_was_found_is_recorded_also_where_the_engine_refuses() {
+    let mut pipeline = pipeline(|_| {});
+    for (result, reason) in [(json!(false), "authz.denied"), (json!(7), "authz.unavailable")] {
+        let run = asked(&mut pipeline, "Write to jane.doe@example.org, please.", &result);
+        assert_eq!((run.reason(), &run.record()["bartizan.findings_total"]), (reason, &json!(1)));
+        assert!(run.record()["bartizan.score"].is_number());
+    }
 }

@@ -275,3 +275,35 @@ fn documents_are_replaced_where_a_judge_says_so() {
     assert_eq!(asked.len(), 1);
     assert!(["scan.opinion", ""].contains(&run_.reason()), "{}", run_.reason());
 }
+
+/// The strictest guard holds: what one guard's judge lets go is not let go for another guard.
+#[test]
+fn a_judge_of_one_guard_lets_nothing_go_for_another() {
+    let mut opinion = guardrail("localVerdict");
+    opinion["when"] = json!({ "scoreBetween": [20, 100] });
+    let mut pipeline = pipeline(opinion, |document| {
+        document["guards"]["standard"]["injection"] = json!({ "thresholds": { "user": 60 } });
+        document["guards"]["strict"] = json!({ "injection": { "thresholds": { "user": 60 } } });
+    });
+    let text = only_the_scorers(&mut pipeline).expect("a text that the scorer alone refuses");
+    let mut document = pipeline.document.clone();
+    document["authz"] = json!({ "opa": { "cluster": "opa", "path": "/v1/data/x", "onUnavailable": "deny" } });
+    let policy = bartizan::policy::Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap();
+    let mut pipeline = pipeline.replica(policy, 0);
+    let strict = json!({ "result": { "allow": true, "obligations": { "guard": "strict" } } });
+    let (run_, asked) = run(&mut pipeline, &chat(&text), &mut |question| {
+        if question.get("texts").is_some() { none() } else { json(&strict) }
+    });
+    assert_eq!((run_.reason(), asked.len()), ("scan.injection", 2), "{text}");
+}
+
+#[test]
+fn a_key_in_two_halves_is_not_shown() {
+    let mut pipeline = pipeline(guardrail("deny"), |_| {});
+    let (first, second) = SECRET.split_at(12);
+    let body = json!({ "model": "small", "messages": [{ "role": "user", "content": [
+        { "type": "text", "text": format!("the key {first}") }, { "type": "text", "text": format!("{second} is mine") }] }] });
+    let (_, asked) = run(&mut pipeline, &body, &mut |_| none());
+    let shown = asked[0]["texts"].to_string();
+    assert!(!(shown.contains(first) && shown.contains(second)), "{shown}");
+}

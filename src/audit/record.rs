@@ -496,9 +496,15 @@ impl Record {
         self.authz_remembered = is_remembered.then_some(true);
     }
 
-    /// What an outside judge thought.
-    pub fn add_opinion(&mut self, opinion: OpinionEntry) {
-        self.opinions.push(opinion);
+    /// What outside judges thought.
+    pub fn set_opinions(&mut self, opinions: Vec<OpinionEntry>) {
+        self.opinions = opinions;
+    }
+
+    /// The request is judged once more: what was found before does not count.
+    pub fn forget_findings(&mut self) {
+        self.findings.clear();
+        self.findings_total = 0;
     }
 
     /// Who was not asked because it hangs.

@@ -234,8 +234,10 @@ impl Engine {
                 Some(Some((decision, reason, obligations))) => (decision, reason, obligations),
                 _ => (Decision::Unreadable, None, Obligations::default()),
             },
-            Answer::Http { status: 400..=499, .. } => (Decision::Unreadable, None, Obligations::default()),
-            _ => (Decision::Unavailable, None, Obligations::default()),
+            Answer::Http { status: 500.., .. } | Answer::Failed(_) => {
+                (Decision::Unavailable, None, Obligations::default())
+            }
+            _ => (Decision::Unreadable, None, Obligations::default()),
         };
         let refusal = match decision {
             Decision::Allow => None,
@@ -370,7 +372,9 @@ mod tests {
             assert_eq!(said.decision, Decision::Unreadable, "{body}");
             assert_eq!(said.permit.map_err(|denial| denial.reason), Err(Reason::AuthzUnavailable), "{body}");
         }
-        assert!(engine.said(&http(404, "")).permit.is_err());
+        for status in [100, 201, 204, 302, 404, 429] {
+            assert!(engine.said(&http(status, r#"{"result": true}"#)).permit.is_err(), "{status}");
+        }
         assert!(engine.said(&http(503, "")).permit.is_ok());
         assert!(engine.said(&Answer::Failed(crate::callout::CallFailure::Late)).permit.is_ok());
     }

@@ -103,6 +103,12 @@ impl Account {
         self.record.add_shadow(codes);
     }
 
+    /// The request is judged once more.
+    pub(super) fn forget_findings(&mut self) {
+        self.causes.clear();
+        self.record.forget_findings();
+    }
+
     pub(super) fn find(&mut self, entry: FindingEntry) {
         if entry.refuses() && self.causes.len() < MAX_TOLD {
             self.causes.push(entry.clone());

@@ -72,6 +72,8 @@ pub(super) struct Held {
     pub(super) permit: Option<Permit>,
     /// What outside judges said.
     pub(super) heard: Heard,
+    /// The body asks another model now than the one it named.
+    pub(super) is_renamed: bool,
     pub(super) route: RouteIndex,
     /// What the headers say of the body.
     pub(super) asserted: Option<Box<dyn Asserted>>,

@@ -350,7 +350,11 @@ impl Context {
         host: &mut dyn Host,
     ) -> Result<Next, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
-        let charged = stages::oblige(&policy, charged, &permit, None, vm.shared_key(), host)?;
+        // There is no body to write a model into.
+        if permit.model().is_some() {
+            return Err(Reason::AuthzUnavailable.into());
+        }
+        let charged = stages::oblige(&policy, charged, (&permit, false), None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         let guard = guards_reply.then(|| {
             let authorized = charged.authorized();

@@ -109,10 +109,10 @@ use crate::authz::{self, Asking, Grant, Situation, Who};
 use crate::callout::{Answer, Call};
 use crate::condition::Condition;
 use crate::consult::opa::Permit;
-use crate::consult::opinion::Heard;
+use crate::consult::opinion::{Heard, TextView};
 use crate::document::{UnknownAction, UnscannedAction};
-use crate::enums::{Operation, Zone};
-use crate::guard::{GuardIndex, GuardPolicy, Judgement, Place, judge};
+use crate::enums::{Mode, Operation, Zone};
+use crate::guard::{GuardIndex, GuardPolicy, Judgement, OpinionIndex, Place, judge};
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Offered, Segment, UnscannedKind};
@@ -325,6 +325,11 @@ impl Authorized {
     /// The guards that apply to the request and its reply.
     pub fn guards(&self) -> &[GuardIndex] {
         &self.guards
+    }
+
+    /// The quotas of these roles that count the request: see [`counting`].
+    pub fn quotas_of<'a>(&'a self, roles: &'a [RoleIndex]) -> Whose<'a> {
+        Whose::new(roles, &self.idle)
     }
 
     /// The quotas that count the request.
@@ -621,7 +626,7 @@ pub fn refuses_kept(policy: &Policy, is_own: Option<bool>) -> Option<Reason> {
 pub fn oblige(
     policy: &Policy,
     charged: Charged,
-    permit: &Permit,
+    (permit, is_renamed): (&Permit, bool),
     body: Option<(&Exchange, usize)>,
     key: &SharedKey,
     host: &mut dyn Host,
@@ -632,7 +637,7 @@ pub fn oblige(
         Refusal { limits, ..refusal }
     };
     let now = host.now();
-    if let (Some(_), Some((exchange, bytes))) = (permit.model(), body) {
+    if let (true, Some((exchange, bytes))) = (is_renamed, body) {
         let asking = authorized.counted.entitled.asking(policy, Some((exchange, bytes)), now);
         let refused = |denial| Refusal { denial, limits: Box::new(limits.clone()) };
         let grant = authz::grant(authorized.counted.entitled.roles(), exchange, &asking).map_err(refused)?;
@@ -689,9 +694,21 @@ pub fn scan(
     let places: Vec<Place> = exchange.segments.iter().map(place).collect();
     let guards = guards_of(policy, authorized, permit);
     let notes = if policy.opinions.is_empty() { Vec::new() } else { noted(policy, &report, &places) };
-    second(&mut report, &notes, heard);
+    second(&mut report, &notes, heard, &|index| is_everyones(&guards, index));
     let judgement = judge(&policy.scanner, &guards, route.index, &places, report, now);
     Scanned { charged, judgement, places, notes }
+}
+
+/// The roles whose quotas count a request: those that grant it, and the one that a policy engine adds.
+pub fn counting(authorized: &Authorized, permit: Option<&Permit>) -> Vec<RoleIndex> {
+    let mut roles = authorized.roles().to_vec();
+    roles.extend(permit.and_then(Permit::quotas).filter(|role| !authorized.roles().contains(role)));
+    roles
+}
+
+/// True if every guard that enforces asks this judge: only then it may lower a score, because the strictest guard holds.
+pub fn is_everyones(guards: &[&GuardPolicy], index: OpinionIndex) -> bool {
+    guards.iter().filter(|guard| guard.mode == Mode::Enforce).all(|guard| guard.opinions.contains(&index))
 }
 
 /// What the scanner by itself says of each text.
@@ -700,8 +717,8 @@ fn noted(policy: &Policy, report: &Report, places: &[Place]) -> Vec<TextNote> {
     let of = |(index, (text, place)): (usize, (&TextReport, &Place))| {
         let joined = report.joints.iter().filter(|(at, _)| *at == index).map(|(_, finding)| finding);
         let is_attack = |finding: &Finding| kind(finding).is_none_or(|kind| kind == Kind::Attack);
-        let sensitive =
-            text.findings.iter().filter_map(|finding| Some((finding.span.clone(), Label::of(kind(finding)?)?)));
+        let found = text.findings.iter().chain(joined.clone());
+        let sensitive = found.filter_map(|finding| Some((finding.span.clone(), Label::of(kind(finding)?)?)));
         TextNote {
             score: policy.scanner.score(text, place.zone, &|_| false),
             is_scorers: !text.findings.iter().chain(joined).any(is_attack) && text.complete,
@@ -711,19 +728,24 @@ fn noted(policy: &Policy, report: &Report, places: &[Place]) -> Vec<TextNote> {
     report.texts.iter().zip(places).enumerate().map(of).collect()
 }
 
-/// Adds what outside judges say to what the scanner says.
-fn second(report: &mut Report, notes: &[TextNote], heard: &Heard) {
+/// Adds what outside judges say to what the scanner says. `lowers`: the judge may lower a score.
+fn second(report: &mut Report, notes: &[TextNote], heard: &Heard, lowers: &dyn Fn(OpinionIndex) -> bool) {
     for (index, views) in heard.by_text() {
         let (Some(text), Some(note)) = (report.texts.get_mut(index), notes.get(index)) else { continue };
-        let scores = || views.iter().filter_map(|view| Some((f32::from(view.score?) / 100.0, view.may_lower)));
+        let scores = || {
+            let score = |(of, view): &(OpinionIndex, &TextView)| {
+                Some((f32::from(view.score?) / 100.0, view.may_lower && lowers(*of)))
+            };
+            views.iter().filter_map(score)
+        };
         let own = text.learned.unwrap_or(0.0);
         let highest = scores().map(|(score, _)| score).fold(0.0, f32::max);
-        if scores().next().is_some() && highest > own && highest * 100.0 > f32::from(note.score) {
+        if scores().next().is_some() && highest > own {
             (text.learned, text.raised) = (Some(highest), true);
         } else if note.is_scorers && scores().next().is_some() && scores().all(|(score, may)| may && score < own) {
             text.learned = Some(highest);
         }
-        text.marked.extend(views.iter().flat_map(|view| view.marked.iter().cloned()));
+        text.marked.extend(views.iter().flat_map(|(_, view)| view.marked.iter().cloned()));
     }
 }
 
@@ -754,9 +776,8 @@ pub fn admit(
     let (charged, authorized) = (inspected.charged(), inspected.charged().authorized());
     let entitled = authorized.counted().entitled();
     let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
-    let mut roles = authorized.roles().to_vec();
-    roles.extend(inspected.permit.quotas().filter(|role| !authorized.roles().contains(role)));
-    let roles = Whose::new(&roles, &authorized.idle);
+    let roles = counting(authorized, Some(&inspected.permit));
+    let roles = authorized.quotas_of(&roles);
     let told = charged.limits().clone();
     let ask = Ask::Rest {
         tokens: expected,

@@ -33,8 +33,6 @@ pub(super) struct View {
     pub(super) scores: Vec<u8>,
     /// What is to be masked: which text, where in it, what it is.
     pub(super) marked: Vec<(usize, Range<usize>, Found)>,
-    /// Why, in its own words.
-    pub(super) reason: Option<String>,
 }
 
 /// What a chat model is told, where the policy has no instructions of its own.
@@ -189,7 +187,7 @@ fn predicted(prediction: &Value, labels: &[Box<str>], classes: &[Box<str>]) -> O
             let (label, score) = (one.get("label")?.as_str()?, one.get("score")?.as_f64()?);
             if is_attack(label) { percent(score) } else { Some(0) }
         }
-        Value::Array(all) if all.iter().all(Value::is_number) => {
+        Value::Array(all) if !all.is_empty() && all.iter().all(Value::is_number) => {
             if all.len() != classes.len() {
                 return None;
             }
@@ -218,34 +216,42 @@ fn tensor(answer: &Value, labels: &[Box<str>], classes: &[Box<str>], texts: usiz
     data.chunks(width).map(row).collect()
 }
 
+/// More marks than these are no answer.
+const MOST_MARKS: usize = 1024;
+
 /// Entities that Presidio found. Its places count characters of Unicode, over the joined texts.
 fn analysed(answer: &Value, texts: &[&str]) -> Option<View> {
     let mut view = View::default();
-    // Where each text begins, in characters.
-    let mut begins = Vec::with_capacity(texts.len());
-    let mut at = 0_usize;
+    // Where each character of each text begins, in bytes, and where each text begins, in characters.
+    let mut tables: Vec<(usize, Vec<usize>)> = Vec::with_capacity(texts.len());
+    let mut begin = 0_usize;
     for text in texts {
-        begins.push(at);
-        at = at.saturating_add(text.chars().count()).saturating_add(BETWEEN.chars().count());
+        let mut table: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        table.push(text.len());
+        let next = begin.saturating_add(table.len() - 1).saturating_add(BETWEEN.chars().count());
+        tables.push((std::mem::replace(&mut begin, next), table));
     }
     for entity in answer.as_array()? {
         let kind = entity_kind(entity.get("entity_type")?.as_str()?);
         let place = |name: &str| entity.get(name)?.as_u64().and_then(|at| usize::try_from(at).ok());
         let (start, end) = (place("start")?, place("end")?);
-        for (index, (text, begin)) in texts.iter().zip(&begins).enumerate() {
-            let (from, to) = (start.saturating_sub(*begin), end.saturating_sub(*begin));
-            let span = byte(text, from)..byte(text, to);
-            if end > *begin && span.start < span.end {
+        // Texts that end before it begins, and those that begin behind its end, are not looked at.
+        let first = tables.partition_point(|(begin, table)| begin.saturating_add(table.len() - 1) <= start);
+        for (index, (begin, table)) in tables.iter().enumerate().skip(first) {
+            if *begin >= end {
+                break;
+            }
+            let byte = |at: usize| table.get(at).or(table.last()).copied().unwrap_or(0);
+            let span = byte(start.saturating_sub(*begin))..byte(end.saturating_sub(*begin));
+            if span.start < span.end {
+                if view.marked.len() >= MOST_MARKS {
+                    return None;
+                }
                 view.marked.push((index, span, kind));
             }
         }
     }
     Some(view)
-}
-
-/// Where this character begins, in bytes; behind the last one: the length.
-fn byte(text: &str, character: usize) -> usize {
-    text.char_indices().nth(character).map_or(text.len(), |(at, _)| at)
 }
 
 /// What an entity of Presidio is called here. One without a type of its own is `custom`, and its placeholder has its name.
@@ -270,10 +276,9 @@ fn entity_kind(name: &str) -> Found {
 
 /// The three actions of LiteLLM's generic guardrail API.
 fn guarded(answer: &Value, texts: &[&str]) -> Option<View> {
-    let reason = answer.get("blocked_reason").and_then(Value::as_str).map(str::to_owned);
     match answer.get("action")?.as_str()? {
         "NONE" => Some(View { scores: vec![0; texts.len()], ..View::default() }),
-        "BLOCKED" => Some(View { scores: vec![100; texts.len()], reason, ..View::default() }),
+        "BLOCKED" => Some(View { scores: vec![100; texts.len()], ..View::default() }),
         "GUARDRAIL_INTERVENED" => {
             let changed = answer.get("texts")?.as_array()?;
             if changed.len() != texts.len() {
@@ -281,7 +286,7 @@ fn guarded(answer: &Value, texts: &[&str]) -> Option<View> {
             }
             let tag = Tag::new("REDACTED");
             let kind = tag.map_or(Found::Pii(PiiType::Custom), |tag| Found::Own(PiiType::Custom, tag));
-            let mut view = View { scores: vec![0; texts.len()], reason, ..View::default() };
+            let mut view = View { scores: vec![0; texts.len()], ..View::default() };
             for (index, (text, changed)) in texts.iter().zip(changed).enumerate() {
                 let spans = differences(text, changed.as_str()?);
                 view.marked.extend(spans.into_iter().map(|span| (index, span, kind)));
@@ -385,6 +390,7 @@ mod tests {
         for odd in [
             json!({}),
             json!([]),
+            json!({ "predictions": [[]] }),
             json!({ "outputs": [] }),
             json!({ "predictions": [[1.0]] }),
             json!([[]]),
@@ -419,7 +425,7 @@ mod tests {
         let read = |answer: Value, texts: &[&str]| Kind::Http.read(&answer, texts);
         assert_eq!(read(json!({ "action": "NONE" }), &["a"]).unwrap().scores, [0]);
         let blocked = read(json!({ "action": "BLOCKED", "blocked_reason": "no" }), &["a", "b"]).unwrap();
-        assert_eq!((blocked.scores, blocked.reason.as_deref()), (vec![100, 100], Some("no")));
+        assert_eq!(blocked.scores, [100, 100]);
         let texts = ["my name is Jane\nand yours", "fine"];
         let changed = json!({ "action": "GUARDRAIL_INTERVENED", "texts": ["my name is [NAME]\nand yours", "fine"] });
         let view = read(changed, &texts).unwrap();

@@ -39,6 +39,9 @@ pub use shown::Shown;
 /// The longest answer that is taken, in bytes.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
+/// An opinion with more marks than these is not remembered.
+const MOST_REMEMBERED: usize = 64;
+
 /// From this score on a change is worth a word in the record.
 const EVEN: u8 = 50;
 
@@ -187,6 +190,8 @@ pub struct Opinion {
     pub of: OpinionIndex,
     /// What became of it.
     pub outcome: Outcome,
+    /// The highest score that it gave.
+    pub score: Option<u8>,
     /// By the place of the text.
     pub texts: Vec<(usize, TextView)>,
     /// It was one of a moment ago.
@@ -224,11 +229,13 @@ impl Heard {
         self.opinions.iter().find_map(|opinion| opinion.refusal)
     }
 
-    /// What is thought of each text.
-    pub fn by_text(&self) -> BTreeMap<usize, Vec<&TextView>> {
-        let mut found: BTreeMap<usize, Vec<&TextView>> = BTreeMap::new();
-        for (index, view) in self.opinions.iter().flat_map(|opinion| &opinion.texts) {
-            found.entry(*index).or_default().push(view);
+    /// What is thought of each text, and by whom.
+    pub fn by_text(&self) -> BTreeMap<usize, Vec<(OpinionIndex, &TextView)>> {
+        let mut found: BTreeMap<usize, Vec<(OpinionIndex, &TextView)>> = BTreeMap::new();
+        for opinion in &self.opinions {
+            for (index, view) in &opinion.texts {
+                found.entry(*index).or_default().push((opinion.of, view));
+            }
         }
         found
     }
@@ -351,7 +358,7 @@ impl OpinionPolicy {
             _ => None,
         };
         let Some(view) = view else { return self.without(*opinion, exhibits, Outcome::Unreadable, millis) };
-        if let Some(tag) = tag {
+        if let Some(tag) = tag.as_ref().filter(|_| view.marked.len() <= MOST_REMEMBERED) {
             desk.memory.keep(*tag, view.clone(), Timestamp(now.0.saturating_add(self.keep)), now);
         }
         self.with(*opinion, exhibits, view, millis)
@@ -381,8 +388,9 @@ impl OpinionPolicy {
         } else {
             Outcome::Same
         };
+        let score = scores().map(|(_, score)| score).max();
         let texts = if self.mode == Mode::Shadow { Vec::new() } else { texts };
-        Opinion { of, outcome, texts, remembered: false, millis, refusal: None }
+        Opinion { of, outcome, score, texts, remembered: false, millis, refusal: None }
     }
 
     /// No opinion: `onUnavailable` decides.
@@ -392,12 +400,14 @@ impl OpinionPolicy {
         };
         let texts = match self.on_unavailable {
             _ if self.mode == Mode::Shadow => Vec::new(),
+            // What a caller can bring about lets nothing go.
+            _ if matches!(outcome, Outcome::Busy | Outcome::TooLong) => Vec::new(),
             OnNoOpinion::Allow => exhibits.iter().map(harmless).collect(),
             OnNoOpinion::LocalVerdict | OnNoOpinion::Deny => Vec::new(),
         };
         let denies = self.on_unavailable == OnNoOpinion::Deny && self.mode == Mode::Enforce;
         let refusal = denies.then_some(Reason::OpinionUnavailable);
-        Opinion { of, outcome, texts, remembered: false, millis, refusal }
+        Opinion { of, outcome, score: None, texts, remembered: false, millis, refusal }
     }
 }
 
@@ -460,11 +470,18 @@ fn compile_kind(kind: OpinionKind, written: &document::Opinion, at: &KeyPath, er
         OpinionKind::Classifier => {
             let labels = words(&written.labels);
             let usual = || ["INJECTION", "JAILBREAK", "MALICIOUS", "UNSAFE", "LABEL_1"].map(Into::into).to_vec();
+            let labels: Vec<Box<str>> = if labels.is_empty() { usual() } else { labels };
+            let classes = words(&written.classes);
+            if !classes.is_empty()
+                && !classes.iter().any(|class| labels.iter().any(|one| one.eq_ignore_ascii_case(class)))
+            {
+                errors.push(&at.key("classes"), "none of them is one of labels, so that nothing would be an attack");
+            }
             Kind::Classifier {
                 format: written.format.unwrap_or(ClassifierFormat::Tei),
                 input: written.model.as_deref().unwrap_or("text").into(),
-                labels: if labels.is_empty() { usual() } else { labels },
-                classes: words(&written.classes),
+                labels,
+                classes,
             }
         }
         OpinionKind::Presidio => Kind::Presidio {

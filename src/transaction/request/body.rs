@@ -22,7 +22,7 @@ use crate::protocol::signed::drop_blocks;
 use crate::protocol::{
     Asserted, Exchange, Json, NO_LIMIT, Position, ReadsLines, Segment, UnscannedKind, asks_for_addresses, remove_tools,
 };
-use crate::quota::{self, Tokens};
+use crate::quota::{self, Tokens, Whose};
 use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
 use crate::route::{RouteIndex, RoutePolicy};
@@ -147,8 +147,8 @@ impl Context {
         self.note_limits(&charged);
         let permit = Permit::without(policy.engine.as_ref());
         let path_model = path_model.map(str::to_owned);
-        let (heard, route) = (Heard::default(), route.index);
-        let held = Held { charged, permit, heard, route, asserted, path_model, kept, form, edit };
+        let (heard, is_renamed, route) = (Heard::default(), false, route.index);
+        let held = Held { charged, permit, heard, is_renamed, route, asserted, path_model, kept, form, edit };
         let inspection = self.inspect(held, &body, json, exchange, vm, host)?;
         self.inspected(inspection, body, vm, host)
     }
@@ -220,6 +220,18 @@ impl Context {
             rename_model(&mut json, &exchange, model, how)?;
             exchange = self::exchange(route, &json, how)?;
             self.note_model(&policy, &exchange.model, vm);
+            held.is_renamed = true;
+        }
+        // The grant is for the whole request: tools are taken out by the one that holds now.
+        if let Some(permit) = granted {
+            let body = Some((&exchange, body.len()));
+            held.charged =
+                stages::oblige(&policy, held.charged, (&permit, held.is_renamed), body, vm.shared_key(), host)?;
+            self.note_limits(&held.charged);
+            if held.is_renamed {
+                self.note_grant(&policy, held.charged.authorized());
+            }
+            held.permit = Some(permit);
         }
         let authorized = held.charged.authorized();
         if authorized.removes_tools() {
@@ -227,12 +239,6 @@ impl Context {
         }
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         exchange.goes_on_with(held.kept.clone());
-        if let Some(permit) = granted {
-            held.charged =
-                stages::oblige(&policy, held.charged, &permit, Some((&exchange, body.len())), vm.shared_key(), host)?;
-            self.note_limits(&held.charged);
-            held.permit = Some(permit);
-        }
         self.inspect(held, body, json, exchange, vm, host)
     }
 
@@ -246,7 +252,7 @@ impl Context {
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Inspection, Refused> {
-        let Held { charged, permit, heard, route, asserted, path_model, kept, form, edit } = held;
+        let Held { charged, permit, heard, is_renamed, route, asserted, path_model, kept, form, edit } = held;
         let policy = std::sync::Arc::clone(&self.policy);
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
         let is_form = form.is_some();
@@ -269,7 +275,14 @@ impl Context {
             let mut again = |place: &Place, text: &str| scan.again(place, text, vm, host);
             narrow(judgement, places, &text, &mut again);
             let local = scanned.refusal(&policy, &exchange, is_own);
-            match second_opinion(&scan, &scanned, (&heard, local), vm, host.now()) {
+            let asked = loop {
+                match second_opinion(&scan, &scanned, (&heard, local), vm, host.now()) {
+                    // It changes nothing: the scan holds.
+                    Some(opinion::Asked::Known(opinion)) if opinion.texts.is_empty() => heard.add(opinion),
+                    asked => break asked,
+                }
+            };
+            match asked {
                 None => break (scanned, dropped),
                 Some(opinion::Asked::Known(opinion)) => {
                     charged = scanned.back();
@@ -278,7 +291,8 @@ impl Context {
                 Some(opinion::Asked::Ask(question)) => {
                     let charged = scanned.back();
                     let route = route.index;
-                    let held = Held { charged, permit, heard, route, asserted, path_model, kept, form, edit };
+                    let held =
+                        Held { charged, permit, heard, is_renamed, route, asserted, path_model, kept, form, edit };
                     return Ok(Inspection::Ask(Box::new(held), Asking::Opinion(question)));
                 }
             }
@@ -286,10 +300,17 @@ impl Context {
         let refusal = scanned.refusal(&policy, &exchange, is_own).or(heard.refusal());
         // What is refused anyway asks nobody.
         if let (None, None, Some(engine)) = (&permit, refusal, &policy.engine) {
-            let input = self.input(&policy, route, (&scanned, &exchange, &json), body.len(), host);
+            self.note_opinions(&policy, &heard);
+            self.note_findings(&scan, scanned.judgement(), scanned.places());
+            self.note_unscanned(&scanned.unscanned(&exchange), &exchange.unknown);
+            if !scanned.judgement().findings.is_empty() {
+                self.keep_body(body);
+            }
+            let changes = !dropped.is_empty();
+            let input = self.input(&policy, route, (&scanned, &exchange, &json), (body.len(), changes), host);
             let asked = engine.ask(&input, &vm.permits, vm.hash_key(), host.now());
             let (charged, route) = (scanned.back(), route.index);
-            let held = Held { charged, permit, heard, route, asserted, path_model, kept, form, edit };
+            let held = Held { charged, permit, heard, is_renamed, route, asserted, path_model, kept, form, edit };
             return match asked {
                 opa::Asked::Ask(question) => Ok(Inspection::Ask(Box::new(held), Asking::Engine(question))),
                 opa::Asked::Known(said) => {
@@ -314,8 +335,12 @@ impl Context {
         if let (None, Some(reason)) = (scanned.refusal(&policy, &exchange, is_own), heard.refusal()) {
             return Err(reason.into());
         }
-        let cap = output_cap(&policy, &exchange, scanned.charged().authorized(), permit.as_ref());
-        let changes_model = permit.as_ref().is_some_and(|permit| permit.model().is_some());
+        let roles = stages::counting(scanned.charged().authorized(), permit.as_ref());
+        let quotas = scanned.charged().authorized().quotas_of(&roles);
+        let cap = output_cap(&policy, &exchange, scanned.charged().authorized(), (permit.as_ref(), quotas));
+        if is_form {
+            upload::within(&exchange, cap)?;
+        }
         let fault = is_form.then(|| upload::fault(&json, &exchange, scanned.judgement())).flatten();
         let (inspected, judgement) =
             scanned.decide(&policy, &exchange, is_own, permit).map_err(|reason| upload::at(fault, reason))?;
@@ -326,7 +351,7 @@ impl Context {
         let mut expected = Tokens { input: texts.input.saturating_add(unread), ..texts };
         let model = Some(exchange.model.as_str());
         let authorized = inspected.charged().authorized();
-        let counts_tokens = policy.quotas.counts_tokens(authorized.quotas(), expected);
+        let counts_tokens = policy.quotas.counts_tokens(authorized.quotas_of(&roles), expected);
         if counts_tokens {
             let caller = authorized.counted().entitled().principal();
             let owner = if caller.tenant().is_some() { caller.tenancy() } else { caller.identity() };
@@ -354,7 +379,7 @@ impl Context {
         self.account.rehearse(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
-        let rewritten = drops || changes_model || asked || lit.changed || planted.is_some() || removes_tools;
+        let rewritten = drops || is_renamed || asked || lit.changed || planted.is_some() || removes_tools;
         let of = (authorized.roles(), authorized.guards());
         let mut guard = ReplyGuard::new(&policy, route.index, of, masker, vault, asked, planted);
         guard.also(inspected.permit().guard());
@@ -464,7 +489,7 @@ fn rename_model(
     (path_model, is_form, _): (Option<&str>, bool, Option<&dyn Asserted>),
 ) -> Result<(), Reason> {
     let named = json.get("model").and_then(Json::as_str);
-    if path_model.is_some() || is_form || named != Some(exchange.model.as_str()) {
+    if path_model.is_some() || is_form || !exchange.models.is_empty() || named != Some(exchange.model.as_str()) {
         return Err(Reason::AuthzUnavailable);
     }
     json.set("model", Json::String(model.to_owned().into()));
@@ -507,10 +532,12 @@ fn second_opinion(
 ) -> Option<opinion::Asked> {
     let Scan { policy, guards, .. } = scan;
     let enforcing = guards.iter().filter(|guard| guard.mode == Mode::Enforce);
+    // What one guard's judge lets go another guard may still refuse.
+    let everyones = |index: OpinionIndex| stages::is_everyones(guards, index);
     let asked: BTreeSet<OpinionIndex> = enforcing.flat_map(|guard| guard.opinions.iter().copied()).collect();
     for index in asked.into_iter().filter(|index| !heard.has(*index)) {
         let opinion = policy.opinion(index)?;
-        let exhibits = exhibits(opinion, scan, scanned);
+        let exhibits = exhibits(opinion, everyones(index), scan, scanned);
         let may_change = match local {
             // What is refused anyway asks nobody.
             Some(Reason::ScanInjection) => exhibits.iter().any(|exhibit| exhibit.may_lower),
@@ -526,7 +553,7 @@ fn second_opinion(
 }
 
 /// The texts that a judge is shown.
-fn exhibits(opinion: &OpinionPolicy, scan: &Scan<'_, '_>, scanned: &Scanned) -> Vec<Exhibit> {
+fn exhibits(opinion: &OpinionPolicy, is_everyones: bool, scan: &Scan<'_, '_>, scanned: &Scanned) -> Vec<Exhibit> {
     let exhibit = |(index, (place, note)): (usize, (&Place, &TextNote))| {
         let text = scan.text(index).filter(|text| !text.trim().is_empty())?;
         let is_shown = match opinion.text {
@@ -537,7 +564,7 @@ fn exhibits(opinion: &OpinionPolicy, scan: &Scan<'_, '_>, scanned: &Scanned) -> 
             return None;
         }
         let shown = if opinion.raw { Shown::raw(text) } else { Shown::masked(text, &note.sensitive) };
-        let may_lower = note.is_scorers && note.score > 0 && opinion.when.contains(&note.score);
+        let may_lower = is_everyones && note.is_scorers && note.score > 0 && opinion.when.contains(&note.score);
         Some(Exhibit { index, shown, score: note.score, may_lower })
     };
     scanned.places().iter().zip(scanned.notes()).enumerate().filter_map(exhibit).collect()
@@ -570,8 +597,13 @@ impl Scan<'_, '_> {
 
 /// The cap on output tokens for the upstream: the roles', or where a quota counts output and nobody sets a cap, the
 /// policy's default, so that no request uses more than was held for it.
-fn output_cap(policy: &Policy, exchange: &Exchange, authorized: &Authorized, permit: Option<&Permit>) -> Option<u64> {
-    let default = || policy.quotas.count_output(authorized.quotas()).then_some(policy.limits.default_output_tokens);
+fn output_cap(
+    policy: &Policy,
+    exchange: &Exchange,
+    authorized: &Authorized,
+    (permit, quotas): (Option<&Permit>, Whose<'_>),
+) -> Option<u64> {
+    let default = || policy.quotas.count_output(quotas).then_some(policy.limits.default_output_tokens);
     let cap = match &exchange.output_cap {
         Some(asked) if asked.tokens != NO_LIMIT => authorized.output_cap(),
         _ => authorized.output_cap().or_else(default),

@@ -7,7 +7,7 @@ use crate::authz;
 use crate::consult::opa::INPUT_VERSION;
 use crate::enums::Zone;
 use crate::estimate::Estimate;
-use crate::guard::Act;
+use crate::guard::Outcome;
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, NO_LIMIT};
@@ -26,7 +26,7 @@ impl Context {
         policy: &Policy,
         route: &RoutePolicy,
         (scanned, exchange, json): (&Scanned, &Exchange, &Json<'_>),
-        bytes: usize,
+        (bytes, drops): (usize, bool),
         host: &mut dyn Host,
     ) -> Value {
         let authorized = scanned.charged().authorized();
@@ -69,7 +69,7 @@ impl Context {
             "score": judgement.score,
             "findings": findings,
             "findings_total": judgement.findings.len(),
-            "changes": judgement.findings.iter().any(|judged| !matches!(judged.act, Act::Flag | Act::Except | Act::Shadow)),
+            "changes": drops || judgement.outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Keep | Outcome::Leave)),
             "zones": zones(exchange, json),
             "unscanned": unscanned,
             "unknown_parts": exchange.unknown.len(),

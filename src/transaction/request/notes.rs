@@ -4,7 +4,7 @@ use super::body::Scan;
 use crate::audit::{Coverage, OpinionEntry};
 use crate::authn::{Principal, RoleIndex};
 use crate::capture::{Caller, Draft, Sealed};
-use crate::consult::opinion::Heard;
+use crate::consult::opinion::{Heard, Opinion};
 use crate::document::SubjectForm;
 use crate::enums::Zone;
 use crate::glob::Glob;
@@ -128,22 +128,27 @@ impl Context {
 
     /// What outside judges thought.
     pub(super) fn note_opinions(&mut self, policy: &Policy, heard: &Heard) {
-        for opinion in heard.all() {
-            let score = opinion.texts.iter().filter_map(|(_, view)| view.score).max();
-            self.account.record.add_opinion(OpinionEntry {
-                name: policy.opinion(opinion.of).map_or_else(String::new, |policy| policy.name.clone()),
-                outcome: opinion.outcome.name(),
-                score: score.filter(|_| !opinion.outcome.is_none()),
-                ms: opinion.millis,
-                cached: opinion.remembered,
-            });
-        }
+        let entry = |opinion: &Opinion| OpinionEntry {
+            name: policy.opinion(opinion.of).map_or_else(String::new, |policy| policy.name.clone()),
+            outcome: opinion.outcome.name(),
+            score: opinion.score,
+            ms: opinion.millis,
+            cached: opinion.remembered,
+        };
+        self.account.record.set_opinions(heard.all().iter().map(entry).collect());
     }
 
+    /// What the guards say, in the place of what they said before.
     pub(super) fn note_judgement(&mut self, scan: &Scan<'_, '_>, judgement: &Judgement, places: &[Place]) {
+        self.account.rehearse(judgement.shadow.iter().map(|reason| reason.code()));
+        self.note_findings(scan, judgement, places);
+    }
+
+    /// What was found, in the place of what was found before.
+    pub(super) fn note_findings(&mut self, scan: &Scan<'_, '_>, judgement: &Judgement, places: &[Place]) {
         let Scan { policy, route, json, exchange, .. } = scan;
         self.account.scored(judgement.score);
-        self.account.rehearse(judgement.shadow.iter().map(|reason| reason.code()));
+        self.account.forget_findings();
         for judged in &judgement.findings {
             let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
             let (Some(card), Some(place), Some(segment)) =

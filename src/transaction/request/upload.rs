@@ -29,7 +29,9 @@ pub(super) fn fault(json: &Json<'_>, exchange: &Exchange, judgement: &Judgement)
 pub(super) fn at(line: Option<usize>, reason: Reason) -> Denial {
     let denial = Denial::new(reason);
     match (line, reason) {
-        (Some(line), Reason::ScanInjection | Reason::ScanSecret | Reason::ScanPii) => denial.with_line(line),
+        (Some(line), Reason::ScanInjection | Reason::ScanOpinion | Reason::ScanSecret | Reason::ScanPii) => {
+            denial.with_line(line)
+        }
         _ => denial,
     }
 }
