@@ -32,6 +32,7 @@ mod key;
 mod policy;
 mod reserve;
 mod row;
+mod scope;
 
 use std::time::Duration;
 
@@ -42,12 +43,14 @@ pub use calibrate::{Gauge, Ratios};
 pub use charge::Refusal;
 pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
 pub use key::SharedKey;
+pub(crate) use policy::bound_sessions;
 pub use policy::{AbusePolicy, QuotaPolicy, RateLimitService};
 pub use reserve::{Reservation, Tokens};
+pub use scope::{Bill, MAX_TOOLS, Scope, Session};
 
-use crate::authn::{Principal, RoleIndex};
+use crate::authn::RoleIndex;
 use crate::document::{Counts, Kind, OnUnavailable, Per, Reach};
-use crate::enums::{Mode, Operation};
+use crate::enums::Mode;
 use abuse::Abuse;
 use bucket::Rate;
 
@@ -72,6 +75,8 @@ struct Quota {
     per: Per,
     /// The claim, where it is counted by one: a JSON Pointer.
     claim: Option<String>,
+    /// The header that names the session, where it is counted by one that the protocol does not know.
+    header: Option<String>,
     counts: Counts,
     rate: Rate,
     /// The policy's number, for the headers.
@@ -87,27 +92,6 @@ struct Quota {
     fleet_id: String,
     /// Policy, role and definition: a quota that changes starts with new buckets.
     digest: [u8; 32],
-}
-
-/// What a request is charged for.
-#[derive(Clone, Copy, Debug)]
-pub enum Scope<'a> {
-    /// The call itself, known from its headers: all but the quotas per model.
-    Call(&'a Principal, Operation),
-    /// The model, known from the body: quotas per model.
-    Model(&'a str),
-    /// All of it, after every other stage.
-    Whole(&'a Principal, Operation, Option<&'a str>),
-}
-
-impl<'a> Scope<'a> {
-    fn model(self) -> Option<&'a str> {
-        match self {
-            Scope::Call(..) => None,
-            Scope::Model(model) => Some(model),
-            Scope::Whole(_, _, model) => model,
-        }
-    }
 }
 
 impl Quotas {
@@ -143,6 +127,23 @@ impl Quotas {
     /// True if nothing is counted.
     pub fn is_empty(&self) -> bool {
         self.roles.iter().all(Vec::is_empty) && self.abuse.is_none()
+    }
+
+    /// True if some quota counts by the connection's peer.
+    pub(crate) fn by_workload(&self) -> bool {
+        self.roles.iter().flatten().any(|quota| quota.per == Per::Workload)
+    }
+
+    /// The headers that name sessions, each once; `None`: the protocol's own.
+    pub(crate) fn session_headers(&self) -> Vec<Option<&str>> {
+        let mut headers: Vec<Option<&str>> = Vec::new();
+        for quota in self.roles.iter().flatten().filter(|quota| quota.per == Per::Session) {
+            let header = quota.header.as_deref();
+            if !headers.contains(&header) {
+                headers.push(header);
+            }
+        }
+        headers
     }
 
     /// True if one of these roles has a quota that counts output tokens.
@@ -181,6 +182,9 @@ impl Quota {
         if let Some(claim) = &quota.claim {
             hasher.update(claim.as_bytes());
         }
+        if let Some(header) = &quota.header {
+            hasher.update(header.as_bytes());
+        }
         for number in [quota.limit, nanos(quota.window), quota.burst, quota.kind as u64] {
             hasher.update(number.to_be_bytes());
         }
@@ -192,6 +196,7 @@ impl Quota {
                 Kind::Fixed => Rate::fixed(quota.limit, nanos(quota.window), quota.burst),
             },
             claim: quota.claim.clone(),
+            header: quota.header.clone(),
             limit: quota.limit,
             mode: quota.mode,
             reach: quota.reach,
@@ -202,28 +207,6 @@ impl Quota {
             digest: hasher.finalize().into(),
         }
     }
-
-    /// The bytes that name the caller's bucket; `None` when the quota is charged in another scope.
-    ///
-    /// Role and quota are part of every bucket's name already.
-    fn bucket(&self, scope: Scope<'_>) -> Option<Vec<u8>> {
-        let (caller, model) = match scope {
-            Scope::Call(principal, operation) => (Some((principal, operation)), None),
-            Scope::Model(model) => (None, Some(model)),
-            Scope::Whole(principal, operation, model) => (Some((principal, operation)), model),
-        };
-        let bytes = match (self.per, caller) {
-            (Per::Model, _) => model?.as_bytes().to_vec(),
-            (Per::Subject, Some((principal, _))) => principal.identity(),
-            (Per::Tenant, Some((principal, _))) => principal.tenancy(),
-            (Per::Issuer, Some((principal, _))) => principal.issuance(),
-            (Per::Operation, Some((_, operation))) => operation.as_str().as_bytes().to_vec(),
-            (Per::Role, Some(_)) => Vec::new(),
-            (Per::Claim, Some((principal, _))) => principal.counted(self.claim.as_deref()?),
-            (_, None) => return None,
-        };
-        Some(bytes)
-    }
 }
 
 fn nanos(window: Duration) -> u64 {
@@ -233,5 +216,5 @@ fn nanos(window: Duration) -> u64 {
 /// Everything but the mode: a quota that goes from shadow to enforce keeps its count.
 fn same_bucket(one: &QuotaPolicy, other: &QuotaPolicy) -> bool {
     let what = |quota: &QuotaPolicy| (quota.per, quota.counts, quota.limit, quota.window, quota.burst, quota.reach);
-    what(one) == what(other) && (one.kind, &one.claim) == (other.kind, &other.claim)
+    what(one) == what(other) && (one.kind, &one.claim, &one.header) == (other.kind, &other.claim, &other.header)
 }

@@ -103,7 +103,7 @@ use std::sync::Arc;
 
 use bartizan_rules::invariant::sure;
 
-use crate::authn::{Principal, RoleIndex};
+use crate::authn::{Principal, RoleIndex, workload};
 use crate::authz::{self, Grant};
 use crate::callout::{Answer, Call};
 use crate::consult::opa::Permit;
@@ -114,7 +114,7 @@ use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Offered, Segment, UnscannedKind};
 use crate::quota::fleet::{Ask, Inquiry, Told};
-use crate::quota::{Limits, Refusal, Reservation, Scope, SharedKey, Tokens};
+use crate::quota::{Bill, Limits, Refusal, Reservation, Scope, Session, SharedKey, Tokens};
 use crate::reason::{Denial, Reason};
 use crate::route::RoutePolicy;
 use crate::scan::{Text, VerdictMemory};
@@ -125,6 +125,9 @@ pub struct Entitled {
     principal: Arc<Principal>,
     operation: Operation,
     roles: Vec<RoleIndex>,
+    /// The connection's peer, where a quota counts by it.
+    workload: Option<String>,
+    sessions: Vec<Session>,
 }
 
 /// A request whose request quotas, as far as they are known before the body, are charged.
@@ -266,6 +269,30 @@ impl Entitled {
     /// The roles that allow the operation; never empty.
     pub fn roles(&self) -> &[RoleIndex] {
         &self.roles
+    }
+
+    /// The same, of these sessions.
+    #[must_use]
+    pub fn of_sessions(self, sessions: Vec<Session>) -> Entitled {
+        Entitled { sessions, ..self }
+    }
+
+    fn call(&self) -> Bill<'_> {
+        self.bill(Scope::Call(&self.principal, self.operation), None)
+    }
+
+    fn whole<'a>(&'a self, exchange: Option<&'a Exchange>) -> Bill<'a> {
+        let model = exchange.map(|exchange| exchange.model.as_str());
+        self.bill(Scope::Whole(&self.principal, self.operation, model), exchange)
+    }
+
+    fn bill<'a>(&'a self, scope: Scope<'a>, exchange: Option<&'a Exchange>) -> Bill<'a> {
+        Bill {
+            workload: self.workload.as_deref(),
+            sessions: &self.sessions,
+            tools: exchange.map(|exchange| exchange.tools.as_slice()).unwrap_or_default(),
+            ..Bill::from(scope)
+        }
     }
 }
 
@@ -460,7 +487,8 @@ pub fn entitle(
     host: &mut dyn Host,
 ) -> Result<Entitled, Denial> {
     let roles = authz::entitled(&policy.roles, &principal, operation, host)?;
-    Ok(Entitled { principal, operation, roles })
+    let workload = if policy.quotas.by_workload() { workload(host) } else { None };
+    Ok(Entitled { principal, operation, roles, workload, sessions: Vec::new() })
 }
 
 /// Charges the call to the quotas of the caller's only role.
@@ -475,9 +503,8 @@ pub fn count(
 ) -> Result<Stage<Counted>, Refusal> {
     let (limits, inquiry) = match entitled.roles() {
         roles @ [_] => {
-            let scope = Scope::Call(entitled.principal(), entitled.operation());
-            let limits = policy.quotas.charge(scope, roles, key, host)?;
-            (Some(limits), policy.quotas.inquire(scope, roles, Ask::Requests, host.now()))
+            let limits = policy.quotas.charge(entitled.call(), roles, key, host)?;
+            (Some(limits), policy.quotas.inquire(entitled.call(), roles, Ask::Requests, host.now()))
         }
         _ => (None, None),
     };
@@ -500,30 +527,28 @@ pub fn authorize_bodyless(counted: Counted) -> Authorized {
     Authorized { counted, grant, reads_body: false }
 }
 
-/// Charges what [`count`] left open: the call, for a caller of several roles, and the model, where
-/// the request has one.
+/// Charges what [`count`] left open: the call, for a caller of several roles, and the model and the tools that the body
+/// names, where there is one.
 ///
-/// A request that a model's quota refuses stays charged to the call's.
+/// A request that a model's or a tool's quota refuses stays charged to the call's.
 ///
 /// # Errors
 /// A [`Refusal`] with the limit headers.
 pub fn count_rest(
     policy: &Policy,
     authorized: Authorized,
-    model: Option<&str>,
+    exchange: Option<&Exchange>,
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<Charged, Refusal> {
     let (counted, roles) = (authorized.counted(), authorized.roles());
     let mut limits = match &counted.limits {
         Some(limits) => limits.clone(),
-        None => {
-            let scope = Scope::Call(counted.entitled.principal(), counted.entitled.operation());
-            policy.quotas.charge(scope, roles, key, host)?
-        }
+        None => policy.quotas.charge(counted.entitled.call(), roles, key, host)?,
     };
-    if let Some(model) = model {
-        limits = limits.and(policy.quotas.charge(Scope::Model(model), roles, key, host)?);
+    if let Some(exchange) = exchange {
+        let bill = counted.entitled.bill(Scope::Model(&exchange.model), Some(exchange));
+        limits = limits.and(policy.quotas.charge(bill, roles, key, host)?);
     }
     Ok(Charged { authorized, limits })
 }
@@ -561,9 +586,7 @@ pub fn oblige(
     }
     if let Some(role) = permit.quotas().filter(|role| !authorized.roles().contains(role)) {
         let entitled = &authorized.counted.entitled;
-        let model = exchange.map(|exchange| exchange.model.as_str());
-        let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
-        let charge = policy.quotas.charge(scope, &[role], key, host);
+        let charge = policy.quotas.charge(entitled.whole(exchange), &[role], key, host);
         limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
     }
     Ok(Charged { authorized, limits })
@@ -626,14 +649,14 @@ pub fn guards_of<'p>(policy: &'p Policy, authorized: &Authorized, permit: Option
 pub fn admit(
     policy: &Policy,
     inspected: Inspected,
-    model: Option<&str>,
+    exchange: Option<&Exchange>,
     expected: Tokens,
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<(Stage<Admitted>, Reservation), Refusal> {
     let (charged, authorized) = (inspected.charged(), inspected.charged().authorized());
     let entitled = authorized.counted().entitled();
-    let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
+    let bill = entitled.whole(exchange);
     let mut roles = authorized.roles().to_vec();
     roles.extend(inspected.permit.quotas().filter(|role| !authorized.roles().contains(role)));
     let roles = roles.as_slice();
@@ -644,10 +667,10 @@ pub fn admit(
         looked: authorized.counted().looked,
     };
     let beside = |refusal: Refusal| Refusal { limits: Box::new(told.clone().and(*refusal.limits)), ..refusal };
-    let inquiry = policy.quotas.inquire(scope, roles, ask, host.now());
+    let inquiry = policy.quotas.inquire(bill, roles, ask, host.now());
     if let Some(refusal) = inquiry.as_ref().and_then(|inquiry| policy.quotas.never_fits(inquiry)) {
         return Err(beside(refusal));
     }
-    let (limits, reservation) = policy.quotas.reserve(scope, roles, expected, key, host).map_err(beside)?;
+    let (limits, reservation) = policy.quotas.reserve(bill, roles, expected, key, host).map_err(beside)?;
     Ok((Stage::of(Admitted { limits: told.and(limits), inspected }, inquiry), reservation))
 }

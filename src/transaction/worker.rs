@@ -1,6 +1,7 @@
 //! What one worker's VM remembers between requests.
 
 use super::pool::BufferPool;
+use crate::assertion;
 use crate::authn::{KeyRing, TokenCache};
 use crate::callout::Breaker;
 use crate::capture::Pace;
@@ -31,6 +32,8 @@ pub struct WorkerState {
     pub(super) breakers: [Breaker; 3],
     /// What the policy engine said a moment ago.
     pub(super) permits: Memory<Said>,
+    /// Tokens that tell the upstream who calls, where a signature costs much.
+    pub(super) identities: Memory<assertion::Token>,
     /// How far the models' counts are from the estimates.
     pub ratios: quota::Ratios,
     /// The key that all workers of the proxy share.
@@ -82,6 +85,7 @@ impl WorkerState {
             settlements: Settlements::default(),
             breakers: Default::default(),
             permits: Memory::default(),
+            identities: Memory::default(),
             ratios: quota::Ratios::new(ratio_key),
             shared_key,
             hash_key,
