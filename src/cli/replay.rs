@@ -507,8 +507,8 @@ impl Stage {
         if caller.issuer == crate::authn::ANONYMOUS_ROLE || caller.issuer.is_empty() {
             return None;
         }
-        // The holder of an API key is an application; of a token no record says whether it was one's.
-        let kind = (caller.issuer == "apiKeys").then_some("client-credentials");
+        // The holder of an API key is an application, and so is a workload; of a token no record says whether it was one's.
+        let kind = matches!(caller.issuer.as_str(), "apiKeys" | "mesh").then_some("client-credentials");
         // A null counts as absent.
         let claims = json!({"gty": kind, "iss": iss(&caller.issuer), "aud": AUDIENCE, "roles": caller.roles, "tenant": caller.tenant,
             "sub": caller.subject.as_deref().unwrap_or("omitted"), "exp": self.host.now().as_secs() + 60});
