@@ -399,3 +399,25 @@ fn callers_without_a_certificate_share_a_bucket() {
     }
     assert_eq!(send(Some("")), "quota.requests", "an empty name is none");
 }
+
+#[test]
+fn a_key_that_is_missing_or_of_a_wrong_size_refuses_the_policy() {
+    let pipeline = Pipeline::new(|_| {});
+    for (algorithm, key, error) in [
+        ("EdDSA", None, "the VM's environment has no variable KEY (vm_config.environment_variables)"),
+        (
+            "EdDSA",
+            Some("0123456789abcdef"),
+            "expected a private key of 32 bytes, as 64 hex digits or in base64url (a JWK's d), found 12 bytes",
+        ),
+        ("HS256", Some("0123456789abcdef"), "16 bytes, expected at least 32 for HS256"),
+        ("HS256", Some("short"), "the variable KEY holds 5 bytes, expected at least 16"),
+    ] {
+        let mut document = pipeline.document.clone();
+        document["upstream"] = json!({ "identity": { "algorithm": algorithm, "key": { "fromEnv": "KEY" },
+            "issuer": "bartizan", "audience": "models" } });
+        let errors = Policy::from_json(document.to_string().as_bytes(), &|_| key.map(str::to_owned)).unwrap_err();
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors, [format!("upstream.identity.key.fromEnv: {error}")]);
+    }
+}

@@ -54,7 +54,7 @@ def meshed(upstream, keys, authority):
     def workloads(policy: dict) -> None:
         policy["authn"]["workloads"] = [{"match": spiffe("batch", "*"), "roles": ["analyst"], "tenant": "batch"}]
         policy["roles"]["analyst"]["quotas"] = [{"per": "workload", "requests": 3, "window": "31d"}]
-        policy["audit"]["subject"] = "plain"
+        policy.setdefault("audit", {})["subject"] = "plain"
 
     made = {mode: Site(mode, upstream, keys, change=workloads, edit=tls) for mode in ("strong", "weak")}
     yield made
