@@ -33,6 +33,7 @@
 //! | [`keyed`] | keyed hashes of names and identities |
 //! | [`glob`] | names with `*` in them |
 //! | [`held`] | which held streams a tick turns to, and how many |
+//! | [`assertion`] | who calls, signed for the upstream |
 //! | [`audit`] | the record, header names, metric names |
 //! | [`capture`] | flagged requests, sealed for the operator |
 //! | [`transaction`] | the order of the stages, as a sans-IO state machine |
@@ -48,6 +49,7 @@
 //! which is given an [`Event`] and answers with a [`Step`], and the [`Host`] that it runs on. The rooms are public so that
 //! tests and the command line reach them; their items may change with any release.
 
+pub mod assertion;
 pub mod audit;
 pub mod authn;
 pub mod authz;

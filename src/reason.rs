@@ -51,7 +51,7 @@ reasons! {
     JwtIssuer = "jwt.issuer", 401;
     /// `aud` holds none of the issuer's audiences.
     JwtAudience = "jwt.audience", 401;
-    /// `exp` has passed.
+    /// `exp` has passed, or `until` of an API key.
     JwtExpired = "jwt.expired", 401;
     /// `nbf` or `iat` lies in the future.
     JwtNotYetValid = "jwt.notYetValid", 401;

@@ -335,7 +335,10 @@ fn a_broken_frame_says_what_is_wrong_and_where() {
     let issuer = Signer::new().issuer(&json!({}));
     let mut other = Signer::new().issuer(&json!({"name": "other", "audiences": ["llm2", "llm3"]}));
     for (section, expected) in [
-        (json!({}), "authn.issuers: missing, but required unless there are apiKeys or unsafeAnonymous is true"),
+        (
+            json!({}),
+            "authn.issuers: missing, but required unless there are apiKeys or workloads, or unsafeAnonymous is true",
+        ),
         (json!({"issuers": [], "clockSkew": "301s"}), "authn.clockSkew: too long, expected at most 5m"),
         (json!({"issuers": [], "tokenFrom": []}), "authn.tokenFrom: empty, expected at least one header"),
         (

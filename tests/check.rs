@@ -270,6 +270,25 @@ fn what_is_no_error_but_worth_a_look_is_a_note() {
 }
 
 #[test]
+fn keys_that_have_ended_are_told() {
+    let folder = Folder::new("ended");
+    let key = |number: u8, until: &str| {
+        let hash = format!("{number:02x}").repeat(32);
+        format!("{{ name: k{number}, sha256: {hash}, subject: batch, roles: [analyst], until: {until} }}")
+    };
+    let keys = [key(1, "2020-01-31"), key(2, "2199-12-31"), key(3, "\"2020-01-31T12:00:00Z\"")].join(", ");
+    let document = data("good.yaml").replacen("  issuers:", &format!("  apiKeys: [{keys}]\n  issuers:"), 1);
+    let (code, lines) = check_text(&folder, "keys.yaml", &document);
+    assert_eq!(code, 0, "{lines:#?}");
+    let told: Vec<&String> = lines.iter().filter(|line| line.contains("has ended")).collect();
+    assert_eq!(told.len(), 2, "{lines:#?}");
+    for (line, place) in told.iter().zip([0, 2]) {
+        let end = format!("authn.apiKeys[{place}].until: the key has ended: whoever sends it is refused");
+        assert!(line.contains("warning") && line.contains(&end), "{line}");
+    }
+}
+
+#[test]
 fn a_policy_that_refuses_what_cannot_be_scanned_is_told_what_is_scanned() {
     let folder = Folder::new("unknown");
     let good = data("good.yaml");

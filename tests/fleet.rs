@@ -593,3 +593,64 @@ fn a_thousand_proxies_overshoot_as_the_formula_says() {
         assert!(calls <= 2 * requests);
     }
 }
+
+#[test]
+fn the_fleet_counts_each_tool_and_no_session_or_workload_by_its_name() {
+    let fleet = |quota: Value| {
+        let mut quota = quota;
+        quota["window"] = "1h".into();
+        quota["scope"] = "fleet".into();
+        quota
+    };
+    let mut pipeline = pipeline(
+        true,
+        true,
+        json!([
+            fleet(json!({ "per": "tool", "requests": 5 })),
+            fleet(json!({ "per": "subject", "requests": 50 })),
+            fleet(json!({ "per": "session", "header": "x-session-id", "requests": 5 })),
+            fleet(json!({ "per": "workload", "requests": 5 })),
+        ]),
+    );
+    let mut service = Service { limit: 2, ..Service::default() };
+    let entries = |call: &GrpcCall| -> Vec<Vec<String>> {
+        let texts =
+            |bytes: &[u8]| fields(bytes).into_iter().map(|part| String::from_utf8(part.2).unwrap()).collect::<Vec<_>>();
+        let descriptors = fields(&call.message).into_iter().filter(|part| part.0 == 2);
+        descriptors
+            .map(|(_, _, bytes)| {
+                fields(&bytes).iter().filter(|part| part.0 == 1).flat_map(|part| texts(&part.2)).collect()
+            })
+            .collect()
+    };
+    let tool = |name: &str| json!({ "type": "function", "function": { "name": name, "parameters": {} } });
+    let mut body = ask("hi");
+    body["tools"] = json!([tool("search_a"), tool("search_b c"), tool("search_a")]);
+    for expected in ["", "", "quota.requests"] {
+        let (mut exchange, step) = pipeline.begin();
+        let own = entries(call(&step));
+        let named: Vec<&str> = own.iter().map(|entry| entry[2].as_str()).collect();
+        assert_eq!(named, ["subject", "session", "workload"]);
+        assert!(own.iter().all(|entry| entry[3].len() == 32), "{own:?}");
+        service.limit = 100;
+        let step = answered(&mut exchange, step, &mut service, &mut pipeline);
+        assert_eq!(step, Step::NeedMore);
+        let step =
+            exchange.step(Event::RequestBody(body.to_string().into_bytes()), &mut pipeline.vm, &mut pipeline.host);
+        let own = entries(call(&step));
+        assert_eq!(own.len(), 2, "each tool once");
+        assert_eq!(own[0], ["quota", "analyst.requests.tool.3600s", "tool", "search_a"]);
+        assert_eq!((own[1][2].as_str(), own[1][3].len()), ("tool", 32), "no name that providers write");
+        service.limit = 2;
+        let step = answered(&mut exchange, step, &mut service, &mut pipeline);
+        assert_eq!(reason(&step), expected);
+        end(exchange, &mut pipeline);
+    }
+    // More tools than are counted are refused before anybody is asked.
+    body["tools"] = (0..65).map(|number| tool(&format!("search_{number}"))).collect();
+    let (mut exchange, step) = pipeline.begin();
+    service.limit = 100;
+    answered(&mut exchange, step, &mut service, &mut pipeline);
+    let step = exchange.step(Event::RequestBody(body.to_string().into_bytes()), &mut pipeline.vm, &mut pipeline.host);
+    assert_eq!(reason(&step), "quota.tooLarge");
+}

@@ -88,6 +88,11 @@ fn api_keys_need_no_issuer_and_their_flaws_are_named() {
             "authn.apiKeys[2].sha256: the same key as an earlier one",
         ),
         (json!({ "tenant": "" }), "authn.apiKeys[0].tenant: expected 1 to 256 bytes"),
+        (
+            json!({ "until": "2027-02-29" }),
+            "authn.apiKeys[0].until: expected the last day, such as \"2027-01-31\", or a time, such as \
+             \"2027-01-31T12:00:00Z\", found \"2027-02-29\"",
+        ),
     ] {
         let mut keys = keys();
         for (name, value) in change.as_object().unwrap() {
@@ -194,4 +199,225 @@ fn a_cooldown_of_a_strike_that_was_taken_late_stands_in_a_record() {
     let run = pipeline.chat(&ask("hi"));
     assert_eq!(run.reason(), "abuse.cooldown");
     assert!(run.record().get("bartizan.abuse.late_cooldowns").is_none());
+}
+
+#[test]
+fn an_api_key_ends_when_it_says() {
+    // NOW is 2027-01-15T08:00:00Z.
+    for (until, is_good) in [
+        ("2027-01-15", true),
+        ("2027-01-14", false),
+        ("2027-01-15T08:00:00Z", false),
+        ("2027-01-15T08:00:01Z", true),
+        ("2027-01-15T10:00:00+02:00", false),
+        ("2027-01-15T03:00:01-05:00", true),
+    ] {
+        let mut pipeline = Pipeline::new(|d| {
+            d["authn"]["apiKeys"] = keys();
+            d["authn"]["apiKeys"][0]["until"] = until.into();
+        });
+        let reason = |key: &str, pipeline: &mut Pipeline| {
+            pipeline
+                .post("/v1/chat/completions", &[("x-api-key", key)], ask("hi").to_string().as_bytes())
+                .reason()
+                .to_owned()
+        };
+        assert_eq!(reason(KEY, &mut pipeline), if is_good { "" } else { "jwt.expired" }, "{until}");
+        assert_eq!(reason(&KEY.replace("5f", "6f"), &mut pipeline), "", "the next one is good");
+        assert_eq!(pipeline.policy.authn.ended_keys(Timestamp::from_secs(NOW)), vec![0; usize::from(!is_good)]);
+        // It ends while it is in use.
+        pipeline.host.now = Timestamp::from_secs(NOW + 86_400);
+        assert_eq!(reason(KEY, &mut pipeline), "jwt.expired");
+    }
+}
+
+const PEER: &str = "connection.uri_san_peer_certificate";
+const NIGHTLY: &str = "spiffe://cluster.local/ns/batch/sa/nightly";
+
+fn workloads(document: &mut Value) {
+    document["authn"]["workloads"] = json!([
+        { "match": "spiffe://cluster.local/ns/batch/sa/*", "roles": ["analyst"], "tenant": "batch" },
+        { "match": "spiffe://cluster.local/*", "roles": ["reader"] },
+    ]);
+    document["audit"]["subject"] = "plain".into();
+}
+
+#[test]
+fn a_workload_is_a_caller_by_its_certificate_alone() {
+    let mut pipeline = Pipeline::new(workloads);
+    let long = format!("{NIGHTLY}{}", "y".repeat(300));
+    for (peer, reason) in [
+        (Some(NIGHTLY.as_bytes()), ""),
+        (Some(b"spiffe://cluster.local/ns/web/sa/shop"), "rbac.operation"),
+        (Some(b"spiffe://other/ns/batch/sa/nightly"), "jwt.missing"),
+        (Some(b"https://cluster.local/ns/batch/sa/nightly"), "jwt.missing"),
+        (Some(long.as_bytes()), "jwt.missing"),
+        (Some(b"spiffe://cluster.local/\xff"), "jwt.missing"),
+        (Some(b""), "jwt.missing"),
+        (None, "jwt.missing"),
+    ] {
+        pipeline.host.properties.remove(PEER);
+        pipeline.host.properties.extend(peer.map(|peer| (PEER.to_owned(), peer.to_vec())));
+        let run = pipeline.post("/v1/chat/completions", &[], ask("hi").to_string().as_bytes());
+        assert_eq!(run.reason(), reason, "{peer:?}");
+        if reason.is_empty() {
+            let record = run.record();
+            assert_eq!((&record["user.id"], &record["organization.id"]), (&json!(NIGHTLY), &json!("batch")));
+            assert_eq!(record["bartizan.issuer"], "mesh");
+        }
+    }
+    pipeline.host.properties.insert(PEER.to_owned(), NIGHTLY.as_bytes().to_vec());
+    // A credential that is there counts, whatever it is worth.
+    for (value, reason) in
+        [("Bearer nonsense", "jwt.malformed"), ("Basic YTpi", "jwt.malformed"), ("", "jwt.malformed")]
+    {
+        let run = pipeline.post("/v1/chat/completions", &[("authorization", value)], ask("hi").to_string().as_bytes());
+        assert_eq!(run.reason(), reason, "{value}");
+    }
+    assert_eq!(pipeline.chat(&ask("hi")).record()["user.id"], "alice");
+}
+
+#[test]
+fn the_upstream_is_told_who_calls_and_believes_nobody_else() {
+    let forged = [("x-bartizan-identity", "forged"), ("X_Bartizan-Identity", "forged")];
+    for (algorithm, is_kept) in [("HS256", false), ("ES256", true), ("EdDSA", true)] {
+        for holds in [true, false] {
+            let mut pipeline = Pipeline::with_environment(
+                |d| {
+                    workloads(d);
+                    d["holdHeaders"] = holds.into();
+                    d["unmatched"] = "pass".into();
+                    d["audit"]["upstreamHeaders"] = json!([]);
+                    d["upstream"] = json!({ "identity": { "algorithm": algorithm, "key": { "fromEnv": "KEY" },
+                        "issuer": "bartizan", "audience": "models" } });
+                },
+                &|_| Some("1f".repeat(32)),
+            );
+            pipeline.host.properties.insert(PEER.to_owned(), NIGHTLY.as_bytes().to_vec());
+            let mut tokens = Vec::new();
+            for seconds in [0, 1, 30] {
+                pipeline.host.now = Timestamp::from_secs(NOW + seconds);
+                let run = pipeline.post("/v1/chat/completions", &forged, ask("hi").to_string().as_bytes());
+                let edit = run.outcome.as_ref().unwrap();
+                for (name, _) in forged {
+                    assert!(edit.remove.contains(&name.as_bytes().to_vec()), "{name}");
+                }
+                let set: Vec<&String> = edit
+                    .set
+                    .iter()
+                    .filter(|(name, _)| *name == "x-bartizan-identity")
+                    .map(|(_, value)| value)
+                    .collect();
+                assert_eq!(set.len(), 1);
+                tokens.push(set[0].clone());
+                assert!(!run.finished.record.contains(set[0].as_str()));
+            }
+            assert_eq!(tokens[0] == tokens[1], is_kept, "{algorithm}");
+            assert_ne!(tokens[1], tokens[2], "half of its lifetime has gone by");
+            // What no route matches has none, and nobody else's.
+            let run = pipeline.post("/health", &forged, b"");
+            let edit = run.outcome.unwrap();
+            assert_eq!((edit.remove.len(), edit.set.len()), (2, 0));
+        }
+    }
+}
+
+#[test]
+fn a_session_is_the_callers_to_choose_and_the_subject_pays() {
+    let mut pipeline = Pipeline::new(|d| {
+        d["roles"]["analyst"]["quotas"] = json!([
+            { "per": "subject", "requests": 5, "window": "1h" },
+            { "per": "session", "header": "x-session-id", "requests": 2, "window": "1h" }]);
+    });
+    let token = format!("Bearer {}", pipeline.token(&["analyst"], 600));
+    let mut send = |session: Option<&str>| {
+        let mut headers = vec![("authorization", token.as_str())];
+        headers.extend(session.map(|session| ("x-session-id", session)));
+        pipeline.post("/v1/chat/completions", &headers, ask("hi").to_string().as_bytes()).reason().to_owned()
+    };
+    let passed = |reason: String| reason.is_empty();
+    assert!(passed(send(Some("a"))) && passed(send(Some("a"))) && !passed(send(Some("a"))), "the session's own");
+    assert!(passed(send(None)) && passed(send(None)) && !passed(send(None)), "those without one share a bucket");
+    assert!(passed(send(Some(""))), "a name, and not none");
+    for made_up in 0..20 {
+        assert_eq!(send(Some(&format!("new {made_up}"))), "quota.requests");
+    }
+}
+
+#[test]
+fn each_tool_that_a_request_offers_is_charged_and_too_many_never_fit() {
+    let document = |mode: &'static str| {
+        move |d: &mut Value| {
+            d["roles"]["analyst"]["quotas"] = json!([{ "per": "tool", "requests": 2, "window": "1h", "mode": mode }]);
+        }
+    };
+    let body = |names: &[String]| {
+        let tool = |name: &String| json!({ "type": "function", "function": { "name": name, "parameters": {} } });
+        let mut body = ask("hi");
+        if !names.is_empty() {
+            body["tools"] = names.iter().map(tool).collect();
+        }
+        body
+    };
+    let named = |names: &[&str]| names.iter().map(|name| format!("search_{name}")).collect::<Vec<_>>();
+    let many: Vec<String> = (0..65).map(|number| format!("search_{number}")).collect();
+    let mut pipeline = Pipeline::new(document("enforce"));
+    for (names, reason) in [
+        (named(&["a", "b"]), ""),
+        // A name that comes again counts once.
+        (named(&["a", "a"]), ""),
+        (named(&["a"]), "quota.requests"),
+        (named(&["b", "a"]), "quota.requests"),
+        // What was refused was charged to none.
+        (named(&["b"]), ""),
+        (named(&["b"]), "quota.requests"),
+        (named(&[]), ""),
+        (many.clone(), "quota.tooLarge"),
+        (many[..64].to_vec(), ""),
+    ] {
+        assert_eq!(pipeline.chat(&body(&names)).reason(), reason, "{names:?}");
+    }
+    let mut pipeline = Pipeline::new(document("shadow"));
+    let run = pipeline.chat(&body(&many));
+    assert_eq!(run.reason(), "");
+    assert!(run.finished.record.contains("quota.tooLarge"), "{}", run.finished.record);
+}
+
+#[test]
+fn callers_without_a_certificate_share_a_bucket() {
+    let mut pipeline = Pipeline::new(|d| {
+        d["roles"]["analyst"]["quotas"] = json!([{ "per": "workload", "requests": 1, "window": "1h" }]);
+    });
+    let mut send = |peer: Option<&str>| {
+        pipeline.host.properties.remove(PEER);
+        pipeline.host.properties.extend(peer.map(|peer| (PEER.to_owned(), peer.as_bytes().to_vec())));
+        pipeline.chat(&ask("hi")).reason().to_owned()
+    };
+    for peer in [None, Some(NIGHTLY), Some("spiffe://cluster.local/ns/web/sa/shop")] {
+        assert_eq!(send(peer), "", "{peer:?}");
+        assert_eq!(send(peer), "quota.requests", "{peer:?}");
+    }
+    assert_eq!(send(Some("")), "quota.requests", "an empty name is none");
+}
+
+#[test]
+fn a_key_that_is_missing_or_of_a_wrong_size_refuses_the_policy() {
+    let pipeline = Pipeline::new(|_| {});
+    for (algorithm, key, error) in [
+        ("EdDSA", None, "the VM's environment has no variable KEY (vm_config.environment_variables)"),
+        (
+            "EdDSA",
+            Some("0123456789abcdef"),
+            "expected a private key of 32 bytes, as 64 hex digits or in base64url (a JWK's d), found 12 bytes",
+        ),
+        ("HS256", Some("0123456789abcdef"), "16 bytes, expected at least 32 for HS256"),
+        ("HS256", Some("short"), "the variable KEY holds 5 bytes, expected at least 16"),
+    ] {
+        let mut document = pipeline.document.clone();
+        document["upstream"] = json!({ "identity": { "algorithm": algorithm, "key": { "fromEnv": "KEY" },
+            "issuer": "bartizan", "audience": "models" } });
+        let errors = Policy::from_json(document.to_string().as_bytes(), &|_| key.map(str::to_owned)).unwrap_err();
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors, [format!("upstream.identity.key.fromEnv: {error}")]);
+    }
 }

@@ -16,7 +16,7 @@ use bartizan::document::{Errors, KeyPath};
 use bartizan::enums::{Mode, Operation};
 use bartizan::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
 use bartizan::quota::QuotaPolicy;
-use bartizan::quota::{Limits, Quotas, ROWS, Refusal, Reservation, Scope, SharedKey, Tokens};
+use bartizan::quota::{Bill, Limits, Quotas, ROWS, Refusal, Reservation, Scope, SharedKey, Tokens};
 use bartizan::reason::Reason;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
@@ -123,6 +123,7 @@ fn quota(per: Per, requests: u64, window_secs: u64, burst: u64) -> QuotaPolicy {
         reach: Reach::Proxy,
         on_unavailable: OnUnavailable::Deny,
         claim: None,
+        header: None,
         kind: Kind::Sliding,
     }
 }
@@ -632,6 +633,48 @@ proptest! {
                     prop_assert!(over * u128::from(window * SECOND) <= u128::from(end - start) * u128::from(requests));
                 }
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever sessions a caller makes up, no more passes than the quota of its subject alone lets through, and of one
+    /// session no more than its own.
+    #[test]
+    fn sessions_never_loosen_the_quota_of_their_subject(
+        (subjects, sessions) in (1u64..6, 1u64..6),
+        calls in prop::collection::vec((0u64..40, prop::option::of(0u8..12)), 1..80),
+    ) {
+        let of_subject = quota(Per::Subject, subjects, 60, subjects);
+        let of_session = QuotaPolicy { header: Some("x".to_owned()), ..quota(Per::Session, sessions, 60, sessions) };
+        let (both, alone, each) = (
+            quotas(&[of_session.clone(), of_subject.clone()]),
+            quotas(&[of_subject]),
+            quotas(&[of_session]),
+        );
+        let caller = principal("i", "acme", "alice");
+        let mut proxies = [proxy(&both), proxy(&alone), proxy(&each)];
+        let (mut passed, mut bound) = (0, 0);
+        let mut of_each: BTreeMap<Option<u8>, (u32, u32)> = BTreeMap::new();
+        for (wait, session) in calls {
+            let named = session.map(|session| vec![(Some("x".to_owned()), vec![session])]).unwrap_or_default();
+            let mut ask = |place: usize, quotas: &Quotas| {
+                let (worker, key) = &mut proxies[place];
+                worker.now += wait * SECOND;
+                let bill = Bill { sessions: &named, ..Bill::from(Scope::Call(&caller, Operation::Chat)) };
+                u32::from(quotas.charge(bill, &ROLE, key, worker).is_ok())
+            };
+            let got = ask(0, &both);
+            passed += got;
+            bound += ask(1, &alone);
+            let own = of_each.entry(session).or_default();
+            own.0 += got;
+            own.1 += ask(2, &each);
+            // What one quota refuses leaves room in the other for later, and never for more.
+            prop_assert!(passed <= bound, "{passed} of {bound}");
+            prop_assert!(own.0 <= own.1, "{own:?} of {session:?}");
         }
     }
 }

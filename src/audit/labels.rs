@@ -34,7 +34,9 @@ impl Labels {
         let issuers = authn.and_then(|authn| authn.issuers.as_ref()).into_iter().flatten();
         let granted = issuers.filter_map(|issuer| issuer.grants.as_ref()?.tenants.as_ref()).flatten();
         let keys = authn.and_then(|authn| authn.api_keys.as_ref()).into_iter().flatten();
-        for tenant in granted.chain(keys.filter_map(|key| key.tenant.as_ref())) {
+        let workloads = authn.and_then(|authn| authn.workloads.as_ref()).into_iter().flatten();
+        let of_workloads = workloads.filter_map(|workload| workload.tenant.as_ref());
+        for tenant in granted.chain(keys.filter_map(|key| key.tenant.as_ref())).chain(of_workloads) {
             let is_new = Glob::new(tenant).is_literal() && !labels.tenants.contains(tenant);
             if labels.tenants.len() < MOST && is_new {
                 labels.tenants.push(tenant.clone());

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Principal;
+use crate::host::Timestamp;
+use crate::reason::Reason;
 
 /// The most keys of one policy.
 pub(super) const MAX_API_KEYS: usize = 1024;
@@ -23,10 +25,13 @@ pub(super) struct ApiKey {
     pub(super) principal: Arc<Principal>,
 }
 
-/// Who holds this credential. Every key is compared, each in constant time.
-pub(super) fn holder(keys: &[ApiKey], credential: &[u8]) -> Option<Arc<Principal>> {
+/// Who holds this credential; `None`: it is no API key. Every key is compared, each in constant time.
+///
+/// # Errors
+/// [`Reason::JwtExpired`]: the key has ended.
+pub(super) fn holder(keys: &[ApiKey], credential: &[u8], now: Timestamp) -> Result<Option<Arc<Principal>>, Reason> {
     if keys.is_empty() || !LENGTHS.contains(&credential.len()) {
-        return None;
+        return Ok(None);
     }
     let hash: [u8; 32] = Sha256::digest(credential).into();
     let mut found = None;
@@ -35,5 +40,8 @@ pub(super) fn holder(keys: &[ApiKey], credential: &[u8]) -> Option<Arc<Principal
             found = Some(&key.principal);
         }
     }
-    found.map(Arc::clone)
+    match found {
+        Some(principal) if principal.expires() <= now => Err(Reason::JwtExpired),
+        found => Ok(found.map(Arc::clone)),
+    }
 }

@@ -12,6 +12,7 @@ use super::introspection::{Introspection, basic};
 use super::jwk::{Key, KeySet, MAX_KEYS};
 use super::remote::{Published, Remote};
 use super::revocation::Revocation;
+use super::workload::{self, MAX_WORKLOADS};
 use super::{
     ANONYMOUS_ROLE, Algorithm, Authenticator, DEFAULT_TOKEN_BYTES, Issuer, KeySource, MAX_NAME_BYTES, MAX_TOKEN_BYTES,
     Principal, RoleIndex,
@@ -72,12 +73,15 @@ impl Authenticator {
         {
             errors.push(&path.key("fromMesh"), "true, but every issuer has jwks of its own");
         }
-        if listed.is_none() && section.api_keys.is_none() && !section.unsafe_anonymous.unwrap_or(false) {
+        let others = section.api_keys.is_some() || section.workloads.is_some();
+        if listed.is_none() && !others && !section.unsafe_anonymous.unwrap_or(false) {
             errors.push(
                 &path.key("issuers"),
-                "missing, but required unless there are apiKeys or unsafeAnonymous is true",
+                "missing, but required unless there are apiKeys or workloads, or unsafeAnonymous is true",
             );
         }
+        let workloads =
+            workloads(section.workloads.as_deref().unwrap_or_default(), &path.key("workloads"), roles, errors);
         let api_keys = api_keys(section.api_keys.as_deref().unwrap_or_default(), &path.key("apiKeys"), roles, errors);
         let (listed, path) = (listed.unwrap_or_default(), path.key("issuers"));
         if listed.len() > MAX_ISSUERS {
@@ -101,6 +105,7 @@ impl Authenticator {
         Some(Authenticator {
             issuers: compiled.into_iter().flatten().collect(),
             api_keys,
+            workloads,
             token_from,
             forward_token: section.forward_token.unwrap_or(false),
             max_token_bytes,
@@ -153,19 +158,76 @@ fn api_keys(listed: &[document::ApiKey], path: &KeyPath, roles: RoleNames<'_>, e
         if hash.is_some_and(|hash| keys.iter().any(|earlier| earlier.hash == hash)) {
             errors.push(&at.key("sha256"), "the same key as an earlier one");
         }
-        let given = errors.require(&at, "roles", written.roles.as_deref()).unwrap_or_default();
-        let mut granted = Vec::with_capacity(given.len());
-        for (place, role) in given.iter().enumerate() {
-            match roles.find(role) {
-                Some(index) => granted.push(index),
-                None => errors.push(&at.key("roles").index(place), unknown_role(role, roles)),
+        let granted = granted(written.roles.as_deref(), &at, roles, errors);
+        let end = written.until.as_deref().map(|text| {
+            let end = document::end(text);
+            if end.is_none() {
+                let message = format!(
+                    "expected the last day, such as \"2027-01-31\", or a time, such as \"2027-01-31T12:00:00Z\", found {:?}",
+                    document::shortened(text)
+                );
+                errors.push(&at.key("until"), message);
             }
-        }
+            end.unwrap_or_default()
+        });
         let (Some(name), Some(subject), Some(hash)) = (name, subject, hash) else { continue };
         let principal = Principal::from_api_key(name, subject, written.tenant.as_deref(), granted);
+        let principal = match end {
+            Some(end) => principal.until(end),
+            None => principal,
+        };
         keys.push(ApiKey { hash, principal: Arc::new(principal) });
     }
     keys
+}
+
+/// The roles that an entry gives.
+fn granted(written: Option<&[String]>, at: &KeyPath, roles: RoleNames<'_>, errors: &mut Errors) -> Vec<RoleIndex> {
+    let given = errors.require(at, "roles", written).unwrap_or_default();
+    let mut granted = Vec::with_capacity(given.len());
+    for (place, role) in given.iter().enumerate() {
+        match roles.find(role) {
+            Some(index) => granted.push(index),
+            None => errors.push(&at.key("roles").index(place), unknown_role(role, roles)),
+        }
+    }
+    granted
+}
+
+fn workloads(
+    listed: &[document::Workload],
+    path: &KeyPath,
+    roles: RoleNames<'_>,
+    errors: &mut Errors,
+) -> Vec<workload::Rule> {
+    if listed.len() > MAX_WORKLOADS {
+        errors.push(path, format!("{} workloads, expected at most {MAX_WORKLOADS}", listed.len()));
+        return Vec::new();
+    }
+    let mut rules = Vec::with_capacity(listed.len());
+    for (place, written) in listed.iter().enumerate() {
+        let at = path.index(place);
+        let glob = errors.require(&at, "match", written.matches.as_deref());
+        if let Some(glob) = glob
+            && !glob.starts_with(workload::SCHEME)
+        {
+            let message = format!(
+                "expected a SPIFFE ID, such as spiffe://cluster.local/ns/batch/sa/*, found {:?}",
+                document::shortened(glob)
+            );
+            errors.push(&at.key("match"), message);
+        }
+        if written.tenant.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_NAME_BYTES) {
+            errors.push(&at.key("tenant"), format!("expected 1 to {MAX_NAME_BYTES} bytes"));
+        }
+        let roles = granted(written.roles.as_deref(), &at, roles, errors);
+        rules.extend(glob.map(|glob| workload::Rule {
+            matches: Glob::new(glob),
+            roles,
+            tenant: written.tenant.clone(),
+        }));
+    }
+    rules
 }
 
 /// 32 bytes in lower-case hex.

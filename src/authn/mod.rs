@@ -38,6 +38,7 @@ mod principal;
 mod remote;
 mod revocation;
 mod signature;
+mod workload;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub use introspection::Inquiry;
 pub use principal::{MAX_NAME_BYTES, Principal, RoleIndex};
 pub use remote::{Fetch, Fetched, KeyRing, MAX_JWKS_BYTES};
 pub use revocation::{MAX_LIST_BYTES, MAX_REVOKED};
+pub use workload::workload;
 
 use crate::host::{Host, Timestamp};
 use crate::reason::{Denial, Hint, Reason};
@@ -79,6 +81,7 @@ pub const ANONYMOUS_ROLE: &str = "anonymous";
 pub struct Authenticator {
     issuers: Vec<Issuer>,
     api_keys: Vec<api_key::ApiKey>,
+    workloads: Vec<workload::Rule>,
     /// Lower case.
     token_from: Vec<Box<str>>,
     forward_token: bool,
@@ -157,13 +160,16 @@ impl Authenticator {
             return self.unless_revoked(principal, ring, host);
         }
         let Some(token) = self.credential(headers)? else {
+            if let Some(principal) = workload::principal(&self.workloads, host) {
+                return Ok(Authentication::Known(Arc::new(principal)));
+            }
             let anonymous = self.anonymous.as_ref().ok_or(Reason::JwtMissing)?;
             return Ok(Authentication::Known(Arc::clone(anonymous)));
         };
-        if let Some(principal) = api_key::holder(&self.api_keys, token) {
+        let now = host.now();
+        if let Some(principal) = api_key::holder(&self.api_keys, token, now)? {
             return Ok(Authentication::Known(principal));
         }
-        let now = host.now();
         if ring.take_changed() {
             cache.clear();
         }
@@ -336,6 +342,12 @@ impl Authenticator {
             issuer.claims.end_user = Some(EndUserRule::new(claim));
         }
         self
+    }
+
+    /// API keys that have ended: their places in `authn.apiKeys`.
+    pub fn ended_keys(&self, now: Timestamp) -> Vec<usize> {
+        let keys = self.api_keys.iter().enumerate();
+        keys.filter(|(_, key)| key.principal.expires() <= now).map(|(place, _)| place).collect()
     }
 
     /// The caller without a credential, where the policy lets them in.

@@ -57,6 +57,8 @@ enum Origin {
     Anonymous,
     /// The policy itself, by the hash of an API key that has this name.
     ApiKey { name: Arc<str> },
+    /// The mesh's mTLS, by the peer's certificate.
+    Workload,
     /// A token's issuer.
     Issuer { index: usize, name: Arc<str>, iss: Arc<str>, key_id: Option<Arc<str>> },
 }
@@ -137,6 +139,11 @@ impl Principal {
         }
     }
 
+    /// The workload of this SPIFFE ID.
+    pub(super) fn from_workload(id: &str, tenant: Option<&str>, roles: Vec<RoleIndex>) -> Principal {
+        Principal { origin: Origin::Workload, ..Principal::from_api_key("", id, tenant, roles) }
+    }
+
     /// A caller of the tests of other rooms.
     #[cfg(test)]
     pub(crate) fn for_tests(subject: &str, roles: Vec<RoleIndex>) -> Principal {
@@ -158,16 +165,17 @@ impl Principal {
     /// The issuer's place in `authn.issuers`; `None` without a token.
     pub fn issuer_index(&self) -> Option<usize> {
         match &self.origin {
-            Origin::Anonymous | Origin::ApiKey { .. } => None,
+            Origin::Anonymous | Origin::ApiKey { .. } | Origin::Workload => None,
             Origin::Issuer { index, .. } => Some(*index),
         }
     }
 
-    /// The issuer's name in the policy; `apiKeys` for the holder of one, `anonymous` without a credential.
+    /// The issuer's name in the policy; `apiKeys` for the holder of one, `mesh` for a workload, `anonymous` without a credential.
     pub fn issuer_name(&self) -> &str {
         match &self.origin {
             Origin::Anonymous => "anonymous",
             Origin::ApiKey { .. } => "apiKeys",
+            Origin::Workload => "mesh",
             Origin::Issuer { name, .. } => name,
         }
     }
@@ -175,7 +183,7 @@ impl Principal {
     /// The `kid` of the key that verified the token, or the API key's name.
     pub fn key_id(&self) -> Option<&str> {
         match &self.origin {
-            Origin::Anonymous => None,
+            Origin::Anonymous | Origin::Workload => None,
             Origin::ApiKey { name } => Some(name),
             Origin::Issuer { key_id, .. } => key_id.as_deref(),
         }
@@ -196,7 +204,7 @@ impl Principal {
         &self.roles
     }
 
-    /// When the token expires, without clock skew.
+    /// When the token or the API key expires, without clock skew.
     pub fn expires(&self) -> Timestamp {
         self.expires
     }
@@ -257,8 +265,9 @@ impl Principal {
         let mut bytes = Vec::with_capacity(128);
         match &self.origin {
             Origin::Anonymous => push_part(&mut bytes, None),
-            // No mark that `push_part` writes.
+            // Marks that `push_part` does not write.
             Origin::ApiKey { .. } => bytes.push(2),
+            Origin::Workload => bytes.push(3),
             Origin::Issuer { iss, .. } => push_part(&mut bytes, Some(iss)),
         }
         bytes
@@ -336,6 +345,8 @@ mod tests {
             Principal::anonymous(RoleIndex(0)),
             Principal::from_api_key("a", "b", None, Vec::new()),
             Principal::from_api_key("a", "b", Some("b"), Vec::new()),
+            Principal::from_workload("b", None, Vec::new()),
+            Principal::from_workload("b", Some("b"), Vec::new()),
             principal("anonymous", None, "anonymous"),
         ];
         let identities: std::collections::BTreeSet<_> = all.iter().map(Principal::identity).collect();

@@ -48,7 +48,7 @@ pub use ledger::{Ledger, Owned};
 pub use policy::RolePolicy;
 pub use situation::{Asking, Situation, Who};
 
-use crate::authn::{Principal, RoleIndex};
+use crate::authn::{Principal, RoleIndex, workload};
 use crate::document::{OtherTools, OverCap};
 use crate::enums::{Mode, Operation};
 use crate::host::Host;
@@ -66,14 +66,6 @@ pub struct Grant {
     pub shadow: Option<Reason>,
     /// Tools must be taken out of the request for the roles to grant it.
     pub removes_tools: bool,
-}
-
-/// The URI in the certificate of the connection's peer: a workload's SPIFFE ID.
-const PEER: [&str; 2] = ["connection", "uri_san_peer_certificate"];
-
-/// The workload that sent the request, by its mTLS certificate: a SPIFFE ID.
-pub fn workload(host: &mut dyn Host) -> Option<String> {
-    host.property(&PEER).and_then(|id| String::from_utf8(id).ok()).filter(|id| !id.is_empty())
 }
 
 /// The roles of this caller that allow the operation, which the path tells, to the workload, which the mesh's mTLS tells.

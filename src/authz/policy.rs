@@ -5,7 +5,7 @@ use crate::document::{Errors, KeyPath, OtherTools, OverCap, Role, shortened};
 use crate::enums::{Mode, Operation, Zone};
 use crate::glob::Glob;
 use crate::guard::GuardIndex;
-use crate::quota::QuotaPolicy;
+use crate::quota::{QuotaPolicy, bound_sessions};
 
 /// What one role may do.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,11 +77,16 @@ impl RolePolicy {
             errors.push(&at.key("quotas"), format!("{} quotas, expected at most 8", quotas.len()));
         }
         let at_quotas = at.key("quotas");
-        let quotas = quotas
+        let written = quotas.len();
+        let quotas: Vec<QuotaPolicy> = quotas
             .iter()
             .enumerate()
             .filter_map(|(place, raw)| QuotaPolicy::compile(raw, &at_quotas.index(place), errors))
             .collect();
+        // Where one is broken the places differ, and it may be the bound.
+        if quotas.len() == written {
+            bound_sessions(&quotas, &at_quotas, errors);
+        }
         Some(RolePolicy {
             name: name.to_owned(),
             operations: operations?,

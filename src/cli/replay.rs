@@ -308,7 +308,7 @@ impl Stage {
         let find = || source::find(&text, is_json).sources.into_iter().next();
         let compile = |parsed| {
             // Secrets of the proxy's environment are not needed here.
-            let environment = |name: &str| std::env::var(name).ok().or(Some("0123456789abcdef".to_owned()));
+            let environment = |name: &str| std::env::var(name).ok().or(Some("1".repeat(64)));
             Policy::compile(parsed, &environment).map_err(|errors| {
                 let first = errors.first().map(|error| format!("{}: {}", error.path, error.message));
                 anyhow::anyhow!("{} (see `bartizan check`)", first.unwrap_or_default())
@@ -334,6 +334,7 @@ impl Stage {
         });
         // What is rehearsed is not captured again, and no service is asked: one proxy stands for the fleet.
         parsed.document.capture = None;
+        parsed.document.upstream = None;
         parsed.document.rate_limit_service = None;
         for quota in parsed.document.roles.iter_mut().flatten().flat_map(|(_, role)| role.quotas.iter_mut().flatten()) {
             (quota.scope, quota.on_unavailable) = (None, None);
@@ -460,17 +461,18 @@ impl Stage {
         let counted = done(stages::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?)?;
         // The record has a hash in place of a model that no policy names. It says nothing.
         let model = one.text("gen_ai.request.model").filter(|model| !is_hash(model));
-        let authorized = match model {
-            Some(model) => {
-                let cap = one.number("gen_ai.request.max_tokens");
+        let cap = one.number("gen_ai.request.max_tokens");
+        let exchange = model.map(|model| Exchange::recorded(model, cap));
+        let authorized = match &exchange {
+            Some(exchange) => {
                 let bytes = one.number("http.request.body.bytes").unwrap_or(0) as usize;
-                let exchange = Exchange::recorded(model, cap);
-                stages::authorize(&policy, counted, (&exchange, bytes), now).map_err(denial)?
+                stages::authorize(&policy, counted, (exchange, bytes), now).map_err(denial)?
             }
             None => stages::authorize_bodyless(&policy, counted, now).map_err(denial)?,
         };
         note(&authorized.shadow().into_iter().collect::<Vec<_>>());
-        let charged = stages::count_rest(&policy, authorized, model, vm.shared_key(), host).map_err(refusal)?;
+        let charged =
+            stages::count_rest(&policy, authorized, exchange.as_ref(), vm.shared_key(), host).map_err(refusal)?;
         let found = [Reason::ScanInjection, Reason::ScanSecret, Reason::ScanPii];
         let found = found.into_iter().find(|reason| then.reason.as_deref() == Some(reason.code()));
         if found == Some(Reason::ScanInjection) && is_strike {
@@ -482,7 +484,8 @@ impl Stage {
         }
         let inspected = Inspected::recorded(charged, found)?;
         let (admitted, reserved) =
-            stages::admit(&policy, inspected, model, expected(one), vm.shared_key(), host).map_err(refusal)?;
+            stages::admit(&policy, inspected, exchange.as_ref(), expected(one), vm.shared_key(), host)
+                .map_err(refusal)?;
         note(&done(admitted)?.limits().shadow);
         let spent = match status(one) {
             Some(400..) => Tokens::default(),
@@ -512,8 +515,8 @@ impl Stage {
         if caller.issuer == crate::authn::ANONYMOUS_ROLE || caller.issuer.is_empty() {
             return None;
         }
-        // The holder of an API key is an application; of a token no record says whether it was one's.
-        let kind = (caller.issuer == "apiKeys").then_some("client-credentials");
+        // The holder of an API key is an application, and so is a workload; of a token no record says whether it was one's.
+        let kind = matches!(caller.issuer.as_str(), "apiKeys" | "mesh").then_some("client-credentials");
         // A null counts as absent.
         let claims = json!({"gty": kind, "iss": iss(&caller.issuer), "aud": AUDIENCE, "roles": caller.roles, "tenant": caller.tenant,
             "sub": caller.subject.as_deref().unwrap_or("omitted"), "exp": self.host.now().as_secs() + 60});

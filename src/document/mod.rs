@@ -9,6 +9,7 @@
 //! assert_eq!(parsed.errors[0].path.to_string(), "roles.analyst.requets");
 //! ```
 
+mod date;
 mod duration;
 mod environment;
 mod errors;
@@ -17,6 +18,7 @@ mod sections;
 mod tree;
 mod typed;
 
+pub(crate) use date::{end, end_of_day};
 pub use duration::Span;
 pub use environment::Environment;
 pub(crate) use environment::secret;

@@ -84,6 +84,8 @@ section! {
         rate_limit_service: Option<RateLimitService>,
         /// What follows when a caller's requests are refused as attacks again and again. Default: nothing.
         abuse: Option<Abuse>,
+        /// What the upstream is told so that it can check it.
+        upstream: Option<Upstream>,
         /// What is written about a request, and where.
         audit: Option<Audit>,
         /// What the operator adds to refusals, by reason (`scan.injection`).
@@ -93,6 +95,47 @@ section! {
         explain_refusals: Option<Vec<String>>,
         /// Keep requests in which something was found, sealed for the operator. Default: none is kept.
         capture: Option<Capture>,
+    }
+}
+
+section! {
+    /// For the upstream.
+    Upstream {
+        /// Who calls, as a signed token in `x-bartizan-identity`. Default: none.
+        identity: Option<UpstreamIdentity>,
+    }
+}
+
+section! {
+    /// A short-lived token (JWS in compact form, RFC 7515 and 7519) with `iss`, `aud`, `sub`, `idp` (the name of the caller's
+    /// issuer), `tenant`, `roles`, `iat`, `exp` and `jti`.
+    UpstreamIdentity {
+        /// How it is signed. Required.
+        algorithm: Option<IdentityAlgorithm>,
+        /// The key, out of the VM's environment. Required. HS256: a secret of at least 32 bytes, as it is. ES256 and EdDSA: a
+        /// private key of 32 bytes, as 64 hex digits or in base64url (a JWK's `d`).
+        key: Option<FromEnv>,
+        /// The `kid` of the token's header, 1 to 256 bytes. Default: none.
+        key_id: Option<String>,
+        /// The `iss` claim, 1 to 256 bytes. Required.
+        issuer: Option<String>,
+        /// The `aud` claim, 1 to 256 bytes. Required.
+        audience: Option<String>,
+        /// How long a token is good for, 10s to 10m. Default 60s. With ES256 and EdDSA a token is sent again for the same
+        /// caller in the first half of this time.
+        lifetime: Option<Span>,
+    }
+}
+
+choice! {
+    /// How the upstream's token is signed.
+    IdentityAlgorithm {
+        /// HMAC with SHA-256: the upstream has the same secret, and can make such tokens.
+        HS256 = "HS256",
+        /// ECDSA on P-256 with SHA-256.
+        ES256 = "ES256",
+        /// Ed25519 (RFC 8037).
+        EdDSA = "EdDSA",
     }
 }
 
@@ -206,6 +249,9 @@ section! {
         /// With `per: claim`, the claim: a JSON Pointer into the token. Its value must be a text of at most 256 bytes, a
         /// number or a truth value, else the token is refused. Callers without it share one bucket.
         claim: Option<String>,
+        /// With `per: session`, the header that names the session, in lower case. Default: the session of the Model Context
+        /// Protocol. Requests of a subject without one share a bucket.
+        header: Option<String>,
         /// What a window is. Default sliding. Not with `concurrent`, and not with scope fleet.
         kind: Option<Kind>,
         /// Requests per window, 1 to 1000000000.
@@ -298,6 +344,14 @@ choice! {
         Operation = "operation",
         /// The issuer and a claim of the token.
         Claim = "claim",
+        /// The role and the workload that opened the connection, by its certificate (mTLS). Callers without one share a
+        /// bucket.
+        Workload = "workload",
+        /// The role and a tool: each that the request calls or offers is charged, at most 64.
+        Tool = "tool",
+        /// Issuer, tenant, subject and session. The caller chooses the session, so that the role must have a quota `per:
+        /// subject` that counts the same.
+        Session = "session",
     }
 }
 

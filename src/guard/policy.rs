@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::condition::{self, Condition};
 use crate::document::{
-    Errors, Exception, Guard, Injection, KeyPath, Output, OutputAction, Pii, Restore, Spotlight, Thresholds, shortened,
+    Errors, Exception, Guard, Injection, KeyPath, Output, OutputAction, Pii, Restore, Spotlight, Thresholds,
+    end_of_day, shortened,
 };
 use crate::enums::{Action, DataAction, Mode, PiiType, Zone};
 use crate::glob::Glob;
@@ -388,44 +389,4 @@ fn until(entry: &Exception, at: &KeyPath, errors: &mut Errors) -> Option<Timesta
         errors.push(&at.key("until"), message);
     }
     end
-}
-
-/// Midnight (UTC) at the end of a day written `2027-01-31`.
-fn end_of_day(text: &str) -> Option<Timestamp> {
-    let mut parts = text.split('-');
-    let mut number = |digits: usize| {
-        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
-        part.parse::<u64>().ok()
-    };
-    let (year, month, day) = (number(4)?, number(2)?, number(2)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days_in_month = match month {
-        2 => 28 + u64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        _ => return None,
-    };
-    if parts.next().is_some() || !(1..=days_in_month).contains(&day) || !(1970..=2200).contains(&year) {
-        return None;
-    }
-    // Days since 1970-01-01 in the Gregorian calendar, with the year beginning in March so that the leap day is last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    let since_epoch = days.checked_sub(719_468)?;
-    Some(Timestamp::from_secs((since_epoch + 1) * 86_400))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_day_ends_at_midnight_utc() {
-        assert_eq!(end_of_day("1970-01-01"), Some(Timestamp::from_secs(86_400)));
-        assert_eq!(end_of_day("2027-01-31"), Some(Timestamp::from_secs(1_801_440_000)));
-        assert_eq!(end_of_day("2028-02-29"), Some(Timestamp::from_secs(1_835_481_600)));
-        for bad in ["2027-02-29", "2027-13-01", "2027-1-1", "2027-01-00", "01-01-2027", "2027-01-01T00:00:00Z", ""] {
-            assert_eq!(end_of_day(bad), None, "{bad}");
-        }
-    }
 }

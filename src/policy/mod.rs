@@ -24,6 +24,7 @@ mod refusals;
 pub use limits::{LimitsPolicy, UnscannedPolicy};
 pub use refusals::{RefusalPolicy, Words};
 
+use crate::assertion::Signer;
 use crate::audit::{AuditPolicy, Labels, is_ours};
 use crate::authn::{ANONYMOUS_ROLE, Authenticator, RoleIndex};
 use crate::authz::RolePolicy;
@@ -73,6 +74,8 @@ pub struct Policy {
     pub signed: SignedAction,
     /// Bounds on what one request may cost.
     pub limits: LimitsPolicy,
+    /// What signs who calls, for the upstream.
+    pub signer: Option<Signer>,
     /// What is written about a request.
     pub audit: AuditPolicy,
     /// What counters may name of it.
@@ -224,6 +227,9 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     let roles = roles(parsed, &guards, &root, errors);
     let refusals = refusals::compile(document, &roles, errors);
     let audit = AuditPolicy::compile(document.audit.as_ref(), hold_headers, environment, &root.key("audit"), errors);
+    let identity = document.upstream.as_ref().and_then(|upstream| upstream.identity.as_ref());
+    let at_identity = root.key("upstream").key("identity");
+    let signer = identity.and_then(|written| Signer::compile(written, environment, &at_identity, errors));
     let issuers = document.authn.as_ref().and_then(|authn| authn.issuers.as_deref()).unwrap_or_default();
     let issuers: Vec<&str> =
         issuers.iter().filter_map(|issuer| issuer.name.as_deref()).chain(std::iter::once("apiKeys")).collect();
@@ -274,6 +280,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         unknown: document.unknown.unwrap_or(UnknownAction::Scan),
         signed: document.signed.unwrap_or(SignedAction::Drop),
         limits,
+        signer,
         audit,
         labels: Labels::of(document),
         refusals,
@@ -385,7 +392,7 @@ fn authn(parsed: &Parsed, environment: Environment<'_>, root: &KeyPath, errors: 
     };
     // Anonymous callers need no issuer; whoever brings a credential then is refused.
     let mut section = section.clone();
-    if section.unsafe_anonymous == Some(true) || section.api_keys.is_some() {
+    if section.unsafe_anonymous == Some(true) || section.api_keys.is_some() || section.workloads.is_some() {
         section.issuers.get_or_insert_default();
     }
     Authenticator::compile_in(&section, &at, &role_names(parsed, &section), environment, errors)

@@ -6,7 +6,7 @@ use super::bucket::{Answer, Charge};
 use super::headers::{Limits, Tightest};
 use super::key::SharedKey;
 use super::row::{Row, RowAnswer, Slot};
-use super::{Quota, Quotas, ROWS, Scope, Whose};
+use super::{Bill, Quota, Quotas, ROWS, Whose};
 use crate::document::Counts;
 use crate::enums::Mode;
 use crate::host::{Fault, Host, SetOutcome, Shared};
@@ -89,39 +89,60 @@ impl Quotas {
     ///
     /// # Errors
     /// A [`Refusal`]; for `internal`, nothing is known about what was charged.
-    pub fn charge<'w>(
+    pub fn charge<'a, 'w>(
         &self,
-        scope: Scope<'_>,
+        bill: impl Into<Bill<'a>>,
         whose: impl Into<Whose<'w>>,
         key: &SharedKey,
         host: &mut dyn Host,
     ) -> Result<Limits, Refusal> {
-        let whose = whose.into();
+        let (bill, whose) = (bill.into(), whose.into());
+        let swamped = self.swamped(&bill, whose)?;
         let one = |counts| (counts == Counts::Requests).then_some(Charge::Use(1));
-        if self.own(whose).all(|quota| one(quota.counts).is_none() || quota.bucket(scope).is_none()) {
-            return Ok(Limits::default());
+        if self.own(whose).all(|quota| one(quota.counts).is_none() || quota.buckets(&bill).is_empty()) {
+            return Ok(swamped);
         }
         let key = key.current(&self.policy, host)?;
-        let debits = self.debits(scope, whose, &key, one);
+        let debits = self.debits(&bill, whose, &key, one);
         let (limits, _) = self.teller(&key, host).charge(&debits)?;
+        Ok(limits.and(swamped))
+    }
+
+    /// Refuses a request with more tools than a quota counts, whatever that counts; where it is in shadow, notes it.
+    ///
+    /// # Errors
+    /// A [`Refusal`] as [`Reason::QuotaTooLarge`].
+    fn swamped(&self, bill: &Bill<'_>, whose: Whose<'_>) -> Result<Limits, Refusal> {
+        let mut limits = Limits::default();
+        for quota in self.of(whose).filter(|quota| quota.is_swamped(bill)) {
+            match quota.mode {
+                Mode::Enforce => {
+                    return Err(Refusal { denial: Reason::QuotaTooLarge.into(), limits: Box::default() });
+                }
+                Mode::Shadow => limits.shadow.push(Reason::QuotaTooLarge),
+            }
+        }
         Ok(limits)
     }
 
     /// What a request in this scope is charged of each quota; `None` of `charge`: nothing.
     pub(super) fn debits<'q>(
         &'q self,
-        scope: Scope<'_>,
+        bill: &Bill<'_>,
         whose: Whose<'q>,
         key: &SharedKey,
         charge: impl Fn(Counts) -> Option<Charge>,
     ) -> Vec<Debit<'q>> {
-        let debit = |quota: &'q Quota| {
-            let charge = charge(quota.counts)?;
-            let name = key.bucket(&quota.digest, &quota.bucket(scope)?);
-            let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
-            Some(Debit { quota, name, row, charge })
-        };
-        self.own(whose).filter_map(debit).collect()
+        let mut debits = Vec::new();
+        for quota in self.own(whose) {
+            let Some(charge) = charge(quota.counts) else { continue };
+            for bucket in quota.buckets(bill) {
+                let name = key.bucket(&quota.digest, &bucket);
+                let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
+                debits.push(Debit { quota, name, row, charge });
+            }
+        }
+        debits
     }
 
     pub(super) fn teller<'t>(&'t self, key: &'t SharedKey, host: &'t mut dyn Host) -> Teller<'t> {

@@ -32,6 +32,7 @@ mod key;
 mod policy;
 mod reserve;
 mod row;
+mod scope;
 
 use std::time::Duration;
 
@@ -42,13 +43,15 @@ pub use calibrate::{Gauge, Ratios};
 pub use charge::Refusal;
 pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
 pub use key::SharedKey;
+pub(crate) use policy::bound_sessions;
 pub use policy::{AbusePolicy, QuotaPolicy, RateLimitService};
 pub use reserve::{Reservation, Tokens};
+pub use scope::{Bill, MAX_TOOLS, Scope, Session};
 
-use crate::authn::{Principal, RoleIndex};
+use crate::authn::RoleIndex;
 use crate::condition::Condition;
 use crate::document::{Counts, Kind, OnUnavailable, Per, Reach};
-use crate::enums::{Mode, Operation};
+use crate::enums::Mode;
 use abuse::Abuse;
 use bucket::Rate;
 
@@ -73,6 +76,8 @@ struct Quota {
     per: Per,
     /// The claim, where it is counted by one: a JSON Pointer.
     claim: Option<String>,
+    /// The header that names the session, where it is counted by one that the protocol does not know.
+    header: Option<String>,
     counts: Counts,
     rate: Rate,
     /// The policy's number, for the headers.
@@ -90,17 +95,6 @@ struct Quota {
     fleet_id: String,
     /// Policy, role and definition: a quota that changes starts with new buckets.
     digest: [u8; 32],
-}
-
-/// What a request is charged for.
-#[derive(Clone, Copy, Debug)]
-pub enum Scope<'a> {
-    /// The call itself, known from its headers: all but the quotas per model.
-    Call(&'a Principal, Operation),
-    /// The model, known from the body: quotas per model.
-    Model(&'a str),
-    /// All of it, after every other stage.
-    Whole(&'a Principal, Operation, Option<&'a str>),
 }
 
 /// Whose quotas count: those of these roles, but for some that do not count this request.
@@ -129,16 +123,6 @@ impl<'a> From<&'a [RoleIndex]> for Whose<'a> {
 impl<'a, const N: usize> From<&'a [RoleIndex; N]> for Whose<'a> {
     fn from(roles: &'a [RoleIndex; N]) -> Whose<'a> {
         Whose { roles, idle: &[] }
-    }
-}
-
-impl<'a> Scope<'a> {
-    fn model(self) -> Option<&'a str> {
-        match self {
-            Scope::Call(..) => None,
-            Scope::Model(model) => Some(model),
-            Scope::Whole(_, _, model) => model,
-        }
     }
 }
 
@@ -182,10 +166,32 @@ impl Quotas {
         self.of(roles.into()).any(|quota| quota.when.as_ref().is_some_and(&is_wanted))
     }
 
+    /// True if some quota counts by the connection's peer.
+    pub(crate) fn by_workload(&self) -> bool {
+        self.roles.iter().flatten().any(|quota| quota.per == Per::Workload)
+    }
+
+    /// The headers that name sessions, each once; `None`: the protocol's own.
+    pub(crate) fn session_headers(&self) -> Vec<Option<&str>> {
+        let mut headers: Vec<Option<&str>> = Vec::new();
+        for quota in self.roles.iter().flatten().filter(|quota| quota.per == Per::Session) {
+            let header = quota.header.as_deref();
+            if !headers.contains(&header) {
+                headers.push(header);
+            }
+        }
+        headers
+    }
+
     /// The quotas of these roles that do not count a request, because their conditions fail for it.
     pub fn idle(&self, roles: &[RoleIndex], fails: impl Fn(&Condition) -> bool) -> Vec<Idle> {
         let idle = self.placed(roles).filter(|(quota, _)| quota.when.as_ref().is_some_and(&fails));
         idle.map(|(_, place)| place).collect()
+    }
+
+    /// The places of these quotas.
+    pub fn places<'q>(&'q self, whose: Whose<'q>) -> impl Iterator<Item = Idle> {
+        self.counting(whose).map(|(_, place)| place)
     }
 
     /// True if one of these quotas counts output tokens.
@@ -236,6 +242,9 @@ impl Quota {
         if let Some(claim) = &quota.claim {
             hasher.update(claim.as_bytes());
         }
+        if let Some(header) = &quota.header {
+            hasher.update(header.as_bytes());
+        }
         if let Some(when) = &quota.when {
             hasher.update(when.text().as_bytes());
         }
@@ -250,6 +259,7 @@ impl Quota {
                 Kind::Fixed => Rate::fixed(quota.limit, nanos(quota.window), quota.burst),
             },
             claim: quota.claim.clone(),
+            header: quota.header.clone(),
             when: quota.when.clone(),
             limit: quota.limit,
             mode: quota.mode,
@@ -261,28 +271,6 @@ impl Quota {
             digest: hasher.finalize().into(),
         }
     }
-
-    /// The bytes that name the caller's bucket; `None` when the quota is charged in another scope.
-    ///
-    /// Role and quota are part of every bucket's name already.
-    fn bucket(&self, scope: Scope<'_>) -> Option<Vec<u8>> {
-        let (caller, model) = match scope {
-            Scope::Call(principal, operation) => (Some((principal, operation)), None),
-            Scope::Model(model) => (None, Some(model)),
-            Scope::Whole(principal, operation, model) => (Some((principal, operation)), model),
-        };
-        let bytes = match (self.per, caller) {
-            (Per::Model, _) => model?.as_bytes().to_vec(),
-            (Per::Subject, Some((principal, _))) => principal.identity(),
-            (Per::Tenant, Some((principal, _))) => principal.tenancy(),
-            (Per::Issuer, Some((principal, _))) => principal.issuance(),
-            (Per::Operation, Some((_, operation))) => operation.as_str().as_bytes().to_vec(),
-            (Per::Role, Some(_)) => Vec::new(),
-            (Per::Claim, Some((principal, _))) => principal.counted(self.claim.as_deref()?),
-            (_, None) => return None,
-        };
-        Some(bytes)
-    }
 }
 
 fn nanos(window: Duration) -> u64 {
@@ -293,5 +281,5 @@ fn nanos(window: Duration) -> u64 {
 /// by their conditions alone are told apart by their order, here and in the fleet.
 fn same_bucket(one: &QuotaPolicy, other: &QuotaPolicy) -> bool {
     let what = |quota: &QuotaPolicy| (quota.per, quota.counts, quota.limit, quota.window, quota.burst, quota.reach);
-    what(one) == what(other) && (one.kind, &one.claim) == (other.kind, &other.claim)
+    what(one) == what(other) && (one.kind, &one.claim, &one.header) == (other.kind, &other.claim, &other.header)
 }

@@ -13,6 +13,8 @@ pub struct QuotaPolicy {
     pub per: Per,
     /// The claim, with [`Per::Claim`]: a JSON Pointer.
     pub claim: Option<String>,
+    /// The header that names the session, with [`Per::Session`]; `None`: the protocol's own session.
+    pub header: Option<String>,
     /// What a window is.
     pub kind: Kind,
     /// What is counted.
@@ -102,6 +104,7 @@ impl QuotaPolicy {
         let kind = raw.kind.unwrap_or(Kind::Sliding);
         let when = condition::compile(raw.when.as_deref(), at, errors);
         let claim = claim(raw.per == Some(Per::Claim), raw.claim.as_deref(), at, errors);
+        let header = header(raw, at, errors);
         if counts == Counts::Concurrent {
             let keys = [("window", raw.window.is_some()), ("burst", raw.burst.is_some()), ("kind", raw.kind.is_some())];
             for (key, given) in keys {
@@ -122,6 +125,7 @@ impl QuotaPolicy {
                 reach,
                 on_unavailable,
                 claim,
+                header,
                 kind,
                 when,
             });
@@ -146,7 +150,20 @@ impl QuotaPolicy {
                 format!("{limit} in this window can't be counted, expected at most {most}"),
             );
         }
-        Some(QuotaPolicy { per: per?, counts, limit, window, burst, mode, reach, on_unavailable, claim, kind, when })
+        Some(QuotaPolicy {
+            per: per?,
+            counts,
+            limit,
+            window,
+            burst,
+            mode,
+            reach,
+            on_unavailable,
+            claim,
+            header,
+            kind,
+            when,
+        })
     }
 }
 
@@ -163,6 +180,39 @@ fn claim(is_wanted: bool, written: Option<&str>, at: &KeyPath, errors: &mut Erro
         (false, None) => {}
     }
     None
+}
+
+/// The header that a quota's session is in.
+fn header(raw: &document::Quota, at: &KeyPath, errors: &mut Errors) -> Option<String> {
+    let name = raw.header.as_ref()?;
+    let at = at.key("header");
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    if raw.per != Some(Per::Session) {
+        errors.push(&at, "has a meaning with per: session only");
+    } else if name.is_empty() || name.len() > 100 || !name.bytes().all(is_plain) {
+        errors.push(&at, format!("{:?} is not a header name in lower case", shortened(name)));
+    }
+    Some(name.clone())
+}
+
+/// A session is the caller's to choose: without a bound on the subject, each new one would be a new bucket. Compares the
+/// quotas of one role.
+pub(crate) fn bound_sessions(quotas: &[QuotaPolicy], at: &KeyPath, errors: &mut Errors) {
+    for (place, session) in quotas.iter().enumerate().filter(|(_, quota)| quota.per == Per::Session) {
+        let bounds = |other: &QuotaPolicy| {
+            other.per == Per::Subject
+                && other.counts == session.counts
+                && (other.mode == Mode::Enforce || session.mode == Mode::Shadow)
+        };
+        if !quotas.iter().any(bounds) {
+            let message = format!(
+                "session, but no enforced quota per: subject of this role counts {}: a caller gets a new bucket with each \
+                 session that it makes up",
+                session.counts.as_str()
+            );
+            errors.push(&at.index(place).key("per"), message);
+        }
+    }
 }
 
 impl RateLimitService {

@@ -6,7 +6,7 @@ use super::fleet::FleetHold;
 use super::headers::Limits;
 use super::key::SharedKey;
 use super::row::Slot;
-use super::{Quotas, Scope, Whose};
+use super::{Bill, Quotas, Whose};
 use crate::document::Counts;
 use crate::host::{Fault, Host};
 
@@ -110,9 +110,9 @@ impl Quotas {
     ///
     /// # Errors
     /// A [`Refusal`]; for `internal`, nothing is known about what was held, and what was ends by its time.
-    pub fn reserve<'w>(
+    pub fn reserve<'a, 'w>(
         &self,
-        scope: Scope<'_>,
+        bill: impl Into<Bill<'a>>,
         whose: impl Into<Whose<'w>>,
         expected: Tokens,
         key: &SharedKey,
@@ -128,8 +128,9 @@ impl Quotas {
         if self.own(whose).all(|quota| hold(quota.counts).is_none()) {
             return Ok((Limits::default(), Reservation::of(expected)));
         }
+        let bill = bill.into();
         let key = key.current(&self.policy, host)?;
-        let debits = self.debits(scope, whose, &key, hold);
+        let debits = self.debits(&bill, whose, &key, hold);
         let (limits, paid) = self.teller(&key, host).charge(&debits)?;
         Ok((limits, Reservation::paid(expected, &paid)))
     }

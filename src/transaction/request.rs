@@ -26,16 +26,16 @@ use crate::document::{Cors, ResponseHeaders, Unmatched};
 use crate::enums::{Mode, Operation};
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
-use crate::protocol::UnscannedKind;
 use crate::protocol::registry::path_class;
+use crate::protocol::{Exchange, UnscannedKind};
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
 use crate::route::{Kept, ServerPart};
 
 use headers::{
-    content_length, content_type, credentials, form_type, hinted, is_id, is_preflight, is_request_id, is_untyped,
-    known_method, present, readable, uncompressed, with_credential,
+    content_length, content_type, credentials, form_type, hinted, identity, is_id, is_preflight, is_request_id,
+    is_untyped, known_method, present, readable, sessions, uncompressed, with_credential,
 };
 
 /// The most that values to be restored may take in one request, in bytes.
@@ -209,7 +209,8 @@ impl Context {
         let asserted = route.protocol.asserted(&mut headers.iter(), is_http_sse)?;
         let path_model = route.model_of(path).map(std::borrow::Cow::into_owned);
         let identity = entitled.principal().identity();
-        self.open_session(route, headers, vm.hash_key(), &identity, &mut edit)?;
+        let own = self.open_session(route, headers, vm.hash_key(), &identity, &mut edit)?;
+        let entitled = entitled.of_sessions(sessions(&policy, headers, own));
         let content_length = content_length(headers)?;
         if content_length.is_some_and(|length| length > policy.limits.max_body_bytes) {
             return Err(Reason::BodyTooLarge.into());
@@ -266,6 +267,7 @@ impl Context {
             edit.remove.extend(credentials(headers, &policy));
         }
         self.upstream_headers(&policy, &counted, &mut edit);
+        edit.set.extend(identity(&policy, &counted, vm, host)?);
 
         if route.protocol.reads_body(route.operation, method) {
             if end {
@@ -388,14 +390,14 @@ impl Context {
     fn admit(
         &mut self,
         inspected: Inspected,
-        model: Option<&str>,
+        exchange: Option<&Exchange>,
         expected: Tokens,
         outgoing: Outgoing,
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Next, Refused> {
         let policy = std::sync::Arc::clone(&self.policy);
-        let (stage, reserved) = stages::admit(&policy, inspected, model, expected, vm.shared_key(), host)?;
+        let (stage, reserved) = stages::admit(&policy, inspected, exchange, expected, vm.shared_key(), host)?;
         // From here on the reservation is the exchange's: whatever becomes of it, its end settles it.
         self.reserved = reserved;
         match stage {

@@ -50,24 +50,26 @@ impl Context {
         challenge
     }
 
-    /// Gives the server its own id of the caller's session.
+    /// Gives the server its own id of the caller's session, which is what comes of it; `None`: the request names none.
     ///
     /// # Errors
     /// [`Reason::McpSession`] for an id that this caller did not get from here, [`Reason::McpHeader`] for two of them.
-    pub(super) fn open_session(
+    pub(super) fn open_session<'h>(
         &mut self,
         route: &RoutePolicy,
-        headers: Headers<'_>,
+        headers: Headers<'h>,
         key: &HashKey,
         identity: &[u8],
         edit: &mut Edit,
-    ) -> Result<(), Reason> {
-        let Some(header) = route.protocol.session_header() else { return Ok(()) };
+    ) -> Result<Option<&'h [u8]>, Reason> {
+        let Some(header) = route.protocol.session_header() else { return Ok(None) };
         let session = Session::new(key, identity, header);
+        let mut named = None;
         if *route.server_part() == ServerPart::Messages {
             let target = headers.text(":path").ok_or(Reason::McpSession)?;
             let own = session.open_endpoint(target).map_err(|denial| denial.reason)?;
             edit.set.push((":path", own.to_owned()));
+            named = Some(own.as_bytes());
             self.elsewhere = Some(Elsewhere::default());
         }
         let mut ids = headers.all(header);
@@ -78,9 +80,10 @@ impl Context {
             let sealed = std::str::from_utf8(id).map_err(|_| Reason::McpSession)?;
             let own = session.open(sealed).map_err(|denial| denial.reason)?;
             edit.set.push((header, own.to_owned()));
+            named = Some(own.as_bytes());
         }
         self.session = Some(session);
-        Ok(())
+        Ok(named)
     }
 
     /// Notes how a message is refused whose answer comes on another stream.

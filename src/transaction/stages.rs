@@ -104,7 +104,7 @@ use std::sync::Arc;
 
 use bartizan_rules::invariant::sure;
 
-use crate::authn::{Principal, RoleIndex};
+use crate::authn::{Principal, RoleIndex, workload};
 use crate::authz::{self, Asking, Grant, Situation, Who};
 use crate::callout::{Answer, Call};
 use crate::condition::Condition;
@@ -117,7 +117,7 @@ use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Offered, Segment, UnscannedKind};
 use crate::quota::fleet::{Ask, Inquiry, Told};
-use crate::quota::{Idle, Limits, Refusal, Reservation, Scope, SharedKey, Tokens, Whose};
+use crate::quota::{Bill, Idle, Limits, Refusal, Reservation, Scope, Session, SharedKey, Tokens, Whose};
 use crate::reason::{Denial, Reason};
 use crate::redact::Label;
 use crate::route::RoutePolicy;
@@ -130,6 +130,9 @@ pub struct Entitled {
     operation: Operation,
     roles: Vec<RoleIndex>,
     situation: Situation,
+    /// The connection's peer, where a quota counts by it.
+    workload: Option<String>,
+    sessions: Vec<Session>,
 }
 
 /// A request whose request quotas, as far as they are known before the body, are charged.
@@ -291,6 +294,12 @@ impl Entitled {
         &self.roles
     }
 
+    /// The same, of these sessions.
+    #[must_use]
+    pub fn of_sessions(self, sessions: Vec<Session>) -> Entitled {
+        Entitled { sessions, ..self }
+    }
+
     /// What conditions are judged by.
     fn asking<'a>(&'a self, policy: &'a Policy, body: Option<(&'a Exchange, usize)>, now: Timestamp) -> Asking<'a> {
         Asking {
@@ -300,6 +309,24 @@ impl Entitled {
             situation: &self.situation,
             body,
             now,
+        }
+    }
+
+    fn call(&self) -> Bill<'_> {
+        self.bill(Scope::Call(&self.principal, self.operation), None)
+    }
+
+    fn whole<'a>(&'a self, exchange: Option<&'a Exchange>) -> Bill<'a> {
+        let model = exchange.map(|exchange| exchange.model.as_str());
+        self.bill(Scope::Whole(&self.principal, self.operation, model), exchange)
+    }
+
+    fn bill<'a>(&'a self, scope: Scope<'a>, exchange: Option<&'a Exchange>) -> Bill<'a> {
+        Bill {
+            workload: self.workload.as_deref(),
+            sessions: &self.sessions,
+            tools: exchange.map(|exchange| exchange.tools.as_slice()).unwrap_or_default(),
+            ..Bill::from(scope)
         }
     }
 }
@@ -516,7 +543,8 @@ pub fn entitle(
     host: &mut dyn Host,
 ) -> Result<Entitled, Denial> {
     let roles = authz::entitled(&policy.roles, &principal, operation, host)?;
-    Ok(Entitled { principal, operation, roles, situation })
+    let workload = if policy.quotas.by_workload() { workload(host) } else { None };
+    Ok(Entitled { principal, operation, roles, situation, workload, sessions: Vec::new() })
 }
 
 /// Charges the call to the quotas of the caller's only role.
@@ -531,12 +559,11 @@ pub fn count(
 ) -> Result<Stage<Counted>, Refusal> {
     let (limits, inquiry, idle) = match entitled.roles() {
         roles @ [_] if !policy.quotas.has_condition(roles, Condition::needs_body) => {
-            let scope = Scope::Call(entitled.principal(), entitled.operation());
             let asking = entitled.asking(policy, None, host.now());
             let idle = policy.quotas.idle(roles, |when| asking.fails(when));
             let whose = Whose::new(roles, &idle);
-            let limits = policy.quotas.charge(scope, whose, key, host)?;
-            (Some(limits), policy.quotas.inquire(scope, whose, Ask::Requests, host.now()), Some(idle))
+            let limits = policy.quotas.charge(entitled.call(), whose, key, host)?;
+            (Some(limits), policy.quotas.inquire(entitled.call(), whose, Ask::Requests, host.now()), Some(idle))
         }
         _ => (None, None, None),
     };
@@ -584,30 +611,28 @@ fn applying(policy: &Policy, counted: &Counted, grant: &Grant, asking: &Asking<'
     (guards, idle.unwrap_or_else(|| policy.quotas.idle(&grant.roles, |when| asking.fails(when))))
 }
 
-/// Charges what [`count`] left open: the call, for a caller of several roles, and the model, where
-/// the request has one.
+/// Charges what [`count`] left open: the call, for a caller of several roles, and the model and the tools that the body
+/// names, where there is one.
 ///
-/// A request that a model's quota refuses stays charged to the call's.
+/// A request that a model's or a tool's quota refuses stays charged to the call's.
 ///
 /// # Errors
 /// A [`Refusal`] with the limit headers.
 pub fn count_rest(
     policy: &Policy,
     authorized: Authorized,
-    model: Option<&str>,
+    exchange: Option<&Exchange>,
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<Charged, Refusal> {
     let (counted, roles) = (authorized.counted(), authorized.quotas());
     let mut limits = match &counted.limits {
         Some(limits) => limits.clone(),
-        None => {
-            let scope = Scope::Call(counted.entitled.principal(), counted.entitled.operation());
-            policy.quotas.charge(scope, roles, key, host)?
-        }
+        None => policy.quotas.charge(counted.entitled.call(), roles, key, host)?,
     };
-    if let Some(model) = model {
-        limits = limits.and(policy.quotas.charge(Scope::Model(model), roles, key, host)?);
+    if let Some(exchange) = exchange {
+        let bill = counted.entitled.bill(Scope::Model(&exchange.model), Some(exchange));
+        limits = limits.and(policy.quotas.charge(bill, roles, key, host)?);
     }
     Ok(Charged { authorized, limits })
 }
@@ -642,17 +667,23 @@ pub fn oblige(
         let refused = |denial| Refusal { denial, limits: Box::new(limits.clone()) };
         let grant = authz::grant(authorized.counted.entitled.roles(), exchange, &asking).map_err(refused)?;
         let (guards, idle) = applying(policy, &authorized.counted, &grant, &asking);
+        let mut charged: Vec<Idle> = policy.quotas.places(authorized.quotas()).collect();
         (authorized.grant, authorized.guards, authorized.idle) = (grant, guards, idle);
-        let charge = policy.quotas.charge(Scope::Model(&exchange.model), authorized.quotas(), key, host);
+        let entitled = &authorized.counted.entitled;
+        let bill = entitled.bill(Scope::Model(&exchange.model), Some(exchange));
+        let charge = policy.quotas.charge(bill, authorized.quotas(), key, host);
+        limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
+        // The call is charged to the quotas that count it for the new model only.
+        charged.extend(&authorized.idle);
+        let charge = policy.quotas.charge(entitled.call(), Whose::new(authorized.roles(), &charged), key, host);
         limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
     }
     if let Some(role) = permit.quotas().filter(|role| !authorized.roles().contains(role)) {
         let entitled = &authorized.counted.entitled;
         let asking = entitled.asking(policy, body, now);
         let idle = policy.quotas.idle(&[role], |when| asking.fails(when));
-        let model = body.map(|(exchange, _)| exchange.model.as_str());
-        let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
-        let charge = policy.quotas.charge(scope, Whose::new(&[role], &idle), key, host);
+        let bill = entitled.whole(body.map(|(exchange, _)| exchange));
+        let charge = policy.quotas.charge(bill, Whose::new(&[role], &idle), key, host);
         limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
         authorized.idle.extend(idle);
     }
@@ -768,14 +799,14 @@ pub fn guards_of<'p>(policy: &'p Policy, authorized: &Authorized, permit: Option
 pub fn admit(
     policy: &Policy,
     inspected: Inspected,
-    model: Option<&str>,
+    exchange: Option<&Exchange>,
     expected: Tokens,
     key: &SharedKey,
     host: &mut dyn Host,
 ) -> Result<(Stage<Admitted>, Reservation), Refusal> {
     let (charged, authorized) = (inspected.charged(), inspected.charged().authorized());
     let entitled = authorized.counted().entitled();
-    let scope = Scope::Whole(entitled.principal(), entitled.operation(), model);
+    let bill = entitled.whole(exchange);
     let roles = counting(authorized, Some(&inspected.permit));
     let roles = authorized.quotas_of(&roles);
     let told = charged.limits().clone();
@@ -785,10 +816,10 @@ pub fn admit(
         looked: authorized.counted().looked,
     };
     let beside = |refusal: Refusal| Refusal { limits: Box::new(told.clone().and(*refusal.limits)), ..refusal };
-    let inquiry = policy.quotas.inquire(scope, roles, ask, host.now());
+    let inquiry = policy.quotas.inquire(bill, roles, ask, host.now());
     if let Some(refusal) = inquiry.as_ref().and_then(|inquiry| policy.quotas.never_fits(inquiry)) {
         return Err(beside(refusal));
     }
-    let (limits, reservation) = policy.quotas.reserve(scope, roles, expected, key, host).map_err(beside)?;
+    let (limits, reservation) = policy.quotas.reserve(bill, roles, expected, key, host).map_err(beside)?;
     Ok((Stage::of(Admitted { limits: told.and(limits), inspected }, inquiry), reservation))
 }

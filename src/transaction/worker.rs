@@ -1,6 +1,7 @@
 //! What one worker's VM remembers between requests.
 
 use super::pool::BufferPool;
+use crate::assertion;
 use crate::authn::{KeyRing, TokenCache};
 use crate::callout::Breaker;
 use crate::capture::Pace;
@@ -36,6 +37,8 @@ pub struct WorkerState {
     desks: Vec<Desk>,
     /// What the policy engine said a moment ago.
     pub(super) permits: Memory<Said>,
+    /// Tokens that tell the upstream who calls, where a signature costs much.
+    pub(super) identities: Memory<assertion::Token>,
     /// How far the models' counts are from the estimates.
     pub ratios: quota::Ratios,
     /// The key that all workers of the proxy share.
@@ -88,6 +91,7 @@ impl WorkerState {
             breakers: Default::default(),
             desks: Vec::new(),
             permits: Memory::default(),
+            identities: Memory::default(),
             ratios: quota::Ratios::new(ratio_key),
             shared_key,
             hash_key,

@@ -41,6 +41,11 @@ impl Run {
 
 impl Pipeline {
     pub fn new(change: impl FnOnce(&mut Value)) -> Pipeline {
+        Pipeline::with_environment(change, &|_| None)
+    }
+
+    /// The same in a VM with this environment.
+    pub fn with_environment(change: impl FnOnce(&mut Value), environment: &dyn Fn(&str) -> Option<String>) -> Pipeline {
         let key = Ed25519KeyPair::generate().with_key_id("k1");
         let public = base64(&key.public_key().to_bytes());
         let mut document = json!({
@@ -61,7 +66,7 @@ impl Pipeline {
             "audit": { "upstreamHeaders": ["subject", "verdict"] }
         });
         change(&mut document);
-        let policy = Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap();
+        let policy = Policy::from_json(document.to_string().as_bytes(), environment).unwrap();
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
         WorkerState::prepare(&policy, &mut host).unwrap();
         let vm = WorkerState::new(&policy, &mut host).unwrap();

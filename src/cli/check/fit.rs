@@ -144,10 +144,14 @@ fn unkeyed(policy: &Policy, at: &KeyPath, said: &mut Said) {
     }
 }
 
-/// Exceptions whose last day has passed: they except nothing any more.
+/// What the policy says has ended: exceptions except nothing any more, and API keys are refused.
 fn ended(policy: &Policy, at: &KeyPath, said: &mut Said) {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let now = Timestamp::from_secs(now.as_secs());
+    for place in policy.authn.ended_keys(now) {
+        let path = at.key("authn").key("apiKeys").index(place).key("until");
+        said.say(Severity::Warning, path, "the key has ended: whoever sends it is refused");
+    }
     for guard in &policy.guards {
         for (place, exception) in guard.exceptions.iter().enumerate().filter(|(_, exception)| exception.until <= now) {
             let path = at.key("guards").key(&guard.name).key("exceptions").index(place);
@@ -181,8 +185,8 @@ fn unreached(policy: &Policy, document: &Document, at: &KeyPath, said: &mut Said
 
 /// A variable's value as far as this file tells, and what must be said about it.
 pub(super) fn variable(name: &str, surroundings: &Surroundings) -> (Option<String>, Option<String>) {
-    // Long enough for every check; the real value is known in the proxy only.
-    let placeholder = || Some("-".repeat(64));
+    // Fit for every check, also as 64 hex digits; the real value is known in the proxy only.
+    let placeholder = || Some("1".repeat(64));
     match vm(surroundings) {
         Some(vm) => match vm.environment.get(name) {
             Some(Some(value)) => (Some(value.clone()), None),

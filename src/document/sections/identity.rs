@@ -12,10 +12,13 @@ use schemars::JsonSchema;
 section! {
     /// Authentication.
     Authn {
-        /// Trusted token issuers. Required unless there are `apiKeys` or `unsafeAnonymous` is true; a list that is empty refuses every token.
+        /// Trusted token issuers. Required unless there are `apiKeys` or `workloads`, or `unsafeAnonymous` is true; a list that is empty refuses every token.
         issuers: Option<Vec<Issuer>>,
         /// Keys of clients without an identity provider, at most 1024. They come in the headers of `tokenFrom`.
         api_keys: Option<Vec<ApiKey>>,
+        /// Workloads that need no credential: the SPIFFE ID in the peer's certificate (mTLS) is the subject, and `mesh` the
+        /// issuer. At most 1024; the first that matches counts. A credential that is there counts instead, also a bad one.
+        workloads: Option<Vec<Workload>>,
         /// Headers that may carry the token, in lower case. Default `[authorization]`; `authorization` carries the
         /// Bearer scheme, every other header the bare token.
         token_from: Option<Vec<String>>,
@@ -137,6 +140,21 @@ section! {
         /// The roles it gives. Required; each must exist.
         roles: Option<Vec<String>>,
         /// The holder's tenant.
+        tenant: Option<String>,
+        /// The last day, `2027-01-31` (UTC), or the time of the end, `2027-01-31T12:00:00Z`. Default: it does not end.
+        until: Option<String>,
+    }
+}
+
+section! {
+    /// Callers that the mesh's mTLS names.
+    Workload {
+        /// Which SPIFFE IDs, `*` matches any text: `spiffe://cluster.local/ns/batch/sa/*`. Required.
+        #[serde(rename = "match")]
+        matches: Option<String>,
+        /// The roles it gives. Required; each must exist.
+        roles: Option<Vec<String>>,
+        /// The callers' tenant.
         tenant: Option<String>,
     }
 }

@@ -8,7 +8,7 @@
 //! | entry | value |
 //! |---|---|
 //! | `quota` | `ROLE.COUNTS.PER.WINDOW`, for example `analyst.tokens.tenant.3600s`; `.2` and so on behind it for a twin |
-//! | the quota's `per` | `subject`, `tenant`, `issuer`, `claim`: 32 hex digits, keyed by `audit.hashKey`; `model`, `operation`: its name; `role`: the role |
+//! | the quota's `per` | `subject`, `tenant`, `issuer`, `claim`, `workload`, `session`: 32 hex digits, keyed by `audit.hashKey`; `model`, `tool`, `operation`: its name; `role`: the role |
 //!
 //! (A caller's strikes have one more: see `ban.rs`.)
 //!
@@ -34,7 +34,7 @@ use super::charge::{Debit, Refusal};
 use super::headers::{Limits, Tightest};
 use super::key::SharedKey;
 use super::reserve::{Reservation, Tokens};
-use super::{Quota, Quotas, ROWS, Scope, Whose, nanos};
+use super::{Bill, Quota, Quotas, ROWS, Whose, nanos};
 use crate::authn::RoleIndex;
 use crate::callout::{Answer, Call, GrpcCall};
 use crate::document::{Counts, OnUnavailable, Per, Reach};
@@ -140,14 +140,21 @@ impl Quotas {
     }
 
     /// What this request must ask the service. `None`: nothing.
-    pub(crate) fn inquire(&self, scope: Scope<'_>, whose: Whose<'_>, ask: Ask, now: Timestamp) -> Option<Inquiry> {
+    pub(crate) fn inquire<'a>(
+        &self,
+        bill: impl Into<Bill<'a>>,
+        whose: Whose<'_>,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Option<Inquiry> {
+        let bill = bill.into();
         let service = self.service.as_ref()?;
         let refunds = service.policy.refunds;
         let hits = |quota: &Quota| match (quota.counts, ask) {
             (Counts::Concurrent, _) => 0,
             (Counts::Requests, Ask::Requests) => 1,
-            // A model's requests are never counted before the model is known.
-            (Counts::Requests, Ask::Rest { calls, .. }) => u64::from(calls || quota.per == Per::Model),
+            // A model's or a tool's requests are never counted before it is known.
+            (Counts::Requests, Ask::Rest { calls, .. }) => u64::from(calls || quota.needs_body()),
             (_, Ask::Requests) => 0,
             (counts, Ask::Rest { tokens, .. }) if refunds => tokens.of(counts),
             // Low: what was written is known only afterwards. At least one, to hear whether anything is left.
@@ -155,26 +162,28 @@ impl Quotas {
                 Tokens { output: 0, ..tokens }.of(counts).max(tokens.of(counts).min(1))
             }
         };
-        let part = |(quota, place): (&Quota, (RoleIndex, usize))| {
+        let of_quota = |(quota, place): (&Quota, (RoleIndex, usize))| -> Vec<Part> {
             let hits = hits(quota);
-            let bucket = quota.bucket(scope).filter(|_| hits > 0)?;
-            let entries = quota.entries(scope, &bucket, &service.key);
-            Some(Part { quota: place, bucket, entries, hits })
+            let buckets = if hits > 0 { quota.buckets(&bill) } else { Vec::new() };
+            let part = |bucket: Vec<u8>| {
+                let entries = quota.entries(&bucket, &service.key);
+                Part { quota: place, bucket, entries, hits }
+            };
+            buckets.into_iter().map(part).collect()
         };
         let fleet = self.counting(whose).filter(|(quota, _)| quota.reach == Reach::Fleet);
         let (mut parts, mut calls_later) = (Vec::new(), false);
         for one in fleet {
-            match part(one) {
-                Some(part) => parts.push(part),
-                None => calls_later = true,
-            }
+            let asked = of_quota(one);
+            calls_later |= asked.is_empty();
+            parts.extend(asked);
         }
         let (expected, looks) = match ask {
             Ask::Rest { tokens, looked, .. } => (tokens, !looked),
             // A call that comes later anyway takes it along.
             Ask::Requests => (Tokens::default(), !parts.is_empty() || !calls_later),
         };
-        let look = if looks { self.look(scope) } else { None };
+        let look = if looks { self.look(bill.scope) } else { None };
         let retries = service.policy.retries;
         (!parts.is_empty() || look.is_some()).then_some(Inquiry { parts, look, expected, retries, asked: now })
     }
@@ -385,13 +394,11 @@ impl Quota {
         id
     }
 
-    fn entries(&self, scope: Scope<'_>, bucket: &[u8], key: &HashKey) -> Entries {
+    fn entries(&self, bucket: &[u8], key: &HashKey) -> Entries {
+        let hashed = || key.hex(&[self.per.as_str().as_bytes(), bucket]);
         let value = match self.per {
-            Per::Subject | Per::Tenant | Per::Issuer | Per::Claim => key.hex(&[self.per.as_str().as_bytes(), bucket]),
-            Per::Model => match scope.model() {
-                Some(model) if is_plain(model) => model.to_owned(),
-                _ => key.hex(&[b"model", bucket]),
-            },
+            Per::Subject | Per::Tenant | Per::Issuer | Per::Claim | Per::Workload | Per::Session => hashed(),
+            Per::Model | Per::Tool => self.plain_name(bucket).map_or_else(hashed, str::to_owned),
             Per::Operation => String::from_utf8_lossy(bucket).into_owned(),
             Per::Role => self.role.clone(),
         };
@@ -438,9 +445,4 @@ fn limit(units: u64, window: Duration) -> Option<(u64, Unit)> {
 /// The window of the wall clock that a time lies in.
 fn window_of(at: Timestamp, window: Duration) -> u64 {
     at.0 / nanos(window).max(1)
-}
-
-/// A model's name as providers write them.
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/-".contains(&b))
 }

@@ -143,7 +143,7 @@ impl Context {
         }
         exchange.goes_on_with(kept.clone());
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
-        let charged = stages::count_rest(&policy, authorized, Some(&exchange.model), vm.shared_key(), host)?;
+        let charged = stages::count_rest(&policy, authorized, Some(&exchange), vm.shared_key(), host)?;
         self.note_limits(&charged);
         let permit = Permit::without(policy.engine.as_ref());
         let path_model = path_model.map(str::to_owned);
@@ -349,7 +349,6 @@ impl Context {
         }
         let (texts, unread) = expected(&policy, route, &json, &exchange, cap);
         let mut expected = Tokens { input: texts.input.saturating_add(unread), ..texts };
-        let model = Some(exchange.model.as_str());
         let authorized = inspected.charged().authorized();
         let counts_tokens = policy.quotas.counts_tokens(authorized.quotas_of(&roles), expected);
         if counts_tokens {
@@ -410,7 +409,7 @@ impl Context {
             output_cap: applied.output_cap,
             is_bodyless: false,
         };
-        self.admit(inspected, model, expected, outgoing, vm, host).map(Inspection::Done)
+        self.admit(inspected, Some(&exchange), expected, outgoing, vm, host).map(Inspection::Done)
     }
 
     /// The refusal that waited for the message's id.

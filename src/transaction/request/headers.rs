@@ -1,12 +1,16 @@
 //! The request's headers: what is read of them, and what the upstream gets.
 
+use crate::assertion;
 use crate::audit;
+use crate::authn::Principal;
 use crate::document::UpstreamHeader;
+use crate::host::{Fault, Host};
 use crate::policy::Policy;
+use crate::quota::Session;
 use crate::reason::{Denial, Hint, Reason};
 use crate::transaction::context::Context;
 use crate::transaction::stages::Counted;
-use crate::transaction::{Edit, Header, Headers};
+use crate::transaction::{Edit, Header, Headers, WorkerState};
 
 /// Headers that carry credentials: none of them reaches the upstream unless the policy says so.
 const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
@@ -23,12 +27,7 @@ impl Context {
                 UpstreamHeader::Subject => ("x-bartizan-subject", Some(header_safe(principal.subject()))),
                 UpstreamHeader::Tenant => ("x-bartizan-tenant", principal.tenant().map(header_safe)),
                 UpstreamHeader::Roles => {
-                    let names: Vec<&str> = principal
-                        .roles()
-                        .iter()
-                        .filter_map(|role| policy.role_at(*role))
-                        .map(|role| role.name.as_str())
-                        .collect();
+                    let names: Vec<&str> = roles_of(policy, principal).collect();
                     ("x-bartizan-roles", Some(header_safe(&names.join(","))))
                 }
                 UpstreamHeader::Policy => {
@@ -55,6 +54,57 @@ impl Context {
             edit.set.push((name, value));
         }
     }
+}
+
+/// The header that tells the upstream who calls, signed, where the policy wants it.
+///
+/// # Errors
+/// A [`Fault`] when the host has no randomness.
+pub(super) fn identity(
+    policy: &Policy,
+    counted: &Counted,
+    vm: &mut WorkerState,
+    host: &mut dyn Host,
+) -> Result<Option<(&'static str, String)>, Fault> {
+    let Some(signer) = &policy.signer else { return Ok(None) };
+    let principal = counted.entitled().principal();
+    let roles: Vec<&str> = roles_of(policy, principal).collect();
+    if !signer.is_slow() {
+        return Ok(Some((assertion::HEADER, signer.token(principal, &roles, host)?.text)));
+    }
+    // All that is in it, and the key: it can't change without the policy, but with the VM.
+    let ends = principal.expires().0.to_le_bytes();
+    let mut parts = vec![&b"identity"[..], policy.digest.as_bytes(), &ends, principal.issuer_name().as_bytes()];
+    let caller = principal.identity();
+    parts.push(&caller);
+    parts.extend(roles.iter().map(|role| role.as_bytes()));
+    let tag = vm.hash_key().hash(&parts);
+    let now = host.now();
+    let token = match vm.identities.find(&tag, now) {
+        Some(token) => token,
+        None => {
+            let token = signer.token(principal, &roles, host)?;
+            vm.identities.keep(tag, token.clone(), token.fresh_until, now);
+            token
+        }
+    };
+    Ok(Some((assertion::HEADER, token.text)))
+}
+
+fn roles_of<'p>(policy: &'p Policy, principal: &'p Principal) -> impl Iterator<Item = &'p str> {
+    principal.roles().iter().filter_map(|role| policy.role_at(*role)).map(|role| role.name.as_str())
+}
+
+/// The sessions that quotas count by, as far as the request names them. `own`: the protocol's.
+pub(super) fn sessions(policy: &Policy, headers: Headers<'_>, own: Option<&[u8]>) -> Vec<Session> {
+    let name = |header: Option<&str>| {
+        let value = match header {
+            Some(header) => headers.value(header),
+            None => own,
+        };
+        Some((header.map(str::to_owned), value?.to_vec()))
+    };
+    policy.quotas.session_headers().into_iter().filter_map(name).collect()
 }
 
 pub(super) fn credentials(headers: Headers<'_>, policy: &Policy) -> Vec<Vec<u8>> {

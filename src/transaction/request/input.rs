@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::authn::Principal;
-use crate::authz;
+use crate::authn::{Principal, workload};
 use crate::consult::opa::INPUT_VERSION;
 use crate::enums::Zone;
 use crate::estimate::Estimate;
@@ -91,7 +90,7 @@ impl Context {
         json!({
             "version": INPUT_VERSION,
             "policy": { "name": policy.name, "digest": policy.digest_short() },
-            "principal": principal(entitled.principal(), &roles, authz::workload(host)),
+            "principal": principal(entitled.principal(), &roles, workload(host)),
             "request": {
                 "protocol": route.protocol.name(),
                 "route": route.written,
