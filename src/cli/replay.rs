@@ -478,10 +478,15 @@ impl Stage {
         let (admitted, reserved) =
             stages::admit(&policy, inspected, model, expected(one), vm.shared_key(), host).map_err(refusal)?;
         note(&done(admitted)?.limits().shadow);
-        let spent = match status(one) {
+        let mut spent = match status(one) {
             Some(400..) => Tokens::default(),
             _ => used(one).unwrap_or(reserved.expected()),
         };
+        if let (Some(prices), Some(model)) = (&policy.prices, model) {
+            let is_split = one.number("gen_ai.usage.reasoning.output_tokens").is_some();
+            let billed = one.text("gen_ai.response.model").filter(|model| !is_hash(model));
+            spent.cost = prices.cost(&prices.bill(model, now), billed, &spent, is_split).unwrap_or(0);
+        }
         policy.quotas.settle(reserved, spent, vm.shared_key(), host).map_err(fault)?;
         Ok(shadow)
     }
@@ -537,17 +542,23 @@ fn status(one: &Past) -> Option<u16> {
 /// What the model said it used.
 fn used(one: &Past) -> Option<Tokens> {
     let (input, output) = (one.number("gen_ai.usage.input_tokens"), one.number("gen_ai.usage.output_tokens"));
-    (input.is_some() || output.is_some())
-        .then_some(Tokens { input: input.unwrap_or_default(), output: output.unwrap_or_default() })
+    let part = |name: &str| one.number(name).unwrap_or_default();
+    (input.is_some() || output.is_some()).then(|| Tokens {
+        cached: part("gen_ai.usage.cache_read.input_tokens"),
+        reasoning: part("gen_ai.usage.reasoning.output_tokens"),
+        images: part("bartizan.cost.images"),
+        ..Tokens::of(input.unwrap_or_default(), output.unwrap_or_default())
+    })
 }
 
 /// What was held for it, or as much as it used.
 fn expected(one: &Past) -> Tokens {
     let used = used(one).unwrap_or_default();
-    Tokens {
-        input: one.number("bartizan.tokens.reserved_input").unwrap_or(used.input),
-        output: one.number("bartizan.tokens.reserved_output").unwrap_or(used.output),
-    }
+    let held = Tokens::of(
+        one.number("bartizan.tokens.reserved_input").unwrap_or(used.input),
+        one.number("bartizan.tokens.reserved_output").unwrap_or(used.output),
+    );
+    Tokens { images: used.images, ..held }
 }
 
 fn is_hash(model: &str) -> bool {

@@ -6,6 +6,7 @@ use super::bucket::{Answer, Charge};
 use super::headers::{Limits, Tightest};
 use super::key::SharedKey;
 use super::row::{Row, RowAnswer, Slot};
+use super::tokens::Measure;
 use super::{Quota, Quotas, ROWS, Scope};
 use crate::authn::RoleIndex;
 use crate::document::Counts;
@@ -97,8 +98,8 @@ impl Quotas {
         key: &SharedKey,
         host: &mut dyn Host,
     ) -> Result<Limits, Refusal> {
-        let one = |counts| (counts == Counts::Requests).then_some(Charge::Use(1));
-        if self.own(roles).all(|quota| one(quota.counts).is_none() || quota.bucket(scope).is_none()) {
+        let one = |measure: Measure| (measure.counts == Counts::Requests).then_some(Charge::Use(1));
+        if self.own(roles).all(|quota| one(quota.measure()).is_none() || quota.bucket(scope).is_none()) {
             return Ok(Limits::default());
         }
         let key = key.current(&self.policy, host)?;
@@ -113,10 +114,10 @@ impl Quotas {
         scope: Scope<'_>,
         roles: &'q [RoleIndex],
         key: &SharedKey,
-        charge: impl Fn(Counts) -> Option<Charge>,
+        charge: impl Fn(Measure) -> Option<Charge>,
     ) -> Vec<Debit<'q>> {
         let debit = |quota: &'q Quota| {
-            let charge = charge(quota.counts)?;
+            let charge = charge(quota.measure())?;
             let name = key.bucket(&quota.digest, &quota.bucket(scope)?);
             let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
             Some(Debit { quota, name, row, charge })
@@ -273,7 +274,8 @@ impl Quota {
             Counts::Tokens | Counts::InputTokens | Counts::OutputTokens => {
                 Limits { tokens: tightest, ..Limits::default() }
             }
-            Counts::Concurrent => Limits::default(),
+            // No SDK has a header for money.
+            Counts::Concurrent | Counts::Cost => Limits::default(),
         }
     }
 
@@ -282,6 +284,7 @@ impl Quota {
             Counts::Requests => Reason::QuotaRequests,
             Counts::Concurrent => Reason::QuotaConcurrent,
             _ if answer.wait == u64::MAX => Reason::QuotaTooLarge,
+            Counts::Cost => Reason::QuotaCost,
             Counts::Tokens | Counts::InputTokens | Counts::OutputTokens => Reason::QuotaTokens,
         }
     }

@@ -30,8 +30,10 @@ pub mod fleet;
 mod headers;
 mod key;
 mod policy;
+pub mod price;
 mod reserve;
 mod row;
+mod tokens;
 
 use std::time::Duration;
 
@@ -43,13 +45,16 @@ pub use charge::Refusal;
 pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
 pub use key::SharedKey;
 pub use policy::{AbusePolicy, QuotaPolicy, RateLimitService};
-pub use reserve::{Reservation, Tokens};
+pub use reserve::{Crossed, Reservation};
+pub use tokens::{Tokens, Weights};
 
 use crate::authn::{Principal, RoleIndex};
 use crate::document::{Counts, Kind, OnUnavailable, Per, Reach};
 use crate::enums::{Mode, Operation};
 use abuse::Abuse;
 use bucket::Rate;
+use reserve::Alerts;
+use tokens::Measure;
 
 /// Rows of a policy's table. With `row::ENTRIES` a row this is room for 65,536 buckets that are not
 /// full at the same time, in about 2 MiB; what is held for requests in flight takes 33 bytes a bucket more.
@@ -73,6 +78,9 @@ struct Quota {
     /// The claim, where it is counted by one: a JSON Pointer.
     claim: Option<String>,
     counts: Counts,
+    weights: Weights,
+    /// What is told of it; `None`: nothing.
+    alerts: Option<std::sync::Arc<Alerts>>,
     rate: Rate,
     /// The policy's number, for the headers.
     limit: u64,
@@ -147,12 +155,20 @@ impl Quotas {
 
     /// True if one of these roles has a quota that counts output tokens.
     pub fn count_output(&self, roles: &[RoleIndex]) -> bool {
-        self.of(roles).any(|quota| matches!(quota.counts, Counts::Tokens | Counts::OutputTokens))
+        self.of(roles).any(|quota| matches!(quota.counts, Counts::Tokens | Counts::OutputTokens | Counts::Cost))
     }
 
-    /// True if one of these roles has a quota that counts tokens, and `expected` has some.
+    /// True if one of these roles has a quota that counts tokens or what they cost, and `expected` has some.
     pub fn counts_tokens(&self, roles: &[RoleIndex], expected: Tokens) -> bool {
-        self.of(roles).any(|quota| expected.of(quota.counts) > 0)
+        let has = |quota: &Quota| quota.counts == Counts::Cost || quota.measure().of(&expected) > 0;
+        expected.total() > 0 && self.of(roles).any(has)
+    }
+
+    /// What a quota of money of these roles says: [`Mode::Enforce`] where one does. `None`: there is none.
+    pub fn counts_cost(&self, roles: &[RoleIndex]) -> Option<Mode> {
+        let mut modes = self.of(roles).filter(|quota| quota.counts == Counts::Cost).map(|quota| quota.mode).peekable();
+        let first = *modes.peek()?;
+        Some(if modes.any(|mode| mode == Mode::Enforce) { Mode::Enforce } else { first })
     }
 
     /// The quotas that this proxy counts by itself.
@@ -181,12 +197,17 @@ impl Quota {
         if let Some(claim) = &quota.claim {
             hasher.update(claim.as_bytes());
         }
+        if quota.weights != Weights::EVEN {
+            hasher.update([quota.weights.cached as u8, quota.weights.reasoning as u8]);
+        }
         for number in [quota.limit, nanos(quota.window), quota.burst, quota.kind as u64] {
             hasher.update(number.to_be_bytes());
         }
         Quota {
             per: quota.per,
             counts: quota.counts,
+            weights: quota.weights,
+            alerts: Alerts::of(role, quota),
             rate: match quota.kind {
                 Kind::Sliding => Rate::new(quota.limit, nanos(quota.window), quota.burst),
                 Kind::Fixed => Rate::fixed(quota.limit, nanos(quota.window), quota.burst),
@@ -198,9 +219,14 @@ impl Quota {
             on_unavailable: quota.on_unavailable,
             window: quota.window,
             role: role.to_owned(),
-            fleet_id: Quota::fleet_id(role, quota.counts.as_str(), quota.per, quota.window, twins),
+            fleet_id: Quota::fleet_id(role, &fleet::counted(quota), quota.per, quota.window, twins),
             digest: hasher.finalize().into(),
         }
+    }
+
+    /// How this proxy counts it.
+    fn measure(&self) -> Measure {
+        Measure { counts: self.counts, weights: self.weights, unit: 1 }
     }
 
     /// The bytes that name the caller's bucket; `None` when the quota is charged in another scope.
@@ -233,5 +259,5 @@ fn nanos(window: Duration) -> u64 {
 /// Everything but the mode: a quota that goes from shadow to enforce keeps its count.
 fn same_bucket(one: &QuotaPolicy, other: &QuotaPolicy) -> bool {
     let what = |quota: &QuotaPolicy| (quota.per, quota.counts, quota.limit, quota.window, quota.burst, quota.reach);
-    what(one) == what(other) && (one.kind, &one.claim) == (other.kind, &other.claim)
+    what(one) == what(other) && (one.kind, &one.claim, one.weights) == (other.kind, &other.claim, other.weights)
 }

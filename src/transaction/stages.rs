@@ -107,8 +107,8 @@ use crate::authn::{Principal, RoleIndex};
 use crate::authz::{self, Grant};
 use crate::callout::{Answer, Call};
 use crate::consult::opa::Permit;
-use crate::document::{UnknownAction, UnscannedAction};
-use crate::enums::{Operation, Zone};
+use crate::document::{OnUnpriced, UnknownAction, UnscannedAction};
+use crate::enums::{Mode, Operation, Zone};
 use crate::guard::{GuardPolicy, Judgement, Place, judge};
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
@@ -622,7 +622,23 @@ pub fn admit(
     let mut roles = authorized.roles().to_vec();
     roles.extend(inspected.permit.quotas().filter(|role| !authorized.roles().contains(role)));
     let roles = roles.as_slice();
-    let told = charged.limits().clone();
+    let mut told = charged.limits().clone();
+    let expected = match (&policy.prices, model) {
+        (Some(prices), Some(model)) if expected != Tokens::default() => {
+            let bill = prices.bill(model, host.now());
+            let is_refused = !bill.is_priced() && prices.on_unpriced == OnUnpriced::Deny;
+            match policy.quotas.counts_cost(roles).filter(|_| is_refused) {
+                Some(Mode::Enforce) => {
+                    let denial = Denial::new(Reason::QuotaUnpriced).with_param("model");
+                    return Err(Refusal { denial, limits: Box::new(told) });
+                }
+                Some(Mode::Shadow) => told.shadow.push(Reason::QuotaUnpriced),
+                None => {}
+            }
+            prices.most(&bill, expected)
+        }
+        _ => expected,
+    };
     let ask = Ask::Rest {
         tokens: expected,
         calls: authorized.counted().limits.is_none(),

@@ -13,7 +13,7 @@ use crate::guard::NOTICE;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
-use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind};
+use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind, model_of};
 use crate::protocol::{Json, Path, Places, Told};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
@@ -248,6 +248,9 @@ impl StreamGuard {
         };
         let written = written(&json, &parts, Some(&repeated));
         noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written });
+        if policy.prices.is_some() && noted.model.is_none() {
+            noted.model = model_of(&json);
+        }
         self.guard.within_cap(&noted.spent)?;
         if policy.unscanned.knows_owners() {
             noted.stored.extend(self.stream.kept(&json));
