@@ -80,13 +80,12 @@ pub fn of(record: &Record) -> Vec<Increment> {
     }
     if record.cost_micros > 0 {
         let by = record.cost_micros;
-        let currency = record.currency.as_deref().map_or_else(String::new, label);
-        out.push(Increment { name: format!("bartizan.cost_micros.currency.{currency}"), by });
+        out.push(Increment { name: "bartizan.cost_micros".to_owned(), by });
         if let Some(model) = record.model_label.as_deref().map(label) {
-            out.push(Increment { name: format!("bartizan.model_cost_micros.currency.{currency}.model.{model}"), by });
+            out.push(Increment { name: format!("bartizan.model_cost_micros.model.{model}"), by });
         }
         if let Some(tenant) = record.tenant_label.as_deref().map(label) {
-            out.push(Increment { name: format!("bartizan.tenant_cost_micros.currency.{currency}.tenant.{tenant}"), by });
+            out.push(Increment { name: format!("bartizan.tenant_cost_micros.tenant.{tenant}"), by });
         }
     }
     if record.cost_basis == Some("unpriced") {

@@ -333,11 +333,8 @@ impl Stage {
         });
         // What is rehearsed is not captured again, and no service is asked: one proxy stands for the fleet.
         parsed.document.capture = None;
-        parsed.document.rate_limit_service = None;
-        for quota in parsed.document.roles.iter_mut().flatten().flat_map(|(_, role)| role.quotas.iter_mut().flatten()) {
-            (quota.scope, quota.on_unavailable) = (None, None);
-        }
-        let policy = compile(parsed)?;
+        let mut policy = compile(parsed)?;
+        policy.quotas = policy.quotas.counted_here();
         let mut host = MemoryHost::default();
         WorkerState::prepare(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         let vm = WorkerState::new(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
@@ -566,7 +563,7 @@ fn is_hash(model: &str) -> bool {
 }
 
 /// The second of an RFC 3339 time in UTC, as the records have it.
-fn seconds(text: &str) -> Option<u64> {
+pub(super) fn seconds(text: &str) -> Option<u64> {
     let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u64>().ok();
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);

@@ -148,6 +148,15 @@ impl Quotas {
         Quotas { service: service.map(|policy| fleet::Service::new(policy, hash_key)), ..self }
     }
 
+    /// The same, where one proxy stands for the fleet and asks no service.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub(crate) fn counted_here(mut self) -> Quotas {
+        self.service = None;
+        self.roles.iter_mut().flatten().for_each(|quota| quota.reach = Reach::Proxy);
+        self
+    }
+
     /// True if nothing is counted.
     pub fn is_empty(&self) -> bool {
         self.roles.iter().all(Vec::is_empty) && self.abuse.is_none()
