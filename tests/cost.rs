@@ -104,9 +104,12 @@ fn what_the_usage_says_is_charged_part_by_part_and_rounded_once() {
 #[test]
 fn the_model_that_was_billed_counts() {
     let usage = json!({ "prompt_tokens": 100, "completion_tokens": 10, "completion_tokens_details": { "reasoning_tokens": 0 } });
-    for (model, cost, named) in
-        [("small", "0.000350", false), ("dear", "0.003500", true), ("small-2026", "0.000350", true), ("", "0.000350", false)]
-    {
+    for (model, cost, named) in [
+        ("small", "0.000350", false),
+        ("dear", "0.003500", true),
+        ("small-2026", "0.000350", true),
+        ("", "0.000350", false),
+    ] {
         let mut pipeline = pipeline(budget("1 USD"));
         let open = begin(&mut pipeline, "small", 100).unwrap();
         let record = end(&mut pipeline, open, "200", &answer(model, usage.clone()));
@@ -179,7 +182,10 @@ fn a_share_that_is_reached_is_told_once() {
         let usage = json!({ "prompt_tokens": 100, "completion_tokens": 100, "completion_tokens_details": { "reasoning_tokens": 0 } });
         let record = end(&mut pipeline, open, "200", &answer("small", usage));
         for one in record["bartizan.budget.crossed"].as_array().into_iter().flatten() {
-            assert_eq!((&one["role"], &one["per"], &one["counts"]), (&json!("analyst"), &json!("tenant"), &json!("cost")));
+            assert_eq!(
+                (&one["role"], &one["per"], &one["counts"]),
+                (&json!("analyst"), &json!("tenant"), &json!("cost"))
+            );
             told.push(one["share"].as_u64().unwrap());
         }
     }
@@ -199,7 +205,8 @@ fn weights_make_cached_and_reasoning_tokens_cheaper() {
     let head = headers(&[(":status", "500"), ("content-type", "text/plain")]);
     let last = Event::ResponseHeaders { headers: &head, end: true };
     let Step::Release(edit) = open.step(last, &mut pipeline.vm, &mut pipeline.host) else { panic!() };
-    let left = edit.set.iter().find(|(name, _)| *name == "x-ratelimit-remaining-tokens").unwrap().1.parse::<u64>().unwrap();
+    let left =
+        edit.set.iter().find(|(name, _)| *name == "x-ratelimit-remaining-tokens").unwrap().1.parse::<u64>().unwrap();
     let record: Value = serde_json::from_str(&open.finish(&mut pipeline.vm, &mut pipeline.host).record).unwrap();
     let held = record["bartizan.tokens.reserved_input"].as_u64().unwrap() + 1;
     // 95 + 90.5 + 50 + 25, rounded up once.
@@ -242,9 +249,14 @@ fn prices_of_none() -> Prices {
 
 #[test]
 fn amounts_are_read_exactly_or_not_at_all() {
-    for (text, amount) in
-        [("0", 0), ("50", 50_000_000), ("0.0425", 42_500), ("2.50", 2_500_000), ("0.000001", 1), ("1000000", 1_000_000_000_000)]
-    {
+    for (text, amount) in [
+        ("0", 0),
+        ("50", 50_000_000),
+        ("0.0425", 42_500),
+        ("2.50", 2_500_000),
+        ("0.000001", 1),
+        ("1000000", 1_000_000_000_000),
+    ] {
         assert_eq!(micros(text), Some(amount), "{text}");
     }
     for wrong in ["", ".5", "5.", "-1", "+1", "1e3", "1,5", "0.0000001", "1000000.000001", "1 ", "٣", "99999999"] {
@@ -254,7 +266,8 @@ fn amounts_are_read_exactly_or_not_at_all() {
 }
 
 fn cost(arguments: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_bartizan")).arg("cost").args(arguments).arg("--json").output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_bartizan")).arg("cost").args(arguments).arg("--json").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -313,41 +326,6 @@ proptest! {
         prop_assert_eq!(u128::from(cost), whole.min(u128::from(u64::MAX)));
     }
 
-    /// However requests begin and end, what the records say was spent is what the budget has lost.
-    #[test]
-    fn a_budget_loses_what_the_records_say_and_nothing_else(
-        steps in prop::collection::vec((0u8..4, 1u64..100, 0u64..3000, 0u64..2000), 1..60),
-    ) {
-        const BUDGET: u64 = 1_000_000;
-        let mut pipeline = pipeline(budget(&format!("{} USD", decimal(BUDGET))));
-        let (mut open, mut spent) = (Vec::new(), 0u64);
-        for (kind, output, input, written) in steps {
-            if kind < 2 || open.is_empty() {
-                open.extend(begin(&mut pipeline, if kind == 0 { "dear" } else { "small" }, output).ok());
-                continue;
-            }
-            let exchange = open.swap_remove(input as usize % open.len());
-            let model = if written % 2 == 0 { "small" } else { "dear" };
-            let usage = json!({ "prompt_tokens": input, "completion_tokens": written + 9,
-                "prompt_tokens_details": { "cached_tokens": input / 2 } });
-            let record = end(&mut pipeline, exchange, if kind == 3 { "200" } else { "429" }, &answer(model, usage));
-            prop_assert_eq!(amount(&record) == 0, kind == 2);
-            spent += amount(&record);
-        }
-        for exchange in open {
-            spent += amount(&end(&mut pipeline, exchange, "504", &json!({})));
-        }
-        // A request of this size fits as long as there is room for it, and no longer.
-        let mut left = BUDGET.saturating_sub(spent);
-        while left > 0 {
-            let Ok(exchange) = begin(&mut pipeline, "dear", 100) else { break };
-            let cost = amount(&end(&mut pipeline, exchange, "504", &json!({})));
-            prop_assert!(cost <= left, "{} for {}", cost, left);
-            left -= cost;
-        }
-        prop_assert!(left < 11_000, "{} left", left);
-    }
-
     /// Budgets up to the largest: held, settled and never settled, to the millionth.
     #[test]
     fn a_bucket_of_money_is_exact_to_the_millionth(
@@ -390,5 +368,45 @@ proptest! {
         prop_assert!(hold(left + 1, &mut host).is_none());
         prop_assert!(left == 0 || hold(left, &mut host).is_some());
         prop_assert!(hold(1, &mut host).is_none());
+    }
+}
+
+proptest! {
+    // Each compiles a policy.
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// However requests begin and end, what the records say was spent is what the budget has lost.
+    #[test]
+    fn a_budget_loses_what_the_records_say_and_nothing_else(
+        steps in prop::collection::vec((0u8..4, 1u64..100, 0u64..3000, 0u64..2000), 1..60),
+    ) {
+        const BUDGET: u64 = 1_000_000;
+        let mut pipeline = pipeline(budget(&format!("{} USD", decimal(BUDGET))));
+        let (mut open, mut spent) = (Vec::new(), 0u64);
+        for (kind, output, input, written) in steps {
+            if kind < 2 || open.is_empty() {
+                open.extend(begin(&mut pipeline, if kind == 0 { "dear" } else { "small" }, output).ok());
+                continue;
+            }
+            let exchange = open.swap_remove(input as usize % open.len());
+            let model = if written % 2 == 0 { "small" } else { "dear" };
+            let usage = json!({ "prompt_tokens": input, "completion_tokens": written + 9,
+                "prompt_tokens_details": { "cached_tokens": input / 2 } });
+            let record = end(&mut pipeline, exchange, if kind == 3 { "200" } else { "429" }, &answer(model, usage));
+            prop_assert_eq!(amount(&record) == 0, kind == 2);
+            spent += amount(&record);
+        }
+        for exchange in open {
+            spent += amount(&end(&mut pipeline, exchange, "504", &json!({})));
+        }
+        // A request of this size fits as long as there is room for it, and no longer.
+        let mut left = BUDGET.saturating_sub(spent);
+        while left > 0 {
+            let Ok(exchange) = begin(&mut pipeline, "dear", 100) else { break };
+            let cost = amount(&end(&mut pipeline, exchange, "504", &json!({})));
+            prop_assert!(cost <= left, "{} for {}", cost, left);
+            left -= cost;
+        }
+        prop_assert!(left < 11_000, "{} left", left);
     }
 }

@@ -84,7 +84,8 @@ fn table(file: &std::path::Path) -> anyhow::Result<Prices> {
     let is_json = file.extension().is_some_and(|extension| extension == "json");
     let source = source::find(&text, is_json).sources.into_iter().next();
     let source = source.with_context(|| format!("{}: no policy in the file, see `bartizan check`", file.display()))?;
-    let section = source.parsed.document.prices.as_ref().with_context(|| format!("{}: has no prices", file.display()))?;
+    let section =
+        source.parsed.document.prices.as_ref().with_context(|| format!("{}: has no prices", file.display()))?;
     let mut errors = Errors::default();
     let prices = Prices::compile(section, &KeyPath::root().key("prices"), &mut errors);
     let errors = errors.into_vec();
@@ -108,7 +109,9 @@ impl Sum {
             return Ok(());
         };
         match &self.currency {
-            Some(known) if known != currency => bail!("records in {known} and in {currency}: give one currency at a time"),
+            Some(known) if known != currency => {
+                bail!("records in {known} and in {currency}: give one currency at a time")
+            }
             Some(_) => {}
             None => self.currency = Some(currency.to_owned()),
         }

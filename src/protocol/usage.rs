@@ -40,7 +40,8 @@ impl Usage {
         let cached = details.and_then(|details| details.get("cached_tokens")).and_then(Json::as_u64);
         // DeepSeek's word for it.
         let cached = cached.or_else(|| value.get("prompt_cache_hit_tokens")?.as_u64());
-        let details = ["completion_tokens_details", "output_tokens_details"].into_iter().find_map(|name| value.get(name));
+        let details =
+            ["completion_tokens_details", "output_tokens_details"].into_iter().find_map(|name| value.get(name));
         let reasoning = details.and_then(|details| details.get("reasoning_tokens")).and_then(Json::as_u64);
         (input.is_some() || output.is_some()).then_some(Usage { input, output, cached, reasoning })
     }
@@ -81,7 +82,9 @@ mod tests {
             usage(Some(3), Some(5), Some(2))
         );
         let reasoning = Usage { reasoning: Some(4), ..usage(Some(3), Some(5), None).unwrap() };
-        for words in ["\"completion_tokens\":5,\"completion_tokens_details\"", "\"output_tokens\":5,\"output_tokens_details\""] {
+        for words in
+            ["\"completion_tokens\":5,\"completion_tokens_details\"", "\"output_tokens\":5,\"output_tokens_details\""]
+        {
             assert_eq!(of(&format!("{{\"input_tokens\":3,{words}:{{\"reasoning_tokens\":4}}}}")), Some(reasoning));
         }
         assert_eq!(of(r#"{"prompt_tokens":3,"total_tokens":3}"#), usage(Some(3), Some(0), None));

@@ -100,7 +100,8 @@ impl QuotaPolicy {
         let mode = raw.mode.unwrap_or(Mode::Enforce);
         let reach = raw.scope.unwrap_or(Reach::Proxy);
         if reach == Reach::Fleet && counts != Counts::Cost && limit > MOST_UNITS {
-            let message = format!("{limit} is more than a fleet's counter of 32 bits holds, expected at most {MOST_UNITS}");
+            let message =
+                format!("{limit} is more than a fleet's counter of 32 bits holds, expected at most {MOST_UNITS}");
             errors.push(&at.key(counts.as_str()), message);
         }
         let (weights, alert_at) = (weights(raw, counts, at, errors), alerts(raw, counts, at, errors));

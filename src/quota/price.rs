@@ -187,7 +187,11 @@ impl Price {
 
 impl Rates {
     /// Of `input`, `cachedInput`, `output` and `reasoning`.
-    fn compile([input, cached, output, reasoning]: [Option<&str>; 4], at: &KeyPath, errors: &mut Errors) -> Option<Rates> {
+    fn compile(
+        [input, cached, output, reasoning]: [Option<&str>; 4],
+        at: &KeyPath,
+        errors: &mut Errors,
+    ) -> Option<Rates> {
         let mut rate = |key: &str, written: Option<&str>| amount(written?, &at.key(key), errors);
         let (cached_rate, reasoning_rate) = (rate("cachedInput", cached), rate("reasoning", reasoning));
         let (input_rate, output_rate) = (rate("input", input), rate("output", output));
@@ -272,7 +276,8 @@ fn day(text: Option<&str>, at: &KeyPath, errors: &mut Errors) -> Option<Timestam
 fn midnight(text: &str) -> Option<Timestamp> {
     let mut parts = text.split('-');
     let mut number = |digits: usize| {
-        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let part =
+            parts.next().filter(|part| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit()))?;
         part.parse::<u64>().ok()
     };
     let (year, month, day) = (number(4)?, number(2)?, number(2)?);

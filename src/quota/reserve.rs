@@ -180,8 +180,8 @@ impl Quotas {
         for Hold { measure, alerts, rate, row, name, slot, mark, units } in &reservation.holds {
             let used = measure.of(&used);
             let mut moved = (0, 0);
-            let settled = teller
-                .change(*row, &mut |row, now| moved = row.settle(name, *slot, rate, (*mark, *units, used), now));
+            let settled =
+                teller.change(*row, &mut |row, now| moved = row.settle(name, *slot, rate, (*mark, *units, used), now));
             match (settled, alerts) {
                 (Err(failed), _) => fault = Some(failed),
                 (Ok(()), Some(alerts)) => crossed.extend(alerts.crossed(measure.unit, moved.0, moved.1)),

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Entries, message, window_of};
-use crate::quota::reserve::{Alerts, Crossed};
 use crate::callout::{Answer, Call};
 use crate::host::Timestamp;
 use crate::quota::Quotas;
+use crate::quota::reserve::{Alerts, Crossed};
 
 /// More descriptors than this do not wait; newcomers are dropped and counted.
 const MAX_WAITING: usize = 4096;

@@ -13,7 +13,9 @@ use crate::guard::NOTICE;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
-use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind, model_of};
+use crate::protocol::reply::{
+    Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind, model_of,
+};
 use crate::protocol::{Json, Path, Places, Told};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
