@@ -112,7 +112,8 @@ def priced(document: dict) -> None:
 def test_64_clients_spend_one_fleet_budget(engine, upstream):
     """Two proxies, one of which begins anew in between: what the upstream counted is the budget, neither less nor much more."""
     quotas = {"spender": [{"per": "tenant", "cost": "5 USD", "window": "1d", "scope": "fleet"}]}
-    text = "Tell me about castles. " * 120
+    # The estimate of these words is a token each, as the upstream counts them: what is held is what it costs.
+    text = "we go to the old town and see the wall " * 50
     with Fleet(upstream, engine.port, Key("ES256", "ec"), quotas=quotas, change=priced, timeout="5s") as fleet:
         METERED.clear()
         got, lock, again = [], threading.Lock(), threading.Event()
