@@ -473,9 +473,15 @@ pub(super) fn counted(quota: &QuotaPolicy) -> String {
 /// The shares that the counter has reached with these hits, where the service tells what is left.
 fn crossed(alerts: Option<&Arc<Alerts>>, unit: u64, status: &Status, hits: u64) -> Vec<Crossed> {
     let Some(alerts) = alerts.filter(|_| status.limit > 0) else { return Vec::new() };
-    // What a service counts beyond the limit it does not tell.
-    let after = if status.over { status.limit } else { status.limit.saturating_sub(status.remaining) };
-    alerts.crossed(unit, after.saturating_sub(hits), after).collect()
+    // How far beyond the limit it is, and so where it was before, a service does not tell: that is the whole of it.
+    let (before, after) = match status.over {
+        true => (status.limit.saturating_sub(1), status.limit),
+        false => {
+            let after = status.limit.saturating_sub(status.remaining);
+            (after.saturating_sub(hits), after)
+        }
+    };
+    alerts.crossed(unit, before, after).collect()
 }
 
 /// The limit as a service can take it.
