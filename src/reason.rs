@@ -85,7 +85,11 @@ reasons! {
     QuotaRequests = "quota.requests", 429;
     /// A token quota has no room for what this request may use.
     QuotaTokens = "quota.tokens", 429;
-    /// What this request may use is more than a token quota ever holds: waiting does not help.
+    /// A budget has no room for what this request may cost.
+    QuotaCost = "quota.cost", 429;
+    /// The request is under a budget, and its model has no price.
+    QuotaUnpriced = "quota.unpriced", 403;
+    /// What this request may use is more than a token quota or a budget ever holds: waiting does not help.
     QuotaTooLarge = "quota.tooLarge", 429;
     /// The service that counts for the fleet is unreachable, and a quota says deny.
     QuotaUnavailable = "quota.unavailable", 503;

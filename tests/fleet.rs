@@ -654,3 +654,74 @@ fn the_fleet_counts_each_tool_and_no_session_or_workload_by_its_name() {
     let step = exchange.step(Event::RequestBody(body.to_string().into_bytes()), &mut pipeline.vm, &mut pipeline.host);
     assert_eq!(reason(&step), "quota.tooLarge");
 }
+
+#[test]
+fn budgets_are_counted_in_units_that_the_service_holds() {
+    // 12 x 100 + 30 x 400 = 13,200 millionths.
+    for (budget, entry, limit, unit, spent) in [
+        ("5 USD", "analyst.cost.tenant.86400s", 5_000_000, 1, 13_200),
+        ("2147.483647 USD", "analyst.cost.tenant.86400s", 2_147_483_647, 1, 13_200),
+        ("2147.483648 USD", "analyst.cost10.tenant.86400s", 214_748_364, 10, 1_320),
+        ("800000 USD", "analyst.cost1000.tenant.86400s", 800_000_000, 1000, 14),
+    ] {
+        for refunds in [true, false] {
+            let quota = json!({ "per": "tenant", "cost": budget, "window": "1d", "scope": "fleet" });
+            let mut pipeline = Pipeline::new(|document| {
+                document["rateLimitService"] = json!({ "cluster": "limits", "refunds": refunds });
+                document["prices"] =
+                    json!({ "currency": "USD", "models": [{ "match": "*", "input": "100", "output": "400" }] });
+                document["roles"]["analyst"]["quotas"] = json!([quota]);
+            });
+            let mut service = Service { tells: true, ..Service::default() };
+            let (mut exchange, _) = pipeline.begin();
+            let step = exchange.step(Event::RequestBody(body(50)), &mut pipeline.vm, &mut pipeline.host);
+            let message = &call(&step).message;
+            assert!(message.windows(entry.len()).any(|part| part == entry.as_bytes()), "{entry}");
+            let descriptor = fields(message).into_iter().find(|part| part.0 == 2).unwrap().2;
+            let told = fields(&descriptor).into_iter().find(|part| part.0 == 2).unwrap().2;
+            assert_eq!(fields(&told)[0].1, limit, "{budget}");
+            let step = answered(&mut exchange, step, &mut service, &mut pipeline);
+            assert!(matches!(step, Step::Release(_)), "{step:?}");
+            let held = service.total();
+            assert_eq!(held >= 20_000 / unit, refunds, "the output too, or the prompt alone: {held}");
+            let reply = headers(&[(":status", "200"), ("content-type", "application/json")]);
+            exchange.step(Event::ResponseHeaders { headers: &reply, end: false }, &mut pipeline.vm, &mut pipeline.host);
+            exchange.step(Event::ResponseBody(USED.into()), &mut pipeline.vm, &mut pipeline.host);
+            let record = end(exchange, &mut pipeline);
+            assert_eq!(record["bartizan.cost.amount"], "0.013200");
+            assert_eq!(tell(&mut pipeline, &mut service), Some(Settled::Counted));
+            assert_eq!(service.total(), spent, "{budget}");
+        }
+    }
+}
+
+#[test]
+fn a_share_of_a_fleets_budget_is_told_once() {
+    let quota = json!({ "per": "tenant", "cost": "0.1 USD", "window": "1d", "scope": "fleet", "alertAt": [50, 90] });
+    let mut pipeline = Pipeline::new(|document| {
+        document["rateLimitService"] = json!({ "cluster": "limits" });
+        document["prices"] =
+            json!({ "currency": "USD", "models": [{ "match": "*", "input": "100", "output": "400" }] });
+        document["roles"]["analyst"]["quotas"] = json!([quota]);
+    });
+    let mut service = Service { tells: true, ..Service::default() };
+    let (mut told, mut passed) = (Vec::new(), 0);
+    for _ in 0..9 {
+        let (mut exchange, _) = pipeline.begin();
+        let step = exchange.step(Event::RequestBody(body(50)), &mut pipeline.vm, &mut pipeline.host);
+        let step = answered(&mut exchange, step, &mut service, &mut pipeline);
+        if reason(&step) == "quota.cost" {
+            end(exchange, &mut pipeline);
+            continue;
+        }
+        passed += 1;
+        let reply = headers(&[(":status", "200"), ("content-type", "application/json")]);
+        exchange.step(Event::ResponseHeaders { headers: &reply, end: false }, &mut pipeline.vm, &mut pipeline.host);
+        exchange.step(Event::ResponseBody(USED.into()), &mut pipeline.vm, &mut pipeline.host);
+        let record = end(exchange, &mut pipeline);
+        told.extend(record["bartizan.budget.crossed"].as_array().into_iter().flatten().map(|one| one["share"].clone()));
+        tell(&mut pipeline, &mut service);
+        told.extend(pipeline.vm.settlements.take_crossed().into_iter().map(|one| json!(one.share)));
+    }
+    assert_eq!((told, passed), (vec![json!(50), json!(90)], 8));
+}

@@ -16,7 +16,7 @@ use bartizan::document::{Errors, KeyPath};
 use bartizan::enums::{Mode, Operation};
 use bartizan::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
 use bartizan::quota::QuotaPolicy;
-use bartizan::quota::{Bill, Limits, Quotas, ROWS, Refusal, Reservation, Scope, SharedKey, Tokens};
+use bartizan::quota::{Bill, Limits, Quotas, ROWS, Refusal, Reservation, Scope, SharedKey, Tokens, Weights};
 use bartizan::reason::Reason;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
@@ -117,6 +117,8 @@ fn quota(per: Per, requests: u64, window_secs: u64, burst: u64) -> QuotaPolicy {
         per,
         counts: Counts::Requests,
         limit: requests,
+        weights: Weights::EVEN,
+        alert_at: Vec::new(),
         window: Duration::from_secs(window_secs),
         burst,
         mode: Mode::Enforce,
@@ -151,7 +153,7 @@ fn tokens(limit: u64) -> QuotaPolicy {
 }
 
 fn hold(quotas: &Quotas, units: u64, key: &SharedKey, host: &mut dyn Host) -> Result<(Limits, Reservation), Refusal> {
-    let expected = Tokens { input: units, output: 0 };
+    let expected = Tokens::of(units, 0);
     static CALLER: LazyLock<Principal> = LazyLock::new(|| principal("i", "acme", "alice"));
     quotas.reserve(Scope::Whole(&CALLER, Operation::Chat, Some("m")), &ROLE, expected, key, host)
 }
@@ -165,7 +167,7 @@ fn act(quotas: &Quotas, what: &str, key: &SharedKey, worker: &mut Worker, held: 
         "hold" => hold(quotas, number, key, worker).map(|(_, reservation)| held.push(reservation)).is_ok(),
         "settle" if held.is_empty() => false,
         "settle" => {
-            let used = Tokens { input: number, output: 0 };
+            let used = Tokens::of(number, 0);
             quotas.settle(held.remove(0), used, key, worker).is_ok()
         }
         "die" => {
@@ -316,7 +318,7 @@ fn a_reload_keeps_what_is_held() {
     let reloaded = SharedKey::obtain("test", &mut worker).unwrap();
     after.prepare(&reloaded, &mut worker).unwrap();
     assert_eq!(hold(&after, 4, &reloaded, &mut worker).unwrap_err().denial.reason, Reason::QuotaTokens);
-    before.settle(reservation, Tokens { input: 1, output: 0 }, &key, &mut worker).unwrap();
+    before.settle(reservation, Tokens::of(1, 0), &key, &mut worker).unwrap();
     assert!(hold(&after, 9, &reloaded, &mut worker).is_ok());
 }
 

@@ -36,11 +36,13 @@ class Fleet(Running):
     """Proxies that share a service. `keys_port`: the issuer publishes its keys there."""
 
     def __init__(self, upstream, service_port: int, key: Key, keys_port: int | None = None, proxies: int = 2,
-                 quotas: dict[str, list[dict]] | None = None, abuse: dict | None = None, **service):  # fmt: skip
+                 quotas: dict[str, list[dict]] | None = None, abuse: dict | None = None, change=None, **service):  # fmt: skip
         self.key, self.numbers = key, iter(range(1_000_000_000))
         config = envoy.with_upstream(envoy.load(envoy.STRONG), upstream.port)
         document = envoy.with_keys(envoy.policy(config), [key.jwk])
         policy(document, quotas, abuse, **service)
+        if change:
+            change(document)
         if keys_port:
             document["authn"]["issuers"][0]["jwks"] = {
                 "cluster": "idp", "authority": "idp.test", "path": "/jwks", "timeout": "1s", "refresh": "10s", "staleFor": "1h",
@@ -49,7 +51,13 @@ class Fleet(Running):
         config["static_resources"]["clusters"].append(cluster(service_port))
         if keys_port:
             envoy.with_cluster(config, "idp", keys_port)
+        self.config = config
         self.proxies = [Envoy(config, f"fleet-{number}") for number in range(proxies)]
+
+    def restart(self, number: int) -> None:
+        """A new process in the place of this proxy: what it kept is gone."""
+        self.proxies[number].stop()
+        self.proxies[number] = Envoy(self.config, f"fleet-{number}-again")
 
     def token(self, role: str, subject: str = "alice", key: Key | None = None) -> str:
         return (key or self.key).sign(claims(subject, [role], lifetime=3600))

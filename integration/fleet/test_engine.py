@@ -99,3 +99,51 @@ def test_a_killed_engine_denies_or_leaves_it_to_each_proxy(fleet, engine):
     while fleet.once("deny").status != 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+# Five dollars, in millionths, and what a token costs: most of a request is its prompt, which is counted before the call.
+FIVE, INPUT, OUTPUT = 5_000_000, 10, 1
+
+
+def priced(document: dict) -> None:
+    document["prices"] = {"currency": "USD", "models": [{"match": "*", "input": str(INPUT), "output": str(OUTPUT)}]}
+
+
+def test_64_clients_spend_one_fleet_budget(engine, upstream):
+    """Two proxies, one of which begins anew in between: what the upstream counted is the budget, neither less nor much more."""
+    quotas = {"spender": [{"per": "tenant", "cost": "5 USD", "window": "1d", "scope": "fleet"}]}
+    # The estimate of these words is a token each, as the upstream counts them: what is held is what it costs.
+    text = "we go to the old town and see the wall " * 50
+    with Fleet(upstream, engine.port, Key("ES256", "ec"), quotas=quotas, change=priced, timeout="5s") as fleet:
+        METERED.clear()
+        got, lock, again = [], threading.Lock(), threading.Event()
+
+        def spent() -> int:
+            return sum(used * INPUT + written * OUTPUT for used, written in list(METERED))
+
+        def caller(number: int) -> None:
+            token = fleet.token("spender", f"caller-{number}")
+            refused = turn = 0
+            while refused < 4 and turn < 200:
+                turn += 1
+                try:
+                    with Client(fleet.proxies[(number + turn) % 2].port, H1) as client:
+                        reply = fleet.send(client, token, text=text, headers=[("x-script", "metered")])
+                except OSError:
+                    # That proxy is away.
+                    time.sleep(0.1)
+                    continue
+                with lock:
+                    got.append((reply.status, reply.reason))
+                refused += reply.status == 429
+                if spent() > FIVE // 2:
+                    again.set()
+
+        callers = [threading.Thread(target=caller, args=(number,)) for number in range(64)]
+        [thread.start() for thread in callers]
+        assert again.wait(300), f"{spent()} spent"
+        fleet.restart(0)
+        [thread.join() for thread in callers]
+        assert (429, "quota.cost") in got and (200, None) in got
+        print(f"{spent() / FIVE:.4f} of the budget, {len(METERED)} answers, {got.count((429, 'quota.cost'))} refusals")
+        assert 0.95 * FIVE <= spent() <= 1.02 * FIVE

@@ -78,6 +78,22 @@ pub fn of(record: &Record) -> Vec<Increment> {
             }
         }
     }
+    if record.cost_micros > 0 {
+        let by = record.cost_micros;
+        out.push(Increment { name: "bartizan.cost_micros".to_owned(), by });
+        if let Some(model) = record.model_label.as_deref().map(label) {
+            out.push(Increment { name: format!("bartizan.model_cost_micros.model.{model}"), by });
+        }
+        if let Some(tenant) = record.tenant_label.as_deref().map(label) {
+            out.push(Increment { name: format!("bartizan.tenant_cost_micros.tenant.{tenant}"), by });
+        }
+    }
+    if record.cost_basis == Some("unpriced") {
+        out.push(Increment { name: "bartizan.unpriced".to_owned(), by: 1 });
+    }
+    for one in &record.crossed {
+        out.push(Increment { name: crossed(&one.role, one.share), by: 1 });
+    }
     if record.counted_by.is_some() {
         out.push(Increment { name: "bartizan.fleet.alone".to_owned(), by: 1 });
     }
@@ -111,6 +127,11 @@ pub fn fetches(what: &str, outcome: Fetched) -> String {
 /// The counter of calls that tell the fleet's rate-limit service what was used, and of settlements given up.
 pub fn settlements(outcome: &str) -> String {
     format!("bartizan.settlements.outcome.{outcome}")
+}
+
+/// The counter of shares of limits that charges have reached.
+pub fn crossed(role: &str, share: u8) -> String {
+    format!("bartizan.budget_alerts.share.{share}.role.{}", label(role))
 }
 
 /// The counter of documents that were loaded, or refused: the last good one stays.

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use super::time::rfc3339;
 use crate::host::Timestamp;
+use crate::protocol::reply::Usage;
+use crate::quota::Crossed;
+use crate::quota::price::decimal;
 use crate::reason::Reason;
 
 /// What became of a request.
@@ -103,6 +106,19 @@ pub struct FindingEntry {
     pub action: &'static str,
 }
 
+/// A share of a quota's limit that was reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CrossedEntry {
+    /// The role's name.
+    pub role: String,
+    /// Who shares the bucket.
+    pub per: &'static str,
+    /// What is counted.
+    pub counts: &'static str,
+    /// Percent of the limit.
+    pub share: u8,
+}
+
 impl FindingEntry {
     /// True when the finding refuses the request or the reply.
     pub fn refuses(&self) -> bool {
@@ -195,6 +211,12 @@ pub struct Record {
     /// Input tokens that came from the upstream's cache.
     #[serde(rename = "gen_ai.usage.cache_read.input_tokens", skip_serializing_if = "Option::is_none")]
     pub(super) cached_tokens: Option<u64>,
+    /// Output tokens that are reasoning.
+    #[serde(rename = "gen_ai.usage.reasoning.output_tokens", skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning_tokens: Option<u64>,
+    /// The model that the reply names, where that is another one, or its keyed hash.
+    #[serde(rename = "gen_ai.response.model", skip_serializing_if = "Option::is_none")]
+    pub(super) billed_model: Option<String>,
     /// Tokens of its texts, estimated without any model's vocabulary.
     #[serde(rename = "bartizan.tokens.estimated_input", skip_serializing_if = "Option::is_none")]
     pub(super) estimated_input: Option<u64>,
@@ -210,6 +232,27 @@ pub struct Record {
     /// How that is known: `usage`, `counted`, `reserved` or `refunded`; `unsettled` when the store failed.
     #[serde(rename = "bartizan.tokens.basis", skip_serializing_if = "Option::is_none")]
     pub(super) charged_basis: Option<&'static str>,
+    /// What it cost: a decimal text of 6 decimals.
+    #[serde(rename = "bartizan.cost.amount", skip_serializing_if = "Option::is_none")]
+    pub(super) cost: Option<String>,
+    /// The same in millionths.
+    #[serde(skip)]
+    pub(super) cost_micros: u64,
+    /// What it was expected to cost at most, and what was held of budgets for it.
+    #[serde(rename = "bartizan.cost.reserved", skip_serializing_if = "Option::is_none")]
+    pub(super) reserved_cost: Option<String>,
+    /// The currency of both.
+    #[serde(rename = "bartizan.cost.currency", skip_serializing_if = "Option::is_none")]
+    pub(super) currency: Option<String>,
+    /// How that is known, in the words of `bartizan.tokens.basis`, or `unpriced`.
+    #[serde(rename = "bartizan.cost.basis", skip_serializing_if = "Option::is_none")]
+    pub(super) cost_basis: Option<&'static str>,
+    /// Pictures that it is charged for.
+    #[serde(rename = "bartizan.cost.images", skip_serializing_if = "is_zero")]
+    pub(super) images: u64,
+    /// Shares of limits that its charge has reached.
+    #[serde(rename = "bartizan.budget.crossed", skip_serializing_if = "Vec::is_empty")]
+    pub(super) crossed: Vec<CrossedEntry>,
     /// `sealed`, or why the request was not captured: `tooLarge`, `tooMany`.
     #[serde(rename = "bartizan.capture", skip_serializing_if = "Option::is_none")]
     pub(super) capture: Option<&'static str>,
@@ -453,9 +496,53 @@ impl Record {
         self.fingerprint = Some(fingerprint);
     }
 
-    /// Tokens as the upstream counted them: input, output, and input from its cache.
-    pub fn set_usage(&mut self, input: Option<u64>, output: Option<u64>, cached: Option<u64>) {
-        (self.input_tokens, self.output_tokens, self.cached_tokens) = (input, output, cached);
+    /// Tokens as the upstream counted them.
+    pub fn set_usage(&mut self, usage: Usage) {
+        let Usage { input, output, cached, reasoning } = usage;
+        (self.input_tokens, self.output_tokens) = (input, output);
+        (self.cached_tokens, self.reasoning_tokens) = (cached, reasoning);
+    }
+
+    /// What it is expected to cost at most: a decimal text, and the currency.
+    pub fn set_reserved_cost(&mut self, cost: String, currency: &str) {
+        self.reserved_cost = Some(cost);
+        self.currency = Some(currency.to_owned());
+    }
+
+    /// What it cost, in millionths of the currency, and how that is known.
+    pub fn set_cost(&mut self, micros: u64, currency: &str, basis: &'static str) {
+        self.cost = Some(decimal(micros));
+        (self.cost_micros, self.cost_basis) = (micros, Some(basis));
+        self.currency = Some(currency.to_owned());
+    }
+
+    /// Its model has no price.
+    pub fn set_unpriced(&mut self) {
+        self.cost_basis = Some("unpriced");
+    }
+
+    /// Pictures that it is charged for.
+    pub fn set_images(&mut self, images: u64) {
+        self.images = images;
+    }
+
+    /// The model that the reply names or its keyed hash, and what counters call it. One that is the same is not noted.
+    pub fn set_billed_model(&mut self, model: String, label: &str) {
+        if self.model.as_ref() != Some(&model) {
+            self.billed_model = Some(model);
+            self.model_label = Some(label.to_owned());
+        }
+    }
+
+    /// The shares of limits that its charge has reached.
+    pub fn set_crossed(&mut self, crossed: &[Crossed]) {
+        let entry = |one: &Crossed| CrossedEntry {
+            role: one.role.clone(),
+            per: one.per.as_str(),
+            counts: one.counts.as_str(),
+            share: one.share,
+        };
+        self.crossed = crossed.iter().map(entry).collect();
     }
 
     /// Tokens of the texts as estimated, and the input and output tokens that are held.

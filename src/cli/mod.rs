@@ -6,6 +6,7 @@
 
 mod capture;
 mod check;
+mod cost;
 mod estimate;
 mod eval;
 mod explain;
@@ -49,6 +50,8 @@ enum Command {
     Capture(capture::Arguments),
     /// Check policies: plain documents (YAML, JSON), WasmPlugins, EnvoyFilters, Envoy and ECDS files
     Check(check::Arguments),
+    /// Say what requests of the past have cost
+    Cost(cost::Arguments),
     /// Estimate the tokens of texts, as quotas do
     Estimate(estimate::Arguments),
     /// Measure recall and false positives of a policy on labelled text
@@ -78,6 +81,7 @@ pub fn run() -> ExitCode {
     let outcome = match arguments.command {
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Cost(arguments) => cost::run(&arguments),
         Command::Estimate(arguments) => estimate::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

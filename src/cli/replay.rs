@@ -335,11 +335,8 @@ impl Stage {
         // What is rehearsed is not captured again, and no service is asked: one proxy stands for the fleet.
         parsed.document.capture = None;
         parsed.document.upstream = None;
-        parsed.document.rate_limit_service = None;
-        for quota in parsed.document.roles.iter_mut().flatten().flat_map(|(_, role)| role.quotas.iter_mut().flatten()) {
-            (quota.scope, quota.on_unavailable) = (None, None);
-        }
-        let policy = compile(parsed)?;
+        let mut policy = compile(parsed)?;
+        policy.quotas = policy.quotas.counted_here();
         let mut host = MemoryHost::default();
         WorkerState::prepare(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         let vm = WorkerState::new(&policy, &mut host).map_err(|fault| anyhow::anyhow!("{fault}"))?;
@@ -487,10 +484,15 @@ impl Stage {
             stages::admit(&policy, inspected, exchange.as_ref(), expected(one), vm.shared_key(), host)
                 .map_err(refusal)?;
         note(&done(admitted)?.limits().shadow);
-        let spent = match status(one) {
+        let mut spent = match status(one) {
             Some(400..) => Tokens::default(),
             _ => used(one).unwrap_or(reserved.expected()),
         };
+        if let (Some(prices), Some(model)) = (&policy.prices, model) {
+            let is_split = one.number("gen_ai.usage.reasoning.output_tokens").is_some();
+            let billed = one.text("gen_ai.response.model").filter(|model| !is_hash(model));
+            spent.cost = prices.cost(&prices.bill(model, now), billed, &spent, is_split).unwrap_or(0);
+        }
         policy.quotas.settle(reserved, spent, vm.shared_key(), host).map_err(fault)?;
         Ok(shadow)
     }
@@ -546,17 +548,23 @@ fn status(one: &Past) -> Option<u16> {
 /// What the model said it used.
 fn used(one: &Past) -> Option<Tokens> {
     let (input, output) = (one.number("gen_ai.usage.input_tokens"), one.number("gen_ai.usage.output_tokens"));
-    (input.is_some() || output.is_some())
-        .then_some(Tokens { input: input.unwrap_or_default(), output: output.unwrap_or_default() })
+    let part = |name: &str| one.number(name).unwrap_or_default();
+    (input.is_some() || output.is_some()).then(|| Tokens {
+        cached: part("gen_ai.usage.cache_read.input_tokens"),
+        reasoning: part("gen_ai.usage.reasoning.output_tokens"),
+        images: part("bartizan.cost.images"),
+        ..Tokens::of(input.unwrap_or_default(), output.unwrap_or_default())
+    })
 }
 
 /// What was held for it, or as much as it used.
 fn expected(one: &Past) -> Tokens {
     let used = used(one).unwrap_or_default();
-    Tokens {
-        input: one.number("bartizan.tokens.reserved_input").unwrap_or(used.input),
-        output: one.number("bartizan.tokens.reserved_output").unwrap_or(used.output),
-    }
+    let held = Tokens::of(
+        one.number("bartizan.tokens.reserved_input").unwrap_or(used.input),
+        one.number("bartizan.tokens.reserved_output").unwrap_or(used.output),
+    );
+    Tokens { images: used.images, ..held }
 }
 
 fn is_hash(model: &str) -> bool {
@@ -564,17 +572,8 @@ fn is_hash(model: &str) -> bool {
 }
 
 /// The second of an RFC 3339 time in UTC, as the records have it.
-fn seconds(text: &str) -> Option<u64> {
-    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u64>().ok();
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    if !text.ends_with('Z') || year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Days since the first of March of the year 0 (the year begins in March, so that leap days are last).
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    Some((days.checked_sub(719_468)? * 24 + hour) * 3600 + minute * 60 + second)
+pub(super) fn seconds(text: &str) -> Option<u64> {
+    text.ends_with('Z').then(|| document::end(text))?.map(Timestamp::as_secs)
 }
 
 #[cfg(test)]

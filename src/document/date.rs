@@ -2,8 +2,8 @@
 
 use crate::host::Timestamp;
 
-/// Midnight (UTC) at the end of a day written `2027-01-31`.
-pub(crate) fn end_of_day(text: &str) -> Option<Timestamp> {
+/// Midnight (UTC) at the beginning of a day written `2027-01-31`, 1970 to 2200.
+pub(crate) fn midnight(text: &str) -> Option<Timestamp> {
     let mut parts = text.split('-');
     let mut number = |digits: usize| {
         let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
@@ -23,15 +23,19 @@ pub(crate) fn end_of_day(text: &str) -> Option<Timestamp> {
     // Days since 1970-01-01 in the Gregorian calendar, with the year beginning in March so that the leap day is last.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    let since_epoch = days.checked_sub(719_468)?;
-    Some(Timestamp::from_secs((since_epoch + 1) * 86_400))
+    Some(Timestamp::from_secs(days.checked_sub(719_468)?.checked_mul(86_400)?))
+}
+
+/// Midnight (UTC) at the end of a day.
+pub(crate) fn end_of_day(text: &str) -> Option<Timestamp> {
+    Some(Timestamp::from_secs(midnight(text)?.as_secs() + 86_400))
 }
 
 /// The end that a text means: of a day (`2027-01-31`), or a time of RFC 3339 (`2027-01-31T12:00:00Z`, `+02:00`); fractions
 /// of a second are left out.
 pub(crate) fn end(text: &str) -> Option<Timestamp> {
     let Some((day, time)) = text.split_once(['T', 't', ' ']) else { return end_of_day(text) };
-    let midnight = end_of_day(day)?.as_secs().checked_sub(86_400)?;
+    let midnight = midnight(day)?.as_secs();
     let (clock, rest) = time.split_at_checked("12:00:00".len())?;
     let (hour, minute) = clock_of(clock.get(..5)?)?;
     let second = two(clock.get(5..)?.strip_prefix(':')?)?;

@@ -32,11 +32,13 @@ use crate::enums::{Mode, Operation, Zone};
 mod decisions;
 mod guards;
 mod identity;
+mod money;
 mod traffic;
 
 pub use decisions::*;
 pub use guards::*;
 pub use identity::*;
+pub use money::*;
 pub use traffic::*;
 
 section! {
@@ -82,6 +84,8 @@ section! {
         limits: Option<Limits>,
         /// The service that counts quotas of scope fleet.
         rate_limit_service: Option<RateLimitService>,
+        /// What models cost: needed by quotas of `cost`, and for the spend in records and counters.
+        prices: Option<Prices>,
         /// What follows when a caller's requests are refused as attacks again and again. Default: nothing.
         abuse: Option<Abuse>,
         /// What the upstream is told so that it can check it.
@@ -241,8 +245,8 @@ choice! {
 }
 
 section! {
-    /// A limit, kept as a GCRA bucket: exactly one of `requests`, `tokens`, `inputTokens`, `outputTokens` and
-    /// `concurrent`. Tokens are reserved before a call and settled with what the model says it used.
+    /// A limit, kept as a GCRA bucket: exactly one of `requests`, `tokens`, `inputTokens`, `outputTokens`, `concurrent`
+    /// and `cost`. Tokens and money are reserved before a call and settled with what the model says it used.
     Quota {
         /// Who shares the bucket. Required.
         per: Option<Per>,
@@ -264,6 +268,14 @@ section! {
         output_tokens: Option<u64>,
         /// Requests in flight at a time, 1 to 1000000; goes without `window` and `burst`.
         concurrent: Option<u64>,
+        /// Money per window, in the currency of `prices`: `50 USD`, `0.25 USD`, at most 6 decimals. A window over 1h needs
+        /// `scope: fleet`.
+        cost: Option<String>,
+        /// How much cached and reasoning tokens count. For quotas of tokens.
+        weights: Option<Weights>,
+        /// Percent of the limit, 1 to 100: the request whose charge reaches one says so in its record, and a counter counts
+        /// it. For quotas of tokens and `cost`.
+        alert_at: Option<Vec<u64>>,
         /// The window, 1s to 31d. For all but `concurrent`.
         window: Option<Span>,
         /// How much may come at once. Default: all of a window's.
@@ -368,6 +380,8 @@ choice! {
         OutputTokens = "outputTokens",
         /// Requests in flight.
         Concurrent = "concurrent",
+        /// Money, in millionths of the currency.
+        Cost = "cost",
     }
 }
 

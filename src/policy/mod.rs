@@ -33,6 +33,7 @@ use crate::condition::{Condition, Fact};
 use crate::consult::opa::Engine;
 use crate::consult::opinion::{MAX_OPINIONS, OpinionPolicy};
 use crate::guard::{self, GuardIndex, GuardPolicy, OpinionIndex};
+use crate::quota::price::{Prices, check_currencies};
 use crate::quota::{AbusePolicy, Quotas, RateLimitService};
 use crate::route::{self, RouteIndex, RoutePolicy};
 use crate::scan::{FaultAt, Scanner, Selection};
@@ -52,6 +53,8 @@ pub struct Policy {
     pub roles: Vec<RolePolicy>,
     /// The roles' quotas, ready to be charged.
     pub quotas: Quotas,
+    /// What models cost.
+    pub prices: Option<Prices>,
     /// Guards; [`GuardIndex`] counts into them.
     pub guards: Vec<GuardPolicy>,
     /// The headers that conditions ask for.
@@ -171,7 +174,7 @@ impl Policy {
 
     /// True when the token counts of streams that tell them only when asked are asked for.
     pub fn asks_usage(&self) -> bool {
-        self.audit.usage
+        self.audit.usage || self.prices.is_some()
     }
 
     /// The route at this place.
@@ -242,6 +245,8 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     if document.routes.as_ref().is_some_and(Vec::is_empty) && unmatched == Unmatched::Pass {
         errors.push(&root.key("routes"), "empty while unmatched is pass: nothing would be guarded");
     }
+    let prices = document.prices.as_ref().and_then(|prices| Prices::compile(prices, &root.key("prices"), errors));
+    check_currencies(document, errors);
     let name = name?;
     let named_quotas = || roles.iter().map(|role| (role.name.as_str(), role.quotas.as_slice()));
     let quotas = Quotas::new(&name, named_quotas());
@@ -269,6 +274,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         authn,
         roles,
         quotas,
+        prices,
         guards,
         asked_headers,
         scanner: scanner?,

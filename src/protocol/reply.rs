@@ -333,6 +333,17 @@ pub(super) fn id(reply: &Json<'_>) -> Option<String> {
     reply.get("id").and_then(Json::as_str).filter(|id| !id.is_empty() && is_identifier(id)).map(str::to_owned)
 }
 
+/// The model that a reply, or an event of a stream, says that it came from: at the top, or in the object that an event
+/// announces.
+pub fn model_of(reply: &Json<'_>) -> Option<String> {
+    let holders = [Some(reply), reply.get("response"), reply.get("message")];
+    let named = |holder: &Json<'_>| {
+        let name = ["model", "modelVersion"].into_iter().find_map(|key| holder.get(key)?.as_str())?;
+        (!name.is_empty() && is_identifier(name)).then(|| name.to_owned())
+    };
+    holders.into_iter().flatten().find_map(named)
+}
+
 /// Ids, model names, states, times: short and without blanks.
 fn is_identifier(text: &str) -> bool {
     text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic())

@@ -88,8 +88,10 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
         Reason::RbacParameter => "A parameter is given twice or over the limit of your role.",
         Reason::QuotaRequests => "Rate limit reached for requests. Try again later.",
         Reason::QuotaTokens => "Rate limit reached for tokens. Try again later.",
+        Reason::QuotaCost => "The budget for this has no room for the request. Try again later.",
+        Reason::QuotaUnpriced => "The model has no price here, and your budget needs one.",
         Reason::QuotaTooLarge => {
-            "Request too large: the prompt and the output tokens it asks for are more than the token limit. Shorten the prompt or ask for fewer output tokens."
+            "Request too large: the prompt and the output tokens it asks for are more than the limit. Shorten the prompt or ask for fewer output tokens."
         }
         Reason::QuotaUnavailable => "Rate limits can't be checked at the moment. Try again later.",
         Reason::QuotaConcurrent => "Too many requests are under way. Try again when one has ended.",

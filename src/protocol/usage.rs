@@ -12,6 +12,8 @@ pub struct Usage {
     pub output: Option<u64>,
     /// Tokens of the prompt that came from a cache.
     pub cached: Option<u64>,
+    /// Tokens of the answer that are thoughts.
+    pub reasoning: Option<u64>,
 }
 
 impl Usage {
@@ -23,6 +25,7 @@ impl Usage {
             input: self.input.max(other.input),
             output: self.output.max(other.output),
             cached: self.cached.max(other.cached),
+            reasoning: self.reasoning.max(other.reasoning),
         }
     }
 
@@ -37,7 +40,10 @@ impl Usage {
         let cached = details.and_then(|details| details.get("cached_tokens")).and_then(Json::as_u64);
         // DeepSeek's word for it.
         let cached = cached.or_else(|| value.get("prompt_cache_hit_tokens")?.as_u64());
-        (input.is_some() || output.is_some()).then_some(Usage { input, output, cached })
+        let details =
+            ["completion_tokens_details", "output_tokens_details"].into_iter().find_map(|name| value.get(name));
+        let reasoning = details.and_then(|details| details.get("reasoning_tokens")).and_then(Json::as_u64);
+        (input.is_some() || output.is_some()).then_some(Usage { input, output, cached, reasoning })
     }
 }
 
@@ -69,12 +75,18 @@ mod tests {
 
     #[test]
     fn every_spelling_is_read_and_nothing_is_no_zero() {
-        let usage = |input, output, cached| Some(Usage { input, output, cached });
+        let usage = |input, output, cached| Some(Usage { input, output, cached, reasoning: None });
         assert_eq!(of(r#"{"prompt_tokens":3,"completion_tokens":5}"#), usage(Some(3), Some(5), None));
         assert_eq!(
             of(r#"{"input_tokens":3,"output_tokens":5,"input_tokens_details":{"cached_tokens":2}}"#),
             usage(Some(3), Some(5), Some(2))
         );
+        let reasoning = Usage { reasoning: Some(4), ..usage(Some(3), Some(5), None).unwrap() };
+        for words in
+            ["\"completion_tokens\":5,\"completion_tokens_details\"", "\"output_tokens\":5,\"output_tokens_details\""]
+        {
+            assert_eq!(of(&format!("{{\"input_tokens\":3,{words}:{{\"reasoning_tokens\":4}}}}")), Some(reasoning));
+        }
         assert_eq!(of(r#"{"prompt_tokens":3,"total_tokens":3}"#), usage(Some(3), Some(0), None));
         assert_eq!(
             of(r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":115}"#),

@@ -150,7 +150,10 @@ impl Worker {
         let Ok(vm) = self.vm(policy) else { return };
         let outcome = vm.settlements.settled(batch, answer);
         let dropped = vm.settlements.take_dropped();
-        for (name, by) in [(metrics::settlements(outcome.name()), 1), (metrics::settlements("dropped"), dropped)] {
+        let crossed = vm.settlements.take_crossed();
+        let alerts = crossed.iter().map(|one| (metrics::crossed(&one.role, one.share), 1));
+        let counted = [(metrics::settlements(outcome.name()), 1), (metrics::settlements("dropped"), dropped)];
+        for (name, by) in counted.into_iter().chain(alerts) {
             if by > 0
                 && let Some(id) = self.series(&name)
             {

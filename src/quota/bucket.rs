@@ -157,16 +157,20 @@ impl Level {
     /// Ends a reservation of `held` units: `used` of them count as used now, also when that is more.
     ///
     /// One whose time has come counted as used in full then, and stays so. What was used beyond a
-    /// reservation makes later requests wait, but never longer than one more window.
-    pub(super) fn settle(&mut self, rate: &Rate, mark: u64, held: u64, used: u64, now: u64) {
+    /// reservation makes later requests wait, but never longer than one more window. What it gives is the units that
+    /// counted as used before and after.
+    pub(super) fn settle(&mut self, rate: &Rate, mark: u64, held: u64, used: u64, now: u64) -> (u64, u64) {
         self.expire(now);
-        let Some(of) = self.held.iter_mut().find(|of| of.until == mark && of.cost > 0) else { return };
+        let clock = rate.clock(now);
+        let in_use = |arrival: u64| arrival.saturating_sub(clock) / rate.interval;
+        let before = in_use(self.arrival);
+        let Some(of) = self.held.iter_mut().find(|of| of.until == mark && of.cost > 0) else { return (before, before) };
         of.cost = of.cost.saturating_sub(rate.cost(held));
         if used > 0 {
-            let clock = rate.clock(now);
             let most = clock.saturating_add(rate.depth().saturating_mul(2)).max(self.arrival);
             self.arrival = self.arrival.max(clock).saturating_add(rate.cost(used)).min(most);
         }
+        (before, in_use(self.arrival))
     }
 
     /// Gives units back that were charged as used at `charged`.

@@ -6,6 +6,7 @@ use super::bucket::{Answer, Charge};
 use super::headers::{Limits, Tightest};
 use super::key::SharedKey;
 use super::row::{Row, RowAnswer, Slot};
+use super::tokens::Measure;
 use super::{Bill, Quota, Quotas, ROWS, Whose};
 use crate::document::Counts;
 use crate::enums::Mode;
@@ -98,8 +99,8 @@ impl Quotas {
     ) -> Result<Limits, Refusal> {
         let (bill, whose) = (bill.into(), whose.into());
         let swamped = self.swamped(&bill, whose)?;
-        let one = |counts| (counts == Counts::Requests).then_some(Charge::Use(1));
-        if self.own(whose).all(|quota| one(quota.counts).is_none() || quota.buckets(&bill).is_empty()) {
+        let one = |measure: Measure| (measure.counts == Counts::Requests).then_some(Charge::Use(1));
+        if self.own(whose).all(|quota| one(quota.measure()).is_none() || quota.buckets(&bill).is_empty()) {
             return Ok(swamped);
         }
         let key = key.current(&self.policy, host)?;
@@ -131,11 +132,11 @@ impl Quotas {
         bill: &Bill<'_>,
         whose: Whose<'q>,
         key: &SharedKey,
-        charge: impl Fn(Counts) -> Option<Charge>,
+        charge: impl Fn(Measure) -> Option<Charge>,
     ) -> Vec<Debit<'q>> {
         let mut debits = Vec::new();
         for quota in self.own(whose) {
-            let Some(charge) = charge(quota.counts) else { continue };
+            let Some(charge) = charge(quota.measure()) else { continue };
             for bucket in quota.buckets(bill) {
                 let name = key.bucket(&quota.digest, &bucket);
                 let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
@@ -294,7 +295,8 @@ impl Quota {
             Counts::Tokens | Counts::InputTokens | Counts::OutputTokens => {
                 Limits { tokens: tightest, ..Limits::default() }
             }
-            Counts::Concurrent => Limits::default(),
+            // No SDK has a header for money.
+            Counts::Concurrent | Counts::Cost => Limits::default(),
         }
     }
 
@@ -303,6 +305,7 @@ impl Quota {
             Counts::Requests => Reason::QuotaRequests,
             Counts::Concurrent => Reason::QuotaConcurrent,
             _ if answer.wait == u64::MAX => Reason::QuotaTooLarge,
+            Counts::Cost => Reason::QuotaCost,
             Counts::Tokens | Counts::InputTokens | Counts::OutputTokens => Reason::QuotaTokens,
         }
     }

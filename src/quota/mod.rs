@@ -30,9 +30,11 @@ pub mod fleet;
 mod headers;
 mod key;
 mod policy;
+pub mod price;
 mod reserve;
 mod row;
 mod scope;
+mod tokens;
 
 use std::time::Duration;
 
@@ -45,8 +47,9 @@ pub use headers::{LONG_WAIT_SECS, Limits, Tightest};
 pub use key::SharedKey;
 pub(crate) use policy::bound_sessions;
 pub use policy::{AbusePolicy, QuotaPolicy, RateLimitService};
-pub use reserve::{Reservation, Tokens};
+pub use reserve::{Crossed, Reservation};
 pub use scope::{Bill, MAX_TOOLS, Scope, Session};
+pub use tokens::{Tokens, Weights};
 
 use crate::authn::RoleIndex;
 use crate::condition::Condition;
@@ -54,6 +57,8 @@ use crate::document::{Counts, Kind, OnUnavailable, Per, Reach};
 use crate::enums::Mode;
 use abuse::Abuse;
 use bucket::Rate;
+use reserve::Alerts;
+use tokens::Measure;
 
 /// Rows of a policy's table. With `row::ENTRIES` a row this is room for 65,536 buckets that are not
 /// full at the same time, in about 2 MiB; what is held for requests in flight takes 33 bytes a bucket more.
@@ -79,6 +84,9 @@ struct Quota {
     /// The header that names the session, where it is counted by one that the protocol does not know.
     header: Option<String>,
     counts: Counts,
+    weights: Weights,
+    /// What is told of it; `None`: nothing.
+    alerts: Option<std::sync::Arc<Alerts>>,
     rate: Rate,
     /// The policy's number, for the headers.
     limit: u64,
@@ -156,6 +164,15 @@ impl Quotas {
         Quotas { service: service.map(|policy| fleet::Service::new(policy, hash_key)), ..self }
     }
 
+    /// The same, where one proxy stands for the fleet and asks no service.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub(crate) fn counted_here(mut self) -> Quotas {
+        self.service = None;
+        self.roles.iter_mut().flatten().for_each(|quota| quota.reach = Reach::Proxy);
+        self
+    }
+
     /// True if nothing is counted.
     pub fn is_empty(&self) -> bool {
         self.roles.iter().all(Vec::is_empty) && self.abuse.is_none()
@@ -196,12 +213,20 @@ impl Quotas {
 
     /// True if one of these quotas counts output tokens.
     pub fn count_output<'w>(&self, whose: impl Into<Whose<'w>>) -> bool {
-        self.of(whose.into()).any(|quota| matches!(quota.counts, Counts::Tokens | Counts::OutputTokens))
+        self.of(whose.into()).any(|quota| matches!(quota.counts, Counts::Tokens | Counts::OutputTokens | Counts::Cost))
     }
 
-    /// True if one of these quotas counts tokens, and `expected` has some.
+    /// True if one of these quotas counts tokens or what they cost, and `expected` has some.
     pub fn counts_tokens<'w>(&self, whose: impl Into<Whose<'w>>, expected: Tokens) -> bool {
-        self.of(whose.into()).any(|quota| expected.of(quota.counts) > 0)
+        let has = |quota: &Quota| quota.counts == Counts::Cost || quota.measure().of(&expected) > 0;
+        expected.total() > 0 && self.of(whose.into()).any(has)
+    }
+
+    /// What a quota of money among these says: [`Mode::Enforce`] where one does. `None`: there is none.
+    pub fn counts_cost(&self, whose: Whose<'_>) -> Option<Mode> {
+        let mut modes = self.of(whose).filter(|quota| quota.counts == Counts::Cost).map(|quota| quota.mode).peekable();
+        let first = *modes.peek()?;
+        Some(if modes.any(|mode| mode == Mode::Enforce) { Mode::Enforce } else { first })
     }
 
     /// The quotas that this proxy counts by itself.
@@ -248,12 +273,17 @@ impl Quota {
         if let Some(when) = &quota.when {
             hasher.update(when.text().as_bytes());
         }
+        if quota.weights != Weights::EVEN {
+            hasher.update([quota.weights.cached as u8, quota.weights.reasoning as u8]);
+        }
         for number in [quota.limit, nanos(quota.window), quota.burst, quota.kind as u64] {
             hasher.update(number.to_be_bytes());
         }
         Quota {
             per: quota.per,
             counts: quota.counts,
+            weights: quota.weights,
+            alerts: Alerts::of(role, quota),
             rate: match quota.kind {
                 Kind::Sliding => Rate::new(quota.limit, nanos(quota.window), quota.burst),
                 Kind::Fixed => Rate::fixed(quota.limit, nanos(quota.window), quota.burst),
@@ -267,9 +297,14 @@ impl Quota {
             on_unavailable: quota.on_unavailable,
             window: quota.window,
             role: role.to_owned(),
-            fleet_id: Quota::fleet_id(role, quota.counts.as_str(), quota.per, quota.window, twins),
+            fleet_id: Quota::fleet_id(role, &fleet::counted(quota), quota.per, quota.window, twins),
             digest: hasher.finalize().into(),
         }
+    }
+
+    /// How this proxy counts it.
+    fn measure(&self) -> Measure {
+        Measure { counts: self.counts, weights: self.weights, unit: 1 }
     }
 }
 
@@ -281,5 +316,6 @@ fn nanos(window: Duration) -> u64 {
 /// by their conditions alone are told apart by their order, here and in the fleet.
 fn same_bucket(one: &QuotaPolicy, other: &QuotaPolicy) -> bool {
     let what = |quota: &QuotaPolicy| (quota.per, quota.counts, quota.limit, quota.window, quota.burst, quota.reach);
-    what(one) == what(other) && (one.kind, &one.claim, &one.header) == (other.kind, &other.claim, &other.header)
+    what(one) == what(other)
+        && (one.kind, &one.claim, &one.header, one.weights) == (other.kind, &other.claim, &other.header, other.weights)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::price;
+use super::tokens::{MOST_UNITS, Weights};
 use crate::condition::{self, Condition};
 use crate::document::{self, Counts, Errors, KeyPath, Kind, OnUnavailable, Per, Reach, Span, StrikesPer, shortened};
 use crate::enums::Mode;
@@ -19,8 +21,12 @@ pub struct QuotaPolicy {
     pub kind: Kind,
     /// What is counted.
     pub counts: Counts,
-    /// Units per window, at least 1.
+    /// Units per window, at least 1. Of [`Counts::Cost`], millionths of the currency.
     pub limit: u64,
+    /// How much cached and reasoning tokens count.
+    pub weights: Weights,
+    /// Percent of the limit at which a record says so, the lowest first.
+    pub alert_at: Vec<u8>,
     /// The window, 1 s to 31 d.
     pub window: Duration,
     /// How many may come at once, 1 to `limit`.
@@ -83,6 +89,7 @@ impl QuotaPolicy {
             (Counts::InputTokens, raw.input_tokens, 1_000_000_000_000),
             (Counts::OutputTokens, raw.output_tokens, 1_000_000_000_000),
             (Counts::Concurrent, raw.concurrent, 1_000_000),
+            (Counts::Cost, raw.cost.as_deref().map(|text| cost(text, at, errors)), price::MOST),
         ];
         let mut given = counts.into_iter().filter_map(|(counts, limit, most)| Some((counts, limit?, most)));
         let words: Vec<&str> = Counts::ALL.iter().map(|counts| counts.as_str()).collect();
@@ -97,6 +104,12 @@ impl QuotaPolicy {
         let limit = errors.range(at, counts.as_str(), Some(limit), 1, 1..=most);
         let mode = raw.mode.unwrap_or(Mode::Enforce);
         let reach = raw.scope.unwrap_or(Reach::Proxy);
+        if reach == Reach::Fleet && counts != Counts::Cost && limit > MOST_UNITS {
+            let message =
+                format!("{limit} is more than a fleet's counter of 32 bits holds, expected at most {MOST_UNITS}");
+            errors.push(&at.key(counts.as_str()), message);
+        }
+        let (weights, alert_at) = (weights(raw, counts, at, errors), alerts(raw, counts, at, errors));
         if reach == Reach::Proxy && raw.on_unavailable.is_some() {
             errors.push(&at.key("onUnavailable"), "has a meaning for scope fleet only");
         }
@@ -121,6 +134,8 @@ impl QuotaPolicy {
                 limit,
                 window: UNDER_WAY,
                 burst: limit,
+                weights,
+                alert_at,
                 mode,
                 reach,
                 on_unavailable,
@@ -140,10 +155,20 @@ impl QuotaPolicy {
         if window.is_some_and(|window| !bounds.contains(&window)) {
             errors.push(&at.key("window"), "out of range, expected 1s to 31d");
         }
+        if counts == Counts::Cost && reach == Reach::Proxy && window.is_some_and(|window| window > MONEY_OF_A_PROXY) {
+            let message = "money over more than 1h needs scope: fleet: a proxy's own counters end with its process, and each \
+                           replica has its own";
+            errors.push(&at.key("window"), message);
+        }
         let burst = errors.range(at, "burst", raw.burst, limit, 1..=limit);
         let window = window?;
         // A bucket counts time, and a unit must be a good deal of it.
-        if counts != Counts::Requests && u128::from(limit) * 100 > window.as_nanos() {
+        let is_fine = u128::from(limit) * 100 <= window.as_nanos();
+        if counts == Counts::Cost && !is_fine {
+            let most = u64::try_from(window.as_nanos() / 100).unwrap_or(u64::MAX);
+            let message = format!("too much to be counted in this window, expected at most {}", price::decimal(most));
+            errors.push(&at.key("cost"), message);
+        } else if counts != Counts::Requests && !is_fine {
             let most = window.as_nanos() / 100;
             errors.push(
                 &at.key(counts.as_str()),
@@ -154,6 +179,8 @@ impl QuotaPolicy {
             per: per?,
             counts,
             limit,
+            weights,
+            alert_at,
             window,
             burst,
             mode,
@@ -165,6 +192,64 @@ impl QuotaPolicy {
             when,
         })
     }
+}
+
+/// A budget in millionths; its currency is compared with that of `prices` elsewhere.
+fn cost(text: &str, at: &KeyPath, errors: &mut Errors) -> u64 {
+    let budget = price::budget(text);
+    if budget.is_none() {
+        let text = shortened(text);
+        errors.push(&at.key("cost"), format!("{text:?} is no budget, expected for example 50 USD, up to 1000000 USD"));
+    }
+    // An amount of nothing is out of range anyway.
+    budget.map_or(1, |(amount, _)| amount)
+}
+
+/// The weights of a quota of tokens, in hundredths.
+fn weights(raw: &document::Quota, counts: Counts, at: &KeyPath, errors: &mut Errors) -> Weights {
+    let Some(written) = &raw.weights else { return Weights::EVEN };
+    let at = at.key("weights");
+    let parts = [("cached", written.cached), ("reasoning", written.reasoning)];
+    let [cached, reasoning] = parts.map(|(key, weight)| {
+        let has_meaning = match counts {
+            Counts::Tokens => true,
+            Counts::InputTokens => key == "cached",
+            Counts::OutputTokens => key == "reasoning",
+            Counts::Requests | Counts::Concurrent | Counts::Cost => false,
+        };
+        if weight.is_some() && !has_meaning {
+            errors.push(&at.key(key), format!("has no meaning for {}", counts.as_str()));
+        }
+        let weight = weight.unwrap_or(1.0);
+        let hundredths = (0..=100).find(|hundredths| (f64::from(*hundredths) / 100.0 - weight).abs() < 1e-9);
+        if hundredths.is_none() {
+            errors.push(&at.key(key), format!("{weight} is no weight, expected 0 to 1 with at most two decimals"));
+        }
+        u64::from(hundredths.unwrap_or(100u32))
+    });
+    Weights { cached, reasoning }
+}
+
+/// The shares of the limit that are told, in percent.
+fn alerts(raw: &document::Quota, counts: Counts, at: &KeyPath, errors: &mut Errors) -> Vec<u8> {
+    let written = raw.alert_at.as_deref().unwrap_or_default();
+    let at = at.key("alertAt");
+    if raw.alert_at.is_some() && matches!(counts, Counts::Requests | Counts::Concurrent) {
+        errors.push(&at, format!("has no meaning for {}", counts.as_str()));
+    }
+    if written.len() > MAX_ALERTS {
+        errors.push(&at, format!("expected at most {MAX_ALERTS}"));
+    }
+    let mut shares = Vec::new();
+    for (place, share) in written.iter().take(MAX_ALERTS).enumerate() {
+        match u8::try_from(*share) {
+            Ok(share @ 1..=100) => shares.push(share),
+            _ => errors.push(&at.index(place), format!("{share} is out of range, expected 1 to 100 percent")),
+        }
+    }
+    shares.sort_unstable();
+    shares.dedup();
+    shares
 }
 
 /// The claim that a section with `per: claim` names; `None`: it has another `per`.
@@ -311,6 +396,12 @@ impl AbusePolicy {
         }
     }
 }
+
+/// The longest window of money that a proxy counts by itself.
+const MONEY_OF_A_PROXY: Duration = Duration::from_secs(3600);
+
+/// More shares of a limit than this are not told.
+const MAX_ALERTS: usize = 10;
 
 /// How long a request in flight counts when its end is never seen.
 const UNDER_WAY: Duration = Duration::from_secs(600);

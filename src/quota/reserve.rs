@@ -5,35 +5,14 @@ use super::charge::{Paid, Refusal};
 use super::fleet::FleetHold;
 use super::headers::Limits;
 use super::key::SharedKey;
+use std::sync::Arc;
+
+use super::policy::QuotaPolicy;
 use super::row::Slot;
+use super::tokens::{Measure, Tokens};
 use super::{Bill, Quotas, Whose};
-use crate::document::Counts;
+use crate::document::{Counts, Per};
 use crate::host::{Fault, Host};
-
-/// Tokens of one request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tokens {
-    /// Of the prompt.
-    pub input: u64,
-    /// Of the answer.
-    pub output: u64,
-}
-
-impl Tokens {
-    /// Both together.
-    pub fn total(&self) -> u64 {
-        self.input.saturating_add(self.output)
-    }
-
-    pub(super) fn of(&self, counts: Counts) -> u64 {
-        match counts {
-            Counts::Tokens => self.total(),
-            Counts::InputTokens => self.input,
-            Counts::OutputTokens => self.output,
-            Counts::Requests | Counts::Concurrent => 0,
-        }
-    }
-}
 
 /// What is held for one request. Give it to [`Quotas::settle`] once, whatever became of the request; if
 /// that never happens, it counts as used in full when its time has come.
@@ -43,12 +22,56 @@ pub struct Reservation {
     holds: Vec<Hold>,
     /// What the fleet's service counted.
     pub(super) fleet: Vec<FleetHold>,
+    /// The shares of limits that its own charges have reached.
+    pub(super) crossed: Vec<Crossed>,
+}
+
+/// A charge has reached a share of a quota's limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crossed {
+    /// The role's name.
+    pub role: String,
+    /// Who shares the bucket.
+    pub per: Per,
+    /// What is counted.
+    pub counts: Counts,
+    /// Percent of the limit.
+    pub share: u8,
+}
+
+/// The shares of one quota that are told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Alerts {
+    role: String,
+    per: Per,
+    counts: Counts,
+    limit: u64,
+    shares: Vec<u8>,
+}
+
+impl Alerts {
+    pub(super) fn of(role: &str, quota: &QuotaPolicy) -> Option<Arc<Alerts>> {
+        let (per, counts, limit) = (quota.per, quota.counts, quota.limit);
+        let shares = quota.alert_at.clone();
+        (!shares.is_empty()).then(|| Arc::new(Alerts { role: role.to_owned(), per, counts, limit, shares }))
+    }
+
+    /// The shares that lie between what was used of the limit before and after, in units of its counter.
+    pub(super) fn crossed(&self, unit: u64, before: u64, after: u64) -> impl Iterator<Item = Crossed> {
+        let reaches = move |used: u64, share: u8| {
+            u128::from(used) * u128::from(unit) * 100 >= u128::from(self.limit) * u128::from(share)
+        };
+        let newly = move |share: &u8| !reaches(before, *share) && reaches(after, *share);
+        let told = |share| Crossed { role: self.role.clone(), per: self.per, counts: self.counts, share };
+        self.shares.iter().copied().filter(newly).map(told)
+    }
 }
 
 /// What one bucket holds.
 #[derive(Debug)]
 struct Hold {
-    counts: Counts,
+    measure: Measure,
+    alerts: Option<Arc<Alerts>>,
     rate: Rate,
     row: u64,
     name: [u8; 16],
@@ -70,13 +93,14 @@ impl Reservation {
 
     /// True when tokens are held.
     pub fn holds_tokens(&self) -> bool {
-        !self.fleet.is_empty() || self.holds.iter().any(|hold| hold.counts != Counts::Concurrent)
+        !self.fleet.is_empty() || self.holds.iter().any(|hold| hold.measure.counts != Counts::Concurrent)
     }
 
     /// Takes over what else is held for the same request.
     pub fn join(&mut self, other: Reservation) {
         self.holds.extend(other.holds);
         self.fleet.extend(other.fleet);
+        self.crossed.extend(other.crossed);
     }
 
     /// Nothing held yet.
@@ -89,7 +113,8 @@ impl Reservation {
         let hold = |Paid { debit, slot, mark, .. }: &Paid<'_, '_>| match debit.charge {
             Charge::Use(_) => None,
             Charge::Hold(units) => Some(Hold {
-                counts: debit.quota.counts,
+                measure: debit.quota.measure(),
+                alerts: debit.quota.alerts.clone(),
                 rate: debit.quota.rate,
                 row: debit.row,
                 name: debit.name,
@@ -98,7 +123,7 @@ impl Reservation {
                 units,
             }),
         };
-        Reservation { expected, holds: paid.iter().filter_map(hold).collect(), fleet: Vec::new() }
+        Reservation { expected, holds: paid.iter().filter_map(hold).collect(), ..Reservation::default() }
     }
 }
 
@@ -119,13 +144,12 @@ impl Quotas {
         host: &mut dyn Host,
     ) -> Result<(Limits, Reservation), Refusal> {
         let whose = whose.into();
-        let units = |counts| match counts {
-            Counts::Requests => 0,
+        let units = |measure: Measure| match measure.counts {
             Counts::Concurrent => 1,
-            Counts::Tokens | Counts::InputTokens | Counts::OutputTokens => expected.of(counts),
+            _ => measure.of(&expected),
         };
-        let hold = |counts| Some(units(counts)).filter(|units| *units > 0).map(Charge::Hold);
-        if self.own(whose).all(|quota| hold(quota.counts).is_none()) {
+        let hold = |measure| Some(units(measure)).filter(|units| *units > 0).map(Charge::Hold);
+        if self.own(whose).all(|quota| hold(quota.measure()).is_none()) {
             return Ok((Limits::default(), Reservation::of(expected)));
         }
         let bill = bill.into();
@@ -135,7 +159,8 @@ impl Quotas {
         Ok((limits, Reservation::paid(expected, &paid)))
     }
 
-    /// Ends a reservation: what was held comes free, what was used is charged.
+    /// Ends a reservation: what was held comes free, what was used is charged. What it gives is the shares of limits that
+    /// were reached.
     ///
     /// # Errors
     /// A [`Fault`] when the store fails: what is still held then ends by its time, as used in full.
@@ -145,19 +170,25 @@ impl Quotas {
         used: Tokens,
         key: &SharedKey,
         host: &mut dyn Host,
-    ) -> Result<(), Fault> {
+    ) -> Result<Vec<Crossed>, Fault> {
+        let mut crossed = reservation.crossed;
         if reservation.holds.is_empty() {
-            return Ok(());
+            return Ok(crossed);
         }
         let key = key.current(&self.policy, host)?;
         let mut teller = self.teller(&key, host);
         let mut fault = None;
-        for Hold { counts, rate, row, name, slot, mark, units } in &reservation.holds {
-            let used = used.of(*counts);
+        for Hold { measure, alerts, rate, row, name, slot, mark, units } in &reservation.holds {
+            let used = measure.of(&used);
+            let mut moved = (0, 0);
             let settled =
-                teller.change(*row, &mut |row, now| row.settle(name, *slot, rate, (*mark, *units, used), now));
-            fault = settled.err().or(fault);
+                teller.change(*row, &mut |row, now| moved = row.settle(name, *slot, rate, (*mark, *units, used), now));
+            match (settled, alerts) {
+                (Err(failed), _) => fault = Some(failed),
+                (Ok(()), Some(alerts)) => crossed.extend(alerts.crossed(measure.unit, moved.0, moved.1)),
+                (Ok(()), None) => {}
+            }
         }
-        fault.map_or(Ok(()), Err)
+        fault.map_or(Ok(crossed), Err)
     }
 }

@@ -147,7 +147,8 @@ impl Row {
         }
     }
 
-    /// Settles what was held under `mark`. A bucket that is gone holds nothing any more.
+    /// Settles what was held under `mark`. A bucket that is gone holds nothing any more. What it gives is the units that
+    /// counted as used before and after.
     pub(super) fn settle(
         &mut self,
         name: &[u8; 16],
@@ -155,11 +156,9 @@ impl Row {
         rate: &Rate,
         (mark, held, used): (u64, u64, u64),
         now: u64,
-    ) {
+    ) -> (u64, u64) {
         let (now, _) = self.advance(now);
-        if let Some(level) = self.level(name, slot) {
-            level.settle(rate, mark, held, used, now);
-        }
+        self.level(name, slot).map_or((0, 0), |level| level.settle(rate, mark, held, used, now))
     }
 
     /// The end of the cool-down under this name; 0: there is none.

@@ -15,6 +15,8 @@ pub(super) struct Account {
     pub(super) record: Record,
     /// What the reply cost, and how much of it was seen.
     pub(super) meter: Meter,
+    /// The model that the reply names.
+    pub(super) billed: Option<String>,
     verdict: Verdict,
     /// The highest score of any text of the request, 0 to 100.
     score: u8,
@@ -30,6 +32,7 @@ impl Account {
         Account {
             record,
             meter: Meter::default(),
+            billed: None,
             verdict: Verdict::default(),
             score: 0,
             coverage: Coverage::default(),
@@ -118,7 +121,7 @@ impl Account {
 
     /// Adds what was noted of a reply.
     pub(super) fn add_reply(&mut self, noted: Noted) {
-        let Noted { notes, unscanned, masked, withheld, stored: _, spent, read, complete } = noted;
+        let Noted { notes, unscanned, masked, withheld, stored: _, spent, model, read, complete } = noted;
         if let Some(reason) = withheld {
             self.refuse(reason);
         }
@@ -126,11 +129,12 @@ impl Account {
         self.rehearse(notes.shadow.iter().map(|reason| reason.code()));
         self.record.add_masked(masked);
         unscanned.into_iter().for_each(|kind| self.leave_unread(kind));
+        self.billed = model.or(self.billed.take());
         let meter = &mut self.meter;
         meter.spent.add(spent);
         meter.read |= read;
         meter.complete |= complete;
         let usage = meter.spent.usage;
-        self.record.set_usage(usage.input, usage.output, usage.cached);
+        self.record.set_usage(usage);
     }
 }

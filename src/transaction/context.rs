@@ -13,6 +13,7 @@ use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::reply::Spent;
 use crate::protocol::{Protocol, Refusal, Session, Told};
+use crate::quota::price::Bill;
 use crate::quota::{Gauge, Limits, Reservation};
 use crate::reason::{Denial, Reason};
 use crate::route::RouteIndex;
@@ -43,6 +44,8 @@ pub(super) struct Context {
     pub(super) asking: Option<OpinionIndex>,
     /// What is held for it until it ends.
     pub(super) reserved: Reservation,
+    /// What it is priced by, where the policy has prices and the request uses something that may have one.
+    pub(super) bill: Option<Bill>,
     /// By what its end tells how good the estimate was.
     pub(super) gauge: Option<Gauge>,
     /// What the provider keeps of this exchange, not yet in the ledger.
@@ -85,6 +88,7 @@ impl Context {
             noted: Noted::default(),
             asking: None,
             reserved: Reservation::default(),
+            bill: None,
             gauge: None,
             stored: Vec::new(),
             buffered: 0,

@@ -24,7 +24,7 @@ use crate::glob::Glob;
 use crate::guard::{Detector, GuardIndex, NOTICE, Notes, Planted, ReplyRules};
 use crate::host::Timestamp;
 use crate::policy::Policy;
-use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage};
+use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage, model_of};
 use crate::protocol::{Json, Path, Places, Told, UnscannedKind};
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
@@ -88,6 +88,8 @@ pub(super) struct Noted {
     /// Responses and conversations that the provider keeps, and that went on to the caller.
     pub(super) stored: Vec<String>,
     pub(super) spent: Spent,
+    /// The model that the reply names, where prices want to know it.
+    pub(super) model: Option<String>,
     /// The reply was read, at least its beginning.
     pub(super) read: bool,
     /// It was read to its end.
@@ -220,6 +222,9 @@ impl ReplyGuard {
         }
         if !self.is_paid {
             noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, None) });
+        }
+        if policy.prices.is_some() {
+            noted.model = model_of(&json);
         }
         self.unscanned(&parts, noted)?;
         let denied = self.denied(&json, &parts, noted)?.into_iter().map(|call| call.path);

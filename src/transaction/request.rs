@@ -399,6 +399,12 @@ impl Context {
         let policy = std::sync::Arc::clone(&self.policy);
         let (stage, reserved) = stages::admit(&policy, inspected, exchange, expected, vm.shared_key(), host)?;
         // From here on the reservation is the exchange's: whatever becomes of it, its end settles it.
+        self.bill = match (&policy.prices, exchange) {
+            (Some(prices), Some(exchange)) if expected != Tokens::default() => {
+                Some(prices.bill(&exchange.model, host.now()))
+            }
+            _ => None,
+        };
         self.reserved = reserved;
         match stage {
             Stage::Done(admitted) => Ok(self.forward(admitted, outgoing)),

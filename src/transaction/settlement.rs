@@ -45,24 +45,47 @@ impl Context {
     /// Gives what the service that counts for the fleet must be told.
     pub(super) fn pay(&mut self, ending: Ending, vm: &mut WorkerState, host: &mut dyn Host) -> Vec<Settlement> {
         let reserved = std::mem::take(&mut self.reserved);
-        if reserved.is_empty() {
+        if reserved.is_empty() && self.bill.is_none() {
             return Vec::new();
         }
         let written = self.account.meter.spent.written.tokens();
         // What the upstream did not count is no cheaper for what it has counted of other texts.
         let written = self.gauge.map_or(written, |gauge| vm.ratios.raised(&gauge, written, host.now()));
-        let (used, basis) = self.used(ending, reserved.expected(), written);
-        if reserved.holds_tokens() {
+        let (mut used, basis) = self.used(ending, reserved.expected(), written);
+        self.price(&mut used, basis, vm);
+        if reserved.holds_tokens() || self.bill.is_some() {
             self.account.record.set_charged(used.total());
             self.account.record.set_basis(basis.name());
         }
         self.learn(used, basis, vm, host);
         let settlements = self.policy.quotas.settlements(&reserved, used);
         // Nothing can be refused any more. What stays held ends by its time, as used in full.
-        if self.policy.quotas.settle(reserved, used, vm.shared_key(), host).is_err() {
-            self.account.record.set_basis("unsettled");
+        match self.policy.quotas.settle(reserved, used, vm.shared_key(), host) {
+            Ok(crossed) => self.account.record.set_crossed(&crossed),
+            Err(_) => self.account.record.set_basis("unsettled"),
         }
         settlements
+    }
+
+    /// Says what it cost: by the model that the reply names, where that has a price. Every other part of the reply's usage
+    /// was told with it or costs as it was expected to.
+    fn price(&mut self, used: &mut Tokens, basis: Basis, vm: &mut WorkerState) {
+        let policy = std::sync::Arc::clone(&self.policy);
+        let (Some(bill), Some(prices)) = (self.bill, &policy.prices) else { return };
+        let is_split = self.account.meter.spent.usage.reasoning.is_some();
+        let billed = self.account.billed.take();
+        let cost = prices.cost(&bill, billed.as_deref(), used, is_split);
+        used.cost = cost.unwrap_or(0);
+        match cost {
+            Some(cost) => {
+                self.account.record.set_cost(cost, &prices.currency, basis.name());
+                self.account.record.set_images(used.images);
+            }
+            None => self.account.record.set_unpriced(),
+        }
+        if let Some(model) = billed {
+            self.note_billed(&policy, &model, vm);
+        }
     }
 
     /// What the model has counted, beside what was estimated: where it counted what the caller sent, and nothing else.
@@ -83,8 +106,13 @@ impl Context {
         use crate::protocol::reply::Usage;
         self.account.record.set_status(status);
         self.account.meter.status = status;
-        if let Some(Tokens { input, output }) = used {
-            let usage = Usage { input: Some(input), output: Some(output), cached: None };
+        if let Some(used) = used {
+            let usage = Usage {
+                input: Some(used.input),
+                output: Some(used.output),
+                cached: Some(used.cached),
+                reasoning: Some(used.reasoning),
+            };
             let spent = Spent { usage, ..Spent::default() };
             self.account.meter = Meter { status, spent, read: true, complete: true, ..Meter::default() };
         }
@@ -113,20 +141,26 @@ impl Context {
         let (written, least) = (written.saturating_sub(repeated), text.least().saturating_sub(repeated));
         // Ended from here while the upstream writes on.
         let cut_off = matches!(ending, Ending::CutOff | Ending::Denied);
+        let parts = |input: u64, output: u64| Tokens {
+            cached: usage.cached.filter(|_| usage.input.is_some()).unwrap_or(0).min(input),
+            reasoning: usage.reasoning.filter(|_| usage.output.is_some()).unwrap_or(0).min(output),
+            images: expected.images,
+            ..Tokens::of(input, output)
+        };
         match (usage.input, usage.output) {
             // Less than any tokenizer makes of the text that came is no count of it.
             (Some(input), Some(output)) if complete && (least > SHORT || output == 0) && output < least => {
-                (Tokens { input, output: written }, Basis::Counted)
+                (parts(input, written), Basis::Counted)
             }
-            (Some(input), Some(output)) if complete => (Tokens { input, output }, Basis::Usage),
+            (Some(input), Some(output)) if complete => (parts(input, output), Basis::Usage),
             (input, output) if cut_off => {
                 let output = output.unwrap_or(0).max(written).max(expected.output);
-                (Tokens { input: input.unwrap_or(expected.input), output }, Basis::Reserved)
+                (parts(input.unwrap_or(expected.input), output), Basis::Reserved)
             }
             _ if !read => (expected, Basis::Reserved),
             (input, output) => {
                 let output = output.unwrap_or(0).max(written);
-                (Tokens { input: input.unwrap_or(expected.input), output }, Basis::Counted)
+                (parts(input.unwrap_or(expected.input), output), Basis::Counted)
             }
         }
     }

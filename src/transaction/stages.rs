@@ -110,7 +110,7 @@ use crate::callout::{Answer, Call};
 use crate::condition::Condition;
 use crate::consult::opa::Permit;
 use crate::consult::opinion::{Heard, TextView};
-use crate::document::{UnknownAction, UnscannedAction};
+use crate::document::{OnUnpriced, UnknownAction, UnscannedAction};
 use crate::enums::{Mode, Operation, Zone};
 use crate::guard::{GuardIndex, GuardPolicy, Judgement, OpinionIndex, Place, judge};
 use crate::host::{Host, Timestamp};
@@ -809,7 +809,23 @@ pub fn admit(
     let bill = entitled.whole(exchange);
     let roles = counting(authorized, Some(&inspected.permit));
     let roles = authorized.quotas_of(&roles);
-    let told = charged.limits().clone();
+    let mut told = charged.limits().clone();
+    let expected = match (&policy.prices, exchange) {
+        (Some(prices), Some(exchange)) if expected != Tokens::default() => {
+            let price = prices.bill(&exchange.model, host.now());
+            let is_refused = !price.is_priced() && prices.on_unpriced == OnUnpriced::Deny;
+            match policy.quotas.counts_cost(roles).filter(|_| is_refused) {
+                Some(Mode::Enforce) => {
+                    let denial = Denial::new(Reason::QuotaUnpriced).with_param("model");
+                    return Err(Refusal { denial, limits: Box::new(told) });
+                }
+                Some(Mode::Shadow) => told.shadow.push(Reason::QuotaUnpriced),
+                None => {}
+            }
+            prices.most(&price, expected)
+        }
+        _ => expected,
+    };
     let ask = Ask::Rest {
         tokens: expected,
         calls: authorized.counted().limits.is_none(),

@@ -116,7 +116,7 @@ fn usage(value: &Json<'_>) -> Usage {
         let others = [count("cache_creation_input_tokens"), cached];
         others.into_iter().flatten().fold(own, u64::saturating_add)
     });
-    Usage { input, output: count("output_tokens"), cached }
+    Usage { input, output: count("output_tokens"), cached, reasoning: None }
 }
 
 /// Puts text in the place of calls: the numbers of the blocks around them stay.

@@ -168,7 +168,7 @@ impl ReplyFormat for Invoked {
             }
             _ => None,
         };
-        let usage = Usage { input, output: count("generation_token_count").or(results), cached: None };
+        let usage = Usage { input, output: count("generation_token_count").or(results), ..Usage::default() };
         walk.parts.usage = (usage != Usage::default()).then_some(usage);
     }
 
@@ -193,7 +193,7 @@ impl ReplyFormat for Invoked {
             let others = [count("cacheWriteInputTokenCount"), cached];
             others.into_iter().flatten().fold(own, u64::saturating_add)
         });
-        Some(Usage { input, output: count("outputTokenCount"), cached })
+        Some(Usage { input, output: count("outputTokenCount"), cached, reasoning: None })
     }
 
     /// A maker's events go into chunks. Where none has come, or none has such words, an exception ends the stream.

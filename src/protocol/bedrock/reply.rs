@@ -204,7 +204,7 @@ fn usage(value: &Json<'_>) -> Usage {
         let others = [count(["cacheWriteInputTokens", "cacheWriteInputTokenCount"]), cached];
         others.into_iter().flatten().fold(own, u64::saturating_add)
     });
-    Usage { input, output: count(["outputTokens", "outputTokenCount"]), cached }
+    Usage { input, output: count(["outputTokens", "outputTokenCount"]), cached, reasoning: None }
 }
 
 /// Puts a text in the place of a call: the numbers of the blocks around it stay.

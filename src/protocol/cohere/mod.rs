@@ -95,7 +95,7 @@ fn usage(value: &Json<'_>) -> Option<Usage> {
     };
     let output = count("output_tokens");
     let cached = number(value, "cached_tokens");
-    (input.is_some() || output.is_some()).then_some(Usage { input, output, cached })
+    (input.is_some() || output.is_some()).then_some(Usage { input, output, cached, reasoning: None })
 }
 
 /// Embeddings have no answer, and no count of it.
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn searches_are_no_tokens() {
         let usage = |meta: &str| usage(&Json::parse(meta.as_bytes(), 8).unwrap());
-        let counts = |input, output, cached| Some(Usage { input, output, cached });
+        let counts = |input, output, cached| Some(Usage { input, output, cached, reasoning: None });
         assert_eq!(usage(r#"{"billed_units":{"search_units":1}}"#), None);
         assert_eq!(
             usage(r#"{"billed_units":{"search_units":1,"input_tokens":5},"tokens":{"input_tokens":7}}"#),

@@ -95,7 +95,7 @@ pub(super) fn usage(reply: &Json<'_>) -> Option<Usage> {
         }
         _ => reply::usage(reply.get("usageMetadata")?)?.input,
     };
-    Some(Usage { input, output: Some(0), cached: None })
+    Some(Usage { input, output: Some(0), ..Usage::default() })
 }
 
 fn predicted_tokens(prediction: &Json<'_>) -> Option<u64> {

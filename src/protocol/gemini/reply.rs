@@ -194,7 +194,12 @@ pub(super) fn usage(counts: &Json<'_>) -> Option<Usage> {
     let rest = input.and_then(|input| Some(count("totalTokenCount")?.saturating_sub(input)));
     let output = sum(["candidatesTokenCount", "thoughtsTokenCount"]).max(rest);
     let cached = count("cachedContentTokenCount");
-    (input.is_some() || output.is_some()).then_some(Usage { input, output, cached })
+    (input.is_some() || output.is_some()).then_some(Usage {
+        input,
+        output,
+        cached,
+        reasoning: count("thoughtsTokenCount"),
+    })
 }
 
 /// Puts the text of each candidate where its first piece is. A client joins the pieces, so that it reads the same.

@@ -263,6 +263,7 @@ fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, (choice, item): 
 fn add_usage(walk: &mut Walk<'_>, counts: &Json<'_>) {
     let count = |name: &str| counts.get(name).and_then(Json::as_u64);
     let cached = counts.get("input_token_details").and_then(|details| details.get("cache_read")?.as_u64());
+    let reasoning = counts.get("output_token_details").and_then(|details| details.get("reasoning")?.as_u64());
     let sum = |earlier: Option<u64>, now: Option<u64>| match (earlier, now) {
         (Some(earlier), Some(now)) => Some(earlier.saturating_add(now)),
         (earlier, now) => earlier.or(now),
@@ -272,6 +273,7 @@ fn add_usage(walk: &mut Walk<'_>, counts: &Json<'_>) {
         input: sum(earlier.input, count("input_tokens")),
         output: sum(earlier.output, count("output_tokens")),
         cached: sum(earlier.cached, cached),
+        reasoning: sum(earlier.reasoning, reasoning),
     });
 }
 

@@ -249,7 +249,7 @@ fn usage(reply: &Json<'_>) -> Option<Usage> {
     let (input, output) = (count("prompt_eval_count"), count("eval_count"));
     let embeds = reply.get("embeddings").or(reply.get("embedding")).is_some();
     let output = if embeds { Some(0) } else { output };
-    (input.is_some() || output.is_some()).then_some(Usage { input, output, cached: None })
+    (input.is_some() || output.is_some()).then_some(Usage { input, output, ..Usage::default() })
 }
 
 fn read_message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>) {

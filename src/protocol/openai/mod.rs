@@ -294,12 +294,13 @@ fn error_body(told: &Told<'_>, is_azure: bool) -> Vec<u8> {
     let (kind, code) = match denial.reason {
         Reason::JwtAmbiguous => ("invalid_request_error", "invalid_request"),
         reason if reason.status() == 401 => ("invalid_request_error", "invalid_api_key"),
-        Reason::RbacModel => ("invalid_request_error", "model_not_found"),
+        Reason::RbacModel | Reason::QuotaUnpriced => ("invalid_request_error", "model_not_found"),
         Reason::RbacOperation | Reason::RbacTool | Reason::RbacParameter | Reason::AuthzDenied => {
             ("invalid_request_error", "insufficient_permissions")
         }
         Reason::QuotaRequests | Reason::QuotaConcurrent | Reason::AbuseCooldown => ("requests", "rate_limit_exceeded"),
         Reason::QuotaTokens | Reason::QuotaTooLarge => ("tokens", "rate_limit_exceeded"),
+        Reason::QuotaCost => ("insufficient_quota", "insufficient_quota"),
         Reason::RouteUnmatched => ("invalid_request_error", "unknown_url"),
         Reason::RouteRealtime => ("invalid_request_error", "unsupported_api"),
         Reason::ScanInjection

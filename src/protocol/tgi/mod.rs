@@ -173,7 +173,7 @@ fn read_one(walk: &mut Walk<'_>, path: &Path, reply: &Json<'_>) {
                         Some(Json::Array(tokens)) if !tokens.is_empty() => Some(tokens.len() as u64),
                         _ => None,
                     });
-                    walk.parts.usage = Some(Usage { input, output: Some(output), cached: None });
+                    walk.parts.usage = Some(Usage { input, output: Some(output), ..Usage::default() });
                 }
             }
             _ => walk.rest(&place, key, value),

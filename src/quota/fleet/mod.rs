@@ -12,7 +12,10 @@
 //!
 //! (A caller's strikes have one more: see `ban.rs`.)
 //!
-//! Requests add 1 as they come. Of tokens, with `refunds` all that a request may use is added before the call
+//! Money is counted in millionths of the currency (`cost`). The counters are 32 bits wide: a budget that does not fit is
+//! counted in tens of them (`cost10`), hundreds, and so on. A request is rounded up to such units once.
+//!
+//! Requests add 1 as they come. Of tokens and money, with `refunds` all that a request may use is added before the call
 //! and the rest given back after it (`is_negative_hits`); without it the estimated input is added before, and
 //! what was used beyond that after. What is given back late, in the next window of the wall clock, is dropped:
 //! it would make that one larger.
@@ -33,7 +36,8 @@ use super::bucket::Charge;
 use super::charge::{Debit, Refusal};
 use super::headers::{Limits, Tightest};
 use super::key::SharedKey;
-use super::reserve::{Reservation, Tokens};
+use super::reserve::{Alerts, Crossed, Reservation};
+use super::tokens::{Measure, Tokens, unit};
 use super::{Bill, Quota, Quotas, ROWS, Whose, nanos};
 use crate::authn::RoleIndex;
 use crate::callout::{Answer, Call, GrpcCall};
@@ -41,7 +45,7 @@ use crate::document::{Counts, OnUnavailable, Per, Reach};
 use crate::enums::Mode;
 use crate::host::{Host, Timestamp};
 use crate::keyed::HashKey;
-use crate::quota::RateLimitService;
+use crate::quota::{QuotaPolicy, RateLimitService};
 use crate::reason::{Denial, Reason};
 use message::{Descriptor, Response, Status, Unit};
 
@@ -89,7 +93,8 @@ struct Part {
 /// What the service counted for a request in flight.
 #[derive(Debug)]
 pub(super) struct FleetHold {
-    pub(super) counts: Counts,
+    measure: Measure,
+    alerts: Option<Arc<Alerts>>,
     limit: u64,
     window: Duration,
     entries: Entries,
@@ -156,10 +161,11 @@ impl Quotas {
             // A model's or a tool's requests are never counted before it is known.
             (Counts::Requests, Ask::Rest { calls, .. }) => u64::from(calls || quota.needs_body()),
             (_, Ask::Requests) => 0,
-            (counts, Ask::Rest { tokens, .. }) if refunds => tokens.of(counts),
+            (_, Ask::Rest { tokens, .. }) if refunds => quota.fleet_measure().of(&tokens),
             // Low: what was written is known only afterwards. At least one, to hear whether anything is left.
-            (counts, Ask::Rest { tokens, .. }) => {
-                Tokens { output: 0, ..tokens }.of(counts).max(tokens.of(counts).min(1))
+            (_, Ask::Rest { tokens, .. }) => {
+                let measure = quota.fleet_measure();
+                measure.of(&tokens.of_prompt()).max(measure.of(&tokens).min(1))
             }
         };
         let of_quota = |(quota, place): (&Quota, (RoleIndex, usize))| -> Vec<Part> {
@@ -203,7 +209,7 @@ impl Quotas {
             .iter()
             .map(|(part, quota)| Descriptor {
                 entries: &part.entries,
-                limit: limit(quota.limit, quota.window),
+                limit: limit(quota.fleet_limit(), quota.window),
                 hits: part.hits,
                 negative: false,
             })
@@ -216,7 +222,8 @@ impl Quotas {
     pub(crate) fn never_fits(&self, inquiry: &Inquiry) -> Option<Refusal> {
         let too_large = |part: &&Part| {
             let quota = self.quota_at(part.quota);
-            quota.is_some_and(|quota| quota.mode == Mode::Enforce && inquiry.expected.of(quota.counts) > quota.limit)
+            let exceeds = |quota: &Quota| quota.fleet_measure().of(&inquiry.expected) > quota.fleet_limit();
+            quota.is_some_and(|quota| quota.mode == Mode::Enforce && exceeds(quota))
         };
         let found = inquiry.parts.iter().find(too_large)?;
         let limits = self.quota_at(found.quota).map(|quota| quota.told(&Status::default())).unwrap_or_default();
@@ -279,9 +286,11 @@ impl Quotas {
                 }
             }
             if quota.counts != Counts::Requests && !status.over {
+                reserved.crossed.extend(crossed(quota.alerts.as_ref(), quota.fleet_measure().unit, &status, part.hits));
                 reserved.fleet.push(FleetHold {
-                    counts: quota.counts,
-                    limit: quota.limit,
+                    measure: quota.fleet_measure(),
+                    alerts: quota.alerts.clone(),
+                    limit: quota.fleet_limit(),
                     window: quota.window,
                     entries: Arc::clone(&part.entries),
                     reserved: part.hits,
@@ -327,7 +336,7 @@ impl Quotas {
             .filter_map(|(part, quota)| {
                 let charge = match quota.counts {
                     Counts::Requests => Charge::Use(1),
-                    counts => Charge::Hold(inquiry.expected.of(counts)),
+                    _ => Charge::Hold(quota.measure().of(&inquiry.expected)),
                 };
                 let name = key.bucket(&quota.digest, &part.bucket);
                 let row = name.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)) % ROWS;
@@ -348,13 +357,15 @@ impl Quotas {
     pub fn settlements(&self, reservation: &Reservation, used: Tokens) -> Vec<Settlement> {
         let refunds = self.service.as_ref().is_some_and(|service| service.policy.refunds);
         let settle = |hold: &FleetHold| {
-            let used = used.of(hold.counts);
+            let used = hold.measure.of(&used);
             let (hits, negative) = match used.checked_sub(hold.reserved) {
                 Some(more) => (more, false),
                 None => (hold.reserved - used, true),
             };
             (hits > 0 && (refunds || !negative)).then(|| Settlement {
                 entries: Arc::clone(&hold.entries),
+                alerts: hold.alerts.clone(),
+                unit: hold.measure.unit,
                 limit: hold.limit,
                 window: hold.window,
                 at: hold.at,
@@ -394,6 +405,17 @@ impl Quota {
         id
     }
 
+    /// How the service counts it: money in units that its counters hold.
+    fn fleet_measure(&self) -> Measure {
+        let unit = if self.counts == Counts::Cost { unit(self.limit) } else { 1 };
+        Measure { unit, ..self.measure() }
+    }
+
+    /// The limit in those units.
+    fn fleet_limit(&self) -> u64 {
+        self.limit / self.fleet_measure().unit
+    }
+
     fn entries(&self, bucket: &[u8], key: &HashKey) -> Entries {
         let hashed = || key.hex(&[self.per.as_str().as_bytes(), bucket]);
         let value = match self.per {
@@ -407,7 +429,7 @@ impl Quota {
 
     /// The limit headers of what the service says.
     fn told(&self, status: &Status) -> Limits {
-        if status.limit == 0 && status.reset.is_none() {
+        if self.counts == Counts::Cost || status.limit == 0 && status.reset.is_none() {
             return Limits::default();
         }
         let limit = if status.limit == 0 { self.limit } else { status.limit };
@@ -421,7 +443,11 @@ impl Quota {
     }
 
     fn over(&self) -> Reason {
-        if self.counts == Counts::Requests { Reason::QuotaRequests } else { Reason::QuotaTokens }
+        match self.counts {
+            Counts::Requests => Reason::QuotaRequests,
+            Counts::Cost => Reason::QuotaCost,
+            _ => Reason::QuotaTokens,
+        }
     }
 }
 
@@ -435,6 +461,29 @@ impl Answer {
             Answer::Failed(crate::callout::CallFailure::NotMade | crate::callout::CallFailure::Status(UNAVAILABLE))
         )
     }
+}
+
+/// The word in a descriptor for what a quota counts: `cost` in millionths, `cost10` in tens of them, and so on.
+pub(super) fn counted(quota: &QuotaPolicy) -> String {
+    let word = quota.counts.as_str();
+    match (quota.counts, unit(quota.limit)) {
+        (Counts::Cost, unit @ 10..) => format!("{word}{unit}"),
+        _ => word.to_owned(),
+    }
+}
+
+/// The shares that the counter has reached with these hits, where the service tells what is left.
+fn crossed(alerts: Option<&Arc<Alerts>>, unit: u64, status: &Status, hits: u64) -> Vec<Crossed> {
+    let Some(alerts) = alerts.filter(|_| status.limit > 0) else { return Vec::new() };
+    // How far beyond the limit it is, and so where it was before, a service does not tell: that is the whole of it.
+    let (before, after) = match status.over {
+        true => (status.limit.saturating_sub(1), status.limit),
+        false => {
+            let after = status.limit.saturating_sub(status.remaining);
+            (after.saturating_sub(hits), after)
+        }
+    };
+    alerts.crossed(unit, before, after).collect()
 }
 
 /// The limit as a service can take it.

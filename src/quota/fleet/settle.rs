@@ -5,12 +5,14 @@
 //! requests used beyond their reservation, lost refunds tighten until the window ends.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Entries, message, window_of};
 use crate::callout::{Answer, Call};
 use crate::host::Timestamp;
 use crate::quota::Quotas;
+use crate::quota::reserve::{Alerts, Crossed};
 
 /// More descriptors than this do not wait; newcomers are dropped and counted.
 const MAX_WAITING: usize = 4096;
@@ -29,6 +31,10 @@ const MAX_AGE: u64 = 60_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     pub(super) entries: Entries,
+    /// The shares of the limit that are told.
+    pub(super) alerts: Option<Arc<Alerts>>,
+    /// What one hit is, of the quota's own units.
+    pub(super) unit: u64,
     pub(super) limit: u64,
     pub(super) window: Duration,
     /// When the request was counted.
@@ -43,6 +49,7 @@ pub struct Settlements {
     waiting: HashMap<(Entries, u64), Waiting>,
     calls: usize,
     dropped: u64,
+    crossed: Vec<Crossed>,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +101,11 @@ impl Settlements {
         std::mem::take(&mut self.dropped)
     }
 
+    /// The shares of limits that settlements have reached since this was last asked.
+    pub fn take_crossed(&mut self) -> Vec<Crossed> {
+        std::mem::take(&mut self.crossed)
+    }
+
     /// The next call to make, if one is to be made now. Its answer goes to [`Settlements::settled`].
     pub fn due(&mut self, quotas: &Quotas, now: Timestamp) -> Option<(Call, Batch)> {
         if self.calls >= MAX_CALLS {
@@ -130,6 +142,10 @@ impl Settlements {
         };
         // A service that counts only what fits: what is left is taken, so that the counter says "spent".
         for (one, status) in batch.0.into_iter().zip(response.statuses) {
+            if let Ok(hits @ 1..) = u64::try_from(one.settlement.hits) {
+                let Settlement { alerts, unit, .. } = &one.settlement;
+                self.crossed.extend(super::crossed(alerts.as_ref(), *unit, &status, hits));
+            }
             let rest = i128::from(status.remaining);
             if status.over && rest > 0 && rest < one.settlement.hits {
                 let settlement = Settlement { hits: rest, ..one.settlement };

@@ -13,7 +13,9 @@ use crate::guard::NOTICE;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
-use crate::protocol::reply::{Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind};
+use crate::protocol::reply::{
+    Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind, model_of,
+};
 use crate::protocol::{Json, Path, Places, Told, UnscannedKind};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
@@ -262,6 +264,9 @@ impl StreamGuard {
         let written = written(&json, &parts, Some(&repeated));
         if !self.guard.is_paid {
             noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written });
+        }
+        if policy.prices.is_some() && noted.model.is_none() {
+            noted.model = model_of(&json);
         }
         self.guard.within_cap(&noted.spent)?;
         if policy.unscanned.knows_owners() {

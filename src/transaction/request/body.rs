@@ -645,7 +645,8 @@ fn expected(
         Operation::Chat | Operation::Generate | Operation::Completions | Operation::Responses => exchange.answers(),
         _ => 0,
     };
-    (Tokens { input, output: most.max(1).saturating_mul(answers) }, unread.fold(0, u64::saturating_add))
+    let images = if route.operation == Operation::Images { exchange.answers() } else { 0 };
+    (Tokens { images, ..Tokens::of(input, most.max(1).saturating_mul(answers)) }, unread.fold(0, u64::saturating_add))
 }
 
 /// The arguments of tools that get values back: those that every guard names which gives any back.

@@ -12,7 +12,7 @@ use crate::guard::{Judgement, Place, entry};
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::UnscannedKind;
-use crate::quota::Tokens;
+use crate::quota::{Tokens, price};
 use crate::reason::Reason;
 use crate::scan::{Finding, Text};
 use crate::transaction::WorkerState;
@@ -89,9 +89,20 @@ impl Context {
         Some(sealed.to_json())
     }
 
+    /// The model that a reply names.
+    pub(in crate::transaction) fn note_billed(&mut self, policy: &Policy, model: &str, vm: &mut WorkerState) {
+        let name = self.model_name(policy, model, vm);
+        self.account.record.set_billed_model(name, policy.labels.model(model));
+    }
+
     /// A model that the policy writes out is no secret. One that a glob of it allows is written as it is where it has the
     /// form of a model's name and nothing is found in it. Any other name is the caller's own text.
     pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &mut WorkerState) {
+        let name = self.model_name(policy, model, vm);
+        self.account.record.set_model(name, policy.labels.model(model));
+    }
+
+    fn model_name(&self, policy: &Policy, model: &str, vm: &mut WorkerState) -> String {
         let globs = || policy.roles.iter().flat_map(|role| &role.models).filter(|glob| glob.matches(model));
         let mut is_plain = globs().any(Glob::is_literal);
         if !is_plain && is_model_name(model) && globs().next().is_some() {
@@ -100,8 +111,7 @@ impl Context {
             is_plain = report.texts.iter().all(|text| text.findings.is_empty() && text.complete);
         }
         let hashed = || vm.hash_key().hex(&[b"model", model.as_bytes()]);
-        let written = if is_plain { model.to_owned() } else { hashed() };
-        self.account.record.set_model(written, policy.labels.model(model));
+        if is_plain { model.to_owned() } else { hashed() }
     }
 
     pub(super) fn note_grant(&mut self, policy: &Policy, authorized: &Authorized) {
@@ -120,9 +130,12 @@ impl Context {
         if admitted.limits().alone {
             self.account.record.set_counted_alone();
         }
-        if self.reserved.holds_tokens() {
-            let Tokens { input, output } = self.reserved.expected();
+        let Tokens { input, output, cost, .. } = self.reserved.expected();
+        if self.reserved.holds_tokens() || self.bill.is_some() {
             self.account.record.set_reserved(self.gauge.map(|gauge| gauge.estimated()), input, output);
+        }
+        if let (Some(prices), true) = (&self.policy.prices, self.bill.is_some_and(|bill| bill.is_priced())) {
+            self.account.record.set_reserved_cost(price::decimal(cost), &prices.currency);
         }
     }
 
