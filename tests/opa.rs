@@ -258,3 +258,36 @@ fn what_was_found_is_recorded_also_where_the_engine_refuses() {
         assert!(run.record()["bartizan.score"].is_number());
     }
 }
+
+#[test]
+fn it_is_told_the_texts_that_the_policy_says_and_no_secret_in_them() {
+    let body = json!({ "model": "small", "messages": [
+        { "role": "user", "content": "What is a heliotrope?" },
+        { "role": "assistant", "content": "A plant." },
+        { "role": "user", "content": "My key is sk-proj-Zx81Qm0vT5Rb7Ns2Kd9Wc4Hy6Lp3Fg8Ja1Ue5Io0Xt2Vn7Bq, write to jane.doe@example.org" },
+    ] });
+    for (which, told) in [("newest", 1), ("all", 3)] {
+        let mut pipeline = pipeline(|document| {
+            document["authz"]["opa"]["text"] = json!(which);
+            document["guards"]["standard"]["secrets"] = json!({ "action": "mask" });
+        });
+        let (run, asked) = run(&mut pipeline, &CHAT, Some(&body), &mut |_| said(&json!(true)));
+        assert_eq!(run.reason(), "");
+        let scan = &asked[0]["scan"];
+        let texts = scan["texts"].as_array().unwrap();
+        assert_eq!((texts.len(), &scan["texts_complete"]), (told, &json!(true)), "{scan}");
+        let newest = &texts[told - 1];
+        assert_eq!((&newest["zone"], &newest["newest"]), (&json!("user"), &json!(true)));
+        let text = newest["text"].as_str().unwrap();
+        assert!(text.contains("My key is [") && text.contains("write to [EMAIL]"), "{text}");
+        assert!(!text.contains("Zx81Qm0v"), "{text}");
+    }
+    let mut pipeline = pipeline(|document| document["authz"]["opa"]["text"] = json!("all"));
+    let long = json!({ "model": "small", "messages": [
+        { "role": "user", "content": "we walk along the wall ".repeat(3000) },
+        { "role": "user", "content": "and back" },
+    ] });
+    let (_, asked) = run(&mut pipeline, &CHAT, Some(&long), &mut |_| said(&json!(true)));
+    let scan = &asked[0]["scan"];
+    assert_eq!((&scan["texts_complete"], scan["texts"].as_array().unwrap().len()), (&json!(false), 1));
+}

@@ -1,6 +1,6 @@
 //! Open Policy Agent: an operator's own policy decides about each request, after the roles and the guards.
 //!
-//! The request is described without its text, [`INPUT_VERSION`] says in which form; `src/manual/opa.md` has the fields. It is
+//! The request is described, without its text unless the policy says so. [`INPUT_VERSION`] says in which form; `src/manual/opa.md` has the fields. It is
 //! posted to OPA's data API (`POST /v1/data/PATH` with `{"input": ...}`, after OPA's REST API reference), and the answer's
 //! `result` is a boolean, or an object:
 //!
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use super::Memory;
 use crate::authn::RoleIndex;
 use crate::callout::{Answer, Call, HttpCall};
-use crate::document::{self, Errors, KeyPath, OnNoAnswer};
+use crate::document::{self, Errors, KeyPath, OnNoAnswer, OpinionText};
 use crate::enums::Mode;
 use crate::guard::GuardIndex;
 use crate::host::Timestamp;
@@ -56,6 +56,8 @@ pub struct Engine {
     /// Nanoseconds; 0: nothing is remembered.
     keep: u64,
     mode: Mode,
+    /// The texts that it is told.
+    text: Option<OpinionText>,
     /// What obligations may name.
     guards: Named<GuardIndex>,
     roles: Named<RoleIndex>,
@@ -194,12 +196,18 @@ impl Engine {
             on_unavailable: on_unavailable?,
             keep: u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX),
             mode: written.mode.unwrap_or(Mode::Enforce),
+            text: written.text,
             guards,
             roles,
         })
     }
 
-    /// Asks about a request. `input` holds no text of the caller's.
+    /// Which texts of the caller's it is told. `None`: none.
+    pub fn text(&self) -> Option<OpinionText> {
+        self.text
+    }
+
+    /// Asks about a request. `input` holds only the texts that [`Engine::text`] says.
     pub fn ask(&self, input: &Value, memory: &Memory<Said>, key: &HashKey, now: Timestamp) -> Asked {
         let body = json!({ "input": input }).to_string().into_bytes();
         let tag = (self.keep > 0).then(|| key.hash(&[b"opa", self.path.as_bytes(), &body]));

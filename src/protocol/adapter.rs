@@ -218,6 +218,11 @@ pub trait Adapter: Debug + Send + Sync {
         None
     }
 
+    /// The method that this request calls, where the protocol has methods in its bodies.
+    fn rpc_method<'j>(&self, _body: &'j Json<'_>) -> Option<&'j str> {
+        None
+    }
+
     /// Takes a body apart.
     ///
     /// # Errors

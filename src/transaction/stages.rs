@@ -724,7 +724,9 @@ pub fn scan(
     };
     let places: Vec<Place> = exchange.segments.iter().map(place).collect();
     let guards = guards_of(policy, authorized, permit);
-    let notes = if policy.opinions.is_empty() { Vec::new() } else { noted(policy, &report, &places) };
+    let is_told = policy.engine.as_ref().is_some_and(|engine| engine.text().is_some());
+    let is_noted = is_told || !policy.opinions.is_empty();
+    let notes = if is_noted { noted(policy, &report, &places) } else { Vec::new() };
     second(&mut report, &notes, heard, &|index| is_everyones(&guards, index));
     let judgement = judge(&policy.scanner, &guards, route.index, &places, report, now);
     Scanned { charged, judgement, places, notes }

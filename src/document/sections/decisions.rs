@@ -12,7 +12,7 @@ section! {
 
 section! {
     /// Open Policy Agent, asked about each request that roles and guards allow, before its tokens are reserved. It sees no
-    /// text. What it answers only tightens.
+    /// text but what `text` says. What it answers only tightens.
     Opa {
         /// The Envoy cluster that serves OPA. Required.
         cluster: Option<String>,
@@ -26,6 +26,8 @@ section! {
         on_unavailable: Option<OnNoAnswer>,
         /// How long an answer counts for the same input. Default 0s: every request asks. At most 5m.
         cache_for: Option<Span>,
+        /// Which texts it is told, with credentials and personal data masked. Default: none.
+        text: Option<OpinionText>,
         /// Default enforce. In shadow a refusal is recorded and the request goes on, without obligations.
         mode: Option<Mode>,
     }
@@ -147,7 +149,7 @@ choice! {
 }
 
 choice! {
-    /// Which texts a judge is shown.
+    /// Which texts somebody else is shown.
     OpinionText {
         /// Those of the newest turn.
         Newest = "newest",

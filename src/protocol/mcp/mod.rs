@@ -128,6 +128,10 @@ impl Adapter for Mcp {
         id(body)
     }
 
+    fn rpc_method<'j>(&self, body: &'j Json<'_>) -> Option<&'j str> {
+        body.get("method").and_then(Json::as_str)
+    }
+
     fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         read(reader)
     }

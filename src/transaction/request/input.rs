@@ -1,15 +1,17 @@
-//! What a policy engine is told of a request: everything that was found out, and no text.
+//! What a policy engine is told of a request: everything that was found out, and the texts that the policy says.
 
 use serde_json::{Value, json};
 
 use crate::authn::{Principal, workload};
-use crate::consult::opa::INPUT_VERSION;
+use crate::consult::opa::{Engine, INPUT_VERSION};
+use crate::consult::opinion::Shown;
+use crate::document::OpinionText;
 use crate::enums::Zone;
 use crate::estimate::Estimate;
 use crate::guard::Outcome;
 use crate::host::Host;
 use crate::policy::Policy;
-use crate::protocol::{Exchange, Json, NO_LIMIT};
+use crate::protocol::{Exchange, Json, NO_LIMIT, Position};
 use crate::route::RoutePolicy;
 use crate::transaction::context::Context;
 use crate::transaction::pending_call::Bodyless;
@@ -17,6 +19,9 @@ use crate::transaction::stages::{Authorized, Scanned};
 
 /// More findings and tools than these are counted and not listed.
 const MAX_LISTED: usize = 64;
+
+/// The most bytes of texts that are told.
+const MAX_TEXT: usize = 64 * 1024;
 
 impl Context {
     /// Of a request with a body.
@@ -40,6 +45,7 @@ impl Context {
         let estimate = exchange.segments.iter().filter_map(|segment| segment.text_in(json));
         let tokens = estimate.map(|text| Estimate::of(text).tokens()).fold(0, u64::saturating_add);
         let model = json!({
+            "method": route.protocol.rpc_method(json),
             "model": exchange.model,
             "models": exchange.models,
             "stream": exchange.stream,
@@ -74,6 +80,9 @@ impl Context {
             "unknown_parts": exchange.unknown.len(),
         });
         merge(Some(&mut input), json!({ "scan": scan }));
+        if let Some(which) = policy.engine.as_ref().and_then(Engine::text) {
+            merge(input.get_mut("scan"), texts(which, scanned, exchange, json));
+        }
         input
     }
 
@@ -120,6 +129,28 @@ fn zones(exchange: &Exchange, json: &Json<'_>) -> Value {
         (!texts.is_empty()).then(|| (zone.as_str().to_owned(), json!({ "texts": texts.len(), "bytes": bytes })))
     };
     Value::Object(Zone::ALL.iter().filter_map(|zone| of(*zone)).collect())
+}
+
+/// The texts, each with its zone and score, without credentials and personal data: those that have room.
+fn texts(which: OpinionText, scanned: &Scanned, exchange: &Exchange, json: &Json<'_>) -> Value {
+    let mut room = MAX_TEXT;
+    let mut complete = true;
+    let mut told = Vec::new();
+    for (segment, (place, note)) in exchange.segments.iter().zip(scanned.places().iter().zip(scanned.notes())) {
+        let is_newest = place.position == Position::Current;
+        let Some(text) = segment.text_in(json).filter(|_| is_newest || which == OpinionText::All) else { continue };
+        let shown = Shown::masked(text, &note.sensitive).text;
+        match room.checked_sub(shown.len()) {
+            Some(left) => {
+                room = left;
+                told.push(json!({
+                    "zone": place.zone.as_str(), "newest": is_newest, "score": note.score, "text": shown,
+                }));
+            }
+            None => complete = false,
+        }
+    }
+    json!({ "texts": told, "texts_complete": complete })
 }
 
 /// Adds the members of one object to another.
