@@ -12,7 +12,7 @@
 //! let mut errors = Errors::default();
 //! let short = |_: &str| Some("0123456789abcdef".to_owned());
 //! assert!(Signer::compile(&section, &short, &KeyPath::root().key("upstream"), &mut errors).is_none());
-//! assert!(errors.into_vec()[0].to_string().contains("16 bytes"));
+//! assert!(errors.into_vec()[0].to_string().contains("expected a private key of 32 bytes"));
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 

@@ -1,4 +1,5 @@
-"""The bytes of code that each wire format adds to the module: `python3 sizes.py MODULE`, before wasm-opt takes the names out.
+"""The bytes of code that each wire format and each part adds to the module: `python3 sizes.py MODULE`, before wasm-opt takes the
+names out.
 
 The module's `name` section (WebAssembly core specification, appendix "Custom Sections") says which function is of which
 path. A function that the compiler made a part of another counts for that one.
@@ -13,6 +14,12 @@ from collections.abc import Iterator
 CODE, CUSTOM = 10, 0
 FUNCTION_NAMES = 1
 IMPORTS = 2
+# What is told apart: a folder or file of src, and of these what is in them.
+SPLIT = {"consult", "quota"}
+# The first path of ours in a name, in either of the two forms that names have; else the crate.
+OURS = re.compile(r"(?<![a-z_])bartizan(?:\d+|\.\.|::)([a-z_]+)(?:\d+|\.\.|::)([a-z_]*)")
+CRATE = re.compile(r"_ZN(\d+)([a-z]\w*)")
+INNER = re.compile(r"\$LT\$(?:\$\w+?\$)*([a-z]\w*?)\.\.")
 # A format is a folder. Its name is followed by what is in it, in either of the two forms that names have.
 FOLDERS = [path.name for path in (pathlib.Path(__file__).parents[2] / "src" / "protocol").iterdir() if (path / "mod.rs").exists()]
 
@@ -87,8 +94,35 @@ def of_formats(sizes: dict[str, int]) -> dict[str, int]:
     return dict(found.most_common())
 
 
+def of_parts(sizes: dict[str, int]) -> dict[str, int]:
+    """The bytes of each part of ours and of each crate beside, the largest first."""
+    found: collections.Counter = collections.Counter()
+    for function, size in sizes.items():
+        if ours := OURS.search(function):
+            room, inner = ours.groups()
+            found[f"{room}::{inner}" if room in SPLIT and inner else room] += size
+        elif crate := CRATE.match(function):
+            found[f"({crate[2][: int(crate[1])]})"] += size
+        elif crate := INNER.search(function):
+            found[f"({crate[1]})"] += size
+        else:
+            found["(other)"] += size
+    return dict(found.most_common())
+
+
+def told(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+
+
 if __name__ == "__main__":
-    formats = of_formats(functions(pathlib.Path(sys.argv[1]).read_bytes()))
+    module = functions(pathlib.Path(sys.argv[1]).read_bytes())
+    formats, parts = of_formats(module), of_parts(module)
     if not all(formats.values()):
         raise SystemExit(f"no code of {', '.join(name for name, size in formats.items() if not size)}: are the names stripped?")
-    print("bytes of code by wire format: " + ", ".join(f"{name} {size:,}" for name, size in formats.items()))
+    wanted = ["condition", "consult::opa", "consult::opinion", "quota::price", "quota::fleet"]
+    if missing := [name for name in wanted if not parts.get(name)]:
+        raise SystemExit(f"no code of {', '.join(missing)}: are the names stripped?")
+    print("bytes of code by wire format: " + told(formats))
+    least = sum(module.values()) // 500
+    large = {name: size for name, size in parts.items() if size >= least or name in wanted}
+    print("bytes of code by part: " + told(large) + f", others {sum(parts.values()) - sum(large.values()):,}")
