@@ -63,3 +63,21 @@ def test_a_quota_for_streams(site):
         sdk.create(**asked, stream=True)
     assert caught.value.response.headers["x-bartizan-reason"] == "quota.requests"
     assert sdk.create(**asked).choices
+
+
+def deepest() -> str:
+    """Every bracket that the language takes, and in as many as may be every operator that waits for its right side."""
+    text = f"{'(' * 20}1 < 2{')' * 20}"
+    for _ in range(6):
+        text = f"true||true&&1<1+1*-(({text})?1:0)"
+    return text
+
+
+def nested(document: dict) -> None:
+    document["roles"]["analyst"] |= {"operations": ["chat"], "models": ["*"], "when": f"{deepest()} || request.stream"}
+    document["roles"]["analyst"]["quotas"] = [{"per": "subject", "requests": 9, "window": "1h", "when": "[" * 32 + "]" * 32 + " == []"}]
+
+
+def test_what_nests_deepest_has_room_on_the_stack(sites, mode):
+    site = sites(mode, change=nested)
+    assert openai_of(site, "erin").create(model=MODEL, messages=[user("Hi.")]).choices
