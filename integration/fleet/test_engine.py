@@ -101,8 +101,8 @@ def test_a_killed_engine_denies_or_leaves_it_to_each_proxy(fleet, engine):
         time.sleep(0.1)
 
 
-# Five dollars, in millionths, and what a token costs: most of a request is its prompt, which is counted before the call.
-FIVE, INPUT, OUTPUT = 5_000_000, 10, 1
+# Five dollars, in millionths, and what a token costs: half of a request is its answer, which is known only afterwards.
+FIVE, INPUT, OUTPUT = 5_000_000, 10, 8
 
 
 def priced(document: dict) -> None:
@@ -112,7 +112,7 @@ def priced(document: dict) -> None:
 def test_64_clients_spend_one_fleet_budget(engine, upstream):
     """Two proxies, one of which begins anew in between: what the upstream counted is the budget, neither less nor much more."""
     quotas = {"spender": [{"per": "tenant", "cost": "5 USD", "window": "1d", "scope": "fleet"}]}
-    # The estimate of these words is a token each, as the upstream counts them: what is held is what it costs.
+    # The estimate of these words is a token each, as the upstream counts them. Answers differ by four times.
     text = "we go to the old town and see the wall " * 50
     with Fleet(upstream, engine.port, Key("ES256", "ec"), quotas=quotas, change=priced, timeout="5s") as fleet:
         METERED.clear()

@@ -406,7 +406,7 @@ impl Context {
             _ => None,
         };
         self.reserved = reserved;
-        match stage {
+        match stage.drawn(&policy, &mut vm.settlements, &mut self.reserved) {
             Stage::Done(admitted) => Ok(self.forward(admitted, outgoing)),
             Stage::Ask(asked) => self.ask(Then::Forward(asked, outgoing), vm, host),
         }

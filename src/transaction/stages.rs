@@ -116,7 +116,7 @@ use crate::guard::{GuardIndex, GuardPolicy, Judgement, OpinionIndex, Place, judg
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Offered, Segment, UnscannedKind};
-use crate::quota::fleet::{Ask, Inquiry, Told};
+use crate::quota::fleet::{Ask, Inquiry, Settlements, Told};
 use crate::quota::{Bill, Idle, Limits, Refusal, Reservation, Scope, Session, SharedKey, Tokens, Whose};
 use crate::reason::{Denial, Reason};
 use crate::redact::Label;
@@ -237,6 +237,22 @@ impl sealed::Sealed for Counted {
 impl sealed::Sealed for Admitted {
     fn tell(&mut self, limits: Limits) {
         self.limits = std::mem::take(&mut self.limits).and(limits);
+    }
+}
+
+impl<W> Stage<W> {
+    /// The same, once what earlier requests have left is taken for it.
+    pub fn drawn(self, policy: &Policy, settlements: &mut Settlements, reserved: &mut Reservation) -> Stage<W> {
+        match self {
+            Stage::Ask(mut asked) => {
+                if !settlements.draw(&policy.quotas, &mut asked.inquiry) {
+                    return Stage::Ask(asked);
+                }
+                policy.quotas.hold_covered(&asked.inquiry, reserved);
+                Stage::Done(asked.witness)
+            }
+            done => done,
+        }
     }
 }
 

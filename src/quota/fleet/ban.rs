@@ -67,7 +67,16 @@ impl Quotas {
     pub fn strike_to_tell(&self, strike: &Strike, now: Timestamp) -> Option<Settlement> {
         let ban = self.ban()?;
         let entries = self.strikes_of(strike.counted()?)?;
-        Some(Settlement { entries, alerts: None, unit: 1, limit: ban.strikes, window: ban.window, at: now, hits: 1 })
+        Some(Settlement {
+            entries,
+            alerts: None,
+            unit: 1,
+            limit: ban.strikes,
+            window: ban.window,
+            at: now,
+            hits: 1,
+            kept: None,
+        })
     }
 
     /// The whole seconds until a caller is let in again; `None`: they are.

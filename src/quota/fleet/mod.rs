@@ -15,14 +15,15 @@
 //! Money is counted in millionths of the currency (`cost`). The counters are 32 bits wide: a budget that does not fit is
 //! counted in tens of them (`cost10`), hundreds, and so on. A request is rounded up to such units once.
 //!
-//! Requests add 1 as they come. Of tokens and money, with `refunds` all that a request may use is added before the call
+//! Requests add 1 as they come. Of tokens, with `refunds` all that a request may use is added before the call
 //! and the rest given back after it (`is_negative_hits`); without it the estimated input is added before, and
-//! what was used beyond that after. What is given back late, in the next window of the wall clock, is dropped:
+//! what was used beyond that after. Of money what it is likely to cost is added before (`purse.rs`). What is given back late, in the next window of the wall clock, is dropped:
 //! it would make that one larger.
 
 mod ban;
 mod message;
 mod protobuf;
+mod purse;
 mod settle;
 
 use std::fmt::Write as _;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use ban::Ban;
+use settle::Kept;
 pub use settle::{Batch, Settled, Settlement, Settlements};
 
 use super::bucket::Charge;
@@ -70,6 +72,8 @@ type Entries = Arc<[(&'static str, String)]>;
 #[derive(Clone, Debug)]
 pub struct Inquiry {
     parts: Vec<Part>,
+    /// Of these nothing is asked: what earlier requests have left is enough.
+    covered: Vec<Part>,
     /// The caller's strikes, to be looked at.
     look: Option<Entries>,
     /// What the request may use.
@@ -88,6 +92,10 @@ struct Part {
     bucket: Vec<u8>,
     entries: Entries,
     hits: u64,
+    /// What it comes to at most, where the worker keeps what is left of it.
+    most: Option<u64>,
+    /// What earlier requests have left for it.
+    drawn: u64,
 }
 
 /// What the service counted for a request in flight.
@@ -100,6 +108,10 @@ pub(super) struct FleetHold {
     entries: Entries,
     reserved: u64,
     at: Timestamp,
+    /// The worker keeps what is left of it: what the prompt costs, and all of it at most.
+    kept: Option<(u64, u64)>,
+    /// It was held in vain: all of it is left.
+    is_void: bool,
 }
 
 /// What the service is asked for.
@@ -161,19 +173,25 @@ impl Quotas {
             // A model's or a tool's requests are never counted before it is known.
             (Counts::Requests, Ask::Rest { calls, .. }) => u64::from(calls || quota.needs_body()),
             (_, Ask::Requests) => 0,
-            (_, Ask::Rest { tokens, .. }) if refunds => quota.fleet_measure().of(&tokens),
+            (counts, Ask::Rest { tokens, .. }) if refunds && counts != Counts::Cost => {
+                quota.fleet_measure().of(&tokens)
+            }
             // Low: what was written is known only afterwards. At least one, to hear whether anything is left.
             (_, Ask::Rest { tokens, .. }) => {
                 let measure = quota.fleet_measure();
                 measure.of(&tokens.of_prompt()).max(measure.of(&tokens).min(1))
             }
         };
+        let most = |quota: &Quota| match ask {
+            Ask::Rest { tokens, .. } if quota.counts == Counts::Cost => Some(quota.fleet_measure().of(&tokens)),
+            _ => None,
+        };
         let of_quota = |(quota, place): (&Quota, (RoleIndex, usize))| -> Vec<Part> {
             let hits = hits(quota);
             let buckets = if hits > 0 { quota.buckets(&bill) } else { Vec::new() };
             let part = |bucket: Vec<u8>| {
                 let entries = quota.entries(&bucket, &service.key);
-                Part { quota: place, bucket, entries, hits }
+                Part { quota: place, bucket, entries, hits, most: most(quota), drawn: 0 }
             };
             buckets.into_iter().map(part).collect()
         };
@@ -191,7 +209,8 @@ impl Quotas {
         };
         let look = if looks { self.look(bill.scope) } else { None };
         let retries = service.policy.retries;
-        (!parts.is_empty() || look.is_some()).then_some(Inquiry { parts, look, expected, retries, asked: now })
+        let covered = Vec::new();
+        (!parts.is_empty() || look.is_some()).then_some(Inquiry { parts, covered, look, expected, retries, asked: now })
     }
 
     /// The call that asks it.
@@ -287,17 +306,14 @@ impl Quotas {
             }
             if quota.counts != Counts::Requests && !status.over {
                 reserved.crossed.extend(crossed(quota.alerts.as_ref(), quota.fleet_measure().unit, &status, part.hits));
-                reserved.fleet.push(FleetHold {
-                    measure: quota.fleet_measure(),
-                    alerts: quota.alerts.clone(),
-                    limit: quota.fleet_limit(),
-                    window: quota.window,
-                    entries: Arc::clone(&part.entries),
-                    reserved: part.hits,
-                    at: inquiry.asked,
-                });
+                let units = part.hits.saturating_add(part.drawn);
+                reserved.fleet.push(FleetHold::new(quota, part, units, inquiry));
+            } else if part.drawn > 0 {
+                let hold = FleetHold::new(quota, part, part.drawn, inquiry);
+                reserved.fleet.push(FleetHold { is_void: true, ..hold });
             }
         }
+        self.hold_covered(inquiry, reserved);
         let look = inquiry.look.as_ref().and_then(|_| match told_apart {
             true => statuses.last().copied(),
             false => Some(Status { over: any, ..Status::default() }),
@@ -317,6 +333,15 @@ impl Quotas {
         }
     }
 
+    /// What needs no answer of the service: earlier requests have left enough.
+    pub(crate) fn hold_covered(&self, inquiry: &Inquiry, reserved: &mut Reservation) {
+        for part in &inquiry.covered {
+            if let Some(quota) = self.quota_at(part.quota) {
+                reserved.fleet.push(FleetHold::new(quota, part, part.drawn, inquiry));
+            }
+        }
+    }
+
     /// Nobody counts for the fleet: every quota says what follows.
     fn unavailable(
         &self,
@@ -326,6 +351,11 @@ impl Quotas {
         host: &mut dyn Host,
     ) -> Result<Told, Refusal> {
         let quotas = || inquiry.parts.iter().filter_map(|part| Some((part, self.quota_at(part.quota)?)));
+        let drawn = quotas().filter(|(part, _)| part.drawn > 0);
+        let void =
+            drawn.map(|(part, quota)| FleetHold { is_void: true, ..FleetHold::new(quota, part, part.drawn, inquiry) });
+        reserved.fleet.extend(void);
+        self.hold_covered(inquiry, reserved);
         let denies = |quota: &Quota| quota.mode == Mode::Enforce && quota.on_unavailable == OnUnavailable::Deny;
         if quotas().any(|(_, quota)| denies(quota)) || (inquiry.looks() && self.denies_unknown()) {
             return Err(Refusal { denial: Reason::QuotaUnavailable.into(), limits: Box::default() });
@@ -357,19 +387,18 @@ impl Quotas {
     pub fn settlements(&self, reservation: &Reservation, used: Tokens) -> Vec<Settlement> {
         let refunds = self.service.as_ref().is_some_and(|service| service.policy.refunds);
         let settle = |hold: &FleetHold| {
-            let used = hold.measure.of(&used);
-            let (hits, negative) = match used.checked_sub(hold.reserved) {
-                Some(more) => (more, false),
-                None => (hold.reserved - used, true),
-            };
-            (hits > 0 && (refunds || !negative)).then(|| Settlement {
+            let used = if hold.is_void { 0 } else { hold.measure.of(&used) };
+            let hits = i128::from(used) - i128::from(hold.reserved);
+            let is_told = hits > 0 || hits < 0 && refunds || hold.kept.is_some();
+            is_told.then(|| Settlement {
                 entries: Arc::clone(&hold.entries),
                 alerts: hold.alerts.clone(),
                 unit: hold.measure.unit,
                 limit: hold.limit,
                 window: hold.window,
                 at: hold.at,
-                hits: if negative { -i128::from(hits) } else { i128::from(hits) },
+                hits,
+                kept: hold.kept.map(|(prompt, most)| Kept::of(used, prompt, most)),
             })
         };
         reservation.fleet.iter().filter_map(settle).collect()
@@ -388,6 +417,24 @@ impl Quotas {
             })
             .collect();
         Some(service.call(message::request(&service.policy.domain, &descriptors)))
+    }
+}
+
+impl FleetHold {
+    /// `units`: what is held.
+    fn new(quota: &Quota, part: &Part, units: u64, inquiry: &Inquiry) -> FleetHold {
+        let prompt = || quota.fleet_measure().of(&inquiry.expected.of_prompt());
+        FleetHold {
+            measure: quota.fleet_measure(),
+            alerts: quota.alerts.clone(),
+            limit: quota.fleet_limit(),
+            window: quota.window,
+            entries: Arc::clone(&part.entries),
+            reserved: units,
+            at: inquiry.asked,
+            kept: part.most.map(|most| (prompt(), most)),
+            is_void: false,
+        }
     }
 }
 

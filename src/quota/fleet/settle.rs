@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Entries, message, window_of};
+use super::purse::Purses;
+use super::{Entries, Inquiry, message, window_of};
 use crate::callout::{Answer, Call};
 use crate::host::Timestamp;
 use crate::quota::Quotas;
@@ -41,6 +42,21 @@ pub struct Settlement {
     pub(super) at: Timestamp,
     /// To add; negative: to give back.
     pub(super) hits: i128,
+    /// The worker keeps what is to be given back.
+    pub(super) kept: Option<Kept>,
+}
+
+/// How much of the most that its answer might have cost a request has cost, in millionths; `None`: nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept(Option<u64>);
+
+impl Kept {
+    /// Of a request that cost `used` units.
+    pub(super) fn of(used: u64, prompt: u64, most: u64) -> Kept {
+        let answer = u128::from(used.saturating_sub(prompt)) * 1_000_000;
+        let known = (used > 0).then(|| answer.checked_div(u128::from(most.saturating_sub(prompt)))).flatten();
+        Kept(known.map(|share| u64::try_from(share).unwrap_or(u64::MAX)))
+    }
 }
 
 /// The settlements of one worker that wait, and how many calls are in flight.
@@ -50,6 +66,7 @@ pub struct Settlements {
     calls: usize,
     dropped: u64,
     crossed: Vec<Crossed>,
+    purses: Purses,
 }
 
 #[derive(Clone, Debug)]
@@ -87,8 +104,38 @@ impl Settled {
 
 impl Settlements {
     /// Takes one more.
-    pub fn push(&mut self, settlement: Settlement, now: Timestamp) {
+    pub fn push(&mut self, mut settlement: Settlement, now: Timestamp) {
+        if let Some(Kept(share)) = settlement.kept {
+            let window = window_of(settlement.at, settlement.window);
+            if let Some(share) = share {
+                self.purses.learn(&settlement.entries, share);
+            }
+            let units = u64::try_from(settlement.hits.unsigned_abs()).unwrap_or(u64::MAX);
+            if settlement.hits <= 0 {
+                self.purses.put(&settlement.entries, window, units);
+                return;
+            }
+            settlement.hits = i128::from(units - self.purses.take(&settlement.entries, window, units));
+            if settlement.hits == 0 {
+                return;
+            }
+        }
         self.add(Waiting { settlement, since: now, tries: 0 });
+    }
+
+    /// What a request is likely to cost is asked, and first taken from what earlier ones have left. True when nothing is
+    /// left to ask.
+    pub fn draw(&mut self, quotas: &Quotas, inquiry: &mut Inquiry) -> bool {
+        let asked = inquiry.asked;
+        for part in &mut inquiry.parts {
+            let (Some(most), Some(quota)) = (part.most, quotas.quota_at(part.quota)) else { continue };
+            let likely = self.purses.likely(&part.entries, part.hits, most);
+            part.drawn = self.purses.take(&part.entries, window_of(asked, quota.window), likely);
+            part.hits = likely - part.drawn;
+        }
+        let covered = inquiry.parts.extract_if(.., |part| part.hits == 0);
+        inquiry.covered.extend(covered);
+        inquiry.parts.is_empty() && !inquiry.looks()
     }
 
     /// True while something waits.

@@ -1,0 +1,112 @@
+//! What a worker has told the fleet's service of a budget, and its requests did not use: the next requests of the same
+//! counter use it up first.
+//!
+//! Budgets alone are counted so, whether the service takes back or not. A request is counted with what it is likely to cost: its prompt, and of the answer the share
+//! that the counter's answers had lately. What it costs beyond that is told afterwards. What it costs less stays here, so that
+//! the service's number is never less than what was spent, but for requests in flight. What is here when the process ends is
+//! not spent in this window.
+
+use std::collections::HashMap;
+
+use super::Entries;
+
+/// More counters than this are not kept apart: the first come, first served.
+const MAX_PURSES: usize = 4096;
+
+/// The share of the most that an answer may cost, in millionths, of which nothing is known yet.
+const FIRST_SHARE: u64 = 250_000;
+
+/// The last answer is at least one part in this many of what is known.
+const MEMORY: u64 = 32;
+
+/// By counter, and the number of its window.
+#[derive(Debug, Default)]
+pub(super) struct Purses {
+    rests: HashMap<(Entries, u64), u64>,
+    /// The mean share of late, in millionths, and how many answers it is of.
+    shares: HashMap<Entries, (u64, u64)>,
+}
+
+impl Purses {
+    /// What a request is likely to cost of `most` units, of which its prompt costs `prompt`, and an eighth more for the
+    /// answer: what is too much is left for others, and what is too little is spent. At least 1.
+    pub(super) fn likely(&self, counter: &Entries, prompt: u64, most: u64) -> u64 {
+        let mean = self.shares.get(counter).map_or(FIRST_SHARE, |(mean, _)| *mean);
+        let share = (mean + mean / 8).min(1_000_000);
+        let answer = u128::from(most.saturating_sub(prompt)) * u128::from(share) / 1_000_000;
+        prompt.saturating_add(u64::try_from(answer).unwrap_or(u64::MAX)).max(1)
+    }
+
+    /// Takes up to this many units out.
+    pub(super) fn take(&mut self, counter: &Entries, window: u64, most: u64) -> u64 {
+        let key = (Entries::clone(counter), window);
+        let Some(rest) = self.rests.get_mut(&key) else { return 0 };
+        let taken = most.min(*rest);
+        *rest -= taken;
+        if *rest == 0 {
+            self.rests.remove(&key);
+        }
+        taken
+    }
+
+    /// Puts units in. Those of earlier windows of the same counter are worth nothing any more.
+    pub(super) fn put(&mut self, counter: &Entries, window: u64, units: u64) {
+        if units == 0 {
+            return;
+        }
+        let key = (Entries::clone(counter), window);
+        if !self.rests.contains_key(&key) {
+            self.rests.retain(|(other, of), _| other != counter || *of >= window);
+            if self.rests.len() >= MAX_PURSES {
+                return;
+            }
+        }
+        let rest = self.rests.entry(key).or_default();
+        *rest = rest.saturating_add(units);
+    }
+
+    /// Notes the share of its most that an answer has cost, in millionths.
+    pub(super) fn learn(&mut self, counter: &Entries, share: u64) {
+        let share = share.min(1_000_000);
+        if let Some((mean, count)) = self.shares.get_mut(counter) {
+            *count = MEMORY.min(*count + 1);
+            *mean = (*mean * (*count - 1) + share).div_ceil(*count);
+        } else if self.shares.len() < MAX_PURSES {
+            self.shares.insert(Entries::clone(counter), (share, 1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_in_is_taken_out_once_and_in_its_window() {
+        let counter: Entries = std::sync::Arc::new([("quota", "a".to_owned()), ("role", "b".to_owned())]);
+        let mut purses = Purses::default();
+        assert_eq!(purses.take(&counter, 7, 10), 0);
+        purses.put(&counter, 7, 15);
+        assert_eq!((purses.take(&counter, 8, 10), purses.take(&counter, 7, 10)), (0, 10));
+        assert_eq!((purses.take(&counter, 7, 10), purses.take(&counter, 7, 10)), (5, 0));
+        purses.put(&counter, 7, 3);
+        purses.put(&counter, 8, 4);
+        assert_eq!((purses.take(&counter, 7, 10), purses.take(&counter, 8, 10)), (0, 4));
+    }
+
+    #[test]
+    fn a_request_is_counted_as_those_before_it() {
+        let counter: Entries = std::sync::Arc::new([("quota", "a".to_owned()), ("role", "b".to_owned())]);
+        let mut purses = Purses::default();
+        assert_eq!(purses.likely(&counter, 100, 1100), 381);
+        assert_eq!((purses.likely(&counter, 0, 0), purses.likely(&counter, u64::MAX, 1)), (1, u64::MAX));
+        for _ in 0..40 {
+            purses.learn(&counter, 20_000);
+        }
+        assert_eq!(purses.likely(&counter, 100, 1100), 122);
+        for _ in 0..400 {
+            purses.learn(&counter, 5_000_000);
+        }
+        assert_eq!(purses.likely(&counter, 100, 1100), 1100);
+    }
+}
