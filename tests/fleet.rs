@@ -727,6 +727,37 @@ fn a_share_of_a_fleets_budget_is_told_once() {
     assert_eq!((told, passed), (vec![json!(50), json!(90)], 7));
 }
 
+#[test]
+fn the_service_is_asked_only_for_what_a_condition_counts() {
+    let quota = |when: &str| json!({ "per": "subject", "requests": 2, "window": "1m", "scope": "fleet", "when": when });
+    for (when, stream, asked) in [
+        ("request.stream", false, 0),
+        ("request.stream", true, 1),
+        ("request.operation == 'chat'", false, 1),
+        ("request.operation == 'models'", false, 0),
+        // What goes wrong is counted.
+        ("principal.claims.level > 2", false, 1),
+    ] {
+        let mut pipeline = pipeline(true, false, json!([quota(when)]));
+        let mut service = Service { limit: 2, ..Service::default() };
+        for turn in 0..3 {
+            let (mut exchange, step) = pipeline.begin();
+            let mut last = answered(&mut exchange, step, &mut service, &mut pipeline);
+            if last == Step::NeedMore {
+                let mut body = ask("What is a bartizan?");
+                body["stream"] = stream.into();
+                let event = Event::RequestBody(body.to_string().into_bytes());
+                last = exchange.step(event, &mut pipeline.vm, &mut pipeline.host);
+                last = answered(&mut exchange, last, &mut service, &mut pipeline);
+            }
+            let refused = asked > 0 && turn == 2;
+            assert_eq!(reason(&last), if refused { "quota.requests" } else { "" }, "{when}");
+            end(exchange, &mut pipeline);
+        }
+        assert_eq!(service.calls, asked * 3, "{when}");
+    }
+}
+
 /// Workers of one budget. `refunds`: the service takes back, and counts what it refuses; else it does neither.
 struct Budget {
     policy: Arc<Policy>,

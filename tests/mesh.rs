@@ -170,7 +170,8 @@ fn mesh_forms() -> Vec<Form<Claims>> {
         let mut claims = mesh_claims();
         claims.retain(|(name, _)| *name != "roles");
         claims.push(("roles", good[..cut].to_vec()));
-        let reason = if cut < 2 { "rbac.operation" } else { "jwt.claims" };
+        // One byte of 1 is what Envoy gives for `true`.
+        let reason = if cut < 1 { "rbac.operation" } else { "jwt.claims" };
         forms.push((format!("a list of roles cut at {cut}"), claims, reason));
     }
     for at in 0..12 {

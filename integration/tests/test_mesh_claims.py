@@ -14,6 +14,10 @@ def from_mesh(document: dict) -> None:
     entry = document["authn"]["issuers"][0]
     entry.pop("jwks")
     entry.pop("algorithms")
+    document["roles"]["analyst"]["when"] = (
+        "(!has(principal.claims.level) || principal.claims.level >= 2) && "
+        "(!has(principal.claims.suspended) || !principal.claims.suspended)"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +53,19 @@ def test_a_token_that_the_mesh_refuses_goes_nowhere(guarded, mode):
     site = guarded[mode]
     outcome = site.send(H1, chat(), token=Key("ES256", "ec").sign(claims()))
     assert outcome.reply.status == 401 and outcome.seen == []
+
+
+@pytest.mark.parametrize("more, passes", [
+    ({}, True), ({"level": 2}, True), ({"level": 2.5}, True), ({"level": 1}, False), ({"level": 0}, False), ({"level": -3}, False),
+    ({"level": "high"}, False), ({"suspended": False}, True), ({"suspended": True}, False), ({"suspended": "yes"}, False),
+    ({"level": 10**9, "suspended": False}, True),
+])  # fmt: skip
+def test_conditions_read_numbers_and_booleans_of_the_mesh(guarded, mode, more, passes):
+    """Envoy gives claims as bytes, and does not say of which type they are."""
+    site = guarded[mode]
+    token = site.keys["ES256"].sign(claims("mia", ["analyst"]) | more)
+    outcome = site.send(H1, chat(), token=token)
+    if passes:
+        outcome.passed()
+    else:
+        outcome.refused(403, "rbac.condition")

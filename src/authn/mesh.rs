@@ -31,7 +31,7 @@ pub(super) fn claims<'p>(
 ) -> Result<Object, Reason> {
     let mut claims = Object::new();
     claims.insert("iss".to_owned(), iss.into());
-    if let Some(aud) = read(&["aud"], host).and_then(texts) {
+    if let Some(aud) = read(&["aud"], host).and_then(|aud| texts(&aud)) {
         claims.insert("aud".to_owned(), aud);
     }
     if let Some(id) = read(&["jti"], host) {
@@ -45,7 +45,8 @@ pub(super) fn claims<'p>(
     for pointer in pointers {
         let parts: Vec<&str> = pointer.parts().collect();
         if let Some(value) = read(&parts, host) {
-            place(&mut claims, &parts, texts(value).ok_or(Reason::JwtClaims)?);
+            let value = texts(&value).or_else(|| plain(value)).ok_or(Reason::JwtClaims)?;
+            place(&mut claims, &parts, value);
         }
     }
     Ok(claims)
@@ -73,10 +74,19 @@ fn number(bytes: Vec<u8>) -> Option<Value> {
 }
 
 /// A text, or a list of texts. A list comes as the ABI's form of a header map, the texts as names.
-fn texts(bytes: Vec<u8>) -> Option<Value> {
-    match list(&bytes) {
+fn texts(bytes: &[u8]) -> Option<Value> {
+    match list(bytes) {
         Some(texts) => Some(texts.into()),
-        None => text(bytes).map(Value::from),
+        None => text(bytes.to_vec()).filter(|text| !matches!(text.as_str(), "\u{1}")).map(Value::from),
+    }
+}
+
+/// A boolean, which is one byte, or a number. Of some fractions the eight bytes are a text: what compares them goes wrong.
+fn plain(bytes: Vec<u8>) -> Option<Value> {
+    match bytes.as_slice() {
+        [0] => Some(false.into()),
+        [1] => Some(true.into()),
+        _ => number(bytes),
     }
 }
 
@@ -115,12 +125,16 @@ mod tests {
     #[test]
     fn lists_and_texts_are_told_apart() {
         let two = b"\x02\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0a\0\0bc\0\0";
-        assert_eq!(texts(two.to_vec()), Some(serde_json::json!(["a", "bc"])));
-        assert_eq!(texts(b"\0\0\0\0".to_vec()), Some(serde_json::json!([])));
+        assert_eq!(texts(two), Some(serde_json::json!(["a", "bc"])));
+        assert_eq!(texts(b"\0\0\0\0"), Some(serde_json::json!([])));
         for text in [&b""[..], b"analyst", b"\x02\0\0\0", &two[..two.len() - 1], b"\xff\xff\xff\xffx"] {
-            assert!(!matches!(texts(text.to_vec()), Some(Value::Array(_))), "{text:?}");
+            assert!(!matches!(texts(text), Some(Value::Array(_))), "{text:?}");
         }
         assert_eq!(number(1.5f64.to_le_bytes().to_vec()), Some(serde_json::json!(1.5)));
         assert_eq!(number(b"short".to_vec()), None);
+        for (bytes, value) in [(&b"\x01"[..], Some(true)), (b"\0", Some(false)), (b"\x02\0", None)] {
+            assert!(texts(bytes).is_none());
+            assert_eq!(plain(bytes.to_vec()), value.map(Value::from));
+        }
     }
 }
