@@ -426,8 +426,11 @@ impl Record {
 
     /// What shadow mode did not carry out. A code that follows itself is listed once.
     pub fn add_shadow(&mut self, codes: impl IntoIterator<Item = &'static str>) {
-        self.shadow.extend(codes);
-        self.shadow.dedup();
+        for code in codes {
+            if !self.shadow.contains(&code) {
+                self.shadow.push(code);
+            }
+        }
     }
 
     /// The id that a refusal quotes.
