@@ -424,7 +424,7 @@ impl Record {
         self.score = Some(score);
     }
 
-    /// What shadow mode did not carry out. A code that follows itself is listed once.
+    /// What shadow mode did not carry out, each code once.
     pub fn add_shadow(&mut self, codes: impl IntoIterator<Item = &'static str>) {
         for code in codes {
             if !self.shadow.contains(&code) {
