@@ -4,6 +4,8 @@
 
 mod common;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bartizan::host::{Fault, HashFunction, Host, MemoryHost, SetOutcome, Shared, Timestamp};
 use bartizan::policy::Policy;
 use bartizan::transaction::{Event, Step};
@@ -319,6 +321,30 @@ fn the_upstream_is_told_who_calls_and_believes_nobody_else() {
             let edit = run.outcome.unwrap();
             assert_eq!((edit.remove.len(), edit.set.len()), (2, 0));
         }
+    }
+}
+
+#[test]
+fn a_token_is_never_sent_when_it_is_about_to_end() {
+    let mut pipeline = Pipeline::with_environment(
+        |d| {
+            d["upstream"] = json!({ "identity": { "algorithm": "EdDSA", "key": { "fromEnv": "KEY" },
+                "issuer": "bartizan", "audience": "models" } });
+        },
+        &|_| Some("1f".repeat(32)),
+    );
+    // The caller's own token ends in 20 s, and counts for the clock's skew longer.
+    let token = format!("Bearer {}", pipeline.token(&["analyst"], 20));
+    for second in 0..75 {
+        pipeline.host.now = Timestamp::from_secs(NOW + second);
+        let body = ask("hi").to_string();
+        let run = pipeline.post("/v1/chat/completions", &[("authorization", &token)], body.as_bytes());
+        let edit = run.outcome.unwrap();
+        let (_, told) = edit.set.iter().find(|(name, _)| *name == "x-bartizan-identity").unwrap();
+        let claims = told.split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        let left = claims["exp"].as_u64().unwrap() - (NOW + second);
+        assert!((5..=60).contains(&left), "{left} s left after {second} s");
     }
 }
 
