@@ -349,6 +349,25 @@ fn a_token_is_never_sent_when_it_is_about_to_end() {
 }
 
 #[test]
+fn no_issuer_has_the_name_of_what_else_vouches_for_callers() {
+    let pipeline = Pipeline::new(|_| {});
+    for name in ["apiKeys", "mesh", "anonymous"] {
+        let mut document = pipeline.document.clone();
+        document["authn"]["issuers"][0]["name"] = name.into();
+        // Where nobody else has the name it is one like any other.
+        assert!(Policy::from_json(document.to_string().as_bytes(), &|_| None).is_ok());
+        document["authn"]["apiKeys"] = keys();
+        document["authn"]["workloads"] = json!([{ "match": NIGHTLY, "roles": ["reader"] }]);
+        document["authn"]["unsafeAnonymous"] = true.into();
+        document["roles"]["anonymous"] = json!({ "operations": [], "models": [] });
+        let errors = Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap_err();
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("authn.issuers[0].name: ") && errors[0].contains(name), "{errors:?}");
+    }
+}
+
+#[test]
 fn a_session_is_the_callers_to_choose_and_the_subject_pays() {
     let mut pipeline = Pipeline::new(|d| {
         d["roles"]["analyst"]["quotas"] = json!([

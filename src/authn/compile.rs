@@ -99,6 +99,7 @@ impl Authenticator {
             errors.push(&path.index(place).key("introspection"), message);
         }
         refuse_twins(listed, &path, errors);
+        refuse_taken(section, &path, errors);
         if errors.len() > before {
             return None;
         }
@@ -643,6 +644,21 @@ fn refuse_twins(listed: &[document::Issuer], path: &KeyPath, errors: &mut Errors
                 let message = format!("the same name as authn.issuers[{first}]");
                 errors.push(&path.index(place).key("name"), message);
             }
+        }
+    }
+}
+
+/// Names of what else vouches for callers in this policy: two callers would have one name in records, and for the upstream.
+fn refuse_taken(section: &document::Authn, path: &KeyPath, errors: &mut Errors) {
+    let taken = [
+        ("apiKeys", section.api_keys.is_some(), "holders of API keys"),
+        ("mesh", section.workloads.is_some(), "workloads"),
+        ("anonymous", section.unsafe_anonymous == Some(true), "callers without a credential"),
+    ];
+    for (place, issuer) in section.issuers.iter().flatten().enumerate() {
+        let name = issuer.name.as_deref().or(issuer.issuer.as_deref());
+        if let Some((name, _, whose)) = taken.iter().find(|(taken, is_there, _)| *is_there && name == Some(*taken)) {
+            errors.push(&path.index(place).key("name"), format!("{name:?} is the issuer of {whose}"));
         }
     }
 }
