@@ -368,6 +368,30 @@ fn no_issuer_has_the_name_of_what_else_vouches_for_callers() {
 }
 
 #[test]
+fn a_subjects_quota_that_counts_some_requests_bounds_no_session_of_others() {
+    let pipeline = Pipeline::new(|_| {});
+    let of = |subject: Option<&str>, session: Option<&str>| {
+        let mut document = pipeline.document.clone();
+        let mut quotas = json!([
+            { "per": "subject", "requests": 60, "window": "1m" },
+            { "per": "session", "header": "x-session-id", "requests": 20, "window": "1m" }]);
+        for (place, when) in [subject, session].into_iter().enumerate() {
+            if let Some(when) = when {
+                quotas[place]["when"] = when.into();
+            }
+        }
+        document["roles"]["analyst"]["quotas"] = quotas;
+        Policy::from_json(document.to_string().as_bytes(), &|_| None)
+    };
+    let small = Some("model == 'small'");
+    assert!(of(None, None).is_ok() && of(None, small).is_ok() && of(small, small).is_ok());
+    for session in [None, Some("model == 'default'")] {
+        let errors = of(small, session).unwrap_err();
+        assert!(errors[0].to_string().starts_with("roles.analyst.quotas[1].per: session, but no "), "{errors:?}");
+    }
+}
+
+#[test]
 fn a_session_is_the_callers_to_choose_and_the_subject_pays() {
     let mut pipeline = Pipeline::new(|d| {
         d["roles"]["analyst"]["quotas"] = json!([

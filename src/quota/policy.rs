@@ -287,12 +287,13 @@ pub(crate) fn bound_sessions(quotas: &[QuotaPolicy], at: &KeyPath, errors: &mut 
         let bounds = |other: &QuotaPolicy| {
             other.per == Per::Subject
                 && other.counts == session.counts
+                && (other.when.is_none() || other.when == session.when)
                 && (other.mode == Mode::Enforce || session.mode == Mode::Shadow)
         };
         if !quotas.iter().any(bounds) {
             let message = format!(
-                "session, but no enforced quota per: subject of this role counts {}: a caller gets a new bucket with each \
-                 session that it makes up",
+                "session, but no enforced quota per: subject of this role counts {} under the same `when` or none: a caller \
+                 gets a new bucket with each session that it makes up",
                 session.counts.as_str()
             );
             errors.push(&at.index(place).key("per"), message);
