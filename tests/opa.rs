@@ -250,6 +250,33 @@ fn the_same_model_is_charged_once() {
 }
 
 #[test]
+fn a_tool_is_charged_once_also_where_the_engine_chooses_another_model() {
+    let mut pipeline = pipeline(|document| {
+        document["roles"]["analyst"]["quotas"] = json!([{ "per": "tool", "requests": 4, "window": "1h" }]);
+    });
+    let tiny = json!({ "allow": true, "obligations": { "model": "tiny" } });
+    let reasons: Vec<String> = (0..5).map(|_| asked(&mut pipeline, "hello", &tiny).reason().to_owned()).collect();
+    assert_eq!(reasons, ["", "", "", "", "quota.requests"]);
+}
+
+#[test]
+fn a_tool_that_is_taken_out_is_not_charged_to_the_role_that_the_engine_adds() {
+    let mut pipeline = pipeline(|document| {
+        document["roles"]["analyst"]["tools"]["others"] = "remove".into();
+        document["roles"]["trial"]["quotas"] = json!([{ "per": "tool", "requests": 2, "window": "1h" }]);
+    });
+    let trial = json!({ "allow": true, "obligations": { "quotas": "trial" } });
+    let mut body = chat("hello");
+    let shell = |number: usize| json!({ "type": "function", "function": { "name": format!("shell_{number}"), "parameters": {} } });
+    body["tools"] = (0..70).map(shell).collect();
+    for _ in 0..3 {
+        let (run, _) = run(&mut pipeline, &CHAT, Some(&body), &mut |_| said(&trial));
+        assert_eq!(run.reason(), "");
+        assert_eq!(run.record()["bartizan.tools_removed"], 70);
+    }
+}
+
+#[test]
 fn what_was_found_is_recorded_also_where_the_engine_refuses() {
     let mut pipeline = pipeline(|_| {});
     for (result, reason) in [(json!(false), "authz.denied"), (json!(7), "authz.unavailable")] {

@@ -211,6 +211,11 @@ impl Quotas {
         self.counting(whose).map(|(_, place)| place)
     }
 
+    /// The places of those that count by tool.
+    pub fn places_by_tool<'q>(&'q self, whose: Whose<'q>) -> impl Iterator<Item = Idle> {
+        self.counting(whose).filter(|(quota, _)| quota.per == Per::Tool).map(|(_, place)| place)
+    }
+
     /// True if one of these quotas counts output tokens.
     pub fn count_output<'w>(&self, whose: impl Into<Whose<'w>>) -> bool {
         self.of(whose.into()).any(|quota| matches!(quota.counts, Counts::Tokens | Counts::OutputTokens | Counts::Cost))

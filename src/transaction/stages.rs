@@ -400,6 +400,12 @@ impl Authorized {
         self.roles().iter().filter_map(|role| policy.role_at(*role)).any(|role| authz::may_use(role, tool))
     }
 
+    /// The tools that the request goes on with.
+    fn kept_tools(&self, policy: &Policy, exchange: &Exchange) -> Vec<Offered> {
+        let is_kept = |tool: &&Offered| !self.removes_tools() || self.may_use(policy, tool);
+        exchange.tools.iter().filter(is_kept).cloned().collect()
+    }
+
     /// True when one of the granting roles may author this zone.
     pub fn may_write(&self, policy: &Policy, zone: Zone) -> bool {
         self.roles().iter().filter_map(|role| policy.role_at(*role)).any(|role| role.may_write.contains(&zone))
@@ -683,12 +689,22 @@ pub fn oblige(
         let refused = |denial| Refusal { denial, limits: Box::new(limits.clone()) };
         let grant = authz::grant(authorized.counted.entitled.roles(), exchange, &asking).map_err(refused)?;
         let (guards, idle) = applying(policy, &authorized.counted, &grant, &asking);
+        let before = authorized.kept_tools(policy, exchange);
         let mut charged: Vec<Idle> = policy.quotas.places(authorized.quotas()).collect();
+        let by_tool: Vec<Idle> = policy.quotas.places_by_tool(authorized.quotas()).collect();
         (authorized.grant, authorized.guards, authorized.idle) = (grant, guards, idle);
+        let tools = authorized.kept_tools(policy, exchange);
+        let more: Vec<Offered> = tools.iter().filter(|tool| !before.contains(tool)).cloned().collect();
         let entitled = &authorized.counted.entitled;
-        let bill = entitled.bill(Scope::Model(&exchange.model), Some(exchange));
-        let charge = policy.quotas.charge(bill, authorized.quotas(), key, host);
-        limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
+        // A tool's quota that has counted the request counts no tool again.
+        for (tools, is_counted) in [(&tools, false), (&more, true)] {
+            let places = policy.quotas.places(authorized.quotas());
+            let others = places.filter(|place| by_tool.contains(place) != is_counted);
+            let aside: Vec<Idle> = authorized.idle.iter().copied().chain(others).collect();
+            let bill = Bill { tools, ..entitled.bill(Scope::Model(&exchange.model), None) };
+            let charge = policy.quotas.charge(bill, Whose::new(authorized.roles(), &aside), key, host);
+            limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
+        }
         // The call is charged to the quotas that count it for the new model only.
         charged.extend(&authorized.idle);
         let charge = policy.quotas.charge(entitled.call(), Whose::new(authorized.roles(), &charged), key, host);
@@ -698,7 +714,9 @@ pub fn oblige(
         let entitled = &authorized.counted.entitled;
         let asking = entitled.asking(policy, body, now);
         let idle = policy.quotas.idle(&[role], |when| asking.fails(when));
-        let bill = entitled.whole(body.map(|(exchange, _)| exchange));
+        let exchange = body.map(|(exchange, _)| exchange);
+        let tools = exchange.map(|exchange| authorized.kept_tools(policy, exchange)).unwrap_or_default();
+        let bill = Bill { tools: &tools, ..entitled.whole(exchange) };
         let charge = policy.quotas.charge(bill, Whose::new(&[role], &idle), key, host);
         limits = limits.clone().and(charge.map_err(|refusal| beside(refusal, &limits))?);
         authorized.idle.extend(idle);
