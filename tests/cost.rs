@@ -213,6 +213,48 @@ fn weights_make_cached_and_reasoning_tokens_cheaper() {
     assert_eq!(left + held, 2000 - 261);
 }
 
+/// Its answer is fetched later, and nobody sees here what it used.
+#[test]
+fn a_response_that_is_made_in_the_background_costs_what_was_held() {
+    let mut pipeline = Pipeline::new(|d| {
+        d["prices"] = table();
+        d["roles"]["analyst"]["operations"] = json!(["responses"]);
+        d["roles"]["analyst"]["quotas"] = budget("1 USD");
+        d["routes"] = json!([{ "match": { "pathPrefix": "/v1/" }, "protocol": "openai" }]);
+    });
+    let token = pipeline.token(&["analyst"], 86_400);
+    for background in [true, false] {
+        let (mut exchange, _) = pipeline.begin_with(&token, "/v1/responses");
+        let body = json!({ "model": "small", "input": "What is a bartizan?", "max_output_tokens": 100,
+            "background": background });
+        let step =
+            exchange.step(Event::RequestBody(body.to_string().into_bytes()), &mut pipeline.vm, &mut pipeline.host);
+        assert!(matches!(step, Step::Release(_)), "{step:?}");
+        let reply = json!({ "id": "resp_1", "object": "response", "model": "small", "usage": null, "output": [],
+            "status": if background { "queued" } else { "incomplete" } });
+        let record = end(&mut pipeline, exchange, "200", &reply);
+        let (reserved, basis) = (&record["bartizan.cost.reserved"], &record["bartizan.cost.basis"]);
+        assert_eq!(
+            (basis == "reserved", *reserved == record["bartizan.cost.amount"]),
+            (background, background),
+            "{record}"
+        );
+    }
+    // A server that answers at once tells what it used.
+    let (mut exchange, _) = pipeline.begin_with(&token, "/v1/responses");
+    let body =
+        json!({ "model": "small", "input": "What is a bartizan?", "max_output_tokens": 100, "background": true });
+    exchange.step(Event::RequestBody(body.to_string().into_bytes()), &mut pipeline.vm, &mut pipeline.host);
+    let usage = json!({ "input_tokens": 100, "output_tokens": 10, "output_tokens_details": { "reasoning_tokens": 0 } });
+    let reply = json!({ "id": "resp_1", "object": "response", "model": "small", "status": "completed", "usage": usage,
+        "output": [{ "type": "message", "role": "assistant", "content": [{ "type": "output_text", "text": "A turret." }] }] });
+    let record = end(&mut pipeline, exchange, "200", &reply);
+    assert_eq!(
+        (&record["bartizan.cost.amount"], &record["bartizan.cost.basis"]),
+        (&json!("0.000350"), &json!("usage"))
+    );
+}
+
 #[test]
 fn tiers_and_days_begin_where_they_say() {
     let prices = prices(json!({ "currency": "EUR", "models": [

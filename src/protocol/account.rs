@@ -47,6 +47,8 @@ pub struct Exchange {
     pub prompts: u64,
     /// The answer begins with the prompt, which the upstream counts as input.
     pub repeats_prompt: bool,
+    /// The answer is made after the reply, which does not tell its cost.
+    pub in_background: bool,
     /// Strings that go to the upstream as these.
     pub rewrites: Vec<(Path, &'static str)>,
     /// What can't be scanned, and where.
@@ -111,6 +113,7 @@ impl Exchange {
             unknown: Vec::new(),
             stored: Vec::new(),
             closed: Closed,
+            in_background: false,
         }
     }
 

@@ -13,6 +13,8 @@ pub(super) struct Meter {
     pub(super) read: bool,
     /// The text that came begins with the prompt.
     pub(super) repeats_prompt: bool,
+    /// The answer is made after the reply, which does not tell its cost.
+    pub(super) in_background: bool,
     /// It was read to its end. Else the usage may be that of its beginning.
     pub(super) complete: bool,
 }

@@ -120,7 +120,7 @@ impl Context {
 
     /// What the exchange used, and how that is known. `written`: the tokens of the text that came.
     fn used(&self, ending: Ending, expected: Tokens, written: u64) -> (Tokens, Basis) {
-        let Meter { status, spent: Spent { usage, written: text }, complete, read, repeats_prompt } =
+        let Meter { status, spent: Spent { usage, written: text }, complete, read, repeats_prompt, in_background } =
             self.account.meter;
         match status {
             // Refused after it was reserved: it never left.
@@ -135,6 +135,8 @@ impl Context {
             // Not answered in time: the upstream may have worked all that while.
             Some(408 | 504) => return (expected, Basis::Reserved),
             Some(400..) => return (Tokens::default(), Basis::Refunded),
+            // It is made whether the caller fetches it or not, and fetching it is not charged.
+            Some(_) if in_background && !(complete && usage.output.is_some()) => return (expected, Basis::Reserved),
             Some(_) => {}
         }
         let repeated = if repeats_prompt { usage.input.unwrap_or(expected.input) } else { 0 };

@@ -13,6 +13,8 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
     reader.stream(false)?;
     reader.caps(&OUTPUT_CAPS, &["max_output_tokens"])?;
     reader.texts("instructions", Spot::SYSTEM)?;
+    let background = reader.take("background")?;
+    reader.out.in_background = background.is_some_and(|(_, value)| !matches!(value, Json::Bool(false) | Json::Null));
     // What the provider keeps was not in this request: it was not scanned by this policy.
     for name in ["previous_response_id", "conversation", "prompt"] {
         if let Some((path, value)) = reader.take(name)? {

@@ -385,6 +385,7 @@ impl Context {
         let asks_for_none = exchange.output_cap.as_ref().is_some_and(|cap| cap.tokens == 0);
         guard.most_output = cap.filter(|_| !asks_for_none).map(|_| expected.output).filter(|output| *output > 0);
         self.account.meter.repeats_prompt = exchange.repeats_prompt;
+        self.account.meter.in_background = exchange.in_background;
         guard.asked.is_batch = matches!(json, Json::Array(_));
         guard.model.clone_from(&exchange.model);
         guard.restored = restored;
