@@ -255,6 +255,32 @@ fn a_response_that_is_made_in_the_background_costs_what_was_held() {
     );
 }
 
+/// A router behind the proxy may answer with any model that the request names.
+#[test]
+fn a_request_that_names_several_models_holds_what_the_dearest_costs() {
+    let ask_for = |pipeline: &mut Pipeline, models: Value| {
+        let token = pipeline.token(&["analyst"], 86_400);
+        let (mut exchange, _) = pipeline.begin_with(&token, "/v1/chat/completions");
+        let mut body = ask("What is a bartizan?");
+        (body["model"], body["models"], body["max_tokens"]) = ("small".into(), models, 100.into());
+        let body = body.to_string().into_bytes();
+        match exchange.step(Event::RequestBody(body), &mut pipeline.vm, &mut pipeline.host) {
+            Step::Release(_) => Ok(exchange),
+            Step::Deny(reply) => Err(reply.reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut pipeline = pipeline(budget("1 USD"));
+    let open = ask_for(&mut pipeline, json!(["small", "dear"])).unwrap();
+    let record = end(&mut pipeline, open, "504", &json!({}));
+    // 100 output tokens of the dear one are 10,000 millionths.
+    assert!(amount(&record) >= 10_000, "{record}");
+    let open = ask_for(&mut pipeline, json!(["small", "dear"])).unwrap();
+    let usage = json!({ "prompt_tokens": 100, "completion_tokens": 10, "completion_tokens_details": { "reasoning_tokens": 0 } });
+    assert_eq!(amount(&end(&mut pipeline, open, "200", &answer("small", usage))), 350, "the cheap one answered");
+    assert_eq!(ask_for(&mut pipeline, json!(["small", "unknown"])).unwrap_err(), "quota.unpriced");
+}
+
 #[test]
 fn tiers_and_days_begin_where_they_say() {
     let prices = prices(json!({ "currency": "EUR", "models": [

@@ -65,6 +65,11 @@ pub struct Exchange {
 struct Closed;
 
 impl Exchange {
+    /// Every model that the request names: any of them may answer.
+    pub fn all_models(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.model).chain(&self.models).map(String::as_str)
+    }
+
     /// How many answers the client asks for.
     pub fn answers(&self) -> u64 {
         self.choices.max(1).saturating_mul(self.prompts.max(1))
@@ -108,12 +113,12 @@ impl Exchange {
             choices: 1,
             prompts: 1,
             repeats_prompt: false,
+            in_background: false,
             rewrites: Vec::new(),
             unscanned: Vec::new(),
             unknown: Vec::new(),
             stored: Vec::new(),
             closed: Closed,
-            in_background: false,
         }
     }
 

@@ -108,6 +108,13 @@ impl Prices {
         Bill { at: now, price: self.find(model, now) }
     }
 
+    /// What a request is priced by that comes now and that any of these models may answer: the one at which this costs most.
+    pub fn dearest<'m>(&self, models: impl Iterator<Item = &'m str>, expected: &Tokens, now: Timestamp) -> Bill {
+        let bills = models.map(|model| self.bill(model, now));
+        let dearest = bills.max_by_key(|bill| self.cost(bill, None, expected, false));
+        dearest.unwrap_or(Bill { at: now, price: None })
+    }
+
     /// What a request costs that used so much, in millionths of the currency. `None`: nobody knows a price.
     ///
     /// `billed`: the model that the reply names. Where it has a price, that counts. `is_split`: how much of the output is

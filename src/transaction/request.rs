@@ -401,7 +401,7 @@ impl Context {
         // From here on the reservation is the exchange's: whatever becomes of it, its end settles it.
         self.bill = match (&policy.prices, exchange) {
             (Some(prices), Some(exchange)) if expected != Tokens::default() => {
-                Some(prices.bill(&exchange.model, host.now()))
+                Some(prices.dearest(exchange.all_models(), &expected, host.now()))
             }
             _ => None,
         };

@@ -848,8 +848,9 @@ pub fn admit(
     let mut told = charged.limits().clone();
     let expected = match (&policy.prices, exchange) {
         (Some(prices), Some(exchange)) if expected != Tokens::default() => {
-            let price = prices.bill(&exchange.model, host.now());
-            let is_refused = !price.is_priced() && prices.on_unpriced == OnUnpriced::Deny;
+            let price = prices.dearest(exchange.all_models(), &expected, host.now());
+            let is_priced = |model: &str| prices.bill(model, host.now()).is_priced();
+            let is_refused = prices.on_unpriced == OnUnpriced::Deny && !exchange.all_models().all(is_priced);
             match policy.quotas.counts_cost(roles).filter(|_| is_refused) {
                 Some(Mode::Enforce) => {
                     let denial = Denial::new(Reason::QuotaUnpriced).with_param("model");
