@@ -281,6 +281,44 @@ fn a_request_that_names_several_models_holds_what_the_dearest_costs() {
     assert_eq!(ask_for(&mut pipeline, json!(["small", "unknown"])).unwrap_err(), "quota.unpriced");
 }
 
+/// OpenAI's answers name a dated model: it is one of the table's, and no role lists it.
+#[test]
+fn a_dated_name_in_the_reply_is_counted_and_priced_as_the_model_that_it_is() {
+    let prices = json!({ "currency": "USD", "models": [
+        { "match": "small*", "input": "2.50", "output": "10" },
+        { "match": "*", "input": "100", "output": "100" },
+    ] });
+    let mut pipeline = Pipeline::new(|d| {
+        d["prices"] = prices.clone();
+        d["roles"]["analyst"]["models"] = json!(["small"]);
+        d["roles"]["analyst"]["quotas"] = json!([]);
+    });
+    let usage = json!({ "prompt_tokens": 100, "completion_tokens": 10 });
+    let open = begin(&mut pipeline, "small", 100).unwrap();
+    let mut open = open;
+    let head = headers(&[(":status", "200"), ("content-type", "application/json")]);
+    open.step(Event::ResponseHeaders { headers: &head, end: false }, &mut pipeline.vm, &mut pipeline.host);
+    let body = answer("small-2026-01-31", usage).to_string().into_bytes();
+    open.step(Event::ResponseBody(body), &mut pipeline.vm, &mut pipeline.host);
+    let finished = open.finish(&mut pipeline.vm, &mut pipeline.host);
+    let names: Vec<&str> = finished.increments.iter().map(|one| one.name.as_str()).collect();
+    assert!(names.contains(&"bartizan.model_cost_micros.model.small"), "{names:?}");
+    assert!(!names.iter().any(|name| name.ends_with("model.other")), "{names:?}");
+    let record: Value = serde_json::from_str(&finished.record).unwrap();
+    assert_eq!(record["gen_ai.response.model"], "small-2026-01-31");
+    assert_eq!(amount(&record), 350);
+    let folder = common::command::Folder::new("dated");
+    let log = folder.file("log", &finished.record);
+    let policy = folder.file("policy.json", &pipeline.document.to_string());
+    let sum = cost(&[log.to_str().unwrap(), "--prices", policy.to_str().unwrap()]);
+    assert_eq!(sum["total"], "0.000350");
+    // A name that is only known by its hash is no name.
+    let hashed = finished.record.replace("small-2026-01-31", &"0123456789abcdef".repeat(2));
+    let log = folder.file("hashed", &hashed);
+    let sum = cost(&[log.to_str().unwrap(), "--prices", policy.to_str().unwrap()]);
+    assert_eq!((&sum["total"], &sum["byModel"]), (&json!("0.000350"), &json!({ "small": "0.000350" })));
+}
+
 #[test]
 fn tiers_and_days_begin_where_they_say() {
     let prices = prices(json!({ "currency": "EUR", "models": [

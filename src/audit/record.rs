@@ -529,11 +529,12 @@ impl Record {
         self.images = images;
     }
 
-    /// The model that the reply names or its keyed hash, and what counters call it. One that is the same is not noted.
-    pub fn set_billed_model(&mut self, model: String, label: &str) {
+    /// The model that the reply names or its keyed hash, and what counters call it where that is another word. One that is
+    /// the same is not noted.
+    pub fn set_billed_model(&mut self, model: String, label: Option<&str>) {
         if self.model.as_ref() != Some(&model) {
             self.billed_model = Some(model);
-            self.model_label = Some(label.to_owned());
+            self.model_label = label.map(str::to_owned).or(self.model_label.take());
         }
     }
 

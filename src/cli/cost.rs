@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::capture::objects;
 use super::output::{Exit, print, print_json, read_text};
 use super::source;
+use super::replay::is_hash;
 use crate::document::{Errors, KeyPath};
 use crate::host::Timestamp;
 use crate::quota::Tokens;
@@ -119,7 +120,7 @@ impl Sum {
         self.total += u128::from(cost);
         let role = record.get("user.roles").and_then(|roles| roles.get(0)).and_then(Value::as_str);
         let names = [
-            text("gen_ai.response.model").or(text("gen_ai.request.model")),
+            billed(record).or(text("gen_ai.request.model")),
             text("organization.id"),
             role,
             text("@timestamp").and_then(|time| time.get(..10)),
@@ -171,6 +172,11 @@ fn priced(record: &Value, prices: &Prices) -> Option<u64> {
     let bill = prices.bill(text("gen_ai.request.model")?, at);
     let charged = number("bartizan.tokens.charged");
     let is_refunded = text("bartizan.tokens.basis") == Some("refunded");
+/// The model that the reply named, where that is known: no price had it, or it was no name, where the record has a hash.
+fn billed(record: &Value) -> Option<&str> {
+    record.get("gen_ai.response.model").and_then(Value::as_str).filter(|model| !is_hash(model))
+}
+
     let input = number("gen_ai.usage.input_tokens").or(number("bartizan.tokens.reserved_input"));
     let output = charged.zip(input).map(|(charged, input)| charged.saturating_sub(input));
     let used = Tokens {
@@ -181,7 +187,7 @@ fn priced(record: &Value, prices: &Prices) -> Option<u64> {
     };
     let used = if is_refunded { Tokens::default() } else { used };
     let is_split = number("gen_ai.usage.reasoning.output_tokens").is_some();
-    prices.cost(&bill, text("gen_ai.response.model"), &used, is_split)
+    prices.cost(&bill, billed(record), &used, is_split)
 }
 
 fn written(report: &Report) -> String {

@@ -567,7 +567,8 @@ fn expected(one: &Past) -> Tokens {
     Tokens { images: used.images, ..held }
 }
 
-fn is_hash(model: &str) -> bool {
+/// True for a name of which a record has the keyed hash only.
+pub(super) fn is_hash(model: &str) -> bool {
     model.len() == 32 && model.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

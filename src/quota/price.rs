@@ -124,6 +124,17 @@ impl Prices {
         Some(self.models.get(billed.or(bill.price)?)?.cost(used, is_split))
     }
 
+    /// True if a price of the table is this model's.
+    pub fn knows(&self, bill: &Bill, model: &str) -> bool {
+        self.find(model, bill.at).is_some()
+    }
+
+    /// True where a reply that names this model costs what the model that was asked for does: a dated name of it, or one
+    /// without a price.
+    pub fn is_alike(&self, bill: &Bill, model: &str) -> bool {
+        self.find(model, bill.at).is_none_or(|place| Some(place) == bill.price)
+    }
+
     /// What a request is expected to use, with what that costs at most.
     #[must_use]
     pub fn most(&self, bill: &Bill, expected: Tokens) -> Tokens {

@@ -89,23 +89,27 @@ impl Context {
         Some(sealed.to_json())
     }
 
-    /// The model that a reply names.
+    /// The model that a reply names. One that the table of prices has is the policy's as one of its roles'. Counters know
+    /// what costs the same as the model that was asked for under that one's word.
     pub(in crate::transaction) fn note_billed(&mut self, policy: &Policy, model: &str, vm: &mut WorkerState) {
-        let name = self.model_name(policy, model, vm);
-        self.account.record.set_billed_model(name, policy.labels.model(model));
+        let (Some(prices), Some(bill)) = (&policy.prices, &self.bill) else { return };
+        let label = (!prices.is_alike(bill, model)).then(|| policy.labels.model(model));
+        let name = self.model_name(policy, model, prices.knows(bill, model), vm);
+        self.account.record.set_billed_model(name, label);
     }
 
     /// A model that the policy writes out is no secret. One that a glob of it allows is written as it is where it has the
     /// form of a model's name and nothing is found in it. Any other name is the caller's own text.
     pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &mut WorkerState) {
-        let name = self.model_name(policy, model, vm);
+        let name = self.model_name(policy, model, false, vm);
         self.account.record.set_model(name, policy.labels.model(model));
     }
 
-    fn model_name(&self, policy: &Policy, model: &str, vm: &mut WorkerState) -> String {
+    /// `is_known`: something else of the policy than a role allows the name.
+    fn model_name(&self, policy: &Policy, model: &str, is_known: bool, vm: &mut WorkerState) -> String {
         let globs = || policy.roles.iter().flat_map(|role| &role.models).filter(|glob| glob.matches(model));
         let mut is_plain = globs().any(Glob::is_literal);
-        if !is_plain && is_model_name(model) && globs().next().is_some() {
+        if !is_plain && is_model_name(model) && (is_known || globs().next().is_some()) {
             let texts = [Text { zone: Zone::User, text: model }];
             let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
             is_plain = report.texts.iter().all(|text| text.findings.is_empty() && text.complete);
