@@ -320,6 +320,46 @@ fn a_dated_name_in_the_reply_is_counted_and_priced_as_the_model_that_it_is() {
 }
 
 #[test]
+fn a_record_that_is_in_two_logs_is_one_request_and_a_broken_one_has_no_cost() {
+    let mut pipeline = pipeline(budget("1 USD"));
+    let mut records = Vec::new();
+    for _ in 0..2 {
+        let open = begin(&mut pipeline, "small", 100).unwrap();
+        let usage = json!({ "prompt_tokens": 100, "completion_tokens": 1, "completion_tokens_details": { "reasoning_tokens": 0 } });
+        records.push(end(&mut pipeline, open, "200", &answer("small", usage)));
+    }
+    let lines = |records: &[Value]| records.iter().map(|record| format!("{record}\n")).collect::<String>();
+    let folder = common::command::Folder::new("twice");
+    let (access, own) = (folder.file("access.log", &lines(&records)), folder.file("envoy.log", &lines(&records)));
+    let broken = [("amount", "1,0"), ("amount", "+1.0"), ("amount", "-1.0"), ("currency", "dollars"), ("currency", "")];
+    let broken: Vec<Value> = broken
+        .iter()
+        .map(|(key, value)| {
+            let mut record = records[0].clone();
+            record["bartizan.worker"] = Value::Null;
+            record[format!("bartizan.cost.{key}")] = (*value).into();
+            record
+        })
+        .collect();
+    let broken = folder.file("broken.log", &lines(&broken));
+    let sum = cost(&[access.to_str().unwrap(), own.to_str().unwrap(), broken.to_str().unwrap()]);
+    assert_eq!((&sum["total"], &sum["requests"], &sum["unpriced"]), (&json!("0.000520"), &json!(2), &json!(5)));
+}
+
+/// A log may be of anybody's making, and is shown on a terminal.
+#[test]
+fn a_report_shows_no_control_characters() {
+    let folder = common::command::Folder::new("controls");
+    let record = json!({ "event.dataset": "bartizan.audit", "bartizan.cost.amount": "1.000000",
+        "bartizan.cost.currency": "USD", "gen_ai.request.model": "a\u{1b}]0;x\u{7}\n\u{202e}b" });
+    let log = folder.file("log", &record.to_string());
+    let output = Command::new(env!("CARGO_BIN_EXE_bartizan")).arg("cost").arg(log).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && shown.contains("1.000000"), "{shown:?}");
+    assert!(!shown.chars().any(|c| c != '\n' && c.is_control() || c == '\u{202e}'), "{shown:?}");
+}
+
+#[test]
 fn tiers_and_days_begin_where_they_say() {
     let prices = prices(json!({ "currency": "EUR", "models": [
         { "match": "m", "input": "1", "output": "0", "until": "2026-03-01" },

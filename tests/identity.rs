@@ -4,11 +4,11 @@
 
 mod common;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bartizan::host::{Fault, HashFunction, Host, MemoryHost, SetOutcome, Shared, Timestamp};
 use bartizan::policy::Policy;
 use bartizan::transaction::{Event, Step};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::pipeline::{NOW, Pipeline, ask, base64};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

@@ -1,8 +1,8 @@
 //! `bartizan cost`: what requests of the past have cost, by model, tenant, role and day.
 //!
-//! The records of the audit log say it. With `--prices` their tokens are priced anew, with the table of another policy.
+//! The records of the audit log say it; one that is in several logs counts once. With `--prices` their tokens are priced anew, with the table of another policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -10,13 +10,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::capture::objects;
+use super::explain::shown;
 use super::output::{Exit, print, print_json, read_text};
-use super::source;
 use super::replay::is_hash;
+use super::source;
 use crate::document::{Errors, KeyPath};
 use crate::host::Timestamp;
 use crate::quota::Tokens;
-use crate::quota::price::{Prices, decimal, micros};
+use crate::quota::price::{Prices, decimal, is_currency, micros};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -55,6 +56,8 @@ struct Report {
 struct Sum {
     requests: u64,
     unpriced: u64,
+    /// Worker, sequence and time of the records so far: an access log and the proxy's own log have the same ones.
+    seen: BTreeSet<(String, u64, String)>,
     currency: Option<String>,
     total: u128,
     parts: [Sums; 5],
@@ -99,14 +102,22 @@ fn table(file: &std::path::Path) -> anyhow::Result<Prices> {
 impl Sum {
     fn add(&mut self, record: &Value, prices: Option<&Prices>) -> anyhow::Result<()> {
         let text = |key: &str| record.get(key).and_then(Value::as_str);
+        let sequence = record.get("bartizan.sequence").and_then(Value::as_u64);
+        if let (Some(worker), Some(sequence), Some(time)) = (text("bartizan.worker"), sequence, text("@timestamp"))
+            && !self.seen.insert((worker.to_owned(), sequence, time.to_owned()))
+        {
+            return Ok(());
+        }
         let told = || text("bartizan.cost.amount").zip(text("bartizan.cost.currency"));
         let cost = match prices {
             Some(prices) => priced(record, prices).map(|cost| (cost, prices.currency.as_str())),
-            None => told().and_then(|(amount, currency)| Some((read(amount)?, currency))),
+            None => told()
+                .filter(|(_, currency)| is_currency(currency))
+                .and_then(|(amount, currency)| Some((read(amount)?, currency))),
         };
         let Some((cost, currency)) = cost else {
-            let is_known = matches!(text("bartizan.cost.basis"), Some("unpriced"));
-            self.unpriced += u64::from(is_known || prices.is_some() && has_tokens(record));
+            let is_told = text("bartizan.cost.basis") == Some("unpriced") || text("bartizan.cost.amount").is_some();
+            self.unpriced += u64::from(is_told || prices.is_some() && has_tokens(record));
             return Ok(());
         };
         match &self.currency {
@@ -153,11 +164,17 @@ impl Sum {
 fn read(text: &str) -> Option<u64> {
     let (whole, decimals) = text.split_once('.')?;
     let part = micros(&format!("0.{decimals}"))?;
+    let whole = whole.bytes().all(|byte| byte.is_ascii_digit()).then_some(whole)?;
     whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(part)
 }
 
 fn amount(sum: u128) -> String {
     u64::try_from(sum).map_or_else(|_| format!("{}.{:06}", sum / 1_000_000, sum % 1_000_000), decimal)
+}
+
+/// The model that the reply named, where that is known: no price had it, or it was no name, where the record has a hash.
+fn billed(record: &Value) -> Option<&str> {
+    record.get("gen_ai.response.model").and_then(Value::as_str).filter(|model| !is_hash(model))
 }
 
 fn has_tokens(record: &Value) -> bool {
@@ -172,11 +189,6 @@ fn priced(record: &Value, prices: &Prices) -> Option<u64> {
     let bill = prices.bill(text("gen_ai.request.model")?, at);
     let charged = number("bartizan.tokens.charged");
     let is_refunded = text("bartizan.tokens.basis") == Some("refunded");
-/// The model that the reply named, where that is known: no price had it, or it was no name, where the record has a hash.
-fn billed(record: &Value) -> Option<&str> {
-    record.get("gen_ai.response.model").and_then(Value::as_str).filter(|model| !is_hash(model))
-}
-
     let input = number("gen_ai.usage.input_tokens").or(number("bartizan.tokens.reserved_input"));
     let output = charged.zip(input).map(|(charged, input)| charged.saturating_sub(input));
     let used = Tokens {
@@ -191,7 +203,8 @@ fn billed(record: &Value) -> Option<&str> {
 }
 
 fn written(report: &Report) -> String {
-    let mut out = format!("{} {}, {} requests", report.total, report.currency, report.requests);
+    let shown = |text: &str| text.chars().map(shown).collect::<String>();
+    let mut out = format!("{} {}, {} requests", report.total, shown(&report.currency), report.requests);
     if report.unpriced > 0 {
         out += &format!(", {} without a price", report.unpriced);
     }
@@ -206,7 +219,7 @@ fn written(report: &Report) -> String {
     for (title, sums) in parts {
         out += &format!("\n{title}\n");
         for (name, sum) in sums {
-            out += &format!("  {sum:>16}  {name}\n");
+            out += &format!("  {sum:>16}  {}\n", shown(name));
         }
     }
     out

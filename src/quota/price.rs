@@ -257,7 +257,8 @@ pub fn decimal(micros: u64) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
-fn is_currency(text: &str) -> bool {
+/// True for three capital letters.
+pub fn is_currency(text: &str) -> bool {
     text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 

@@ -7,6 +7,8 @@ mod html;
 mod reading;
 mod terminal;
 
+pub(super) use terminal::shown;
+
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};

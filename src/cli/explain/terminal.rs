@@ -185,7 +185,7 @@ fn or_whole(path: &str) -> &str {
 }
 
 /// A character that shows as one cell and does nothing to the terminal.
-pub(super) fn shown(c: char) -> char {
+pub(in crate::cli) fn shown(c: char) -> char {
     match c {
         '\t' | '\u{a0}' => ' ',
         c if c.is_control() => '·',
