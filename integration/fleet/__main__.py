@@ -1,6 +1,6 @@
-"""`python -m fleet [WORD]`: what is away, and the verdicts of a constant load meanwhile. Ends with 1 when one is wrong.
+"""`python -m fleet [WORD...]`: what is away, and the verdicts of a constant load meanwhile. Ends with 1 when one is wrong.
 
-With a word, only the rows whose names have it.
+With words, only the rows whose names have all of them.
 """
 
 import functools
@@ -24,6 +24,10 @@ from .opaque import AWAY_SECONDS, Opaque
 from .site import FEW, Fleet
 
 SECONDS = 3.0
+
+
+def wanted(name: str) -> bool:
+    return all(word in name for word in sys.argv[1:])
 
 
 def scenarios(double: servers.Double, real, redis, scripted: idp.Scripted):
@@ -98,16 +102,16 @@ def line(name: str, *cells) -> None:
     print(f"{name:<52} " + " ".join(f"{cell:>7}" for cell in cells), flush=True)
 
 
-def judged(upstream: Upstream, key: Key, only: str, absent: dict[str, str]) -> bool:
+def judged(upstream: Upstream, key: Key, absent: dict[str, str]) -> bool:
     """The rows of outside judges that can be had."""
     good = True
     # A word that names one of them starts no other.
-    for name in [name for name in OUTSIDE if name in only] or [name for name in OUTSIDE if name not in absent]:
+    for name in [name for name in OUTSIDE if any(name in word for word in sys.argv[1:])] or [name for name in OUTSIDE if name not in absent]:
         with OUTSIDE[name]() as outside:
             for of, on_unavailable in itertools.product((Judged, Busy), ("deny", "localVerdict", "allow")):
                 with of(upstream, key, outside, on_unavailable) as fleet:
                     for row_name, mix, *how in fleet.scenarios():
-                        if only in row_name:
+                        if wanted(row_name):
                             fleet.start()
                             good &= play(row_name, Load(fleet, mix=mix), *how, SECONDS)
     return good
@@ -121,7 +125,7 @@ def main() -> int:
         "OPA": opa_server.missing(), "Presidio": judges.missing(), "service: killed (Limitador)": reason,
         "store: Redis (Limitador)": no_redis, "IdP: introspection": idp.missing(),
     }  # fmt: skip
-    only, good = " ".join(sys.argv[1:]), True
+    good = True
     with ExitStack() as running:
         started = running.enter_context
         upstream, double, scripted = started(Upstream()), started(servers.Double()), started(idp.Scripted())
@@ -147,13 +151,13 @@ def main() -> int:
         print(f"{time.strftime('%-d %B %Y')}: two proxies of two workers, four clients; {seconds}\n")
         line("away", "all", "in it", "200", "400", "401", "429", "503", "p50 ms", "p99 ms", "wrong")
         for name, which, begin, end, is_service in scenarios(double, real, redis, scripted):
-            if only in name:
+            if wanted(name):
                 good &= row(name, fleet_of(which), begin, end, is_service)
         if not absent["IdP: introspection"]:
             provider = started(idp.Provider([Key("RS256", "one")]))
             with Opaque(upstream, key, provider) as opaque:
                 for name, *how in opaque.scenarios():
-                    if only in name:
+                    if wanted(name):
                         opaque.start()
                         good &= opaque_row(name, opaque, *how)
         if not absent["OPA"]:
@@ -161,10 +165,10 @@ def main() -> int:
             for on_unavailable in ("deny", "allow"):
                 with Asked(upstream, key, opa, on_unavailable) as asked:
                     for name, mood, *how in asked.scenarios():
-                        if only in name:
+                        if wanted(name):
                             asked.start()
                             good &= play(name, Load(asked, mix=asked.mix(mood)), *how, SECONDS)
-        good &= judged(upstream, key, only, {name: why for name, why in absent.items() if why})
+        good &= judged(upstream, key, {name: why for name, why in absent.items() if why})
         for name, why in absent.items():
             if why:
                 print(f"{name:<52} not had: {why}")
