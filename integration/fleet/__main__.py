@@ -1,11 +1,14 @@
-"""`python -m fleet [WORD]`: what is away, and the verdicts of a constant load meanwhile. Ends with 1 when one is wrong.
+"""`python -m fleet [WORD...]`: what is away, and the verdicts of a constant load meanwhile. Ends with 1 when one is wrong.
 
-With a word, only the rows whose names have it.
+With words, only the rows whose names have all of them.
 """
 
+import functools
+import itertools
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 from harness import idp
 from harness.tokens import Key
@@ -15,12 +18,16 @@ from opinions import servers as judges
 
 from . import servers
 from .engine import Asked
-from .judges import Judged
+from .judges import OUTSIDE, Busy, Judged
 from .load import Load
 from .opaque import AWAY_SECONDS, Opaque
 from .site import FEW, Fleet
 
 SECONDS = 3.0
+
+
+def wanted(name: str) -> bool:
+    return all(word in name for word in sys.argv[1:])
 
 
 def scenarios(double: servers.Double, real, redis, scripted: idp.Scripted):
@@ -72,9 +79,11 @@ def play(name: str, load: Load, begin, end, is_away: bool, seconds: float, forgo
         load.enter("during", away=is_away, settle=1.0)
         begin()
         time.sleep(seconds)
-        # Two seconds without a call, where the service hung, and the answer to the first.
-        load.enter("after", away=False, settle=2.6, forgot=forgot)
+        # A server needs its time to start.
+        load.enter("returning", away=is_away, settle=600, forgot=forgot)
         end()
+        # Two seconds without a call, where the service hung, and the answer to the first.
+        load.enter("after", away=False, settle=2.6, forgot=forgot, goes_on=True)
         time.sleep(SECONDS + 1)
     finally:
         load.stop()
@@ -90,68 +99,79 @@ def play(name: str, load: Load, begin, end, is_away: bool, seconds: float, forgo
 
 
 def line(name: str, *cells) -> None:
-    print(f"{name:<38} " + " ".join(f"{cell:>7}" for cell in cells), flush=True)
+    print(f"{name:<52} " + " ".join(f"{cell:>7}" for cell in cells), flush=True)
+
+
+def judged(upstream: Upstream, key: Key, absent: dict[str, str]) -> bool:
+    """The rows of outside judges that can be had."""
+    good = True
+    # A word that names one of them starts no other.
+    for name in [name for name in OUTSIDE if any(name in word for word in sys.argv[1:])] or [name for name in OUTSIDE if name not in absent]:
+        with OUTSIDE[name]() as outside:
+            for of, on_unavailable in itertools.product((Judged, Busy), ("deny", "localVerdict", "allow")):
+                with of(upstream, key, outside, on_unavailable) as fleet:
+                    for row_name, mix, *how in fleet.scenarios():
+                        if wanted(row_name):
+                            fleet.start()
+                            good &= play(row_name, Load(fleet, mix=mix), *how, SECONDS)
+    return good
 
 
 def main() -> int:
     key = Key("ES256", "ec")
     reason = servers.missing()
     no_redis = reason or servers.Redis.missing()
-    real = None if reason else servers.Limitador("count-refused")
-    redis = None if no_redis else servers.Redis()
-    stored = servers.Limitador("count-refused", "redis", f"redis://127.0.0.1:{redis.port}/") if redis else None
-    no_provider = idp.missing()
-    provider = None if no_provider else idp.Provider([Key("RS256", "one")])
-    no_opa = opa_server.missing()
-    opa = None if no_opa else opa_server.Opa()
-    no_presidio = judges.missing()
-    presidio = None if no_presidio else judges.Presidio()
-    only, good = " ".join(sys.argv[1:]), True
-    with Upstream() as upstream, servers.Double() as double, idp.Scripted() as scripted:
+    absent = {
+        "OPA": opa_server.missing(), "Presidio": judges.missing(), "service: killed (Limitador)": reason,
+        "store: Redis (Limitador)": no_redis, "IdP: introspection": idp.missing(),
+    }  # fmt: skip
+    good = True
+    with ExitStack() as running:
+        started = running.enter_context
+        upstream, double, scripted = started(Upstream()), started(servers.Double()), started(idp.Scripted())
         upstream.keep = False
         scripted.serve([key])
-        fleets = {"double": Fleet(upstream, double.port, key, scripted.port)}
-        if real:
-            fleets["real"] = Fleet(upstream, real.port, key)
-        if stored:
-            # The engine waits for its store for seconds: nobody waits for it.
-            fleets["redis"] = Fleet(upstream, stored.port, key)
-        try:
-            seconds = f"each outage takes {SECONDS:.0f} s, the issuer's 12 s, that of introspection {AWAY_SECONDS:.0f} s"
-            print(f"{time.strftime('%-d %B %Y')}: two proxies of two workers, four clients; {seconds}\n")
-            line("away", "all", "in it", "200", "400", "401", "429", "503", "p50 ms", "p99 ms", "wrong")
+        real = None if reason else started(servers.Limitador("count-refused"))
+        redis = None if no_redis else servers.Redis()
+        if redis:
+            running.callback(redis.stop)
+        # The engine waits for its store for seconds: nobody waits for it.
+        stored = started(servers.Limitador("count-refused", "redis", f"redis://127.0.0.1:{redis.port}/")) if redis else None
+        ports = {"double": (double.port, key, scripted.port), "real": (real and real.port, key), "redis": (stored and stored.port, key)}
+
+        @functools.cache
+        def fleet_of(which: str) -> Fleet:
+            fleet = started(Fleet(upstream, *ports[which]))
             # The first requests wait for the issuer's keys.
-            for fleet in fleets.values():
-                for proxy in range(len(fleet.proxies)):
-                    assert fleet.once("deny", proxy=proxy).status == 200
-            for name, which, begin, end, is_service in scenarios(double, real, redis, scripted):
-                if only in name:
-                    good &= row(name, fleets[which], begin, end, is_service)
-            if provider:
-                opaque = fleets["opaque"] = Opaque(upstream, key, provider)
+            for proxy in range(len(fleet.proxies)):
+                assert fleet.once("deny", proxy=proxy).status == 200
+            return fleet
+
+        seconds = f"each outage takes {SECONDS:.0f} s, the issuer's 12 s, that of introspection {AWAY_SECONDS:.0f} s"
+        print(f"{time.strftime('%-d %B %Y')}: two proxies of two workers, four clients; {seconds}\n")
+        line("away", "all", "in it", "200", "400", "401", "429", "503", "p50 ms", "p99 ms", "wrong")
+        for name, which, begin, end, is_service in scenarios(double, real, redis, scripted):
+            if wanted(name):
+                good &= row(name, fleet_of(which), begin, end, is_service)
+        if not absent["IdP: introspection"]:
+            provider = started(idp.Provider([Key("RS256", "one")]))
+            with Opaque(upstream, key, provider) as opaque:
                 for name, *how in opaque.scenarios():
-                    if only in name:
+                    if wanted(name):
+                        opaque.start()
                         good &= opaque_row(name, opaque, *how)
-            for on_unavailable in ("deny", "allow") if opa else ():
-                asked = fleets[f"asked-{on_unavailable}"] = Asked(upstream, key, opa, on_unavailable)
-                for name, mood, *how in asked.scenarios():
-                    if only in name:
-                        good &= play(name, Load(asked, mix=asked.mix(mood)), *how, SECONDS)
-            for on_unavailable in ("deny", "localVerdict", "allow") if presidio else ():
-                judged = fleets[f"judged-{on_unavailable}"] = Judged(upstream, key, presidio, on_unavailable)
-                for name, *how in judged.scenarios():
-                    if only in name:
-                        good &= play(name, Load(judged, mix=judged.mix()), *how, SECONDS)
-            absent = {"OPA": no_opa, "Presidio": no_presidio, "service: killed (Limitador)": reason, "store: Redis (Limitador)": no_redis, "IdP: introspection": no_provider}
-            for name, why in absent.items():
-                if why:
-                    print(f"{name:<38} not had: {why}")
-        finally:
-            for fleet in fleets.values():
-                fleet.stop()
-            for server in (real, stored, redis, provider, opa, presidio):
-                if server:
-                    server.stop()
+        if not absent["OPA"]:
+            opa = started(opa_server.Opa())
+            for on_unavailable in ("deny", "allow"):
+                with Asked(upstream, key, opa, on_unavailable) as asked:
+                    for name, mood, *how in asked.scenarios():
+                        if wanted(name):
+                            asked.start()
+                            good &= play(name, Load(asked, mix=asked.mix(mood)), *how, SECONDS)
+        good &= judged(upstream, key, {name: why for name, why in absent.items() if why})
+        for name, why in absent.items():
+            if why:
+                print(f"{name:<52} not had: {why}")
     print("wrong verdicts: 0" if good else "WRONG VERDICTS")
     return 0 if good else 1
 

@@ -1,7 +1,6 @@
 """A policy engine that decides about every request: a real OPA behind a relay that fails as it is told."""
 
 from harness import envoy
-from harness.envoy import Envoy
 from harness.relay import Relay
 from harness.tokens import Key
 from opa.server import Opa
@@ -17,6 +16,8 @@ ODD = ("garbage", "empty", "missing")
 class Asked(Fleet):
     """Two proxies that ask OPA about what their roles and guards allow."""
 
+    label = "asked"
+
     def __init__(self, upstream, key: Key, opa: Opa, on_unavailable: str):
         self.key, self.opa, self.on_unavailable, self.relay = key, opa, on_unavailable, Relay(lambda: opa.url)
         config = envoy.with_upstream(envoy.load(envoy.STRONG), upstream.port)
@@ -27,9 +28,8 @@ class Asked(Fleet):
         document["authz"] = {"opa": {
             "cluster": "opa", "path": "/v1/data/bartizan/decision", "timeout": "1s", "onUnavailable": on_unavailable,
         }}  # fmt: skip
-        config = envoy.with_policy(config, document)
-        envoy.with_cluster(config, "opa", self.relay.port)
-        self.proxies = [Envoy(config, f"asked-{number}") for number in range(2)]
+        self.config = envoy.with_policy(config, document)
+        envoy.with_cluster(self.config, "opa", self.relay.port)
 
     def token(self, role: str, subject: str = "alice", key: Key | None = None) -> str:
         from harness.tokens import claims

@@ -85,12 +85,13 @@ class Load:
         for thread in self.threads:
             thread.start()
 
-    def enter(self, phase: str, away: bool, settle: float = 0.0, forgot: bool = False) -> None:
-        """A new phase begins; for `settle` seconds the verdicts of both are right. `forgot`: the service's counters are new."""
+    def enter(self, phase: str, away: bool, settle: float = 0.0, forgot: bool = False, goes_on: bool = False) -> None:
+        """A new phase begins; for `settle` seconds the verdicts of both are right. `forgot`: the service's counters are new;
+        `goes_on`: what has passed in the last phase counts in this one too."""
         with self.lock:
             self.phase, self.away, self.both, self.forgot = phase, away, time.monotonic() + settle, forgot
             self.tallies[phase] = Tally()
-            self.passes = Counter()
+            self.passes = self.passes if goes_on else Counter()
 
     def _run(self, number: int) -> None:
         clients = [Client(proxy.port, H1) for proxy in self.fleet.proxies]

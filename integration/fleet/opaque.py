@@ -5,7 +5,6 @@ import uuid
 
 from harness import envoy, idp
 from harness.client import H1, Client
-from harness.envoy import Envoy
 from harness.relay import Relay
 from harness.tokens import Key
 
@@ -21,6 +20,8 @@ INACTIVE, UNAVAILABLE = (401, "jwt.inactive"), (503, "jwt.unavailable")
 class Opaque(Fleet):
     """Two proxies that ask the issuer about opaque tokens, and believe JWTs of another one."""
 
+    label = "opaque"
+
     def __init__(self, upstream, key: Key, provider: idp.Provider):
         self.key, self.provider, self.relay = key, provider, Relay(lambda: provider.issuer)
         config = envoy.with_upstream(envoy.load(envoy.STRONG), upstream.port)
@@ -33,10 +34,9 @@ class Opaque(Fleet):
                 "clientId": idp.CLIENT[0], "clientSecret": {"fromEnv": SECRET}, "keepFor": f"{KEPT:.0f}s", "keepRefusedFor": "1s",
             },
         })  # fmt: skip
-        config = envoy.with_policy(config, document)
-        envoy.with_cluster(config, "idp", self.relay.port)
-        envoy.wasm(config)["vm_config"]["environment_variables"] = {"key_values": {SECRET: idp.CLIENT[1]}}
-        self.proxies = [Envoy(config, f"opaque-{number}") for number in range(2)]
+        self.config = envoy.with_policy(config, document)
+        envoy.with_cluster(self.config, "idp", self.relay.port)
+        envoy.wasm(self.config)["vm_config"]["environment_variables"] = {"key_values": {SECRET: idp.CLIENT[1]}}
 
     def issue(self) -> None:
         self.known, *self.new = (self.provider.token("urn:llm:opaque") for _ in range(250))

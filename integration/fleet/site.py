@@ -1,5 +1,6 @@
 """Two proxies of one policy: the shipped Envoy file with a rate-limit service and an issuer that publishes its keys."""
 
+import functools
 import json
 
 from harness import envoy
@@ -33,7 +34,9 @@ def policy(document: dict, quotas: dict[str, list[dict]] | None = None, abuse: d
 
 
 class Fleet(Running):
-    """Proxies that share a service. `keys_port`: the issuer publishes its keys there."""
+    """Proxies that share a service. `keys_port`: the issuer publishes its keys there. Subclasses may leave `start` to the first row that needs them."""
+
+    label, count = "fleet", 2
 
     def __init__(self, upstream, service_port: int, key: Key, keys_port: int | None = None, proxies: int = 2,
                  quotas: dict[str, list[dict]] | None = None, abuse: dict | None = None, change=None, **service):  # fmt: skip
@@ -51,8 +54,15 @@ class Fleet(Running):
         config["static_resources"]["clusters"].append(cluster(service_port))
         if keys_port:
             envoy.with_cluster(config, "idp", keys_port)
-        self.config = config
-        self.proxies = [Envoy(config, f"fleet-{number}") for number in range(proxies)]
+        self.config, self.count = config, proxies
+        self.start()
+
+    def start(self) -> None:
+        assert self.proxies
+
+    @functools.cached_property
+    def proxies(self) -> list[Envoy]:
+        return [Envoy(self.config, f"{self.label}-{number}") for number in range(self.count)]
 
     def restart(self, number: int) -> None:
         """A new process in the place of this proxy: what it kept is gone."""
@@ -72,5 +82,5 @@ class Fleet(Running):
             return self.send(client, self.token(role, subject), **fields)
 
     def stop(self) -> None:
-        for proxy in self.proxies:
+        for proxy in self.__dict__.get("proxies", ()):
             proxy.stop()

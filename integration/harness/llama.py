@@ -97,15 +97,21 @@ class Llama(Running):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        folder = run_folder("llama")
-        command = [sys.executable, "-c", SERVER, str(model), alias, str(self.port), str(threads), "8192"]
-        self.alias = alias
-        self.child = Child(command, log=folder / "llama.log")
+        self.alias, self.log = alias, run_folder("llama") / "llama.log"
+        self.command = [sys.executable, "-c", SERVER, str(model), alias, str(self.port), str(threads), "8192"]
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.child = Child(self.command, log=self.log)
         self.child.wait_until(self._ready, "llama.cpp's server", 120)
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as reply:
+            with urllib.request.urlopen(self.url + "/health", timeout=2) as reply:
                 return reply.status == 200
         except OSError:
             return False

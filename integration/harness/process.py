@@ -1,5 +1,7 @@
 """Child processes that die with their parent's scope and leave their output in a file."""
 
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -11,6 +13,13 @@ class Running:
     def stop(self) -> None:
         self.child.stop()
 
+    def pause(self) -> None:
+        """The process is there, takes connections, and does nothing."""
+        self.child.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.child.process.send_signal(signal.SIGCONT)
+
     def __enter__(self):
         return self
 
@@ -19,13 +28,13 @@ class Running:
 
 
 class Child(Running):
-    """A server process; `log` is where both of its streams go unless `out` takes stdout."""
+    """A server process; `log` is where both of its streams go unless `out` takes stdout, `env` what its environment has besides."""
 
-    def __init__(self, command: list[str], log: Path, out: Path | None = None, cwd: Path | None = None):
+    def __init__(self, command: list[str], log: Path, out: Path | None = None, cwd: Path | None = None, env: dict | None = None):
         self.command, self.log = command, log
         with open(log, "wb") as errors, open(out or log, "ab") as output:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=cwd
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=cwd, env={**os.environ, **(env or {})}
             )
 
     @property

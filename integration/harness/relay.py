@@ -22,10 +22,11 @@ WAITS = {"slow": 0.3, "hang": 20.0}
 
 
 class Relay(Running):
-    """`mood` is `pass`, or a word of `ANSWERS` or `WAITS`."""
+    """`mood` is `pass`, a word of `ANSWERS` or `WAITS`, `reset` (the connection ends without an answer), or one of `answers`."""
 
-    def __init__(self, base: Callable[[], str], names: tuple[str, ...] = ("authorization", "content-type")):
+    def __init__(self, base: Callable[[], str], names: tuple[str, ...] = ("authorization", "content-type"), answers: dict | None = None):
         self.mood, self.asked, self.bodies = "pass", 0, []
+        own = ANSWERS | {mood: (200, body) for mood, body in (answers or {}).items()}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,8 +38,10 @@ class Relay(Running):
                 outer.asked += 1
                 outer.bodies = [*outer.bodies[-63:], body]
                 time.sleep(WAITS.get(mood, 0.0))
-                status, answer = ANSWERS.get(mood, (200, b""))
+                status, answer = own.get(mood, (200, b""))
                 try:
+                    if mood == "reset":
+                        raise ConnectionResetError
                     if mood in ("pass", "slow"):
                         asked = urllib.request.Request(base() + self.path, body)
                         for name in names:

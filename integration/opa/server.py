@@ -1,6 +1,5 @@
 """A real Open Policy Agent."""
 
-import signal
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -44,9 +43,3 @@ class Opa(Running):
                 return reply.status == 200
         except (OSError, urllib.error.URLError):
             return False
-
-    def pause(self) -> None:
-        self.child.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        self.child.process.send_signal(signal.SIGCONT)

@@ -1,6 +1,7 @@
 """Outside judges: a real Presidio, and a double of what can't be had."""
 
 import json
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -32,14 +33,33 @@ class Presidio(Running):
     def start(self) -> None:
         script = ROOT / "integration" / "opinions" / "presidio_server.py"
         self.child = Child([str(PYTHON), str(script), str(self.port)], log=self.log)
-        self.child.wait_until(self._answers, "Presidio", 120)
+        self.child.wait_until(lambda: answers(self.url), "Presidio", 120)
 
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(self.url + "/health", timeout=1) as reply:
-                return reply.status == 200
-        except (OSError, urllib.error.URLError):
-            return False
+
+class Guardrails(Running):
+    """The adapter of `envoy/opinions`, as users run it. Keeps its port over restarts."""
+
+    def __init__(self, environment: dict[str, str]):
+        self.port, self.environment, self.log = free_port(), environment, run_folder("guardrails") / "guardrails.log"
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        script = ROOT / "envoy" / "opinions" / "guardrails.py"
+        self.child = Child([sys.executable, str(script), "--port", str(self.port)], log=self.log, env=self.environment)
+        self.child.wait_until(lambda: answers(self.url), "the adapter")
+
+
+def answers(url: str) -> bool:
+    """Whether the server says that it is well."""
+    try:
+        with urllib.request.urlopen(url + "/health", timeout=1) as reply:
+            return reply.status == 200
+    except (OSError, urllib.error.URLError):
+        return False
 
 
 class Judge(Running):
