@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use ban::Ban;
-use settle::Kept;
 pub use settle::{Batch, Settled, Settlement, Settlements};
 
 use super::bucket::Charge;
@@ -50,6 +49,7 @@ use crate::keyed::HashKey;
 use crate::quota::{QuotaPolicy, RateLimitService};
 use crate::reason::{Denial, Reason};
 use message::{Descriptor, Response, Status, Unit};
+use purse::Kept;
 
 const SERVICE: &str = "envoy.service.ratelimit.v3.RateLimitService";
 const METHOD: &str = "ShouldRateLimit";

@@ -19,6 +19,19 @@ const FIRST_SHARE: u64 = 250_000;
 /// The last answer is at least one part in this many of what is known.
 const MEMORY: u64 = 32;
 
+/// How much of the most that its answer might have cost a request has cost, in millionths; `None`: nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept(Option<u64>);
+
+impl Kept {
+    /// Of a request that cost `used` units.
+    pub(super) fn of(used: u64, prompt: u64, most: u64) -> Kept {
+        let answer = u128::from(used.saturating_sub(prompt)) * 1_000_000;
+        let known = (used > 0).then(|| answer.checked_div(u128::from(most.saturating_sub(prompt)))).flatten();
+        Kept(known.map(|share| u64::try_from(share).unwrap_or(u64::MAX)))
+    }
+}
+
 /// By counter, and the number of its window.
 #[derive(Debug, Default)]
 pub(super) struct Purses {
@@ -65,9 +78,9 @@ impl Purses {
         *rest = rest.saturating_add(units);
     }
 
-    /// Notes the share of its most that an answer has cost, in millionths.
-    pub(super) fn learn(&mut self, counter: &Entries, share: u64) {
-        let share = share.min(1_000_000);
+    /// Notes what an answer has cost.
+    pub(super) fn learn(&mut self, counter: &Entries, Kept(share): Kept) {
+        let Some(share) = share.map(|share| share.min(1_000_000)) else { return };
         if let Some((mean, count)) = self.shares.get_mut(counter) {
             *count = MEMORY.min(*count + 1);
             *mean = (*mean * (*count - 1) + share).div_ceil(*count);
@@ -101,11 +114,11 @@ mod tests {
         assert_eq!(purses.likely(&counter, 100, 1100), 381);
         assert_eq!((purses.likely(&counter, 0, 0), purses.likely(&counter, u64::MAX, 1)), (1, u64::MAX));
         for _ in 0..40 {
-            purses.learn(&counter, 20_000);
+            purses.learn(&counter, Kept(Some(20_000)));
         }
         assert_eq!(purses.likely(&counter, 100, 1100), 122);
         for _ in 0..400 {
-            purses.learn(&counter, 5_000_000);
+            purses.learn(&counter, Kept(Some(5_000_000)));
         }
         assert_eq!(purses.likely(&counter, 100, 1100), 1100);
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::purse::Purses;
+use super::purse::{Kept, Purses};
 use super::{Entries, Inquiry, message, window_of};
 use crate::callout::{Answer, Call};
 use crate::host::Timestamp;
@@ -44,19 +44,6 @@ pub struct Settlement {
     pub(super) hits: i128,
     /// The worker keeps what is to be given back.
     pub(super) kept: Option<Kept>,
-}
-
-/// How much of the most that its answer might have cost a request has cost, in millionths; `None`: nobody knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kept(Option<u64>);
-
-impl Kept {
-    /// Of a request that cost `used` units.
-    pub(super) fn of(used: u64, prompt: u64, most: u64) -> Kept {
-        let answer = u128::from(used.saturating_sub(prompt)) * 1_000_000;
-        let known = (used > 0).then(|| answer.checked_div(u128::from(most.saturating_sub(prompt)))).flatten();
-        Kept(known.map(|share| u64::try_from(share).unwrap_or(u64::MAX)))
-    }
 }
 
 /// The settlements of one worker that wait, and how many calls are in flight.
@@ -105,11 +92,9 @@ impl Settled {
 impl Settlements {
     /// Takes one more.
     pub fn push(&mut self, mut settlement: Settlement, now: Timestamp) {
-        if let Some(Kept(share)) = settlement.kept {
+        if let Some(kept) = settlement.kept {
             let window = window_of(settlement.at, settlement.window);
-            if let Some(share) = share {
-                self.purses.learn(&settlement.entries, share);
-            }
+            self.purses.learn(&settlement.entries, kept);
             let units = u64::try_from(settlement.hits.unsigned_abs()).unwrap_or(u64::MAX);
             if settlement.hits <= 0 {
                 self.purses.put(&settlement.entries, window, units);
