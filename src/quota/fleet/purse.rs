@@ -9,8 +9,9 @@
 use std::collections::HashMap;
 
 use super::Entries;
+use crate::host::Timestamp;
 
-/// More counters than this are not kept apart: the first come, first served.
+/// More counters than this at a time are not kept apart: the first come, first served.
 const MAX_PURSES: usize = 4096;
 
 /// The share of the most that an answer may cost, in millionths, of which nothing is known yet.
@@ -35,9 +36,17 @@ impl Kept {
 /// By counter, and the number of its window.
 #[derive(Debug, Default)]
 pub(super) struct Purses {
-    rests: HashMap<(Entries, u64), u64>,
+    rests: HashMap<(Entries, u64), Rest>,
     /// The mean share of late, in millionths, and how many answers it is of.
     shares: HashMap<Entries, (u64, u64)>,
+}
+
+/// What is left in one window of a counter.
+#[derive(Debug)]
+struct Rest {
+    units: u64,
+    /// When the window ends: from then on it is worth nothing.
+    ends: Timestamp,
 }
 
 impl Purses {
@@ -54,28 +63,28 @@ impl Purses {
     pub(super) fn take(&mut self, counter: &Entries, window: u64, most: u64) -> u64 {
         let key = (Entries::clone(counter), window);
         let Some(rest) = self.rests.get_mut(&key) else { return 0 };
-        let taken = most.min(*rest);
-        *rest -= taken;
-        if *rest == 0 {
+        let taken = most.min(rest.units);
+        rest.units -= taken;
+        if rest.units == 0 {
             self.rests.remove(&key);
         }
         taken
     }
 
-    /// Puts units in. Those of earlier windows of the same counter are worth nothing any more.
-    pub(super) fn put(&mut self, counter: &Entries, window: u64, units: u64) {
-        if units == 0 {
+    /// Puts units in. Those of windows that are over make room.
+    pub(super) fn put(&mut self, counter: &Entries, (window, ends): (u64, Timestamp), units: u64, now: Timestamp) {
+        if units == 0 || ends <= now {
             return;
         }
         let key = (Entries::clone(counter), window);
         if !self.rests.contains_key(&key) {
-            self.rests.retain(|(other, of), _| other != counter || *of >= window);
+            self.rests.retain(|_, rest| rest.ends > now);
             if self.rests.len() >= MAX_PURSES {
                 return;
             }
         }
-        let rest = self.rests.entry(key).or_default();
-        *rest = rest.saturating_add(units);
+        let rest = self.rests.entry(key).or_insert(Rest { units: 0, ends });
+        rest.units = rest.units.saturating_add(units);
     }
 
     /// Notes what an answer has cost.
@@ -84,7 +93,11 @@ impl Purses {
         if let Some((mean, count)) = self.shares.get_mut(counter) {
             *count = MEMORY.min(*count + 1);
             *mean = (*mean * (*count - 1) + share).div_ceil(*count);
-        } else if self.shares.len() < MAX_PURSES {
+        } else {
+            // Counters come and go. All begin anew, so that those of today find room.
+            if self.shares.len() >= MAX_PURSES {
+                self.shares.clear();
+            }
             self.shares.insert(Entries::clone(counter), (share, 1));
         }
     }
@@ -94,17 +107,45 @@ impl Purses {
 mod tests {
     use super::*;
 
+    fn counter(name: usize) -> Entries {
+        std::sync::Arc::new([("quota", "a".to_owned()), ("subject", name.to_string())])
+    }
+
+    /// A window of an hour.
+    fn hour(window: u64) -> (u64, Timestamp) {
+        (window, Timestamp::from_secs((window + 1) * 3600))
+    }
+
     #[test]
     fn what_was_put_in_is_taken_out_once_and_in_its_window() {
-        let counter: Entries = std::sync::Arc::new([("quota", "a".to_owned()), ("role", "b".to_owned())]);
+        let (counter, seven, eight) =
+            (counter(0), Timestamp::from_secs(7 * 3600 + 1), Timestamp::from_secs(8 * 3600 + 1));
         let mut purses = Purses::default();
         assert_eq!(purses.take(&counter, 7, 10), 0);
-        purses.put(&counter, 7, 15);
+        purses.put(&counter, hour(7), 15, seven);
         assert_eq!((purses.take(&counter, 8, 10), purses.take(&counter, 7, 10)), (0, 10));
         assert_eq!((purses.take(&counter, 7, 10), purses.take(&counter, 7, 10)), (5, 0));
-        purses.put(&counter, 7, 3);
-        purses.put(&counter, 8, 4);
+        purses.put(&counter, hour(7), 3, seven);
+        purses.put(&counter, hour(8), 4, eight);
         assert_eq!((purses.take(&counter, 7, 10), purses.take(&counter, 8, 10)), (0, 4));
+        purses.put(&counter, hour(7), 3, eight);
+        assert_eq!(purses.take(&counter, 7, 10), 0, "it is over");
+    }
+
+    #[test]
+    fn counters_of_yesterday_leave_room_for_those_of_today() {
+        let mut purses = Purses::default();
+        let (then, now) = (Timestamp::from_secs(7 * 3600 + 1), Timestamp::from_secs(8 * 3600 + 1));
+        for name in 0..MAX_PURSES + 1 {
+            purses.learn(&counter(name), 0);
+            purses.put(&counter(name), hour(7), 5, then);
+        }
+        assert_eq!(purses.take(&counter(MAX_PURSES), 7, 10), 0, "there is no room for one more");
+        let newcomer = counter(MAX_PURSES + 1);
+        purses.put(&newcomer, hour(8), 5, now);
+        assert_eq!(purses.take(&newcomer, 8, 10), 5);
+        purses.learn(&newcomer, 0);
+        assert_eq!(purses.likely(&newcomer, 100, 1100), 100, "its answers are known");
     }
 
     #[test]

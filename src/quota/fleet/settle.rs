@@ -12,8 +12,8 @@ use super::purse::{Kept, Purses};
 use super::{Entries, Inquiry, message, window_of};
 use crate::callout::{Answer, Call};
 use crate::host::Timestamp;
-use crate::quota::Quotas;
 use crate::quota::reserve::{Alerts, Crossed};
+use crate::quota::{Quotas, nanos};
 
 /// More descriptors than this do not wait; newcomers are dropped and counted.
 const MAX_WAITING: usize = 4096;
@@ -97,7 +97,8 @@ impl Settlements {
             self.purses.learn(&settlement.entries, kept);
             let units = u64::try_from(settlement.hits.unsigned_abs()).unwrap_or(u64::MAX);
             if settlement.hits <= 0 {
-                self.purses.put(&settlement.entries, window, units);
+                let ends = Timestamp(nanos(settlement.window).saturating_mul(window.saturating_add(1)));
+                self.purses.put(&settlement.entries, (window, ends), units, now);
                 return;
             }
             settlement.hits = i128::from(units - self.purses.take(&settlement.entries, window, units));
