@@ -77,7 +77,7 @@ impl Purses {
             return;
         }
         let key = (Entries::clone(counter), window);
-        if !self.rests.contains_key(&key) {
+        if self.rests.len() >= MAX_PURSES && !self.rests.contains_key(&key) {
             self.rests.retain(|_, rest| rest.ends > now);
             if self.rests.len() >= MAX_PURSES {
                 return;
