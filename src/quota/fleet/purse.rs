@@ -137,14 +137,14 @@ mod tests {
         let mut purses = Purses::default();
         let (then, now) = (Timestamp::from_secs(7 * 3600 + 1), Timestamp::from_secs(8 * 3600 + 1));
         for name in 0..MAX_PURSES + 1 {
-            purses.learn(&counter(name), 0);
+            purses.learn(&counter(name), Kept(Some(0)));
             purses.put(&counter(name), hour(7), 5, then);
         }
         assert_eq!(purses.take(&counter(MAX_PURSES), 7, 10), 0, "there is no room for one more");
         let newcomer = counter(MAX_PURSES + 1);
         purses.put(&newcomer, hour(8), 5, now);
         assert_eq!(purses.take(&newcomer, 8, 10), 5);
-        purses.learn(&newcomer, 0);
+        purses.learn(&newcomer, Kept(Some(0)));
         assert_eq!(purses.likely(&newcomer, 100, 1100), 100, "its answers are known");
     }
 
