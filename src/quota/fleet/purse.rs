@@ -127,7 +127,7 @@ mod tests {
         assert_eq!((purses.take(&counter, 7, 10), purses.take(&counter, 7, 10)), (5, 0));
         purses.put(&counter, hour(7), 3, seven);
         purses.put(&counter, hour(8), 4, eight);
-        assert_eq!((purses.take(&counter, 7, 10), purses.take(&counter, 8, 10)), (0, 4));
+        assert_eq!((purses.take(&counter, 8, 10), purses.take(&counter, 7, 10)), (4, 3), "each window has its own");
         purses.put(&counter, hour(7), 3, eight);
         assert_eq!(purses.take(&counter, 7, 10), 0, "it is over");
     }
