@@ -279,6 +279,32 @@ fn a_workload_is_a_caller_by_its_certificate_alone() {
     assert_eq!(pipeline.chat(&ask("hi")).record()["user.id"], "alice");
 }
 
+/// SDKs of providers send some key, whatever it is worth.
+#[test]
+fn where_nobody_vouches_for_a_credential_none_is_read() {
+    let mut pipeline = Pipeline::new(|document| {
+        workloads(document);
+        document["authn"].as_object_mut().unwrap().remove("issuers");
+    });
+    let body = ask("hi").to_string();
+    for (peer, value, reason) in [
+        (Some(NIGHTLY), "Bearer sk-none", ""),
+        (Some(NIGHTLY), "", ""),
+        (Some("spiffe://other/x"), "Bearer sk-none", "jwt.malformed"),
+        (None, "Bearer sk-none", "jwt.malformed"),
+    ] {
+        pipeline.host.properties.remove(PEER);
+        pipeline.host.properties.extend(peer.map(|peer| (PEER.to_owned(), peer.as_bytes().to_vec())));
+        let run = pipeline.post("/v1/chat/completions", &[("authorization", value)], body.as_bytes());
+        assert_eq!(run.reason(), reason, "{peer:?} {value}");
+        if reason.is_empty() {
+            assert_eq!(run.record()["user.id"], NIGHTLY);
+            let edit = run.outcome.unwrap();
+            assert!(edit.remove.iter().any(|name| name == b"authorization"), "{edit:?}");
+        }
+    }
+}
+
 #[test]
 fn the_upstream_is_told_who_calls_and_believes_nobody_else() {
     let forged = [("x-bartizan-identity", "forged"), ("X_Bartizan-Identity", "forged")];

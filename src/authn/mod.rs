@@ -159,6 +159,13 @@ impl Authenticator {
         if let Some(principal) = self.by_mesh(host)? {
             return self.unless_revoked(principal, ring, host);
         }
+        // Where nobody vouches for a credential none is one: SDKs send some word in its place.
+        if self.issuers.is_empty()
+            && self.api_keys.is_empty()
+            && let Some(principal) = workload::principal(&self.workloads, host)
+        {
+            return Ok(Authentication::Known(Arc::new(principal)));
+        }
         let Some(token) = self.credential(headers)? else {
             if let Some(principal) = workload::principal(&self.workloads, host) {
                 return Ok(Authentication::Known(Arc::new(principal)));

@@ -17,7 +17,8 @@ section! {
         /// Keys of clients without an identity provider, at most 1024. They come in the headers of `tokenFrom`.
         api_keys: Option<Vec<ApiKey>>,
         /// Workloads that need no credential: the SPIFFE ID in the peer's certificate (mTLS) is the subject, and `mesh` the
-        /// issuer. At most 1024; the first that matches counts. A credential that is there counts instead, also a bad one.
+        /// issuer. At most 1024; the first that matches counts. A credential that is there counts instead, also a bad one; without `issuers` and
+        /// `apiKeys` none is read.
         workloads: Option<Vec<Workload>>,
         /// Headers that may carry the token, in lower case. Default `[authorization]`; `authorization` carries the
         /// Bearer scheme, every other header the bare token.
