@@ -36,6 +36,8 @@ class Outside(Running):
     # Answers of its protocol that say the same of every text: their name, body, and what becomes of `harmless` and of the scorer's doubt.
     lies: dict[str, tuple[bytes, set, set]] = field(default_factory=dict)
     also: list = field(default_factory=list)
+    # Between two requests of a client, so that the server itself keeps up: one that times out by itself opens circuit breakers.
+    pause: float = 0.0
 
     def stop(self) -> None:
         for server in (self.server, *self.also):
@@ -55,7 +57,7 @@ def chat() -> Outside:
     noise = dict.fromkeys(("harmless", "a name", "a tiger"), {PASS, RAISED}) | {"the scorer's doubt": {PASS, BLOCKED, RAISED}}
     said = lambda score: json.dumps({"choices": [{"message": {"role": "assistant", "content": json.dumps({"score": score})}}]}).encode()
     lies = {"calls all an attack": (said(100), {RAISED}, {BLOCKED, RAISED}), "calls all harmless": (said(0), {PASS}, {PASS})}
-    return Outside("chat judge", Llama(tiny_model(), "smollm2"), {"kind": "chatJudge", "model": "smollm2"}, noise, lies=lies)
+    return Outside("chat judge", Llama(tiny_model(), "smollm2"), {"kind": "chatJudge", "model": "smollm2", "timeout": "2s"}, noise, lies=lies, pause=0.25)
 
 
 def http() -> Outside:
