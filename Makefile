@@ -83,7 +83,7 @@ fleet-test: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## two p
 	$(PYTHON) -m pytest integration/fleet -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
-outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## issuer, rate-limit engine and its Redis, OPA, a judge away under constant load: wrong verdicts (cold: 6 minutes more)
+outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## issuer, rate-limit engine and its Redis, OPA, judges away under constant load: wrong verdicts (half an hour; cold 6 minutes more)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
 # WRITE=1 puts it into the manual. The first run trains a small classifier.
