@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test mesh-tools fleet-test outage-table oracle estimates bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test mesh-tools fleet-test outage-table opinion-table oracle estimates bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -83,8 +83,12 @@ fleet-test: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## two p
 	$(PYTHON) -m pytest integration/fleet -q $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
 
-outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## issuer, rate-limit engine and its Redis, OPA, a judge away under constant load: wrong verdicts (cold: 6 minutes more)
+outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## issuer, rate-limit engine and its Redis, OPA, judges away under constant load: wrong verdicts (half an hour; cold 6 minutes more)
 	@PYTHONPATH=integration $(PYTHON) -m fleet
+
+# WRITE=1 puts it into the manual. The first run trains a small classifier.
+opinion-table: build cli $(VENV_STAMP) $(JUDGES) ## recall, false alarms, cost with and without a judge; CORPORA=folder
+	@PYTHONPATH=integration $(PYTHON) -m opinions "$(CORPORA)" $(if $(WRITE),--write)
 
 mcp-sdk: $(MCP_SDK) ## the official TypeScript SDKs of the Model Context Protocol into .cache (needs Node.js)
 

@@ -113,7 +113,7 @@ def judged(upstream: Upstream, key: Key, absent: dict[str, str]) -> bool:
                     for row_name, mix, *how in fleet.scenarios():
                         if wanted(row_name):
                             fleet.start()
-                            good &= play(row_name, Load(fleet, mix=mix), *how, SECONDS)
+                            good &= play(row_name, Load(fleet, mix=mix, pause=outside.pause), *how, SECONDS)
     return good
 
 

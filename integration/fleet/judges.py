@@ -36,6 +36,10 @@ class Outside(Running):
     # Answers of its protocol that say the same of every text: their name, body, and what becomes of `harmless` and of the scorer's doubt.
     lies: dict[str, tuple[bytes, set, set]] = field(default_factory=dict)
     also: list = field(default_factory=list)
+    # Between two requests of a client, so that the server itself keeps up: one that times out by itself opens circuit breakers.
+    pause: float = 0.0
+    # What it says is noise, and sometimes no answer.
+    is_noise: bool = False
 
     def stop(self) -> None:
         for server in (self.server, *self.also):
@@ -51,11 +55,11 @@ def presidio() -> Outside:
 
 
 def chat() -> Outside:
-    """A random model, held to a score: while it is well, its verdicts are noise."""
+    """A random model, held to a score, which it does not always come to. While it is well, its verdicts are noise."""
     noise = dict.fromkeys(("harmless", "a name", "a tiger"), {PASS, RAISED}) | {"the scorer's doubt": {PASS, BLOCKED, RAISED}}
     said = lambda score: json.dumps({"choices": [{"message": {"role": "assistant", "content": json.dumps({"score": score})}}]}).encode()
     lies = {"calls all an attack": (said(100), {RAISED}, {BLOCKED, RAISED}), "calls all harmless": (said(0), {PASS}, {PASS})}
-    return Outside("chat judge", Llama(tiny_model(), "smollm2"), {"kind": "chatJudge", "model": "smollm2"}, noise, lies=lies)
+    return Outside("chat judge", Llama(tiny_model(), "smollm2"), {"kind": "chatJudge", "model": "smollm2", "timeout": "2s"}, noise, lies=lies, pause=0.1, is_noise=True)
 
 
 def http() -> Outside:
@@ -113,13 +117,14 @@ class Judged(Fleet):
             return lambda: setattr(self.relay, "mood", word)
 
         outside, calm, says = self.outside, mood("pass"), f" ({self.on_unavailable})"
-        name, mix = outside.name, self.mix(outside.well)
+        well = {text: verdicts | self.away(text) if outside.is_noise else verdicts for text, verdicts in outside.well.items()}
+        name, mix = outside.name, self.mix(well)
         yield f"{name}: slow (0.3 s){says}", mix, mood("slow"), calm, False
         for word in ("hang", "reset", "error", "missing", "huge", "garbage", "empty"):
             yield f"{name}: {word}{says}", mix, mood(word), calm, True
         for word, (_, harmless, doubt) in outside.lies.items():
             lied = dict.fromkeys(outside.well, harmless) | {"the scorer's doubt": doubt} if harmless else None
-            yield f"{name}: {word}{says}", self.mix(outside.well, lied), mood(word), calm, True
+            yield f"{name}: {word}{says}", self.mix(well, lied), mood(word), calm, True
         yield f"{name}: killed{says}", mix, outside.server.stop, outside.server.start, True
         yield f"{name}: stopped in its tracks{says}", mix, outside.server.pause, outside.server.go_on, True
         for vendors in outside.also:

@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -35,7 +36,7 @@ import report  # noqa: E402
 MANUAL, BEGIN, END = ROOT / "src" / "manual" / "opinions.md", "## With and without a judge", "Written by `make opinion-table`."
 LINEAR = Path(__file__).with_name("linear.py")
 BANDS = [(20, 90), (20, 100), (50, 100), (0, 100)]
-FOLD, ATTACKS, HARMLESS, SALT = 0, 100, 200, "1"
+ATTACKS, HARMLESS, SALT = 150, 250, "1"
 # Types whose form alone tells them; the others are told by the words around them, for which Presidio needs a language model.
 WORDS = {"PERSON", "STREET_ADDRESS", "GPE", "ORGANIZATION", "DATE_TIME", "AGE", "NRP", "TITLE"}
 
@@ -170,17 +171,21 @@ def quantiles(millis: list[float]) -> str:
     return " / ".join(f"{ordered[min(len(ordered) - 1, int(part * len(ordered)))]:.1f}" for part in (0.5, 0.95)) if ordered else "-"
 
 
-def sample(corpora: Path, scores: dict) -> list[dict]:
-    """Rows of users in one fold: a hash picks them."""
-    rows = []
+def sample(corpora: Path, scores: dict) -> tuple[int, list[dict]]:
+    """Rows of users in the fold that has most of their attacks: a hash picks them."""
+    rows, attacks_of = [], Counter()
     for path in sorted(corpora.glob("*.jsonl")):
         for line in path.read_bytes().splitlines():
             row = json.loads(line) | {"file": path.stem}
-            if scores.get((row["file"], row["id"]), {}).get("fold") == FOLD and row.get("zone", "user") == "user" and len(row["text"]) < 20_000:
-                rows.append(row)
+            fold = scores.get((row["file"], row["id"]), {}).get("fold")
+            if fold is not None and row.get("zone", "user") == "user" and len(row["text"]) < 20_000:
+                rows.append(row | {"fold": fold})
+                attacks_of[fold] += row["label"] == "attack"
+    fold = max(sorted(attacks_of), key=attacks_of.__getitem__)
+    rows = [row for row in rows if row["fold"] == fold]
     rows.sort(key=lambda row: hashlib.sha256(f"{SALT}:{row['file']}:{row['id']}".encode()).digest())
     attacks, harmless = ([row for row in rows if row["label"] == label] for label in ("attack", "benign"))
-    return attacks[:ATTACKS] + harmless[:HARMLESS]
+    return fold, attacks[:ATTACKS] + harmless[:HARMLESS]
 
 
 def shipped_scores(rows: list[dict]) -> list[dict]:
@@ -190,14 +195,14 @@ def shipped_scores(rows: list[dict]) -> list[dict]:
     return report.evaluate(str(CLI), [str(path)])[1]
 
 
-def envoy_table(corpora: Path, folder: Path, scores: dict, upstream: Upstream, key: Key) -> tuple[list[str], int]:
-    """What was asked and what it took, and on how many rows the filter differs from `refused`."""
-    rows = sample(corpora, scores)
-    judged = shipped_scores(rows)
+def envoy_table(corpora: Path, folder: Path, scores: dict, upstream: Upstream, key: Key) -> tuple[list[str], str, int]:
+    """What was asked and what it took, what was sent, and on how many rows the filter differs from `refused`."""
+    fold, rows = sample(corpora, scores)
+    judged, attacks = shipped_scores(rows), sum(row["label"] == "attack" for row in rows)
     out = ["| judge | `scoreBetween` | texts asked, computed / seen | refused, computed / seen | added where asked, p50 / p95 ms | where not asked |",
            "|---|---|--:|--:|--:|--:|"]
     differ = 0
-    with Linear(folder, FOLD) as linear, Proxy(upstream, key) as plain:
+    with Linear(folder, fold) as linear, Proxy(upstream, key) as plain:
         for band in BANDS:
             opinion = {"kind": "classifier", "format": "kserveV1", "path": "/v1/models/linear:predict", "when": {"scoreBetween": list(band)}}
             with Proxy(upstream, key, linear.port, **opinion) as proxy:
@@ -217,7 +222,7 @@ def envoy_table(corpora: Path, folder: Path, scores: dict, upstream: Upstream, k
                               file=sys.stderr)
                 out.append(f"| linear | {band[0]} to {band[1]} | {told['computed']} / {told['seen']} of {len(rows)} | {ended['computed']} / {ended['seen']} "
                            f"| {quantiles(added[True])} | {quantiles(added[False])} |")
-    return out, differ
+    return out, f"{attacks} attacks and {len(rows) - attacks} harmless texts", differ
 
 
 def pii_table(corpora: Path, upstream: Upstream, key: Key) -> list[str]:
@@ -266,12 +271,12 @@ def main() -> int:
     folder, key = trained(corpora), Key("ES256", "ec")
     scores = {(row["file"], row["id"]): row for row in map(json.loads, (folder / "scores.jsonl").read_text().splitlines())}
     with Upstream() as upstream:
-        measured, differ = envoy_table(corpora, folder, scores, upstream, key)
+        measured, sent, differ = envoy_table(corpora, folder, scores, upstream, key)
         upstream.forget()
         personal = pii_table(corpora, upstream, key)
     recall, missed = recall_table(corpora, scores)
     text = "\n".join(PROSE.format(recall="\n".join(recall), missed=missed, measured="\n".join(measured), personal="\n".join(personal),
-                                  date=time.strftime("%-d %B %Y"), rows=ATTACKS + HARMLESS, end=END).splitlines()) + "\n"  # fmt: skip
+                                  date=time.strftime("%-d %B %Y"), sent=sent, cores=os.cpu_count(), end=END).splitlines()) + "\n"  # fmt: skip
     print(text)
     if options.write and not differ:
         page = MANUAL.read_text()
@@ -298,18 +303,20 @@ refused anyway. What a judge changes is computed, with `text: all`.
 
 {recall}
 
-{missed}. A judge of that band is never shown them. A band that ends at the guard's threshold lets a judge add
+{missed}.
+A judge of that band is never shown them. A band that ends at the guard's threshold lets a judge add
 refusals and take back almost none. A band up to 100 lets it take back what the scorer alone found: that is for a judge that is
 better than the scorer: compare `linear` at 20 to 100 with none.
 
-{rows} rows of one fold were sent through Envoy, each without a judge and then with it, one at a time. The stand-in is served as
-KServe's V1 protocol has it, on the same machine. Times are this machine's, and a model's own time comes on top. The scores
-here are the shipped scanner's, which has seen these sources.
+{sent} of one eighth of the sources were sent through Envoy as a user's, each without a judge and then with it,
+one at a time. The stand-in is served as KServe's V1 protocol has it, by Python on the same machine ({cores} cores, with other work
+beside it). A judge of a language model's size takes longer. The scores here are the shipped scanner's, which was trained on these
+sources. Computed is what the table above computes; the command fails where a single row differs.
 
 {measured}
 
-Presidio, with its pattern recognisers and without a language model, on texts with personal data, `pii: {{action: mask}}`. Half of
-the texts are tests of these recognisers, which flatters them.
+Presidio, with its pattern recognisers and without a language model, on texts with personal data, `pii: {{action: mask}}`. The texts
+are Presidio's own: tests of its recognisers, which flatters it, and its synthetic data set.
 
 {personal}
 

@@ -46,6 +46,11 @@ pub(super) const INSTRUCTIONS: &str = "You judge texts that are on their way to 
 const BETWEEN: &str = "\n\n";
 
 impl Kind {
+    /// True where an answer may lower a score.
+    pub(super) const fn has_scores(&self) -> bool {
+        !matches!(self, Kind::Presidio { .. })
+    }
+
     /// The body of a question.
     pub(super) fn body(&self, texts: &[&str], is_reply: bool) -> Value {
         match self {

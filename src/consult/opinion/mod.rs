@@ -402,8 +402,9 @@ impl OpinionPolicy {
             _ if self.mode == Mode::Shadow => Vec::new(),
             // What a caller can bring about lets nothing go.
             _ if matches!(outcome, Outcome::Busy | Outcome::TooLong) => Vec::new(),
-            OnNoOpinion::Allow => exhibits.iter().map(harmless).collect(),
-            OnNoOpinion::LocalVerdict | OnNoOpinion::Deny => Vec::new(),
+            OnNoOpinion::Allow if self.kind.has_scores() => exhibits.iter().map(harmless).collect(),
+            // A judge that gives no scores lets nothing go while it is well.
+            OnNoOpinion::Allow | OnNoOpinion::LocalVerdict | OnNoOpinion::Deny => Vec::new(),
         };
         let denies = self.on_unavailable == OnNoOpinion::Deny && self.mode == Mode::Enforce;
         let refusal = denies.then_some(Reason::OpinionUnavailable);
