@@ -334,6 +334,7 @@ mod tests {
             on_unavailable,
             keep: 1_000,
             mode,
+            text: None,
             guards: vec![("strict".into(), GuardIndex(1))],
             roles: vec![("trial".into(), RoleIndex(2))],
         }

@@ -33,8 +33,11 @@ pub(super) struct Gate {
     is_whole: bool,
     /// Every event is a message by itself, and the stream may never end.
     by_message: bool,
-    /// The most bytes of text that are shown at a time.
+    /// The most bytes of new text that are shown at a time: half of what judges take, because placeholders may be longer
+    /// than what they stand for, and the end of what was shown is shown again.
     most: usize,
+    /// The most bytes of that end.
+    most_tail: usize,
     /// How far each running text was shown.
     shown: BTreeMap<Running, Shown>,
     round: Option<Round<Target>>,
@@ -91,7 +94,8 @@ impl Gate {
         Some(Gate {
             is_whole,
             by_message,
-            most: guard.most_shown(),
+            most: guard.most_shown() / 2,
+            most_tail: BEFORE.min(guard.most_shown() / 4),
             shown: BTreeMap::new(),
             round: None,
             passed: 0,
@@ -332,9 +336,9 @@ impl StreamGuard {
                     }
                     Target::Whole(..) => {}
                     Target::Piece(running, start) => {
-                        let shown = Shown { to: start + one.text.len(), tail: one.next_tail() };
                         if let Some(gate) = &mut self.gate {
-                            gate.shown.insert(*running, shown);
+                            let tail = one.next_tail(gate.most_tail);
+                            gate.shown.insert(*running, Shown { to: start + one.text.len(), tail });
                         }
                         self.mark(running, (*start, &one.text), &wanted.marks, now, noted)?;
                     }

@@ -64,9 +64,9 @@ impl<T> RoundText<T> {
     }
 
     /// The end of what is shown of it, for the next part.
-    pub(super) fn next_tail(&self) -> String {
+    pub(super) fn next_tail(&self, most: usize) -> String {
         let shown = self.shown(false).text;
-        shown.get(shown.ceil_char_boundary(shown.len().saturating_sub(BEFORE))..).unwrap_or_default().to_owned()
+        shown.get(shown.ceil_char_boundary(shown.len().saturating_sub(most))..).unwrap_or_default().to_owned()
     }
 }
 
