@@ -116,6 +116,7 @@ fn run(
         events.extend(pieces.iter().map(|piece| (piece.clone(), false)));
         events.push_back((Vec::new(), true));
     }
+    let is_stream = exchange.reads_response() == Reads::Stream;
     let mut is_read = exchange.reads_response() != Reads::Whole;
     let mut ended = false;
     loop {
@@ -123,7 +124,8 @@ fn run(
             Step::Release(edit) => {
                 got.headers.remove.extend(edit.remove);
                 got.headers.set.extend(edit.set);
-                got.body.extend(edit.body.unwrap_or_default());
+                let is_whole = is_read && !is_stream && got.body.is_empty();
+                got.body.extend(edit.body.unwrap_or_else(|| if is_whole { pieces.concat() } else { Vec::new() }));
             }
             Step::Part(part) => {
                 got.body.extend(part.bytes);
@@ -147,14 +149,7 @@ fn run(
             is_read = true;
             let whole = pieces.concat();
             exchange.step(Event::ResponseBuffered(whole.len()), vm, host);
-            step = exchange.step(Event::ResponseBody(whole.clone()), vm, host);
-            if step == Step::Release(Edit::default()) {
-                got.body = whole;
-                break;
-            }
-            if let Step::Release(edit) = &mut step {
-                edit.body.get_or_insert(whole);
-            }
+            step = exchange.step(Event::ResponseBody(whole), vm, host);
         } else if let Some((chunk, end)) = events.pop_front() {
             waits = waits.map(|(left, question)| (left.saturating_sub(1), question));
             ended = end;
@@ -331,15 +326,15 @@ fn without_an_opinion_of_a_reply_the_policy_decides() {
     for (on_unavailable, status, reason) in
         [("deny", "503", "opinion.unavailable"), ("localVerdict", "200", ""), ("allow", "200", "")]
     {
+        let mut whole = pipeline(guardrail(on_unavailable), |_| {});
+        let mut parts = pipeline(guardrail(on_unavailable), streams("parts"));
         for answer in &answers {
-            let mut pipeline = pipeline(guardrail(on_unavailable), |_| {});
-            let got = chat(&mut pipeline, &format!("hello {SECRET}"), &mut |_| answer.clone());
+            let got = chat(&mut whole, &format!("hello {SECRET}"), &mut |_| answer.clone());
             assert_eq!((got.status(), got.reason()), (status, reason), "{on_unavailable} {answer}");
             assert!(!got.text().contains(SECRET));
-            for (delay, how) in [(0, "whole"), (2, "parts")] {
-                let mut pipeline = self::pipeline(guardrail(on_unavailable), streams(how));
+            for (delay, pipeline) in [(0, &mut whole), (2, &mut parts)] {
                 let pieces = stream(&["hello ", "there"]);
-                let got = run(&mut pipeline, (CHAT, &request()), SSE, &pieces, (delay, &mut |_| answer.clone()));
+                let got = run(pipeline, (CHAT, &request()), SSE, &pieces, (delay, &mut |_| answer.clone()));
                 assert_eq!(got.reason(), reason, "{on_unavailable} {answer}");
                 assert_eq!(got.text().contains("there"), status == "200", "{}", got.text());
             }
@@ -606,10 +601,27 @@ fn a_judge_lets_go_what_the_scorer_alone_found_in_a_tools_result() {
     let got = run(&mut wide, ("/mcp", &tool_call()), JSON, &[tool_result(&format!("{text} {SECRET}"))], (0, &mut none));
     assert!(!got.text().contains(SECRET), "{}", got.text());
     // What the judge of one guard lets go another guard may not.
-    let mut document = wide.document.clone();
-    document["guards"]["strict"] = json!({ "injection": { "thresholds": { "tool": 50, "user": 50 } } });
-    document["authz"] = json!({ "opa": { "cluster": "opa", "path": "/v1/data/x", "onUnavailable": "deny" } });
-    let _ = document;
+    let mut both = pipeline(guardrail("localVerdict"), |document| {
+        document["guards"]["standard"]["injection"] = json!({ "thresholds": { "tool": 50, "user": 50 } });
+        document["guards"]["strict"] = json!({ "injection": { "thresholds": { "tool": 50, "user": 50 } } });
+        let mut other = document["roles"]["analyst"].clone();
+        other["guard"] = json!("strict");
+        other.as_object_mut().unwrap().remove("quotas");
+        document["roles"]["other"] = other;
+    });
+    let token = both.token(&["analyst", "other"], 600);
+    let (mut exchange, _) = both.begin_with(&token, "/mcp");
+    let (vm, host) = (&mut both.vm, &mut both.host);
+    exchange.step(Event::RequestBody(tool_call().to_string().into_bytes()), vm, host);
+    let head = headers(&[(":status", "200"), ("content-type", JSON)]);
+    exchange.step(Event::ResponseHeaders { headers: &head, end: false }, vm, host);
+    let mut step = exchange.step(Event::ResponseBody(tool_result(&text)), vm, host);
+    if let Step::Await(_) = step {
+        step = exchange.step(Event::Answered(none(&Value::Null)), vm, host);
+    }
+    let Step::Release(edit) = step else { panic!("{step:?}") };
+    let body = String::from_utf8(edit.body.expect("changed")).unwrap();
+    assert!(!body.contains(&text), "{body}");
 }
 
 #[test]
@@ -685,7 +697,6 @@ proptest! {
         refuses in 0..6_usize,
     ) {
         let mut pipeline = pipeline(guardrail("deny"), |document| {
-            streams(how)(document);
             document["guards"]["standard"]["output"] = json!({ "secrets": "flag", "pii": "flag", "opinions":
                 { "judges": ["judge"], "streams": how } });
         });

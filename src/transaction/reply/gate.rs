@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use bartizan_rules::words::Kind as Found;
 
-use super::opinions::{BEFORE, Round, RoundText, Told, whole_texts};
+use super::opinions::{BEFORE, Round, RoundText, Told, is_shown, whole_texts};
 use super::stream::{Outlet, Queued, Running, StreamGuard};
 use super::{Noted, ReplyGuard};
 use crate::callout::{Answer, Call};
 use crate::document::StreamedOpinions;
 use crate::guard::{OpinionIndex, judge_reply};
 use crate::host::Timestamp;
-use crate::protocol::reply::{Channel, ReplyParts, TextKind};
+use crate::protocol::reply::{Channel, ReplyParts};
 use crate::protocol::{Json, Path};
 use crate::reason::{Denial, Reason};
 use crate::redact::Watch;
@@ -149,11 +149,6 @@ impl Before {
     }
 }
 
-/// True where pieces of such a text are shown. Of those that nothing is known of it is seen when they are gathered.
-pub(super) fn is_shown_kind(channel: &Channel) -> bool {
-    channel.kind != TextKind::Other
-}
-
 impl StreamGuard {
     /// True when outside judges are shown the stream.
     pub(in super::super) fn is_gated(&self) -> bool {
@@ -249,8 +244,9 @@ impl StreamGuard {
     }
 
     /// The texts of the events that are ready.
-    fn texts(&self) -> Result<Vec<RoundText<Target>>, Reason> {
+    fn texts(&mut self) -> Result<Vec<RoundText<Target>>, Reason> {
         let Some(gate) = &self.gate else { return Ok(Vec::new()) };
+        let mut passed: Vec<(Running, usize)> = Vec::new();
         let ready = || self.queue.iter().skip(gate.passed).take(gate.ready);
         let mut ends: BTreeMap<Running, usize> = BTreeMap::new();
         for (running, range, _) in ready().flat_map(|queued| &queued.pieces) {
@@ -270,8 +266,8 @@ impl StreamGuard {
             let mut found = starts.filter_map(|start| Some((start, state.text.raw(&(start..to))?)));
             // What is forgotten can't be shown.
             let (start, text) = found.next().ok_or(Reason::Internal)?;
-            let new = text.get(from - start..).unwrap_or(text).trim();
-            if new.is_empty() || !is_shown_kind(&running.0) && !new.contains(char::is_whitespace) {
+            if !is_shown(running.0.kind, text) {
+                passed.push((running, to));
                 continue;
             }
             let mut one = RoundText::new(Target::Piece(running, start), state.path.clone(), text.to_owned());
@@ -300,6 +296,9 @@ impl StreamGuard {
                 let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
                 texts.push(RoundText::new(target, pointer, text.to_owned()));
             }
+        }
+        if let Some(gate) = &mut self.gate {
+            gate.shown.extend(passed.into_iter().map(|(running, to)| (running, Shown { to, tail: String::new() })));
         }
         Ok(texts)
     }

@@ -165,10 +165,12 @@ fn is_everyones(guards: &[&GuardPolicy], index: OpinionIndex) -> bool {
     enforcing.all(|guard| guard.output.opinions.judges.contains(&index))
 }
 
-/// True for a text that judges are shown. Ids and names are none: they are of a kind that nothing is known of, and one word.
-pub(super) fn is_shown(one: &ReplyText, text: &str) -> bool {
-    let is_known = one.channel.kind != TextKind::Other;
-    !one.is_key && !text.trim().is_empty() && (is_known || text.trim().contains(char::is_whitespace))
+/// True for a text of this kind that judges are shown. Ids and names are none: nothing is known of their kind, and they are one
+/// word of ASCII.
+pub(super) fn is_shown(kind: TextKind, text: &str) -> bool {
+    let text = text.trim();
+    let is_word = text.bytes().all(|byte| byte.is_ascii_graphic());
+    !text.is_empty() && (kind != TextKind::Other || !is_word)
 }
 
 impl<T> Round<T> {
@@ -369,7 +371,10 @@ impl ReplyGuard {
         let mut texts: Vec<RoundText<WholeText>> = Vec::new();
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
         for (number, one) in parts.texts.iter().enumerate() {
-            let Some(text) = super::text_of(&json, one).filter(|text| is_shown(one, text)) else { continue };
+            let Some(text) = super::text_of(&json, one).filter(|text| !one.is_key && is_shown(one.channel.kind, text))
+            else {
+                continue;
+            };
             if hidden.holding(&one.path).is_some() {
                 continue;
             }
@@ -448,6 +453,8 @@ pub(super) fn whole_texts<'j>(
     json: &'j Json<'_>,
     parts: &'j ReplyParts,
 ) -> impl Iterator<Item = (&'j ReplyText, &'j str)> {
-    let texts = parts.texts.iter().filter(|one| !one.delta);
-    texts.filter_map(|one| super::text_of(json, one).filter(|text| is_shown(one, text)).map(|text| (one, text)))
+    let texts = parts.texts.iter().filter(|one| !one.delta && !one.is_key);
+    texts.filter_map(|one| {
+        super::text_of(json, one).filter(|text| is_shown(one.channel.kind, text)).map(|text| (one, text))
+    })
 }

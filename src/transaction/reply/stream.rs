@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
-use super::gate::{Before, Gate, is_shown_kind};
+use super::gate::{Before, Gate};
 use super::opinions::whole_texts;
 use super::running::ChannelText;
 use super::{Detector, Noted, ReplyGuard, finish, leave_unread, reply_rules, told, written};
@@ -415,9 +415,7 @@ impl StreamGuard {
                 fresh.insert(running);
             }
             let new = new.as_ref();
-            if is_shown_kind(&running.0) || new.contains(char::is_whitespace) {
-                text_bytes += new.len();
-            }
+            text_bytes += new.len();
             channel.active.feed(new);
             if let Some(planted) = &self.guard.canary {
                 channel.watch.feed(&planted.canary, new, range.end - new.len());
