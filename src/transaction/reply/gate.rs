@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bartizan_rules::words::Kind as Found;
 
-use super::opinions::{BEFORE, Round, RoundText, Told, is_shown, whole_texts};
+use super::opinions::{BEFORE, Round, RoundText, Told, is_shown};
 use super::stream::{Outlet, Queued, Running, StreamGuard};
 use super::{Noted, ReplyGuard};
 use crate::callout::{Answer, Call};
@@ -138,14 +138,14 @@ impl Gate {
 impl Before {
     /// `None`: the event has no whole text that is shown.
     pub(super) fn of<'c>(
+        guard: &ReplyGuard,
         json: &Json<'_>,
         parts: &ReplyParts,
         cut: impl Iterator<Item = &'c Path>,
-        trail: &Watch,
     ) -> Option<Box<Before>> {
-        whole_texts(json, parts).next()?;
-        let (data, parts) = (json.to_bytes(), parts.clone());
-        Some(Box::new(Before { data, parts, cut: cut.cloned().collect(), trail: trail.carried() }))
+        guard.whole_texts(json, parts).next()?;
+        let (data, parts, trail) = (json.to_bytes(), parts.clone(), guard.trail.carried());
+        Some(Box::new(Before { data, parts, cut: cut.cloned().collect(), trail }))
     }
 }
 
@@ -285,7 +285,7 @@ impl StreamGuard {
         let route = self.guard.route().ok_or(Reason::Internal)?;
         for (number, before) in ready().enumerate().filter_map(|(at, queued)| Some((at, queued.before.as_ref()?))) {
             let json = Json::parse_reply(&before.data, depth).map_err(|_| Reason::ReplyUnreadable)?;
-            for (one, text) in whole_texts(&json, &before.parts) {
+            for (one, text) in self.guard.whole_texts(&json, &before.parts) {
                 let target = Target::Whole(number, one.path.clone());
                 // Where a format says the same text twice, it is shown once.
                 if let Some(same) = known.get(text).and_then(|at| texts.get_mut(*at)) {

@@ -347,6 +347,11 @@ impl ReplyGuard {
         judges.iter().filter_map(|index| self.policy.opinion(*index)).map(OpinionPolicy::max_bytes).min().unwrap_or(0)
     }
 
+    /// The kind of a text. What a server of tools sends is of none that is known.
+    fn kind_of(&self, one: &ReplyText) -> TextKind {
+        if self.is_of_tools() { TextKind::Other } else { one.channel.kind }
+    }
+
     pub(super) fn zone(&self) -> Zone {
         if self.is_of_tools() { Zone::Tool } else { Zone::Assistant }
     }
@@ -371,7 +376,7 @@ impl ReplyGuard {
         let mut texts: Vec<RoundText<WholeText>> = Vec::new();
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
         for (number, one) in parts.texts.iter().enumerate() {
-            let Some(text) = super::text_of(&json, one).filter(|text| !one.is_key && is_shown(one.channel.kind, text))
+            let Some(text) = super::text_of(&json, one).filter(|text| !one.is_key && is_shown(self.kind_of(one), text))
             else {
                 continue;
             };
@@ -448,13 +453,15 @@ impl ReplyGuard {
     }
 }
 
-/// The texts of one event of a stream that are whole, for judges.
-pub(super) fn whole_texts<'j>(
-    json: &'j Json<'_>,
-    parts: &'j ReplyParts,
-) -> impl Iterator<Item = (&'j ReplyText, &'j str)> {
-    let texts = parts.texts.iter().filter(|one| !one.delta && !one.is_key);
-    texts.filter_map(|one| {
-        super::text_of(json, one).filter(|text| is_shown(one.channel.kind, text)).map(|text| (one, text))
-    })
+impl ReplyGuard {
+    /// The texts of one event of a stream that are whole, for judges.
+    pub(super) fn whole_texts<'j>(
+        &'j self,
+        json: &'j Json<'_>,
+        parts: &'j ReplyParts,
+    ) -> impl Iterator<Item = (&'j ReplyText, &'j str)> {
+        let texts = parts.texts.iter().filter(|one| !one.delta && !one.is_key);
+        let shown = |one: &ReplyText, text: &str| is_shown(self.kind_of(one), text);
+        texts.filter_map(move |one| super::text_of(json, one).filter(|text| shown(one, text)).map(|text| (one, text)))
+    }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
 use super::gate::{Before, Gate};
-use super::opinions::whole_texts;
 use super::running::ChannelText;
 use super::{Detector, Noted, ReplyGuard, finish, leave_unread, reply_rules, told, written};
 use crate::enums::Zone;
@@ -364,8 +363,8 @@ impl StreamGuard {
         let mut text_bytes = 0;
         let mut before = None;
         if self.gate.is_some() {
-            text_bytes = whole_texts(&json, &parts).map(|(_, text)| text.len()).sum();
-            before = Before::of(&json, &parts, judged.keys(), &self.guard.trail);
+            text_bytes = self.guard.whole_texts(&json, &parts).map(|(_, text)| text.len()).sum();
+            before = Before::of(&self.guard, &json, &parts, judged.keys());
         }
         changed |= self.guard.fixed_texts(&mut json, &parts, &whole, &BTreeMap::new(), &tool, now, noted)?;
         changed |= self.guard.judge_echoes(&mut json, &parts, now, noted)?;
