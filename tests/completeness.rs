@@ -201,6 +201,7 @@ fn answered(
     let mut take = |step: Step, chunk: &[u8]| match step {
         Step::Release(edit) => out.extend_from_slice(edit.body.as_deref().unwrap_or(chunk)),
         Step::Deny(reply) => out.extend_from_slice(&reply.body),
+        Step::Part(part) => out.extend_from_slice(&part.bytes),
         Step::NeedMore | Step::Await(_) => {}
     };
     let head = headers(&[(":status", "200"), ("content-type", content_type)]);

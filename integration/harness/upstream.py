@@ -270,6 +270,15 @@ def sse_halves(_: Seen) -> Iterator[tuple]:
             yield from wait_at_the_gate()
 
 
+def halted(_: Seen) -> Iterator[tuple]:
+    """A stream of what the test wants said, which waits behind a piece `gate`."""
+    yield SSE_HEAD
+    for event in sse_events(pieces=SAID):
+        yield "data", event
+        if b'"content": "gate"' in event:
+            yield from wait_at_the_gate()
+
+
 def gated(_: Seen) -> Iterator[tuple]:
     yield from wait_at_the_gate()
     yield from whole(completion())
@@ -332,7 +341,7 @@ def nothing(_: Seen) -> Iterator[tuple]:
 SCRIPTS = {
     name.__name__: name
     for name in (
-        canned, canned_trailers, canned_reset, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, sse_halves, trailers,
+        canned, canned_trailers, canned_reset, said, default, metered, sse, sse_bytes, sse_trailers, sse_reset, sse_slow, sse_halves, halted, trailers,
         slow, gated, reset, reset_mid, huge, error, not_json, empty, fails_once,
         accepted, accepted_text, nothing,
     )

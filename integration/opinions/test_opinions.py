@@ -22,7 +22,7 @@ def presidio():
         yield server
 
 
-def make(mode: str, upstream, keys, port: int, change=None, filters: tuple[dict, ...] = (), **opinion) -> Site:
+def make(mode: str, upstream, keys, port: int, change=None, filters: tuple[dict, ...] = (), http2: bool = False, **opinion) -> Site:
     def policy(document: dict) -> None:
         document["opinions"] = {"judge": {"cluster": "judge", "timeout": "5s", **opinion}}
         document["guards"]["standard"].update(pii={"action": "mask"}, opinions=["judge"])
@@ -36,7 +36,7 @@ def make(mode: str, upstream, keys, port: int, change=None, filters: tuple[dict,
             config["static_resources"]["clusters"][-1]["typed_extension_protocol_options"] = upstream_filters(filters)
         envoy.environment(config, {"JUDGE_KEY": KEY})
 
-    return Site(mode, upstream, keys, change=policy, edit=edit)
+    return Site(mode, upstream, keys, http2, change=policy, edit=edit)
 
 
 def upstream_filters(filters: tuple[dict, ...]) -> dict:

@@ -74,7 +74,8 @@ impl Coverage {
 pub struct OpinionEntry {
     /// Its name in the policy.
     pub name: String,
-    /// `same`, `raised`, `lowered`, `marked`, or why there is none: `unavailable`, `unreadable`, `busy`, `tooLong`.
+    /// `same`, `raised`, `lowered`, `marked`, or why there is none: `unavailable`, `unreadable`, `busy`, `tooLong`,
+    /// `skipped`.
     pub outcome: &'static str,
     /// The highest score that it gave, 0 to 100.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +85,12 @@ pub struct OpinionEntry {
     /// It was one of a moment ago.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cached: bool,
+    /// What it was shown: `reply`; absent: the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<&'static str>,
+    /// How many parts of a stream it was shown, where that is more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<u32>,
 }
 
 /// One finding, without its text.
@@ -587,9 +594,14 @@ impl Record {
         self.authz_remembered = is_remembered.then_some(true);
     }
 
-    /// What outside judges thought.
+    /// What outside judges thought of the request.
     pub fn set_opinions(&mut self, opinions: Vec<OpinionEntry>) {
         self.opinions = opinions;
+    }
+
+    /// What outside judges thought of the reply.
+    pub fn add_opinions(&mut self, opinions: impl IntoIterator<Item = OpinionEntry>) {
+        self.opinions.extend(opinions);
     }
 
     /// The request is judged once more: what was found before does not count.

@@ -50,7 +50,8 @@ pub use mode::{Act, Strictest, entry, strictest};
 pub(crate) use output::{Detector, Notes, ReplyRules};
 
 pub use policy::{
-    CanaryPolicy, ExceptionPolicy, GuardIndex, GuardPolicy, InjectionPolicy, OpinionIndex, OutputPolicy, PiiPolicy,
+    CanaryPolicy, ExceptionPolicy, GuardIndex, GuardPolicy, InjectionPolicy, OpinionIndex, OutputOpinions,
+    OutputPolicy, PiiPolicy,
 };
 pub(crate) use policy::{References, STANDARD, compile};
 pub(crate) use spotlight::{spotlight, word};

@@ -11,7 +11,7 @@ use crate::protocol::reply::TextKind;
 use crate::reason::Reason;
 use crate::redact::{ActiveKind, ActiveWatch, Canary, Detected, Sight, Watch};
 use crate::route::RouteIndex;
-use crate::scan::{Budget, Scanner, Text};
+use crate::scan::{Budget, Kind, Scanner, Text};
 
 /// What replaces an image, a link or a tag.
 const REMOVED: &str = "[removed]";
@@ -70,6 +70,8 @@ pub(crate) struct Detector<'a> {
     open: Option<usize>,
     /// Active content of the whole text, as far as it is read.
     sights: Vec<Sight>,
+    /// What outside judges want masked in the whole text.
+    marks: Vec<(Range<usize>, Kind)>,
     denial: Option<Reason>,
     incomplete: bool,
     findings: Vec<FindingEntry>,
@@ -87,6 +89,7 @@ impl<'a> Detector<'a> {
             leaks: Vec::new(),
             open: None,
             sights: Vec::new(),
+            marks: Vec::new(),
             denial: None,
             incomplete: false,
             findings: Vec::new(),
@@ -108,12 +111,23 @@ impl<'a> Detector<'a> {
         self
     }
 
+    /// The same, for a text in which outside judges want this masked.
+    pub(crate) fn with_marks(mut self, marks: &[(Range<usize>, Kind)]) -> Detector<'a> {
+        self.marks = marks.to_vec();
+        self
+    }
+
     /// `at` is where the text is in the whole.
     pub(crate) fn detect(&mut self, text: &str, at: usize) -> Detected {
         let rules = self.rules.clone();
         let budget = Budget { scan_bytes: text.len(), ..rules.budget };
         let mut report = rules.scanner.scan_data(&[Text { zone: Zone::Assistant, text }], budget);
-        let report = report.texts.pop().unwrap_or_default();
+        let mut report = report.texts.pop().unwrap_or_default();
+        let marked = |(span, kind): &(Range<usize>, Kind)| {
+            let (start, end) = (span.start.saturating_sub(at), span.end.saturating_sub(at).min(text.len()));
+            (start < end).then_some((start..end, *kind))
+        };
+        report.marked.extend(self.marks.iter().filter_map(marked));
         let (targets, judgement) =
             judge_reply(rules.scanner, &rules.guards, rules.route, report, self.is_key, rules.now);
         self.denial = self.denial.or(judgement.denial());

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::condition::{self, Condition};
 use crate::document::{
-    Errors, Exception, Guard, Injection, KeyPath, Output, OutputAction, Pii, Restore, Spotlight, Thresholds,
-    end_of_day, shortened,
+    self, Errors, Exception, Guard, Injection, KeyPath, Output, OutputAction, Pii, Restore, Spotlight,
+    StreamedOpinions, Thresholds, end_of_day, shortened,
 };
 use crate::enums::{Action, DataAction, Mode, PiiType, Zone};
 use crate::glob::Glob;
@@ -126,6 +126,19 @@ pub struct OutputPolicy {
     pub canary: Option<CanaryPolicy>,
     /// Hosts that answers may point to.
     pub allow_hosts: Vec<Glob>,
+    /// Outside judges that are shown answers.
+    pub opinions: OutputOpinions,
+}
+
+/// Outside judges that are shown answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputOpinions {
+    /// Who is asked.
+    pub judges: Vec<OpinionIndex>,
+    /// What follows when a score reaches the threshold.
+    pub action: OutputAction,
+    /// How streams are shown.
+    pub streams: StreamedOpinions,
 }
 
 /// The token at the end of the system prompt.
@@ -208,7 +221,7 @@ fn compile_guard(
         secrets: guard.secrets.as_ref().and_then(|secrets| secrets.action).unwrap_or(DataAction::Block),
         restored: Vec::new(),
         spotlight: guard.spotlight,
-        output: output(guard.output.as_ref(), &at.key("output"), errors),
+        output: output(guard.output.as_ref(), &at.key("output"), references.opinions, errors),
         opinions: opinions(guard.opinions.as_deref(), references.opinions, &at.key("opinions"), errors),
         exceptions: exceptions
             .iter()
@@ -253,7 +266,7 @@ fn restored(restore: &Restore, restores: bool, at: &KeyPath, errors: &mut Errors
     named
 }
 
-fn output(output: Option<&Output>, at: &KeyPath, errors: &mut Errors) -> OutputPolicy {
+fn output(output: Option<&Output>, at: &KeyPath, known: &[String], errors: &mut Errors) -> OutputPolicy {
     let absent = Output::default();
     let written = output.unwrap_or(&absent);
     for (key, action) in [("secrets", written.secrets), ("pii", written.pii)] {
@@ -275,6 +288,28 @@ fn output(output: Option<&Output>, at: &KeyPath, errors: &mut Errors) -> OutputP
         tool_calls: written.tool_calls.unwrap_or(OutputAction::Remove),
         canary: canary(written, at, errors),
         allow_hosts: written.allow_hosts.iter().flatten().map(|host| Glob::new(&host.to_lowercase())).collect(),
+        opinions: output_opinions(written.opinions.as_ref(), &at.key("opinions"), known, errors),
+    }
+}
+
+fn output_opinions(
+    written: Option<&document::OutputOpinions>,
+    at: &KeyPath,
+    known: &[String],
+    errors: &mut Errors,
+) -> OutputOpinions {
+    let judges = written.and_then(|written| written.judges.as_deref());
+    match judges {
+        None if written.is_some() => {
+            errors.require::<()>(at, "judges", None);
+        }
+        Some([]) => errors.push(&at.key("judges"), "empty, expected the name of a judge"),
+        _ => {}
+    }
+    OutputOpinions {
+        judges: opinions(judges, known, &at.key("judges"), errors),
+        action: written.and_then(|written| written.action).unwrap_or(OutputAction::Block),
+        streams: written.and_then(|written| written.streams).unwrap_or(StreamedOpinions::Whole),
     }
 }
 

@@ -28,7 +28,12 @@ impl<'t> Told<'t> {
 pub fn message(denial: &Denial) -> Cow<'static, str> {
     if denial.is_of_reply {
         match denial.reason {
-            Reason::ScanInjection => return "The answer was withheld by the content policy.".into(),
+            Reason::ScanInjection | Reason::ScanOpinion => {
+                return "The answer was withheld by the content policy.".into();
+            }
+            Reason::OpinionUnavailable => {
+                return "The answer was withheld: it can't be judged at the moment. Try again later.".into();
+            }
             Reason::ScanSecret => {
                 return "The answer was withheld by the content policy: it holds a credential.".into();
             }

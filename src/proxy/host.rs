@@ -274,6 +274,13 @@ pub fn continue_request() -> Result<(), Fault> {
     done(unsafe { proxy_continue_stream(REQUEST) }, "continue_stream")
 }
 
+/// Lets a response go on that was held, with what its buffer holds. Envoy does so when the callback has returned.
+pub fn continue_response() -> Result<(), Fault> {
+    const RESPONSE: u32 = 1;
+    // SAFETY: takes no pointers.
+    done(unsafe { proxy_continue_stream(RESPONSE) }, "continue_stream")
+}
+
 /// Makes a call and gives its token. Through the SDK, which keeps a list of the tokens whose answers it will
 /// deliver; it knows every status that Envoy gives here.
 pub fn call(call: &Call) -> Result<u32, Fault> {

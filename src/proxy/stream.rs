@@ -19,7 +19,7 @@ use crate::callout::{Answer, Call, CallFailure};
 use crate::held::Why;
 use crate::host::{Fault, Timestamp};
 use crate::policy::Policy;
-use crate::transaction::{Edit, Event, Reads, Reply, Step, Transaction};
+use crate::transaction::{Edit, Event, Part, Reads, Reply, Step, Transaction};
 
 /// One HTTP stream. The worker's tick reaches it too, while it waits.
 pub struct Stream(Rc<RefCell<Exchange>>);
@@ -39,6 +39,33 @@ pub struct Exchange {
     answered: bool,
     /// The whole body is buffered.
     body_ended: bool,
+    /// How a reply is delivered that waits for an outside judge.
+    reply: Delivery,
+}
+
+/// How a reply is delivered that waits for an outside judge.
+#[derive(Default)]
+struct Delivery {
+    flow: Flow,
+    /// Nothing more comes from the upstream.
+    ended: bool,
+    /// It has begun: what is awaited now is awaited by the reply.
+    begun: bool,
+    /// Bytes of a stream that may go on and for which there was no buffer.
+    owed: Vec<u8>,
+}
+
+/// What Envoy does with the bytes of a stream.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Flow {
+    /// It passes on what a callback leaves in the buffer.
+    #[default]
+    Passing,
+    /// It holds what is in the buffer until the stream is continued.
+    Stopped,
+    /// The stream was continued outside of a callback of its own. What comes next is put into the buffer of a stopped stream,
+    /// which leaves only when it is continued.
+    Loose,
 }
 
 impl Stream {
@@ -48,7 +75,8 @@ impl Stream {
         Stream(Rc::new_cyclic(|own| {
             let own = Weak::clone(own);
             let (answered, body_ended) = (false, false);
-            RefCell::new(Exchange { context, own, call: None, exchange, policy, worker, answered, body_ended })
+            let reply = Delivery::default();
+            RefCell::new(Exchange { context, own, call: None, exchange, policy, worker, answered, body_ended, reply })
         }))
     }
 }
@@ -73,7 +101,26 @@ impl Exchange {
                 _ => return step,
             }
         }
-        step
+        if let Step::Part(part) = step { self.part(part) } else { step }
+    }
+
+    /// Makes the call of a stream that outside judges are shown.
+    fn part(&mut self, mut part: Part) -> Step {
+        while let Some(wait) = part.wait.take() {
+            let is_held = self.hold(Why::Call(wait.deadline.0));
+            if is_held && wait.call.as_ref().is_some_and(|call| self.make(call)) {
+                break;
+            }
+            let failed = Answer::Failed(CallFailure::NotMade);
+            match self.one_step(Event::Answered(failed)) {
+                Step::Part(next) => {
+                    part.bytes.extend(next.bytes);
+                    (part.holds, part.wait) = (next.holds, next.wait);
+                }
+                other => return other,
+            }
+        }
+        Step::Part(part)
     }
 
     /// Too many wait.
@@ -128,7 +175,7 @@ impl Exchange {
 
     fn apply(&mut self, step: Step, map: Map) -> Action {
         match step {
-            Step::NeedMore | Step::Await(_) => Action::Pause,
+            Step::NeedMore | Step::Await(_) | Step::Part(_) => Action::Pause,
             Step::Release(edit) => match release(&edit, map) {
                 Ok(()) => Action::Continue,
                 Err(fault) => self.fault(&fault),
@@ -196,6 +243,9 @@ impl Exchange {
 
     /// The wait is over, or another one has begun.
     fn go_on(&mut self, mut step: Step) {
+        if self.reply.begun {
+            return self.resume_reply(step);
+        }
         if matches!(step, Step::Await(_)) {
             return;
         }
@@ -238,6 +288,9 @@ impl Exchange {
         }
         let waits = self.is_waiting();
         if !waits {
+            if self.reply.begun {
+                return Action::Continue;
+            }
             self.worker.borrow_mut().unhold(self.context);
             if !self.awaits_body() {
                 return Action::Continue;
@@ -275,6 +328,9 @@ impl Exchange {
             Err(fault) => return self.end_reply(&fault),
         };
         let step = self.step(Event::ResponseHeaders { headers: &headers, end });
+        // A reply of the proxy's own is not read.
+        let reads = self.exchange.as_ref().map(Transaction::reads_response);
+        self.reply.begun = reads.is_some_and(|reads| reads != Reads::Nothing);
         self.apply_response(step)
     }
 
@@ -291,6 +347,7 @@ impl Exchange {
             }
             Some(Reads::Stream) => match host::buffer(Buffer::ResponseBody, 0, size) {
                 Ok(chunk) => {
+                    self.reply.ended |= end;
                     let step = self.step(Event::ResponseChunk { chunk: &chunk, end });
                     self.apply_response(step)
                 }
@@ -308,6 +365,11 @@ impl Exchange {
         }
         match exchange.reads_response() {
             Reads::Whole => self.judge_reply(),
+            Reads::Stream if exchange.holds_response() && self.reply.flow != Flow::Passing => {
+                self.reply.ended = true;
+                let step = self.step(Event::ResponseChunk { chunk: b"", end: true });
+                self.apply_response(step)
+            }
             Reads::Stream if exchange.holds_response() => {
                 // Trailers leave no way to write what waits: cut off is better than unseen.
                 self.end_reply(&Fault("a stream with trailers ended in the middle of an event"))
@@ -330,12 +392,94 @@ impl Exchange {
     fn apply_response(&mut self, step: Step) -> Action {
         match step {
             Step::Release(edit) => match release(&edit, Map::ResponseHeaders) {
-                Ok(()) => Action::Continue,
+                Ok(()) => {
+                    // A stream that was continued outside of its callbacks leaves what is in the buffer there.
+                    if self.reply.flow == Flow::Loose && edit.body.as_ref().is_none_or(|body| !body.is_empty()) {
+                        return self.push_out();
+                    }
+                    self.reply.flow = Flow::Passing;
+                    Action::Continue
+                }
                 Err(fault) => self.end_reply(&fault),
             },
-            Step::NeedMore => Action::Pause,
-            Step::Await(_) | Step::Deny(_) => self.end_reply(&Fault("a reply can't wait for this")),
+            Step::NeedMore | Step::Await(_) => Action::Pause,
+            Step::Part(part) => self.deliver(part),
+            Step::Deny(_) => self.end_reply(&Fault("a reply can't be denied")),
         }
+    }
+
+    /// In a callback of the response's body or trailers: lets a part of a stream go on.
+    fn deliver(&mut self, part: Part) -> Action {
+        let mut bytes = std::mem::take(&mut self.reply.owed);
+        bytes.extend(part.bytes);
+        // In a stream that passes, nothing can both go on and be held.
+        let keeps = part.holds && (self.reply.flow == Flow::Passing || self.reply.ended);
+        let out = if keeps { &[] } else { bytes.as_slice() };
+        if let Err(fault) = host::replace_buffer(Buffer::ResponseBody, out) {
+            return self.end_reply(&fault);
+        }
+        if keeps {
+            self.reply.owed = bytes;
+            self.reply.flow = Flow::Stopped;
+            return Action::Pause;
+        }
+        match (part.holds, self.reply.flow) {
+            (false, Flow::Passing | Flow::Stopped) => {
+                self.reply.flow = Flow::Passing;
+                Action::Continue
+            }
+            (false, Flow::Loose) if bytes.is_empty() => {
+                self.reply.flow = Flow::Passing;
+                Action::Continue
+            }
+            (true, _) if bytes.is_empty() => {
+                self.reply.flow = Flow::Stopped;
+                Action::Pause
+            }
+            _ => self.push_out(),
+        }
+    }
+
+    /// In a callback: lets go what is in the buffer, and holds what comes next.
+    fn push_out(&mut self) -> Action {
+        self.reply.flow = Flow::Stopped;
+        match host::continue_response() {
+            Ok(()) => Action::Pause,
+            Err(fault) => self.end_reply(&fault),
+        }
+    }
+
+    /// An outside judge of the reply has answered, or did not: the reply goes on, or waits for another one.
+    fn resume_reply(&mut self, step: Step) {
+        let done = match step {
+            Step::Await(_) | Step::NeedMore => return,
+            Step::Release(edit) => {
+                self.unhold();
+                release(&edit, Map::ResponseHeaders).and_then(|()| host::continue_response())
+            }
+            Step::Part(part) => self.deliver_late(part),
+            Step::Deny(_) => Err(Fault("a reply can't be denied")),
+        };
+        if let Err(fault) = done {
+            self.end_reply(&fault);
+        }
+    }
+
+    /// Outside of the response's callbacks: lets a part of a stream go on.
+    fn deliver_late(&mut self, part: Part) -> Result<(), Fault> {
+        if self.call.is_none() {
+            self.unhold();
+        }
+        self.reply.owed.extend(part.bytes);
+        // What has ended goes on only as a whole; what passes has no buffer to write to.
+        let waits = self.reply.flow == Flow::Passing || part.holds && self.reply.ended;
+        if waits || self.reply.owed.is_empty() && !self.reply.ended {
+            return Ok(());
+        }
+        let bytes = std::mem::take(&mut self.reply.owed);
+        host::replace_buffer(Buffer::ResponseBody, &bytes)?;
+        self.reply.flow = Flow::Loose;
+        host::continue_response()
     }
 
     /// What can't be guarded does not go on.

@@ -172,6 +172,24 @@ impl TextStream {
         Some(out)
     }
 
+    /// Puts another text in the place of a range that is certain and has not gone on. Where something was put there already,
+    /// it takes the place of that too.
+    pub fn put(&mut self, range: Range<usize>, text: &str) {
+        let relative = |at: usize| at.saturating_sub(self.base).min(self.text.len());
+        let before = part(&self.text, 0..relative(range.start));
+        let after = part(&self.text, relative(range.end)..self.text.len());
+        let mut text = text.to_owned();
+        // `[PERSON_1]` would be a part of an image or a link.
+        if before.ends_with('!') {
+            text.insert(0, ' ');
+        }
+        if after.starts_with(['(', '[', ':']) {
+            text.push(' ');
+        }
+        let span = self.base + relative(range.start)..self.base + relative(range.end);
+        cover(&mut self.edits, span, &text);
+    }
+
     /// What comes before this place has gone on and is not asked for again.
     pub fn forget(&mut self, before: usize) {
         let keep = before.min(self.certain.saturating_sub(CONTEXT)).saturating_sub(self.base);

@@ -3,9 +3,9 @@
 //! The record is only written. What a later stage reads of an earlier one is a field of the [`Account`].
 
 use super::meter::Meter;
-use super::reply::Noted;
+use super::reply::{Noted, Tally};
 use super::teller::MAX_TOLD;
-use crate::audit::{Coverage, FindingEntry, Record, Verdict};
+use crate::audit::{Coverage, FindingEntry, OpinionEntry, Record, Verdict};
 use crate::protocol::UnscannedKind;
 use crate::reason::Reason;
 
@@ -119,9 +119,25 @@ impl Account {
         self.record.finding(entry);
     }
 
+    /// Adds what outside judges thought of a reply.
+    fn add_opinions(&mut self, opinions: Vec<Tally>) {
+        let entry = |tally: Tally| OpinionEntry {
+            name: tally.name,
+            outcome: tally.outcome.name(),
+            score: tally.score,
+            ms: tally.millis,
+            cached: tally.remembered,
+            of: Some("reply"),
+            parts: (tally.parts > 1).then_some(tally.parts),
+        };
+        let entries: Vec<OpinionEntry> = opinions.into_iter().map(entry).collect();
+        self.record.add_opinions(entries);
+    }
+
     /// Adds what was noted of a reply.
     pub(super) fn add_reply(&mut self, noted: Noted) {
-        let Noted { notes, unscanned, masked, withheld, stored: _, spent, model, read, complete } = noted;
+        let Noted { notes, unscanned, masked, withheld, stored: _, spent, model, read, complete, opinions } = noted;
+        self.add_opinions(opinions);
         if let Some(reason) = withheld {
             self.refuse(reason);
         }

@@ -170,6 +170,14 @@ impl Context {
         held
     }
 
+    /// Counts what is held of a stream, which may be less than before; false when the worker has no room for it.
+    pub(super) fn hold_now(&mut self, bytes: usize, vm: &mut WorkerState, host: &mut dyn Host) -> bool {
+        let less = self.buffered.saturating_sub(bytes);
+        vm.pool.release(less, &self.holders);
+        self.buffered -= less;
+        self.hold(bytes, vm, host)
+    }
+
     pub(super) fn free(&mut self, vm: &mut WorkerState) {
         vm.pool.release(std::mem::take(&mut self.buffered), &self.holders);
     }

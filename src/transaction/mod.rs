@@ -129,6 +129,8 @@ pub enum Step {
     NeedMore,
     /// Hold everything: headers, body and trailers, until what is awaited has come.
     Await(Wait),
+    /// Of a reply that is read as a stream, and that outside judges are shown: some of it goes on, and more is held.
+    Part(Part),
     /// Apply the changes and go on.
     Release(Edit),
     /// Answer in the upstream's place.
@@ -143,6 +145,17 @@ pub struct Wait {
     pub call: Option<Call>,
     /// Then comes [`Event::Expired`].
     pub deadline: Timestamp,
+}
+
+/// What goes on of a stream that outside judges are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// What goes on. All that came and is not here is held, or gone.
+    pub bytes: Vec<u8>,
+    /// Something is held: it goes on with a later part.
+    pub holds: bool,
+    /// The call to make meanwhile; its answer comes as [`Event::Answered`].
+    pub wait: Option<Wait>,
 }
 
 /// Changes to what is released.

@@ -127,7 +127,7 @@ pub(super) struct Outgoing {
 }
 
 /// The proxy ends a call at its timeout; should it not, this much later the wait is over all the same.
-const GRACE: u64 = 1_000_000_000;
+pub(super) const GRACE: u64 = 1_000_000_000;
 
 impl PendingCall {
     pub(super) fn handle(

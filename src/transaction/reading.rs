@@ -1,7 +1,7 @@
 //! The states of a reply that is on its way, and how the proxy delivers it.
 
 use super::Edit;
-use super::reply::{ReplyGuard, StreamGuard};
+use super::reply::{Noted, ReplyGuard, Round, StreamGuard, WholeText};
 use crate::protocol::UnscannedKind;
 use crate::reason::Reason;
 
@@ -14,6 +14,8 @@ pub(super) enum Reading {
     Guarded(Guarded),
     /// It is read whole.
     Whole(Whole),
+    /// It was read whole, and outside judges are asked about it.
+    Hearing(Box<Hearing>),
     /// It can't be read: its body will be the refusal.
     Unreadable(Unreadable),
     /// It is read event by event.
@@ -35,6 +37,20 @@ pub(super) struct Guarded(pub(super) Box<ReplyGuard>);
 pub(super) struct Whole {
     pub(super) guard: Box<ReplyGuard>,
     pub(super) held: Option<Held>,
+}
+
+/// A whole reply about which outside judges are asked; its headers have been released (weak mode), or wait.
+#[derive(Debug)]
+pub(super) struct Hearing {
+    pub(super) whole: Whole,
+    /// The body, opened where it was packed.
+    pub(super) body: Vec<u8>,
+    /// It was packed.
+    pub(super) was_packed: bool,
+    /// What the guards say of it, and what was noted then.
+    pub(super) judged: Result<Option<Vec<u8>>, Reason>,
+    pub(super) noted: Noted,
+    pub(super) round: Round<WholeText>,
 }
 
 /// A reply that can't be read; its headers have been released (weak mode), or wait.
@@ -75,7 +91,7 @@ impl Reading {
     pub(super) fn reads(&self) -> Reads {
         match self {
             Reading::Open(_) | Reading::Guarded(_) => Reads::Nothing,
-            Reading::Whole(_) | Reading::Unreadable(_) => Reads::Whole,
+            Reading::Whole(_) | Reading::Hearing(_) | Reading::Unreadable(_) => Reads::Whole,
             Reading::Stream(_) | Reading::Over(_) => Reads::Stream,
         }
     }

@@ -7,6 +7,8 @@
 mod attacks;
 mod calls;
 mod echoes;
+mod gate;
+mod opinions;
 mod restore;
 mod running;
 mod stream;
@@ -29,6 +31,7 @@ use crate::protocol::{Json, Path, Places, Told, UnscannedKind};
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::route::{RouteIndex, RoutePolicy};
+pub(super) use opinions::{Round, Tally, WholeText};
 pub(super) use stream::{Outlet, StreamGuard};
 
 /// Names and ids of a stream that are remembered, and the longest of them in bytes.
@@ -61,6 +64,8 @@ pub(super) struct ReplyGuard {
     is_page: bool,
     /// The client did not ask for the event that tells a stream's cost.
     strips_usage: bool,
+    /// What outside judges want done to the message that is judged.
+    told: opinions::Told,
     /// The reply is a list of what the provider keeps: what is not of these is taken out.
     pub(super) listed: Option<Owned>,
     /// What it tells of its cost was counted when it was made.
@@ -94,6 +99,16 @@ pub(super) struct Noted {
     pub(super) read: bool,
     /// It was read to its end.
     pub(super) complete: bool,
+    /// What outside judges thought of it.
+    pub(super) opinions: Vec<Tally>,
+}
+
+impl Noted {
+    /// Takes out what it cost, which is known before outside judges have answered.
+    pub(super) fn take_cost(&mut self) -> Noted {
+        let (spent, model) = (std::mem::take(&mut self.spent), self.model.take());
+        Noted { spent, model, read: self.read, complete: self.complete, ..Noted::default() }
+    }
 }
 
 impl ReplyGuard {
@@ -123,6 +138,7 @@ impl ReplyGuard {
             clean: BTreeSet::new(),
             is_page: false,
             strips_usage,
+            told: opinions::Told::default(),
             listed: None,
             is_paid: false,
             is_guess: false,
@@ -207,15 +223,8 @@ impl ReplyGuard {
         if self.is_page {
             return self.page(body, now, noted);
         }
-        // RFC 8259 section 8.1: a parser may ignore a byte order mark.
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let mut json = Json::parse_reply(body, policy.limits.max_json_depth).map_err(|_| Reason::ReplyUnreadable)?;
+        let (mut json, parts, shortens) = self.read(body)?;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
-        route.protocol.check_reply(route.operation, &json, self.asked)?;
-        route.protocol.join(route.operation, &mut json);
-        let own = self.listed.as_ref();
-        let shortens = own.is_some_and(|own| route.protocol.retain(route.operation, &mut json, &|id| own.holds(id)));
-        let parts = route.protocol.read_reply(route.operation, &json);
         noted.complete = true;
         if policy.unscanned.knows_owners() {
             noted.stored.extend(route.protocol.kept(route.operation, &json));
@@ -229,10 +238,10 @@ impl ReplyGuard {
         self.unscanned(&parts, noted)?;
         let denied = self.denied(&json, &parts, noted)?.into_iter().map(|call| call.path);
         let mut denied: BTreeSet<Path> = denied.collect();
-        // What a list does not show to this role is nobody's text.
-        let hidden: Places<()> = denied.iter().filter(|_| self.is_of_tools()).map(|path| (path.clone(), ())).collect();
+        let hidden = self.hidden(&json, &parts);
         let shown = |one: &ReplyText| hidden.holding(&one.path).is_none();
-        let attacks = self.attacks(&json, &parts, now, noted)?;
+        let mut attacks = self.attacks(&json, &parts, now, noted)?;
+        self.remove_told(&mut attacks.left);
         denied.extend(attacks.definitions.iter().filter_map(|at| Some(parts.calls.get(*at)?.path.clone())));
         let tools = restore::Tools::of(&parts);
         let tool = |channel: &Channel| tools.of_channel(channel);
@@ -248,13 +257,58 @@ impl ReplyGuard {
         Ok(changed.then(|| json.to_bytes()))
     }
 
+    /// Reads a whole reply: of a list only what is the caller's own, and whether that is less.
+    fn read<'b>(&self, body: &'b [u8]) -> Result<(Json<'b>, ReplyParts, bool), Reason> {
+        // RFC 8259 section 8.1: a parser may ignore a byte order mark.
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let depth = self.policy.limits.max_json_depth;
+        let mut json = Json::parse_reply(body, depth).map_err(|_| Reason::ReplyUnreadable)?;
+        let route = self.policy.route_at(self.route).ok_or(Reason::Internal)?;
+        route.protocol.check_reply(route.operation, &json, self.asked)?;
+        route.protocol.join(route.operation, &mut json);
+        let own = self.listed.as_ref();
+        let shortens = own.is_some_and(|own| route.protocol.retain(route.operation, &mut json, &|id| own.holds(id)));
+        let parts = route.protocol.read_reply(route.operation, &json);
+        Ok((json, parts, shortens))
+    }
+
+    /// What a list does not show to this role is nobody's text.
+    fn hidden(&self, json: &Json<'_>, parts: &ReplyParts) -> Places<()> {
+        if !self.is_of_tools() {
+            return Places::default();
+        }
+        let denied = self.denied(json, parts, &mut Noted::default()).unwrap_or_default();
+        denied.into_iter().map(|call| (call.path, ())).collect()
+    }
+
+    /// Of what outside judges want cut out a notice is left. So it is of a text that they mark and that is cut already:
+    /// the places of the marks are others in what is left.
+    fn remove_told(&self, left: &mut BTreeMap<Path, String>) {
+        for path in &self.told.removed {
+            left.insert(path.clone(), NOTICE.to_owned());
+        }
+        for path in self.told.marks.keys() {
+            if let Some(text) = left.get_mut(path) {
+                NOTICE.clone_into(text);
+            }
+        }
+    }
+
+    /// The whole reply is judged once more: what is known of its texts comes from the first time.
+    fn forget(&mut self) {
+        self.trail = Watch::default();
+        self.echoes = echoes::Echoes::default();
+        self.clean.clear();
+    }
+
     /// Judges a page about an error. Bytes that are no UTF-8 are read as U+FFFD.
     fn page(&mut self, body: &[u8], now: Timestamp, noted: &mut Noted) -> Result<Option<Vec<u8>>, Reason> {
         let policy = Arc::clone(&self.policy);
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let mut page = Json::String(String::from_utf8_lossy(body));
         let parts = route.protocol.read_reply(route.operation, &page);
-        let attacks = self.attacks(&page, &parts, now, noted)?;
+        let mut attacks = self.attacks(&page, &parts, now, noted)?;
+        self.remove_told(&mut attacks.left);
         let changed = self.fixed_texts(&mut page, &parts, &|_| true, &attacks.left, &|_| None, now, noted)?;
         noted.complete = true;
         Ok(page.as_str().filter(|_| changed).map(|text| text.as_bytes().to_vec()))
@@ -319,7 +373,8 @@ impl ReplyGuard {
             let Some(text) = told(json, one)? else { continue };
             let cut = cuts.get(&one.path).filter(|_| !one.is_key);
             let repeats = one.channel.kind == TextKind::Other && !one.is_key && text.len() <= MAX_NAME;
-            if repeats && cut.is_none() && self.clean.contains(text) {
+            let marks = self.told.marks.get(&one.path).filter(|_| !one.is_key).map(Vec::as_slice).unwrap_or_default();
+            if repeats && cut.is_none() && marks.is_empty() && self.clean.contains(text) {
                 continue;
             }
             let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
@@ -331,7 +386,7 @@ impl ReplyGuard {
                 judge
             };
             let active = ActiveWatch::of(cut.map_or(text, String::as_str));
-            let mut judge = detector(&active);
+            let mut judge = detector(&active).with_marks(if cut.is_some() { &[] } else { marks });
             let mut rest = Notes::default();
             if cut.is_some() {
                 let active = ActiveWatch::of(text);

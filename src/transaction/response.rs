@@ -6,14 +6,17 @@
 use super::context::Context;
 use super::gzip::Gzip;
 use super::headers::{no_retry, ours};
-use super::reading::{Guarded, Held, Open, Over, Reading, Reads, Unreadable, Whole};
+use super::pending_call::GRACE;
+use super::reading::{Guarded, Hearing, Held, Open, Over, Reading, Reads, Unreadable, Whole};
 use super::reply::{Noted, Outlet, ReplyGuard, StreamGuard};
 use super::stages::Admitted;
-use super::{Edit, Event, Headers, Next, State, Step, WorkerState};
+use super::{Edit, Event, Headers, Next, Part, State, Step, Wait, WorkerState};
 use crate::audit::{REASON_HEADER, VERDICT_HEADER, Verdict};
 use crate::authz::Ledger;
+use crate::callout::{Answer, Call, CallFailure};
 use crate::document::{ResponseHeaders, UnscannedAction};
 use crate::enums::Operation;
+use crate::guard::OpinionIndex;
 use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::UnscannedKind;
@@ -84,7 +87,7 @@ impl Forwarded {
                     Reading::Guarded(guarded) => guarded.handle(head, context),
                     Reading::Over(over) => NextReply::release(Reading::Over(over), head.edit),
                     // A second head of a reply that is being read.
-                    Reading::Whole(_) | Reading::Unreadable(_) | Reading::Stream(_) => {
+                    Reading::Whole(_) | Reading::Hearing(_) | Reading::Unreadable(_) | Reading::Stream(_) => {
                         context.refuse_reply(Reason::Internal, None, None, host.now())
                     }
                 }
@@ -95,6 +98,7 @@ impl Forwarded {
                     let (guard, held) = match reply {
                         Reading::Whole(Whole { guard, held }) => (Some(guard), held),
                         Reading::Unreadable(Unreadable { guard, held, .. }) => (guard, held),
+                        Reading::Hearing(hearing) => (Some(hearing.whole.guard), hearing.whole.held),
                         Reading::Open(_) | Reading::Guarded(_) | Reading::Stream(_) | Reading::Over(_) => (None, None),
                     };
                     context.refuse_reply(reason, guard, held, host.now())
@@ -102,17 +106,22 @@ impl Forwarded {
             },
             Event::ResponseBody(body) => {
                 let next = match reply {
-                    Reading::Whole(whole) => whole.handle(&body, context, host.now()),
+                    Reading::Whole(whole) => whole.handle(body, context, vm, host),
                     Reading::Unreadable(unreadable) => unreadable.handle(&body, context, host.now()),
                     Reading::Open(_) | Reading::Over(_) => NextReply::release(reply, Edit::default()),
-                    Reading::Guarded(_) | Reading::Stream(_) => {
+                    Reading::Guarded(_) | Reading::Hearing(_) | Reading::Stream(_) => {
                         context.refuse_reply(Reason::Internal, None, None, host.now())
                     }
                 };
-                context.free(vm);
+                if !matches!(next.reply, Reading::Hearing(_)) {
+                    context.free(vm);
+                }
                 next
             }
+            Event::Answered(answer) => context.reply_answered(reply, &answer, vm, host),
+            Event::Expired => context.reply_answered(reply, &Answer::Failed(CallFailure::Late), vm, host),
             Event::ResponseChunk { chunk, end } => match reply {
+                Reading::Stream(guard) if guard.is_gated() => context.gated(guard, (chunk, end), vm, host),
                 Reading::Stream(guard) => context.stream(guard, chunk, end, host.now()),
                 // What was ended is dropped, and so is what is not read as a stream.
                 reply => {
@@ -219,30 +228,60 @@ impl Guarded {
 
 impl Whole {
     /// The reply has come.
-    fn handle(self, body: &[u8], context: &mut Context, now: Timestamp) -> NextReply {
-        let Whole { mut guard, held } = self;
+    fn handle(self, body: Vec<u8>, context: &mut Context, vm: &mut WorkerState, host: &mut dyn Host) -> NextReply {
+        let (Whole { mut guard, held }, now) = (self, host.now());
         // Nothing came, of whatever type.
         if body.is_empty() {
             return NextReply::release(Reading::Open(Open), held.map(|held| held.edit).unwrap_or_default());
         }
         let mut noted = Noted::default();
-        let passes_unread =
-            guard.is_guess && context.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Flag;
         let most = context.policy.limits.max_response_bytes;
         let opened = if body.len() > most {
             Err(Reason::ReplyTooLarge)
         } else {
-            guard.is_gzip.then(|| Gzip::whole(body, most)).transpose()
+            guard.is_gzip.then(|| Gzip::whole(&body, most)).transpose()
         };
-        let (opened, judged) = match opened {
+        let (body, was_packed, judged) = match opened {
             Ok(opened) => {
-                let judged = guard.whole(opened.as_deref().unwrap_or(body), now, &mut noted);
-                (opened, judged)
+                let (was_packed, body) = (opened.is_some(), opened.unwrap_or(body));
+                let judged = guard.whole(&body, now, &mut noted);
+                (body, was_packed, judged)
             }
-            Err(reason) => (None, Err(reason)),
+            Err(reason) => (body, false, Err(reason)),
         };
+        let whole = Whole { guard, held };
+        // An attack in what a tool returned may be let go; whatever else refuses a reply asks nobody.
+        let round = match &judged {
+            Ok(_) | Err(Reason::ScanInjection) => whole.guard.round(&body),
+            Err(_) => Ok(None),
+        };
+        let round = match round {
+            Ok(Some(round)) => round,
+            Ok(None) => return whole.judged((body, was_packed), judged, noted, context, now),
+            Err(reason) => return whole.judged((body, was_packed), Err(reason), noted, context, now),
+        };
+        // It is known what the reply has cost, also where the caller does not wait for the judges.
+        context.account.add_reply(noted.take_cost());
+        if !context.hold(body.len(), vm, host) {
+            return whole.judged((body, was_packed), Err(Reason::Overloaded), noted, context, now);
+        }
+        Hearing { whole, body, was_packed, judged, noted, round }.go_on(context, vm, now)
+    }
+
+    /// Everybody has judged the reply.
+    fn judged(
+        self,
+        (body, was_packed): (Vec<u8>, bool),
+        judged: Result<Option<Vec<u8>>, Reason>,
+        mut noted: Noted,
+        context: &mut Context,
+        now: Timestamp,
+    ) -> NextReply {
+        let Whole { guard, held } = self;
+        let passes_unread =
+            guard.is_guess && context.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Flag;
         // Unopened, it is not what its headers now say.
-        let passes_unread = passes_unread && (opened.is_some() || !guard.is_gzip);
+        let passes_unread = passes_unread && (was_packed || !guard.is_gzip);
         let stored = std::mem::take(&mut noted.stored);
         context.account.add_reply(noted);
         let new = match judged {
@@ -263,8 +302,23 @@ impl Whole {
             edit.set.retain(|(name, _)| *name != VERDICT_HEADER);
             edit.set.extend(told_change(&context.policy, context.account.verdict()));
         }
-        edit.put(new.or(opened), has_length);
+        edit.put(new.or(was_packed.then_some(body)), has_length);
         NextReply::release(Reading::Open(Open), edit)
+    }
+}
+
+impl Hearing {
+    /// Asks the next judge; once all have answered, what they want is done.
+    fn go_on(mut self, context: &mut Context, vm: &mut WorkerState, now: Timestamp) -> NextReply {
+        let policy = std::sync::Arc::clone(&context.policy);
+        let local = self.judged.as_ref().err().copied();
+        if let Some((index, call)) = self.round.ask(&policy, &self.whole.guard.guards(), local, vm, now) {
+            let wait = context.asks(index, call, now);
+            return NextReply { reply: Reading::Hearing(Box::new(self)), step: Step::Await(wait) };
+        }
+        let Hearing { mut whole, body, was_packed, judged, mut noted, round } = self;
+        let judged = whole.guard.carry_out(&round, &body, judged, now, &mut noted);
+        whole.judged((body, was_packed), judged, noted, context, now)
     }
 }
 
@@ -294,8 +348,119 @@ impl Context {
         Head { headers, status, end, edit }
     }
 
+    /// A judge is asked about the reply: what the proxy waits for.
+    fn asks(&mut self, index: OpinionIndex, call: Call, now: Timestamp) -> Wait {
+        self.asking = Some(index);
+        let timeout = u64::try_from(call.timeout().as_nanos()).unwrap_or(u64::MAX);
+        Wait { call: Some(call), deadline: Timestamp(now.0.saturating_add(timeout).saturating_add(GRACE)) }
+    }
+
+    /// A judge of the reply has answered, or there is no answer.
+    fn reply_answered(
+        &mut self,
+        reply: Reading,
+        answer: &Answer,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> NextReply {
+        self.close_question(vm);
+        let (now, policy) = (host.now(), std::sync::Arc::clone(&self.policy));
+        match reply {
+            Reading::Hearing(mut hearing) => {
+                let next = match hearing.round.answered(answer, &policy, vm, now) {
+                    Ok(()) => hearing.go_on(self, vm, now),
+                    Err(reason) => {
+                        let Whole { guard, held } = hearing.whole;
+                        self.refuse_reply(reason, Some(guard), held, now)
+                    }
+                };
+                if !matches!(next.reply, Reading::Hearing(_)) {
+                    self.free(vm);
+                }
+                next
+            }
+            Reading::Stream(mut guard) if guard.is_gated() => {
+                let mut out = Vec::new();
+                let before = self.noted.masked;
+                let noted = &mut self.noted;
+                let asked = guard.consult(Some(answer), vm, &mut Outlet { now, noted, out: &mut out });
+                self.gated_part(guard, asked, (out, before), vm, host)
+            }
+            // The reply was ended meanwhile.
+            reply => NextReply { reply, step: Step::Part(Part::default()) },
+        }
+    }
+
+    /// Nobody is asked any more.
+    fn close_question(&mut self, vm: &mut WorkerState) {
+        if let Some(desk) = self.asking.take().and_then(|index| vm.desk(index)) {
+            desk.close();
+        }
+    }
+
+    /// Bytes of a reply that is read as a stream, and that judges are shown.
+    fn gated(
+        &mut self,
+        mut guard: Box<StreamGuard>,
+        (chunk, end): (&[u8], bool),
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> NextReply {
+        let now = host.now();
+        let mut out = Vec::new();
+        let before = self.noted.masked;
+        let mut outlet = Outlet { now, noted: &mut self.noted, out: &mut out };
+        let done = guard.push(chunk, end, &mut outlet);
+        let asked = done.and_then(|()| guard.consult(None, vm, &mut outlet));
+        self.gated_part(guard, asked, (out, before), vm, host)
+    }
+
+    /// What goes on of such a stream. `before`: what was masked of it before.
+    fn gated_part(
+        &mut self,
+        mut guard: Box<StreamGuard>,
+        asked: Result<Option<(OpinionIndex, Call)>, Reason>,
+        (mut bytes, before): (Vec<u8>, u64),
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> NextReply {
+        let now = host.now();
+        let changed = self.noted.masked > before;
+        self.note_change(changed);
+        // What waits is there twice, as it came and as text.
+        let room = asked.is_err() || self.hold_now(guard.held().saturating_mul(2), vm, host);
+        let asked = match asked {
+            Ok(asked) if room => {
+                self.stored.append(&mut self.noted.stored);
+                Ok(asked)
+            }
+            Ok(asked) => {
+                // It is not made.
+                self.asking = asked.map(|(index, _)| index).or(self.asking);
+                guard.fail(Reason::Overloaded, &mut Outlet { now, noted: &mut self.noted, out: &mut bytes });
+                Err(Reason::Overloaded)
+            }
+            Err(reason) => Err(reason),
+        };
+        match asked {
+            Ok(asked) => {
+                let wait = asked.map(|(index, call)| self.asks(index, call, now));
+                let holds = guard.held() > 0;
+                NextReply { reply: Reading::Stream(guard), step: Step::Part(Part { bytes, holds, wait }) }
+            }
+            Err(reason) => {
+                self.account.refuse(reason);
+                self.close_question(vm);
+                self.free(vm);
+                let part = Part { bytes, holds: false, wait: None };
+                NextReply { reply: Reading::Over(Over), step: Step::Part(part) }
+            }
+        }
+    }
+
     /// A reply that is read as a stream.
-    fn streamed(&self, guard: ReplyGuard) -> Reading {
+    fn streamed(&mut self, guard: ReplyGuard) -> Reading {
+        guard.note_skipped(&mut self.noted);
         match StreamGuard::new(guard, self.rpc_id.clone(), self.session.clone(), self.teller.clone()) {
             Some(guard) => Reading::Stream(Box::new(guard)),
             None => {

@@ -779,7 +779,7 @@ pub fn is_everyones(guards: &[&GuardPolicy], index: OpinionIndex) -> bool {
 }
 
 /// What the scanner by itself says of each text.
-fn noted(policy: &Policy, report: &Report, places: &[Place]) -> Vec<TextNote> {
+pub(super) fn noted(policy: &Policy, report: &Report, places: &[Place]) -> Vec<TextNote> {
     let kind = |finding: &Finding| policy.scanner.cards().get(usize::from(finding.rule.0)).map(|card| card.kind);
     let of = |(index, (text, place)): (usize, (&TextReport, &Place))| {
         let joined = report.joints.iter().filter(|(at, _)| *at == index).map(|(_, finding)| finding);

@@ -95,7 +95,7 @@ impl Site {
         }
         let refused = match step {
             Step::Deny(reply) => Some(reply.reason),
-            Step::NeedMore | Step::Await(_) => Some("undecided"),
+            Step::NeedMore | Step::Await(_) | Step::Part(_) => Some("undecided"),
             Step::Release(_) => None,
         };
         if refused.is_none() {

@@ -160,7 +160,7 @@ impl Pipeline {
                 Ok(merged)
             }
             Step::Deny(reply) => Err(reply),
-            Step::NeedMore | Step::Await(_) => panic!("a whole request must be decided"),
+            Step::NeedMore | Step::Await(_) | Step::Part(_) => panic!("a whole request must be decided"),
         };
         Run { outcome, finished: exchange.finish(&mut self.vm, &mut self.host) }
     }

@@ -33,7 +33,7 @@ use crate::guard::OpinionIndex;
 use crate::host::Timestamp;
 use crate::keyed::HashKey;
 use crate::reason::Reason;
-use kinds::{INSTRUCTIONS, Kind, View};
+use kinds::{Kind, View};
 pub use shown::Shown;
 
 /// The longest answer that is taken, in bytes.
@@ -95,10 +95,10 @@ pub struct Desk {
     asked: (u64, u32),
 }
 
-/// A text of the request that a judge is shown.
+/// A text that a judge is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exhibit {
-    /// Its place among the request's texts.
+    /// Its place among the texts of the request, or of the reply.
     pub index: usize,
     /// What is shown of it.
     pub shown: Shown,
@@ -147,8 +147,10 @@ pub enum Outcome {
     Unreadable,
     /// It was not asked: too many questions at a time, or in a second.
     Busy,
-    /// It was not asked: the texts are longer than `maxBytes`.
+    /// It was not asked: the texts are longer than `maxBytes`, or were not scanned whole.
     TooLong,
+    /// It was not asked: the policy says so of streams.
+    Skipped,
 }
 
 impl Outcome {
@@ -163,12 +165,33 @@ impl Outcome {
             Outcome::Unreadable => "unreadable",
             Outcome::Busy => "busy",
             Outcome::TooLong => "tooLong",
+            Outcome::Skipped => "skipped",
         }
     }
 
     /// True where there is no opinion.
     pub const fn is_none(self) -> bool {
-        matches!(self, Outcome::Unavailable | Outcome::Unreadable | Outcome::Busy | Outcome::TooLong)
+        matches!(self, Outcome::Unavailable | Outcome::Unreadable | Outcome::Busy | Outcome::TooLong | Outcome::Skipped)
+    }
+
+    /// The one of two that says more, for a stream whose parts were shown one after the other.
+    #[must_use]
+    pub const fn and(self, other: Outcome) -> Outcome {
+        if self.rank() < other.rank() { other } else { self }
+    }
+
+    const fn rank(self) -> u8 {
+        match self {
+            Outcome::Skipped => 0,
+            Outcome::Same => 1,
+            Outcome::Lowered => 2,
+            Outcome::Marked => 3,
+            Outcome::Busy => 4,
+            Outcome::TooLong => 5,
+            Outcome::Unreadable => 6,
+            Outcome::Unavailable => 7,
+            Outcome::Raised => 8,
+        }
     }
 }
 
@@ -343,6 +366,16 @@ impl OpinionPolicy {
         Asked::Ask(Box::new(Question { opinion: index, exhibits, tag, call: Call::Http(call), since: now }))
     }
 
+    /// The most bytes of a question's texts.
+    pub fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// It can't be shown these texts: they were not scanned whole, so that nobody knows what is to be masked.
+    pub fn not_shown(&self, index: OpinionIndex, exhibits: &[Exhibit]) -> Opinion {
+        self.without(index, exhibits, Outcome::TooLong, 0)
+    }
+
     /// Takes the answer.
     pub fn answered(&self, question: &Question, answer: &Answer, desk: &mut Desk, now: Timestamp) -> Opinion {
         let Question { opinion, exhibits, tag, since, .. } = question;
@@ -465,7 +498,7 @@ fn compile_kind(kind: OpinionKind, written: &document::Opinion, at: &KeyPath, er
         OpinionKind::Moderation => Kind::Moderation { model: word(&written.model) },
         OpinionKind::ChatJudge => Kind::ChatJudge {
             model: errors.filled(at, "model", written.model.as_deref())?.into(),
-            instructions: written.instructions.as_deref().unwrap_or(INSTRUCTIONS).into(),
+            instructions: written.instructions.as_deref().map(Into::into),
             is_structured: written.structured.unwrap_or(true),
         },
         OpinionKind::Classifier => {

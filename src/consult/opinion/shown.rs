@@ -41,6 +41,16 @@ impl Shown {
         shown
     }
 
+    /// The same behind a text that is none of the original's.
+    #[must_use]
+    pub fn behind(self, context: &str) -> Shown {
+        let by = context.len();
+        let moved = |(shown, original): (Range<usize>, Range<usize>)| {
+            (shown.start.saturating_add(by)..shown.end.saturating_add(by), original)
+        };
+        Shown { text: format!("{context}{}", self.text), kept: self.kept.into_iter().map(moved).collect() }
+    }
+
     fn keep(&mut self, text: &str, part: Range<usize>) {
         if let Some(words) = text.get(part.clone()).filter(|words| !words.is_empty()) {
             let start = self.text.len();

@@ -56,7 +56,8 @@ section! {
         path: Option<String>,
         /// The model: of a `chatJudge` required, of a `moderation` optional; of a `classifier` the input tensor's name (`text`).
         model: Option<String>,
-        /// What a `chatJudge` is told. It must answer with `{"score": N}`, N from 0 to 100. Default: to look for attacks.
+        /// What a `chatJudge` is told. It must answer with `{"score": N}`, N from 0 to 100. Default: to look for attacks in
+        /// requests, and for harm in replies.
         instructions: Option<String>,
         /// A `chatJudge` is held to its form by a JSON schema (`response_format`). Default true; false for a server that knows none.
         structured: Option<bool>,

@@ -122,6 +122,34 @@ section! {
         canary_epoch: Option<Span>,
         /// Host names or globs (`*` matches any text) that answers may point to.
         allow_hosts: Option<Vec<String>>,
+        /// Outside judges that are shown answers. Default: none.
+        opinions: Option<OutputOpinions>,
+    }
+}
+
+section! {
+    /// Outside judges that are shown answers.
+    OutputOpinions {
+        /// Their names in the document's `opinions`. Required.
+        judges: Option<Vec<String>>,
+        /// What happens when a judge's score reaches the guard's threshold for `assistant`, or for `tool` where a server of
+        /// tools answers. Default block. A running text of a stream can't be cut out: `remove` ends the stream.
+        action: Option<OutputAction>,
+        /// How streams are shown. Default whole.
+        streams: Option<StreamedOpinions>,
+    }
+}
+
+choice! {
+    /// How an outside judge is shown a stream.
+    StreamedOpinions {
+        /// At once, when it has ended. Nothing goes on before; what is held counts for `limits.maxResponseBytes`. A server of
+        /// tools is held message by message.
+        Whole = "whole",
+        /// In parts of at least 1,024 bytes. Each part goes on when it was judged.
+        Parts = "parts",
+        /// Not at all. The record lists the judge as `skipped`.
+        Skip = "skip",
     }
 }
 

@@ -56,7 +56,14 @@ impl ReplyGuard {
             let one = parts.texts.get(at);
             one.is_some_and(|one| route.protocol.is_aside(json, &one.path, one.is_key))
         };
-        let report = policy.scanner.scan_conversation(None, &texts, &is_aside, budget);
+        let mut report = policy.scanner.scan_conversation(None, &texts, &is_aside, budget);
+        let lowered = &self.told.lowered;
+        for (at, score) in lowered {
+            // What the scorer alone found in it, outside judges let go.
+            if let Some(text) = report.texts.get_mut(*at).filter(|text| text.learned.is_some_and(|own| own > *score)) {
+                text.learned = Some(*score);
+            }
+        }
         let mut judgement = judge(&policy.scanner, &guards, self.route, &places, report, now);
         for judged in &judgement.findings {
             let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
@@ -82,7 +89,9 @@ impl ReplyGuard {
             let whole = judgement.denial().is_none() && !judgement.is_incomplete();
             judgement.outcomes.pop().filter(|_| whole)
         };
-        narrow(&mut judgement, &places, &|index| texts.get(index).map(|text| text.text), &mut again);
+        // Where an outside judge had a say, a part by itself is not what was judged.
+        let whole = |index: usize| texts.get(index).map(|text| text.text).filter(|_| !lowered.contains_key(&index));
+        narrow(&mut judgement, &places, &whole, &mut again);
         for (one, outcome) in parts.texts.iter().zip(judgement.outcomes) {
             let left = match outcome {
                 Outcome::Replace => NOTICE.to_owned(),

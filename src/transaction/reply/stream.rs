@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
+use super::gate::{Before, Gate};
 use super::running::ChannelText;
 use super::{Detector, Noted, ReplyGuard, finish, leave_unread, reply_rules, told, written};
 use crate::enums::Zone;
@@ -35,31 +36,33 @@ const OF_CHOICE: u32 = 11;
 const MAX_REPEATED: usize = 128;
 
 /// A running text.
-type Running = (Channel, Lane);
+pub(super) type Running = (Channel, Lane);
 
 /// The guard of one stream.
 #[derive(Debug)]
 pub(in super::super) struct StreamGuard {
     /// Opens what comes.
     gzip: Option<Box<Gzip>>,
-    guard: ReplyGuard,
+    pub(super) guard: ReplyGuard,
     frames: Option<Frames>,
-    stream: Stream,
-    channels: BTreeMap<Running, ChannelText>,
+    pub(super) stream: Stream,
+    pub(super) channels: BTreeMap<Running, ChannelText>,
     /// Events from the first on of which nobody can say yet which tool it calls.
     undecided: VecDeque<Undecided>,
-    queue: VecDeque<Queued>,
+    pub(super) queue: VecDeque<Queued>,
     queued_bytes: usize,
-    http_sse: Option<HttpSse>,
+    pub(super) http_sse: Option<HttpSse>,
+    /// Where outside judges are shown the stream.
+    pub(super) gate: Option<Gate>,
     /// A file of which a line was none.
     is_unread: bool,
     /// How its end, or a refused message, is told.
-    teller: Teller,
+    pub(super) teller: Teller,
 }
 
 /// The stream of a server of the Model Context Protocol's HTTP+SSE transport, on which all its answers to one caller come.
 #[derive(Debug)]
-struct HttpSse {
+pub(super) struct HttpSse {
     session: Session,
     /// Where messages are posted to.
     messages: String,
@@ -75,18 +78,24 @@ struct Undecided {
 
 /// One event that waits for what comes after its texts.
 #[derive(Debug)]
-struct Queued {
-    frame: Frame,
+pub(super) struct Queued {
+    pub(super) frame: Frame,
     /// Its data, where something in it that is whole was changed already.
-    fixed: Option<Vec<u8>>,
+    pub(super) fixed: Option<Vec<u8>>,
     /// Its texts that go on in other events.
-    pieces: Vec<Piece>,
+    pub(super) pieces: Vec<Piece>,
     echoes: Vec<Path>,
     progress: Progress,
+    /// How much text of it outside judges are shown, in bytes.
+    pub(super) text_bytes: usize,
+    /// The event before its whole texts were judged, where outside judges are shown some.
+    pub(super) before: Option<Box<Before>>,
+    /// Nothing of it goes on.
+    pub(super) is_dropped: bool,
 }
 
 /// What an event has of a running text, and where it is.
-type Piece = (Running, Range<usize>, Path);
+pub(super) type Piece = (Running, Range<usize>, Path);
 
 /// Where a stream goes on: the time, what is noted of it, and the bytes that leave.
 pub(in super::super) struct Outlet<'o> {
@@ -112,6 +121,7 @@ impl StreamGuard {
         let frames = Frames::new(stream.framing(), guard.policy.limits.max_response_bytes);
         Some(StreamGuard {
             gzip: guard.is_gzip.then(|| Box::new(Gzip::new())),
+            gate: Gate::of(&guard),
             guard: ReplyGuard { asked, ..guard },
             frames: Some(frames),
             stream,
@@ -133,14 +143,19 @@ impl StreamGuard {
         outlet.noted.read = true;
         let done = self.unpack(chunk, end, outlet);
         if let Err(reason) = done {
-            let denial = Denial::of_reply(reason);
-            let told = self.teller.explained(&denial, None, &outlet.noted.notes.findings);
-            outlet.out.extend(self.stream.close(&told));
-            self.undecided.clear();
-            self.queue.clear();
-            self.frames = None;
+            self.fail(reason, outlet);
         }
         done
+    }
+
+    /// The stream ends here, in the protocol's own words.
+    pub(in super::super) fn fail(&mut self, reason: Reason, outlet: &mut Outlet<'_>) {
+        let denial = Denial::of_reply(reason);
+        let told = self.teller.explained(&denial, None, &outlet.noted.notes.findings);
+        outlet.out.extend(self.stream.close(&told));
+        self.undecided.clear();
+        self.queue.clear();
+        self.frames = None;
     }
 
     fn unpack(&mut self, chunk: &[u8], end: bool, outlet: &mut Outlet<'_>) -> Result<(), Reason> {
@@ -176,6 +191,9 @@ impl StreamGuard {
             self.stream.end_calls();
             self.decide(now, noted)?;
             self.judge_new(&|_, _| true, true, now, noted)?;
+            if let Some(gate) = &mut self.gate {
+                gate.ended = true;
+            }
             self.release(out)?;
         }
         Ok(())
@@ -237,6 +255,7 @@ impl StreamGuard {
             self.stream.end_calls();
             self.decide(now, noted)?;
             self.judge_new(&|_, _| true, true, now, noted)?;
+            self.flush();
             self.enqueue(frame, None, Vec::new(), Vec::new());
             return Ok(());
         }
@@ -341,6 +360,12 @@ impl StreamGuard {
         }
         let tool = |channel: &Channel| self.stream.tool_of(channel).map(str::to_owned);
         let whole = |one: &ReplyText| one.is_key || !one.delta && !judged.contains_key(&one.path);
+        let mut text_bytes = 0;
+        let mut before = None;
+        if self.gate.is_some() {
+            text_bytes = self.guard.whole_texts(&json, &parts).map(|(_, text)| text.len()).sum();
+            before = Before::of(&self.guard, &json, &parts, judged.keys());
+        }
         changed |= self.guard.fixed_texts(&mut json, &parts, &whole, &BTreeMap::new(), &tool, now, noted)?;
         changed |= self.guard.judge_echoes(&mut json, &parts, now, noted)?;
         let policy = Arc::clone(&self.guard.policy);
@@ -358,6 +383,9 @@ impl StreamGuard {
                 self.make_room()?;
             }
             let route = self.guard.route().ok_or(Reason::Internal)?;
+            if let Some(gate) = self.gate.as_mut().filter(|_| !self.channels.contains_key(&running)) {
+                gate.begin(&running);
+            }
             let channel = self.channels.entry(running).or_insert_with(|| ChannelText {
                 text: TextStream::default(),
                 restorer: Restorer::new(self.guard.destination(
@@ -386,6 +414,7 @@ impl StreamGuard {
                 fresh.insert(running);
             }
             let new = new.as_ref();
+            text_bytes += new.len();
             channel.active.feed(new);
             if let Some(planted) = &self.guard.canary {
                 channel.watch.feed(&planted.canary, new, range.end - new.len());
@@ -404,7 +433,13 @@ impl StreamGuard {
             state.quiet >= if channel.kind == TextKind::Other { QUIET_UNKNOWN } else { QUIET }
         };
         self.judge_new(&waits_no_longer, true, now, noted)?;
+        if !parts.ends.is_empty() {
+            self.flush();
+        }
         self.enqueue_at(frame, fixed, pieces, parts.echoes, progress);
+        if let Some(queued) = self.queue.back_mut() {
+            (queued.text_bytes, queued.before) = (text_bytes, before);
+        }
         Ok(())
     }
 
@@ -442,6 +477,9 @@ impl StreamGuard {
         self.channels.retain(|running, state| {
             (running.0.kind != TextKind::Other && !in_turns) || state.text.held() > 0 || waiting.contains(running)
         });
+        if let Some(gate) = &mut self.gate {
+            gate.retain(|running| self.channels.contains_key(running));
+        }
         if self.channels.len() >= MAX_CHANNELS { Err(Reason::ReplyTooLarge) } else { Ok(()) }
     }
 
@@ -459,7 +497,15 @@ impl StreamGuard {
         progress: Progress,
     ) {
         self.queued_bytes += frame.raw().len();
-        self.queue.push_back(Queued { frame, fixed, pieces, echoes, progress });
+        let (text_bytes, before, is_dropped) = (0, None, false);
+        self.queue.push_back(Queued { frame, fixed, pieces, echoes, progress, text_bytes, before, is_dropped });
+    }
+
+    /// A text has ended: outside judges are shown what there is.
+    fn flush(&mut self) {
+        if let Some(gate) = &mut self.gate {
+            gate.flush = true;
+        }
     }
 
     /// Looks at what is new in these channels.
@@ -493,13 +539,13 @@ impl StreamGuard {
     }
 
     /// Lets the events go whose texts are certain, in their order.
-    fn release(&mut self, out: &mut Vec<u8>) -> Result<(), Reason> {
+    pub(super) fn release(&mut self, out: &mut Vec<u8>) -> Result<(), Reason> {
         let in_turns = self.stream.comes_in_turns();
         while let Some(first) = self.queue.front() {
             let certain = |(running, range, _): &Piece| {
                 self.channels.get(running).is_none_or(|state| range.end <= state.text.certain())
             };
-            if !first.pieces.iter().all(certain) {
+            if !first.pieces.iter().all(certain) || self.gate.as_mut().is_some_and(|gate| !gate.lets_go()) {
                 break;
             }
             let Some(queued) = self.queue.pop_front() else { break };
@@ -508,7 +554,8 @@ impl StreamGuard {
             for (running, range, _) in &queued.pieces {
                 if let Some(state) = self.channels.get_mut(running) {
                     // Where texts grow, the next event may go on with this one's.
-                    state.text.forget(if in_turns { range.start } else { range.end });
+                    let before = if in_turns { range.start } else { range.end };
+                    state.text.forget(if self.gate.is_some() { Gate::needs(before) } else { before });
                 }
             }
             self.stream.sent(queued.progress);
@@ -517,6 +564,9 @@ impl StreamGuard {
     }
 
     fn write(&self, queued: &Queued, out: &mut Vec<u8>) -> Result<(), Reason> {
+        if queued.is_dropped {
+            return Ok(());
+        }
         let new: Vec<(&Path, String)> = (queued.pieces.iter())
             .filter_map(|(running, range, path)| Some((path, self.channels.get(running)?.text.render(range)?)))
             .collect();

@@ -151,6 +151,8 @@ impl Context {
             score: opinion.score,
             ms: opinion.millis,
             cached: opinion.remembered,
+            of: None,
+            parts: None,
         };
         self.account.record.set_opinions(heard.all().iter().map(entry).collect());
     }

@@ -90,7 +90,7 @@ impl Proxy {
         match step {
             Step::Release(edit) => run.sent = edit.body.unwrap_or_else(|| body.to_vec()),
             Step::Deny(reply) => run.refused = Some(reply.reason),
-            Step::NeedMore | Step::Await(_) => panic!("a whole request must be decided"),
+            Step::NeedMore | Step::Await(_) | Step::Part(_) => panic!("a whole request must be decided"),
         }
         if let (None, Some(upstream)) = (run.refused, upstream) {
             answer(&mut exchange, upstream, &mut vm, &mut host, &mut run);
@@ -111,6 +111,7 @@ fn answer(exchange: &mut Transaction, upstream: Upstream<'_>, vm: &mut WorkerSta
             run.client.extend_from_slice(&reply.body);
             run.status = Some(reply.status.to_string());
         }
+        Step::Part(part) => run.client.extend_from_slice(&part.bytes),
         Step::NeedMore | Step::Await(_) => {}
     };
     let head = headers(&[(":status", "200"), ("content-type", upstream.content_type)]);
