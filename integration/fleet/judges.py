@@ -124,7 +124,11 @@ class Judged(Fleet):
             yield f"{name}: {word}{says}", mix, mood(word), calm, True
         for word, (_, harmless, doubt) in outside.lies.items():
             lied = dict.fromkeys(outside.well, harmless) | {"the scorer's doubt": doubt} if harmless else None
+            if outside.is_noise:
+                # A circuit breaker that its own slowness has opened closes before the row counts.
+                mood(word)()
             yield f"{name}: {word}{says}", self.mix(well, lied), mood(word), calm, True
+            calm()
         yield f"{name}: killed{says}", mix, outside.server.stop, outside.server.start, True
         yield f"{name}: stopped in its tracks{says}", mix, outside.server.pause, outside.server.go_on, True
         for vendors in outside.also:
