@@ -689,6 +689,25 @@ fn a_key_that_parts_of_a_stream_cut_is_not_shown() {
     }
 }
 
+/// A long text is shown in several questions, and where one ends there may be the middle of a key.
+#[test]
+fn a_key_between_two_questions_is_not_shown() {
+    let mut opinion = guardrail("deny");
+    opinion["maxBytes"] = json!(256);
+    let (first, second) = SECRET.split_at(19);
+    for how in ["parts", "whole"] {
+        let mut pipeline = pipeline(opinion.clone(), streams(how));
+        for length in 100..107 {
+            let plain = &"a plain word ".repeat(9)[..length];
+            let pieces = [plain, "it is ", first, second, " and that is all there is to say about it"];
+            let got = run(&mut pipeline, (CHAT, &request()), SSE, &stream(&pieces), (0, &mut none));
+            assert_eq!(got.reason(), "");
+            assert!(!got.shown().iter().any(|text| text.contains("AKIA")), "{how} {length} {:?}", got.shown());
+            assert!(!got.text().contains(first));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
 

@@ -172,6 +172,12 @@ impl TextStream {
         Some(out)
     }
 
+    /// What gets another text and holds bytes on both sides of this place.
+    pub fn changed_across(&self, at: usize) -> Option<Range<usize>> {
+        let next = self.edits.partition_point(|(span, _)| span.end <= at);
+        self.edits.get(next).map(|(span, _)| span.clone()).filter(|span| span.start < at)
+    }
+
     /// Puts another text in the place of a range that is certain and has not gone on. Where something was put there already,
     /// it takes the place of that too.
     pub fn put(&mut self, range: Range<usize>, text: &str) {
