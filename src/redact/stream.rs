@@ -154,7 +154,8 @@ impl TextStream {
 
     /// The text of a range with its changes; `None`: it stays as it came. A change is written whole where it begins.
     pub fn render(&self, range: &Range<usize>) -> Option<String> {
-        let touched = || self.edits.iter().filter(|(span, _)| span.start < range.end && range.start < span.end);
+        let first = self.edits.partition_point(|(span, _)| span.end <= range.start);
+        let touched = || onwards(&self.edits, first).iter().take_while(|(span, _)| span.start < range.end);
         touched().next()?;
         let text = |from: usize, to: usize| {
             let relative = from.saturating_sub(self.base)..to.saturating_sub(self.base);
@@ -200,8 +201,8 @@ impl TextStream {
     pub fn forget(&mut self, before: usize) {
         let keep = before.min(self.certain.saturating_sub(CONTEXT)).saturating_sub(self.base);
         let keep = self.text.floor_char_boundary(keep);
-        // Moving the rest for every word would be quadratic.
-        if keep >= HOLD {
+        // Moving the rest for every word would be quadratic, also where a long text leaves piece by piece.
+        if keep >= HOLD.max(self.text.len() / 2) {
             self.text.drain(..keep);
             self.base += keep;
             let base = self.base;
