@@ -708,6 +708,21 @@ fn a_key_between_two_questions_is_not_shown() {
     }
 }
 
+/// To keep an event takes more than its bytes: a stream that is held can't be made of a million comments.
+#[test]
+fn many_tiny_events_are_no_stream_to_hold() {
+    let mut pipeline = pipeline(guardrail("deny"), |document| {
+        document["limits"] =
+            json!({ "maxBodyBytes": 4096, "maxResponseBytes": 4096, "maxBufferedBytesPerWorker": 65536 });
+    });
+    for (comments, reason) in [(16, ""), (1000, "reply.tooLarge")] {
+        let mut pieces = stream(&["hello"]);
+        pieces.insert(1, b":\n\n".repeat(comments));
+        let got = run(&mut pipeline, (CHAT, &request()), SSE, &pieces, (0, &mut none));
+        assert_eq!((got.reason(), got.text().contains("hello")), (reason, reason.is_empty()));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
 
