@@ -723,6 +723,23 @@ fn many_tiny_events_are_no_stream_to_hold() {
     }
 }
 
+/// What serializers write has often no space in it.
+#[test]
+fn a_tools_result_of_dense_json_is_shown() {
+    let mut pipeline = pipeline(guardrail("deny"), |_| {});
+    for (text, left) in [
+        (r#"{"patient":"Jane","ward":"7"}"#, r#"{"patient":"[REDACTED_1]","ward":"7"}"#),
+        ("<b>Jane</b>", "<b>[REDACTED_1]</b>"),
+    ] {
+        let got = run(&mut pipeline, ("/mcp", &tool_call()), JSON, &[tool_result(text)], (0, &mut names));
+        assert_eq!(got.shown(), [text]);
+        let body: Value = serde_json::from_slice(&got.body).unwrap();
+        assert_eq!(body["result"]["content"][0]["text"], left);
+    }
+    let got = run(&mut pipeline, ("/mcp", &tool_call()), JSON, &[tool_result("order-7")], (0, &mut names));
+    assert!(got.asked.is_empty(), "an id is not shown: {:?}", got.asked);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
 

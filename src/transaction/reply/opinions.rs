@@ -169,10 +169,10 @@ fn is_everyones(guards: &[&GuardPolicy], index: OpinionIndex) -> bool {
 }
 
 /// True for a text of this kind that judges are shown. Ids and names are none: nothing is known of their kind, and they are one
-/// word of ASCII.
+/// word of ASCII. JSON and HTML may be one, too, and say much.
 pub(super) fn is_shown(kind: TextKind, text: &str) -> bool {
     let text = text.trim();
-    let is_word = text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_word = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<".contains(&byte));
     !text.is_empty() && (kind != TextKind::Other || !is_word)
 }
 
