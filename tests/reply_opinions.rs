@@ -689,6 +689,57 @@ fn a_key_that_parts_of_a_stream_cut_is_not_shown() {
     }
 }
 
+/// A long text is shown in several questions, and where one ends there may be the middle of a key.
+#[test]
+fn a_key_between_two_questions_is_not_shown() {
+    let mut opinion = guardrail("deny");
+    opinion["maxBytes"] = json!(256);
+    let (first, second) = SECRET.split_at(19);
+    for how in ["parts", "whole"] {
+        let mut pipeline = pipeline(opinion.clone(), streams(how));
+        for length in 100..107 {
+            let plain = &"a plain word ".repeat(9)[..length];
+            let pieces = [plain, "it is ", first, second, " and that is all there is to say about it"];
+            let got = run(&mut pipeline, (CHAT, &request()), SSE, &stream(&pieces), (0, &mut none));
+            assert_eq!(got.reason(), "");
+            assert!(!got.shown().iter().any(|text| text.contains("AKIA")), "{how} {length} {:?}", got.shown());
+            assert!(!got.text().contains(first));
+        }
+    }
+}
+
+/// To keep an event takes more than its bytes: a stream that is held can't be made of a million comments.
+#[test]
+fn many_tiny_events_are_no_stream_to_hold() {
+    let mut pipeline = pipeline(guardrail("deny"), |document| {
+        document["limits"] =
+            json!({ "maxBodyBytes": 4096, "maxResponseBytes": 4096, "maxBufferedBytesPerWorker": 65536 });
+    });
+    for (comments, reason) in [(16, ""), (1000, "reply.tooLarge")] {
+        let mut pieces = stream(&["hello"]);
+        pieces.insert(1, b":\n\n".repeat(comments));
+        let got = run(&mut pipeline, (CHAT, &request()), SSE, &pieces, (0, &mut none));
+        assert_eq!((got.reason(), got.text().contains("hello")), (reason, reason.is_empty()));
+    }
+}
+
+/// What serializers write has often no space in it.
+#[test]
+fn a_tools_result_of_dense_json_is_shown() {
+    let mut pipeline = pipeline(guardrail("deny"), |_| {});
+    for (text, left) in [
+        (r#"{"patient":"Jane","ward":"7"}"#, r#"{"patient":"[REDACTED_1]","ward":"7"}"#),
+        ("<b>Jane</b>", "<b>[REDACTED_1]</b>"),
+    ] {
+        let got = run(&mut pipeline, ("/mcp", &tool_call()), JSON, &[tool_result(text)], (0, &mut names));
+        assert_eq!(got.shown(), [text]);
+        let body: Value = serde_json::from_slice(&got.body).unwrap();
+        assert_eq!(body["result"]["content"][0]["text"], left);
+    }
+    let got = run(&mut pipeline, ("/mcp", &tool_call()), JSON, &[tool_result("order-7")], (0, &mut names));
+    assert!(got.asked.is_empty(), "an id is not shown: {:?}", got.asked);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
 

@@ -154,7 +154,8 @@ impl TextStream {
 
     /// The text of a range with its changes; `None`: it stays as it came. A change is written whole where it begins.
     pub fn render(&self, range: &Range<usize>) -> Option<String> {
-        let touched = || self.edits.iter().filter(|(span, _)| span.start < range.end && range.start < span.end);
+        let first = self.edits.partition_point(|(span, _)| span.end <= range.start);
+        let touched = || onwards(&self.edits, first).iter().take_while(|(span, _)| span.start < range.end);
         touched().next()?;
         let text = |from: usize, to: usize| {
             let relative = from.saturating_sub(self.base)..to.saturating_sub(self.base);
@@ -170,6 +171,12 @@ impl TextStream {
         }
         out.push_str(text(done, range.end));
         Some(out)
+    }
+
+    /// What gets another text and holds bytes on both sides of this place.
+    pub fn changed_across(&self, at: usize) -> Option<Range<usize>> {
+        let next = self.edits.partition_point(|(span, _)| span.end <= at);
+        self.edits.get(next).map(|(span, _)| span.clone()).filter(|span| span.start < at)
     }
 
     /// Puts another text in the place of a range that is certain and has not gone on. Where something was put there already,
@@ -194,8 +201,8 @@ impl TextStream {
     pub fn forget(&mut self, before: usize) {
         let keep = before.min(self.certain.saturating_sub(CONTEXT)).saturating_sub(self.base);
         let keep = self.text.floor_char_boundary(keep);
-        // Moving the rest for every word would be quadratic.
-        if keep >= HOLD {
+        // Moving the rest for every word would be quadratic, also where a long text leaves piece by piece.
+        if keep >= HOLD.max(self.text.len() / 2) {
             self.text.drain(..keep);
             self.base += keep;
             let base = self.base;

@@ -272,6 +272,8 @@ impl StreamGuard {
             }
             let mut one = RoundText::new(Target::Piece(running, start), state.path.clone(), text.to_owned());
             one.before = from - start;
+            let parted = [from, to].into_iter().filter_map(|at| state.text.changed_across(at));
+            one.cut = parted.map(|span| span.start.max(start) - start..span.end.min(to) - start).collect();
             one.tail = shown.map(|shown| shown.tail.clone()).unwrap_or_default();
             texts.push(one);
         }

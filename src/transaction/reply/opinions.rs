@@ -43,13 +43,15 @@ pub(super) struct RoundText<T> {
     pub(super) before: usize,
     /// What was shown before it, masked.
     pub(super) tail: String,
+    /// Values that begin or end beyond the text, as far as they are in it. Cut so, no scan knows them.
+    pub(super) cut: Vec<Range<usize>>,
     note: TextNote,
 }
 
 impl<T> RoundText<T> {
     pub(super) fn new(target: T, pointer: String, text: String) -> RoundText<T> {
         let (before, tail, note) = (0, String::new(), TextNote::default());
-        RoundText { targets: vec![target], pointer, text, before, tail, note }
+        RoundText { targets: vec![target], pointer, text, before, tail, cut: Vec::new(), note }
     }
 
     fn shown(&self, is_raw: bool) -> Shown {
@@ -58,7 +60,8 @@ impl<T> RoundText<T> {
             let end = span.end.checked_sub(self.before).filter(|end| *end > 0)?;
             Some((span.start.saturating_sub(self.before)..end, *label))
         };
-        let spans: Vec<(Range<usize>, Label)> = self.note.sensitive.iter().filter_map(of_new).collect();
+        let cut: Vec<(Range<usize>, Label)> = self.cut.iter().map(|span| (span.clone(), Label::Secret)).collect();
+        let spans: Vec<(Range<usize>, Label)> = self.note.sensitive.iter().chain(&cut).filter_map(of_new).collect();
         let shown = if is_raw { Shown::raw(new) } else { Shown::masked(new, &spans) };
         shown.behind(&self.tail)
     }
@@ -166,10 +169,10 @@ fn is_everyones(guards: &[&GuardPolicy], index: OpinionIndex) -> bool {
 }
 
 /// True for a text of this kind that judges are shown. Ids and names are none: nothing is known of their kind, and they are one
-/// word of ASCII.
+/// word of ASCII. JSON and HTML may be one, too, and say much.
 pub(super) fn is_shown(kind: TextKind, text: &str) -> bool {
     let text = text.trim();
-    let is_word = text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_word = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<".contains(&byte));
     !text.is_empty() && (kind != TextKind::Other || !is_word)
 }
 

@@ -35,6 +35,9 @@ const OF_CHOICE: u32 = 11;
 /// A value of at most this many bytes that comes again in an event is repeated, and no piece.
 const MAX_REPEATED: usize = 128;
 
+/// A shorter event counts as this many bytes: what it takes to keep it is more than its bytes.
+const LEAST_EVENT: usize = 64;
+
 /// A running text.
 pub(super) type Running = (Channel, Lane);
 
@@ -304,7 +307,7 @@ impl StreamGuard {
     }
 
     fn wait(&mut self, frame: Frame, parts: Option<ReplyParts>) {
-        self.queued_bytes += frame.raw().len();
+        self.queued_bytes += weight(&frame);
         self.undecided.push_back(Undecided { frame, parts, progress: self.stream.progress() });
     }
 
@@ -314,7 +317,7 @@ impl StreamGuard {
             |stream: &Stream, one: &Undecided| one.parts.as_ref().is_some_and(|parts| stream.is_undecided(parts));
         while self.undecided.front().is_some_and(|first| !open(&self.stream, first)) {
             let Some(Undecided { frame, parts, progress }) = self.undecided.pop_front() else { break };
-            self.queued_bytes = self.queued_bytes.saturating_sub(frame.raw().len());
+            self.queued_bytes = self.queued_bytes.saturating_sub(weight(&frame));
             let Some(mut parts) = parts else {
                 self.enqueue_at(frame, None, Vec::new(), Vec::new(), progress);
                 continue;
@@ -496,7 +499,7 @@ impl StreamGuard {
         echoes: Vec<Path>,
         progress: Progress,
     ) {
-        self.queued_bytes += frame.raw().len();
+        self.queued_bytes += weight(&frame);
         let (text_bytes, before, is_dropped) = (0, None, false);
         self.queue.push_back(Queued { frame, fixed, pieces, echoes, progress, text_bytes, before, is_dropped });
     }
@@ -549,7 +552,7 @@ impl StreamGuard {
                 break;
             }
             let Some(queued) = self.queue.pop_front() else { break };
-            self.queued_bytes = self.queued_bytes.saturating_sub(queued.frame.raw().len());
+            self.queued_bytes = self.queued_bytes.saturating_sub(weight(&queued.frame));
             self.write(&queued, out)?;
             for (running, range, _) in &queued.pieces {
                 if let Some(state) = self.channels.get_mut(running) {
@@ -601,6 +604,11 @@ impl StreamGuard {
     pub(in super::super) fn held(&self) -> usize {
         self.queued_bytes + self.frames.as_ref().map_or(0, Frames::held)
     }
+}
+
+/// What an event that waits counts, in bytes.
+fn weight(frame: &Frame) -> usize {
+    frame.raw().len().max(LEAST_EVENT)
 }
 
 const _: () = assert!(MAX_HELD < 1 << 20, "a stream's hold-back is bounded far below a reply's limit");
