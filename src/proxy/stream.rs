@@ -92,7 +92,13 @@ impl Exchange {
                 None => Why::Keys(wait.deadline.0),
             };
             if !self.hold(why) {
-                return self.overload();
+                let is_reply = self.exchange.as_ref().is_some_and(|one| one.reads_response() == Reads::Whole);
+                if wait.call.is_none() || !is_reply {
+                    return self.overload();
+                }
+                // The policy says what becomes of a reply about which nobody was asked.
+                step = self.one_step(Event::Answered(Answer::Failed(CallFailure::NotMade)));
+                continue;
             }
             match &wait.call {
                 Some(call) if !self.make(call) => {
@@ -410,6 +416,10 @@ impl Exchange {
 
     /// In a callback of the response's body or trailers: lets a part of a stream go on.
     fn deliver(&mut self, part: Part) -> Action {
+        // The stream was ended while a judge was asked: its answer is nobody's.
+        if !part.holds && self.call.is_some() {
+            self.unhold();
+        }
         let mut bytes = std::mem::take(&mut self.reply.owed);
         bytes.extend(part.bytes);
         // In a stream that passes, nothing can both go on and be held.
