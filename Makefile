@@ -66,11 +66,11 @@ test-native: ## unit, table and property tests
 
 test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
-	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
+	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
 test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES)
 	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges)
-	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
+	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
 
 mesh-test: build cli $(VENV_STAMP) $(MESH_TOOLS) $(APISERVER) ## API server, registry, two Envoys with mTLS, IdP: rollout, upgrade, rollback, as a table
