@@ -129,6 +129,11 @@ pub fn settlements(outcome: &str) -> String {
     format!("bartizan.settlements.outcome.{outcome}")
 }
 
+/// The counter of checkpoints of the chain of records: copied to the second sink, or not.
+pub fn checkpoints(is_stored: bool) -> String {
+    format!("bartizan.checkpoints.outcome.{}", if is_stored { "stored" } else { "failed" })
+}
+
 /// The counter of shares of limits that charges have reached.
 pub fn crossed(role: &str, share: u8) -> String {
     format!("bartizan.budget_alerts.share.{share}.role.{}", label(role))

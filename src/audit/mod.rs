@@ -12,6 +12,7 @@
 //! assert_eq!(metrics::label("jwt.notYetValid"), "jwt_not_yet_valid");
 //! ```
 
+pub mod chain;
 mod labels;
 mod loading;
 pub mod metrics;

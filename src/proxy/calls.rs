@@ -24,6 +24,8 @@ pub enum Asker<S> {
     Keys(Fetch),
     /// The worker, to tell what requests have used.
     Settlement(Batch),
+    /// The worker, for the copy of a checkpoint of its records.
+    Checkpoint,
     /// A stream, by its context.
     Stream(u32, S),
 }

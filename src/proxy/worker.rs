@@ -162,6 +162,30 @@ impl Worker {
         }
     }
 
+    /// Writes a checkpoint of the records where one is due, and copies it to the second sink.
+    pub fn checkpoint(&mut self, is_last: bool) {
+        let Some(chain) = self.vm.as_mut().and_then(WorkerState::chain) else { return };
+        let Some(line) = chain.checkpoint(is_last, &mut EnvoyHost) else { return };
+        let call = chain.call(&line);
+        host::log(Level::Info, &line);
+        if let Some(call) = call
+            && self.calls.make(&call, Asker::Checkpoint).is_err()
+        {
+            self.checkpoint_answered(&Answer::Failed(CallFailure::NotMade));
+        }
+    }
+
+    /// Takes the second sink's answer.
+    fn checkpoint_answered(&mut self, answer: &Answer) {
+        let is_stored = matches!(answer, Answer::Http { status: 200..=299, .. });
+        if let Some(chain) = self.vm.as_mut().and_then(WorkerState::chain).filter(|_| !is_stored) {
+            chain.uncheck();
+        }
+        if let Some(id) = self.series(&metrics::checkpoints(is_stored)) {
+            host::increment_metric(id, 1);
+        }
+    }
+
     fn took_keys(&mut self, policy: &Policy, fetch: &Fetch, body: Option<&[u8]>, status: Option<u16>) {
         let now = Timestamp(host::now());
         let Ok(vm) = self.vm(policy) else { return };
@@ -195,7 +219,12 @@ impl Worker {
             SOON_MILLIS
         } else if lacks_keys || settles || self.held.wants_keys() {
             WAITING_TICK_MILLIS
-        } else if fetches || policy.quotas.has_fleet() || policy.hold_headers || !self.held.is_empty() {
+        } else if fetches
+            || policy.quotas.has_fleet()
+            || policy.hold_headers
+            || policy.audit.chain.is_some()
+            || !self.held.is_empty()
+        {
             TICK_MILLIS
         } else {
             0
@@ -309,6 +338,7 @@ fn deliver(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, answered:
     match (asker, policy) {
         (Asker::Keys(fetch), Some(policy)) => worker.borrow_mut().keys_answered(policy, &fetch, &answer),
         (Asker::Settlement(batch), Some(policy)) => worker.borrow_mut().settled(policy, batch, &answer),
+        (Asker::Checkpoint, _) => worker.borrow_mut().checkpoint_answered(&answer),
         (Asker::Keys(_) | Asker::Settlement(_), None) => {}
         (Asker::Stream(context, stream), _) => {
             if host::act_on(context).is_ok() {

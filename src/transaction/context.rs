@@ -200,11 +200,12 @@ impl Context {
         let late_cooldowns = vm.settle_strikes(&self.policy, host);
         settlements.append(&mut vm.take_told());
         let latency_us = self.spent_nanos / 1000;
-        let sequence = vm.next_sequence();
-        self.account.record.set_end(latency_us, vm.worker(), sequence, late_cooldowns);
+        let (worker, sequence) = vm.next_record(&self.policy, host);
+        self.account.record.set_end(latency_us, &worker, sequence, late_cooldowns);
         let increments = metrics::of(&self.account.record);
         let capture = self.captured(vm, host);
-        Finished { record: self.account.record.to_json(host.now()), capture, increments, settlements, latency_us }
+        let record = vm.seal(sequence, self.account.record.to_json(host.now()), host);
+        Finished { record, capture, increments, settlements, latency_us }
     }
 
     /// A refusal in the words of the caller's protocol.
