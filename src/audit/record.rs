@@ -14,6 +14,7 @@ use crate::reason::Reason;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The filter did not get to the end: the connection broke, or the VM did.
@@ -47,6 +48,7 @@ impl Verdict {
 
 /// How much of the content was scanned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Coverage {
     /// Nothing.
@@ -71,6 +73,7 @@ impl Coverage {
 
 /// What one outside judge thought.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct OpinionEntry {
     /// Its name in the policy.
     pub name: String,
@@ -95,6 +98,7 @@ pub struct OpinionEntry {
 
 /// One finding, without its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct FindingEntry {
     /// Rule id.
     pub rule: String,
@@ -115,6 +119,7 @@ pub struct FindingEntry {
 
 /// A share of a quota's limit that was reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct CrossedEntry {
     /// The role's name.
     pub role: String,
@@ -157,15 +162,23 @@ impl FindingEntry {
 /// }
 /// ```
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct Record {
+    /// When the record was written: UTC, RFC 3339, milliseconds.
     #[serde(rename = "@timestamp")]
     timestamp: String,
+    /// `event`.
     #[serde(rename = "event.kind")]
     kind: &'static str,
+    /// `bartizan.audit`.
     #[serde(rename = "event.dataset")]
     dataset: &'static str,
+    /// `success`, `failure` (it was refused), or `unknown` (the filter did not see its end).
     #[serde(rename = "event.outcome")]
     outcome: &'static str,
+    /// The version of this form: 1. A field that is added does not change it.
+    #[serde(rename = "bartizan.record")]
+    version: u8,
     /// `x-request-id`, when it has the form of one; else the worker's name and a number. A refusal quotes it.
     #[serde(rename = "http.request.id", skip_serializing_if = "Option::is_none")]
     pub(super) request_id: Option<String>,
@@ -332,6 +345,10 @@ pub struct Record {
     /// How many tools were taken out of the request.
     #[serde(rename = "bartizan.tools_removed", skip_serializing_if = "is_zero")]
     pub(super) tools_removed: u64,
+    /// Tools that the request goes on with, at most 16: names that the policy's roles allow, as they are where the role writes
+    /// them out or they have a tool name's form and nothing is found in them, else as their keyed hash.
+    #[serde(rename = "bartizan.tools", skip_serializing_if = "Vec::is_empty")]
+    pub(super) tools: Vec<String>,
     /// Bytes of the request's body.
     #[serde(rename = "http.request.body.bytes", skip_serializing_if = "Option::is_none")]
     pub(super) body_bytes: Option<u64>,
@@ -358,6 +375,9 @@ pub struct Record {
     pub(super) sequence: u64,
 }
 
+/// The version of the record's form. A field that goes or changes its meaning raises it.
+pub const VERSION: u8 = 1;
+
 /// More findings than this are counted and not listed.
 pub const MAX_FINDINGS: usize = 32;
 
@@ -382,6 +402,7 @@ impl Record {
         self.timestamp = rfc3339(now);
         self.kind = "event";
         self.dataset = "bartizan.audit";
+        self.version = VERSION;
         self.outcome = match self.verdict {
             Verdict::Block => "failure",
             Verdict::Incomplete => "unknown",
@@ -623,6 +644,13 @@ impl Record {
     /// Tools that were taken out of the request.
     pub fn set_tools_removed(&mut self, count: u64) {
         self.tools_removed = count;
+    }
+
+    /// Names of the tools that the request goes on with, or their keyed hashes.
+    pub fn set_tools(&mut self, mut names: Vec<String>) {
+        names.sort_unstable();
+        names.dedup();
+        self.tools = names;
     }
 
     /// Adds to the number of masked values.

@@ -25,5 +25,6 @@ pages! {
     protocols: "protocols.md"
     parameters: "parameters.md"
     reasons: "reasons.md"
+    audit: "audit.md"
     limits: "limits.md"
 }

@@ -11,7 +11,7 @@ use crate::glob::Glob;
 use crate::guard::{Judgement, Place, entry};
 use crate::host::Host;
 use crate::policy::Policy;
-use crate::protocol::UnscannedKind;
+use crate::protocol::{Exchange, UnscannedKind};
 use crate::quota::{Tokens, price};
 use crate::reason::Reason;
 use crate::scan::{Finding, Text};
@@ -116,6 +116,42 @@ impl Context {
         }
         let hashed = || vm.hash_key().hex(&[b"model", model.as_bytes()]);
         if is_plain { model.to_owned() } else { hashed() }
+    }
+
+    /// Tools of the request that its roles allow, in words that may be shown. See [`Self::note_model`].
+    pub(super) fn note_tools(
+        &mut self,
+        policy: &Policy,
+        authorized: &Authorized,
+        exchange: &Exchange,
+        vm: &mut WorkerState,
+    ) {
+        const MOST: usize = 16;
+        let roles = || authorized.roles().iter().filter_map(|role| policy.role_at(*role));
+        let mut names: Vec<&str> = exchange.tools.iter().map(|tool| tool.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.retain(|name| roles().flat_map(|role| &role.tools).any(|glob| glob.matches(name)));
+        names.truncate(MOST);
+        let is_written =
+            |name: &str| roles().flat_map(|role| &role.tools).any(|glob| glob.is_literal() && glob.matches(name));
+        let unwritten: Vec<&str> =
+            names.iter().copied().filter(|name| !is_written(name) && is_model_name(name)).collect();
+        let texts: Vec<Text<'_>> = unwritten.iter().map(|text| Text { zone: Zone::User, text }).collect();
+        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
+        let clean: Vec<&str> = unwritten
+            .iter()
+            .zip(&report.texts)
+            .filter_map(|(name, text)| (text.findings.is_empty() && text.complete).then_some(*name))
+            .collect();
+        let shown = |name: &str| {
+            if is_written(name) || clean.contains(&name) {
+                name.to_owned()
+            } else {
+                vm.hash_key().hex(&[b"tool", name.as_bytes()])
+            }
+        };
+        self.account.record.set_tools(names.into_iter().map(shown).collect());
     }
 
     pub(super) fn note_grant(&mut self, policy: &Policy, authorized: &Authorized) {
