@@ -186,7 +186,10 @@ fn the_records_form_is_published() {
     let old = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(table == new.0 && old == new.1, "stale: REFERENCE=write cargo test --test schema");
     for (name, property) in record_schema()["properties"].as_object().unwrap() {
-        assert!(property.get("description").is_some() || property.get("$ref").is_some(), "{name}: says nothing of itself");
+        assert!(
+            property.get("description").is_some() || property.get("$ref").is_some(),
+            "{name}: says nothing of itself"
+        );
     }
 }
 

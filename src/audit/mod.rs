@@ -23,7 +23,7 @@ mod time;
 pub use labels::Labels;
 pub use loading::policy_record;
 pub use policy::AuditPolicy;
-pub use record::{Coverage, FindingEntry, OpinionEntry, Record, VERSION, Verdict};
+pub use record::{Coverage, FindingEntry, OpinionEntry, Record, TextEntry, VERSION, Verdict};
 pub use time::rfc3339;
 
 /// The prefix of every header of ours. Whatever a client sends under it is removed.

@@ -117,6 +117,26 @@ pub struct FindingEntry {
     pub action: &'static str,
 }
 
+/// A text whose score reached a guard's threshold, without the text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+pub struct TextEntry {
+    /// Its zone.
+    pub zone: &'static str,
+    /// JSON Pointer of the text in the body; keys that are not the protocol's are written as `*`.
+    pub path: String,
+    /// Its score, 0 to 100: of rules, scorer and outside judges.
+    pub score: u8,
+    /// The score of the rules alone.
+    pub rules_score: u8,
+    /// The score from which the guard acts.
+    pub threshold: u8,
+    /// The guard.
+    pub guard: String,
+    /// What follows: `flag`, `replace`, `block` or `shadow`.
+    pub action: &'static str,
+}
+
 /// A share of a quota's limit that was reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
@@ -333,6 +353,9 @@ pub struct Record {
     /// Types of parts that the format does not know; their text was scanned. One that is no plain word is `*`.
     #[serde(rename = "bartizan.unknown", skip_serializing_if = "Vec::is_empty")]
     pub(super) unknown: Vec<String>,
+    /// Texts whose score reached a threshold, at most 8.
+    #[serde(rename = "bartizan.texts", skip_serializing_if = "Vec::is_empty")]
+    pub(super) texts: Vec<TextEntry>,
     /// What was found; at most 32, the rest is counted.
     #[serde(rename = "bartizan.findings", skip_serializing_if = "Vec::is_empty")]
     pub(super) findings: Vec<FindingEntry>,
@@ -625,8 +648,17 @@ impl Record {
         self.opinions.extend(opinions);
     }
 
+    /// A text whose score reached a threshold.
+    pub fn add_text(&mut self, entry: TextEntry) {
+        const MOST: usize = 8;
+        if self.texts.len() < MOST {
+            self.texts.push(entry);
+        }
+    }
+
     /// The request is judged once more: what was found before does not count.
     pub fn forget_findings(&mut self) {
+        self.texts.clear();
         self.findings.clear();
         self.findings_total = 0;
     }

@@ -1,7 +1,7 @@
 //! What the record says of a request.
 
 use super::body::Scan;
-use crate::audit::{Coverage, OpinionEntry};
+use crate::audit::{Coverage, OpinionEntry, TextEntry};
 use crate::authn::{Principal, RoleIndex};
 use crate::capture::{Caller, Draft, Sealed};
 use crate::consult::opinion::{Heard, Opinion};
@@ -204,6 +204,19 @@ impl Context {
         let Scan { policy, route, json, exchange, .. } = scan;
         self.account.scored(judgement.score);
         self.account.forget_findings();
+        for over in &judgement.over {
+            if let (Some(place), Some(segment)) = (places.get(over.text), exchange.segments.get(over.text)) {
+                self.account.record.add_text(TextEntry {
+                    zone: place.zone.as_str(),
+                    path: json.pointer(&segment.path, &|key| route.protocol.knows_key(key)),
+                    score: over.score,
+                    rules_score: over.rules_score,
+                    threshold: over.threshold,
+                    guard: over.guard.clone(),
+                    action: over.act.name(),
+                });
+            }
+        }
         for judged in &judgement.findings {
             let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
             let (Some(card), Some(place), Some(segment)) =
