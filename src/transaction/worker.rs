@@ -89,7 +89,7 @@ impl WorkerState {
         };
         Ok(WorkerState {
             tokens: TokenCache::new(host)?,
-            ring: KeyRing::new(&policy.name, shared_key.as_bytes()),
+            ring: KeyRing::new(&policy.name, shared_key.as_bytes()).with_callers(hash_key.clone()),
             settlements: Settlements::default(),
             breakers: Default::default(),
             desks: Vec::new(),
