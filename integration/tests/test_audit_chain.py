@@ -1,6 +1,5 @@
 """The chain of records on real Envoy: workers, a VM that dies, a new policy, a stop; and what is taken away afterwards is missed."""
 
-import asyncio
 import json
 import subprocess
 
@@ -10,27 +9,9 @@ from conftest import Site, chat
 from harness import envoy
 from harness.client import H1
 from harness.paths import CLI, run_folder
-from harness.server import Server
+from harness.sink import Sink
 from harness.wait import eventually
 from tests.test_traps import kill, little_memory
-
-
-class Sink(Server):
-    """Takes POSTs and keeps their bodies; `status` is what it answers."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        self.status = 204
-        self.start()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
-            body = await reader.readexactly(int(fields.get(b"content-length", 0)))
-            if self.status == 204:
-                self.bodies.append(body)
-            writer.write(b"HTTP/1.1 %d x\r\ncontent-length: 0\r\n\r\n" % self.status)
-            await writer.drain()
 
 
 def bartizan(*arguments) -> tuple[int, dict]:
