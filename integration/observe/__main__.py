@@ -104,7 +104,7 @@ def traffic(site: Site, seconds: float) -> list[str]:
     kinds = [
         (40, lambda: chat(user(f"What is a bartizan? {MARK} {draw.random()}"))),
         (15, lambda: chat(user("Tell me about castles."), stream=True)),
-        (10, lambda: chat(user(f"{ATTACK} {MARK}"))),
+        (10, lambda: chat(user(f"{ATTACK} {MARK} {draw.random()}"))),
         (6, lambda: chat(user(f"My mail is jane.{MARK}@example.com, answer me there."))),
         (6, lambda: chat(user(f"please keep {SECRET} for me"))),
         (6, lambda: chat(model="another-model")),

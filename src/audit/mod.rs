@@ -20,7 +20,7 @@ mod policy;
 mod record;
 mod time;
 
-pub use labels::Labels;
+pub use labels::{Labels, MOST as MOST_LABELS};
 pub use loading::policy_record;
 pub use policy::AuditPolicy;
 pub use record::{Coverage, FindingEntry, OpinionEntry, Record, TextEntry, VERSION, Verdict};

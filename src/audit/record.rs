@@ -387,6 +387,21 @@ pub struct Record {
     /// First 12 hex digits of the ruleset's SHA-256.
     #[serde(rename = "bartizan.rules.digest")]
     pub(super) rules_digest: String,
+    /// From the request's headers to the end of the exchange, nanoseconds.
+    #[serde(rename = "event.duration", skip_serializing_if = "Option::is_none")]
+    pub(super) duration: Option<u64>,
+    /// Of a streamed reply: from when the request went on to the first bytes of the body, milliseconds.
+    #[serde(rename = "bartizan.first_chunk_ms", skip_serializing_if = "Option::is_none")]
+    pub(super) first_chunk_ms: Option<u64>,
+    /// The trace that the request belongs to: 32 hex digits of a valid `traceparent` (W3C Trace Context).
+    #[serde(rename = "trace.id", skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<String>,
+    /// The span that the request was sent in: 16 hex digits of the same header.
+    #[serde(rename = "span.id", skip_serializing_if = "Option::is_none")]
+    pub(super) span: Option<String>,
+    /// What counters call its first role.
+    #[serde(skip)]
+    pub(super) role_label: Option<String>,
     /// Time spent in the filter, microseconds.
     #[serde(rename = "bartizan.latency_us", skip_serializing_if = "Option::is_none")]
     pub(super) latency_us: Option<u64>,
@@ -528,8 +543,9 @@ impl Record {
         self.tenant = tenant;
     }
 
-    /// Roles that granted the request, or that the caller has.
-    pub fn set_roles(&mut self, roles: Vec<String>) {
+    /// Roles that granted the request, or that the caller has, and what counters call the first.
+    pub fn set_roles(&mut self, roles: Vec<String>, label: Option<&str>) {
+        self.role_label = label.map(str::to_owned);
         self.roles = roles;
     }
 
@@ -698,6 +714,18 @@ impl Record {
         (self.sequence, self.late_cooldowns) = (sequence, late_cooldowns);
     }
 
+    /// Nanoseconds from its beginning to its end, and milliseconds to the first bytes of a stream.
+    pub fn set_times(&mut self, duration: Option<u64>, first_chunk_ms: Option<u64>) {
+        (self.duration, self.first_chunk_ms) = (duration, first_chunk_ms);
+    }
+
+    /// The trace and the span that a valid `traceparent` names.
+    pub fn set_trace(&mut self, traceparent: &str) {
+        if let Some((trace, span)) = trace_of(traceparent) {
+            (self.trace, self.span) = (Some(trace.to_owned()), Some(span.to_owned()));
+        }
+    }
+
     /// Lists a finding, or only counts it when there are too many.
     pub fn finding(&mut self, entry: FindingEntry) {
         self.findings_total += 1;
@@ -705,6 +733,20 @@ impl Record {
             self.findings.push(entry);
         }
     }
+}
+
+/// Trace id and parent id of a `traceparent` (W3C Trace Context, section 3.2.2): of version 00, or of a later one that begins
+/// like it.
+fn trace_of(text: &str) -> Option<(&str, &str)> {
+    let is_hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_form = is_hex(version, 2) && is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2);
+    let is_known = version != "ff" && (version != "00" || parts.next().is_none());
+    let is_null = |part: &str| part.bytes().all(|byte| byte == b'0');
+    (is_form && is_known && !is_null(trace) && !is_null(span)).then_some((trace, span))
 }
 
 #[cfg(test)]
@@ -722,6 +764,26 @@ mod tests {
         assert_eq!(json["event.outcome"], "failure");
         assert_eq!(json["bartizan.reason"], "jwt.expired");
         assert!(json.get("bartizan.score").is_none());
+    }
+
+    #[test]
+    fn only_a_valid_traceparent_names_a_trace() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        for text in [format!("00-{trace}-{span}-01"), format!("01-{trace}-{span}-01-more")] {
+            assert_eq!(trace_of(&text), Some((trace, span)), "{text}");
+        }
+        for wrong in [
+            String::new(),
+            format!("00-{trace}-{span}"),
+            format!("00-{trace}-{span}-01-more"),
+            format!("ff-{trace}-{span}-01"),
+            format!("00-{}-{span}-01", trace.to_uppercase()),
+            format!("00-{}-{span}-01", "0".repeat(32)),
+            format!("00-{trace}-{}-01", "0".repeat(16)),
+            format!("00-{trace}-{span}-1"),
+        ] {
+            assert_eq!(trace_of(&wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -211,7 +211,7 @@ impl Authenticator {
             return Ok(Authentication::Known(principal));
         };
         let now = host.now();
-        let caller = ring.caller(&principal);
+        let caller = ring.caller(&principal.identity());
         match ring.revoked(&revocation.remote, now, host) {
             Some(list) if principal.marks().is_none_or(|marks| list.holds(marks, caller.as_ref())) => {
                 Err(Reason::JwtRevoked.into())

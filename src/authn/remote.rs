@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::jwk::{Flaw, Key, KeySet, MAX_KEYS};
 use super::revocation::{MAX_LIST_BYTES, RevocationList};
-use super::{Algorithm, Authenticator, Principal, json};
+use super::{Algorithm, Authenticator, json};
 use crate::callout::{Call, HttpCall};
 use crate::host::{Host, SetOutcome, Timestamp};
 use crate::keyed::HashKey;
@@ -278,8 +278,8 @@ impl KeyRing {
     }
 
     /// A caller's hash, as records have it.
-    pub(super) fn caller(&self, principal: &Principal) -> Option<[u8; 16]> {
-        self.callers.as_ref().map(|key| key.hash(&[b"subject", &principal.identity()]))
+    pub(super) fn caller(&self, identity: &[u8]) -> Option<[u8; 16]> {
+        self.callers.as_ref().map(|key| key.hash(&[b"subject", identity]))
     }
 
     /// A ring that holds nothing and is never filled: for tools without a proxy.

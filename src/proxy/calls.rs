@@ -54,6 +54,11 @@ impl<S> Calls<S> {
         }
     }
 
+    /// How many are in flight.
+    pub fn count(&self) -> usize {
+        self.open.len()
+    }
+
     /// Nobody waits for this answer any more.
     pub fn forget(&mut self, token: u32) {
         self.open.remove(&token);

@@ -89,6 +89,7 @@ impl RootContext for Root {
         let mut worker = self.worker.borrow_mut();
         worker.send_settlements(policy);
         worker.checkpoint(false);
+        worker.beat(policy);
         if let Some(count) = worker.stuck.to_say(host::now()) {
             host::log(Level::Error, &format!("bartizan: {count} requests {STUCK}"));
         }

@@ -238,6 +238,11 @@ impl WorkerState {
         }
     }
 
+    /// Bytes of bodies that this worker holds.
+    pub fn buffered(&self) -> usize {
+        self.pool.total()
+    }
+
     /// The chain of this worker's records.
     pub fn chain(&mut self) -> Option<&mut Chain> {
         self.chain.as_mut()

@@ -39,7 +39,9 @@ impl Context {
         let record = &mut self.account.record;
         let tenant_label = principal.tenant().map(|tenant| policy.labels.tenant(tenant).to_owned());
         record.set_caller(principal.issuer_name(), tenant_label);
-        record.set_roles(names_of(policy, principal.roles()));
+        let roles = names_of(policy, principal.roles());
+        let label = roles.first().map(|role| policy.labels.role(role).to_owned());
+        record.set_roles(roles, label.as_deref());
         let hashed = |kind: &[u8], bytes: &[u8]| vm.hash_key().hex(&[kind, bytes]);
         let (subject, tenant) = match policy.audit.subject {
             SubjectForm::Hashed => (
@@ -155,7 +157,9 @@ impl Context {
     }
 
     pub(super) fn note_grant(&mut self, policy: &Policy, authorized: &Authorized) {
-        self.account.record.set_roles(names_of(policy, authorized.roles()));
+        let roles = names_of(policy, authorized.roles());
+        let label = roles.first().map(|role| policy.labels.role(role).to_owned());
+        self.account.record.set_roles(roles, label.as_deref());
         self.account.rehearse(authorized.shadow().map(Reason::code));
     }
 
