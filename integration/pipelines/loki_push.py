@@ -1,6 +1,6 @@
 """Pushes records from stdin to Loki's API, with the labels of vector.yaml: what Vector or Fluent Bit would do behind the tail.
 
-usage: loki_push.py URL LABELS        LABELS: JSON, label to field of the record. Run by rsyslog's omprog
+usage: loki_push.py URL LABEL=FIELD...        run by rsyslog's omprog
 """
 
 import datetime
@@ -8,7 +8,7 @@ import json
 import sys
 import urllib.request
 
-url, labels = sys.argv[1], json.loads(sys.argv[2])
+url, labels = sys.argv[1], dict(pair.split("=") for pair in sys.argv[2:])
 for line in sys.stdin:
     line = line.rstrip("\n")
     record = json.loads(line)
