@@ -14,7 +14,7 @@ python3 -m venv "$FOLDER/venv"
 rm -rf "$FOLDER/debian" "$FOLDER/debian.missing"; mkdir -p "$FOLDER/debian/part"
 PACKAGES="rsyslog rsyslog-elasticsearch libestr0 libfastjson4 liblognorm5 libcurl4"
 if command -v apt-get >/dev/null; then
-  (cd "$FOLDER/debian/part" && { apt-get download -qq $PACKAGES 2>/dev/null || { apt-get update -qq && apt-get download -qq $PACKAGES; }; }) \
+  (cd "$FOLDER/debian/part" && { apt-get download -qq $PACKAGES 2>/dev/null || { apt-get update -qq && apt-get download -qq $PACKAGES; }; } 2>/dev/null) \
     || echo "rsyslog's packages can't be had" > "$FOLDER/debian.missing"
   for deb in "$FOLDER"/debian/part/*.deb; do [ ! -e "$deb" ] || dpkg -x "$deb" "$FOLDER/debian"; done
 else
@@ -23,7 +23,7 @@ fi
 rm -r "$FOLDER/debian/part"
 
 rm -rf "$FOLDER/forward"; mkdir -p "$FOLDER/forward"
-cp "$HERE/forward/package.json" "$HERE/forward/package-lock.json" "$FOLDER/forward/" 2>/dev/null || cp "$HERE/forward/package.json" "$FOLDER/forward/"
+rm -f "$FOLDER/forward.missing"; cp "$HERE/forward/package.json" "$HERE/forward/package-lock.json" "$FOLDER/forward/"
 if command -v npm >/dev/null; then
   npm ci --silent --no-audit --no-fund --ignore-scripts --prefix "$FOLDER/forward" \
     || echo "the receiver of Fluentd's forward protocol can't be had" > "$FOLDER/forward.missing"
