@@ -2,11 +2,12 @@
 
 import base64
 import json
+import re
 
 import pytest
 
 from conftest import ATTACK, Site, user
-from harness.paths import run_folder
+from harness.paths import ROOT, run_folder
 from harness.wait import eventually
 
 from .proxy import add
@@ -100,6 +101,11 @@ def test_no_text_token_or_key_is_in_a_store(line, pipe):
             assert any(form in text.encode() for form in forms(mark)), text
 
 
+def manual(language: str) -> list[str]:
+    """The queries of the manual's page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "src/manual/pipelines.md").read_text(), re.M | re.S)
+
+
 def test_loki_has_bounded_labels_and_the_id_beside_them(line):
     if why := missing("debian", "victorialogs"):
         pytest.skip(why)
@@ -107,7 +113,8 @@ def test_loki_has_bounded_labels_and_the_id_beside_them(line):
     with STORES["loki"]() as store, Rsyslog(file, store):
         wanted = blocked(site)
         eventually(lambda: store.find(wanted), f"{wanted} in the store")
-        [hit] = store.query(f'_time:1h request_id:="{wanted}"')
+        [asked] = manual("logsql")
+        [hit] = store.query(asked.replace("REQUEST_ID", wanted))
         stream = dict(pair.split("=", 1) for pair in hit["_stream"].strip("{}").split(","))
         assert {name: json.loads(value) for name, value in stream.items()} == {
             "service": "bartizan", "verdict": "block", "reason": "scan.injection", "protocol": "anthropic", "operation": "chat",
@@ -123,10 +130,9 @@ def test_opensearch_answers_the_queries_of_the_manual(line):
     with STORES["opensearch"]() as store, Rsyslog(file, store):
         wanted = blocked(site)
         eventually(lambda: store.find(wanted), f"{wanted} in the store")
-        found = store.search({"bool": {"filter": [
-            {"term": {"bartizan.verdict": "block"}}, {"range": {"bartizan.score": {"gte": 90}}},
-            {"nested": {"path": "bartizan.findings", "query": {"term": {"bartizan.findings.rule": "PI-1010"}}}},
-        ]}})  # fmt: skip
+        one, rule = [json.loads(asked.replace("REQUEST_ID", wanted))["query"] for asked in manual("json")]
+        assert [hit["_source"]["http.request.id"] for hit in store.search(one)] == [wanted]
+        found = store.search(rule)
         assert wanted in [hit["_source"]["http.request.id"] for hit in found]
         # The worker and its count are the document's id, so that a record that is sent twice is stored once.
         for hit in found:
