@@ -1,13 +1,15 @@
 """rsyslog, the real one, behind Envoy's file access log: the shipped configuration, and the same tail with programs."""
 
+import contextlib
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.paths import run_folder
 from harness.process import Child, Running
 
 from .proxy import PIPELINES
-from .stores import PYTHON, TOOLS, Forward, OpenSearch, Store, VictoriaLogs
+from .stores import PYTHON, STORES, TOOLS, Forward, OpenSearch, Store, VictoriaLogs, missing
 
 HERE = Path(__file__).parent
 DEBIAN = TOOLS / "debian"
@@ -70,3 +72,15 @@ class Rsyslog(Running):
         command = [str(DEBIAN / "usr" / "sbin" / "rsyslogd"), "-n", "-f", str(self.conf), "-i", str(self.folder / "pid")]
         self.child = Child(command, log=self.folder / "log", env=env)
         self.child.wait_until((self.folder / "pid").exists, "rsyslog")
+
+
+def unavailable(name: str) -> str | None:
+    """Why the pipeline into a store of `STORES` can't run; `None` when it can."""
+    return missing("debian", *STORES[name].needs)
+
+
+@contextlib.contextmanager
+def pipeline(name: str, log: Path) -> Iterator[tuple[Store | Forward, Rsyslog]]:
+    """A store of `STORES` and rsyslog that fills it from an audit log, on free ports. Ask it by `find(request_id)`."""
+    with STORES[name]() as store, Rsyslog(log, store) as shipper:
+        yield store, shipper

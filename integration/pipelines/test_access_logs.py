@@ -1,6 +1,5 @@
 """Each kind of Envoy's access logs on real Envoy: the record arrives, and every byte is as in the file."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from harness.wait import eventually
 
 from .proxy import KINDS, add
 from .receivers import Receiver, within
+from .test_files import read_as_shippers_do
 
 
 def records(path: Path) -> list[bytes]:
@@ -64,7 +64,7 @@ def test_every_logger_has_the_same_bytes(logged, protocol, name):
 
         [lines[kind]] = eventually(mine, f"the record in the {kind} log")
     assert len(set(lines.values())) == 1, lines
-    json.loads(lines["file"])
+    read_as_shippers_do(lines["file"])
     # Envoy delivers filter state as google.protobuf.Any of BytesValue: the record is inside, with every byte, but
     # consumers that print it as JSON show it in base64. Hence the custom tag in the snippet.
     boxes = [state for state in grpc.states if wanted in state]

@@ -11,8 +11,8 @@ from harness.paths import ROOT, run_folder
 from harness.wait import eventually
 
 from .proxy import add
-from .shippers import LABELS, Rsyslog
-from .stores import STORES, missing
+from .shippers import LABELS, pipeline, unavailable
+from .stores import STORES
 from .test_access_logs import records
 
 MARKS = {"text": "marked-zq7-text", "token": "marked-zq7-subject", "key": "sk-proj-markedZq7AbCdEfGhIjKlMnOpQrStUvWxYz012345"}
@@ -34,11 +34,10 @@ def line(upstream, keys):
 @pytest.fixture(scope="module", params=STORES)
 def pipe(request, line):
     """A store, and rsyslog that fills it."""
-    kind = STORES[request.param]
-    if why := missing("debian", *kind.needs):
+    if why := unavailable(request.param):
         pytest.skip(why)
-    with kind() as store, Rsyslog(line[1], store) as shipper:
-        yield store, shipper
+    with pipeline(request.param, line[1]) as parts:
+        yield parts
 
 
 def blocked(site, marks: str = "", key: str = "") -> str:
@@ -107,10 +106,10 @@ def manual(language: str) -> list[str]:
 
 
 def test_loki_has_bounded_labels_and_the_id_beside_them(line):
-    if why := missing("debian", "victorialogs"):
+    if why := unavailable("loki"):
         pytest.skip(why)
     site, file = line
-    with STORES["loki"]() as store, Rsyslog(file, store):
+    with pipeline("loki", file) as (store, _):
         wanted = blocked(site)
         eventually(lambda: store.find(wanted), f"{wanted} in the store")
         [asked] = manual("logsql")
@@ -124,10 +123,10 @@ def test_loki_has_bounded_labels_and_the_id_beside_them(line):
 
 
 def test_opensearch_answers_the_queries_of_the_manual(line):
-    if why := missing("debian"):
+    if why := unavailable("opensearch"):
         pytest.skip(why)
     site, file = line
-    with STORES["opensearch"]() as store, Rsyslog(file, store):
+    with pipeline("opensearch", file) as (store, _):
         wanted = blocked(site)
         eventually(lambda: store.find(wanted), f"{wanted} in the store")
         one, rule = [json.loads(asked.replace("REQUEST_ID", wanted))["query"] for asked in manual("json")]
