@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test mesh-tools fleet-test outage-table opinion-table oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test mesh-tools pipeline-test pipeline-tools fleet-test outage-table opinion-table oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -25,12 +25,14 @@ REDIS      := $(if $(shell command -v redis-server),,$(CACHE)/redis/.ready)
 APISERVER  := $(CACHE)/apiserver/.tried
 OPA        := $(CACHE)/opa/.tried
 JUDGES     := $(CACHE)/judges/.ready
+PIPELINES  := $(CACHE)/pipelines/.ready
+VICTORIA   := $(CACHE)/pipelines/victorialogs/.tried
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy: most of their time is waiting.
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -68,8 +70,8 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES)
-	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA)
+	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines)
 	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
 
@@ -91,6 +93,12 @@ opinion-table: build cli $(VENV_STAMP) $(JUDGES) ## recall, false alarms, cost w
 	@PYTHONPATH=integration $(PYTHON) -m opinions "$(CORPORA)" $(if $(WRITE),--write)
 
 mcp-sdk: $(MCP_SDK) ## the official TypeScript SDKs of the Model Context Protocol into .cache (needs Node.js)
+
+pipeline-tools: $(PIPELINES) $(VICTORIA) ## rsyslog, a forward receiver and two stores into .cache
+
+pipeline-test: build cli $(VENV_STAMP) $(PIPELINES) $(VICTORIA) ## a blocked request through access logs and rsyslog into each store
+	$(call say,pipelines)
+	$(PYTHON) -m pytest integration/pipelines -q $(PYTEST)
 
 mesh-tools: $(MESH_TOOLS) ## kubectl, helm, etcd, registry and promtool into .cache
 
@@ -234,6 +242,20 @@ $(JUDGES): integration/opinions/requirements.txt
 	$(call say,Presidio (once, about a minute))
 	@[ -x $(CACHE)/judges/bin/python ] || python3 -m venv $(CACHE)/judges
 	$(CACHE)/judges/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(PIPELINES): integration/pipelines/tools.sh integration/pipelines/requirements.txt integration/pipelines/forward/package-lock.json
+	$(call say,parts of the pipelines (once))
+	@mkdir -p $(CACHE)/pipelines
+	@integration/pipelines/tools.sh $(CACHE)/pipelines
+	@touch $@
+
+# A build that fails is a reported skip of the tests that need it; `rm -r .cache/pipelines/victorialogs` tries again.
+$(VICTORIA): integration/pipelines/victorialogs.sh integration/harness/debian_go.sh
+	$(call say,VictoriaLogs from Debian trixie (once, a minute and 2 GB while it builds))
+	@mkdir -p $(@D); rm -f $(CACHE)/pipelines/victorialogs.missing
+	@integration/pipelines/victorialogs.sh $(@D)/victoria-logs > $(@D)/build.log 2>&1 || { \
+	  echo "VictoriaLogs could not be built: $$(tail -1 $(@D)/build.log)" | tee $(CACHE)/pipelines/victorialogs.missing; }
 	@touch $@
 
 $(NEIGHBOURS): integration/neighbours/requirements.txt

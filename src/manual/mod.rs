@@ -21,6 +21,7 @@ pages! {
     abuse: "abuse.md"
     opa: "opa.md"
     opinions: "opinions.md"
+    pipelines: "pipelines.md"
     rehearsal: "rehearsal.md"
     protocols: "protocols.md"
     parameters: "parameters.md"
