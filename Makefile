@@ -120,7 +120,7 @@ chart-schema: cli $(VENV_STAMP) ## the chart's values.schema.json, from the poli
 oracle: build cli $(VENV_STAMP) ## the seeded request mix alone; REQUESTS=, SEED=
 	$(PYTHON) -m pytest integration/oracle -s $(PYTEST)
 
-observe: build cli $(VENV_STAMP) $(MESH_TOOLS) ## a mixed minute through Envoy, Prometheus, log stores, report: what an operator sees, as a table
+observe: build cli $(VENV_STAMP) $(MESH_TOOLS) $(PIPELINES) $(VICTORIA) ## a mixed minute through Envoy, Prometheus, log stores, report: what an operator sees, as a table
 	$(call say,observe)
 	@PYTHONPATH=integration $(PYTHON) -m observe
 

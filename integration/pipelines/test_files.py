@@ -38,6 +38,9 @@ def names_of(struct: str) -> dict[str, str]:
 
 
 RECORD = names_of("Record")
+# What a chain adds to a line: the published form has it, the struct has not.
+PUBLISHED = json.loads((ROOT / "src/manual/audit-record.schema.json").read_text())["properties"]
+RECORD |= {name: "u64" if of["type"] == "integer" else "String" for name, of in PUBLISHED.items() if name.startswith("bartizan.chain.")}
 
 
 def mapping(name: str) -> dict | None:
