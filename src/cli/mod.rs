@@ -4,6 +4,7 @@
 //! document with errors, a rule whose test fails), 2 wrong usage or a file that can't be read.
 //! Results go to stdout, everything about the run itself to stderr.
 
+mod audit;
 mod capture;
 mod check;
 mod cost;
@@ -12,7 +13,9 @@ mod eval;
 mod explain;
 mod marks;
 mod output;
+mod page;
 mod pins;
+mod records;
 mod render;
 mod replay;
 mod rules;
@@ -46,6 +49,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant)] // there is one in a process
 enum Command {
+    /// What the audit log says: a report of it
+    Audit(audit::Arguments),
     /// Keys for captured requests, and the requests themselves
     Capture(capture::Arguments),
     /// Check policies: plain documents (YAML, JSON), WasmPlugins, EnvoyFilters, Envoy and ECDS files
@@ -79,6 +84,7 @@ pub fn run() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let outcome = match arguments.command {
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),

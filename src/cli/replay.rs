@@ -16,8 +16,9 @@ use ed25519_compact::KeyPair;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::capture::{now, objects, private_key, unseal, word};
+use super::capture::{now, private_key, unseal, word};
 use super::output::{Exit, print, print_json, read_text};
+use super::records::objects;
 use super::source;
 use crate::authz::Situation;
 use crate::capture::{Caller, Opened, Sealed};
