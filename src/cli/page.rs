@@ -65,7 +65,7 @@ pub(super) fn head(title: &str, style: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';style-src 'unsafe-inline'\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';img-src data:;style-src 'unsafe-inline'\">\
          <link rel=\"icon\" href=\"data:,\"><title>Bartizan: {}</title><style>{STYLE}{style}</style></head>\n<body>\
          <a class=\"skip\" href=\"#main\">To the content</a><main id=\"main\" tabindex=\"-1\">\n",
         escape(title)
