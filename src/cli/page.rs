@@ -10,6 +10,7 @@ pub(super) const STYLE: &str = "
 --good:#74dd90;--good-soft:#163a22}}
 *{box-sizing:border-box}
 .skip{position:absolute;left:-99rem;top:0;background:var(--paper);color:var(--ink);padding:.5rem 1rem;z-index:1}.skip:focus{left:0}
+.hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}tr.hidden{display:none}
 a{color:var(--info)}:focus-visible{outline:3px solid var(--info);outline-offset:2px;border-radius:3px}
 :target{scroll-margin-top:1rem;outline:2px solid var(--info);outline-offset:2px}
 body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,sans-serif;overflow-wrap:anywhere}

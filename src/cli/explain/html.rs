@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::delivery::{Delivered, Delivery};
 use super::terminal::shown;
 use super::{Explanation, RoleCard, TextCard};
 use crate::cli::page::{self, escape};
@@ -9,8 +10,13 @@ use crate::cli::page::{self, escape};
 /// The longest text that is shown whole, in bytes.
 const SHOWN: usize = 20_000;
 
+const STYLE: &str = "
+.sent{margin:0 0 1rem}.sent:last-child{margin:0}.sent pre{max-height:none;line-height:1.5;font-size:13px}
+.sent h3{font-size:1rem;margin:0 0 .5rem;font-weight:600}.sent h3 .chip{font-weight:400}.found a{font-weight:600}
+";
+
 /// The whole page.
-pub(super) fn page(explanation: &Explanation) -> String {
+pub(super) fn page(explanation: &Explanation, deliveries: &anyhow::Result<Vec<Delivery>>) -> String {
     let mut out = String::new();
     let denied = explanation.roles.iter().filter(|role| role.verdict == "deny").count();
     let (tone, verdict) = match (denied, explanation.roles.len()) {
@@ -26,12 +32,14 @@ pub(super) fn page(explanation: &Explanation) -> String {
         out,
         "{}<section class=\"verdict {tone}\">\
          <div><h1>{1}</h1><p>{2}</p></div><strong>{highest}<small>highest score</small></strong></section>\n",
-        page::head(&verdict, ""),
+        page::head(&verdict, STYLE),
         escape(&verdict),
         escape(&summary(explanation))
     );
-    out.push_str("<h2>By role</h2>\n<section><table><tr><th>role</th><th>verdict</th><th>reason</th><th>guard</th><th>rules</th></tr>\n");
-    explanation.roles.iter().for_each(|role| row(&mut out, role));
+    out.push_str("<h2>By role</h2>\n<section><table>\
+         <caption class=\"hidden\">What would happen, by role</caption><tr><th scope=\"col\">role</th>\
+         <th scope=\"col\">verdict</th><th scope=\"col\">reason</th><th scope=\"col\">guard</th><th scope=\"col\">rules</th></tr>\n");
+    explanation.roles.iter().for_each(|role| row(&mut out, role, explanation));
     out.push_str("</table></section>\n<h2>Texts</h2>\n");
     let threshold =
         |index: usize| explanation.roles.iter().filter_map(|role| role.thresholds.get(index)).min().copied();
@@ -43,21 +51,22 @@ pub(super) fn page(explanation: &Explanation) -> String {
     // What matters most comes first; clean texts are there to be looked up.
     found.sort_by_key(|(index, text)| (std::cmp::Reverse(text.score), *index));
     for (index, text) in &found {
-        card(&mut out, text, threshold(*index));
+        card(&mut out, *index, text, threshold(*index));
     }
     match (clean.as_slice(), found.is_empty()) {
         ([], _) => {}
-        ([(index, text)], true) => card(&mut out, text, threshold(*index)),
+        ([(index, text)], true) => card(&mut out, *index, text, threshold(*index)),
         (clean, _) => {
             let texts = if clean.len() == 1 { "text" } else { "texts" };
             let _infallible =
                 writeln!(out, "<details><summary>{} {texts} in which nothing was found</summary>", clean.len());
             for (index, text) in clean {
-                card(&mut out, text, threshold(*index));
+                card(&mut out, *index, text, threshold(*index));
             }
             out.push_str("</details>\n");
         }
     }
+    delivered(&mut out, deliveries);
     for unscanned in &explanation.unscanned {
         let _infallible = writeln!(
             out,
@@ -90,12 +99,21 @@ fn summary(explanation: &Explanation) -> String {
     )
 }
 
-fn row(out: &mut String, role: &RoleCard) {
-    let mut rules: Vec<String> =
-        role.actions.iter().map(|action| format!("{} {}", action.rule, action.action)).collect();
-    rules.sort();
-    rules.dedup();
-    let rules: String = rules.iter().map(|rule| format!("<span class=\"chip\">{}</span>", escape(rule))).collect();
+fn row(out: &mut String, role: &RoleCard, explanation: &Explanation) {
+    let mut rules: Vec<(&str, &str, usize)> =
+        role.actions.iter().map(|action| (action.rule.as_str(), action.action, action.text)).collect();
+    rules.sort_unstable();
+    rules.dedup_by_key(|(rule, action, _)| (*rule, *action));
+    let chip = |(rule, action, text): (&str, &str, usize)| {
+        let findings = explanation.texts.get(text).map(|text| text.findings.as_slice()).unwrap_or_default();
+        let shown = explanation.texts.get(text).map_or(0, shown_end);
+        let label = escape(&format!("{rule} {action}"));
+        match findings.iter().position(|finding| finding.rule == rule && finding.start < shown) {
+            Some(place) => format!("<a class=\"chip\" href=\"#t{text}f{place}\">{label}</a>"),
+            None => format!("<span class=\"chip\">{label}</span>"),
+        }
+    };
+    let rules: String = rules.into_iter().map(chip).collect();
     let reason = match (role.reason, role.status) {
         (Some(reason), Some(status)) => format!("{reason} ({status})"),
         _ => String::new(),
@@ -119,7 +137,7 @@ fn row(out: &mut String, role: &RoleCard) {
     );
 }
 
-fn card(out: &mut String, text: &TextCard, threshold: Option<u8>) {
+fn card(out: &mut String, index: usize, text: &TextCard, threshold: Option<u8>) {
     let over = threshold.is_some_and(|threshold| text.score >= threshold);
     let _infallible = write!(
         out,
@@ -137,9 +155,9 @@ fn card(out: &mut String, text: &TextCard, threshold: Option<u8>) {
             .map(|threshold| format!("<u style=\"left:{threshold}%\" title=\"threshold\"></u>"))
             .unwrap_or_default()
     );
-    marked(out, text);
+    marked(out, index, text);
     out.push_str("</pre>\n");
-    found(out, text);
+    found(out, index, text);
     out.push_str("<dl>");
     if let Some(normalised) = &text.normalised {
         let _infallible = write!(out, "<dt>seen as</dt><dd><code>{}</code></dd>", escape(&clip(normalised)));
@@ -167,12 +185,15 @@ fn card(out: &mut String, text: &TextCard, threshold: Option<u8>) {
 }
 
 /// What was found, a row each, with the transforms that it took to read it.
-fn found(out: &mut String, text: &TextCard) {
+fn found(out: &mut String, index: usize, text: &TextCard) {
     if text.findings.is_empty() {
         return;
     }
-    out.push_str("<table class=\"found\">");
-    for finding in &text.findings {
+    out.push_str(
+        "<table class=\"found\"><caption class=\"hidden\">What was found in this text</caption><tr class=\"hidden\">\
+         <th scope=\"col\">rule</th><th scope=\"col\">what</th><th scope=\"col\">pack and level</th></tr>",
+    );
+    for (place, finding) in text.findings.iter().enumerate() {
         let steps: Vec<String> = finding.chain.iter().map(|step| format!("<b>{}</b>", escape(step))).collect();
         let decoded = finding.decoded.as_ref().map(|text| format!(": <code>{}</code>", escape(&clip(text))));
         let through = match steps.as_slice() {
@@ -183,10 +204,15 @@ fn found(out: &mut String, text: &TextCard) {
             }
         };
         let shadow = if finding.shadow { ", experimental" } else { "" };
+        // A place behind the end of what is shown can't be gone to.
+        let rule = match finding.start < shown_end(text) {
+            true => format!("<a href=\"#t{index}f{place}\">{}</a>", escape(&finding.rule)),
+            false => escape(&finding.rule),
+        };
         let _infallible = write!(
             out,
             "<tr><td>{}</td><td>{}{through}</td><td><span class=\"tag {}\">{}, {}{shadow}</span></td></tr>",
-            escape(&finding.rule),
+            rule,
             escape(&finding.title),
             colour(finding.kind),
             escape(finding.pack),
@@ -210,9 +236,14 @@ fn graver(one: &'static str, other: &'static str) -> &'static str {
     ["attack", "secret"].into_iter().find(|kind| [one, other].contains(kind)).unwrap_or(other)
 }
 
+/// The byte behind what is shown of a text.
+fn shown_end(text: &TextCard) -> usize {
+    (0..=SHOWN.min(text.text.len())).rev().find(|at| text.text.is_char_boundary(*at)).unwrap_or(0)
+}
+
 /// The text with its findings marked. Overlapping spans become neighbours, each with all its rules.
-fn marked(out: &mut String, text: &TextCard) {
-    let end = (0..=SHOWN.min(text.text.len())).rev().find(|at| text.text.is_char_boundary(*at)).unwrap_or(0);
+fn marked(out: &mut String, index: usize, text: &TextCard) {
+    let end = shown_end(text);
     let mut cuts: Vec<usize> = text.findings.iter().flat_map(|finding| [finding.start, finding.end]).collect();
     cuts.extend([0, end]);
     cuts.retain(|at| *at <= end);
@@ -223,6 +254,11 @@ fn marked(out: &mut String, text: &TextCard) {
         let mut rules: Vec<&str> = Vec::new();
         let mut closing: Vec<&str> = Vec::new();
         let mut kind = "";
+        // What the links of findings go to: where each begins.
+        let begins = text.findings.iter().enumerate().filter(|(_, finding)| finding.start == *from);
+        for (place, _) in begins {
+            let _infallible = write!(out, "<span id=\"t{index}f{place}\"></span>");
+        }
         for finding in text.findings.iter().filter(|finding| finding.start < *to && finding.end > *from) {
             rules.push(&finding.rule);
             kind = graver(kind, colour(finding.kind));
@@ -245,6 +281,64 @@ fn marked(out: &mut String, text: &TextCard) {
     }
     if end < text.text.len() {
         let _infallible = write!(out, "\n[{} more bytes]", text.text.len() - end);
+    }
+}
+
+/// What the model gets, or the caller in its place. Roles for which it is the same share it.
+fn delivered(out: &mut String, deliveries: &anyhow::Result<Vec<Delivery>>) {
+    let deliveries = match deliveries {
+        Ok(deliveries) if deliveries.is_empty() => return,
+        Ok(deliveries) => deliveries,
+        Err(why) => {
+            let why = escape(&clip(&format!("{why:#}")));
+            let _infallible = writeln!(out, "<h2>What is sent</h2>\n<section>It can't be told: {why}</section>");
+            return;
+        }
+    };
+    out.push_str("<h2>What is sent</h2>\n<section>");
+    for Delivery { roles, what } in deliveries {
+        let roles: String = roles.iter().map(|role| format!("<span class=\"chip\">{}</span>", escape(role))).collect();
+        match what {
+            Delivered::Unchanged => {
+                let _infallible =
+                    write!(out, "<div class=\"sent\"><h3>The model gets the body as it came {roles}</h3></div>");
+            }
+            Delivered::Changed(body) => {
+                let _infallible =
+                    write!(out, "<div class=\"sent\"><h3>The model gets a changed body {roles}</h3><pre>");
+                body_of(out, body);
+                out.push_str("</pre></div>");
+            }
+            Delivered::Refused { status, headers, body } => {
+                let _infallible = write!(out, "<div class=\"sent\"><h3>The caller gets {status} {roles}</h3><pre>");
+                for (name, value) in headers {
+                    let _infallible = writeln!(out, "{}: {}", escape(name), escape(&clip(value)));
+                }
+                out.push('\n');
+                body_of(out, body);
+                out.push_str("</pre></div>");
+            }
+            Delivered::Asks => {
+                let _infallible = write!(
+                    out,
+                    "<div class=\"sent\"><h3>Another service decides, which is not asked here {roles}</h3></div>"
+                );
+            }
+        }
+    }
+    out.push_str("</section>\n");
+}
+
+/// A body, JSON in lines.
+fn body_of(out: &mut String, body: &[u8]) {
+    let json = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let text = json.and_then(|json| serde_json::to_string_pretty(&json).ok());
+    let text = text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    let piece: String = text.chars().take(SHOWN).map(printable).collect();
+    out.push_str(&escape(&piece));
+    let more = text.chars().count().saturating_sub(SHOWN);
+    if more > 0 {
+        let _infallible = write!(out, "\n[{more} more characters]");
     }
 }
 

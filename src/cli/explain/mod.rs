@@ -3,6 +3,7 @@
 //! The same scanner, adapters and guards as in the filter judge; nothing is decided here. Who the
 //! caller is and what a quota has left is not known here: every role of the policy is shown.
 
+mod delivery;
 mod html;
 mod reading;
 mod terminal;
@@ -203,15 +204,24 @@ struct ActionCard {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let policy = eval::policy(arguments.config.as_deref())?;
+    let mut deliveries = Ok(Vec::new());
     let explanation = match &arguments.request {
-        Some(file) => explain_request(&policy, &read_text(file)?, arguments)?,
+        Some(file) => {
+            let body = read_text(file)?;
+            let explanation = explain_request(&policy, &body, arguments)?;
+            // The page shows it, so only the page pays for it.
+            if arguments.html.is_some() {
+                deliveries = delivery::all(&explanation, &body, arguments);
+            }
+            explanation
+        }
         None => explain_text(&policy, arguments)?,
     };
     let calm = explanation.roles.iter().all(|role| role.verdict == "allow");
     match &arguments.html {
-        Some(file) if file.as_os_str() == "-" => print(&html::page(&explanation))?,
+        Some(file) if file.as_os_str() == "-" => print(&html::page(&explanation, &deliveries))?,
         Some(file) => {
-            std::fs::write(file, html::page(&explanation)).with_context(|| file.display().to_string())?;
+            std::fs::write(file, html::page(&explanation, &deliveries)).with_context(|| file.display().to_string())?;
         }
         None if arguments.json => print_json(&explanation)?,
         None => print(&terminal::page(&explanation, coloured()))?,

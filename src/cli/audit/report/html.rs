@@ -16,7 +16,8 @@ nav{display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;font-size:.88rem;margin:0 0 1.
 .tiles li{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:.65rem .9rem}
 .tiles b{display:block;font-size:1.35rem;font-weight:650;line-height:1.25;font-variant-numeric:tabular-nums}
 .tiles span{color:var(--soft);font-size:.82rem}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,29rem),1fr));gap:0 1rem;align-items:start}
+.pair{columns:2 26rem;column-gap:1rem}.pair section{break-inside:avoid}.hash{font:.78rem/1.4 ui-monospace,SFMono-Regular,Menlo,monospace}
+.n{overflow-wrap:normal;width:1%}
 section{padding:.9rem 1.1rem;border-radius:10px}section h3{font-size:1rem;margin:0 0 .4rem;font-weight:600}
 .note{color:var(--soft);font-size:.85rem;margin:.35rem 0 0}
 table{display:table;font-size:.86rem;font-variant-numeric:tabular-nums}thead,tbody{display:table-row-group}
@@ -36,7 +37,7 @@ details>summary{margin:.4rem 0}details[open]>summary{margin-bottom:.6rem}
 @media(max-width:40rem){main{padding:1rem .6rem 2rem}table{display:table;width:100%;font-size:.8rem}thead,tbody{display:table-row-group}
 tr{display:table-row}th,td{display:table-cell;border-bottom:1px solid var(--line);padding:.28rem .4rem .28rem 0;width:auto}td.n,th.n{padding-left:0}
 caption{display:table-caption}.wide{display:none}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tiles b{font-size:1.15rem}}
-@media print{nav{display:none}.pair{grid-template-columns:1fr 1fr}.chart{height:7rem}section,.tiles li{padding:.5rem .7rem}}
+@media print{nav{display:none}.pair{columns:2}.b-mask,.b-replace{fill:var(--warn)}.b-block{fill:var(--bad)}.chart{height:7rem}section,.tiles li{padding:.5rem .7rem}}
 ";
 
 /// The whole page.
@@ -120,9 +121,9 @@ fn tiles(out: &mut String, report: &Report) {
         (grouped(block), format!("refused{}", share(block))),
         (grouped(mask + replace), format!("changed{}", share(mask + replace))),
         (grouped(allow), format!("allowed{}", share(allow))),
-        (grouped(report.sums.input_tokens.saturating_add(report.sums.output_tokens)), "tokens, as billed".to_owned()),
+        (rough(report.sums.input_tokens.saturating_add(report.sums.output_tokens)), "tokens, as billed".to_owned()),
     ];
-    tiles.extend(report.latency_us.as_ref().map(|one| (micros(one.p99), "in the filter, 99th percentile".to_owned())));
+    tiles.extend(report.latency_us.as_ref().map(|one| (micros(one.p99), "in the filter, p99".to_owned())));
     let cost = report.cost.iter().map(|(currency, cost)| (money_short(cost.total.amount), format!("cost, {currency}")));
     tiles.extend(cost.take(2));
     out.push_str("<ul class=\"tiles\">");
@@ -330,7 +331,9 @@ fn traffic_table(out: &mut String, title: &str, head: &str, names: &Ranked<Traff
     let rows: Vec<_> = names.top.iter().map(|row: &Row<Traffic>| (row.name.as_str(), &row.sum)).collect();
     let cells = |sum: &Traffic| {
         let tokens = sum.input_tokens.saturating_add(sum.output_tokens);
-        [sum.requests, sum.blocked, sum.changed, tokens].map(grouped).to_vec()
+        let mut cells = [sum.requests, sum.blocked, sum.changed].map(grouped).to_vec();
+        cells.push(rough(tokens));
+        cells
     };
     table(out, title, head, &["requests", "refused", "changed", "tokens"], &rows, names, &cells);
 }
@@ -347,7 +350,7 @@ fn table<T: Sum>(
 ) {
     let caption = page::escape(caption);
     if rows.is_empty() {
-        let _infallible = writeln!(out, "<section><h3>{caption}</h3><p class=\"note\">none</p></section>");
+        let _infallible = writeln!(out, "<p class=\"note\">{caption}: none</p>");
         return;
     }
     let _infallible = write!(
@@ -364,7 +367,8 @@ fn table<T: Sum>(
         let width = u8::try_from(sum.weight() * 100 / largest).unwrap_or(100);
         let _infallible = write!(
             out,
-            "<tr><th scope=\"row\">{}<i class=\"share\" style=\"width:{width}%\"></i></th>",
+            "<tr><th scope=\"row\"><span{}>{}</span><i class=\"share\" style=\"width:{width}%\"></i></th>",
+            if crate::cli::replay::is_hash(name) { " class=\"hash\"" } else { "" },
             page::escape(&visible(name))
         );
         cells(sum).iter().for_each(|text| cell(out, text));
@@ -401,6 +405,16 @@ fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// Three or more digits and a unit.
+fn rough(number: u64) -> String {
+    let units = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")];
+    match units.into_iter().find(|(least, _)| number >= *least) {
+        Some((_, "k")) => format!("{}\u{202f}k", grouped(number / 1_000)),
+        Some((unit, name)) => format!("{}.{}\u{202f}{name}", grouped(number / unit), number % unit / (unit / 10)),
+        None => grouped(number),
+    }
 }
 
 fn percent(part: u64, all: u64) -> String {
