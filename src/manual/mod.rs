@@ -22,6 +22,7 @@ pages! {
     opa: "opa.md"
     opinions: "opinions.md"
     rehearsal: "rehearsal.md"
+    report: "report.md"
     protocols: "protocols.md"
     parameters: "parameters.md"
     reasons: "reasons.md"

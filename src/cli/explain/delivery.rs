@@ -49,10 +49,12 @@ pub(super) fn all(explanation: &Explanation, body: &str, arguments: &Arguments) 
             tenant: text("tenant"),
             roles: vec![role.role.clone()],
         };
-        let headers = arguments
-            .header
-            .iter()
-            .map(|(name, value)| -> Header { (name.to_ascii_lowercase().into_bytes(), value.clone().into_bytes()) });
+        // A refusal quotes it: roles with the same refusal share one.
+        let id: Header = (b"x-request-id".to_vec(), b"00000000-0000-4000-8000-000000000000".to_vec());
+        let given = |(name, value): &(String, String)| -> Header {
+            (name.to_ascii_lowercase().into_bytes(), value.clone().into_bytes())
+        };
+        let headers = arguments.header.iter().map(given);
         let what = match stage.step(&caller, &arguments.path, headers.chain([id]).collect(), body, now) {
             Step::Release(edit) => edit.body.map_or(Delivered::Unchanged, Delivered::Changed),
             Step::Deny(reply) => Delivered::Refused { status: reply.status, headers: reply.headers, body: reply.body },
