@@ -293,3 +293,70 @@ fn a_log_without_records_is_no_report() {
     assert_eq!(code, 2);
     assert!(err.contains("no audit record was counted") && err.contains("1 of 1 lines are no audit records"), "{err}");
 }
+
+/// `explain --html` shows what the state machine sends: the masked body to the model, the refusal to the caller.
+#[test]
+fn an_explanation_shows_what_is_sent() {
+    let folder = std::env::temp_dir().join(format!("bartizan-report-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (policy, request) = (folder.join("policy.json"), folder.join("request.json"));
+    let role = |guard: &str| json!({ "operations": ["chat"], "models": ["*"], "guard": guard });
+    let document = json!({
+        "version": 1, "name": "sent", "authn": { "unsafeAnonymous": true },
+        "roles": { "anonymous": role("masks"), "strict": role("blocks"), "also-masked": role("masks"), "loose": role("flags") },
+        "guards": {
+            "masks": { "pii": { "types": ["email"], "action": "mask" } },
+            "blocks": { "pii": { "types": ["email"], "action": "block" } },
+            "flags": { "pii": { "types": ["email"], "action": "flag" } },
+        },
+        "routes": [{ "match": { "path": "/v1/chat/completions" }, "protocol": "openai" }],
+    });
+    std::fs::write(&policy, document.to_string()).unwrap();
+    let body =
+        json!({ "model": "m", "messages": [{ "role": "user", "content": "Write to jane.doe@corp.example.org <b>" }] });
+    std::fs::write(&request, body.to_string()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_bartizan"))
+        .args(["explain", "--html", "-", "--config"])
+        .arg(&policy)
+        .arg("--request")
+        .arg(&request)
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert_well_formed(&page);
+    let sent = page.split("<h2>What is sent</h2>").nth(1).expect("what is sent");
+    let parts: Vec<&str> = sent.split("class=\"sent\"").skip(1).collect();
+    let part =
+        |title: &str| *parts.iter().find(|part| part.contains(title)).unwrap_or_else(|| panic!("{title}: {sent}"));
+    let masked = part("The model gets a changed body");
+    assert!(
+        masked.contains("[EMAIL_1] &lt;b&gt;") && masked.contains("anonymous") && masked.contains("also-masked"),
+        "{masked}"
+    );
+    assert!(!masked.contains("jane.doe"), "{masked}");
+    let refused = part("The caller gets 400");
+    assert!(refused.contains("x-bartizan-reason: scan.pii") && refused.contains("strict"), "{refused}");
+    assert!(part("as it came").contains("loose"));
+    assert_eq!(parts.len(), 3);
+    // Each link goes to the place of its finding.
+    let links: Vec<&str> = page.split("href=\"#t").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(!links.is_empty() && links.iter().all(|to| page.contains(&format!("id=\"t{to}\""))), "{links:?}");
+}
+
+/// The page of a few records, as a whole.
+#[test]
+fn a_small_page_is_as_it_was() {
+    let record = |verdict: &str, number: u64| {
+        json!({ "event.dataset": "bartizan.audit", "bartizan.verdict": verdict, "@timestamp": at(number * 600),
+            "bartizan.worker": "w1", "bartizan.sequence": number, "bartizan.latency_us": 100 * number,
+            "user.roles": ["<analyst>"], "gen_ai.request.model": "small" })
+    };
+    let mut refused = record("block", 3);
+    refused["bartizan.reason"] = "scan.injection".into();
+    let log = format!("{}\n{}\n{refused}\n", record("allow", 1), record("mask", 2));
+    let (page, err, _) = report(&["--html", "-"], log.as_bytes());
+    assert_eq!(err, "");
+    let body = page.split_once("</style>").unwrap().1.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    insta::assert_snapshot!(body);
+}

@@ -28,16 +28,19 @@ tbody tr:last-child th,tbody tr:last-child td{border:0}td.n,th.n{text-align:righ
 td:last-child,th:last-child{padding-right:0}.share{display:block;height:.24rem;border-radius:9px;background:var(--info);margin-top:.15rem;min-width:1px}
 .other th,.other td{color:var(--soft)}
 .chart{display:block;width:100%;height:10rem;overflow:visible}.grid{stroke:var(--line);fill:none;vector-effect:non-scaling-stroke}
-.b-allow,.b-one{fill:var(--info)}.f-mask{fill:var(--warn)}.f-block{fill:var(--bad)}.b-mask{fill:url(#p-mask)}
+.pair>.note{margin:0 0 1rem;padding:0 1.1rem;break-inside:avoid}
+:root{--calm:#6f97c7}.b-allow{fill:var(--calm)}.b-one{fill:var(--info)}.f-mask{fill:var(--warn)}.f-block{fill:var(--bad)}.b-mask{fill:url(#p-mask)}
 .b-replace{fill:url(#p-replace)}.b-block{fill:url(#p-block)}.b-rest{fill:var(--soft)}.ink{stroke:var(--paper);fill:none;stroke-width:1.2}
 .dot{fill:var(--paper)}.axis{display:flex;justify-content:space-between;color:var(--soft);font-size:.78rem;margin:.3rem 0 .4rem;gap:.5rem}
 .key{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;margin:.2rem 0 .5rem;padding:0;font-size:.86rem}
 .key svg{width:.85rem;height:.85rem;vertical-align:-.08rem;margin-right:.35rem}
 details>summary{margin:.4rem 0}details[open]>summary{margin-bottom:.6rem}
+@media(prefers-color-scheme:dark){:root{--calm:#4f78a8}}
+@media(min-width:64rem){td.n{white-space:nowrap}}
 @media(max-width:40rem){main{padding:1rem .6rem 2rem}table{display:table;width:100%;font-size:.8rem}thead,tbody{display:table-row-group}
 tr{display:table-row}th,td{display:table-cell;border-bottom:1px solid var(--line);padding:.28rem .4rem .28rem 0;width:auto}td.n,th.n{padding-left:0}
 caption{display:table-caption}.wide{display:none}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tiles b{font-size:1.15rem}}
-@media print{nav{display:none}.pair{columns:2}.b-mask,.b-replace{fill:var(--warn)}.b-block{fill:var(--bad)}.chart{height:7rem}section,.tiles li{padding:.5rem .7rem}}
+@media print{:root{--calm:#6f97c7}nav{display:none}.pair{columns:2}.b-mask,.b-replace{fill:var(--warn)}.b-block{fill:var(--bad)}.chart{height:7rem}section,.tiles li{padding:.5rem .7rem}}
 ";
 
 /// The whole page.
@@ -142,7 +145,11 @@ fn traffic(out: &mut String, report: &Report) {
     let most = report.timeline.iter().map(|column| column.verdicts.iter().sum::<u64>()).max().unwrap_or(0);
     let is_used = |verdict: &usize| report.verdicts.get(*verdict).is_some_and(|count| *count > 0);
     let used: Vec<usize> = (0..VERDICTS.len()).filter(is_used).collect();
-    let _infallible = write!(out, "<section><h3>Verdicts over time, a column is {width}</h3><ul class=\"key\">");
+    let _infallible = write!(
+        out,
+        "<section><h3>Verdicts over time, a column is {}</h3><ul class=\"key\">",
+        width.replace(' ', "\u{a0}")
+    );
     for verdict in &used {
         let (class, name) = (chart::class(*verdict), VERDICTS.get(*verdict).unwrap_or(&""));
         let count = report.verdicts.get(*verdict).copied().unwrap_or(0);
@@ -424,9 +431,9 @@ fn percent(part: u64, all: u64) -> String {
 
 fn micros(micros: u64) -> String {
     match micros {
-        0..1_000 => format!("{micros} µs"),
-        1_000..1_000_000 => format!("{}.{:02} ms", micros / 1_000, micros % 1_000 / 10),
-        _ => format!("{}.{:02} s", grouped(micros / 1_000_000), micros % 1_000_000 / 10_000),
+        0..1_000 => format!("{micros}\u{a0}µs"),
+        1_000..1_000_000 => format!("{}.{:02}\u{a0}ms", micros / 1_000, micros % 1_000 / 10),
+        _ => format!("{}.{:02}\u{a0}s", grouped(micros / 1_000_000), micros % 1_000_000 / 10_000),
     }
 }
 
