@@ -103,7 +103,7 @@ fn assert_well_formed(page: &str) {
         assert!(open.last() == Some(&"style") || !text.contains('>'), "{text}");
         let end = start + rest[start..].find('>').expect("a tag that ends");
         let tag = &rest[start + 1..end];
-        assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "{tag}");
+        assert!(!tag.contains('<') && tag.matches('"').count().is_multiple_of(2), "{tag}");
         rest = &rest[end + 1..];
         let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
         assert!(!name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric()), "{tag}");
@@ -217,8 +217,10 @@ proptest! {
     }
 }
 
+type Form = fn(&str) -> Value;
+
 /// Keys whose values are shown, and the form that a value has there.
-const HOSTILE: [(&str, fn(&str) -> Value); 18] = [
+const HOSTILE: [(&str, Form); 18] = [
     ("bartizan.verdict", |value| value.into()),
     ("bartizan.reason", |value| value.into()),
     ("@timestamp", |value| value.into()),

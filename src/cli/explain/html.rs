@@ -29,10 +29,10 @@ pub(super) fn page(explanation: &Explanation, deliveries: &anyhow::Result<Vec<De
         (denied, all) => ("some", format!("Refused for {denied} of {all} roles")),
     };
     let highest = explanation.texts.iter().map(|text| text.score).max().unwrap_or(0);
-    let _infallible = write!(
+    let _infallible = writeln!(
         out,
         "{}<section class=\"verdict {tone}\">\
-         <div><h1>{1}</h1><p>{2}</p></div><strong>{highest}<small>highest score</small></strong></section>\n",
+         <div><h1>{1}</h1><p>{2}</p></div><strong>{highest}<small>highest score</small></strong></section>",
         page::head(&verdict, STYLE),
         escape(&verdict),
         escape(&summary(explanation))

@@ -39,7 +39,7 @@ details>summary{margin:.4rem 0}details[open]>summary{margin-bottom:.6rem}
 @media(min-width:64rem){td.n{white-space:nowrap}}
 @media(max-width:40rem){main{padding:1rem .6rem 2rem}table{display:table;width:100%;font-size:.8rem}thead,tbody{display:table-row-group}
 tr{display:table-row}th,td{display:table-cell;border-bottom:1px solid var(--line);padding:.28rem .4rem .28rem 0;width:auto}td.n,th.n{padding-left:0}
-caption{display:table-caption}.wide{display:none}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tiles b{font-size:1.15rem}}
+caption{display:table-caption}thead th{font-size:.76rem}.hash{font-size:.68rem}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tiles b{font-size:1.15rem}}
 @media print{:root{--calm:#6f97c7}nav{display:none}.pair{columns:2}.b-mask,.b-replace{fill:var(--warn)}.b-block{fill:var(--bad)}.chart{height:7rem}section,.tiles li{padding:.5rem .7rem}}
 ";
 
@@ -294,9 +294,9 @@ fn gaps(out: &mut String, report: &Report) {
     counts(out, report, "coverage", "Coverage", "how much was scanned");
     counts(out, report, "unscanned", "Content that was not scanned", "kind");
     let title = "Records by the highest score, from 0 to 100 in steps of ten";
-    let _infallible = write!(
+    let _infallible = writeln!(
         out,
-        "<section><h3>Scores</h3>{}<div class=\"axis\"><span>0</span><span>50</span><span>100</span></div><p class=\"note\">By step: {}</p></section>\n",
+        "<section><h3>Scores</h3>{}<div class=\"axis\"><span>0</span><span>50</span><span>100</span></div><p class=\"note\">By step: {}</p></section>",
         chart::columns(&report.scores, title),
         report.scores.map(grouped).join(", ")
     );
