@@ -159,7 +159,9 @@ proptest! {
             prop_assert_eq!(columns.map(|column| column["verdicts"][verdict].as_u64().unwrap()).sum::<u64>(),
                 verdicts.get(verdict).copied().unwrap_or(0));
         }
-        for (group, key) in [("reasons", "bartizan.reason"), ("basis", "bartizan.tokens.basis"), ("coverage", "bartizan.coverage")] {
+        let groups =
+            [("reasons", "bartizan.reason"), ("basis", "bartizan.tokens.basis"), ("coverage", "bartizan.coverage")];
+        for (group, key) in groups {
             prop_assert_eq!(told(&json["counts"][group], "count"), by(&records, |record| one(record, key)));
         }
         let tenants = by(&records, |record| one(record, "organization.id"));

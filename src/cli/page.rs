@@ -9,7 +9,8 @@ pub(super) const STYLE: &str = "
 --chip:#262d35;--bad:#ff8f85;--bad-soft:#4a1f1d;--warn:#f0c35a;--warn-soft:#40330f;--info:#8cbcff;--info-soft:#1b3252;
 --good:#74dd90;--good-soft:#163a22}}
 *{box-sizing:border-box}
-.skip{position:absolute;left:-99rem;top:0;background:var(--paper);color:var(--ink);padding:.5rem 1rem;z-index:1}.skip:focus{left:0}
+.skip{position:absolute;left:-99rem;top:0;background:var(--paper);color:var(--ink);padding:.5rem 1rem;z-index:1}
+.skip:focus{left:0}
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}tr.hidden{display:none}
 a{color:var(--info)}:focus-visible{outline:3px solid var(--info);outline-offset:2px;border-radius:3px}
 :target{scroll-margin-top:1rem;outline:2px solid var(--info);outline-offset:2px}
@@ -21,7 +22,8 @@ section{background:var(--paper);border:1px solid var(--line);border-radius:14px;
 .verdict.deny{border-left-color:var(--bad)}.verdict.some{border-left-color:var(--warn)}
 .verdict h1{font-size:1.45rem;margin:0}.verdict p{margin:.1rem 0 0;color:var(--soft)}
 .verdict strong{margin-left:auto;font-size:2.4rem;line-height:1;font-weight:650;font-variant-numeric:tabular-nums}
-.verdict strong small{display:block;font-size:.75rem;font-weight:400;color:var(--soft);text-align:right;margin-top:.3rem}
+.verdict strong small{display:block;font-size:.75rem;font-weight:400;color:var(--soft);text-align:right;
+margin-top:.3rem}
 header{display:flex;gap:.75rem;align-items:center;flex-wrap:wrap;margin-bottom:1rem}
 header b{font-weight:600}header span{color:var(--soft)}header>*,.verdict>*{min-width:0}
 .score{margin-left:auto;display:flex;align-items:center;gap:.6rem;font-variant-numeric:tabular-nums}
@@ -31,7 +33,8 @@ header b{font-weight:600}header span{color:var(--soft)}header>*,.verdict>*{min-w
 pre{white-space:pre-wrap;margin:0;padding:1rem 1.1rem;background:var(--ground);border-radius:10px;
 font:14px/1.9 ui-monospace,SFMono-Regular,Menlo,monospace}
 mark{color:inherit;padding:.12em 0;background:var(--bad-soft);border-bottom:2px solid var(--bad)}
-mark.secret{background:var(--warn-soft);border-color:var(--warn)}mark.pii{background:var(--info-soft);border-color:var(--info)}
+mark.secret{background:var(--warn-soft);border-color:var(--warn)}
+mark.pii{background:var(--info-soft);border-color:var(--info)}
 mark sup{font:600 10px/1 system-ui,sans-serif;color:var(--bad);margin:0 .15em 0 .25em}
 mark.secret sup{color:var(--warn)}mark.pii sup{color:var(--info)}
 table{width:100%;border-collapse:collapse;font-size:.92rem}
@@ -40,22 +43,28 @@ th,td{padding:.5rem .9rem .5rem 0;border-bottom:1px solid var(--line);vertical-a
 .found{margin:1rem 0 0}.found td:first-child{width:7rem;font-weight:600}
 .found td:last-child{text-align:right;padding-right:0}
 details>summary{cursor:pointer;color:var(--soft);margin:0 0 1rem}
-.tag{display:inline-block;max-width:100%;border-radius:99px;padding:.05rem .6rem;font-size:.8rem;background:var(--chip);color:var(--soft)}
+.tag{display:inline-block;max-width:100%;border-radius:99px;padding:.05rem .6rem;font-size:.8rem;
+background:var(--chip);color:var(--soft)}
 .tag.attack,.tag.deny{background:var(--bad-soft);color:var(--bad)}
 .tag.secret,.tag.flag,.tag.mask,.tag.replace,.tag.shadow{background:var(--warn-soft);color:var(--warn)}
 .tag.pii{background:var(--info-soft);color:var(--info)}.tag.allow{background:var(--good-soft);color:var(--good)}
 .step{color:var(--soft);font-size:.85rem}.step b{color:var(--ink);font-weight:500}
 dl{display:grid;grid-template-columns:6rem minmax(0,1fr);gap:.45rem 1rem;margin:1rem 0 0;font-size:.9rem}
 dt{color:var(--soft)}dd{margin:0}
-.chip{display:inline-block;max-width:100%;background:var(--chip);border-radius:6px;padding:.05rem .5rem;margin:0 .35rem .3rem 0}
+.chip{display:inline-block;max-width:100%;background:var(--chip);border-radius:6px;padding:.05rem .5rem;
+margin:0 .35rem .3rem 0}
 .neg{color:var(--good)}.pos{color:var(--bad)}
 footer{color:var(--soft);font-size:.82rem;margin-top:1.5rem}
 @media(max-width:40rem){main{padding:1.25rem .6rem 3rem}section{padding:1rem .9rem}.score{margin-left:0;flex-wrap:wrap}
 .bar{width:6rem}dl{grid-template-columns:minmax(0,1fr);gap:.1rem}.verdict strong{margin-left:0}
-table,tbody,tr,td,th{display:block;width:auto}tr{border-bottom:1px solid var(--line);padding:.4rem 0}tr:last-child{border:0}
-th{display:none}td[data-h]::before{content:attr(data-h);color:var(--soft)}td,.found td{border:0;padding:.15rem 0;text-align:left!important;width:auto!important}}
-@media(prefers-reduced-motion:reduce){*{transition:none!important;animation:none!important;scroll-behavior:auto!important}}
-@media print{:root{color-scheme:light;--ink:#1b2128;--soft:#4a545e;--line:#c8ced4;--paper:#fff;--ground:#fff;--chip:#edf0f3;
+table,tbody,tr,td,th{display:block;width:auto}tr{border-bottom:1px solid var(--line);padding:.4rem 0}
+tr:last-child{border:0}
+th{display:none}td[data-h]::before{content:attr(data-h);color:var(--soft)}
+td,.found td{border:0;padding:.15rem 0;text-align:left!important;width:auto!important}}
+@media(prefers-reduced-motion:reduce){*{transition:none!important;animation:none!important;
+scroll-behavior:auto!important}}
+@media print{:root{color-scheme:light;--ink:#1b2128;--soft:#4a545e;--line:#c8ced4;--paper:#fff;--ground:#fff;
+--chip:#edf0f3;
 --bad:#b42318;--bad-soft:#fde8e6;--warn:#8a5a00;--warn-soft:#fdf1d3;--info:#1f5fae;--info-soft:#e2edfb;--good:#1a7a3a;
 --good-soft:#dff5e5}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}body{font-size:11px}
 main{max-width:none;padding:0}section{break-inside:avoid}.skip{display:none}}

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 
-/// A longer line is no record: 32 findings with long paths are some 20 KiB. A capture may be longer; it is not read here.
+/// A longer line is no record: 32 findings with long paths are some 20 KiB.
 pub(super) const MAX_LINE: usize = 1 << 20;
 
 /// What a line holds from its first object on, whatever is before it.
@@ -25,8 +25,8 @@ pub(super) fn objects(text: &str) -> impl Iterator<Item = Value> {
     })
 }
 
-/// Calls `each` with every line of a file, without its end, and with the bytes that it took; `None` is a line that is too
-/// long or no UTF-8. `-` is stdin.
+/// Calls `each` with every line of a file, without its end, and with the bytes that it took. `None` is a line that is
+/// too long or no UTF-8. `-` is stdin.
 pub(super) fn lines(path: &Path, each: &mut dyn FnMut(Option<&str>, usize)) -> anyhow::Result<()> {
     let name = || path.display().to_string();
     let mut source: Box<dyn BufRead> = if path.as_os_str() == "-" {

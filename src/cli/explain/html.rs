@@ -12,8 +12,10 @@ const SHOWN: usize = 20_000;
 
 const STYLE: &str = "
 .sent{margin:0 0 1rem}.sent:last-child{margin:0}.sent pre{max-height:none;line-height:1.5;font-size:13px}
-.sent h3{font-size:1rem;margin:0 0 .5rem;font-weight:600}.sent h3 .chip{font-weight:400}.found a{font-weight:600}.tag{overflow-wrap:normal}
-@media(min-width:40.01rem){.roles td:first-child,.roles td:nth-child(4){min-width:7rem}.roles td:nth-child(2){min-width:5rem}}
+.sent h3{font-size:1rem;margin:0 0 .5rem;font-weight:600}.sent h3 .chip{font-weight:400}.found a{font-weight:600}
+.tag{overflow-wrap:normal}
+@media(min-width:40.01rem){.roles td:first-child,.roles td:nth-child(4){min-width:7rem}
+.roles td:nth-child(2){min-width:5rem}}
 ";
 
 /// The whole page.
@@ -37,9 +39,12 @@ pub(super) fn page(explanation: &Explanation, deliveries: &anyhow::Result<Vec<De
         escape(&verdict),
         escape(&summary(explanation))
     );
-    out.push_str("<h2>By role</h2>\n<section><table class=\"roles\">\
+    out.push_str(
+        "<h2>By role</h2>\n<section><table class=\"roles\">\
          <caption class=\"hidden\">What would happen, by role</caption><tr><th scope=\"col\">role</th>\
-         <th scope=\"col\">verdict</th><th scope=\"col\">reason</th><th scope=\"col\">guard</th><th scope=\"col\">rules</th></tr>\n");
+         <th scope=\"col\">verdict</th><th scope=\"col\">reason</th><th scope=\"col\">guard</th>\
+         <th scope=\"col\">rules</th></tr>\n",
+    );
     explanation.roles.iter().for_each(|role| row(&mut out, role, explanation));
     out.push_str("</table></section>\n<h2>Texts</h2>\n");
     let threshold =

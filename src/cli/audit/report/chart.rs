@@ -6,11 +6,13 @@ use super::tally::{Column, VERDICTS};
 
 /// The fill of each verdict: a colour, and a pattern for readers who do not tell the colours apart.
 const PATTERNS: &str = "<defs>\
-    <pattern id=\"p-mask\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\"><path class=\"f-mask\" d=\"M0 0h6v6H0z\"/>\
+    <pattern id=\"p-mask\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
+    <path class=\"f-mask\" d=\"M0 0h6v6H0z\"/>\
     <path class=\"ink\" d=\"M0 3h6\"/></pattern>\
     <pattern id=\"p-replace\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
     <path class=\"f-mask\" d=\"M0 0h6v6H0z\"/><path class=\"dot\" d=\"M2 2h2v2H2z\"/></pattern>\
-    <pattern id=\"p-block\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\"><path class=\"f-block\" d=\"M0 0h6v6H0z\"/>\
+    <pattern id=\"p-block\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
+    <path class=\"f-block\" d=\"M0 0h6v6H0z\"/>\
     <path class=\"ink\" d=\"M-1 1l2-2M0 6l6-6M5 7l2-2\"/></pattern></defs>";
 
 /// Verdicts over time, stacked: refusals at the bottom, where they are compared best.

@@ -12,11 +12,13 @@ use crate::cli::page;
 const STYLE: &str = "
 main{max-width:76rem}h1{font-size:1.5rem;margin:0}.lead{color:var(--soft);margin:.2rem 0 1rem}
 nav{display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;font-size:.88rem;margin:0 0 1.25rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8rem,1fr));gap:.6rem;margin:0 0 1rem;padding:0;list-style:none}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8rem,1fr));gap:.6rem;margin:0 0 1rem;padding:0;
+list-style:none}
 .tiles li{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:.65rem .9rem}
 .tiles b{display:block;font-size:1.35rem;font-weight:650;line-height:1.25;font-variant-numeric:tabular-nums}
 .tiles span{color:var(--soft);font-size:.82rem}
-.pair{columns:2 26rem;column-gap:1rem}.pair section{break-inside:avoid}.hash{font:.78rem/1.4 ui-monospace,SFMono-Regular,Menlo,monospace}
+.pair{columns:2 26rem;column-gap:1rem}.pair section{break-inside:avoid}
+.hash{font:.78rem/1.4 ui-monospace,SFMono-Regular,Menlo,monospace}
 .n{overflow-wrap:normal;width:1%}
 section{padding:.9rem 1.1rem;border-radius:10px}section h3{font-size:1rem;margin:0 0 .4rem;font-weight:600}
 .note{color:var(--soft);font-size:.85rem;margin:.35rem 0 0}
@@ -25,22 +27,32 @@ tr{display:table-row;padding:0}th,td{display:table-cell;padding:.28rem .5rem .28
 caption{text-align:left;font-weight:600;font-size:1rem;padding:0 0 .35rem}thead th{border-bottom:1px solid var(--line)}
 tbody th{font-weight:400;font-size:inherit;color:var(--ink);border-bottom:1px solid var(--line)}
 tbody tr:last-child th,tbody tr:last-child td{border:0}td.n,th.n{text-align:right!important;padding-left:.4rem}
-td:last-child,th:last-child{padding-right:0}.share{display:block;height:.24rem;border-radius:9px;background:var(--info);margin-top:.15rem;min-width:1px}
+td:last-child,th:last-child{padding-right:0}
+.share{display:block;height:.24rem;border-radius:9px;background:var(--info);margin-top:.15rem;min-width:1px}
 .other th,.other td{color:var(--soft)}
-.chart{display:block;width:100%;height:10rem;overflow:visible}.grid{stroke:var(--line);fill:none;vector-effect:non-scaling-stroke}
+.chart{display:block;width:100%;height:10rem;overflow:visible}
+.grid{stroke:var(--line);fill:none;vector-effect:non-scaling-stroke}
 .pair>.note{margin:0 0 1rem;padding:0 1.1rem;break-inside:avoid}
-:root{--calm:#6f97c7}.b-allow{fill:var(--calm)}.b-one{fill:var(--info)}.f-mask{fill:var(--warn)}.f-block{fill:var(--bad)}.b-mask{fill:url(#p-mask)}
-.b-replace{fill:url(#p-replace)}.b-block{fill:url(#p-block)}.b-rest{fill:var(--soft)}.ink{stroke:var(--paper);fill:none;stroke-width:1.2}
-.dot{fill:var(--paper)}.axis{display:flex;justify-content:space-between;color:var(--soft);font-size:.78rem;margin:.3rem 0 .4rem;gap:.5rem}
+:root{--calm:#6f97c7}.b-allow{fill:var(--calm)}.b-one{fill:var(--info)}.f-mask{fill:var(--warn)}
+.f-block{fill:var(--bad)}.b-mask{fill:url(#p-mask)}
+.b-replace{fill:url(#p-replace)}.b-block{fill:url(#p-block)}.b-rest{fill:var(--soft)}
+.ink{stroke:var(--paper);fill:none;stroke-width:1.2}
+.dot{fill:var(--paper)}
+.axis{display:flex;justify-content:space-between;color:var(--soft);font-size:.78rem;margin:.3rem 0 .4rem;gap:.5rem}
 .key{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;margin:.2rem 0 .5rem;padding:0;font-size:.86rem}
 .key svg{width:.85rem;height:.85rem;vertical-align:-.08rem;margin-right:.35rem}
 details>summary{margin:.4rem 0}details[open]>summary{margin-bottom:.6rem}
 @media(prefers-color-scheme:dark){:root{--calm:#4f78a8}}
 @media(min-width:64rem){td.n{white-space:nowrap}}
-@media(max-width:40rem){main{padding:1rem .6rem 2rem}table{display:table;width:100%;font-size:.8rem}thead,tbody{display:table-row-group}
-tr{display:table-row}th,td{display:table-cell;border-bottom:1px solid var(--line);padding:.28rem .4rem .28rem 0;width:auto}td.n,th.n{padding-left:0}
-caption{display:table-caption}thead th{font-size:.76rem}.hash{font-size:.68rem}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tiles b{font-size:1.15rem}}
-@media print{:root{--calm:#6f97c7}nav{display:none}.pair{columns:2}.b-mask,.b-replace{fill:var(--warn)}.b-block{fill:var(--bad)}.chart{height:7rem}section,.tiles li{padding:.5rem .7rem}}
+@media(max-width:40rem){main{padding:1rem .6rem 2rem}table{display:table;width:100%;font-size:.8rem}
+thead,tbody{display:table-row-group}
+tr{display:table-row}
+th,td{display:table-cell;border-bottom:1px solid var(--line);padding:.28rem .4rem .28rem 0;width:auto}
+td.n,th.n{padding-left:0}
+caption{display:table-caption}thead th{font-size:.76rem}.hash{font-size:.68rem}
+.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tiles b{font-size:1.15rem}}
+@media print{:root{--calm:#6f97c7}nav{display:none}.pair{columns:2}.b-mask,.b-replace{fill:var(--warn)}
+.b-block{fill:var(--bad)}.chart{height:7rem}section,.tiles li{padding:.5rem .7rem}}
 ";
 
 /// The whole page.
@@ -184,7 +196,10 @@ fn traffic(out: &mut String, report: &Report) {
         grouped(most),
         at(last)
     );
-    out.push_str("<details><summary>The same as a table</summary><table><caption>Requests by verdict and time</caption><thead><tr><th scope=\"col\">from</th>");
+    out.push_str(
+        "<details><summary>The same as a table</summary><table>\
+        <caption>Requests by verdict and time</caption><thead><tr><th scope=\"col\">from</th>",
+    );
     for verdict in &used {
         let _infallible = write!(out, "<th scope=\"col\" class=\"n\">{}</th>", VERDICTS.get(*verdict).unwrap_or(&""));
     }
@@ -262,8 +277,14 @@ fn latency(out: &mut String, report: &Report) {
         for doubling in ends {
             let _infallible = write!(out, "<span>below {}</span>", micros(doubling.below));
         }
-        out.push_str("</div><p class=\"note\">A column is a doubling. Waits for outside services are part of it.</p></section>\n");
-        out.push_str("<section><table><caption>Percentiles</caption><thead><tr><th scope=\"col\">of requests</th><th scope=\"col\" class=\"n\">at most</th></tr></thead><tbody>");
+        out.push_str(
+            "</div><p class=\"note\">A column is a doubling. Waits for outside services are part of it.</p>\
+            </section>\n",
+        );
+        out.push_str(
+            "<section><table><caption>Percentiles</caption><thead><tr><th scope=\"col\">of requests</th>\
+            <th scope=\"col\" class=\"n\">at most</th></tr></thead><tbody>",
+        );
         for (share, value) in [
             ("50 %", one.p50),
             ("90 %", one.p90),
@@ -279,7 +300,8 @@ fn latency(out: &mut String, report: &Report) {
         }
         let _infallible = writeln!(
             out,
-            "</tbody></table><p class=\"note\">Percentiles are at most 3.2 % too large; the largest value and the mean are exact. \
+            "</tbody></table>\
+            <p class=\"note\">Percentiles are at most 3.2 % too large; the largest value and the mean are exact. \
              {} records have no time.</p></section>",
             grouped(report.sums.without_latency)
         );
@@ -296,7 +318,8 @@ fn gaps(out: &mut String, report: &Report) {
     let title = "Records by the highest score, from 0 to 100 in steps of ten";
     let _infallible = writeln!(
         out,
-        "<section><h3>Scores</h3>{}<div class=\"axis\"><span>0</span><span>50</span><span>100</span></div><p class=\"note\">By step: {}</p></section>",
+        "<section><h3>Scores</h3>{}<div class=\"axis\"><span>0</span><span>50</span><span>100</span></div>\
+        <p class=\"note\">By step: {}</p></section>",
         chart::columns(&report.scores, title),
         report.scores.map(grouped).join(", ")
     );
@@ -325,7 +348,10 @@ fn versions(out: &mut String, report: &Report) {
         vec![grouped(sum.period.count), grouped(sum.missing), time(sum.period.first), time(sum.period.last)]
     };
     table(out, "Workers", "worker", &["records", "missing", "first", "last"], &rows, &report.workers, &cells);
-    out.push_str("</div>\n<p class=\"note\">A worker that restarts has a new name. Missing are numbers between a worker's first and last record that no record has.</p>\n");
+    out.push_str(
+        "</div>\n<p class=\"note\">A worker that restarts has a new name. \
+         Missing are numbers between a worker's first and last record that no record has.</p>\n",
+    );
 }
 
 fn counts(out: &mut String, report: &Report, group: &str, title: &str, head: &str) {

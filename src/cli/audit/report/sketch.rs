@@ -267,7 +267,9 @@ mod tests {
     proptest! {
         /// The sketch against all values, sorted.
         #[test]
-        fn percentiles_are_as_near_as_is_said(values in prop::collection::vec(prop_oneof![0u64..200, any::<u64>()], 1..300)) {
+        fn percentiles_are_as_near_as_is_said(
+            values in prop::collection::vec(prop_oneof![0u64..200, any::<u64>()], 1..300),
+        ) {
             let mut histogram = Histogram::default();
             values.iter().for_each(|value| histogram.add(*value));
             let mut sorted = values;
@@ -276,7 +278,8 @@ mod tests {
                 let rank = (sorted.len() as u64 * thousandths).div_ceil(1000).max(1) - 1;
                 let exact = sorted[usize::try_from(rank).unwrap()];
                 let told = histogram.percentile(thousandths);
-                prop_assert!(told >= exact && u128::from(told - exact) * 1000 <= u128::from(exact) * 32, "{told} for {exact}");
+                let is_near = told >= exact && u128::from(told - exact) * 1000 <= u128::from(exact) * 32;
+                prop_assert!(is_near, "{told} for {exact}");
             }
             prop_assert_eq!(histogram.doublings().iter().map(|one| one.count).sum::<u64>(), sorted.len() as u64);
         }
