@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test mesh-tools pipeline-test pipeline-tools fleet-test outage-table opinion-table oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools fleet-test outage-table opinion-table oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -27,12 +27,13 @@ OPA        := $(CACHE)/opa/.tried
 JUDGES     := $(CACHE)/judges/.ready
 PIPELINES  := $(CACHE)/pipelines/.ready
 VICTORIA   := $(CACHE)/pipelines/victorialogs/.tried
+BROWSER    := $(CACHE)/browser/.ready
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy: most of their time is waiting.
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -70,8 +71,8 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA)
-	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER)
+	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines, pages)
 	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
 
@@ -91,6 +92,10 @@ outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## iss
 # WRITE=1 puts it into the manual. The first run trains a small classifier.
 opinion-table: build cli $(VENV_STAMP) $(JUDGES) ## recall, false alarms, cost with and without a judge; CORPORA=folder
 	@PYTHONPATH=integration $(PYTHON) -m opinions "$(CORPORA)" $(if $(WRITE),--write)
+
+pages: cli $(VENV_STAMP) $(BROWSER) ## the command line's pages in a real browser; screenshots in target/pages (needs Node.js)
+	$(call say,pages)
+	$(PYTHON) -m pytest integration/pages -q $(PYTEST)
 
 mcp-sdk: $(MCP_SDK) ## the official TypeScript SDKs of the Model Context Protocol into .cache (needs Node.js)
 
@@ -273,6 +278,13 @@ $(MESH_TOOLS): integration/mesh/tools.sh integration/mesh/requirements.txt $(VEN
 $(CACHE)/redis/.ready: integration/fleet/redis.sh
 	$(call say,Redis (once))
 	integration/fleet/redis.sh $(CACHE)/redis
+	@touch $@
+
+# Half a gigabyte on the disk. What can't be had is a reported skip of the tests that need it.
+$(BROWSER): integration/pages/browser.sh
+	$(call say,Chromium (once))
+	@integration/pages/browser.sh $(CACHE)/browser || { rm -rf $(CACHE)/browser; mkdir -p $(CACHE)/browser; \
+	  echo "    the browser can't be had: its tests are skipped"; }
 	@touch $@
 
 # Limitador's engine: four to six minutes cold.

@@ -10,6 +10,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::output::{Exit, print, print_json, read_text, write_private};
+use super::records::objects;
 use crate::capture::{Sealed, Unopened, key_id, public_key};
 use crate::host::Timestamp;
 
@@ -83,15 +84,6 @@ pub(super) fn private_key(file: &Path) -> anyhow::Result<[u8; 32]> {
 pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
-
-/// The JSON objects in a log, whatever is before them on their lines.
-pub(super) fn objects(text: &str) -> impl Iterator<Item = Value> {
-    text.lines().filter_map(|line| {
-        let json = line.get(line.find("{\"")?..)?;
-        let mut values = serde_json::Deserializer::from_str(json).into_iter::<Value>();
-        values.next()?.ok()
-    })
 }
 
 fn open(arguments: &Open) -> anyhow::Result<Exit> {

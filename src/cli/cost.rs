@@ -9,9 +9,9 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::capture::objects;
 use super::explain::shown;
 use super::output::{Exit, print, print_json, read_text};
+use super::records::objects;
 use super::replay::is_hash;
 use super::source;
 use crate::document::{Errors, KeyPath};
@@ -161,14 +161,14 @@ impl Sum {
 }
 
 /// An amount of a record, which may be larger than one of a document.
-fn read(text: &str) -> Option<u64> {
+pub(super) fn read(text: &str) -> Option<u64> {
     let (whole, decimals) = text.split_once('.')?;
     let part = micros(&format!("0.{decimals}"))?;
     let whole = whole.bytes().all(|byte| byte.is_ascii_digit()).then_some(whole)?;
     whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(part)
 }
 
-fn amount(sum: u128) -> String {
+pub(super) fn amount(sum: u128) -> String {
     u64::try_from(sum).map_or_else(|_| format!("{}.{:06}", sum / 1_000_000, sum % 1_000_000), decimal)
 }
 

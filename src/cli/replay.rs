@@ -16,8 +16,9 @@ use ed25519_compact::KeyPair;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::capture::{now, objects, private_key, unseal, word};
+use super::capture::{now, private_key, unseal, word};
 use super::output::{Exit, print, print_json, read_text};
+use super::records::objects;
 use super::source;
 use crate::authz::Situation;
 use crate::capture::{Caller, Opened, Sealed};
@@ -294,7 +295,7 @@ impl Report {
 }
 
 /// The policy with a proxy of one worker around it, and its issuer.
-struct Stage {
+pub(super) struct Stage {
     policy: Arc<Policy>,
     vm: WorkerState,
     host: MemoryHost,
@@ -303,9 +304,13 @@ struct Stage {
 
 impl Stage {
     fn new(config: &std::path::Path, issuers: std::collections::BTreeSet<String>) -> anyhow::Result<Stage> {
-        let text = read_text(config)?;
         let is_json = config.extension().is_some_and(|extension| extension == "json");
-        let find = || source::find(&text, is_json).sources.into_iter().next();
+        Stage::of(&read_text(config)?, is_json, issuers)
+    }
+
+    /// The same of a policy's text.
+    pub(super) fn of(text: &str, is_json: bool, issuers: std::collections::BTreeSet<String>) -> anyhow::Result<Stage> {
+        let find = || source::find(text, is_json).sources.into_iter().next();
         let compile = |parsed| {
             // Secrets of the proxy's environment are not needed here.
             let environment = |name: &str| std::env::var(name).ok().or(Some("1".repeat(64)));
@@ -365,25 +370,14 @@ impl Stage {
 
     /// Every stage, as in the proxy.
     fn by_body(&mut self, one: &Past, capture: &Opened) -> Result<Rehearsed, String> {
-        let mut headers: Vec<Header> = vec![
-            (b":method".to_vec(), b"POST".to_vec()),
-            (b":path".to_vec(), capture.path.clone().into_bytes()),
-            (b"content-type".to_vec(), b"application/json".to_vec()),
-        ];
-        headers.extend(self.token(&capture.caller).map(|token| (b"authorization".to_vec(), token.into_bytes())));
-        let (vm, host) = (&mut self.vm, &mut self.host);
-        let mut exchange = Transaction::new(Arc::clone(&self.policy));
-        let mut step = exchange.step(Event::RequestHeaders { headers: &headers, end: false }, vm, host);
-        if exchange.awaits_body() {
-            step = exchange.step(Event::RequestBody(capture.body.clone().into_bytes()), vm, host);
-        }
+        let (mut exchange, step) = self.asked(&capture.caller, &capture.path, Vec::new(), &capture.body);
         if let Step::Await(..) = step {
             return Err("needs a call to another service".to_owned());
         }
         if matches!(step, Step::Release(_)) {
             exchange.rehearse_reply(status(one), used(one));
         }
-        let finished = exchange.finish(vm, host);
+        let finished = exchange.finish(&mut self.vm, &mut self.host);
         let record = Past::Record(serde_json::from_str(&finished.record).map_err(|error| error.to_string())?);
         let mut outcome = record.outcome();
         // What the reply's guard did then can't be told from the request.
@@ -395,6 +389,39 @@ impl Stage {
             outcome = Rehearsed { shadow: outcome.shadow, ..then };
         }
         Ok(outcome)
+    }
+
+    /// A request through the state machine, up to what goes to the model or back to the caller.
+    fn asked(&mut self, caller: &Caller, path: &str, more: Vec<Header>, body: &str) -> (Transaction, Step) {
+        let mut headers: Vec<Header> = vec![
+            (b":method".to_vec(), b"POST".to_vec()),
+            (b":path".to_vec(), path.to_owned().into_bytes()),
+            (b"content-type".to_vec(), b"application/json".to_vec()),
+        ];
+        headers.extend(more);
+        headers.extend(self.token(caller).map(|token| (b"authorization".to_vec(), token.into_bytes())));
+        let (vm, host) = (&mut self.vm, &mut self.host);
+        let mut exchange = Transaction::new(Arc::clone(&self.policy));
+        let mut step = exchange.step(Event::RequestHeaders { headers: &headers, end: false }, vm, host);
+        if exchange.awaits_body() {
+            step = exchange.step(Event::RequestBody(body.to_owned().into_bytes()), vm, host);
+        }
+        (exchange, step)
+    }
+
+    /// What comes of a request of this caller at this time.
+    pub(super) fn step(
+        &mut self,
+        caller: &Caller,
+        path: &str,
+        headers: Vec<Header>,
+        body: &str,
+        now: Timestamp,
+    ) -> Step {
+        self.host.now = now;
+        let (exchange, step) = self.asked(caller, path, headers, body);
+        exchange.finish(&mut self.vm, &mut self.host);
+        step
     }
 
     /// Every stage that needs no body.

@@ -23,6 +23,7 @@ pages! {
     opinions: "opinions.md"
     pipelines: "pipelines.md"
     rehearsal: "rehearsal.md"
+    report: "report.md"
     protocols: "protocols.md"
     parameters: "parameters.md"
     reasons: "reasons.md"

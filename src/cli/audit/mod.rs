@@ -3,6 +3,7 @@
 mod erase;
 mod keys;
 mod lines;
+mod report;
 mod verify;
 
 use clap::Subcommand;
@@ -21,6 +22,8 @@ enum Command {
     Erase(erase::Arguments),
     /// Make a key pair: the private half into FILE, for `audit.chain.key`; the public half is what `audit verify` needs
     Keygen(keys::Arguments),
+    /// Sum up audit records: traffic, refusals, rules, callers, cost, latency, as text, a page or JSON
+    Report(report::Arguments),
     /// Check the chain of records: what was changed, taken out, put in, cut off or moved, by line
     Verify(verify::Arguments),
 }
@@ -29,6 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Erase(arguments) => erase::run(arguments),
         Command::Keygen(arguments) => keys::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
     }
 }

@@ -282,7 +282,7 @@ pub(super) fn policy(config: Option<&Path>) -> anyhow::Result<Policy> {
 }
 
 /// A file, or the shipped policy.
-fn document(config: Option<&Path>) -> anyhow::Result<String> {
+pub(super) fn document(config: Option<&Path>) -> anyhow::Result<String> {
     config.map_or_else(|| Ok(SHIPPED.to_owned()), read_text)
 }
 

@@ -2,65 +2,24 @@
 
 use std::fmt::Write as _;
 
+use super::delivery::{Delivered, Delivery};
 use super::terminal::shown;
 use super::{Explanation, RoleCard, TextCard};
+use crate::cli::page::{self, escape};
 
 /// The longest text that is shown whole, in bytes.
 const SHOWN: usize = 20_000;
 
 const STYLE: &str = "
-:root{color-scheme:light dark;--ink:#1b2128;--soft:#5a6570;--line:#e1e5e9;--paper:#fff;--ground:#f3f5f7;--chip:#edf0f3;
---bad:#b42318;--bad-soft:#fde8e6;--warn:#8a5a00;--warn-soft:#fdf1d3;--info:#1f5fae;--info-soft:#e2edfb;--good:#1a7a3a;
---good-soft:#dff5e5}
-@media(prefers-color-scheme:dark){:root{--ink:#e6eaee;--soft:#98a4af;--line:#2d353d;--paper:#191e24;--ground:#101418;
---chip:#262d35;--bad:#ff8f85;--bad-soft:#4a1f1d;--warn:#f0c35a;--warn-soft:#40330f;--info:#8cbcff;--info-soft:#1b3252;
---good:#74dd90;--good-soft:#163a22}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,sans-serif;overflow-wrap:anywhere}
-main{max-width:62rem;margin:0 auto;padding:2.25rem 1.25rem 4rem}
-h2{font-size:.8rem;letter-spacing:.06em;text-transform:uppercase;color:var(--soft);margin:2rem 0 .6rem;font-weight:600}
-section{background:var(--paper);border:1px solid var(--line);border-radius:14px;padding:1.25rem 1.5rem;margin:0 0 1rem}
-.verdict{border-left:6px solid var(--good);display:flex;gap:1.5rem;align-items:center;flex-wrap:wrap}
-.verdict.deny{border-left-color:var(--bad)}.verdict.some{border-left-color:var(--warn)}
-.verdict h1{font-size:1.45rem;margin:0}.verdict p{margin:.1rem 0 0;color:var(--soft)}
-.verdict strong{margin-left:auto;font-size:2.4rem;line-height:1;font-weight:650;font-variant-numeric:tabular-nums}
-.verdict strong small{display:block;font-size:.75rem;font-weight:400;color:var(--soft);text-align:right;margin-top:.3rem}
-header{display:flex;gap:.75rem;align-items:center;flex-wrap:wrap;margin-bottom:1rem}
-header b{font-weight:600}header span{color:var(--soft)}header>*,.verdict>*{min-width:0}
-.score{margin-left:auto;display:flex;align-items:center;gap:.6rem;font-variant-numeric:tabular-nums}
-.bar{position:relative;width:10rem;height:.55rem;border-radius:99px;background:var(--chip)}
-.bar i{display:block;height:100%;border-radius:99px;background:var(--good)}.over .bar i{background:var(--bad)}
-.bar u{position:absolute;top:-.2rem;bottom:-.2rem;width:2px;background:var(--ink)}
-pre{white-space:pre-wrap;margin:0;padding:1rem 1.1rem;background:var(--ground);border-radius:10px;
-font:14px/1.9 ui-monospace,SFMono-Regular,Menlo,monospace}
-mark{color:inherit;padding:.12em 0;background:var(--bad-soft);border-bottom:2px solid var(--bad)}
-mark.secret{background:var(--warn-soft);border-color:var(--warn)}mark.pii{background:var(--info-soft);border-color:var(--info)}
-mark sup{font:600 10px/1 system-ui,sans-serif;color:var(--bad);margin:0 .15em 0 .25em}
-mark.secret sup{color:var(--warn)}mark.pii sup{color:var(--info)}
-table{width:100%;border-collapse:collapse;font-size:.92rem}
-th{text-align:left;color:var(--soft);font-weight:500;font-size:.85rem}
-th,td{padding:.5rem .9rem .5rem 0;border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border:0}
-.found{margin:1rem 0 0}.found td:first-child{width:7rem;font-weight:600}
-.found td:last-child{text-align:right;padding-right:0}
-details>summary{cursor:pointer;color:var(--soft);margin:0 0 1rem}
-.tag{display:inline-block;max-width:100%;border-radius:99px;padding:.05rem .6rem;font-size:.8rem;background:var(--chip);color:var(--soft)}
-.tag.attack,.tag.deny{background:var(--bad-soft);color:var(--bad)}
-.tag.secret,.tag.flag,.tag.mask,.tag.replace,.tag.shadow{background:var(--warn-soft);color:var(--warn)}
-.tag.pii{background:var(--info-soft);color:var(--info)}.tag.allow{background:var(--good-soft);color:var(--good)}
-.step{color:var(--soft);font-size:.85rem}.step b{color:var(--ink);font-weight:500}
-dl{display:grid;grid-template-columns:6rem minmax(0,1fr);gap:.45rem 1rem;margin:1rem 0 0;font-size:.9rem}
-dt{color:var(--soft)}dd{margin:0}
-.chip{display:inline-block;max-width:100%;background:var(--chip);border-radius:6px;padding:.05rem .5rem;margin:0 .35rem .3rem 0}
-.neg{color:var(--good)}.pos{color:var(--bad)}
-footer{color:var(--soft);font-size:.82rem;margin-top:1.5rem}
-@media(max-width:40rem){main{padding:1.25rem .6rem 3rem}section{padding:1rem .9rem}.score{margin-left:0;flex-wrap:wrap}
-.bar{width:6rem}dl{grid-template-columns:minmax(0,1fr);gap:.1rem}.verdict strong{margin-left:0}
-table,tbody,tr,td,th{display:block;width:auto}tr{border-bottom:1px solid var(--line);padding:.4rem 0}tr:last-child{border:0}
-th{display:none}td[data-h]::before{content:attr(data-h);color:var(--soft)}td,.found td{border:0;padding:.15rem 0;text-align:left!important;width:auto!important}}
+.sent{margin:0 0 1rem}.sent:last-child{margin:0}.sent pre{max-height:none;line-height:1.5;font-size:13px}
+.sent h3{font-size:1rem;margin:0 0 .5rem;font-weight:600}.sent h3 .chip{font-weight:400}.found a{font-weight:600}
+.tag{overflow-wrap:normal}
+@media(min-width:40.01rem){.roles td:first-child,.roles td:nth-child(4){min-width:7rem}
+.roles td:nth-child(2){min-width:5rem}}
 ";
 
 /// The whole page.
-pub(super) fn page(explanation: &Explanation) -> String {
+pub(super) fn page(explanation: &Explanation, deliveries: &anyhow::Result<Vec<Delivery>>) -> String {
     let mut out = String::new();
     let denied = explanation.roles.iter().filter(|role| role.verdict == "deny").count();
     let (tone, verdict) = match (denied, explanation.roles.len()) {
@@ -72,16 +31,21 @@ pub(super) fn page(explanation: &Explanation) -> String {
         (denied, all) => ("some", format!("Refused for {denied} of {all} roles")),
     };
     let highest = explanation.texts.iter().map(|text| text.score).max().unwrap_or(0);
-    let _infallible = write!(
+    let _infallible = writeln!(
         out,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>Bartizan: {0}</title><style>{STYLE}</style></head>\n<body><main><section class=\"verdict {tone}\">\
-         <div><h1>{0}</h1><p>{1}</p></div><strong>{highest}<small>highest score</small></strong></section>\n",
+        "{}<section class=\"verdict {tone}\">\
+         <div><h1>{1}</h1><p>{2}</p></div><strong>{highest}<small>highest score</small></strong></section>",
+        page::head(&verdict, STYLE),
         escape(&verdict),
         escape(&summary(explanation))
     );
-    out.push_str("<h2>By role</h2>\n<section><table><tr><th>role</th><th>verdict</th><th>reason</th><th>guard</th><th>rules</th></tr>\n");
-    explanation.roles.iter().for_each(|role| row(&mut out, role));
+    out.push_str(
+        "<h2>By role</h2>\n<section><table class=\"roles\">\
+         <caption class=\"hidden\">What would happen, by role</caption><tr><th scope=\"col\">role</th>\
+         <th scope=\"col\">verdict</th><th scope=\"col\">reason</th><th scope=\"col\">guard</th>\
+         <th scope=\"col\">rules</th></tr>\n",
+    );
+    explanation.roles.iter().for_each(|role| row(&mut out, role, explanation));
     out.push_str("</table></section>\n<h2>Texts</h2>\n");
     let threshold =
         |index: usize| explanation.roles.iter().filter_map(|role| role.thresholds.get(index)).min().copied();
@@ -93,21 +57,22 @@ pub(super) fn page(explanation: &Explanation) -> String {
     // What matters most comes first; clean texts are there to be looked up.
     found.sort_by_key(|(index, text)| (std::cmp::Reverse(text.score), *index));
     for (index, text) in &found {
-        card(&mut out, text, threshold(*index));
+        card(&mut out, *index, text, threshold(*index));
     }
     match (clean.as_slice(), found.is_empty()) {
         ([], _) => {}
-        ([(index, text)], true) => card(&mut out, text, threshold(*index)),
+        ([(index, text)], true) => card(&mut out, *index, text, threshold(*index)),
         (clean, _) => {
             let texts = if clean.len() == 1 { "text" } else { "texts" };
             let _infallible =
                 writeln!(out, "<details><summary>{} {texts} in which nothing was found</summary>", clean.len());
             for (index, text) in clean {
-                card(&mut out, text, threshold(*index));
+                card(&mut out, *index, text, threshold(*index));
             }
             out.push_str("</details>\n");
         }
     }
+    delivered(&mut out, deliveries);
     for unscanned in &explanation.unscanned {
         let _infallible = writeln!(
             out,
@@ -140,12 +105,21 @@ fn summary(explanation: &Explanation) -> String {
     )
 }
 
-fn row(out: &mut String, role: &RoleCard) {
-    let mut rules: Vec<String> =
-        role.actions.iter().map(|action| format!("{} {}", action.rule, action.action)).collect();
-    rules.sort();
-    rules.dedup();
-    let rules: String = rules.iter().map(|rule| format!("<span class=\"chip\">{}</span>", escape(rule))).collect();
+fn row(out: &mut String, role: &RoleCard, explanation: &Explanation) {
+    let mut rules: Vec<(&str, &str, usize)> =
+        role.actions.iter().map(|action| (action.rule.as_str(), action.action, action.text)).collect();
+    rules.sort_unstable();
+    rules.dedup_by_key(|(rule, action, _)| (*rule, *action));
+    let chip = |(rule, action, text): (&str, &str, usize)| {
+        let findings = explanation.texts.get(text).map(|text| text.findings.as_slice()).unwrap_or_default();
+        let shown = explanation.texts.get(text).map_or(0, shown_end);
+        let label = escape(&format!("{rule} {action}"));
+        match findings.iter().position(|finding| finding.rule == rule && finding.start < shown) {
+            Some(place) => format!("<a class=\"chip\" href=\"#t{text}f{place}\">{label}</a>"),
+            None => format!("<span class=\"chip\">{label}</span>"),
+        }
+    };
+    let rules: String = rules.into_iter().map(chip).collect();
     let reason = match (role.reason, role.status) {
         (Some(reason), Some(status)) => format!("{reason} ({status})"),
         _ => String::new(),
@@ -169,7 +143,7 @@ fn row(out: &mut String, role: &RoleCard) {
     );
 }
 
-fn card(out: &mut String, text: &TextCard, threshold: Option<u8>) {
+fn card(out: &mut String, index: usize, text: &TextCard, threshold: Option<u8>) {
     let over = threshold.is_some_and(|threshold| text.score >= threshold);
     let _infallible = write!(
         out,
@@ -187,9 +161,9 @@ fn card(out: &mut String, text: &TextCard, threshold: Option<u8>) {
             .map(|threshold| format!("<u style=\"left:{threshold}%\" title=\"threshold\"></u>"))
             .unwrap_or_default()
     );
-    marked(out, text);
+    marked(out, index, text);
     out.push_str("</pre>\n");
-    found(out, text);
+    found(out, index, text);
     out.push_str("<dl>");
     if let Some(normalised) = &text.normalised {
         let _infallible = write!(out, "<dt>seen as</dt><dd><code>{}</code></dd>", escape(&clip(normalised)));
@@ -217,12 +191,15 @@ fn card(out: &mut String, text: &TextCard, threshold: Option<u8>) {
 }
 
 /// What was found, a row each, with the transforms that it took to read it.
-fn found(out: &mut String, text: &TextCard) {
+fn found(out: &mut String, index: usize, text: &TextCard) {
     if text.findings.is_empty() {
         return;
     }
-    out.push_str("<table class=\"found\">");
-    for finding in &text.findings {
+    out.push_str(
+        "<table class=\"found\"><caption class=\"hidden\">What was found in this text</caption><tr class=\"hidden\">\
+         <th scope=\"col\">rule</th><th scope=\"col\">what</th><th scope=\"col\">pack and level</th></tr>",
+    );
+    for (place, finding) in text.findings.iter().enumerate() {
         let steps: Vec<String> = finding.chain.iter().map(|step| format!("<b>{}</b>", escape(step))).collect();
         let decoded = finding.decoded.as_ref().map(|text| format!(": <code>{}</code>", escape(&clip(text))));
         let through = match steps.as_slice() {
@@ -233,10 +210,15 @@ fn found(out: &mut String, text: &TextCard) {
             }
         };
         let shadow = if finding.shadow { ", experimental" } else { "" };
+        // A place behind the end of what is shown can't be gone to.
+        let rule = match finding.start < shown_end(text) {
+            true => format!("<a href=\"#t{index}f{place}\">{}</a>", escape(&finding.rule)),
+            false => escape(&finding.rule),
+        };
         let _infallible = write!(
             out,
             "<tr><td>{}</td><td>{}{through}</td><td><span class=\"tag {}\">{}, {}{shadow}</span></td></tr>",
-            escape(&finding.rule),
+            rule,
             escape(&finding.title),
             colour(finding.kind),
             escape(finding.pack),
@@ -260,9 +242,14 @@ fn graver(one: &'static str, other: &'static str) -> &'static str {
     ["attack", "secret"].into_iter().find(|kind| [one, other].contains(kind)).unwrap_or(other)
 }
 
+/// The byte behind what is shown of a text.
+fn shown_end(text: &TextCard) -> usize {
+    (0..=SHOWN.min(text.text.len())).rev().find(|at| text.text.is_char_boundary(*at)).unwrap_or(0)
+}
+
 /// The text with its findings marked. Overlapping spans become neighbours, each with all its rules.
-fn marked(out: &mut String, text: &TextCard) {
-    let end = (0..=SHOWN.min(text.text.len())).rev().find(|at| text.text.is_char_boundary(*at)).unwrap_or(0);
+fn marked(out: &mut String, index: usize, text: &TextCard) {
+    let end = shown_end(text);
     let mut cuts: Vec<usize> = text.findings.iter().flat_map(|finding| [finding.start, finding.end]).collect();
     cuts.extend([0, end]);
     cuts.retain(|at| *at <= end);
@@ -273,6 +260,11 @@ fn marked(out: &mut String, text: &TextCard) {
         let mut rules: Vec<&str> = Vec::new();
         let mut closing: Vec<&str> = Vec::new();
         let mut kind = "";
+        // What the links of findings go to: where each begins.
+        let begins = text.findings.iter().enumerate().filter(|(_, finding)| finding.start == *from);
+        for (place, _) in begins {
+            let _infallible = write!(out, "<span id=\"t{index}f{place}\"></span>");
+        }
         for finding in text.findings.iter().filter(|finding| finding.start < *to && finding.end > *from) {
             rules.push(&finding.rule);
             kind = graver(kind, colour(finding.kind));
@@ -298,6 +290,64 @@ fn marked(out: &mut String, text: &TextCard) {
     }
 }
 
+/// What the model gets, or the caller in its place. Roles for which it is the same share it.
+fn delivered(out: &mut String, deliveries: &anyhow::Result<Vec<Delivery>>) {
+    let deliveries = match deliveries {
+        Ok(deliveries) if deliveries.is_empty() => return,
+        Ok(deliveries) => deliveries,
+        Err(why) => {
+            let why = escape(&clip(&format!("{why:#}")));
+            let _infallible = writeln!(out, "<h2>What is sent</h2>\n<section>It can't be told: {why}</section>");
+            return;
+        }
+    };
+    out.push_str("<h2>What is sent</h2>\n<section>");
+    for Delivery { roles, what } in deliveries {
+        let roles: String = roles.iter().map(|role| format!("<span class=\"chip\">{}</span>", escape(role))).collect();
+        match what {
+            Delivered::Unchanged => {
+                let _infallible =
+                    write!(out, "<div class=\"sent\"><h3>The model gets the body as it came {roles}</h3></div>");
+            }
+            Delivered::Changed(body) => {
+                let _infallible =
+                    write!(out, "<div class=\"sent\"><h3>The model gets a changed body {roles}</h3><pre>");
+                body_of(out, body);
+                out.push_str("</pre></div>");
+            }
+            Delivered::Refused { status, headers, body } => {
+                let _infallible = write!(out, "<div class=\"sent\"><h3>The caller gets {status} {roles}</h3><pre>");
+                for (name, value) in headers {
+                    let _infallible = writeln!(out, "{}: {}", escape(name), escape(&clip(value)));
+                }
+                out.push('\n');
+                body_of(out, body);
+                out.push_str("</pre></div>");
+            }
+            Delivered::Asks => {
+                let _infallible = write!(
+                    out,
+                    "<div class=\"sent\"><h3>Another service decides, which is not asked here {roles}</h3></div>"
+                );
+            }
+        }
+    }
+    out.push_str("</section>\n");
+}
+
+/// A body, JSON in lines.
+fn body_of(out: &mut String, body: &[u8]) {
+    let json = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let text = json.and_then(|json| serde_json::to_string_pretty(&json).ok());
+    let text = text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    let piece: String = text.chars().take(SHOWN).map(printable).collect();
+    out.push_str(&escape(&piece));
+    let more = text.chars().count().saturating_sub(SHOWN);
+    if more > 0 {
+        let _infallible = write!(out, "\n[{more} more characters]");
+    }
+}
+
 fn printable(c: char) -> char {
     if c == '\n' { c } else { shown(c) }
 }
@@ -308,46 +358,4 @@ fn clip(text: &str) -> String {
         clipped.push('…');
     }
     clipped
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Lengths in rem of every declaration with this name.
-    fn lengths(name: &str) -> Vec<f32> {
-        let declarations = STYLE.split(['{', '}', ';']).filter_map(|one| one.trim().split_once(':'));
-        let values = declarations.filter(|(known, _)| *known == name).map(|(_, value)| value);
-        values.flat_map(|value| value.split(' ')).filter_map(|word| word.strip_suffix("rem")?.parse().ok()).collect()
-    }
-
-    /// A narrow screen has about 20 rem.
-    #[test]
-    fn nothing_is_wider_than_a_narrow_screen() {
-        assert!(STYLE.contains("body{") && !STYLE.contains("nowrap") && !STYLE.contains("white-space:pre;"));
-        let body = STYLE.split("body{").nth(1).and_then(|rest| rest.split('}').next()).unwrap();
-        assert!(body.contains("overflow-wrap:anywhere"), "a digest, a path or a word without a space breaks: {body}");
-        assert!(!STYLE.replace("overflow-wrap:anywhere}", "").contains("overflow-wrap"), "nothing undoes it");
-        for name in ["width", "min-width", "grid-template-columns"] {
-            assert!(lengths(name).iter().all(|length| *length <= 10.0), "{name}: {:?}", lengths(name));
-        }
-        let narrow = STYLE.split("@media(max-width:40rem){").nth(1).unwrap();
-        assert!(narrow.contains("table,tbody,tr,td,th{display:block"), "a row of cells becomes a list");
-        assert!(narrow.contains("dl{grid-template-columns:minmax(0,1fr)"));
-    }
 }

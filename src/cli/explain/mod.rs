@@ -4,6 +4,7 @@
 //! caller is and what a quota has left is not known here: every role of the policy is shown.
 
 mod compare;
+mod delivery;
 mod html;
 mod reading;
 mod record;
@@ -242,11 +243,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
         return Ok(if differences.roles.is_empty() { Exit::Fine } else { Exit::Findings });
     }
+    // The page shows what goes on, so only the page pays for it.
+    let deliveries = match (&arguments.request, &arguments.html) {
+        (Some(_), Some(_)) => delivery::all(&explanation, &asked, arguments),
+        _ => Ok(Vec::new()),
+    };
     let calm = explanation.roles.iter().all(|role| role.verdict == "allow");
     match &arguments.html {
-        Some(file) if file.as_os_str() == "-" => print(&html::page(&explanation))?,
+        Some(file) if file.as_os_str() == "-" => print(&html::page(&explanation, &deliveries))?,
         Some(file) => {
-            std::fs::write(file, html::page(&explanation)).with_context(|| file.display().to_string())?;
+            std::fs::write(file, html::page(&explanation, &deliveries)).with_context(|| file.display().to_string())?;
         }
         None if arguments.json => print_json(&explanation)?,
         None => print(&terminal::page(&explanation, coloured()))?,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::shown;
-use crate::cli::capture::objects;
+use crate::cli::records::objects;
 use crate::cli::output::read_text;
 use crate::policy::Policy;
 
