@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test mesh-tools fleet-test outage-table opinion-table oracle estimates bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test mesh-tools fleet-test outage-table opinion-table response-test oracle estimates bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -25,12 +25,13 @@ REDIS      := $(if $(shell command -v redis-server),,$(CACHE)/redis/.ready)
 APISERVER  := $(CACHE)/apiserver/.tried
 OPA        := $(CACHE)/opa/.tried
 JUDGES     := $(CACHE)/judges/.ready
+RESPONSE   := $(CACHE)/response/.ready
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy: most of their time is waiting.
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/response
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -68,8 +69,8 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES)
-	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(RESPONSE)
+	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, responder)
 	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
 
@@ -89,6 +90,10 @@ outage-table: build cli $(VENV_STAMP) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) ## iss
 # WRITE=1 puts it into the manual. The first run trains a small classifier.
 opinion-table: build cli $(VENV_STAMP) $(JUDGES) ## recall, false alarms, cost with and without a judge; CORPORA=folder
 	@PYTHONPATH=integration $(PYTHON) -m opinions "$(CORPORA)" $(if $(WRITE),--write)
+
+response-test: build cli $(VENV_STAMP) $(RESPONSE) ## bans by real Alertmanager and Prometheus and by Falco's events, and their ends
+	$(call say,the responder)
+	$(PYTHON) -m pytest integration/response -q $(PYTEST)
 
 mcp-sdk: $(MCP_SDK) ## the official TypeScript SDKs of the Model Context Protocol into .cache (needs Node.js)
 
@@ -227,6 +232,12 @@ $(JUDGES): integration/opinions/requirements.txt
 	$(call say,Presidio (once, about a minute))
 	@[ -x $(CACHE)/judges/bin/python ] || python3 -m venv $(CACHE)/judges
 	$(CACHE)/judges/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# What can't be had is a reported skip of the test that needs it; `rm -r .cache/response` tries again.
+$(RESPONSE): integration/response/alertmanager.sh
+	$(call say,Alertmanager and Prometheus (once))
+	integration/response/alertmanager.sh $(CACHE)/response
 	@touch $@
 
 $(NEIGHBOURS): integration/neighbours/requirements.txt

@@ -19,6 +19,7 @@ pages! {
     quotas: "quotas.md"
     fleet: "fleet.md"
     abuse: "abuse.md"
+    response: "response.md"
     opa: "opa.md"
     opinions: "opinions.md"
     rehearsal: "rehearsal.md"
@@ -26,4 +27,5 @@ pages! {
     parameters: "parameters.md"
     reasons: "reasons.md"
     limits: "limits.md"
+    compliance: "compliance.md"
 }
