@@ -86,21 +86,33 @@ fn anchor(title: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
+const HEAD: &str = "\
+<!-- Generated of compliance.yaml: REFERENCE=write cargo test --test compliance -->
+
+# Compliance: frameworks, and what the filter does about them
+
+Each row says to what extent the filter helps, and what remains to the operator.
+No filter makes an organisation compliant.
+
+- *full*: nothing remains but to configure it.
+- *partial*: it does what the row says.
+- *none*: what it does, if anything, is no answer to the row.
+
+The last part names keys of the policy, fields of the record, counters and tests. Each exists, or the build breaks.
+";
+
+const TABLE: &str = "\
+| id | name | extent | what it does | what remains | by |
+|---|---|---|---|---|---|
+";
+
 fn page(map: &Map) -> String {
-    let mut out = String::from(
-        "<!-- Generated of compliance.yaml: REFERENCE=write cargo test --test compliance -->\n\n\
-         # Compliance: frameworks, and what the filter does about them\n\n\
-         Each row says to what extent the filter helps, and what remains to the operator. *Full*: nothing remains but to \
-         configure it.\n*Partial*: it does what the row says. *None*: what it does, if anything, is no answer to the row. A filter \
-         makes no\norganisation compliant. The last part names the keys, fields, counters and tests; each test named here \
-         exists, or the\nbuild breaks.\n",
-    );
+    let mut out = String::from(HEAD);
     for framework in &map.frameworks {
         let count = |extent| framework.rows.iter().filter(|row| row.extent == extent).count();
         let _ = write!(
             out,
-            "\n## {} ({})\n\n{} Rows: {} full, {} partial, {} none.\n\n| id | name | extent | what it does | what remains | by |\n\
-             |---|---|---|---|---|---|\n",
+            "\n## {} ({})\n\n{} Rows: {} full, {} partial, {} none.\n\n{TABLE}",
             framework.name,
             framework.edition,
             framework.note,
