@@ -299,6 +299,11 @@ def test_the_shipped_files_name_rules_and_alerts_that_exist():
     for rule in shipped["falco"]:
         [output] = [entry["output"] for entry in falco.RULES if entry.get("rule") == rule]
         assert {"/user.hash", "/bartizan.issuer"} <= set(falco.FIELD.findall(output)), "a ban needs both"
+    page = (ROOT / "src/manual/response.md").read_text()
+    assert json.loads(page.split("```json\n")[1].split("```")[0]) == json.loads((FOLDER / "response.json").read_text())
+    line = json.loads(page.split("```json\n")[2].split("```")[0])
+    assert line["event.reason"] in shipped["falco"] and line["event.action"] in responder.ACTIONS
+    assert all(f"`{action}`" in page for action in responder.ACTIONS)
     sidekick = yaml.safe_load((FOLDER / "falcosidekick.yaml").read_text())
     assert sidekick["webhook"]["address"].endswith("/falco")
     routes = yaml.safe_load((FOLDER / "alertmanager.yaml").read_text())["route"]["routes"]
