@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test mesh-tools fleet-test outage-table opinion-table response-test oracle estimates bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test mesh-tools fleet-test outage-table opinion-table response-test oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -116,6 +116,13 @@ chart-schema: cli $(VENV_STAMP) ## the chart's values.schema.json, from the poli
 
 oracle: build cli $(VENV_STAMP) ## the seeded request mix alone; REQUESTS=, SEED=
 	$(PYTHON) -m pytest integration/oracle -s $(PYTEST)
+
+observe: build cli $(VENV_STAMP) $(MESH_TOOLS) ## a mixed minute through Envoy, Prometheus, log stores, report: what an operator sees, as a table
+	$(call say,observe)
+	@PYTHONPATH=integration $(PYTHON) -m observe
+
+release-changes: $(VENV_STAMP) ## OLD=module.wasm [NEW=module.wasm] TEXTS="rows.jsonl ..." [EVERY=20]: verdicts that a release changes
+	@PYTHONPATH=integration $(PYTHON) -m releases "$(OLD)" "$(or $(NEW),$(MODULE))" $(TEXTS) --every $(or $(EVERY),1)
 
 estimates: cli $(VENV_STAMP) $(TOKENIZERS) ## token estimates beside what real tokenizers count (needs Node.js)
 	@PYTHONPATH=integration $(PYTHON) -m estimates $(CACHE)/tokenizers

@@ -178,11 +178,11 @@ impl Key {
                 Ok(Key::Hmac(Box::new(hmac)))
             }
             IdentityAlgorithm::ES256 => {
-                let key = p256::ecdsa::SigningKey::from_slice(&private(bytes)?);
+                let key = p256::ecdsa::SigningKey::from_slice(&private_key(bytes)?);
                 key.map(|key| Key::P256(Box::new(key))).map_err(|_| "no private key of P-256".to_owned())
             }
             IdentityAlgorithm::EdDSA => {
-                let pair = ed25519_compact::KeyPair::from_seed(ed25519_compact::Seed::new(private(bytes)?));
+                let pair = ed25519_compact::KeyPair::from_seed(ed25519_compact::Seed::new(private_key(bytes)?));
                 Ok(Key::Ed25519(Box::new(pair.sk)))
             }
         }
@@ -205,7 +205,7 @@ impl Key {
 }
 
 /// A private key of 32 bytes, written as 64 hex digits, or in base64url as a JWK's `d` is.
-fn private(text: &[u8]) -> Result<[u8; 32], String> {
+pub(crate) fn private_key(text: &[u8]) -> Result<[u8; 32], String> {
     let text = text.trim_ascii();
     let bytes = match text.len() {
         64 => hex(text),

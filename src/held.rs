@@ -118,6 +118,11 @@ impl<S: Clone> HeldStreams<S> {
         }
     }
 
+    /// How many wait for their bodies, and for keys or a service.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.bodies, self.streams.len() - self.bodies)
+    }
+
     /// True if none is held.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()

@@ -4,7 +4,7 @@
 
 mod common;
 
-use bartizan::cli::schema::{markdown, schema};
+use bartizan::cli::schema::{markdown, record_markdown, record_schema, schema};
 use common::{broken, data};
 use serde_json::Value;
 
@@ -168,6 +168,29 @@ fn the_reference_holds_the_table_of_keys() {
     };
     let changed = only(old, &new, '-') + &only(&new, old, '+');
     assert!(old == new, "src/manual/configuration.md is stale: REFERENCE=write cargo test --test schema\n{changed}");
+}
+
+/// What tools and people read of the record's form. `REFERENCE=write` writes both.
+#[test]
+fn the_records_form_is_published() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/manual/");
+    let (page, file) = (format!("{folder}audit.md"), format!("{folder}audit-record.schema.json"));
+    let text = std::fs::read_to_string(&page).unwrap();
+    let (head, table) = text.split_once("<!-- fields -->\n\n").expect("the mark that the table follows");
+    let new = (record_markdown(), format!("{:#}\n", record_schema()));
+    if std::env::var("REFERENCE").is_ok_and(|word| word == "write") {
+        std::fs::write(&page, format!("{head}<!-- fields -->\n\n{}", new.0)).unwrap();
+        std::fs::write(&file, new.1).unwrap();
+        return;
+    }
+    let old = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(table == new.0 && old == new.1, "stale: REFERENCE=write cargo test --test schema");
+    for (name, property) in record_schema()["properties"].as_object().unwrap() {
+        assert!(
+            property.get("description").is_some() || property.get("$ref").is_some(),
+            "{name}: says nothing of itself"
+        );
+    }
 }
 
 /// The thresholds that the documentation states are those of a guard that writes none.

@@ -4,7 +4,7 @@
 use crate::document::Document;
 use crate::glob::Glob;
 
-/// Models, and tenants, that have counters of their own; those behind them are `other`.
+/// Roles, models, and tenants, that have counters of their own; those behind them are `other`.
 pub const MOST: usize = 64;
 
 /// The label of every other name.
@@ -17,19 +17,27 @@ pub struct Labels {
     models: Vec<(Glob, String)>,
     /// Names, each once.
     tenants: Vec<String>,
+    roles: Vec<String>,
+    /// What the policy lists beyond [`MOST`], by kind.
+    left_out: Vec<(&'static str, usize)>,
 }
 
 impl Labels {
     /// The words of a document, in its order.
     pub fn of(document: &Document) -> Labels {
         let mut labels = Labels::default();
+        labels.roles = document.roles.iter().flatten().map(|(name, _)| name.clone()).collect();
+        labels.leave_out("roles", labels.roles.len());
+        labels.roles.truncate(MOST);
         let roles = || document.roles.iter().flatten().filter_map(|(_, role)| role.models.as_ref()).flatten();
         let (names, globs): (Vec<&String>, Vec<&String>) = roles().partition(|model| Glob::new(model).is_literal());
         for model in names.into_iter().chain(globs) {
-            if labels.models.len() < MOST && !labels.models.iter().any(|(_, known)| known == model) {
+            if !labels.models.iter().any(|(_, known)| known == model) {
                 labels.models.push((Glob::new(model), model.clone()));
             }
         }
+        labels.leave_out("models", labels.models.len());
+        labels.models.truncate(MOST);
         let authn = document.authn.as_ref();
         let issuers = authn.and_then(|authn| authn.issuers.as_ref()).into_iter().flatten();
         let granted = issuers.filter_map(|issuer| issuer.grants.as_ref()?.tenants.as_ref()).flatten();
@@ -37,12 +45,29 @@ impl Labels {
         let workloads = authn.and_then(|authn| authn.workloads.as_ref()).into_iter().flatten();
         let of_workloads = workloads.filter_map(|workload| workload.tenant.as_ref());
         for tenant in granted.chain(keys.filter_map(|key| key.tenant.as_ref())).chain(of_workloads) {
-            let is_new = Glob::new(tenant).is_literal() && !labels.tenants.contains(tenant);
-            if labels.tenants.len() < MOST && is_new {
+            if Glob::new(tenant).is_literal() && !labels.tenants.contains(tenant) {
                 labels.tenants.push(tenant.clone());
             }
         }
+        labels.leave_out("tenants", labels.tenants.len());
+        labels.tenants.truncate(MOST);
         labels
+    }
+
+    fn leave_out(&mut self, kind: &'static str, listed: usize) {
+        if listed > MOST {
+            self.left_out.push((kind, listed));
+        }
+    }
+
+    /// Kinds of names of which the policy lists more than [`MOST`], and how many.
+    pub fn left_out(&self) -> &[(&'static str, usize)] {
+        &self.left_out
+    }
+
+    /// The word for a role.
+    pub fn role(&self, role: &str) -> &str {
+        self.roles.iter().find(|known| *known == role).map_or(OTHER, String::as_str)
     }
 
     /// The word for a model: its name where a role lists it, else the first pattern that allows it.
@@ -79,6 +104,8 @@ mod tests {
         let document = serde_json::json!({ "roles": { "a": { "models": many } } });
         let labels = Labels::of(&serde_json::from_value(document).unwrap());
         assert_eq!((labels.model("m-63"), labels.model("m-64")), ("m-63", OTHER));
+        assert_eq!((labels.role("a"), labels.role("b")), ("a", OTHER));
+        assert_eq!(labels.left_out(), [("models", 200)]);
         assert_eq!(Labels::default().model("x"), OTHER);
     }
 }

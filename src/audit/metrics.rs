@@ -23,8 +23,43 @@ pub const MAX_SERIES: usize = 2000;
 /// Counts values that found no place among the series.
 pub const DROPPED: &str = "bartizan.series.dropped";
 
-/// Time spent in the filter per request, microseconds.
+/// A histogram: time spent in the filter per request, microseconds.
 pub const LATENCY: &str = "bartizan.filter.latency_us";
+
+/// A histogram: the highest score of each request's texts, 0 to 100.
+pub const SCORE: &str = "bartizan.score";
+
+/// A histogram: of streamed replies, milliseconds from when the request went on to the first bytes of the body.
+pub const FIRST_CHUNK: &str = "bartizan.first_chunk_ms";
+
+/// A histogram: milliseconds from the request's headers to the end of the exchange.
+pub const DURATION: &str = "bartizan.duration_ms";
+
+/// The counter of seconds in which a worker was there. `is_ready`: with all keys that its policy needs.
+pub fn heartbeats(is_ready: bool) -> String {
+    format!("bartizan.heartbeats.state.{}", if is_ready { "ready" } else { "not_ready" })
+}
+
+/// The counter that holds how much of something there is, summed over the seconds: its rate is the mean.
+///
+/// A gauge would be one for all workers of a proxy, and what a dead one had told would stay in it for ever.
+pub fn load(of: &str) -> String {
+    format!("bartizan.load_seconds.of.{of}")
+}
+
+/// The values of one finished request for the histograms.
+pub fn samples(record: &Record) -> Vec<(&'static str, u64)> {
+    let duration = record.duration.map(|nanos| nanos / 1_000_000);
+    [
+        (LATENCY, record.latency_us),
+        (SCORE, record.score.map(u64::from)),
+        (FIRST_CHUNK, record.first_chunk_ms),
+        (DURATION, duration),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect()
+}
 
 /// A gauge: the most linear memory that one worker's VM has had, in bytes. Such memory never shrinks.
 pub const MEMORY: &str = "bartizan.vm_memory_bytes";
@@ -40,7 +75,7 @@ pub struct Increment {
 
 /// The counters of one finished request.
 pub fn of(record: &Record) -> Vec<Increment> {
-    let role = record.roles.first().map_or("none", String::as_str);
+    let role = record.role_label.as_deref().or(record.roles.first().map(String::as_str)).unwrap_or("none");
     let mut out = vec![Increment {
         name: format!(
             "bartizan.requests.verdict.{}.reason.{}.protocol.{}.role.{}",
@@ -127,6 +162,11 @@ pub fn fetches(what: &str, outcome: Fetched) -> String {
 /// The counter of calls that tell the fleet's rate-limit service what was used, and of settlements given up.
 pub fn settlements(outcome: &str) -> String {
     format!("bartizan.settlements.outcome.{outcome}")
+}
+
+/// The counter of checkpoints of the chain of records: copied to the second sink, or not.
+pub fn checkpoints(is_stored: bool) -> String {
+    format!("bartizan.checkpoints.outcome.{}", if is_stored { "stored" } else { "failed" })
 }
 
 /// The counter of shares of limits that charges have reached.

@@ -12,6 +12,7 @@
 //! assert_eq!(metrics::label("jwt.notYetValid"), "jwt_not_yet_valid");
 //! ```
 
+pub mod chain;
 mod labels;
 mod loading;
 pub mod metrics;
@@ -19,10 +20,10 @@ mod policy;
 mod record;
 mod time;
 
-pub use labels::Labels;
+pub use labels::{Labels, MOST as MOST_LABELS};
 pub use loading::policy_record;
 pub use policy::AuditPolicy;
-pub use record::{Coverage, FindingEntry, OpinionEntry, Record, Verdict};
+pub use record::{Coverage, FindingEntry, OpinionEntry, Record, TextEntry, VERSION, Verdict};
 pub use time::rfc3339;
 
 /// The prefix of every header of ours. Whatever a client sends under it is removed.

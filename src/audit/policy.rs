@@ -1,5 +1,8 @@
 //! What is written about a request, as the policy means it.
 
+use std::sync::Arc;
+
+use super::chain::ChainPolicy;
 use crate::document::{self, Environment, Errors, KeyPath, ResponseHeaders, SubjectForm, UpstreamHeader, secret};
 
 /// What is written about a request.
@@ -15,6 +18,8 @@ pub struct AuditPolicy {
     pub usage: bool,
     /// Which replies carry headers of ours.
     pub response_headers: ResponseHeaders,
+    /// What ties records together.
+    pub chain: Option<Arc<ChainPolicy>>,
 }
 
 impl std::fmt::Debug for AuditPolicy {
@@ -26,6 +31,7 @@ impl std::fmt::Debug for AuditPolicy {
             .field("upstream_headers", &self.upstream_headers)
             .field("usage", &self.usage)
             .field("response_headers", &self.response_headers)
+            .field("chain", &self.chain)
             .finish()
     }
 }
@@ -51,12 +57,15 @@ impl AuditPolicy {
             }
         }
         let hash_key = written.hash_key.as_ref().and_then(|key| secret(key, &at.key("hashKey"), environment, errors));
+        let chain = written.chain.as_ref();
+        let chain = chain.and_then(|chain| ChainPolicy::compile(chain, environment, &at.key("chain"), errors));
         AuditPolicy {
             subject: written.subject.unwrap_or(SubjectForm::Hashed),
             hash_key,
             upstream_headers,
             usage: written.usage.unwrap_or(false),
             response_headers: written.response_headers.unwrap_or(ResponseHeaders::Denials),
+            chain: chain.map(Arc::new),
         }
     }
 }

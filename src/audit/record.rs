@@ -14,6 +14,7 @@ use crate::reason::Reason;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The filter did not get to the end: the connection broke, or the VM did.
@@ -47,6 +48,7 @@ impl Verdict {
 
 /// How much of the content was scanned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Coverage {
     /// Nothing.
@@ -71,6 +73,7 @@ impl Coverage {
 
 /// What one outside judge thought.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct OpinionEntry {
     /// Its name in the policy.
     pub name: String,
@@ -95,6 +98,7 @@ pub struct OpinionEntry {
 
 /// One finding, without its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct FindingEntry {
     /// Rule id.
     pub rule: String,
@@ -113,8 +117,29 @@ pub struct FindingEntry {
     pub action: &'static str,
 }
 
+/// A text whose score reached a guard's threshold, without the text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+pub struct TextEntry {
+    /// Its zone.
+    pub zone: &'static str,
+    /// JSON Pointer of the text in the body; keys that are not the protocol's are written as `*`.
+    pub path: String,
+    /// Its score, 0 to 100: of rules, scorer and outside judges.
+    pub score: u8,
+    /// The score of the rules alone.
+    pub rules_score: u8,
+    /// The score from which the guard acts.
+    pub threshold: u8,
+    /// The guard.
+    pub guard: String,
+    /// What follows: `flag`, `replace`, `block` or `shadow`.
+    pub action: &'static str,
+}
+
 /// A share of a quota's limit that was reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct CrossedEntry {
     /// The role's name.
     pub role: String,
@@ -157,15 +182,23 @@ impl FindingEntry {
 /// }
 /// ```
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 pub struct Record {
+    /// When the record was written: UTC, RFC 3339, milliseconds.
     #[serde(rename = "@timestamp")]
     timestamp: String,
+    /// `event`.
     #[serde(rename = "event.kind")]
     kind: &'static str,
+    /// `bartizan.audit`.
     #[serde(rename = "event.dataset")]
     dataset: &'static str,
+    /// `success`, `failure` (it was refused), or `unknown` (the filter did not see its end).
     #[serde(rename = "event.outcome")]
     outcome: &'static str,
+    /// The version of this form: 1. A field that is added does not change it.
+    #[serde(rename = "bartizan.record")]
+    version: u8,
     /// `x-request-id`, when it has the form of one; else the worker's name and a number. A refusal quotes it.
     #[serde(rename = "http.request.id", skip_serializing_if = "Option::is_none")]
     pub(super) request_id: Option<String>,
@@ -320,6 +353,9 @@ pub struct Record {
     /// Types of parts that the format does not know; their text was scanned. One that is no plain word is `*`.
     #[serde(rename = "bartizan.unknown", skip_serializing_if = "Vec::is_empty")]
     pub(super) unknown: Vec<String>,
+    /// Texts whose score reached a threshold, at most 8.
+    #[serde(rename = "bartizan.texts", skip_serializing_if = "Vec::is_empty")]
+    pub(super) texts: Vec<TextEntry>,
     /// What was found; at most 32, the rest is counted.
     #[serde(rename = "bartizan.findings", skip_serializing_if = "Vec::is_empty")]
     pub(super) findings: Vec<FindingEntry>,
@@ -332,6 +368,10 @@ pub struct Record {
     /// How many tools were taken out of the request.
     #[serde(rename = "bartizan.tools_removed", skip_serializing_if = "is_zero")]
     pub(super) tools_removed: u64,
+    /// Tools that the request goes on with, at most 16: names that the policy's roles allow, as they are where the role writes
+    /// them out or they have a tool name's form and nothing is found in them, else as their keyed hash.
+    #[serde(rename = "bartizan.tools", skip_serializing_if = "Vec::is_empty")]
+    pub(super) tools: Vec<String>,
     /// Bytes of the request's body.
     #[serde(rename = "http.request.body.bytes", skip_serializing_if = "Option::is_none")]
     pub(super) body_bytes: Option<u64>,
@@ -347,6 +387,21 @@ pub struct Record {
     /// First 12 hex digits of the ruleset's SHA-256.
     #[serde(rename = "bartizan.rules.digest")]
     pub(super) rules_digest: String,
+    /// From the request's headers to the end of the exchange, nanoseconds.
+    #[serde(rename = "event.duration", skip_serializing_if = "Option::is_none")]
+    pub(super) duration: Option<u64>,
+    /// Of a streamed reply: from when the request went on to the first bytes of the body, milliseconds.
+    #[serde(rename = "bartizan.first_chunk_ms", skip_serializing_if = "Option::is_none")]
+    pub(super) first_chunk_ms: Option<u64>,
+    /// The trace that the request belongs to: 32 hex digits of a valid `traceparent` (W3C Trace Context).
+    #[serde(rename = "trace.id", skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<String>,
+    /// The span that the request was sent in: 16 hex digits of the same header.
+    #[serde(rename = "span.id", skip_serializing_if = "Option::is_none")]
+    pub(super) span: Option<String>,
+    /// What counters call its first role.
+    #[serde(skip)]
+    pub(super) role_label: Option<String>,
     /// Time spent in the filter, microseconds.
     #[serde(rename = "bartizan.latency_us", skip_serializing_if = "Option::is_none")]
     pub(super) latency_us: Option<u64>,
@@ -357,6 +412,9 @@ pub struct Record {
     #[serde(rename = "bartizan.sequence")]
     pub(super) sequence: u64,
 }
+
+/// The version of the record's form. A field that goes or changes its meaning raises it.
+pub const VERSION: u8 = 1;
 
 /// More findings than this are counted and not listed.
 pub const MAX_FINDINGS: usize = 32;
@@ -382,6 +440,7 @@ impl Record {
         self.timestamp = rfc3339(now);
         self.kind = "event";
         self.dataset = "bartizan.audit";
+        self.version = VERSION;
         self.outcome = match self.verdict {
             Verdict::Block => "failure",
             Verdict::Incomplete => "unknown",
@@ -484,8 +543,9 @@ impl Record {
         self.tenant = tenant;
     }
 
-    /// Roles that granted the request, or that the caller has.
-    pub fn set_roles(&mut self, roles: Vec<String>) {
+    /// Roles that granted the request, or that the caller has, and what counters call the first.
+    pub fn set_roles(&mut self, roles: Vec<String>, label: Option<&str>) {
+        self.role_label = label.map(str::to_owned);
         self.roles = roles;
     }
 
@@ -604,8 +664,17 @@ impl Record {
         self.opinions.extend(opinions);
     }
 
+    /// A text whose score reached a threshold.
+    pub fn add_text(&mut self, entry: TextEntry) {
+        const MOST: usize = 8;
+        if self.texts.len() < MOST {
+            self.texts.push(entry);
+        }
+    }
+
     /// The request is judged once more: what was found before does not count.
     pub fn forget_findings(&mut self) {
+        self.texts.clear();
         self.findings.clear();
         self.findings_total = 0;
     }
@@ -625,6 +694,13 @@ impl Record {
         self.tools_removed = count;
     }
 
+    /// Names of the tools that the request goes on with, or their keyed hashes.
+    pub fn set_tools(&mut self, mut names: Vec<String>) {
+        names.sort_unstable();
+        names.dedup();
+        self.tools = names;
+    }
+
     /// Adds to the number of masked values.
     pub fn add_masked(&mut self, values: u64) {
         self.masked = self.masked.saturating_add(values);
@@ -638,6 +714,18 @@ impl Record {
         (self.sequence, self.late_cooldowns) = (sequence, late_cooldowns);
     }
 
+    /// Nanoseconds from its beginning to its end, and milliseconds to the first bytes of a stream.
+    pub fn set_times(&mut self, duration: Option<u64>, first_chunk_ms: Option<u64>) {
+        (self.duration, self.first_chunk_ms) = (duration, first_chunk_ms);
+    }
+
+    /// The trace and the span that a valid `traceparent` names.
+    pub fn set_trace(&mut self, traceparent: &str) {
+        if let Some((trace, span)) = trace_of(traceparent) {
+            (self.trace, self.span) = (Some(trace.to_owned()), Some(span.to_owned()));
+        }
+    }
+
     /// Lists a finding, or only counts it when there are too many.
     pub fn finding(&mut self, entry: FindingEntry) {
         self.findings_total += 1;
@@ -645,6 +733,20 @@ impl Record {
             self.findings.push(entry);
         }
     }
+}
+
+/// Trace id and parent id of a `traceparent` (W3C Trace Context, section 3.2.2): of version 00, or of a later one that begins
+/// like it.
+fn trace_of(text: &str) -> Option<(&str, &str)> {
+    let is_hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_form = is_hex(version, 2) && is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2);
+    let is_known = version != "ff" && (version != "00" || parts.next().is_none());
+    let is_null = |part: &str| part.bytes().all(|byte| byte == b'0');
+    (is_form && is_known && !is_null(trace) && !is_null(span)).then_some((trace, span))
 }
 
 #[cfg(test)]
@@ -662,6 +764,26 @@ mod tests {
         assert_eq!(json["event.outcome"], "failure");
         assert_eq!(json["bartizan.reason"], "jwt.expired");
         assert!(json.get("bartizan.score").is_none());
+    }
+
+    #[test]
+    fn only_a_valid_traceparent_names_a_trace() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        for text in [format!("00-{trace}-{span}-01"), format!("01-{trace}-{span}-01-more")] {
+            assert_eq!(trace_of(&text), Some((trace, span)), "{text}");
+        }
+        for wrong in [
+            String::new(),
+            format!("00-{trace}-{span}"),
+            format!("00-{trace}-{span}-01-more"),
+            format!("ff-{trace}-{span}-01"),
+            format!("00-{}-{span}-01", trace.to_uppercase()),
+            format!("00-{}-{span}-01", "0".repeat(32)),
+            format!("00-{trace}-{}-01", "0".repeat(16)),
+            format!("00-{trace}-{span}-1"),
+        ] {
+            assert_eq!(trace_of(&wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -211,8 +211,11 @@ impl Authenticator {
             return Ok(Authentication::Known(principal));
         };
         let now = host.now();
+        let caller = ring.caller(&principal.identity());
         match ring.revoked(&revocation.remote, now, host) {
-            Some(list) if principal.marks().is_none_or(|marks| list.holds(marks)) => Err(Reason::JwtRevoked.into()),
+            Some(list) if principal.marks().is_none_or(|marks| list.holds(marks, caller.as_ref())) => {
+                Err(Reason::JwtRevoked.into())
+            }
             Some(_) => Ok(Authentication::Known(principal)),
             None if revocation.lets_in && ring.has_failed(&revocation.remote) => {
                 Ok(Authentication::Unchecked(principal))

@@ -22,6 +22,7 @@ use super::revocation::{MAX_LIST_BYTES, RevocationList};
 use super::{Algorithm, Authenticator, json};
 use crate::callout::{Call, HttpCall};
 use crate::host::{Host, SetOutcome, Timestamp};
+use crate::keyed::HashKey;
 
 /// The longest key set that is taken, in bytes.
 pub const MAX_JWKS_BYTES: usize = 128 * 1024;
@@ -188,6 +189,8 @@ pub struct KeyRing {
     mac_key: [u8; 64],
     slots: HashMap<Box<str>, Slot>,
     changed: bool,
+    /// The key of the record's hashes, where lists may name callers by them.
+    callers: Option<HashKey>,
 }
 
 /// One place.
@@ -265,7 +268,18 @@ impl KeyRing {
         let derived: [u8; 32] = Sha256::new().chain_update(b"bartizan jwks").chain_update(secret).finalize().into();
         let mut mac_key = [0; 64];
         mac_key.iter_mut().zip(derived).for_each(|(place, byte)| *place = byte);
-        KeyRing { policy: policy.to_owned(), mac_key, slots: HashMap::new(), changed: false }
+        KeyRing { policy: policy.to_owned(), mac_key, slots: HashMap::new(), changed: false, callers: None }
+    }
+
+    /// Lists of revoked tokens may name callers by their hash under this key.
+    #[must_use]
+    pub fn with_callers(self, key: HashKey) -> KeyRing {
+        KeyRing { callers: Some(key), ..self }
+    }
+
+    /// A caller's hash, as records have it.
+    pub(super) fn caller(&self, identity: &[u8]) -> Option<[u8; 16]> {
+        self.callers.as_ref().map(|key| key.hash(&[b"subject", identity]))
     }
 
     /// A ring that holds nothing and is never filled: for tools without a proxy.

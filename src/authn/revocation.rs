@@ -1,12 +1,13 @@
 //! What an issuer has revoked: the published list's form, and whether a token is on it.
 //!
 //! ```json
-//! {"jti": ["7f1c..."], "sub": ["mallory"], "issuedBefore": {"alice": 1800000000}}
+//! {"jti": ["7f1c..."], "sub": ["mallory"], "issuedBefore": {"alice": 1800000000}, "hash": ["0f3b..."]}
 //! ```
 //!
 //! Kept as hashes, sorted, each with a time: a token is revoked when its id or its subject is there and it
 //! was issued before that time, which for `jti` and `sub` is the end of time. A token without `iat` of a subject
-//! under `issuedBefore` is revoked, because nobody can tell when it was issued.
+//! under `issuedBefore` is revoked, because nobody can tell when it was issued. `hash` names callers as records do
+//! (`user.hash`): whoever reads records can have one refused without knowing who it is.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -63,6 +64,19 @@ enum ListedBy {
     Subject,
 }
 
+/// The hash of a caller as records have it: 32 hex digits in lower case. It is keyed already: no name's hash is equal to it.
+fn caller_hash(text: &str) -> Option<Hashed> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes: Vec<u8> =
+        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<_>>()?;
+    bytes.try_into().ok().filter(|_| rest.is_empty())
+}
+
 fn hashed(kind: ListedBy, name: &str) -> Hashed {
     let kind = match kind {
         ListedBy::Id => b"j",
@@ -102,6 +116,11 @@ impl RevocationList {
                     for name in names {
                         let name = name.as_str().filter(|name| is_name(name))?;
                         entries.push((hashed(kind, name), u64::MAX));
+                    }
+                }
+                ("hash", Value::Array(hashes)) => {
+                    for hash in hashes {
+                        entries.push((caller_hash(hash.as_str()?)?, u64::MAX));
                     }
                 }
                 ("issuedBefore", Value::Object(times)) => {
@@ -146,13 +165,13 @@ impl RevocationList {
         entries.is_sorted_by(|(a, _), (b, _)| a < b).then_some(RevocationList { entries })
     }
 
-    /// True if the token is revoked.
-    pub(super) fn holds(&self, marks: &Marks) -> bool {
+    /// True if the token is revoked, or all of this caller's are.
+    pub(super) fn holds(&self, marks: &Marks, caller: Option<&Hashed>) -> bool {
         let before = |name: &Hashed| {
             let place = self.entries.binary_search_by(|(own, _)| own.cmp(name)).ok()?;
             self.entries.get(place).map(|(_, before)| *before)
         };
-        [marks.id.as_ref(), Some(&marks.subject)].into_iter().flatten().filter_map(before).any(|before| {
+        [marks.id.as_ref(), Some(&marks.subject), caller].into_iter().flatten().filter_map(before).any(|before| {
             // The last second of all is for ever, whatever a token says of its time.
             before == u64::MAX || marks.issued.is_none_or(|issued| issued < Timestamp::from_secs(before))
         })
@@ -185,9 +204,18 @@ mod tests {
             (Some("amy"), "b", Some(7), false),
         ] {
             let marks = Marks::new(id.map(Value::from).as_ref(), subject, issued.map(Timestamp::from_secs)).unwrap();
-            assert_eq!(list.holds(&marks), revoked, "{id:?} {subject} {issued:?}");
+            assert_eq!(list.holds(&marks, None), revoked, "{id:?} {subject} {issued:?}");
         }
         assert_eq!(Marks::new(Some(&Value::from(1)), "x", None), Err(Reason::JwtClaims));
+    }
+
+    #[test]
+    fn a_caller_is_found_by_the_hash_of_its_records() {
+        let list = list(r#"{"hash":["00ff00ff00ff00ff00ff00ff00ff00ff"],"sub":["bob"]}"#).unwrap();
+        let marks = Marks::new(None, "amy", None).unwrap();
+        let (listed, other) = ([0, 255].repeat(8).try_into().unwrap(), [0; 16]);
+        assert!(list.holds(&marks, Some(&listed)));
+        assert!(!list.holds(&marks, Some(&other)) && !list.holds(&marks, None));
     }
 
     #[test]
@@ -209,6 +237,12 @@ mod tests {
             r#"{"issuedBefore":{"a":-1}}"#,
             r#"{"issuedBefore":{"a":1.5}}"#,
             r#"{"jti":["a"],"jti":[]}"#,
+            r#"{"hash":["00FF00ff00ff00ff00ff00ff00ff00ff"]}"#,
+            r#"{"hash":["00ff00ff00ff00ff00ff00ff00ff00f"]}"#,
+            r#"{"hash":["00ff00ff00ff00ff00ff00ff00ff00ff0"]}"#,
+            r#"{"hash":["00ff00ff00ff00ff00ff00ff00ff00ff00"]}"#,
+            r#"{"hash":[1]}"#,
+            r#"{"hash":{}}"#,
         ] {
             assert!(list(wrong).is_none(), "{wrong}");
         }

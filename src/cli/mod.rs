@@ -4,6 +4,7 @@
 //! document with errors, a rule whose test fails), 2 wrong usage or a file that can't be read.
 //! Results go to stdout, everything about the run itself to stderr.
 
+mod audit;
 mod capture;
 mod check;
 mod cost;
@@ -46,6 +47,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant)] // there is one in a process
 enum Command {
+    /// What can be said of the records of the past
+    Audit(audit::Arguments),
     /// Keys for captured requests, and the requests themselves
     Capture(capture::Arguments),
     /// Check policies: plain documents (YAML, JSON), WasmPlugins, EnvoyFilters, Envoy and ECDS files
@@ -79,6 +82,7 @@ pub fn run() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let outcome = match arguments.command {
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),

@@ -3,9 +3,10 @@
 //! Their documentation says what the types can't, in a fixed form: `Required` makes a key
 //! required, `Default x.` names what an absent key means.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::output::{Exit, print, print_json};
+use crate::audit::{Record, VERSION};
 use crate::document::Document;
 
 #[derive(Debug, clap::Args)]
@@ -13,6 +14,9 @@ pub(super) struct Arguments {
     /// Print a Markdown table of all keys instead
     #[arg(long)]
     markdown: bool,
+    /// Print the schema of the audit record instead
+    #[arg(long, conflicts_with = "markdown")]
+    record: bool,
     /// Accepted for uniformity: the schema is JSON already
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
@@ -22,6 +26,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let _ = arguments.json;
     if arguments.markdown {
         print(&markdown())?;
+    } else if arguments.record {
+        print_json(&record_schema())?;
     } else {
         print_json(&schema())?;
     }
@@ -36,6 +42,68 @@ pub fn schema() -> Value {
     }
     tidy(&mut schema);
     schema
+}
+
+/// The JSON Schema (draft 2020-12) of the audit record. What a chain adds to a line is part of it.
+pub fn record_schema() -> Value {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<Record>().to_value();
+    tidy(&mut schema);
+    let chained = [
+        (
+            "previous",
+            "Of a chain: the digest of the worker's record before this one. Absent in the first.",
+            text_of(43),
+        ),
+        (
+            "every",
+            "Of a chain's first record: each so many records one is signed.",
+            json!({ "type": "integer", "minimum": 1 }),
+        ),
+        (
+            "digest",
+            "Of a chain: SHA-256 over `bartizan.chain.1`, a line end, and the line before this member; base64url.",
+            text_of(43),
+        ),
+        ("key", "Of a signed record: the first 16 hex digits of the public key's SHA-256.", text_of(16)),
+        (
+            "signature",
+            "Of a signed record: Ed25519 over `bartizan.chain.1`, a line end, and the line before this member; base64url.",
+            text_of(86),
+        ),
+    ];
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("title".to_owned(), "Bartizan audit record".into());
+        root.insert("$id".to_owned(), format!("urn:bartizan:audit-record:{VERSION}").into());
+        root.insert("additionalProperties".to_owned(), false.into());
+        if let Some(properties) = root.get_mut("properties").and_then(Value::as_object_mut) {
+            for (name, words, mut property) in chained {
+                if let Some(property) = property.as_object_mut() {
+                    property.insert("description".to_owned(), words.into());
+                }
+                properties.insert(format!("bartizan.chain.{name}"), property);
+            }
+        }
+    }
+    schema
+}
+
+/// The record's fields as a Markdown table.
+pub fn record_markdown() -> String {
+    let schema = record_schema();
+    let mut rows = String::from("| field | meaning |\n|---|---|\n");
+    for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let target = property.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+        let target = target.and_then(|pointer| schema.pointer(pointer)).unwrap_or(property);
+        let text = description(property).or_else(|| description(target)).unwrap_or_default();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+        rows.push_str(&format!("| `{name}` | {text} |\n"));
+    }
+    rows
+}
+
+fn text_of(length: usize) -> Value {
+    json!({ "type": "string", "minLength": length, "maxLength": length })
 }
 
 /// Nulls are refused, a `Required` key is required, and defaults of the Rust types are no defaults of the document.

@@ -453,6 +453,39 @@ section! {
         usage: Option<bool>,
         /// Which replies carry headers of ours. Default denials.
         response_headers: Option<ResponseHeaders>,
+        /// Ties each worker's records into a chain that `bartizan audit verify` checks. Absent: records are single lines.
+        chain: Option<Chain>,
+    }
+}
+
+section! {
+    /// The chain of records: each names the one before it by its digest, some are signed with Ed25519 (RFC 8032), and signed
+    /// checkpoints in the proxy's log, and in a second sink, say how far all chains of the proxy have come.
+    Chain {
+        /// The private key, out of the VM's environment: 32 bytes, as 64 hex digits or in base64url, as `bartizan audit keygen`
+        /// makes it. Required.
+        key: Option<FromEnv>,
+        /// Each so many records of a worker one is signed, 1 to 100000. Default 100. The first always is.
+        every: Option<u64>,
+        /// How long a checkpoint waits for new records at most, 1s to 1h. Default 60s.
+        interval: Option<Span>,
+        /// Where checkpoints are copied to. Default: the proxy's log alone.
+        sink: Option<ChainSink>,
+    }
+}
+
+section! {
+    /// Takes each checkpoint as the body of a POST, one line of JSON. One that is not answered with a status below 300 is
+    /// followed by the next one after `interval`, which tells all that it told.
+    ChainSink {
+        /// The Envoy cluster that serves it. Required.
+        cluster: Option<String>,
+        /// The host name to ask for. Required.
+        authority: Option<String>,
+        /// The path. Required.
+        path: Option<String>,
+        /// How long to wait for an answer. Default 5s, 10ms to 30s.
+        timeout: Option<Span>,
     }
 }
 

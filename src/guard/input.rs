@@ -67,6 +67,23 @@ pub struct Judged {
     pub act: Act,
 }
 
+/// A text whose score reached a guard's threshold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// Which text.
+    pub text: usize,
+    /// The guard whose answer is the first of the strictest.
+    pub guard: String,
+    /// Its score under that guard's exceptions, of rules, scorer and outside judges.
+    pub score: u8,
+    /// The score of the rules alone.
+    pub rules_score: u8,
+    /// The score from which the guard acts.
+    pub threshold: u8,
+    /// What follows.
+    pub act: Act,
+}
+
 /// The answer of all guards. Only [`judge`] and [`judge_reply`] make one, and nothing undoes a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
@@ -77,6 +94,8 @@ pub struct Judgement {
     pub score: u8,
     /// Every finding.
     pub findings: Vec<Judged>,
+    /// Texts whose score reached a threshold.
+    pub over: Vec<Over>,
     /// Texts that the request is refused for as attacks by a strong sign, by index: a rule of level high or critical,
     /// or a score of [`STRONG_SCORE`] and more. What is replaced is none: there the reader is the victim.
     pub struck: Vec<usize>,
@@ -95,6 +114,7 @@ impl Judgement {
             outcomes: Vec::new(),
             score: 0,
             findings: Vec::new(),
+            over: Vec::new(),
             struck: Vec::new(),
             shadow: Vec::new(),
             incomplete,
@@ -178,7 +198,7 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn text(&mut self, index: usize, report: TextReport) -> Outcome {
-        let (attack, is_strong) = if self.is_reply { (None, false) } else { self.attack(&report) };
+        let (attack, is_strong) = if self.is_reply { (None, false) } else { self.attack(index, &report) };
         if attack == Some(Act::Block) && is_strong {
             self.out.struck.push(index);
         }
@@ -235,9 +255,10 @@ impl Judge<'_> {
 
     /// The strictest answer to the text's score (`None`: below every threshold), and whether a guard that refuses it has
     /// a strong sign.
-    fn attack(&mut self, report: &TextReport) -> (Option<Act>, bool) {
+    fn attack(&mut self, index: usize, report: &TextReport) -> (Option<Act>, bool) {
         let Place { zone, position, is_key, trusted } = self.place;
         let (mut is_strong, mut highest) = (false, self.out.score);
+        let mut over: Option<Over> = None;
         let answer = strictest(self.guards, |guard| {
             let muted = |rule: RuleIndex| guard.excepts(rule, self.route, zone, self.now);
             let score = self.scanner.score(report, zone, &muted);
@@ -255,9 +276,21 @@ impl Judge<'_> {
             };
             let has_strong_sign = score >= STRONG_SCORE || self.has_strong_rule(report, &muted);
             is_strong |= guard.mode == Mode::Enforce && act == Act::Block && has_strong_sign;
+            let act_here = if guard.mode == Mode::Enforce { act } else { Act::Shadow };
+            let is_first = match &over {
+                None => true,
+                Some(known) => act_here == Act::Block && known.act != Act::Block,
+            };
+            if is_first {
+                let rules_alone = TextReport { learned: None, ..report.clone() };
+                let rules_score = self.scanner.score(&rules_alone, zone, &muted);
+                over =
+                    Some(Over { text: index, guard: guard.name.clone(), score, rules_score, threshold, act: act_here });
+            }
             Some(act)
         });
         self.out.score = highest;
+        self.out.over.extend(over);
         (answer.act(Reason::ScanInjection, &mut self.out.shadow), is_strong)
     }
 

@@ -26,6 +26,7 @@ pages! {
     protocols: "protocols.md"
     parameters: "parameters.md"
     reasons: "reasons.md"
+    audit: "audit.md"
     limits: "limits.md"
     compliance: "compliance.md"
 }

@@ -24,6 +24,8 @@ pub enum Asker<S> {
     Keys(Fetch),
     /// The worker, to tell what requests have used.
     Settlement(Batch),
+    /// The worker, for the copy of a checkpoint of its records.
+    Checkpoint,
     /// A stream, by its context.
     Stream(u32, S),
 }
@@ -50,6 +52,11 @@ impl<S> Calls<S> {
             }
             Err(_) => Err(asker),
         }
+    }
+
+    /// How many are in flight.
+    pub fn count(&self) -> usize {
+        self.open.len()
     }
 
     /// Nobody waits for this answer any more.

@@ -27,6 +27,12 @@ pub struct Root {
 }
 
 impl Context for Root {
+    /// The proxy ends, or another policy has taken this one's place: what no checkpoint tells is told now.
+    fn on_done(&mut self) -> bool {
+        self.worker.borrow_mut().checkpoint(true);
+        true
+    }
+
     fn on_http_call_response(&mut self, token: u32, _: usize, size: usize, _: usize) {
         http_answered(&self.worker, self.policy.as_ref(), token, size);
     }
@@ -82,6 +88,8 @@ impl RootContext for Root {
         let leaves_some = resume_held(&self.worker);
         let mut worker = self.worker.borrow_mut();
         worker.send_settlements(policy);
+        worker.checkpoint(false);
+        worker.beat(policy);
         if let Some(count) = worker.stuck.to_say(host::now()) {
             host::log(Level::Error, &format!("bartizan: {count} requests {STUCK}"));
         }

@@ -9,7 +9,7 @@ use super::calls::{Asker, Calls};
 use super::envoy::EnvoyHost;
 use super::host::{self, MetricKind};
 use super::stream::Exchange;
-use crate::audit::metrics::{self, DROPPED, Increment, LATENCY, MAX_SERIES, MEMORY};
+use crate::audit::metrics::{self, DROPPED, Increment, MAX_SERIES, MEMORY};
 use crate::authn::{Fetch, Fetched};
 use crate::callout::{Answer, CallFailure};
 use crate::held::{HeldStreams, Seldom, Turn, Why};
@@ -27,7 +27,9 @@ pub struct Worker {
     /// Made at the first request: the configuration step must stay pure.
     vm: Option<WorkerState>,
     metrics: HashMap<String, u32>,
-    latency: Option<u32>,
+    histograms: HashMap<&'static str, u32>,
+    /// When the load was last told, nanoseconds.
+    told: u64,
     dropped: Option<u32>,
     /// The most linear memory that was told, in bytes.
     memory: u64,
@@ -52,7 +54,8 @@ impl Worker {
         Worker {
             vm: None,
             metrics: HashMap::new(),
-            latency: None,
+            histograms: HashMap::new(),
+            told: 0,
             dropped: None,
             memory: 0,
             held: HeldStreams::default(),
@@ -162,6 +165,30 @@ impl Worker {
         }
     }
 
+    /// Writes a checkpoint of the records where one is due, and copies it to the second sink.
+    pub fn checkpoint(&mut self, is_last: bool) {
+        let Some(chain) = self.vm.as_mut().and_then(WorkerState::chain) else { return };
+        let Some(line) = chain.checkpoint(is_last, &mut EnvoyHost) else { return };
+        let call = chain.call(&line);
+        host::log(Level::Info, &line);
+        if let Some(call) = call
+            && self.calls.make(&call, Asker::Checkpoint).is_err()
+        {
+            self.checkpoint_answered(&Answer::Failed(CallFailure::NotMade));
+        }
+    }
+
+    /// Takes the second sink's answer.
+    fn checkpoint_answered(&mut self, answer: &Answer) {
+        let is_stored = matches!(answer, Answer::Http { status: 200..=299, .. });
+        if let Some(chain) = self.vm.as_mut().and_then(WorkerState::chain).filter(|_| !is_stored) {
+            chain.uncheck();
+        }
+        if let Some(id) = self.series(&metrics::checkpoints(is_stored)) {
+            host::increment_metric(id, 1);
+        }
+    }
+
     fn took_keys(&mut self, policy: &Policy, fetch: &Fetch, body: Option<&[u8]>, status: Option<u16>) {
         let now = Timestamp(host::now());
         let Ok(vm) = self.vm(policy) else { return };
@@ -195,10 +222,8 @@ impl Worker {
             SOON_MILLIS
         } else if lacks_keys || settles || self.held.wants_keys() {
             WAITING_TICK_MILLIS
-        } else if fetches || policy.quotas.has_fleet() || policy.hold_headers || !self.held.is_empty() {
-            TICK_MILLIS
         } else {
-            0
+            TICK_MILLIS
         }
     }
 
@@ -218,11 +243,10 @@ impl Worker {
                 None => self.count_dropped(),
             }
         }
-        if self.latency.is_none() {
-            self.latency = host::define_metric(MetricKind::Histogram, LATENCY).ok();
-        }
-        if let Some(id) = self.latency {
-            host::record_metric(id, finished.latency_us);
+        for (name, value) in &finished.samples {
+            if let Some(id) = self.histogram(name) {
+                host::record_metric(id, *value);
+            }
         }
         self.note_memory();
     }
@@ -249,6 +273,55 @@ impl Worker {
         let id = host::define_metric(MetricKind::Counter, name).ok()?;
         self.metrics.insert(name.to_owned(), id);
         Some(id)
+    }
+
+    /// The histogram of this name, one of a few.
+    fn histogram(&mut self, name: &'static str) -> Option<u32> {
+        if let Some(id) = self.histograms.get(name) {
+            return Some(*id);
+        }
+        let id = host::define_metric(MetricKind::Histogram, name).ok()?;
+        self.histograms.insert(name, id);
+        Some(id)
+    }
+
+    /// Tells, once a second, that this worker is there, whether it can serve, and how much waits in it.
+    pub fn beat(&mut self, policy: &Policy) {
+        const SECOND: u64 = 1_000_000_000;
+        const MOST: u64 = 10;
+        let now = host::now();
+        let seconds = now.saturating_sub(self.told) / SECOND;
+        if seconds > MOST || now < self.told {
+            // It begins, was stopped for long, or the clock was set.
+            self.told = now;
+            return;
+        }
+        if seconds == 0 {
+            return;
+        }
+        self.told += seconds * SECOND;
+        let vm = self.vm.as_ref();
+        let is_ready =
+            !policy.authn.has_remote_keys() || vm.is_some_and(|vm| vm.ring.has_keys(&policy.authn, Timestamp(now)));
+        let buffered = vm.map_or(0, WorkerState::buffered);
+        let settlements = vm.map_or(0, |vm| vm.settlements.waiting());
+        let (bodies, waiting) = self.held.counts();
+        let load = [
+            ("waiting_for_body", bodies),
+            ("waiting_for_service", waiting),
+            ("calls", self.calls.count()),
+            ("buffered_bytes", buffered),
+            ("settlements", settlements),
+        ];
+        let load = load.into_iter().map(|(of, level)| (metrics::load(of), level as u64 * seconds));
+        for (name, by) in [(metrics::heartbeats(is_ready), seconds)].into_iter().chain(load) {
+            // One that was never above nothing has no counter, but a heartbeat has.
+            if by > 0
+                && let Some(id) = self.series(&name)
+            {
+                host::increment_metric(id, i64::try_from(by).unwrap_or(i64::MAX));
+            }
+        }
     }
 
     fn count_dropped(&mut self) {
@@ -309,6 +382,7 @@ fn deliver(worker: &Rc<RefCell<Worker>>, policy: Option<&Arc<Policy>>, answered:
     match (asker, policy) {
         (Asker::Keys(fetch), Some(policy)) => worker.borrow_mut().keys_answered(policy, &fetch, &answer),
         (Asker::Settlement(batch), Some(policy)) => worker.borrow_mut().settled(policy, batch, &answer),
+        (Asker::Checkpoint, _) => worker.borrow_mut().checkpoint_answered(&answer),
         (Asker::Keys(_) | Asker::Settlement(_), None) => {}
         (Asker::Stream(context, stream), _) => {
             if host::act_on(context).is_ok() {

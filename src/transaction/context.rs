@@ -9,7 +9,7 @@ use super::{Edit, Ending, Event, Finished, Next, Refused, State, Step, WorkerSta
 use crate::audit::{Record, metrics};
 use crate::capture::Draft;
 use crate::guard::OpinionIndex;
-use crate::host::Host;
+use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::reply::Spent;
 use crate::protocol::{Protocol, Refusal, Session, Told};
@@ -59,6 +59,33 @@ pub(super) struct Context {
     /// What a capture of this request needs, where the policy captures.
     pub(super) draft: Option<Box<Draft>>,
     pub(super) spent_nanos: u64,
+    /// When its first event came, when the request went on as a whole, and how long the first bytes of a stream then took.
+    pub(super) times: Times,
+}
+
+/// When what happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Times {
+    begun: Option<Timestamp>,
+    released: Option<Timestamp>,
+    first_chunk_ms: Option<u64>,
+}
+
+impl Times {
+    /// Before an event is handled. `is_chunk`: it brings bytes of a stream.
+    pub(super) fn before(&mut self, is_chunk: bool, host: &dyn Host) {
+        if self.begun.is_none() {
+            self.begun = Some(host.now());
+        }
+        if let (true, None, Some(released)) = (is_chunk, self.first_chunk_ms, self.released) {
+            self.first_chunk_ms = Some(host.now().0.saturating_sub(released.0) / 1_000_000);
+        }
+    }
+
+    /// The request goes on; the last time counts.
+    pub(super) fn released(&mut self, host: &dyn Host) {
+        self.released = Some(host.now());
+    }
 }
 
 /// A message of the HTTP+SSE transport: its answer comes on the caller's stream.
@@ -96,6 +123,7 @@ impl Context {
             holders: Vec::new(),
             draft: None,
             spent_nanos: 0,
+            times: Times::default(),
         }
     }
 
@@ -200,11 +228,15 @@ impl Context {
         let late_cooldowns = vm.settle_strikes(&self.policy, host);
         settlements.append(&mut vm.take_told());
         let latency_us = self.spent_nanos / 1000;
-        let sequence = vm.next_sequence();
-        self.account.record.set_end(latency_us, vm.worker(), sequence, late_cooldowns);
+        let (worker, sequence) = vm.next_record(&self.policy, host);
+        self.account.record.set_end(latency_us, &worker, sequence, late_cooldowns);
+        let duration = self.times.begun.map(|begun| host.now().0.saturating_sub(begun.0));
+        self.account.record.set_times(duration, self.times.first_chunk_ms);
         let increments = metrics::of(&self.account.record);
         let capture = self.captured(vm, host);
-        Finished { record: self.account.record.to_json(host.now()), capture, increments, settlements, latency_us }
+        let record = vm.seal(sequence, self.account.record.to_json(host.now()), host);
+        let samples = metrics::samples(&self.account.record);
+        Finished { record, capture, increments, samples, settlements }
     }
 
     /// A refusal in the words of the caller's protocol.

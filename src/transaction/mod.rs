@@ -306,8 +306,8 @@ pub struct Finished {
     pub increments: Vec<metrics::Increment>,
     /// What the service that counts for the fleet must be told.
     pub settlements: Vec<Settlement>,
-    /// Time spent in the filter, microseconds.
-    pub latency_us: u64,
+    /// Values of histograms.
+    pub samples: Vec<(&'static str, u64)>,
 }
 
 impl Transaction {
@@ -320,8 +320,15 @@ impl Transaction {
     pub fn step(&mut self, event: Event<'_>, vm: &mut WorkerState, host: &mut dyn Host) -> Step {
         // While a state is handled, the exchange counts as refused.
         let state = std::mem::replace(&mut self.state, State::Denied(Denied));
+        let is_request =
+            matches!(event, Event::RequestHeaders { .. } | Event::RequestBody(_) | Event::Resumed | Event::Answered(_));
+        let is_chunk = matches!(&event, Event::ResponseChunk { chunk, .. } if !chunk.is_empty());
+        self.context.times.before(is_chunk, host);
         let Next { state, step } = state.handle(event, &mut self.context, vm, host);
         self.state = state;
+        if is_request && matches!((&step, &self.state), (Step::Release(_), State::Forwarded(_))) {
+            self.context.times.released(host);
+        }
         // Something was not looked at: nothing of this step goes on.
         if invariant::take_broken() { self.fault() } else { step }
     }

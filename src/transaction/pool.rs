@@ -36,6 +36,11 @@ impl BufferPool {
         true
     }
 
+    /// The bytes that are held.
+    pub(super) fn total(&self) -> usize {
+        self.total
+    }
+
     /// Counts bytes that are no longer held.
     pub(super) fn release(&mut self, bytes: usize, holders: &[Holder]) {
         self.total = self.total.saturating_sub(bytes);

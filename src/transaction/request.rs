@@ -107,6 +107,9 @@ impl Context {
             self.teller.request = Some(id.clone());
             self.account.record.set_request_id(id);
         }
+        if let Some(traceparent) = headers.text("traceparent") {
+            self.account.record.set_trace(traceparent);
+        }
         let path = headers.text(":path").unwrap_or_default();
         let path = path.split(['?', '#']).next().unwrap_or_default();
         if let Some(answer) = self.resource_metadata(method, path) {

@@ -2,6 +2,7 @@
 
 use super::pool::BufferPool;
 use crate::assertion;
+use crate::audit::chain::{Chain, ChainPolicy};
 use crate::authn::{KeyRing, TokenCache};
 use crate::callout::Breaker;
 use crate::capture::Pace;
@@ -51,6 +52,8 @@ pub struct WorkerState {
     pub(super) pool: BufferPool,
     worker: String,
     sequence: u64,
+    /// What ties its records together, where the policy of the last one wanted it.
+    chain: Option<Chain>,
     /// Requests that came without an id.
     named: u64,
     /// Verdicts of texts that this worker has scanned, and the policy they were made under.
@@ -86,7 +89,7 @@ impl WorkerState {
         };
         Ok(WorkerState {
             tokens: TokenCache::new(host)?,
-            ring: KeyRing::new(&policy.name, shared_key.as_bytes()),
+            ring: KeyRing::new(&policy.name, shared_key.as_bytes()).with_callers(hash_key.clone()),
             settlements: Settlements::default(),
             breakers: Default::default(),
             desks: Vec::new(),
@@ -100,6 +103,7 @@ impl WorkerState {
             pool: BufferPool::default(),
             worker: name.iter().map(|byte| format!("{byte:02x}")).collect(),
             sequence: 0,
+            chain: None,
             named: 0,
             verdicts: VerdictMemory::new(verdict_key, VERDICTS),
             verdicts_of: policy.digest.clone(),
@@ -118,6 +122,9 @@ impl WorkerState {
         let key = quota::SharedKey::obtain(&policy.name, host)?;
         if policy.unscanned.knows_owners() {
             crate::authz::Ledger::of(&policy.name).prepare(&key, host)?;
+        }
+        if policy.audit.chain.is_some() {
+            ChainPolicy::prepare(&policy.name, host)?;
         }
         policy.quotas.prepare(&key, host)
     }
@@ -209,9 +216,35 @@ impl WorkerState {
         format!("{}-{}", self.worker, self.named)
     }
 
-    /// The next number of this VM's records, from 1.
-    pub fn next_sequence(&mut self) -> u64 {
+    /// Names the next record under this policy: this VM's name, and its number. A chain names its worker and counts anew.
+    pub(super) fn next_record(&mut self, policy: &Policy, host: &mut dyn Host) -> (String, u64) {
+        match &policy.audit.chain {
+            Some(wanted) if !self.chain.as_ref().is_some_and(|chain| chain.fits(wanted)) => {
+                self.chain = Chain::open(wanted, &policy.name, host).ok();
+                self.sequence = 0;
+            }
+            None if self.chain.take().is_some() => self.sequence = 0,
+            _ => {}
+        }
         self.sequence += 1;
-        self.sequence
+        (self.chain.as_ref().map_or_else(|| self.worker.clone(), Chain::name), self.sequence)
+    }
+
+    /// Puts the record of this number into the chain, where there is one.
+    pub(super) fn seal(&mut self, sequence: u64, line: String, host: &mut dyn Host) -> String {
+        match &mut self.chain {
+            Some(chain) => chain.seal(sequence, line, host),
+            None => line,
+        }
+    }
+
+    /// Bytes of bodies that this worker holds.
+    pub fn buffered(&self) -> usize {
+        self.pool.total()
+    }
+
+    /// The chain of this worker's records.
+    pub fn chain(&mut self) -> Option<&mut Chain> {
+        self.chain.as_mut()
     }
 }

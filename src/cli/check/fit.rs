@@ -99,6 +99,7 @@ pub(super) fn meaning(
     }
     ended(policy, at, &mut said);
     unkeyed(policy, at, &mut said);
+    uncounted(policy, at, &mut said);
     unreached(policy, document, at, &mut said);
     if let Surroundings::Envoy(envoy) = surroundings {
         let (body, reply) = (policy.limits.max_body_bytes as u64, policy.limits.max_response_bytes as u64);
@@ -141,6 +142,16 @@ fn unkeyed(policy: &Policy, at: &KeyPath, said: &mut Said) {
             );
             said.say(Severity::Note, at.key("audit").key("hashKey"), message);
         }
+    }
+}
+
+/// Names that share the counters called `other`.
+fn uncounted(policy: &Policy, at: &KeyPath, said: &mut Said) {
+    for (kind, listed) in policy.labels.left_out() {
+        let most = crate::audit::MOST_LABELS;
+        let message =
+            format!("{listed} {kind} in the policy: {most} have counters of their own, the others count as other");
+        said.say(Severity::Note, at.key("audit"), message);
     }
 }
 

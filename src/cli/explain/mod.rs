@@ -3,8 +3,10 @@
 //! The same scanner, adapters and guards as in the filter judge; nothing is decided here. Who the
 //! caller is and what a quota has left is not known here: every role of the policy is shown.
 
+mod compare;
 mod html;
 mod reading;
+mod record;
 mod terminal;
 
 pub(super) use terminal::shown;
@@ -40,6 +42,15 @@ pub(super) struct Arguments {
     /// A request's JSON body instead of a text; - is stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "file"])]
     request: Option<PathBuf>,
+    /// Audit records instead: says why they were decided so, from the records alone; - is stdin
+    #[arg(long, value_name = "LOG", conflicts_with_all = ["text", "file", "request", "html"])]
+    record: Option<PathBuf>,
+    /// The request whose record is meant: the id that the caller was given
+    #[arg(long, value_name = "ID", requires = "record")]
+    id: Option<String>,
+    /// Another policy that would take the place of --config's: says where it decides otherwise, and why
+    #[arg(long, value_name = "NEW", conflicts_with_all = ["record", "html"])]
+    compare: Option<PathBuf>,
     /// The path that the request goes to
     #[arg(long, default_value = "/v1/chat/completions", requires = "request")]
     path: String,
@@ -203,10 +214,34 @@ struct ActionCard {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let policy = eval::policy(arguments.config.as_deref())?;
-    let explanation = match &arguments.request {
-        Some(file) => explain_request(&policy, &read_text(file)?, arguments)?,
-        None => explain_text(&policy, arguments)?,
+    if let Some(log) = &arguments.record {
+        let told = record::explain(log, arguments.id.as_deref(), &policy)?;
+        if arguments.json {
+            print_json(&told)?;
+        } else {
+            print(&record::page(&told))?;
+        }
+        return Ok(Exit::Fine);
+    }
+    let asked = match &arguments.request {
+        Some(file) => read_text(file)?,
+        None => asked_text(arguments)?,
     };
+    let explain = |policy: &Policy| match &arguments.request {
+        Some(_) => explain_request(policy, &asked, arguments),
+        None => explain_text(policy, &asked, arguments),
+    };
+    let explanation = explain(&policy)?;
+    if let Some(file) = &arguments.compare {
+        let other = explain(&eval::policy(Some(file))?)?;
+        let differences = compare::differences(&explanation, &other);
+        if arguments.json {
+            print_json(&differences)?;
+        } else {
+            print(&compare::page(&differences))?;
+        }
+        return Ok(if differences.roles.is_empty() { Exit::Fine } else { Exit::Findings });
+    }
     let calm = explanation.roles.iter().all(|role| role.verdict == "allow");
     match &arguments.html {
         Some(file) if file.as_os_str() == "-" => print(&html::page(&explanation))?,
@@ -228,16 +263,19 @@ struct Piece<'t> {
     text: &'t str,
 }
 
-fn explain_text(policy: &Policy, arguments: &Arguments) -> anyhow::Result<Explanation> {
+fn asked_text(arguments: &Arguments) -> anyhow::Result<String> {
     let stdin = PathBuf::from("-");
-    let text = match &arguments.text {
-        Some(text) if text != "-" => text.clone(),
-        _ => read_text(arguments.file.as_ref().unwrap_or(&stdin))?,
-    };
+    match &arguments.text {
+        Some(text) if text != "-" => Ok(text.clone()),
+        _ => read_text(arguments.file.as_ref().unwrap_or(&stdin)),
+    }
+}
+
+fn explain_text(policy: &Policy, text: &str, arguments: &Arguments) -> anyhow::Result<Explanation> {
     let zone = arguments.zone.zone();
     let past = arguments.history || matches!(zone, Zone::Tool | Zone::Document | Zone::Assistant);
     let position = if past { Position::History } else { Position::Current };
-    let piece = Piece { path: String::new(), zone, position, is_key: false, text: &text };
+    let piece = Piece { path: String::new(), zone, position, is_key: false, text };
     let mut explanation = explain(policy, RouteIndex(0), vec![piece], None, arguments)?;
     explanation.tools.clear();
     Ok(explanation)

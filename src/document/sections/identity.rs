@@ -97,8 +97,8 @@ section! {
 section! {
     /// A list of revoked tokens, `{"jti": ["..."], "sub": ["..."], "issuedBefore": {"alice": 1800000000}}`: token ids,
     /// subjects all of whose tokens are revoked, and subjects with the time (seconds since 1970) before which their
-    /// tokens were issued. At least one of the three and no other key; at most 1 MiB and 32768 entries. A subject is
-    /// what `claims.subject` points to.
+    /// tokens were issued; and `hash`, callers as records name them (`user.hash`, under `audit.hashKey`). At least one of the
+    /// four and no other key; at most 1 MiB and 32768 entries. A subject is what `claims.subject` points to.
     Revocation {
         /// The Envoy cluster that serves the list. Required.
         cluster: Option<String>,

@@ -124,6 +124,11 @@ impl Settlements {
         inquiry.parts.is_empty() && !inquiry.looks()
     }
 
+    /// How many counters wait to be told.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// True while something waits.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()

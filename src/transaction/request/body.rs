@@ -257,6 +257,9 @@ impl Context {
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
         let is_form = form.is_some();
         let removes_tools = charged.authorized().removes_tools();
+        if !exchange.tools.is_empty() {
+            self.note_tools(&policy, charged.authorized(), &exchange, vm);
+        }
         let guards = stages::guards_of(&policy, charged.authorized(), permit.as_ref());
         let restores = guards.iter().any(|guard| guard.restores());
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, guards: &guards };

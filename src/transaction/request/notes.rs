@@ -1,7 +1,7 @@
 //! What the record says of a request.
 
 use super::body::Scan;
-use crate::audit::{Coverage, OpinionEntry};
+use crate::audit::{Coverage, OpinionEntry, TextEntry};
 use crate::authn::{Principal, RoleIndex};
 use crate::capture::{Caller, Draft, Sealed};
 use crate::consult::opinion::{Heard, Opinion};
@@ -11,7 +11,7 @@ use crate::glob::Glob;
 use crate::guard::{Judgement, Place, entry};
 use crate::host::Host;
 use crate::policy::Policy;
-use crate::protocol::UnscannedKind;
+use crate::protocol::{Exchange, UnscannedKind};
 use crate::quota::{Tokens, price};
 use crate::reason::Reason;
 use crate::scan::{Finding, Text};
@@ -39,7 +39,9 @@ impl Context {
         let record = &mut self.account.record;
         let tenant_label = principal.tenant().map(|tenant| policy.labels.tenant(tenant).to_owned());
         record.set_caller(principal.issuer_name(), tenant_label);
-        record.set_roles(names_of(policy, principal.roles()));
+        let roles = names_of(policy, principal.roles());
+        let label = roles.first().map(|role| policy.labels.role(role).to_owned());
+        record.set_roles(roles, label.as_deref());
         let hashed = |kind: &[u8], bytes: &[u8]| vm.hash_key().hex(&[kind, bytes]);
         let (subject, tenant) = match policy.audit.subject {
             SubjectForm::Hashed => (
@@ -118,8 +120,46 @@ impl Context {
         if is_plain { model.to_owned() } else { hashed() }
     }
 
+    /// Tools of the request that its roles allow, in words that may be shown. See [`Self::note_model`].
+    pub(super) fn note_tools(
+        &mut self,
+        policy: &Policy,
+        authorized: &Authorized,
+        exchange: &Exchange,
+        vm: &mut WorkerState,
+    ) {
+        const MOST: usize = 16;
+        let roles = || authorized.roles().iter().filter_map(|role| policy.role_at(*role));
+        let mut names: Vec<&str> = exchange.tools.iter().map(|tool| tool.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.retain(|name| roles().flat_map(|role| &role.tools).any(|glob| glob.matches(name)));
+        names.truncate(MOST);
+        let is_written =
+            |name: &str| roles().flat_map(|role| &role.tools).any(|glob| glob.is_literal() && glob.matches(name));
+        let unwritten: Vec<&str> =
+            names.iter().copied().filter(|name| !is_written(name) && is_model_name(name)).collect();
+        let texts: Vec<Text<'_>> = unwritten.iter().map(|text| Text { zone: Zone::User, text }).collect();
+        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
+        let clean: Vec<&str> = unwritten
+            .iter()
+            .zip(&report.texts)
+            .filter_map(|(name, text)| (text.findings.is_empty() && text.complete).then_some(*name))
+            .collect();
+        let shown = |name: &str| {
+            if is_written(name) || clean.contains(&name) {
+                name.to_owned()
+            } else {
+                vm.hash_key().hex(&[b"tool", name.as_bytes()])
+            }
+        };
+        self.account.record.set_tools(names.into_iter().map(shown).collect());
+    }
+
     pub(super) fn note_grant(&mut self, policy: &Policy, authorized: &Authorized) {
-        self.account.record.set_roles(names_of(policy, authorized.roles()));
+        let roles = names_of(policy, authorized.roles());
+        let label = roles.first().map(|role| policy.labels.role(role).to_owned());
+        self.account.record.set_roles(roles, label.as_deref());
         self.account.rehearse(authorized.shadow().map(Reason::code));
     }
 
@@ -168,6 +208,19 @@ impl Context {
         let Scan { policy, route, json, exchange, .. } = scan;
         self.account.scored(judgement.score);
         self.account.forget_findings();
+        for over in &judgement.over {
+            if let (Some(place), Some(segment)) = (places.get(over.text), exchange.segments.get(over.text)) {
+                self.account.record.add_text(TextEntry {
+                    zone: place.zone.as_str(),
+                    path: json.pointer(&segment.path, &|key| route.protocol.knows_key(key)),
+                    score: over.score,
+                    rules_score: over.rules_score,
+                    threshold: over.threshold,
+                    guard: over.guard.clone(),
+                    action: over.act.name(),
+                });
+            }
+        }
         for judged in &judgement.findings {
             let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
             let (Some(card), Some(place), Some(segment)) =

@@ -1,0 +1,34 @@
+//! `bartizan audit`: what can be said of the records of the past.
+
+mod erase;
+mod keys;
+mod lines;
+mod verify;
+
+use clap::Subcommand;
+
+use super::output::Exit;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take a caller's records out of a log, each with a tombstone in its place that keeps the chain whole
+    Erase(erase::Arguments),
+    /// Make a key pair: the private half into FILE, for `audit.chain.key`; the public half is what `audit verify` needs
+    Keygen(keys::Arguments),
+    /// Check the chain of records: what was changed, taken out, put in, cut off or moved, by line
+    Verify(verify::Arguments),
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    match &arguments.command {
+        Command::Erase(arguments) => erase::run(arguments),
+        Command::Keygen(arguments) => keys::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+    }
+}
