@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools fleet-test outage-table opinion-table oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools fleet-test outage-table opinion-table response-test oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -28,12 +28,13 @@ JUDGES     := $(CACHE)/judges/.ready
 PIPELINES  := $(CACHE)/pipelines/.ready
 VICTORIA   := $(CACHE)/pipelines/victorialogs/.tried
 BROWSER    := $(CACHE)/browser/.ready
+RESPONSE   := $(CACHE)/response/.ready
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy: most of their time is waiting.
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -71,8 +72,8 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER)
-	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines, pages)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE)
+	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines, pages, responder)
 	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
 
@@ -96,6 +97,10 @@ opinion-table: build cli $(VENV_STAMP) $(JUDGES) ## recall, false alarms, cost w
 pages: cli $(VENV_STAMP) $(BROWSER) ## the command line's pages in a real browser; screenshots in target/pages (needs Node.js)
 	$(call say,pages)
 	$(PYTHON) -m pytest integration/pages -q $(PYTEST)
+
+response-test: build cli $(VENV_STAMP) $(RESPONSE) ## bans by real Alertmanager and Prometheus and by Falco's events, and their ends
+	$(call say,the responder)
+	$(PYTHON) -m pytest integration/response -q $(PYTEST)
 
 mcp-sdk: $(MCP_SDK) ## the official TypeScript SDKs of the Model Context Protocol into .cache (needs Node.js)
 
@@ -261,6 +266,11 @@ $(VICTORIA): integration/pipelines/victorialogs.sh integration/harness/debian_go
 	@mkdir -p $(@D); rm -f $(CACHE)/pipelines/victorialogs.missing
 	@integration/pipelines/victorialogs.sh $(@D)/victoria-logs > $(@D)/build.log 2>&1 || { \
 	  echo "VictoriaLogs could not be built: $$(tail -1 $(@D)/build.log)" | tee $(CACHE)/pipelines/victorialogs.missing; }
+
+# What can't be had is a reported skip of the test that needs it; `rm -r .cache/response` tries again.
+$(RESPONSE): integration/response/alertmanager.sh
+	$(call say,Alertmanager and Prometheus (once))
+	integration/response/alertmanager.sh $(CACHE)/response
 	@touch $@
 
 $(NEIGHBOURS): integration/neighbours/requirements.txt

@@ -5,6 +5,7 @@ A stand-in for Falco, which can't be had here. Fields are those of its plugin `j
 
 import json
 import re
+import uuid
 
 import yaml
 
@@ -67,3 +68,15 @@ def alarms(record: dict) -> set[str]:
             assert not missing, f"{rule['rule']}: no {missing} in {record}"
             fired.add(rule["rule"])
     return fired
+
+
+def event(record: dict, rule: str) -> dict:
+    """The event that Falcosidekick's webhook would send for a record, in its documented form."""
+    [entry] = [entry for entry in RULES if entry.get("rule") == rule]
+    output = entry["output"]
+    fields = {f"json.value[{pointer}]": value(record, pointer) for pointer in FIELD.findall(output)}
+    text = FIELD.sub(lambda match: fields[match[0]] or "<NA>", output).replace("%", "")
+    return {
+        "uuid": str(uuid.uuid4()), "output": text, "priority": entry["priority"].capitalize(), "rule": rule, "time": record["@timestamp"],
+        "source": entry["source"], "tags": sorted(entry.get("tags", [])), "hostname": "proxy-1", "output_fields": fields,
+    }  # fmt: skip

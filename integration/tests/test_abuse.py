@@ -55,6 +55,7 @@ def test_a_cooldown_holds_on_every_connection(sites, mode, protocol):
         with Client(site.proxy.port, protocol) as client:
             got = site.send(protocol, chat(), token=token, client=client).refused(429, "abuse.cooldown", before_body=True)
             assert 3000 < int(got.reply.header("retry-after")) <= 3600
+            assert falco.alarms(got.audit) == {"Bartizan refused a caller in a cool-down"}
             workers.add(got.audit["bartizan.worker"])
     assert len(workers) == 2, "all connections went to one worker"
     site.send(protocol, chat(), token=site.token(f"bystander-{mode}-{protocol}")).passed()

@@ -5,7 +5,7 @@ import openai
 import pytest
 
 from conftest import Site, chat, user
-from harness import envoy
+from harness import envoy, falco
 from harness.client import H1
 from harness.upstream import METERED
 
@@ -65,6 +65,7 @@ def test_a_budget_is_spent_and_then_refused(sites, mode):
             break
         spent += micros(got.audit["bartizan.cost.amount"])
         told += [one["share"] for one in got.audit.get("bartizan.budget.crossed", [])]
+        assert ("Bartizan budget share reached" in falco.alarms(got.audit)) == ("bartizan.budget.crossed" in got.audit)
     got.refused(429, "quota.cost")
     assert spent == sum(used * INPUT + written * OUTPUT for used, written in METERED)
     # What drains meanwhile is 14 millionths a second.

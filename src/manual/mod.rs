@@ -19,6 +19,7 @@ pages! {
     quotas: "quotas.md"
     fleet: "fleet.md"
     abuse: "abuse.md"
+    response: "response.md"
     opa: "opa.md"
     opinions: "opinions.md"
     pipelines: "pipelines.md"
@@ -29,4 +30,5 @@ pages! {
     reasons: "reasons.md"
     audit: "audit.md"
     limits: "limits.md"
+    compliance: "compliance.md"
 }
