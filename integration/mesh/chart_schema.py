@@ -62,6 +62,7 @@ def schema() -> dict:
             requestTimeout={"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?s)?$"},
             telemetry=only(enabled=flag, provider=text),
             peerAuthentication=only(enabled=flag),
+            monitoring=only(podMonitor=flag, rules=flag, labels={"type": "object", "additionalProperties": text}),
             rbac=only(
                 enabled=flag,
                 readers={"type": "array", "items": text},

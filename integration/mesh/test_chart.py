@@ -181,3 +181,35 @@ def test_the_notes_tell_the_next_step(cluster, tmp_path):
     assert "Next:" in notes and "llm/standard" in notes and "-l 'app=model' --tail=-1" in notes and "helm rollback" in notes
     code, out, error = helm("install", "demo", CHART, **store)
     assert code == 0 and "nothing is guarded yet" in out, out + error
+
+
+def test_monitoring_is_off_by_default():
+    for path in CASES:
+        assert "monitoring.coreos.com" not in render("-f", path)
+
+
+@pytest.mark.parametrize("path", CASES, ids=case_name)
+def test_monitoring_holds_the_shipped_rules(path):
+    """What is applied is the tested files' content. No schema of the operator's kinds can be had here."""
+    shipped = {name: (ROOT / "envoy/prometheus" / name).read_text() for name in ("alerts.yaml", "relabel.yaml")}
+    for name, text in shipped.items():
+        assert (CHART / "files" / name).read_text() == text, f"cp envoy/prometheus/{name} charts/bartizan/files/"
+    words = ["--set", "monitoring.podMonitor=true,monitoring.rules=true,monitoring.labels.release=prometheus"]
+    found = [one for one in documents(render("-f", path, *words)) if one["apiVersion"] == "monitoring.coreos.com/v1"]
+    (rule,) = [one for one in found if one["kind"] == "PrometheusRule"]
+    assert rule["spec"] == yaml.safe_load(shipped["alerts.yaml"])
+    monitors = [one for one in found if one["kind"] == "PodMonitor"]
+    guards = yaml.safe_load(path.read_text())["guards"]
+    assert {one["metadata"]["name"] for one in monitors} == {f"bartizan-{name}" for name in guards}
+    camel = {"source_labels": "sourceLabels", "target_label": "targetLabel"}
+    rules = yaml.safe_load(shipped["relabel.yaml"])["metric_relabel_configs"]
+    for one in monitors:
+        guard = guards[one["metadata"]["name"].removeprefix("bartizan-")]
+        assert one["metadata"]["namespace"] == guard["namespace"] and one["metadata"]["labels"]["release"] == "prometheus"
+        (endpoint,) = one["spec"]["podMetricsEndpoints"]
+        assert endpoint["metricRelabelings"] == [{camel.get(key, key): value for key, value in rule.items()} for rule in rules]
+        selector = one["spec"]["selector"]
+        if "selector" in guard:
+            assert selector == {"matchLabels": guard["selector"]}
+        else:
+            assert selector["matchExpressions"][0]["values"] == [reference["name"] for reference in guard["targetRefs"]]
