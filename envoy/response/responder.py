@@ -128,7 +128,7 @@ def rfc3339(seconds: float) -> str:
 def settings(document) -> dict:
     """The configuration, checked: an unknown key, or a number over its bound, is no configuration."""
     need(document, dict, "the configuration is an object")
-    unknown = set(document) - set(LIMITS) - {"issuers", "falco", "alerts", "never", "state", "log", "directory"}
+    unknown = set(document) - set(LIMITS) - {"issuers", "falco", "alerts", "never", "state", "log", "directory", "lists"}
     if unknown:
         raise Bad(f"unknown keys: {sorted(unknown)}")
     done = dict(document)
@@ -150,6 +150,9 @@ def settings(document) -> dict:
             done[key][rule] = count
     done["never"] = {(name(one.get("issuer"), "never.issuer"), name(one.get("subject"), "never.subject"))
                      for one in need(document.get("never", []), list, "never")}  # fmt: skip
+    done["lists"] = document.get("lists", "subjects")
+    if done["lists"] not in ("hashes", "subjects"):
+        raise Bad("lists: hashes or subjects")
     for key in ("state", "log"):
         name(document.get(key), f"{key}: a file")
     return done
@@ -267,10 +270,17 @@ class Bans:
         """The list of one issuer, as the filter reads it."""
         with self.lock:
             self.sweep()
-            return {"sub": sorted(ban["subject"] for ban in self.bans.values() if ban["issuer"] == issuer)}
+            names = sorted(ban["subject"] for ban in self.bans.values() if ban["issuer"] == issuer)
+        if self.config["lists"] == "subjects":
+            return {"sub": names}
+        # A subject may look like a hash: it stands in both lists, and is no caller's hash.
+        return {"sub": names, "hash": [one for one in names if HASH.fullmatch(one)]}
 
     def _subject(self, issuer: str, is_plain: bool, who: str) -> str | None:
-        return who if is_plain else self.directory.get((issuer, who))
+        """What a list calls the caller; `None`: nobody knows who it is."""
+        if is_plain:
+            return who
+        return self.directory.get((issuer, who), who if self.config["lists"] == "hashes" else None)
 
     def _act(self, key: tuple, cause: str, alert: str | None = None) -> None:
         issuer, is_plain, who = key

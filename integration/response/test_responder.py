@@ -382,3 +382,15 @@ def test_the_program_wants_two_long_tokens_and_a_configuration(tmp_path):
         done = subprocess.run([sys.executable, str(FOLDER / "responder.py"), "--config", str(file)], env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and ("maxBans" in done.stderr) == (len(set(tokens.values())) == 2), done.stderr
         assert EVENTS not in done.stderr
+
+
+def test_hashes_ban_whom_nobody_knows(tmp_path, clock):
+    bans = responder.Bans(config(tmp_path, lists="hashes"), clock=clock)
+    hashed = "0f" * 16
+    bans.ban("corp", hashed, "operator")
+    bans.ban("corp", "mallory", "operator")
+    assert bans.document("corp") == {"sub": [hashed, "mallory"], "hash": [hashed]}
+    assert bans.document("other") == {"sub": [], "hash": []}
+    bans.close()
+    with pytest.raises(responder.Bad):
+        config(tmp_path, lists="names")

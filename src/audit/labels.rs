@@ -25,8 +25,8 @@ pub struct Labels {
 impl Labels {
     /// The words of a document, in its order.
     pub fn of(document: &Document) -> Labels {
-        let mut labels = Labels::default();
-        labels.roles = document.roles.iter().flatten().map(|(name, _)| name.clone()).collect();
+        let roles = document.roles.iter().flatten().map(|(name, _)| name.clone()).collect();
+        let mut labels = Labels { roles, ..Labels::default() };
         labels.leave_out("roles", labels.roles.len());
         labels.roles.truncate(MOST);
         let roles = || document.roles.iter().flatten().filter_map(|(_, role)| role.models.as_ref()).flatten();

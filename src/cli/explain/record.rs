@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::shown;
-use crate::cli::records::objects;
 use crate::cli::output::read_text;
+use crate::cli::records::objects;
 use crate::policy::Policy;
 
 /// Records that are explained in one run.
