@@ -27,6 +27,7 @@ OPA        := $(CACHE)/opa/.tried
 JUDGES     := $(CACHE)/judges/.ready
 PIPELINES  := $(CACHE)/pipelines/.ready
 VICTORIA   := $(CACHE)/pipelines/victorialogs/.tried
+GRAFANA    := $(CACHE)/grafana/.ready
 BROWSER    := $(CACHE)/browser/.ready
 RESPONSE   := $(CACHE)/response/.ready
 CORPORA    ?= ../shared/corpora
@@ -34,7 +35,7 @@ CORPORA    ?= ../shared/corpora
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases
 
 # wasm-opt is pinned by its npm package; its version changes the module.
 BINARYEN   := 132.0.0
@@ -72,7 +73,7 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA)
 	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines, pages, responder)
 	$(PYTHON) -m pytest $(REST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
@@ -266,6 +267,14 @@ $(VICTORIA): integration/pipelines/victorialogs.sh integration/harness/debian_go
 	@mkdir -p $(@D); rm -f $(CACHE)/pipelines/victorialogs.missing
 	@integration/pipelines/victorialogs.sh $(@D)/victoria-logs > $(@D)/build.log 2>&1 || { \
 	  echo "VictoriaLogs could not be built: $$(tail -1 $(@D)/build.log)" | tee $(CACHE)/pipelines/victorialogs.missing; }
+
+$(GRAFANA): integration/dashboards/package-lock.json
+	$(call say,Grafana's types (once))
+	@rm -rf $(@D); mkdir -p $(@D)
+	@cp integration/dashboards/package.json integration/dashboards/package-lock.json $(@D)/
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(@D); \
+	  else echo "    no npm: the dashboards are not held against Grafana's types"; fi
+	@touch $@
 
 # What can't be had is a reported skip of the test that needs it; `rm -r .cache/response` tries again.
 $(RESPONSE): integration/response/alertmanager.sh

@@ -20,6 +20,7 @@ from pathlib import Path
 import yaml
 
 from conftest import ATTACK, Site, chat, user
+from dashboards.boards import BOARDS, asked
 from harness import envoy
 from harness.client import H1, Call, Client
 from harness.idp import free_port
@@ -227,6 +228,7 @@ def main() -> int:
             counts = site.proxy.stats("bartizan.requests")
             table.row("a mixed minute", sum(counts.values()) > 100 and len(ids) > 3, f"{sum(counts.values())} requests, {len(ids)} attacks refused")
             if prometheus:
+                check_panels(table, prometheus)
                 check_alerts(table, prometheus)
             check_chain(table, site, sink, made["publicKey"], folder)
             pages = check_report(table, site, folder, ids)
@@ -244,6 +246,14 @@ def main() -> int:
             if prometheus:
                 prometheus.stop()
     return 1 if table.bad else 0
+
+
+def check_panels(table: Table, prometheus: Prometheus) -> None:
+    answers = asked(prometheus)
+    wrong = [f"{panel.title}: {query}" for _, panel, query, answered, _ in answers if not answered]
+    empty = sorted({panel.title for _, panel, _, _, series in answers if panel.expects and not series})
+    filled = sum(series > 0 for *_, series in answers)
+    table.row("dashboards", not wrong and not empty, f"{len(answers)} queries of {len(BOARDS)} dashboards answered, {filled} with data; wrong: {wrong or 'none'}; empty: {empty or 'none'}")
 
 
 def check_alerts(table: Table, prometheus: Prometheus) -> None:
@@ -278,17 +288,18 @@ def check_alerts(table: Table, prometheus: Prometheus) -> None:
 def check_report(table: Table, site: Site, folder: Path, ids: list[str]) -> dict[str, str]:
     log = site.proxy.access_log
     done = bartizan("explain", "--record", log, "--id", ids[-1])
+    explained = done.stdout
     table.row("a refusal is explained", done.returncode == 0 and "refused: scan.injection" in done.stdout, done.stdout.splitlines()[0] if done.stdout else done.stderr)
     page = folder / "report.html"
     done = bartizan("audit", "report", log, "--html", page)
     if "unrecognized subcommand" in done.stderr:
         table.row("audit report", False, done.stderr.strip())
-        return {"the explanation": done.stdout}
+        return {"the explanation": explained}
     text = page.read_text() if page.exists() else ""
     numbers = bartizan("audit", "report", log, "--json")
     told = json.loads(numbers.stdout) if numbers.stdout else {}
     table.row("audit report", done.returncode == 0 and text.rstrip().endswith("</html>"), f"{len(text):,} bytes of HTML, {len(told)} sections of JSON")
-    return {"the report": text, "the report's JSON": numbers.stdout}
+    return {"the explanation": explained, "the report": text, "the report's JSON": numbers.stdout}
 
 
 def check_stores(table: Table, site: Site, ids: list[str]) -> None:
