@@ -57,9 +57,10 @@ def bartizan(*arguments) -> subprocess.CompletedProcess:
 
 
 def in_seconds(text: str) -> str:
-    """Durations of rules, a second for a minute, an hour becomes a minute."""
+    """Durations of rules, a second for a minute, an hour becomes a minute; no less than four readings."""
     shorter = {"m": "s", "h": "m", "d": "h"}
-    return re.sub(r"(?<![\w.])(\d+)([mhd])(?![\w])", lambda found: found[1] + shorter[found[2]], text)
+    least = {"m": 4, "h": 1, "d": 1}
+    return re.sub(r"(?<![\w.])(\d+)([mhd])(?![\w])", lambda found: f"{max(int(found[1]), least[found[2]])}{shorter[found[2]]}", text)
 
 
 class Prometheus:

@@ -132,6 +132,9 @@ pub fn of(record: &Record) -> Vec<Increment> {
     if record.counted_by.is_some() {
         out.push(Increment { name: "bartizan.fleet.alone".to_owned(), by: 1 });
     }
+    if record.is_strike {
+        out.push(Increment { name: "bartizan.abuse.strikes".to_owned(), by: 1 });
+    }
     let cooldowns = record.late_cooldowns.saturating_add(u64::from(record.cooldown_secs.is_some()));
     if cooldowns > 0 {
         out.push(Increment { name: "bartizan.abuse.cooldowns".to_owned(), by: cooldowns });

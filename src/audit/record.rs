@@ -305,6 +305,10 @@ pub struct Record {
     /// Who was not asked because it hangs: `quota` or `introspection`.
     #[serde(rename = "bartizan.call.skipped", skip_serializing_if = "Option::is_none")]
     pub(super) skipped_call: Option<&'static str>,
+    /// The request was refused by a strong sign of an attack: a strike against its caller. The same text is one strike, however often
+    /// it comes.
+    #[serde(rename = "bartizan.abuse.strike", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_strike: bool,
     /// Seconds of the cool-down that this request began for its caller.
     #[serde(rename = "bartizan.abuse.cooldown_s", skip_serializing_if = "Option::is_none")]
     pub(super) cooldown_secs: Option<u64>,
@@ -682,6 +686,11 @@ impl Record {
     /// Who was not asked because it hangs.
     pub fn set_skipped_call(&mut self, service: &'static str) {
         self.skipped_call = Some(service);
+    }
+
+    /// The request was a strike.
+    pub fn set_strike(&mut self) {
+        self.is_strike = true;
     }
 
     /// Seconds of the cool-down that this request began.

@@ -315,10 +315,8 @@ impl Worker {
         ];
         let load = load.into_iter().map(|(of, level)| (metrics::load(of), level as u64 * seconds));
         for (name, by) in [(metrics::heartbeats(is_ready), seconds)].into_iter().chain(load) {
-            // One that was never above nothing has no counter, but a heartbeat has.
-            if by > 0
-                && let Some(id) = self.series(&name)
-            {
+            // Also nothing is told, so that a panel shows it.
+            if let Some(id) = self.series(&name) {
                 host::increment_metric(id, i64::try_from(by).unwrap_or(i64::MAX));
             }
         }

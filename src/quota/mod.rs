@@ -158,6 +158,11 @@ impl Quotas {
         Quotas { abuse: policy.map(Abuse::new), ..self }
     }
 
+    /// True where the policy counts strikes.
+    pub fn counts_strikes(&self) -> bool {
+        self.abuse.is_some()
+    }
+
     /// The same, with the service that counts for all proxies. `hash_key`: what keys the callers' names there.
     #[must_use]
     pub fn with_service(self, service: Option<&RateLimitService>, hash_key: Option<&[u8]>) -> Quotas {

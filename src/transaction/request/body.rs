@@ -331,7 +331,11 @@ impl Context {
         }
         if !judgement.struck.is_empty() {
             let texts = judgement.struck.iter().filter_map(|index| scan.text(*index));
-            let begun = quota::Strike::new(&caller, texts).and_then(|strike| vm.strike(&policy, strike, host));
+            let strike = quota::Strike::new(&caller, texts);
+            if strike.is_some() && policy.quotas.counts_strikes() {
+                self.account.record.set_strike();
+            }
+            let begun = strike.and_then(|strike| vm.strike(&policy, strike, host));
             self.account.record.set_cooldown(begun.map(|cooldown| cooldown.left.as_secs()));
         }
         self.note_unscanned(&scanned.unscanned(&exchange), &exchange.unknown);

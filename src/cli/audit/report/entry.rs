@@ -60,6 +60,8 @@ pub(super) struct Entry<'l> {
     pub(super) skipped: Option<Word<'l>>,
     #[serde(rename = "bartizan.revocation", borrow)]
     pub(super) revocation: Option<Word<'l>>,
+    #[serde(rename = "bartizan.abuse.strike", default)]
+    pub(super) is_strike: bool,
     #[serde(rename = "bartizan.abuse.cooldown_s")]
     pub(super) cooldown: Option<u64>,
     #[serde(rename = "bartizan.abuse.late_cooldowns", default)]

@@ -230,9 +230,10 @@ fn refusals(out: &mut String, report: &Report) {
     let sums = &report.sums;
     let _infallible = writeln!(
         out,
-        "<p class=\"note\">{} findings (a record lists 32 at most), {} values masked. {} cool-downs began, {} s together.</p>",
+        "<p class=\"note\">{} findings (a record lists 32 at most), {} values masked. {} strikes, {} cool-downs began, {} s together.</p>",
         grouped(sums.findings),
         grouped(sums.masked),
+        grouped(sums.strikes),
         grouped(sums.cooldowns),
         grouped(sums.cooldown_secs)
     );

@@ -268,6 +268,7 @@ pub(super) struct Numbers {
     pub(super) output_tokens: u64,
     pub(super) findings: u64,
     pub(super) masked: u64,
+    pub(super) strikes: u64,
     pub(super) cooldowns: u64,
     pub(super) cooldown_secs: u64,
     pub(super) unsettled: u64,
@@ -474,6 +475,7 @@ impl Tally {
         sums.findings = sums.findings.saturating_add(entry.findings_total);
         sums.masked = sums.masked.saturating_add(entry.masked);
         let begun = u64::from(entry.cooldown.is_some()).saturating_add(entry.late_cooldowns);
+        sums.strikes = sums.strikes.saturating_add(u64::from(entry.is_strike));
         sums.cooldowns = sums.cooldowns.saturating_add(begun);
         sums.cooldown_secs = sums.cooldown_secs.saturating_add(entry.cooldown.unwrap_or(0));
     }
