@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shutil
+import time
 
 import jsonschema
 import pytest
@@ -57,9 +58,6 @@ def leaks() -> list[str]:
 
 
 def pytest_sessionfinish(session, exitstatus) -> None:
-    if found := leaks():
-        print("\nlogs hold what they must not:", *found[:20], sep="\n")
-        session.exitstatus = exitstatus = 1
     if exitstatus == 0:
         shutil.rmtree(RUN, ignore_errors=True)
     elif RUN.exists():
@@ -72,6 +70,13 @@ def pytest_terminal_summary(terminalreporter) -> None:
         for name, text in report.user_properties:
             if name == "figures":
                 terminalreporter.write_line(f"\n{text}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_leaks():
+    """Made first and ended last: when all proxies have stopped, no log of theirs may hold what a caller sent."""
+    yield
+    assert not (found := leaks()), found[:20]
 
 
 @pytest.fixture(scope="session")
@@ -102,13 +107,16 @@ class Site:
         if edit:
             edit(config)
         self.proxy = Envoy(config, mode, workers, binary=binary)
-        self.tokens: dict[tuple, str] = {}
+        self.tokens: dict[tuple, tuple[float, str]] = {}
 
     def token(self, subject: str = "alice", roles: tuple[str, ...] = ("analyst",), algorithm: str = "ES256") -> str:
-        key = subject, roles, algorithm
-        if key not in self.tokens:
-            self.tokens[key] = self.keys[algorithm].sign(claims(subject, list(roles)))
-        return self.tokens[key]
+        key, now = (subject, roles, algorithm), time.monotonic()
+        made, token = self.tokens.get(key, (0.0, ""))
+        # A site is used for longer than a token lasts where the machine is busy.
+        if not token or now - made > 120:
+            token = self.keys[algorithm].sign(claims(subject, list(roles)))
+            self.tokens[key] = now, token
+        return token
 
     def send(self, protocol: str, body: bytes | dict | None = None, token: str | None = "good", client: Client | None = None,
              **fields) -> "Outcome":  # fmt: skip
