@@ -17,37 +17,11 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
+from .protobuf import fields
 from .server import Server
 
 UNITS = {1: 1, 2: 60, 3: 3600, 4: 86400}
 OK, OVER_LIMIT = 1, 2
-
-
-def fields(message: bytes):
-    """The fields of a protobuf message: number, and int or bytes."""
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = message[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    at = 0
-    while at < len(message):
-        tag = varint()
-        if tag & 7 == 0:
-            yield tag >> 3, varint()
-        else:
-            assert tag & 7 == 2, f"wire type {tag & 7}"
-            length = varint()
-            assert at + length <= len(message)
-            yield tag >> 3, message[at : at + length]
-            at += length
 
 
 def varint(value: int) -> bytes:

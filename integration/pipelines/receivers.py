@@ -13,38 +13,11 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
+from harness.protobuf import fields
 from harness.server import Server
 
 STREAM = b"/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 EXPORT = b"/opentelemetry.proto.collector.logs.v1.LogsService/Export"
-FIXED = {1: 8, 5: 4}
-
-
-def fields(message: bytes):
-    """The fields of a protobuf message: number, and int or bytes."""
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = message[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    at = 0
-    while at < len(message):
-        tag = varint()
-        kind = tag & 7
-        if kind == 0:
-            yield tag >> 3, varint()
-            continue
-        length = varint() if kind == 2 else FIXED[kind]
-        assert at + length <= len(message)
-        yield tag >> 3, message[at : at + length]
-        at += length
 
 
 def within(message: bytes, *path: int) -> list[bytes]:
