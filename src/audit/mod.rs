@@ -13,6 +13,7 @@
 //! ```
 
 pub mod chain;
+mod entries;
 mod labels;
 mod loading;
 pub mod metrics;
@@ -20,10 +21,11 @@ mod policy;
 mod record;
 mod time;
 
+pub use entries::{Coverage, FindingEntry, OpinionEntry, TextEntry, Verdict};
 pub use labels::{Labels, MOST as MOST_LABELS};
 pub use loading::policy_record;
 pub use policy::AuditPolicy;
-pub use record::{Coverage, FindingEntry, OpinionEntry, Record, TextEntry, VERSION, Verdict};
+pub use record::{Record, VERSION};
 pub use time::rfc3339;
 
 /// The prefix of every header of ours. Whatever a client sends under it is removed.

@@ -1,20 +1,16 @@
 //! What a line of a log is: a record, a checkpoint, a tombstone, or nothing of ours.
 //!
-//! Access loggers and shippers wrap records: a prefix before it, a string in an object of theirs. What counts are the
-//! record's own bytes.
+//! What counts are the record's own bytes, whatever is around them.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::audit::chain::{CHECKPOINT, split};
+use crate::cli::records;
 
 /// `event.dataset` of a tombstone.
 pub(super) const ERASED: &str = "bartizan.erased";
-
-/// Wrappings that are opened.
-const MAX_DEPTH: usize = 4;
 
 /// The members of a line that the chain is checked by.
 #[derive(Debug, Deserialize)]
@@ -64,10 +60,7 @@ pub(super) fn read(line: &[u8], take: &mut dyn FnMut(Kind, &str, Option<&Members
         let kind = if is_marked(&String::from_utf8_lossy(line)) { Kind::Damaged } else { Kind::Foreign };
         return take(kind, "", None);
     };
-    if !(line.contains("bartizan.")) {
-        return take(Kind::Foreign, line, None);
-    }
-    if !open(line, 0, take) {
+    if !records::open(line, &mut |text| one(text, take)) {
         take(if is_marked(line) { Kind::Damaged } else { Kind::Foreign }, line, None);
     }
 }
@@ -77,52 +70,21 @@ fn is_marked(line: &str) -> bool {
     line.contains("bartizan.chain.") || line.contains("bartizan.sequence") || line.contains("bartizan.worker")
 }
 
-/// True when it is one of ours.
-fn open(text: &str, depth: usize, take: &mut dyn FnMut(Kind, &str, Option<&Members<'_>>)) -> bool {
-    // Ours begin so, and no string of ours can hold it; what stands before it may be a caller's.
-    let start = text.rfind("{\"@timestamp\":").or_else(|| text.find("{\""));
-    let Some(text) = start.and_then(|start| text.get(start..)) else { return false };
+/// True when it begins with one of ours.
+fn one(text: &str, take: &mut dyn FnMut(Kind, &str, Option<&Members<'_>>)) -> bool {
     let mut members = serde_json::Deserializer::from_str(text).into_iter::<Members<'_>>();
-    let read = members.next();
+    let Some(Ok(read)) = members.next() else { return false };
     let own = text.get(..members.byte_offset()).unwrap_or(text);
-    if let Some(Ok(members)) = &read {
-        let kind = match members.dataset.as_deref() {
-            Some("bartizan.audit") if own.contains("\"bartizan.chain.") => match split(own) {
-                Some(_) => Kind::Chained,
-                None => Kind::Damaged,
-            },
-            Some("bartizan.audit") => Kind::Single,
-            Some(CHECKPOINT) => Kind::Checkpoint,
-            Some(ERASED) => Kind::Tombstone,
-            _ => Kind::Foreign,
-        };
-        if kind != Kind::Foreign {
-            take(kind, own, Some(members));
-            return true;
-        }
-    }
-    // A wrapping: the text of the record is one of its strings.
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-    match values.next() {
-        Some(Ok(value)) if depth < MAX_DEPTH => wrapped(&value, depth, take),
-        _ => false,
-    }
-}
-
-fn wrapped(value: &Value, depth: usize, take: &mut dyn FnMut(Kind, &str, Option<&Members<'_>>)) -> bool {
-    match value {
-        Value::String(text) => text.contains("\"bartizan.") && open(text, depth + 1, take),
-        Value::Array(items) => all(items.iter(), depth, take),
-        Value::Object(members) => all(members.values(), depth, take),
-        _ => false,
-    }
-}
-
-/// Opens each: a line may hold several records.
-fn all<'v>(
-    values: impl Iterator<Item = &'v Value>,
-    depth: usize,
-    take: &mut dyn FnMut(Kind, &str, Option<&Members<'_>>),
-) -> bool {
-    values.filter(|value| wrapped(value, depth, take)).count() > 0
+    let kind = match read.dataset.as_deref() {
+        Some("bartizan.audit") if own.contains("\"bartizan.chain.") => match split(own) {
+            Some(_) => Kind::Chained,
+            None => Kind::Damaged,
+        },
+        Some("bartizan.audit") => Kind::Single,
+        Some(CHECKPOINT) => Kind::Checkpoint,
+        Some(ERASED) => Kind::Tombstone,
+        _ => return false,
+    };
+    take(kind, own, Some(&read));
+    true
 }

@@ -39,6 +39,7 @@ struct Section {
 pub(super) fn explain(file: &Path, id: Option<&str>, policy: &Policy) -> anyhow::Result<Vec<Told>> {
     let text = read_text(file)?;
     let mut records: Vec<Value> = objects(&text)
+        .into_iter()
         .filter(|record| text_of(record, "event.dataset") == Some("bartizan.audit"))
         .filter(|record| id.is_none_or(|id| text_of(record, "http.request.id") == Some(id)))
         .collect();

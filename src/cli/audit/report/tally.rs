@@ -9,6 +9,7 @@ use super::entry::{Entry, Word};
 use super::sketch::{Histogram, Names, Percentiles, Ranked, Sum, Timeline};
 use crate::audit::Verdict;
 use crate::cli::cost;
+use crate::cli::records;
 use crate::quota::price::is_currency;
 
 /// The verdicts, in the order of columns; another word is counted as the last.
@@ -362,32 +363,37 @@ impl Tally {
     /// A line of a log; `None` is one that is no text.
     pub(super) fn line(&mut self, line: Option<&str>, (since, until): Range) {
         self.lines.all += 1;
-        let Some(json) = line.and_then(crate::cli::records::object) else {
-            self.lines.foreign += 1;
-            return;
-        };
-        // What is behind the object is none of the record's.
-        let entry = serde_json::Deserializer::from_str(json).into_iter::<Entry>().next();
-        let entry = match entry {
-            Some(Ok(entry)) if entry.dataset.as_ref().map(Word::get) == Some("bartizan.audit") => entry,
-            Some(Err(_)) if json.contains("\"bartizan.audit\"") => {
-                self.lines.broken += 1;
-                return;
-            }
-            _ => {
-                self.lines.foreign += 1;
-                return;
+        let line = line.unwrap_or_default();
+        let mut is_broken = false;
+        let mut take = |json: &str| {
+            // What is behind the object is none of the record's.
+            match serde_json::Deserializer::from_str(json).into_iter::<Entry>().next() {
+                Some(Ok(entry)) if entry.dataset.as_ref().map(Word::get) == Some("bartizan.audit") => {
+                    self.entry(&entry, (since, until));
+                    true
+                }
+                other => {
+                    is_broken |= matches!(other, Some(Err(_))) && json.contains("\"bartizan.audit\"");
+                    false
+                }
             }
         };
+        if !records::open(line, &mut take) {
+            self.lines.broken += u64::from(is_broken);
+            self.lines.foreign += u64::from(!is_broken);
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry<'_>, (since, until): Range) {
         let at = entry.timestamp.as_ref().and_then(|time| crate::cli::replay::seconds(time.get()));
         let at = at.filter(|at| *at < MAX_TIME);
         let is_outside = since.is_some_and(|since| at.is_none_or(|at| at < since))
             || until.is_some_and(|until| at.is_none_or(|at| at >= until));
         if is_outside {
             self.lines.outside += 1;
-        } else if self.is_new(&entry) {
+        } else if self.is_new(entry) {
             self.lines.records += 1;
-            self.record(&entry, at);
+            self.record(entry, at);
         } else {
             self.lines.duplicates += 1;
         }
