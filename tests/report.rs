@@ -127,7 +127,7 @@ proptest! {
 
     /// Every sum of the JSON is that of a count that keeps all records.
     #[test]
-    fn sums_are_those_of_a_simple_count(drawn in prop::collection::vec((record(), 0u8..6), 1..60)) {
+    fn sums_are_those_of_a_simple_count(drawn in prop::collection::vec((record(), 0u8..8), 1..60)) {
         let mut log = String::new();
         let mut records = Vec::new();
         for (number, (mut record, beside)) in drawn.into_iter().enumerate() {
@@ -139,6 +139,9 @@ proptest! {
                 1 => log += &format!("{line}\r\n{line}\n"),
                 2 => log += &format!("not a record\n{line} and more\n{{\"a\": 1}}\n"),
                 3 => log += &format!("{{\"event.dataset\":\"bartizan.audit\",\"bartizan.verdict\":7}}\n{line}\n"),
+                4 => log += &format!("{}\n", json!({ "stream": "stdout", "log": format!("{line}\n") })),
+                5 => log += &format!("{line}\n{}\n", json!({ "@timestamp": "2026-11-20T06:00:01Z", "event.dataset": "bartizan.response",
+                    "event.action": "ban", "event.reason": "operator", "bartizan.ban.id": number.to_string() })),
                 _ => log += &format!("{line}\n"),
             }
             records.push((record, beside));
@@ -149,6 +152,8 @@ proptest! {
         prop_assert_eq!(lines["duplicates"].as_u64().unwrap(), besides(1) as u64);
         prop_assert_eq!(lines["foreign"].as_u64().unwrap(), 2 * besides(2) as u64);
         prop_assert_eq!(lines["broken"].as_u64().unwrap(), besides(3) as u64);
+        prop_assert_eq!(lines["responses"].as_u64().unwrap(), besides(5) as u64);
+        prop_assert_eq!(told(&json["counts"]["responses"], "count").values().sum::<u64>(), besides(5) as u64);
         let records: Vec<Value> = records.into_iter().map(|(record, _)| record).collect();
         prop_assert_eq!(lines["records"].as_u64().unwrap(), records.len() as u64);
 

@@ -18,7 +18,7 @@ from conftest import ATTACK, Site, chat, everywhere, user
 from harness import envoy, falco
 from harness.client import H1
 from harness.idp import free_port
-from harness.paths import CACHE, ROOT, run_folder
+from harness.paths import CACHE, CLI, ROOT, run_folder
 from harness.process import Child
 from harness.wait import eventually
 
@@ -253,6 +253,9 @@ def test_an_alert_bans_and_its_resolution_lifts(upstream, keys):
         assert responder.actions() == [("ban", "BartizanCooldowns"), ("lift", "resolved")]
         assert "mallory" not in (responder.folder / "response.log").read_text()
         assert not any(falco.alarms(line) for line in responder.lines())
+        report = subprocess.run([CLI, "audit", "report", "--json", responder.folder / "response.log"], capture_output=True, text=True, check=False)
+        counted = {row["name"]: row["count"] for row in json.loads(report.stdout)["counts"]["responses"]["top"]}
+        assert counted == {"ban: BartizanCooldowns": 1, "lift: resolved": 1}
         unresolved = responder.lines()[-1] | {"event.action": "unresolved", "event.outcome": "failure"}
         assert falco.alarms(unresolved) == {"Bartizan responder could not ban"}
     finally:

@@ -102,6 +102,21 @@ pub(super) struct Entry<'l> {
     pub(super) sequence: Option<u64>,
 }
 
+/// A line of the responder: a ban, its end, or that there is none.
+#[derive(Debug, Deserialize)]
+pub(super) struct Response<'l> {
+    #[serde(rename = "event.dataset", borrow)]
+    pub(super) dataset: Word<'l>,
+    #[serde(rename = "@timestamp", borrow)]
+    pub(super) timestamp: Option<Word<'l>>,
+    #[serde(rename = "event.action", borrow)]
+    pub(super) action: Word<'l>,
+    #[serde(rename = "event.reason", borrow)]
+    pub(super) reason: Option<Word<'l>>,
+    #[serde(rename = "bartizan.ban.id", borrow)]
+    pub(super) ban: Option<Word<'l>>,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Crossed<'l> {
     #[serde(borrow)]

@@ -108,11 +108,12 @@ pub(super) fn page(report: &Report) -> String {
     let lines = &report.lines;
     let _infallible = writeln!(
         out,
-        "<footer>Bartizan {}. {} lines were read: {} records counted, {} duplicates, {} outside the range, {} no audit \
+        "<footer>Bartizan {}. {} lines were read: {} records counted, {} lines of the responder, {} duplicates, {} outside the range, {} no audit \
          records, {} records that can't be read.</footer></main></body></html>",
         env!("CARGO_PKG_VERSION"),
         grouped(lines.all),
         grouped(lines.records),
+        grouped(lines.responses),
         grouped(lines.duplicates),
         grouped(lines.outside),
         grouped(lines.foreign),
@@ -226,6 +227,7 @@ fn refusals(out: &mut String, report: &Report) {
     counts(out, report, "authz", "The operator's policy engine", "decision");
     counts(out, report, "statuses", "Statuses", "status");
     counts(out, report, "cooldownCallers", "Callers whose cool-down began", "caller");
+    counts(out, report, "responses", "Bans and lifts by the responder", "what: why");
     out.push_str("</div>\n");
     let sums = &report.sums;
     let _infallible = writeln!(

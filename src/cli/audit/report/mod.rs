@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         None if arguments.json => print_json(&report)?,
         None => print(&terminal(&report))?,
     }
-    if report.lines.records == 0 {
+    if report.lines.records + report.lines.responses == 0 {
         bail!("no audit record was counted");
     }
     Ok(Exit::Fine)

@@ -5,7 +5,7 @@ use std::hash::BuildHasher as _;
 
 use serde::Serialize;
 
-use super::entry::{Entry, Word};
+use super::entry::{Entry, Response, Word};
 use super::sketch::{Histogram, Names, Percentiles, Ranked, Sum, Timeline};
 use crate::audit::Verdict;
 use crate::cli::cost;
@@ -201,6 +201,8 @@ pub(super) struct Lines {
     pub(super) duplicates: u64,
     /// A record outside `--since` and `--until`, or without a time where one of them is given.
     pub(super) outside: u64,
+    /// A line of the responder.
+    pub(super) responses: u64,
     /// No record.
     pub(super) foreign: u64,
     /// A record that can't be read.
@@ -314,7 +316,7 @@ pub(super) struct Report {
 }
 
 /// Groups are in the report though nothing was counted in them, so that a program need not ask.
-const COUNTS: [&str; 18] = [
+const COUNTS: [&str; 19] = [
     "reasons",
     "statuses",
     "shadow",
@@ -330,6 +332,7 @@ const COUNTS: [&str; 18] = [
     "skippedCalls",
     "revocation",
     "cooldownCallers",
+    "responses",
     "responseModels",
     "costBasis",
     "incomplete",
@@ -339,6 +342,21 @@ const VERSIONS: [&str; 2] = ["policies", "rulesets"];
 
 /// What the range of times leaves.
 pub(super) type Range = (Option<u64>, Option<u64>);
+
+fn is_outside(at: Option<u64>, (since, until): Range) -> bool {
+    since.is_some_and(|since| at.is_none_or(|at| at < since))
+        || until.is_some_and(|until| at.is_none_or(|at| at >= until))
+}
+
+fn time_of(time: Option<&Word<'_>>) -> Option<u64> {
+    time.and_then(|time| crate::cli::replay::seconds(time.get())).filter(|at| *at < MAX_TIME)
+}
+
+/// What an object says of a ban.
+fn response(json: &str) -> Option<Response<'_>> {
+    let response: Response<'_> = serde_json::Deserializer::from_str(json).into_iter().next()?.ok()?;
+    (response.dataset.get() == "bartizan.response").then_some(response)
+}
 
 impl Tally {
     pub(super) fn new() -> Tally {
@@ -361,7 +379,7 @@ impl Tally {
     }
 
     /// A line of a log; `None` is one that is no text.
-    pub(super) fn line(&mut self, line: Option<&str>, (since, until): Range) {
+    pub(super) fn line(&mut self, line: Option<&str>, range: Range) {
         self.lines.all += 1;
         let line = line.unwrap_or_default();
         let mut is_broken = false;
@@ -369,10 +387,14 @@ impl Tally {
             // What is behind the object is none of the record's.
             match serde_json::Deserializer::from_str(json).into_iter::<Entry>().next() {
                 Some(Ok(entry)) if entry.dataset.as_ref().map(Word::get) == Some("bartizan.audit") => {
-                    self.entry(&entry, (since, until));
+                    self.entry(&entry, range);
                     true
                 }
                 other => {
+                    if let Some(response) = response(json) {
+                        self.response(&response, range);
+                        return true;
+                    }
                     is_broken |= matches!(other, Some(Err(_))) && json.contains("\"bartizan.audit\"");
                     false
                 }
@@ -384,18 +406,31 @@ impl Tally {
         }
     }
 
-    fn entry(&mut self, entry: &Entry<'_>, (since, until): Range) {
-        let at = entry.timestamp.as_ref().and_then(|time| crate::cli::replay::seconds(time.get()));
-        let at = at.filter(|at| *at < MAX_TIME);
-        let is_outside = since.is_some_and(|since| at.is_none_or(|at| at < since))
-            || until.is_some_and(|until| at.is_none_or(|at| at >= until));
-        if is_outside {
+    fn entry(&mut self, entry: &Entry<'_>, range: Range) {
+        let at = time_of(entry.timestamp.as_ref());
+        if is_outside(at, range) {
             self.lines.outside += 1;
         } else if self.is_new(entry) {
             self.lines.records += 1;
             self.record(entry, at);
         } else {
             self.lines.duplicates += 1;
+        }
+    }
+
+    /// A ban is no request: it is counted apart.
+    fn response(&mut self, response: &Response<'_>, range: Range) {
+        let (action, time) = (response.action.get(), response.timestamp.as_ref().map(Word::get));
+        if is_outside(time_of(response.timestamp.as_ref()), range) {
+            self.lines.outside += 1;
+        } else if !self.seen.is_new((action, response.ban.as_ref().map(Word::get), time)) {
+            self.lines.duplicates += 1;
+        } else {
+            self.lines.responses += 1;
+            let why = response.reason.as_ref().map_or("(none)", Word::get);
+            if let Some(names) = self.names.get_mut("responses") {
+                names.of(&format!("{action}: {why}")).count += 1;
+            }
         }
     }
 
