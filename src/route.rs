@@ -33,6 +33,8 @@ pub struct RoutePolicy {
     pub protocol: Protocol,
     /// What the caller needs the permission for.
     pub operation: Operation,
+    /// The methods of the protocol's operation there.
+    of_operation: &'static [&'static str],
     /// What belongs to one server of tools.
     pub server: Option<ServerPolicy>,
     /// Whether token counts of streams are asked for.
@@ -83,7 +85,7 @@ impl RoutePolicy {
         match self.server_part() {
             ServerPart::Stream { .. } => &["GET"],
             ServerPart::Messages => &["POST"],
-            ServerPart::Whole => self.protocol.methods(self.operation),
+            ServerPart::Whole => self.of_operation,
         }
     }
 
@@ -252,12 +254,17 @@ fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
     let one = |compiled: &mut Vec<RoutePolicy>,
                matches: PathMatch,
                written: &str,
-               protocol,
+               protocol: Protocol,
                operation,
                server,
                usage| {
         let index = RouteIndex(u16::try_from(compiled.len()).unwrap_or(u16::MAX));
-        compiled.push(RoutePolicy { index, matches, written: written.to_owned(), protocol, operation, server, usage });
+        let (written, known) = (written.to_owned(), protocol.known_like(operation, matches.as_str()));
+        let of_operation = match known {
+            Some(known) => protocol.methods_at(known, operation),
+            None => protocol.methods(operation),
+        };
+        compiled.push(RoutePolicy { index, matches, written, protocol, operation, of_operation, server, usage });
     };
     for (matches, protocol, operations, server, usage) in &written {
         if let Operations::One(operation) = operations {
@@ -282,7 +289,11 @@ fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
                 path if is_template(&path) => PathMatch::Template(path),
                 path => PathMatch::Exact(path),
             };
-            if !compiled.iter().any(|route| route.matches == below) {
+            let methods = protocol.methods_at(known, *operation);
+            let is_taken = |route: &RoutePolicy| {
+                route.matches == below && route.methods().iter().any(|method| methods.contains(method))
+            };
+            if !compiled.iter().any(is_taken) {
                 one(&mut compiled, below, matches.as_str(), protocol, *operation, None, *usage);
             }
         }

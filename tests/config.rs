@@ -24,9 +24,9 @@ fn the_good_document_compiles() {
     let policy = from_yaml(&data("good.yaml")).unwrap();
     assert_eq!(policy.name, "llm-prod");
     assert_eq!(policy.digest_short().len(), 12);
-    assert_eq!(policy.route("/v1/models/llama-3").unwrap().operation.as_str(), "models");
+    assert_eq!(policy.route("/v1/models/llama-3", "GET").unwrap().operation.as_str(), "models");
     assert_eq!(policy.role_at(bartizan::authn::RoleIndex(0)).unwrap().quotas[1].burst, 200_000);
-    assert!(policy.route("/v1/embeddings").is_none());
+    assert!(policy.route("/v1/embeddings", "POST").is_none());
 }
 
 #[test]

@@ -292,7 +292,7 @@ fn a_prefix_covers_a_provider() {
             {"match":{"pathPrefix":"/hf/generate/"},"protocol":"tgi"}]}"#;
     let policy = bartizan::policy::Policy::from_json(document.as_bytes(), &|_| None).unwrap();
     let seen = |path: &str| {
-        policy.route(path).map(|route| (route.protocol.name(), route.operation.as_str(), route.written.as_str()))
+        policy.route(path, "POST").map(|route| (route.protocol.name(), route.operation.as_str(), route.written.as_str()))
     };
     assert_eq!(seen("/v1/chat/completions"), Some(("openai", "chat", "/v1/")));
     assert_eq!(seen("/v1/completions"), Some(("openai", "completions", "/v1/")));
@@ -304,7 +304,7 @@ fn a_prefix_covers_a_provider() {
     assert_eq!(seen("/v1/messages/count_tokens"), Some(("anthropic", "countTokens", "/v1/")));
     assert_eq!(seen("/v1/deployments/gpt-4o/chat/completions"), Some(("openai", "chat", "/v1/")));
     let azure = "/v1/deployments/gpt-4o/chat/completions";
-    assert_eq!(policy.route(azure).and_then(|route| route.matches.parameter(azure)), Some("gpt-4o"));
+    assert_eq!(policy.route(azure, "POST").and_then(|route| route.matches.parameter(azure)), Some("gpt-4o"));
     assert_eq!(seen("/v1/embeddings"), Some(("generic", "generate", "/v1/embeddings")));
     assert_eq!(seen("/api/show"), Some(("ollama", "modelCard", "/api/")));
     assert_eq!(seen("/hf/generate/x"), Some(("tgi", "generate", "/hf/generate/")));
@@ -376,7 +376,7 @@ fn azures_paths_name_the_model() {
             "roles": { "anonymous": { "operations": [], "models": [] } },
             "routes": [{ "match": { "pathPrefix": prefix }, "protocol": "openai", "dialect": "azure" }] });
         let policy = Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap();
-        let route = policy.route(path).unwrap_or_else(|| panic!("{prefix} takes {path}"));
+        let route = policy.route(path, "POST").unwrap_or_else(|| panic!("{prefix} takes {path}"));
         assert_eq!(route.model_of(path).as_deref(), model, "{path}");
     }
     let exact = serde_json::json!({ "version": 1, "name": "azure", "authn": { "unsafeAnonymous": true },
@@ -384,5 +384,5 @@ fn azures_paths_name_the_model() {
         "routes": [{ "match": { "path": "/openai/deployments/gpt-4o/chat/completions" }, "protocol": "openai" }] });
     let policy = Policy::from_json(exact.to_string().as_bytes(), &|_| None).unwrap();
     let path = "/openai/deployments/gpt-4o/chat/completions";
-    assert_eq!(policy.route(path).unwrap().model_of(path).as_deref(), Some("gpt-4o"));
+    assert_eq!(policy.route(path, "POST").unwrap().model_of(path).as_deref(), Some("gpt-4o"));
 }

@@ -453,8 +453,10 @@ impl Stage {
     fn stages(&mut self, one: &Past, then: &Rehearsed) -> Result<Vec<String>, Reason> {
         let policy = Arc::clone(&self.policy);
         let path = one.text("url.path").unwrap_or_default();
-        let written = policy.routes.iter().find(|route| route.matches.as_str() == path);
-        let route: &RoutePolicy = written.or_else(|| policy.route(path)).ok_or(Reason::RouteUnmatched)?;
+        let method = one.text("http.request.method").unwrap_or("POST");
+        let fits = |route: &&RoutePolicy| route.matches.as_str() == path && route.methods().contains(&method);
+        let written = policy.routes.iter().find(fits);
+        let route: &RoutePolicy = written.or_else(|| policy.route(path, method)).ok_or(Reason::RouteUnmatched)?;
         let caller = one.caller();
         let token = self.token(&caller);
         let now = self.host.now;

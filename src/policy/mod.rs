@@ -148,15 +148,16 @@ impl Policy {
         self.digest.get(..12).unwrap_or(&self.digest)
     }
 
-    /// The route for a path without its query: an exact one before a template, that before a prefix, and of these the longest.
-    pub fn route(&self, path: &str) -> Option<&RoutePolicy> {
+    /// The route for a path without its query: an exact one before a template, that before a prefix, of these the longest, and
+    /// of several for the same path the one that has the method.
+    pub fn route(&self, path: &str, method: &str) -> Option<&RoutePolicy> {
         let rank = |route: &&RoutePolicy| {
             let kind = match route.matches {
                 route::PathMatch::Prefix(_) => 0,
                 route::PathMatch::Template(_) => 1,
                 route::PathMatch::Exact(_) => 2,
             };
-            (kind, route.matches.as_str().len())
+            (kind, route.matches.as_str().len(), route.methods().contains(&method))
         };
         self.routes.iter().filter(|route| route.matches.matches(path)).max_by_key(rank)
     }

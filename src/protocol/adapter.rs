@@ -80,7 +80,7 @@ pub trait Adapter: Debug + Send + Sync {
 
     /// The format of the bodies at a known path, where that is another one: a provider may serve a model behind an API of
     /// its maker's.
-    fn of_path(&self, _known: &str) -> Option<Protocol> {
+    fn of_path(&self, _known: &'static str) -> Option<Protocol> {
         None
     }
 
@@ -124,6 +124,12 @@ pub trait Adapter: Debug + Send + Sync {
             Operation::Models => &["GET", "HEAD"],
             _ => &["POST"],
         }
+    }
+
+    /// The methods of a known path, where its operation has more: a path may be there once for each of several operations
+    /// if their methods differ.
+    fn methods_at(&self, _known: &str, operation: Operation) -> &'static [&'static str] {
+        self.methods(operation)
     }
 
     /// True when a request of this operation has a body that is read.

@@ -119,7 +119,7 @@ impl Context {
             self.account.record.set_path_class("realtime");
             return Err(Reason::RouteRealtime.into());
         }
-        let Some(route) = policy.route(path) else {
+        let Some(route) = policy.route(path, method) else {
             self.account.record.set_path_class(path_class(path));
             let disguised = method == "CONNECT" || policy.is_disguise(&forgiving(path));
             if disguised || policy.unmatched == Unmatched::Deny {
@@ -190,7 +190,7 @@ impl Context {
         let method = headers.text(":method").unwrap_or_default();
         let path = headers.text(":path").unwrap_or_default();
         let path = path.split(['?', '#']).next().unwrap_or_default();
-        let route = policy.route(path).ok_or(Reason::Internal)?;
+        let route = policy.route(path, method).ok_or(Reason::Internal)?;
         let mut edit = Edit { remove: ours(headers), ..Edit::default() };
         edit.set.extend(self.stripped_path.take().map(|path| (":path", path)));
         for name in route.protocol.stripped_headers() {

@@ -92,7 +92,7 @@ impl Stage {
         for (path, protocol) in [(CHAT, "openai"), (MESSAGES, "anthropic")] {
             // A route of the policy's own keeps the exceptions that name it.
             let fits = |route: &RoutePolicy| route.protocol.name() == protocol && route.operation == Operation::Chat;
-            if !policy.route(path).is_some_and(fits) {
+            if !policy.route(path, "POST").is_some_and(fits) {
                 routes.push(document::Route {
                     matches: Some(document::RouteMatch { path: Some(path.to_owned()), path_prefix: None }),
                     protocol: Some(document::Protocol::Named(protocol)),

@@ -289,7 +289,7 @@ fn explain_text(policy: &Policy, text: &str, arguments: &Arguments) -> anyhow::R
 
 fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow::Result<Explanation> {
     let path = arguments.path.split('?').next().unwrap_or_default();
-    let Some(route) = policy.route(path) else {
+    let Some(route) = policy.route(path, "POST") else {
         bail!(
             "{path}: no route of policy {} matches this path (unmatched: {})",
             policy.name,
