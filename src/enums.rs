@@ -52,6 +52,14 @@ choice! {
         Audio = "audio",
         /// Documents, put in the order in which they fit a query.
         Rerank = "rerank",
+        /// A store's reading: searches, what has an id, lists, counts, and to open a collection.
+        Query = "query",
+        /// A store's writing: new texts and vectors, and changes of them.
+        Upsert = "upsert",
+        /// A store's deleting: records, and whole collections or namespaces.
+        Delete = "delete",
+        /// A store's other business: tenants, databases, schemas, settings of collections.
+        Admin = "admin",
         /// Everything of a Model Context Protocol server; `tools` says which of its tools, prompts and resources.
         Mcp = "mcp",
     }

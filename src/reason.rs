@@ -77,6 +77,8 @@ reasons! {
     RbacTool = "rbac.tool", 403;
     /// A parameter is over the role's cap, or given twice.
     RbacParameter = "rbac.parameter", 403;
+    /// The request is for what another tenant has in the store, or the caller has no tenant, or the store can't tell.
+    RbacTenant = "rbac.tenant", 403;
     /// The policy engine refuses the request.
     AuthzDenied = "authz.denied", 403;
     /// The policy engine gave no answer in time and `authz.opa.onUnavailable` says deny, or gave one that is not understood.

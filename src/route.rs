@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::authz::TenancyPolicy;
 use crate::document::{self, AskUsage, Described, Errors, KeyPath, OutputAction, Route, shortened};
 use crate::enums::Operation;
 use crate::protocol::registry::{ends_as, is_template, kept_in, kept_of, model_in, parameter_of};
@@ -37,6 +38,8 @@ pub struct RoutePolicy {
     of_operation: &'static [&'static str],
     /// What belongs to one server of tools.
     pub server: Option<ServerPolicy>,
+    /// Whose data of a store a request may reach; `None`: the upstream is no store, or anybody's.
+    pub tenancy: Option<TenancyPolicy>,
     /// Whether token counts of streams are asked for.
     pub usage: AskUsage,
 }
@@ -227,7 +230,9 @@ pub(crate) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<Rou
                         None => taken.push((messages, None, key)),
                     }
                 }
-                written.push((matches, protocol, operation, server, route.usage.unwrap_or(AskUsage::Auto)));
+                let tenancy = TenancyPolicy::compile(route.tenancy.as_ref(), &protocol, &at, errors);
+                let usage = route.usage.unwrap_or(AskUsage::Auto);
+                written.push(Written { matches, protocol, operations: operation, server, tenancy, usage });
             }
             _ => complete = false,
         }
@@ -236,7 +241,14 @@ pub(crate) fn compile(routes: Option<&[Route]>, errors: &mut Errors) -> (Vec<Rou
 }
 
 /// One route of the document.
-type Written = (PathMatch, Protocol, Operations, Option<ServerPolicy>, AskUsage);
+struct Written {
+    matches: PathMatch,
+    protocol: Protocol,
+    operations: Operations,
+    server: Option<ServerPolicy>,
+    tenancy: Option<TenancyPolicy>,
+    usage: AskUsage,
+}
 
 /// The operations of one route of the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,54 +263,61 @@ enum Operations {
 /// of those the first.
 fn expand(written: Vec<Written>) -> Vec<RoutePolicy> {
     let mut compiled: Vec<RoutePolicy> = Vec::new();
-    let one = |compiled: &mut Vec<RoutePolicy>,
-               matches: PathMatch,
-               written: &str,
-               protocol: Protocol,
-               operation,
-               server,
-               usage| {
-        let index = RouteIndex(u16::try_from(compiled.len()).unwrap_or(u16::MAX));
-        let (written, known) = (written.to_owned(), protocol.known_like(operation, matches.as_str()));
-        let of_operation = match known {
-            Some(known) => protocol.methods_at(known, operation),
-            None => protocol.methods(operation),
-        };
-        compiled.push(RoutePolicy { index, matches, written, protocol, operation, of_operation, server, usage });
-    };
-    for (matches, protocol, operations, server, usage) in &written {
-        if let Operations::One(operation) = operations {
-            let protocol = protocol.of_path_like(*operation, matches.as_str());
-            one(&mut compiled, matches.clone(), matches.as_str(), protocol.clone(), *operation, server.clone(), *usage);
-            if let Some(server @ ServerPolicy { part: ServerPart::Stream { messages }, .. }) = server {
-                let below = PathMatch::Exact(messages.clone());
-                let server = ServerPolicy { part: ServerPart::Messages, ..server.clone() };
-                one(&mut compiled, below, matches.as_str(), protocol.clone(), *operation, Some(server), *usage);
-            }
+    for route in &written {
+        let Operations::One(operation) = route.operations else { continue };
+        let protocol = route.protocol.of_path_like(operation, route.matches.as_str());
+        let (matches, server) = (route.matches.clone(), route.server.clone());
+        push(&mut compiled, route, (matches, protocol.clone(), operation), server);
+        if let Some(server @ ServerPolicy { part: ServerPart::Stream { messages }, .. }) = &route.server {
+            let below = PathMatch::Exact(messages.clone());
+            let server = ServerPolicy { part: ServerPart::Messages, ..server.clone() };
+            push(&mut compiled, route, (below, protocol, operation), Some(server));
         }
     }
-    for (matches, protocol, operations, _, usage) in &written {
-        if *operations != Operations::OfPath {
-            continue;
-        }
-        for (known, operation) in protocol.paths() {
-            let protocol = protocol.of_path(known).unwrap_or_else(|| protocol.clone());
-            let path = format!("{}{known}", matches.as_str());
+    for route in written.iter().filter(|route| route.operations == Operations::OfPath) {
+        for (known, operation) in route.protocol.paths() {
+            let path = format!("{}{known}", route.matches.as_str());
             let below = match path {
                 path if path.ends_with('/') => PathMatch::Prefix(path),
                 path if is_template(&path) => PathMatch::Template(path),
                 path => PathMatch::Exact(path),
             };
-            let methods = protocol.methods_at(known, *operation);
-            let is_taken = |route: &RoutePolicy| {
-                route.matches == below && route.methods().iter().any(|method| methods.contains(method))
+            let methods = route.protocol.methods_at(known, *operation);
+            let is_taken = |other: &RoutePolicy| {
+                other.matches == below && other.methods().iter().any(|method| methods.contains(method))
             };
             if !compiled.iter().any(is_taken) {
-                one(&mut compiled, below, matches.as_str(), protocol, *operation, None, *usage);
+                let protocol = route.protocol.of_path(known).unwrap_or_else(|| route.protocol.clone());
+                push(&mut compiled, route, (below, protocol, *operation), None);
             }
         }
     }
     compiled
+}
+
+/// Adds a route for one path of a route of the document.
+fn push(
+    compiled: &mut Vec<RoutePolicy>,
+    route: &Written,
+    (matches, protocol, operation): (PathMatch, Protocol, Operation),
+    server: Option<ServerPolicy>,
+) {
+    let known = protocol.known_like(operation, matches.as_str());
+    let of_operation = match known {
+        Some(known) => protocol.methods_at(known, operation),
+        None => protocol.methods(operation),
+    };
+    compiled.push(RoutePolicy {
+        index: RouteIndex(u16::try_from(compiled.len()).unwrap_or(u16::MAX)),
+        matches,
+        written: route.matches.as_str().to_owned(),
+        protocol,
+        operation,
+        of_operation,
+        server,
+        tenancy: route.tenancy.clone(),
+        usage: route.usage,
+    });
 }
 
 /// The paths that can't be guarded beside those that are: each below the prefix of a guarded one.

@@ -278,12 +278,16 @@ impl Principal {
         self.asked.iter().find(|(text, _)| **text == *pointer).map(|(_, value)| value.as_ref())
     }
 
+    /// The value of a claim that quotas count by, or that names a tenant of a store.
+    pub fn claim_counted(&self, pointer: &str) -> Option<&str> {
+        self.counted.iter().find(|(text, _)| **text == *pointer).map(|(_, value)| &**value)
+    }
+
     /// The issuer and the value of a claim that quotas count by, as bytes, for keyed hashes. Callers without the
     /// claim are all the same.
     pub fn counted(&self, pointer: &str) -> Vec<u8> {
         let mut bytes = self.issuance();
-        let value = self.counted.iter().find(|(text, _)| **text == *pointer).map(|(_, value)| &**value);
-        push_part(&mut bytes, value);
+        push_part(&mut bytes, self.claim_counted(pointer));
         bytes
     }
 }

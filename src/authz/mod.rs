@@ -43,10 +43,12 @@
 mod ledger;
 mod policy;
 mod situation;
+mod tenancy;
 
 pub use ledger::{Ledger, Owned};
 pub use policy::RolePolicy;
 pub use situation::{Asking, Situation, Who};
+pub use tenancy::TenancyPolicy;
 
 use crate::authn::{Principal, RoleIndex, workload};
 use crate::document::{OtherTools, OverCap};
@@ -62,6 +64,8 @@ pub struct Grant {
     pub roles: Vec<RoleIndex>,
     /// The most output tokens the upstream may be asked for; `None`: no limit.
     pub output_cap: Option<u64>,
+    /// The most results of a search; `None`: the store's own bound.
+    pub top_k: Option<u64>,
     /// The refusal that a role in shadow mode did not carry out.
     pub shadow: Option<Reason>,
     /// Tools must be taken out of the request for the roles to grant it.
@@ -167,8 +171,9 @@ pub fn grant(roles: &[RoleIndex], exchange: &Exchange, asking: &Asking<'_>) -> R
         shadow = Some(reason);
         granting.extend(in_shadow.iter().map(|(index, _)| *index));
     }
-    let output_cap = output_cap(policies, &granting);
-    Ok(Grant { roles: granting, output_cap, shadow, removes_tools })
+    let output_cap = widest(policies, &granting, |role| role.max_output_tokens);
+    let top_k = widest(policies, &granting, |role| role.top_k);
+    Ok(Grant { roles: granting, output_cap, top_k, shadow, removes_tools })
 }
 
 fn at(policies: &[RolePolicy], role: RoleIndex) -> Option<&RolePolicy> {
@@ -246,8 +251,7 @@ fn stage(reason: Reason) -> u8 {
 }
 
 /// The widest cap of the granting roles; a role without one lifts it.
-fn output_cap(policies: &[RolePolicy], roles: &[RoleIndex]) -> Option<u64> {
-    let caps: Option<Vec<u64>> =
-        roles.iter().filter_map(|role| at(policies, *role)).map(|role| role.max_output_tokens).collect();
+fn widest(policies: &[RolePolicy], roles: &[RoleIndex], cap: fn(&RolePolicy) -> Option<u64>) -> Option<u64> {
+    let caps: Option<Vec<u64>> = roles.iter().filter_map(|role| at(policies, *role)).map(cap).collect();
     caps?.into_iter().max()
 }

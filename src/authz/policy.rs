@@ -34,6 +34,8 @@ pub struct RolePolicy {
     pub over_output_tokens: OverCap,
     /// Cap on the answers of one request, prompts x choices. `None`: one choice of each prompt.
     pub max_choices: Option<u64>,
+    /// The most results of one search in a store; `None`: the store's own bound.
+    pub top_k: Option<u64>,
     /// Limits on how much; all of them apply.
     pub quotas: Vec<QuotaPolicy>,
     /// Its guard.
@@ -72,6 +74,10 @@ impl RolePolicy {
             errors.push(&at.key("maxOutputTokens"), "missing, but overOutputTokens has no effect without it");
         }
         let max_choices = role.max_choices.map(|most| errors.range(at, "maxChoices", Some(most), 1, 1..=65_536));
+        let top_k = role.retrieval.as_ref().and_then(|retrieval| {
+            let at = at.key("retrieval");
+            errors.require(&at, "topK", retrieval.top_k).map(|most| errors.range(&at, "topK", Some(most), 1, 1..=10_000))
+        });
         let quotas = role.quotas.as_deref().unwrap_or_default();
         if quotas.len() > 8 {
             errors.push(&at.key("quotas"), format!("{} quotas, expected at most 8", quotas.len()));
@@ -100,6 +106,7 @@ impl RolePolicy {
             max_output_tokens,
             over_output_tokens: role.over_output_tokens.unwrap_or(OverCap::Clamp),
             max_choices,
+            top_k,
             quotas,
             guard,
             when: condition::compile(role.when.as_deref(), at, errors),

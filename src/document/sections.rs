@@ -194,6 +194,8 @@ section! {
         tool_hosts: Option<Vec<String>>,
         /// Parameters that choose what is otherwise the operator's to choose.
         parameters: Option<Parameters>,
+        /// Bounds on searches in stores.
+        retrieval: Option<Retrieval>,
         /// Limits on how much; all of them apply.
         quotas: Option<Vec<Quota>>,
         /// The guard's name. Default `standard`.
@@ -221,6 +223,14 @@ section! {
     Parameters {
         /// Names of such parameters, or globs. Required; an empty list allows none.
         allow: Option<Vec<String>>,
+    }
+}
+
+section! {
+    /// Bounds on searches in stores.
+    Retrieval {
+        /// The most results of one search, 1 to 10000; a request for more gets so many. Absent: as many as the store gives.
+        top_k: Option<u64>,
     }
 }
 

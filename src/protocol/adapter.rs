@@ -10,6 +10,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::reply::ReplyFormat;
+use super::confine::{ConfinedBy, Scope};
 use super::request::Reader;
 use super::tools::pin;
 use super::{Exchange, Json, Path, Refusal, Told, UnscannedKind, Usage, keys};
@@ -208,6 +209,46 @@ pub trait Adapter: Debug + Send + Sync {
     /// The keys that content is under; others hold names and ids. `None`: any key.
     fn content_keys(&self) -> Option<&'static [&'static str]> {
         Some(&["content", "text", "output", "data"])
+    }
+
+    /// How the format's servers keep tenants apart. Not empty: the upstream is a store, and what it answers are documents.
+    fn tenancies(&self) -> &'static [ConfinedBy] {
+        &[]
+    }
+
+    /// Compares the tenant that the target of a request names, path and query. `Some`: the target that goes on.
+    ///
+    /// # Errors
+    /// [`Reason::RbacTenant`].
+    fn confine_target(
+        &self,
+        _operation: Operation,
+        _scope: &Scope<'_>,
+        _target: &str,
+    ) -> Result<Option<String>, Denial> {
+        Ok(None)
+    }
+
+    /// The same for its body, in which the tenant is added where it is missing. True: it was.
+    ///
+    /// # Errors
+    /// [`Reason::RbacTenant`], or [`Reason::BodyShape`].
+    fn confine_body(&self, _operation: Operation, _scope: &Scope<'_>, _body: &mut Json<'_>) -> Result<bool, Denial> {
+        Ok(false)
+    }
+
+    /// Lowers the number of results that a search asks for to this one, which is added where the server's own would be
+    /// higher. True: the body changed.
+    ///
+    /// # Errors
+    /// [`Reason::BodyShape`] for what is no number.
+    fn cap_results(&self, _operation: Operation, _most: u64, _body: &mut Json<'_>) -> Result<bool, Denial> {
+        Ok(false)
+    }
+
+    /// The body is lines of JSON, read as an array of them.
+    fn reads_lines(&self) -> bool {
+        false
     }
 
     /// What the headers say of the body, where the format has such headers. `is_http_sse`: they are a message of the Model Context

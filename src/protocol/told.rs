@@ -91,6 +91,7 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
         Reason::RbacModel => "Your role does not allow this model.",
         Reason::RbacTool => "Your role does not allow one of the tools in this request.",
         Reason::RbacParameter => "A parameter is given twice or over the limit of your role.",
+        Reason::RbacTenant => "This is not your tenant's, or the request does not say whose it is.",
         Reason::QuotaRequests => "Rate limit reached for requests. Try again later.",
         Reason::QuotaTokens => "Rate limit reached for tokens. Try again later.",
         Reason::QuotaCost => "The budget for this has no room for the request. Try again later.",

@@ -74,6 +74,8 @@ pub(super) struct Held {
     pub(super) heard: Heard,
     /// The body asks another model now than the one it named.
     pub(super) is_renamed: bool,
+    /// What it asks of a store was confined to the caller's tenant, or capped.
+    pub(super) is_bounded: bool,
     pub(super) route: RouteIndex,
     /// What the headers say of the body.
     pub(super) asserted: Option<Box<dyn Asserted>>,

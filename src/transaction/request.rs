@@ -208,6 +208,16 @@ impl Context {
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }
+        if let Some(tenancy) = &route.tenancy {
+            let tenant = tenancy.tenant(entitled.principal())?;
+            let target = edit.set.iter().find(|(name, _)| *name == ":path").map(|(_, target)| target.as_str());
+            let target = target.unwrap_or_else(|| headers.text(":path").unwrap_or_default());
+            let confined = route.protocol.confine_target(route.operation, &tenancy.scope(&tenant), target)?;
+            if let Some(target) = confined {
+                edit.set.retain(|(name, _)| *name != ":path");
+                edit.set.push((":path", target));
+            }
+        }
         let is_http_sse = *route.server_part() == ServerPart::Messages;
         let asserted = route.protocol.asserted(&mut headers.iter(), is_http_sse)?;
         let path_model = route.model_of(path).map(std::borrow::Cow::into_owned);

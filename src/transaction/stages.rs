@@ -385,6 +385,11 @@ impl Authorized {
         self.grant.output_cap
     }
 
+    /// The most results that a store may be asked for; `None`: no limit.
+    pub fn top_k(&self) -> Option<u64> {
+        self.grant.top_k
+    }
+
     /// The refusal that a role in shadow mode did not carry out.
     pub fn shadow(&self) -> Option<Reason> {
         self.grant.shadow

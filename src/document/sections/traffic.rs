@@ -34,6 +34,9 @@ section! {
         /// filter's own has the name that it wants (`max_completion_tokens` for `openai`, `azure`, `groq` and `xai`).
         /// Default: none, and a chat's cap is `max_tokens`.
         dialect: Option<Dialect>,
+        /// Whose data of a store a request may reach; required with a protocol of stores, `none` to opt out. The upstream then
+        /// holds nobody's data, or one tenant's.
+        tenancy: Option<Tenancy>,
         /// Whether the token counts of streams are asked for (OpenAI's `stream_options.include_usage`). Default auto.
         usage: Option<AskUsage>,
     }
@@ -64,6 +67,94 @@ impl JsonSchema for Dialect {
         }
         let words: Vec<_> = words.iter().map(|word| serde_json::json!({ "type": "string", "const": word })).collect();
         schemars::json_schema!({ "description": "A server or a router.", "oneOf": words })
+    }
+}
+
+/// Whose data of a store a request may reach.
+#[derive(Clone, Debug)]
+pub enum Tenancy {
+    /// Anybody's.
+    None,
+    /// That of the caller's own tenant.
+    Own(Confinement),
+}
+
+/// The word of [`Tenancy::None`].
+const NO_TENANCY: &str = "none";
+
+impl<'de> Deserialize<'de> for Tenancy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tenancy, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Tenancy;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("none, or an object with by and from")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Tenancy, E> {
+                if word == NO_TENANCY { Ok(Tenancy::None) } else { Err(E::unknown_variant(word, &[NO_TENANCY])) }
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Tenancy, A::Error> {
+                Confinement::deserialize(de::value::MapAccessDeserializer::new(map)).map(Tenancy::Own)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+#[cfg(feature = "cli")]
+impl JsonSchema for Tenancy {
+    fn schema_name() -> Cow<'static, str> {
+        "Tenancy".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let none = serde_json::json!({ "type": "string", "const": NO_TENANCY, "description": "Anybody's." });
+        schemars::json_schema!({ "description": "Whose data of a store a request may reach.",
+            "oneOf": [none, generator.subschema_for::<Confinement>()] })
+    }
+}
+
+section! {
+    /// How a store keeps tenants apart, and which of them is the caller's.
+    Confinement {
+        /// Where a request names the tenant. Required.
+        by: Option<ConfinedBy>,
+        /// What it is called there: a pattern with one `{}`, for example `docs-{}`. Default `{}`. With `by: field` the name of
+        /// the field, and required.
+        name: Option<String>,
+        /// Whose name stands for `{}`. Required. A caller who has none is refused.
+        from: Option<ConfinedTo>,
+        /// With `from: claim`, the claim: a JSON Pointer into the token.
+        claim: Option<String>,
+    }
+}
+
+choice! {
+    /// Where a request names the tenant.
+    ConfinedBy {
+        /// Pinecone's namespace, Weaviate's tenant.
+        Namespace = "namespace",
+        /// The collection's own name: Weaviate's class.
+        Collection = "collection",
+        /// The tenant in Chroma's paths.
+        Path = "path",
+        /// A field of what is stored. Queries and deletes by a filter alone: an id carries no filter.
+        Field = "field",
+    }
+}
+
+choice! {
+    /// Whose name is the tenant's.
+    ConfinedTo {
+        /// The caller's tenant, as `authn` reads it.
+        Tenant = "tenant",
+        /// A claim of the caller's token.
+        Claim = "claim",
     }
 }
 

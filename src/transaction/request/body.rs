@@ -125,6 +125,7 @@ impl Context {
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
 
         let mut json = parsed(&policy, route, &body, form.as_deref())?;
+        let is_confined = confine(route, counted.entitled().principal(), &mut json)?;
         self.rpc_id = route.protocol.request_id(&json);
         self.note_message(&json, &edit);
         if let Some(asserted) = &asserted {
@@ -143,12 +144,13 @@ impl Context {
         }
         exchange.goes_on_with(kept.clone());
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
+        let is_bounded = cap_results(route, &authorized, &mut json)? || is_confined;
         let charged = stages::count_rest(&policy, authorized, Some(&exchange), vm.shared_key(), host)?;
         self.note_limits(&charged);
         let permit = Permit::without(policy.engine.as_ref());
         let path_model = path_model.map(str::to_owned);
         let (heard, is_renamed, route) = (Heard::default(), false, route.index);
-        let held = Held { charged, permit, heard, is_renamed, route, asserted, path_model, kept, form, edit };
+        let held = Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit };
         let inspection = self.inspect(held, &body, json, exchange, vm, host)?;
         self.inspected(inspection, body, vm, host)
     }
@@ -212,6 +214,7 @@ impl Context {
         let policy = std::sync::Arc::clone(&self.policy);
         let route = policy.route_at(held.route).ok_or(Reason::Internal)?;
         let mut json = parsed(&policy, route, body, held.form.as_deref())?;
+        held.is_bounded = confine(route, held.charged.authorized().counted().entitled().principal(), &mut json)?;
         let path_model = held.path_model.as_deref();
         let how = (path_model, held.form.is_some(), held.asserted.as_deref());
         let mut exchange = exchange(route, &json, how)?;
@@ -239,6 +242,7 @@ impl Context {
         }
         exchange.pass_credentials(|tool| authorized.may_use(&policy, tool));
         exchange.goes_on_with(held.kept.clone());
+        held.is_bounded |= cap_results(route, held.charged.authorized(), &mut json)?;
         self.inspect(held, body, json, exchange, vm, host)
     }
 
@@ -252,7 +256,7 @@ impl Context {
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Inspection, Refused> {
-        let Held { charged, permit, heard, is_renamed, route, asserted, path_model, kept, form, edit } = held;
+        let Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit } = held;
         let policy = std::sync::Arc::clone(&self.policy);
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
         let is_form = form.is_some();
@@ -295,7 +299,7 @@ impl Context {
                     let charged = scanned.back();
                     let route = route.index;
                     let held =
-                        Held { charged, permit, heard, is_renamed, route, asserted, path_model, kept, form, edit };
+                        Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit };
                     return Ok(Inspection::Ask(Box::new(held), Asking::Opinion(question)));
                 }
             }
@@ -313,7 +317,7 @@ impl Context {
             let input = self.input(&policy, route, (&scanned, &exchange, &json), (body.len(), changes), host);
             let asked = engine.ask(&input, &vm.permits, vm.hash_key(), host.now());
             let (charged, route) = (scanned.back(), route.index);
-            let held = Held { charged, permit, heard, is_renamed, route, asserted, path_model, kept, form, edit };
+            let held = Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit };
             return match asked {
                 opa::Asked::Ask(question) => Ok(Inspection::Ask(Box::new(held), Asking::Engine(question))),
                 opa::Asked::Known(said) => {
@@ -385,7 +389,7 @@ impl Context {
         self.account.rehearse(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
-        let rewritten = drops || is_renamed || asked || lit.changed || planted.is_some() || removes_tools;
+        let rewritten = drops || is_renamed || is_bounded || asked || lit.changed || planted.is_some() || removes_tools;
         let of = (authorized.roles(), authorized.guards());
         let mut guard = ReplyGuard::new(&policy, route.index, of, masker, vault, asked, planted);
         guard.also(inspected.permit().guard());
@@ -483,6 +487,24 @@ fn exchange(
     }
     exchange.choices_of_operator.extend(asserted.iter().flat_map(|asserted| asserted.choices_of_operator()));
     Ok(exchange)
+}
+
+/// Confines what a body asks of a store to the caller's own tenant. True: the tenant was added.
+///
+/// # Errors
+/// [`Reason::RbacTenant`].
+fn confine(route: &RoutePolicy, caller: &Principal, json: &mut Json<'_>) -> Result<bool, Denial> {
+    let Some(tenancy) = &route.tenancy else { return Ok(false) };
+    let tenant = tenancy.tenant(caller)?;
+    route.protocol.confine_body(route.operation, &tenancy.scope(&tenant), json)
+}
+
+/// Lowers how many results a search asks for to what the roles grant. True: the body changed; no place in it moves.
+///
+/// # Errors
+/// [`Reason::BodyShape`].
+fn cap_results(route: &RoutePolicy, authorized: &Authorized, json: &mut Json<'_>) -> Result<bool, Denial> {
+    authorized.top_k().map_or(Ok(false), |most| route.protocol.cap_results(route.operation, most, json))
 }
 
 /// Writes another model into the body.

@@ -1,0 +1,137 @@
+//! Whose data of a store a caller may reach, as the policy means it.
+//!
+//! Two tenants never have the same name in the store: what stands around the caller's own part of the name is fixed.
+
+use crate::authn::{Principal, is_pointer};
+use crate::document::{ConfinedTo, Confinement, Errors, KeyPath, Tenancy, shortened};
+use crate::protocol::{ConfinedBy, Protocol, Scope};
+use crate::reason::Reason;
+
+/// The part of the pattern that the caller's own name replaces.
+const HOLE: &str = "{}";
+/// The longest name of a tenant in a store, in bytes.
+const MAX_NAME: usize = 256;
+
+/// Whose data a request may reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenancyPolicy {
+    by: ConfinedBy,
+    /// The field, with [`ConfinedBy::Field`].
+    field: String,
+    before: String,
+    after: String,
+    /// The claim that names the tenant; `None`: the caller's tenant.
+    claim: Option<String>,
+}
+
+impl TenancyPolicy {
+    /// Compiles `tenancy` of a route; `None`: none is wanted, or an error says what is wrong.
+    pub(crate) fn compile(
+        written: Option<&Tenancy>,
+        protocol: &Protocol,
+        at: &KeyPath,
+        errors: &mut Errors,
+    ) -> Option<TenancyPolicy> {
+        let (known, at) = (protocol.tenancies(), at.key("tenancy"));
+        let written = match (written, known) {
+            (None, []) => return None,
+            (Some(_), []) => {
+                errors.push(&at, format!("has no effect with protocol {}", protocol.name()));
+                return None;
+            }
+            (None, _) => {
+                let message = format!(
+                    "missing, but required with protocol {}: whose data a request may reach; none opts out",
+                    protocol.name()
+                );
+                errors.push(&at, message);
+                return None;
+            }
+            (Some(Tenancy::None), _) => return None,
+            (Some(Tenancy::Own(written)), _) => written,
+        };
+        let by = errors.require(&at, "by", written.by).and_then(|by| {
+            let words: Vec<&str> = known.iter().map(|by| by.as_str()).collect();
+            if !known.contains(&by) {
+                let words = words.join(", ");
+                errors.push(&at.key("by"), format!("protocol {} has {words}", protocol.name()));
+            }
+            known.contains(&by).then_some(by)
+        });
+        let claim = claim(written, &at, errors);
+        let by = by?;
+        let (field, pattern) = match (by, &written.name) {
+            (ConfinedBy::Field, None) => {
+                errors.push(&at.key("name"), "missing, but required with by: field: the field's name");
+                return None;
+            }
+            (ConfinedBy::Field, Some(field)) => (field.as_str(), HOLE),
+            (_, name) => ("", name.as_deref().unwrap_or(HOLE)),
+        };
+        let at_name = at.key("name");
+        let plain = |text: &str| !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control);
+        if by == ConfinedBy::Field && (!plain(field) || field.starts_with(['$', '#'])) {
+            errors.push(&at_name, format!("expected the name of a field, found {:?}", shortened(field)));
+        }
+        let Some((before, after)) = pattern.split_once(HOLE).filter(|(_, after)| !after.contains(HOLE)) else {
+            errors.push(&at_name, format!("expected a pattern with one {{}}, found {:?}", shortened(pattern)));
+            return None;
+        };
+        if !plain(pattern) {
+            errors.push(&at_name, format!("expected 1 to {MAX_NAME} bytes without control characters"));
+        }
+        let (before, after) = (before.to_owned(), after.to_owned());
+        Some(TenancyPolicy { by, field: field.to_owned(), before, after, claim: claim.ok()? })
+    }
+
+    /// The claim that must be kept of a token.
+    pub fn claim(&self) -> Option<&String> {
+        self.claim.as_ref()
+    }
+
+    /// What the caller's tenant is called in the store.
+    ///
+    /// # Errors
+    /// [`Reason::RbacTenant`] for a caller without one, or whose name is none that a store could have.
+    pub fn tenant(&self, caller: &Principal) -> Result<String, Reason> {
+        let own = match &self.claim {
+            None => caller.tenant(),
+            Some(claim) => caller.claim_counted(claim),
+        };
+        let own = own.filter(|own| !own.is_empty() && !own.chars().any(char::is_control)).ok_or(Reason::RbacTenant)?;
+        let name = format!("{}{own}{}", self.before, self.after);
+        // A path of several parts, or of none, would be another's.
+        let is_part = |name: &str| !name.contains(['/', '\\', '%', '?', '#']) && name != "." && name != "..";
+        if name.len() > MAX_NAME || self.by != ConfinedBy::Field && !is_part(&name) {
+            return Err(Reason::RbacTenant);
+        }
+        Ok(name)
+    }
+
+    /// That part of the store.
+    pub fn scope<'s>(&'s self, tenant: &'s str) -> Scope<'s> {
+        Scope { by: self.by, field: &self.field, value: tenant }
+    }
+}
+
+/// The claim that names the tenant; an error: one is wanted, and none is there that could be read.
+fn claim(written: &Confinement, at: &KeyPath, errors: &mut Errors) -> Result<Option<String>, ()> {
+    let from = errors.require(at, "from", written.from).ok_or(())?;
+    let at = at.key("claim");
+    match (from, &written.claim) {
+        (ConfinedTo::Tenant, None) => Ok(None),
+        (ConfinedTo::Tenant, Some(_)) => {
+            errors.push(&at, "has a meaning with from: claim only");
+            Ok(None)
+        }
+        (ConfinedTo::Claim, None) => {
+            errors.push(&at, "missing, but required with from: claim");
+            Err(())
+        }
+        (ConfinedTo::Claim, Some(text)) if text.len() > 256 || !is_pointer(text) => {
+            errors.push(&at, format!("{:?} is not a JSON Pointer of at most 256 bytes (RFC 6901)", shortened(text)));
+            Err(())
+        }
+        (ConfinedTo::Claim, Some(text)) => Ok(Some(text.clone())),
+    }
+}

@@ -1,0 +1,164 @@
+//! Whose data of a store a request may reach: what the formats of stores compare and add.
+
+use std::borrow::Cow;
+
+use super::Json;
+use crate::reason::{Denial, Reason};
+
+pub use crate::document::ConfinedBy;
+
+/// One tenant's part of a store.
+///
+/// ```
+/// use bartizan::protocol::{ConfinedBy, Scope};
+///
+/// let scope = Scope { by: ConfinedBy::Namespace, field: "", value: "acme" };
+/// assert!(scope.check("acme").is_ok() && scope.check("other").is_err());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope<'s> {
+    /// Where a request names the tenant.
+    pub by: ConfinedBy,
+    /// The field's name, with [`ConfinedBy::Field`]; else empty.
+    pub field: &'s str,
+    /// What the caller's tenant is called there.
+    pub value: &'s str,
+}
+
+impl Scope<'_> {
+    /// Compares what a request names.
+    ///
+    /// # Errors
+    /// [`Reason::RbacTenant`] for another tenant.
+    pub fn check(&self, named: &str) -> Result<(), Denial> {
+        if named == self.value { Ok(()) } else { Err(Reason::RbacTenant.into()) }
+    }
+
+    /// A member of an object that must name the tenant: it is added where it is missing or empty. True: it was.
+    ///
+    /// # Errors
+    /// [`Reason::RbacTenant`] for another tenant, or for what is no text; [`Reason::BodyShape`] for a key that a lenient server
+    /// would take for this one, and for what is no object.
+    pub(super) fn member(&self, holder: &mut Json<'_>, name: &'static str) -> Result<bool, Denial> {
+        let Json::Object(_) = holder else { return Err(Reason::BodyShape.into()) };
+        match holder.field(name)? {
+            Some((_, Json::String(named))) if !named.is_empty() => self.check(named).map(|()| false),
+            Some((_, Json::String(_) | Json::Null)) | None => {
+                holder.set(name, Json::String(Cow::Owned(self.value.to_owned())));
+                Ok(true)
+            }
+            Some(_) => Err(Reason::RbacTenant.into()),
+        }
+    }
+}
+
+/// The values of one parameter of a query, percent-decoded; `None`: one of them is no UTF-8.
+pub(super) fn values<'q>(query: &'q str, name: &str) -> Option<Vec<Cow<'q, str>>> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let mut found = Vec::new();
+    for (key, value) in pairs {
+        if decoded(key)? == name {
+            found.push(decoded(value)?);
+        }
+    }
+    Some(found)
+}
+
+/// A part of a query as servers read it: `+` is a blank, `%XX` a byte.
+fn decoded(part: &str) -> Option<Cow<'_, str>> {
+    if !part.contains(['%', '+']) {
+        return Some(Cow::Borrowed(part));
+    }
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+/// A text as a part of a query.
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// A parameter of a query that must name the tenant: the target with it, where it is missing. An empty one is another's.
+///
+/// # Errors
+/// [`Reason::RbacTenant`] for another tenant, one that is named twice, and one that can't be read.
+pub(super) fn parameter(scope: &Scope<'_>, target: &str, name: &str) -> Result<Option<String>, Denial> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    match values(query, name).ok_or(Reason::RbacTenant)?.as_slice() {
+        [] => {
+            let joint = if query.is_empty() { "" } else { "&" };
+            Ok(Some(format!("{path}?{query}{joint}{name}={}", encoded(scope.value))))
+        }
+        [one] => scope.check(one).map(|()| None),
+        _ => Err(Reason::RbacTenant.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCOPE: Scope<'_> = Scope { by: ConfinedBy::Namespace, field: "", value: "acme corp" };
+
+    #[test]
+    fn a_query_names_one_tenant() {
+        let add = |target: &str| parameter(&SCOPE, target, "namespace").map_err(|denial| denial.reason);
+        let refused = Err(Reason::RbacTenant);
+        for (target, wanted) in [
+            ("/v", Ok(Some("/v?namespace=acme%20corp".to_owned()))),
+            ("/v?ids=1", Ok(Some("/v?ids=1&namespace=acme%20corp".to_owned()))),
+            ("/v?namespace=acme%20corp", Ok(None)),
+            ("/v?namespace=acme+corp&ids=1", Ok(None)),
+            ("/v?n%61mespace=acme+corp", Ok(None)),
+            ("/v?namespace=other", refused.clone()),
+            ("/v?namespace=", refused.clone()),
+            ("/v?n%61mespace=other", refused.clone()),
+            ("/v?namespace=acme+corp&namespace=other", refused.clone()),
+            ("/v?namespace=acme+corp&namespace=acme+corp", refused.clone()),
+            ("/v?x=%ff", refused.clone()),
+            ("/v?%zz=1", refused.clone()),
+        ] {
+            assert_eq!(add(target), wanted, "{target}");
+        }
+    }
+
+    #[test]
+    fn an_object_names_one_tenant() {
+        for (body, wanted) in [
+            (r#"{"a":1}"#, Ok(true)),
+            (r#"{"namespace":null}"#, Ok(true)),
+            (r#"{"namespace":"acme corp"}"#, Ok(false)),
+            (r#"{"namespace":"other"}"#, Err(Reason::RbacTenant)),
+            (r#"{"namespace":""}"#, Ok(true)),
+            (r#"{"namespace":1}"#, Err(Reason::RbacTenant)),
+            (r#"{"Namespace":"acme corp"}"#, Err(Reason::BodyShape)),
+            ("[]", Err(Reason::BodyShape)),
+        ] {
+            let mut json = Json::parse(body.as_bytes(), 8).unwrap();
+            assert_eq!(SCOPE.member(&mut json, "namespace").map_err(|denial| denial.reason), wanted, "{body}");
+            if wanted == Ok(true) {
+                assert!(String::from_utf8(json.to_bytes()).unwrap().contains(r#""namespace":"acme corp""#));
+            }
+        }
+    }
+}
