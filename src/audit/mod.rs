@@ -38,6 +38,9 @@ pub const REASON_HEADER: &str = "x-bartizan-reason";
 /// on where `audit.responseHeaders` is `changes`. What either sends under this name is removed.
 pub const VERDICT_HEADER: &str = "x-bartizan-verdict";
 
+/// How many records were taken out of a store's answer, on that answer, where the policy lets callers see such headers.
+pub const CHUNKS_HEADER: &str = "x-bartizan-chunks-removed";
+
 /// The property that holds the record; access logs read it as filter state `wasm.bartizan.audit`.
 pub const RECORD_PROPERTY: &str = "bartizan.audit";
 

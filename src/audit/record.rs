@@ -227,6 +227,9 @@ pub struct Record {
     /// How many tools were taken out of the request.
     #[serde(rename = "bartizan.tools_removed", skip_serializing_if = "is_zero")]
     pub(super) tools_removed: u64,
+    /// How many records were taken out of a store's answer.
+    #[serde(rename = "bartizan.chunks_removed", skip_serializing_if = "is_zero")]
+    pub(super) chunks_removed: u64,
     /// Tools that the request goes on with, at most 16: names that the policy's roles allow, as they are where the role writes
     /// them out or they have a tool name's form and nothing is found in them, else as their keyed hash.
     #[serde(rename = "bartizan.tools", skip_serializing_if = "Vec::is_empty")]
@@ -556,6 +559,11 @@ impl Record {
     /// Tools that were taken out of the request.
     pub fn set_tools_removed(&mut self, count: u64) {
         self.tools_removed = count;
+    }
+
+    /// Records that were taken out of a store's answer.
+    pub fn set_chunks_removed(&mut self, count: u64) {
+        self.chunks_removed = count;
     }
 
     /// Names of the tools that the request goes on with, or their keyed hashes.

@@ -52,8 +52,8 @@ impl Owned {
     }
 }
 
-/// A caller's row, and how its entries begin.
-struct CallerRow {
+/// A row, and how the entries of one owner begin there.
+struct Row {
     key: String,
     owner: [u8; 8],
 }
@@ -90,10 +90,56 @@ impl<'p> Ledger<'p> {
         }
         let key = key.current(self.policy, host)?;
         let place = self.place(caller, &key);
-        let entry = Entry { owner: place.owner, mark: mark(caller, id, &key) };
+        let mark = mark(caller, id, &key);
+        Self::write(&place, mark, &key, host)
+    }
+
+    /// Notes that a store has this id for this tenant.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the store of the workers fails. The id then counts as unknown.
+    pub fn note_of_tenant(
+        &self,
+        tenant: &str,
+        id: &str,
+        key: &SharedKey,
+        host: &mut dyn Host,
+    ) -> Result<(), Fault> {
+        if id.is_empty() || id.len() > MAX_ID {
+            return Ok(());
+        }
+        let key = key.current(self.policy, host)?;
+        let (place, mark) = self.place_of_tenant(tenant, id, &key);
+        let known = open(&key, &place.key, &host.shared_get(&place.key)?.value);
+        if known.iter().any(|entry| entry.owner == place.owner && entry.mark == mark) {
+            return Ok(());
+        }
+        Self::write(&place, mark, &key, host)
+    }
+
+    /// True when a store has this id for this tenant, as far as is known.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the store of the workers fails.
+    pub fn holds_of_tenant(
+        &self,
+        tenant: &str,
+        id: &str,
+        key: &SharedKey,
+        host: &mut dyn Host,
+    ) -> Result<bool, Fault> {
+        let key = key.current(self.policy, host)?;
+        let (place, mark) = self.place_of_tenant(tenant, id, &key);
+        let known = open(&key, &place.key, &host.shared_get(&place.key)?.value);
+        Ok(known.iter().any(|entry| entry.owner == place.owner && entry.mark == mark))
+    }
+
+    /// Adds an entry, and forgets another where there is no room.
+    fn write(place: &Row, mark: [u8; 16], key: &SharedKey, host: &mut dyn Host) -> Result<(), Fault> {
+        let entry = Entry { owner: place.owner, mark };
         for _ in 0..ATTEMPTS {
             let found = host.shared_get(&place.key)?;
-            let mut entries = open(&key, &place.key, &found.value);
+            let mut entries = open(key, &place.key, &found.value);
             if entries.last() == Some(&entry) {
                 return Ok(());
             }
@@ -102,7 +148,7 @@ impl<'p> Ledger<'p> {
                 forget_one(&mut entries);
             }
             entries.push(entry);
-            if host.shared_set(&place.key, &seal(&key, &place.key, &entries), found.cas)? == SetOutcome::Stored {
+            if host.shared_set(&place.key, &seal(key, &place.key, &entries), found.cas)? == SetOutcome::Stored {
                 return Ok(());
             }
         }
@@ -137,11 +183,24 @@ impl<'p> Ledger<'p> {
         format!("{}/l/{row:x}", self.policy)
     }
 
-    fn place(&self, caller: &Principal, key: &SharedKey) -> CallerRow {
+    fn place(&self, caller: &Principal, key: &SharedKey) -> Row {
         let hash = key.bucket(b"owner in the ledger of responses", &caller.identity());
+        self.row(hash, hash)
+    }
+
+    /// Tenants have more ids than callers: each has a row of its own.
+    fn place_of_tenant(&self, tenant: &str, id: &str, key: &SharedKey) -> (Row, [u8; 16]) {
+        let mut name = (tenant.len() as u64).to_le_bytes().to_vec();
+        name.extend_from_slice(tenant.as_bytes());
+        name.extend_from_slice(id.as_bytes());
+        let mark = key.bucket(b"the id a tenant has in its store", &name);
+        (self.row(key.bucket(b"tenant in the ledger of a store.", tenant.as_bytes()), mark), mark)
+    }
+
+    fn row(&self, owner: [u8; 16], row: [u8; 16]) -> Row {
         let [owner, row] =
-            [hash.first_chunk::<8>(), hash.last_chunk::<8>()].map(|half| half.copied().unwrap_or_default());
-        CallerRow { key: self.key(u64::from_le_bytes(row) % ROWS), owner }
+            [owner.first_chunk::<8>(), row.last_chunk::<8>()].map(|half| half.copied().unwrap_or_default());
+        Row { key: self.key(u64::from_le_bytes(row) % ROWS), owner }
     }
 }
 

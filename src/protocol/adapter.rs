@@ -14,7 +14,7 @@ use super::confine::{ConfinedBy, Scope};
 use super::request::Reader;
 use super::tools::pin;
 use super::{Exchange, Json, Path, Refusal, Told, UnscannedKind, Usage, keys};
-use crate::enums::Operation;
+use crate::enums::{Operation, Zone};
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
@@ -57,6 +57,15 @@ pub trait Asserted: Debug + Send {
     fn choices_of_operator(&self) -> &[&'static str] {
         &[]
     }
+}
+
+/// What the target of a request to a store comes to, once it is confined to one tenant.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Confined<'t> {
+    /// The target that goes on, where the tenant was added.
+    pub target: Option<String>,
+    /// An id that tells nothing of its tenant: it must be known to be this one's.
+    pub kept: Option<&'t str>,
 }
 
 /// One wire format.
@@ -182,9 +191,15 @@ pub trait Adapter: Debug + Send + Sync {
         false
     }
 
-    /// True when the upstream is a server of tools: it answers with what a model reads next, and its lists define tools.
+    /// True when the upstream is a server of tools: its lists define tools.
     fn serves_tools(&self) -> bool {
         false
+    }
+
+    /// What the upstream's answers are for a model that reads them next: a tool's words, or documents. `None`: they are a
+    /// model's own.
+    fn reply_zone(&self) -> Option<Zone> {
+        self.serves_tools().then_some(Zone::Tool)
     }
 
     /// The header with the id of a client's session, for a server of tools that has sessions.
@@ -216,17 +231,17 @@ pub trait Adapter: Debug + Send + Sync {
         &[]
     }
 
-    /// Compares the tenant that the target of a request names, path and query. `Some`: the target that goes on.
+    /// Compares the tenant that the target of a request names, path and query.
     ///
     /// # Errors
     /// [`Reason::RbacTenant`].
-    fn confine_target(
+    fn confine_target<'t>(
         &self,
         _operation: Operation,
         _scope: &Scope<'_>,
-        _target: &str,
-    ) -> Result<Option<String>, Denial> {
-        Ok(None)
+        _target: &'t str,
+    ) -> Result<Confined<'t>, Denial> {
+        Ok(Confined::default())
     }
 
     /// The same for its body, in which the tenant is added where it is missing. True: it was.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use super::Json;
+use super::adapter::Confined;
+use super::registry::named_at;
 use crate::reason::{Denial, Reason};
 
 pub use crate::document::ConfinedBy;
@@ -52,29 +54,64 @@ impl Scope<'_> {
     }
 }
 
+/// What a path has at a name in braces of a known path that it ends as, percent-decoded.
+///
+/// # Errors
+/// [`Reason::RbacTenant`] for what is no UTF-8.
+pub(super) fn part<'p>(name: &str, known: &str, path: &'p str) -> Result<Option<Cow<'p, str>>, Denial> {
+    named_at(name, known, path).map(|part| decoded(part, false).ok_or(Reason::RbacTenant.into())).transpose()
+}
+
+/// A number that is lowered to `most`, and added where what holds without it is higher: `absent`, or no bound. True: it
+/// changed.
+///
+/// # Errors
+/// [`Reason::BodyShape`].
+pub(super) fn cap_number(
+    holder: &mut Json<'_>,
+    name: &'static str,
+    absent: Option<u64>,
+    most: u64,
+) -> Result<bool, Denial> {
+    let shape = || Denial::new(Reason::BodyShape).with_param(name);
+    let asked = match holder.field(name).map_err(|_| shape())? {
+        None => absent,
+        Some((_, Json::Number(number))) => {
+            let whole = number.as_u64().or_else(|| u64::try_from(number.whole()?).ok());
+            Some(whole.ok_or_else(shape)?)
+        }
+        Some(_) => return Err(shape()),
+    };
+    if asked.is_some_and(|asked| asked <= most) {
+        return Ok(false);
+    }
+    holder.set(name, Json::Number(most.into()));
+    Ok(true)
+}
+
 /// The values of one parameter of a query, percent-decoded; `None`: one of them is no UTF-8.
 pub(super) fn values<'q>(query: &'q str, name: &str) -> Option<Vec<Cow<'q, str>>> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let mut found = Vec::new();
     for (key, value) in pairs {
-        if decoded(key)? == name {
-            found.push(decoded(value)?);
+        if decoded(key, true)? == name {
+            found.push(decoded(value, true)?);
         }
     }
     Some(found)
 }
 
-/// A part of a query as servers read it: `+` is a blank, `%XX` a byte.
-fn decoded(part: &str) -> Option<Cow<'_, str>> {
-    if !part.contains(['%', '+']) {
+/// A part of a path or, where `+` is a blank, of a query, as servers read it: `%XX` is a byte.
+fn decoded(part: &str, is_of_query: bool) -> Option<Cow<'_, str>> {
+    if !part.contains('%') && !(is_of_query && part.contains('+')) {
         return Some(Cow::Borrowed(part));
     }
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
-            b'+' => b' ',
+            b'+' if is_of_query => b' ',
             b'%' => {
                 let mut digit = || char::from(rest.next()?).to_digit(16);
                 u8::try_from(digit()? * 16 + digit()?).ok()?
@@ -102,14 +139,15 @@ pub(super) fn encoded(text: &str) -> String {
 ///
 /// # Errors
 /// [`Reason::RbacTenant`] for another tenant, one that is named twice, and one that can't be read.
-pub(super) fn parameter(scope: &Scope<'_>, target: &str, name: &str) -> Result<Option<String>, Denial> {
+pub(super) fn parameter<'t>(scope: &Scope<'_>, target: &str, name: &str) -> Result<Confined<'t>, Denial> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     match values(query, name).ok_or(Reason::RbacTenant)?.as_slice() {
         [] => {
             let joint = if query.is_empty() { "" } else { "&" };
-            Ok(Some(format!("{path}?{query}{joint}{name}={}", encoded(scope.value))))
+            let target = format!("{path}?{query}{joint}{name}={}", encoded(scope.value));
+            Ok(Confined { target: Some(target), kept: None })
         }
-        [one] => scope.check(one).map(|()| None),
+        [one] => scope.check(one).map(|()| Confined::default()),
         _ => Err(Reason::RbacTenant.into()),
     }
 }
@@ -122,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_query_names_one_tenant() {
-        let add = |target: &str| parameter(&SCOPE, target, "namespace").map_err(|denial| denial.reason);
+        let add = |target: &str| parameter(&SCOPE, target, "namespace").map(|one| one.target).map_err(|denial| denial.reason);
         let refused = Err(Reason::RbacTenant);
         for (target, wanted) in [
             ("/v", Ok(Some("/v?namespace=acme%20corp".to_owned()))),

@@ -107,6 +107,12 @@ impl Path {
         Path(self.0.iter().chain(&below.0).copied().collect())
     }
 
+    /// These of its steps, as a path of their own.
+    #[must_use]
+    pub fn part(&self, steps: std::ops::Range<usize>) -> Path {
+        Path(self.0.get(steps).unwrap_or_default().to_vec())
+    }
+
     /// True when this place is `base` or lies below it.
     pub fn is_in(&self, base: &Path) -> bool {
         self.0.starts_with(&base.0)

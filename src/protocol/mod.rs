@@ -18,6 +18,7 @@ mod adapter;
 mod anthropic;
 mod bedrock;
 mod calls;
+mod chroma;
 mod cohere;
 mod confine;
 mod dialect;
@@ -53,7 +54,7 @@ mod usage;
 
 pub use account::Exchange;
 pub(crate) use adapter::has_escaped_slash;
-pub use adapter::{Adapter, Asserted, HeaderPairs, Protocol};
+pub use adapter::{Adapter, Asserted, Confined, HeaderPairs, Protocol};
 pub use confine::{ConfinedBy, Scope};
 pub use generic::Pointer;
 pub use json::{Json, Number, Path, Places};

@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 
 use super::generic::GenericSpec;
-use super::{Pointer, Protocol, anthropic, bedrock, cohere, gemini, langserve, mcp, ollama, openai, tgi};
+use super::{Pointer, Protocol, anthropic, bedrock, chroma, cohere, gemini, langserve, mcp, ollama, openai, tgi};
 use crate::enums::Operation;
 
 /// A wire format that needs no settings.
@@ -78,6 +78,11 @@ pub const FORMATS: &[Format] = &[
         word: "cohere",
         about: "Cohere's HTTP API: chat of version 2, embed and rerank. Its paths begin where `chat` does: `pathPrefix: /v2/`.",
         make: || Protocol::new(cohere::Cohere),
+    },
+    Format {
+        word: "chroma",
+        about: "Chroma's HTTP API, version 2. Its paths begin where `tenants` does: `pathPrefix: /api/v2/`.",
+        make: || Protocol::new(chroma::Chroma { at: "" }),
     },
 ];
 
@@ -178,6 +183,11 @@ fn tail<'p>(known: &str, path: &'p str) -> Option<&'p str> {
 pub fn ends_as(known: &str, path: &str) -> bool {
     let known = known.trim_end_matches('/');
     tail(known, path).is_some_and(|tail| parameter_of(known, tail).is_some())
+}
+
+/// What a path has in the place of a name in braces, where it ends as this path of a format does.
+pub(super) fn named_at<'p>(name: &str, known: &str, path: &'p str) -> Option<&'p str> {
+    named_in(name, known, tail(known, path)?).filter(|value| !value.is_empty())
 }
 
 /// The model that a path names which ends as this path of a format does; `None`: it does not end so.

@@ -20,7 +20,7 @@ use super::Headers;
 use crate::authn::RoleIndex;
 use crate::authz::Owned;
 use crate::document::UnscannedAction;
-use crate::enums::{Mode, Operation};
+use crate::enums::{Mode, Operation, Zone};
 use crate::estimate::Estimate;
 use crate::glob::Glob;
 use crate::guard::{Detector, GuardIndex, NOTICE, Notes, Planted, ReplyRules};
@@ -88,6 +88,8 @@ pub(super) struct Noted {
     pub(super) notes: Notes,
     pub(super) unscanned: Vec<UnscannedKind>,
     pub(super) masked: u64,
+    /// Records that were taken out of a store's answer.
+    pub(super) chunks: u64,
     /// Why messages of a stream that goes on were withheld: the last one.
     pub(super) withheld: Option<Reason>,
     /// Responses and conversations that the provider keeps, and that went on to the caller.
@@ -226,7 +228,7 @@ impl ReplyGuard {
         let (mut json, parts, shortens) = self.read(body)?;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         noted.complete = true;
-        if policy.unscanned.knows_owners() {
+        if policy.unscanned.knows_owners() || route.tenancy.is_some() {
             noted.stored.extend(route.protocol.kept(route.operation, &json));
         }
         if !self.is_paid {
@@ -252,6 +254,10 @@ impl ReplyGuard {
             let is_denied = |call: &ToolCall| denied.contains(&call.path);
             route.protocol.remove_calls(route.operation, &mut json, &parts.calls, &is_denied, NOTICE);
             noted.masked += 1;
+            if route.protocol.reply_zone() == Some(Zone::Document) {
+                let gone = parts.calls.iter().filter(|call| is_denied(call));
+                noted.chunks = gone.map(|call| (call.choice, call.item)).collect::<BTreeSet<_>>().len() as u64;
+            }
             changed = true;
         }
         Ok(changed.then(|| json.to_bytes()))

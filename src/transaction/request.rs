@@ -213,7 +213,12 @@ impl Context {
             let target = edit.set.iter().find(|(name, _)| *name == ":path").map(|(_, target)| target.as_str());
             let target = target.unwrap_or_else(|| headers.text(":path").unwrap_or_default());
             let confined = route.protocol.confine_target(route.operation, &tenancy.scope(&tenant), target)?;
-            if let Some(target) = confined {
+            if let Some(id) = confined.kept
+                && !Ledger::of(&policy.name).holds_of_tenant(&tenant, id, vm.shared_key(), host)?
+            {
+                return Err(Reason::RbacTenant.into());
+            }
+            if let Some(target) = confined.target {
                 edit.set.retain(|(name, _)| *name != ":path");
                 edit.set.push((":path", target));
             }

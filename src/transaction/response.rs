@@ -11,7 +11,7 @@ use super::reading::{Guarded, Hearing, Held, Open, Over, Reading, Reads, Unreada
 use super::reply::{Noted, Outlet, ReplyGuard, StreamGuard};
 use super::stages::Admitted;
 use super::{Edit, Event, Headers, Next, Part, State, Step, Wait, WorkerState};
-use crate::audit::{REASON_HEADER, VERDICT_HEADER, Verdict};
+use crate::audit::{CHUNKS_HEADER, REASON_HEADER, VERDICT_HEADER, Verdict};
 use crate::authz::Ledger;
 use crate::callout::{Answer, Call, CallFailure};
 use crate::document::{ResponseHeaders, UnscannedAction};
@@ -282,7 +282,7 @@ impl Whole {
             guard.is_guess && context.policy.unscanned.action(UnscannedKind::Other) == UnscannedAction::Flag;
         // Unopened, it is not what its headers now say.
         let passes_unread = passes_unread && (was_packed || !guard.is_gzip);
-        let stored = std::mem::take(&mut noted.stored);
+        let (stored, chunks) = (std::mem::take(&mut noted.stored), noted.chunks);
         context.account.add_reply(noted);
         let new = match judged {
             Ok(new) => {
@@ -301,6 +301,9 @@ impl Whole {
         if context.policy.hold_headers && new.is_some() {
             edit.set.retain(|(name, _)| *name != VERDICT_HEADER);
             edit.set.extend(told_change(&context.policy, context.account.verdict()));
+            if chunks > 0 && context.policy.audit.response_headers != ResponseHeaders::None {
+                edit.set.push((CHUNKS_HEADER, chunks.to_string()));
+            }
         }
         edit.put(new.or(was_packed.then_some(body)), has_length);
         NextReply::release(Reading::Open(Open), edit)
@@ -504,8 +507,14 @@ impl Context {
     /// caller that, and nothing else.
     fn note_stored(&mut self, admitted: &Admitted, vm: &WorkerState, host: &mut dyn Host) {
         let caller = admitted.inspected().charged().authorized().counted().entitled().principal();
+        let ledger = Ledger::of(&self.policy.name);
+        let tenancy = self.route.and_then(|route| self.policy.route_at(route)?.tenancy.as_ref());
+        let tenant = tenancy.and_then(|tenancy| tenancy.tenant(caller).ok());
         for id in self.stored.drain(..) {
-            let _ = Ledger::of(&self.policy.name).note(caller, &id, vm.shared_key(), host);
+            let _ = match &tenant {
+                Some(tenant) => ledger.note_of_tenant(tenant, &id, vm.shared_key(), host),
+                None => ledger.note(caller, &id, vm.shared_key(), host),
+            };
         }
     }
 

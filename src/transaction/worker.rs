@@ -120,7 +120,7 @@ impl WorkerState {
     /// A [`Fault`] when the host has no randomness or no shared store.
     pub fn prepare(policy: &Policy, host: &mut dyn Host) -> Result<(), Fault> {
         let key = quota::SharedKey::obtain(&policy.name, host)?;
-        if policy.unscanned.knows_owners() {
+        if policy.unscanned.knows_owners() || policy.routes.iter().any(|route| route.tenancy.is_some()) {
             crate::authz::Ledger::of(&policy.name).prepare(&key, host)?;
         }
         if policy.audit.chain.is_some() {

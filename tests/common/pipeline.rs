@@ -252,14 +252,27 @@ impl Pipeline {
     pub fn called(
         &mut self,
         subject: &str,
+        target: (&str, &str),
+        body: Option<(&str, &[u8])>,
+        answer: &[(&str, &str)],
+        pieces: &[Vec<u8>],
+    ) -> Result<Answer, Reply> {
+        self.called_with(&json!({ "sub": subject }), target, body, answer, pieces)
+    }
+
+    /// The same of an analyst with these claims.
+    pub fn called_with(
+        &mut self,
+        claims: &Value,
         (method, path): (&str, &str),
         body: Option<(&str, &[u8])>,
         answer: &[(&str, &str)],
         pieces: &[Vec<u8>],
     ) -> Result<Answer, Reply> {
-        let claims = json!({ "iss": "https://idp.example", "aud": "llm", "sub": subject, "roles": ["analyst"],
+        let mut all = json!({ "iss": "https://idp.example", "aud": "llm", "sub": "alice", "roles": ["analyst"],
             "exp": NOW as i64 + 600 });
-        let bearer = format!("Bearer {}", self.sign(&claims));
+        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        let bearer = format!("Bearer {}", self.sign(&all));
         let mut request = vec![(":method", method), (":path", path), ("authorization", bearer.as_str())];
         request.extend(body.map(|(kind, _)| ("content-type", kind)));
         let request = headers(&request);

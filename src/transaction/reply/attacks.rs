@@ -8,7 +8,6 @@ use bartizan_rules::invariant::sure;
 
 use super::restore::places;
 use super::{Noted, ReplyGuard, leave_unread, text_of};
-use crate::enums::Zone;
 use crate::guard::{NOTICE, Outcome, Place, entry, judge, narrow};
 use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText};
@@ -43,12 +42,10 @@ impl ReplyGuard {
         let policy = &self.policy;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         let mut attacks = Attacks { calls: places(parts), ..Attacks::default() };
-        if !route.protocol.serves_tools() {
-            return Ok(attacks);
-        }
-        let text = |one| Text { zone: Zone::Tool, text: sure(text_of(json, one)).unwrap_or_default() };
+        let Some(zone) = route.protocol.reply_zone() else { return Ok(attacks) };
+        let text = |one| Text { zone, text: sure(text_of(json, one)).unwrap_or_default() };
         let texts: Vec<Text<'_>> = parts.texts.iter().map(text).collect();
-        let place = |is_key| Place { zone: Zone::Tool, position: Position::History, is_key, trusted: false };
+        let place = |is_key| Place { zone, position: Position::History, is_key, trusted: false };
         let places: Vec<Place> = parts.texts.iter().map(|one| place(one.is_key)).collect();
         let budget = policy.limits.budget();
         let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guard(*index)).collect();

@@ -1,0 +1,124 @@
+//! Whose data a request may reach.
+
+use std::borrow::Cow;
+
+use super::super::adapter::Confined;
+use super::super::confine::{ConfinedBy, Scope, cap_number, part};
+use super::super::Json;
+use super::{COLLECTION, COLLECTIONS, GET, QUERY, SEARCH};
+use crate::enums::Operation;
+use crate::reason::{Denial, Reason};
+
+/// What a search gives where the request names no number: `n_results` of the OpenAPI document.
+const DEFAULT_RESULTS: u64 = 10;
+
+pub(super) fn target<'t>(
+    at: &'static str,
+    operation: Operation,
+    scope: &Scope<'_>,
+    target: &'t str,
+) -> Result<Confined<'t>, Denial> {
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    if scope.by == ConfinedBy::Field {
+        return by_field(at, operation).map(|()| Confined::default());
+    }
+    match part("{tenant}", at, path)? {
+        Some(tenant) => scope.check(&tenant)?,
+        // Everybody's data goes.
+        None if at == "reset" => return Err(Reason::RbacTenant.into()),
+        None => {}
+    }
+    let is_by_id = at.starts_with(COLLECTION) && (at.len() > COLLECTION.len() || operation == Operation::Admin);
+    if !is_by_id {
+        return Ok(Confined::default());
+    }
+    let id = part("{collection}", at, path)?.ok_or(Reason::RbacTenant)?;
+    match id {
+        // The server takes other forms of a UUID too.
+        Cow::Borrowed(id) if is_uuid(id) => Ok(Confined { target: None, kept: Some(id) }),
+        _ => Err(Reason::RbacTenant.into()),
+    }
+}
+
+/// In the form that the server gives out.
+fn is_uuid(id: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    id.len() == 36
+        && id.bytes().enumerate().all(|(at, byte)| if matches!(at, 8 | 13 | 18 | 23) { byte == b'-' } else { is_digit(byte) })
+}
+
+/// Where tenants share a collection, only what takes a filter is confined: an id carries none.
+fn by_field(at: &'static str, operation: Operation) -> Result<(), Denial> {
+    let takes_filter = matches!(at, GET | QUERY) || operation == Operation::Delete && at.ends_with("/delete");
+    let is_harmless = operation == Operation::Query && (!at.starts_with(COLLECTION) || at == COLLECTION);
+    if takes_filter || is_harmless { Ok(()) } else { Err(Reason::RbacTenant.into()) }
+}
+
+pub(super) fn body(
+    at: &'static str,
+    operation: Operation,
+    scope: &Scope<'_>,
+    body: &mut Json<'_>,
+) -> Result<bool, Denial> {
+    match scope.by {
+        ConfinedBy::Field if at == COLLECTIONS => Ok(false),
+        ConfinedBy::Field => {
+            by_field(at, operation)?;
+            if !matches!(body.field("ids")?, None | Some((_, Json::Array(_)))) {
+                return Err(Reason::BodyShape.into());
+            }
+            if body.get("ids").is_some_and(|ids| matches!(ids, Json::Array(ids) if !ids.is_empty())) {
+                return Err(Denial::new(Reason::RbacTenant).with_param("ids"));
+            }
+            filter(scope, body)?;
+            Ok(true)
+        }
+        // A tenant of another name would be made, or this one's resources named.
+        _ if at == "tenants" => scope.member(body, "name"),
+        _ => Ok(false),
+    }
+}
+
+/// The filter that holds for one tenant's records alone, and for no other of what was asked for.
+fn filter(scope: &Scope<'_>, body: &mut Json<'_>) -> Result<(), Denial> {
+    let own = |name: &str, value: Json<'static>| Json::Object(vec![(Cow::Owned(name.to_owned()), value)]);
+    let tenant = own("$eq", Json::String(Cow::Owned(scope.value.to_owned())));
+    let tenant = own(scope.field, tenant);
+    body.field("where")?;
+    let asked = match body.get_mut("where") {
+        Some(asked) => std::mem::replace(asked, Json::Null),
+        None => Json::Null,
+    };
+    let both = match asked {
+        Json::Null => tenant,
+        Json::Object(entries) if entries.is_empty() => tenant,
+        asked @ Json::Object(_) => Json::Object(vec![("$and".into(), Json::Array(vec![tenant, asked]))]),
+        _ => return Err(Denial::new(Reason::BodyShape).with_param("where")),
+    };
+    body.set("where", both);
+    Ok(())
+}
+
+/// Lowers `n_results`, `limit`.
+pub(super) fn cap(at: &'static str, most: u64, body: &mut Json<'_>) -> Result<bool, Denial> {
+    match at {
+        QUERY => cap_number(body, "n_results", Some(DEFAULT_RESULTS), most),
+        GET => cap_number(body, "limit", None, most),
+        SEARCH => {
+            body.field("searches")?;
+            let Some(Json::Array(searches)) = body.get_mut("searches") else { return Ok(false) };
+            let mut changed = false;
+            for search in searches {
+                search.field("limit")?;
+                if !matches!(search.get("limit"), Some(Json::Object(_))) {
+                    search.set("limit", Json::Object(Vec::new()));
+                }
+                if let Some(limit) = search.get_mut("limit") {
+                    changed |= cap_number(limit, "limit", None, most)?;
+                }
+            }
+            Ok(changed)
+        }
+        _ => Ok(false),
+    }
+}
