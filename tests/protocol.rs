@@ -292,7 +292,9 @@ fn a_prefix_covers_a_provider() {
             {"match":{"pathPrefix":"/hf/generate/"},"protocol":"tgi"}]}"#;
     let policy = bartizan::policy::Policy::from_json(document.as_bytes(), &|_| None).unwrap();
     let seen = |path: &str| {
-        policy.route(path, "POST").map(|route| (route.protocol.name(), route.operation.as_str(), route.written.as_str()))
+        policy
+            .route(path, "POST")
+            .map(|route| (route.protocol.name(), route.operation.as_str(), route.written.as_str()))
     };
     assert_eq!(seen("/v1/chat/completions"), Some(("openai", "chat", "/v1/")));
     assert_eq!(seen("/v1/completions"), Some(("openai", "completions", "/v1/")));

@@ -33,8 +33,11 @@ fn by_path() -> Pipeline {
 }
 
 fn send(pipeline: &mut Pipeline, tenant: &str, method: &str, path: &str, body: Option<&Value>) -> Run {
-    let claims = json!({ "iss": "https://idp.example", "aud": "llm", "sub": "alice", "roles": ["analyst"], "org": tenant,
+    let mut claims = json!({ "iss": "https://idp.example", "aud": "llm", "sub": "alice", "roles": ["analyst"],
         "exp": 4_000_000_000_i64 });
+    if !tenant.is_empty() {
+        claims["org"] = tenant.into();
+    }
     let bearer = format!("Bearer {}", pipeline.sign(&claims));
     let mut headers = vec![(":method", method), (":path", path), ("authorization", bearer.as_str())];
     headers.extend(body.map(|_| ("content-type", "application/json")));
@@ -61,7 +64,8 @@ fn open(pipeline: &mut Pipeline) {
 /// Every endpoint that the API has below a collection, with a body that it takes.
 fn of_collection(id: &str) -> Vec<(&'static str, String, Option<Value>)> {
     let at = |rest: &str| format!("/api/v2/tenants/acme/databases/d/collections/{id}{rest}");
-    let records = json!({ "ids": ["1"], "embeddings": [[1.5, 2.0]], "documents": ["tea"], "metadatas": [{ "team": "a" }] });
+    let records =
+        json!({ "ids": ["1"], "embeddings": [[1.5, 2.0]], "documents": ["tea"], "metadatas": [{ "team": "a" }] });
     vec![
         ("POST", at("/get"), Some(json!({ "ids": ["1"] }))),
         ("POST", at("/query"), Some(json!({ "query_embeddings": [[1.5, 2.0]], "n_results": 3 }))),
@@ -142,7 +146,10 @@ fn a_path_names_the_callers_tenant() {
     assert_eq!(send(&mut pipeline, "acme", "POST", "/api/v2/tenants", Some(&tenant("other"))).reason(), "rbac.tenant");
     assert_eq!(send(&mut pipeline, "", "GET", "/api/v2/tenants/acme", None).reason(), "rbac.tenant");
     // What the API has for all tenants at once is not there.
-    assert_eq!(send(&mut pipeline, "acme", "GET", "/api/v2/collections/other:d:docs", None).reason(), "route.unmatched");
+    assert_eq!(
+        send(&mut pipeline, "acme", "GET", "/api/v2/collections/other:d:docs", None).reason(),
+        "route.unmatched"
+    );
 }
 
 #[test]
@@ -156,8 +163,10 @@ fn a_shared_collection_is_filtered() {
             (json!({ "where": null }), own.clone()),
             (json!({ "where": {} }), own.clone()),
             (json!({ "where": { "year": 2026 } }), json!({ "$and": [own, { "year": 2026 }] })),
-            (json!({ "where": { "$or": [{ "team": "other" }, { "a": 1 }] } }),
-                json!({ "$and": [own, { "$or": [{ "team": "other" }, { "a": 1 }] }] })),
+            (
+                json!({ "where": { "$or": [{ "team": "other" }, { "a": 1 }] } }),
+                json!({ "$and": [own, { "$or": [{ "team": "other" }, { "a": 1 }] }] }),
+            ),
         ] {
             let run = send(&mut pipeline, "acme", "POST", &at(rest), Some(&asked));
             assert_eq!(run.reason(), "", "{rest} {asked}");
@@ -224,7 +233,8 @@ fn what_is_stored_is_judged_and_goes_on_byte_for_byte() {
     for rest in ["/add", "/update", "/upsert"] {
         let path = format!("/api/v2/tenants/acme/databases/d/collections/{OWN}{rest}");
         let vectors = "AACAPwAAAEAAAEBAAACAQA".repeat(20);
-        let body = json!({ "ids": ["x y"], "embeddings": [vectors], "documents": ["tea"], "metadatas": [{ "k": "v" }] });
+        let body =
+            json!({ "ids": ["x y"], "embeddings": [vectors], "documents": ["tea"], "metadatas": [{ "k": "v" }] });
         let run = send(&mut pipeline, "acme", "POST", &path, Some(&body));
         assert_eq!((run.reason(), run.outcome.as_ref().unwrap().body.is_none()), ("", true), "{rest}");
         for hostile in [
@@ -234,7 +244,11 @@ fn what_is_stored_is_judged_and_goes_on_byte_for_byte() {
             json!({ "ids": [ATTACK], "embeddings": [[1]] }),
             json!({ "ids": ["1"], "embeddings": [ATTACK] }),
         ] {
-            assert_eq!(send(&mut pipeline, "acme", "POST", &path, Some(&hostile)).reason(), "scan.injection", "{hostile}");
+            assert_eq!(
+                send(&mut pipeline, "acme", "POST", &path, Some(&hostile)).reason(),
+                "scan.injection",
+                "{hostile}"
+            );
         }
     }
 }
@@ -292,5 +306,192 @@ fn roles_may_do_what_they_may() {
         });
         let path = format!("/api/v2/tenants/t/databases/d/{}", path.replace('X', OWN));
         assert_eq!(send(&mut pipeline, "acme", "POST", &path, Some(&body)).reason(), "", "{operation} {path}");
+    }
+}
+
+fn pinecone(tenancy: &Value) -> Pipeline {
+    pipeline(&json!({ "match": { "pathPrefix": "/" }, "protocol": "pinecone", "tenancy": tenancy }), |_| {})
+}
+
+fn sent(run: &Run, asked: &Value) -> Value {
+    let body = run.outcome.as_ref().unwrap().body.as_ref();
+    body.map_or(asked.clone(), |body| serde_json::from_slice(body).unwrap())
+}
+
+#[test]
+fn a_namespace_is_its_tenants_alone() {
+    let mut pipeline = pinecone(&json!({ "by": "namespace", "name": "team-{}", "from": "tenant" }));
+    for (path, body) in [
+        ("/query", json!({ "vector": [0.5], "topK": 3 })),
+        ("/query", json!({ "id": "1", "topK": 3 })),
+        ("/vectors/fetch_by_metadata", json!({ "filter": { "a": 1 } })),
+        ("/vectors/upsert", json!({ "vectors": [{ "id": "1", "values": [0.5], "metadata": { "text": "tea" } }] })),
+        ("/vectors/update", json!({ "id": "1", "setMetadata": { "text": "tea" } })),
+        ("/vectors/delete", json!({ "ids": ["1"] })),
+        ("/vectors/delete", json!({ "deleteAll": true })),
+    ] {
+        for absent in
+            [json!({}), json!({ "namespace": "" }), json!({ "namespace": null }), json!({ "namespace": "team-acme" })]
+        {
+            let mut asked = body.clone();
+            asked.as_object_mut().unwrap().extend(absent.as_object().unwrap().clone());
+            let run = send(&mut pipeline, "acme", "POST", path, Some(&asked));
+            assert_eq!(run.reason(), "", "{path} {asked}");
+            let mut wanted = body.clone();
+            wanted["namespace"] = json!("team-acme");
+            assert_eq!(sent(&run, &asked), wanted, "{path} {asked}");
+        }
+        for (named, reason) in [
+            (json!({ "namespace": "team-other" }), "rbac.tenant"),
+            (json!({ "namespace": "acme" }), "rbac.tenant"),
+            (json!({ "namespace": 7 }), "rbac.tenant"),
+            (json!({ "Namespace": "team-other" }), "body.shape"),
+        ] {
+            let mut asked = body.clone();
+            asked.as_object_mut().unwrap().extend(named.as_object().unwrap().clone());
+            assert_eq!(send(&mut pipeline, "acme", "POST", path, Some(&asked)).reason(), reason, "{path} {asked}");
+        }
+    }
+    for (path, wanted) in [
+        ("/vectors/fetch?ids=1&ids=2", "/vectors/fetch?ids=1&ids=2&namespace=team-acme"),
+        ("/vectors/list", "/vectors/list?namespace=team-acme"),
+        ("/vectors/list?prefix=a&namespace=team-acme", "/vectors/list?prefix=a&namespace=team-acme"),
+        ("/namespaces/team-acme", "/namespaces/team-acme"),
+    ] {
+        let run = send(&mut pipeline, "acme", "GET", path, None);
+        assert_eq!(run.reason(), "", "{path}");
+        let set = &run.outcome.as_ref().unwrap().set;
+        let target = set.iter().find(|(name, _)| *name == ":path").map_or(path, |(_, target)| target.as_str());
+        assert_eq!(target, wanted, "{path}");
+    }
+    for (method, path) in [
+        ("GET", "/vectors/fetch?ids=1&namespace=team-other"),
+        ("GET", "/vectors/list?namespace=team-acme&namespace=team-other"),
+        ("GET", "/vectors/list?%6Eamespace=team-other"),
+        ("GET", "/namespaces/team-other"),
+        ("DELETE", "/namespaces/team-other"),
+    ] {
+        assert_eq!(send(&mut pipeline, "acme", method, path, None).reason(), "rbac.tenant", "{path}");
+    }
+    let name = |name: &str| json!({ "name": name });
+    assert_eq!(send(&mut pipeline, "acme", "POST", "/namespaces", Some(&name("team-other"))).reason(), "rbac.tenant");
+    assert_eq!(send(&mut pipeline, "acme", "POST", "/namespaces", Some(&name("team-acme"))).reason(), "");
+}
+
+#[test]
+fn lines_are_read_as_lines() {
+    let mut pipeline = pinecone(&json!({ "by": "namespace", "from": "tenant" }));
+    let lines =
+        |second: &str| format!("{{\"_id\": \"1\", \"text\": \"tea\"}}\n{{\"_id\":\"2\",\"text\":\"{second}\"}}\n");
+    let mut post = |namespace: &str, lines: &str| {
+        let claims = json!({ "org": "acme" });
+        let path = format!("/records/namespaces/{namespace}/upsert");
+        let body = Some(("application/x-ndjson", lines.as_bytes()));
+        let answer = pipeline.called_with(&claims, ("POST", &path), body, &JSON, &[b"{}".to_vec()]);
+        answer.map_or_else(|refused| refused.reason, |_| "")
+    };
+    assert_eq!(post("acme", &lines("milk")), "");
+    assert_eq!(post("other", &lines("milk")), "rbac.tenant");
+    assert_eq!(post("acme", &lines(ATTACK)), "scan.injection");
+    assert_eq!(post("acme", "{\"_id\":\"1\"}\n{\"_id\":"), "body.malformed");
+    assert_eq!(post("acme", "[1]\n"), "body.shape");
+    let mut masked = |text: &str| {
+        let body = lines(text);
+        let claims = json!({ "iss": "https://idp.example", "aud": "llm", "sub": "alice", "roles": ["analyst"],
+            "org": "acme", "exp": 4_000_000_000_i64 });
+        let bearer = format!("Bearer {}", pipeline.sign(&claims));
+        let headers = [
+            (":method", "POST"),
+            (":path", "/records/namespaces/acme/upsert"),
+            ("content-type", "application/x-ndjson"),
+            ("authorization", bearer.as_str()),
+        ];
+        let run = pipeline.send(&headers, Some(body.as_bytes()));
+        String::from_utf8(run.outcome.unwrap().body.unwrap_or_default()).unwrap()
+    };
+    let went = masked("mail to jane.doe@example.com");
+    assert_eq!(went.lines().count(), 2, "{went}");
+    assert!(
+        went.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()) && !went.contains("jane.doe"),
+        "{went}"
+    );
+}
+
+#[test]
+fn records_of_every_answer_are_judged() {
+    let mut pipeline = pinecone(&json!({ "by": "namespace", "from": "tenant" }));
+    let record =
+        |id: &str, text: &str| json!({ "id": id, "score": 0.5, "values": [1.50], "metadata": { "text": text } });
+    let (good, bad) = (record("a", "tea"), record("b", ATTACK));
+    let hit = |id: &str, text: &str| json!({ "_id": id, "_score": 0.5, "fields": { "chunk": text } });
+    for (path, body, reply, wanted) in [
+        (
+            "/query",
+            Some(json!({ "vector": [1], "topK": 3 })),
+            json!({ "matches": [good, bad], "namespace": "acme" }),
+            json!({ "matches": [good], "namespace": "acme" }),
+        ),
+        (
+            "/vectors/fetch?ids=a&ids=b",
+            None,
+            json!({ "vectors": { "a": good, "b": bad }, "usage": { "readUnits": 1 } }),
+            json!({ "vectors": { "a": good }, "usage": { "readUnits": 1 } }),
+        ),
+        (
+            "/records/namespaces/acme/search",
+            Some(json!({ "query": { "inputs": { "text": "tea" }, "top_k": 3 } })),
+            json!({ "result": { "hits": [hit("a", "tea"), hit("b", ATTACK)] }, "usage": { "read_units": 1 } }),
+            json!({ "result": { "hits": [hit("a", "tea")] }, "usage": { "read_units": 1 } }),
+        ),
+        (
+            "/describe_index_stats",
+            None,
+            json!({ "namespaces": { "acme": { "vectorCount": 3 }, "other": { "vectorCount": 4 } }, "dimension": 2,
+                "indexFullness": 0.7, "totalVectorCount": 7 }),
+            json!({ "namespaces": { "acme": { "vectorCount": 3 } }, "dimension": 2, "indexFullness": 0,
+                "totalVectorCount": 3 }),
+        ),
+        (
+            "/namespaces",
+            None,
+            json!({ "namespaces": [{ "name": "other", "record_count": 4 }, { "name": "acme", "record_count": 3 }] }),
+            json!({ "namespaces": [{ "name": "acme", "record_count": 3 }] }),
+        ),
+    ] {
+        let answer = answered(&mut pipeline, path, body.as_ref(), &reply);
+        assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap(), wanted, "{path}");
+    }
+}
+
+#[test]
+fn a_shared_namespace_is_filtered() {
+    let mut pipeline = pinecone(&json!({ "by": "field", "name": "team", "from": "tenant" }));
+    let own = json!({ "team": { "$eq": "acme" } });
+    for (path, body, pointer) in [
+        ("/query", json!({ "vector": [1], "topK": 3, "filter": { "a": 1 } }), "/filter"),
+        ("/vectors/fetch_by_metadata", json!({ "filter": { "a": 1 } }), "/filter"),
+        ("/vectors/delete", json!({ "filter": { "a": 1 } }), "/filter"),
+        (
+            "/records/namespaces/n/search",
+            json!({ "query": { "inputs": { "text": "tea" }, "top_k": 3, "filter": { "a": 1 } } }),
+            "/query/filter",
+        ),
+    ] {
+        let run = send(&mut pipeline, "acme", "POST", path, Some(&body));
+        assert_eq!(run.body().pointer(pointer).unwrap(), &json!({ "$and": [own, { "a": 1 }] }), "{path}");
+    }
+    for (path, body) in [
+        ("/query", json!({ "id": "1", "topK": 3 })),
+        ("/vectors/delete", json!({ "ids": ["1"] })),
+        ("/vectors/delete", json!({ "deleteAll": true })),
+        ("/records/namespaces/n/search", json!({ "query": { "id": "1", "top_k": 3 } })),
+        ("/vectors/upsert", json!({ "vectors": [] })),
+        ("/vectors/update", json!({ "id": "1", "setMetadata": { "a": 1 } })),
+        ("/describe_index_stats", json!({})),
+    ] {
+        assert_eq!(send(&mut pipeline, "acme", "POST", path, Some(&body)).reason(), "rbac.tenant", "{path} {body}");
+    }
+    for path in ["/vectors/fetch?ids=1", "/vectors/list"] {
+        assert_eq!(send(&mut pipeline, "acme", "GET", path, None).reason(), "rbac.tenant", "{path}");
     }
 }

@@ -98,13 +98,7 @@ impl<'p> Ledger<'p> {
     ///
     /// # Errors
     /// A [`Fault`] when the store of the workers fails. The id then counts as unknown.
-    pub fn note_of_tenant(
-        &self,
-        tenant: &str,
-        id: &str,
-        key: &SharedKey,
-        host: &mut dyn Host,
-    ) -> Result<(), Fault> {
+    pub fn note_of_tenant(&self, tenant: &str, id: &str, key: &SharedKey, host: &mut dyn Host) -> Result<(), Fault> {
         if id.is_empty() || id.len() > MAX_ID {
             return Ok(());
         }
@@ -121,13 +115,7 @@ impl<'p> Ledger<'p> {
     ///
     /// # Errors
     /// A [`Fault`] when the store of the workers fails.
-    pub fn holds_of_tenant(
-        &self,
-        tenant: &str,
-        id: &str,
-        key: &SharedKey,
-        host: &mut dyn Host,
-    ) -> Result<bool, Fault> {
+    pub fn holds_of_tenant(&self, tenant: &str, id: &str, key: &SharedKey, host: &mut dyn Host) -> Result<bool, Fault> {
         let key = key.current(self.policy, host)?;
         let (place, mark) = self.place_of_tenant(tenant, id, &key);
         let known = open(&key, &place.key, &host.shared_get(&place.key)?.value);

@@ -76,7 +76,9 @@ impl RolePolicy {
         let max_choices = role.max_choices.map(|most| errors.range(at, "maxChoices", Some(most), 1, 1..=65_536));
         let top_k = role.retrieval.as_ref().and_then(|retrieval| {
             let at = at.key("retrieval");
-            errors.require(&at, "topK", retrieval.top_k).map(|most| errors.range(&at, "topK", Some(most), 1, 1..=10_000))
+            errors
+                .require(&at, "topK", retrieval.top_k)
+                .map(|most| errors.range(&at, "topK", Some(most), 1, 1..=10_000))
         });
         let quotas = role.quotas.as_deref().unwrap_or_default();
         if quotas.len() > 8 {

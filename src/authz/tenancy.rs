@@ -108,6 +108,11 @@ impl TenancyPolicy {
         Ok(name)
     }
 
+    /// Tenants share what has a name in the store.
+    pub fn is_shared(&self) -> bool {
+        self.by == ConfinedBy::Field
+    }
+
     /// That part of the store.
     pub fn scope<'s>(&'s self, tenant: &'s str) -> Scope<'s> {
         Scope { by: self.by, field: &self.field, value: tenant }

@@ -252,8 +252,13 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     let named_quotas = || roles.iter().map(|role| (role.name.as_str(), role.quotas.as_slice()));
     let quotas = Quotas::new(&name, named_quotas());
     let of_stores = routes.iter().filter_map(|route| route.tenancy.as_ref()?.claim());
-    let claims: Vec<String> =
-        roles.iter().flat_map(|role| &role.quotas).filter_map(|quota| quota.claim.as_ref()).chain(of_stores).cloned().collect();
+    let claims: Vec<String> = roles
+        .iter()
+        .flat_map(|role| &role.quotas)
+        .filter_map(|quota| quota.claim.as_ref())
+        .chain(of_stores)
+        .cloned()
+        .collect();
     let service = RateLimitService::compile(document, &name, named_quotas(), errors);
     let quotas = quotas.with_abuse(abuse.as_ref()).with_service(service.as_ref(), audit.hash_key.as_deref());
     let authn = authn?.with_counted_claims(&claims);

@@ -9,8 +9,8 @@ use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::reply::ReplyFormat;
 use super::confine::{ConfinedBy, Scope};
+use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::tools::pin;
 use super::{Exchange, Json, Path, Refusal, Told, UnscannedKind, Usage, keys};

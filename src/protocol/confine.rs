@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::Json;
 use super::adapter::Confined;
 use super::registry::named_at;
+use crate::enums::Operation;
 use crate::reason::{Denial, Reason};
 
 pub use crate::document::ConfinedBy;
@@ -52,6 +53,50 @@ impl Scope<'_> {
             Some(_) => Err(Reason::RbacTenant.into()),
         }
     }
+}
+
+/// A path, its operation and its methods.
+pub(super) type Endpoint = (&'static str, Operation, &'static [&'static str]);
+
+/// The paths of a table of endpoints.
+pub(super) const fn paths<const N: usize>(endpoints: &[Endpoint]) -> [(&'static str, Operation); N] {
+    let mut paths = [("", Operation::Query); N];
+    let (mut at, mut rest) = (0, endpoints);
+    while let Some(((path, operation, _), after)) = rest.split_first() {
+        let (_, place) = paths.split_at_mut(at);
+        if let Some(place) = place.first_mut() {
+            *place = (*path, *operation);
+        }
+        at += 1;
+        rest = after;
+    }
+    paths
+}
+
+/// The methods of an operation at a path of such a table.
+pub(super) fn methods(endpoints: &'static [Endpoint], known: &str, operation: Operation) -> &'static [&'static str] {
+    let one = endpoints.iter().find(|(path, of, _)| *path == known && *of == operation);
+    one.map_or(&["POST"], |(_, _, methods)| methods)
+}
+
+/// A filter that holds for one tenant's records alone, and for no other than was asked for: both stores have `$and` and `$eq`.
+///
+/// # Errors
+/// [`Reason::BodyShape`] for what is no filter.
+pub(super) fn both(scope: &Scope<'_>, holder: &mut Json<'_>, name: &'static str) -> Result<(), Denial> {
+    let shape = || Denial::new(Reason::BodyShape).with_param(name);
+    holder.field(name).map_err(|_| shape())?;
+    let own = |name: &str, value: Json<'static>| Json::Object(vec![(Cow::Owned(name.to_owned()), value)]);
+    let tenant = own(scope.field, own("$eq", Json::String(Cow::Owned(scope.value.to_owned()))));
+    let asked = holder.get_mut(name).map_or(Json::Null, |asked| std::mem::replace(asked, Json::Null));
+    let both = match asked {
+        Json::Null => tenant,
+        Json::Object(entries) if entries.is_empty() => tenant,
+        asked @ Json::Object(_) => Json::Object(vec![("$and".into(), Json::Array(vec![tenant, asked]))]),
+        _ => return Err(shape()),
+    };
+    holder.set(name, both);
+    Ok(())
 }
 
 /// What a path has at a name in braces of a known path that it ends as, percent-decoded.
@@ -160,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_query_names_one_tenant() {
-        let add = |target: &str| parameter(&SCOPE, target, "namespace").map(|one| one.target).map_err(|denial| denial.reason);
+        let add =
+            |target: &str| parameter(&SCOPE, target, "namespace").map(|one| one.target).map_err(|denial| denial.reason);
         let refused = Err(Reason::RbacTenant);
         for (target, wanted) in [
             ("/v", Ok(Some("/v?namespace=acme%20corp".to_owned()))),

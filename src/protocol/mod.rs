@@ -37,6 +37,7 @@ mod ollama;
 mod openai;
 mod parameters;
 mod parts;
+mod pinecone;
 pub mod registry;
 mod replies;
 pub mod reply;

@@ -12,7 +12,9 @@
 use std::cmp::Reverse;
 
 use super::generic::GenericSpec;
-use super::{Pointer, Protocol, anthropic, bedrock, chroma, cohere, gemini, langserve, mcp, ollama, openai, tgi};
+use super::{
+    Pointer, Protocol, anthropic, bedrock, chroma, cohere, gemini, langserve, mcp, ollama, openai, pinecone, tgi,
+};
 use crate::enums::Operation;
 
 /// A wire format that needs no settings.
@@ -83,6 +85,11 @@ pub const FORMATS: &[Format] = &[
         word: "chroma",
         about: "Chroma's HTTP API, version 2. Its paths begin where `tenants` does: `pathPrefix: /api/v2/`.",
         make: || Protocol::new(chroma::Chroma { at: "" }),
+    },
+    Format {
+        word: "pinecone",
+        about: "Pinecone's data plane. Its paths begin where `query` does: `pathPrefix: /`.",
+        make: || Protocol::new(pinecone::Pinecone { at: "" }),
     },
 ];
 

@@ -67,6 +67,11 @@ impl Protocol {
         self.reply(operation).retain(reply, is_own)
     }
 
+    /// Takes out of a store's answer what is another tenant's. True: something was.
+    pub fn confine_reply(&self, operation: Operation, reply: &mut Json<'_>, tenant: &str) -> bool {
+        self.reply(operation).confine(reply, tenant)
+    }
+
     /// Cuts tool calls out of a whole reply: those of `parts.calls` that `denied` picks. What tells that a
     /// tool was called goes with them; where nothing is left of the answer, `notice` replaces it.
     pub fn remove_calls(

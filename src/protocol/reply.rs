@@ -101,6 +101,11 @@ pub trait ReplyFormat: Debug + Send + Sync {
         false
     }
 
+    /// Takes out of a store's answer what is another tenant's. True: something was.
+    fn confine(&self, _reply: &mut Json<'_>, _tenant: &str) -> bool {
+        false
+    }
+
     /// True for the bytes of a file, which may be no events at all.
     fn is_file(&self) -> bool {
         false

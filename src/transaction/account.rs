@@ -136,7 +136,8 @@ impl Account {
 
     /// Adds what was noted of a reply.
     pub(super) fn add_reply(&mut self, noted: Noted) {
-        let Noted { notes, unscanned, masked, chunks, withheld, stored: _, spent, model, read, complete, opinions } = noted;
+        let Noted { notes, unscanned, masked, chunks, withheld, stored: _, spent, model, read, complete, opinions } =
+            noted;
         if chunks > 0 {
             self.record.set_chunks_removed(chunks);
         }

@@ -68,6 +68,8 @@ pub(super) struct ReplyGuard {
     told: opinions::Told,
     /// The reply is a list of what the provider keeps: what is not of these is taken out.
     pub(super) listed: Option<Owned>,
+    /// The upstream is a store, and this is what the caller's tenant is called there.
+    pub(super) tenant: Option<String>,
     /// What it tells of its cost was counted when it was made.
     pub(super) is_paid: bool,
     /// The reply does not say that it is JSON.
@@ -142,6 +144,7 @@ impl ReplyGuard {
             strips_usage,
             told: opinions::Told::default(),
             listed: None,
+            tenant: None,
             is_paid: false,
             is_guess: false,
             is_gzip: false,
@@ -274,6 +277,8 @@ impl ReplyGuard {
         route.protocol.join(route.operation, &mut json);
         let own = self.listed.as_ref();
         let shortens = own.is_some_and(|own| route.protocol.retain(route.operation, &mut json, &|id| own.holds(id)));
+        let confines = |tenant: &String| route.protocol.confine_reply(route.operation, &mut json, tenant);
+        let shortens = self.tenant.as_ref().is_some_and(confines) || shortens;
         let parts = route.protocol.read_reply(route.operation, &json);
         Ok((json, parts, shortens))
     }

@@ -296,7 +296,7 @@ impl Context {
                 // Read as JSON here and, whatever the client says or leaves out, there.
                 edit.set.push(("content-type", "application/json".to_owned()));
             } else if form.is_none() {
-                content_type(headers)?;
+                content_type(headers, route.protocol.reads_lines())?;
             } else if route.protocol.reads_form(route.operation) {
                 uncompressed(headers)?;
             }
@@ -379,13 +379,14 @@ impl Context {
         let guard = guards_reply.then(|| {
             let authorized = charged.authorized();
             let key = vm.mask_key();
-            let tenant = authorized.counted().entitled().principal().tenancy();
-            let vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
+            let principal = authorized.counted().entitled().principal();
+            let vault = Vault::new(key.for_tenant(&principal.tenancy()), MAX_VAULT);
             let roles = authorized.roles();
             let of = (roles, authorized.guards());
             let mut guard = ReplyGuard::new(&policy, route, of, Masker::new(key), vault, false, None);
             guard.also(permit.guard());
             guard.listed = listed;
+            guard.tenant = policy.route_at(route).and_then(|route| body::tenant_in(route, principal));
             guard.is_paid = is_kept;
             Box::new(guard)
         });

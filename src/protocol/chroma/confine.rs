@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::super::adapter::Confined;
-use super::super::confine::{ConfinedBy, Scope, cap_number, part};
 use super::super::Json;
+use super::super::adapter::Confined;
+use super::super::confine::{ConfinedBy, Scope, both, cap_number, part};
 use super::{COLLECTION, COLLECTIONS, GET, QUERY, SEARCH};
 use crate::enums::Operation;
 use crate::reason::{Denial, Reason};
@@ -44,7 +44,10 @@ pub(super) fn target<'t>(
 fn is_uuid(id: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     id.len() == 36
-        && id.bytes().enumerate().all(|(at, byte)| if matches!(at, 8 | 13 | 18 | 23) { byte == b'-' } else { is_digit(byte) })
+        && id
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if matches!(at, 8 | 13 | 18 | 23) { byte == b'-' } else { is_digit(byte) })
 }
 
 /// Where tenants share a collection, only what takes a filter is confined: an id carries none.
@@ -70,33 +73,13 @@ pub(super) fn body(
             if body.get("ids").is_some_and(|ids| matches!(ids, Json::Array(ids) if !ids.is_empty())) {
                 return Err(Denial::new(Reason::RbacTenant).with_param("ids"));
             }
-            filter(scope, body)?;
+            both(scope, body, "where")?;
             Ok(true)
         }
         // A tenant of another name would be made, or this one's resources named.
         _ if at == "tenants" => scope.member(body, "name"),
         _ => Ok(false),
     }
-}
-
-/// The filter that holds for one tenant's records alone, and for no other of what was asked for.
-fn filter(scope: &Scope<'_>, body: &mut Json<'_>) -> Result<(), Denial> {
-    let own = |name: &str, value: Json<'static>| Json::Object(vec![(Cow::Owned(name.to_owned()), value)]);
-    let tenant = own("$eq", Json::String(Cow::Owned(scope.value.to_owned())));
-    let tenant = own(scope.field, tenant);
-    body.field("where")?;
-    let asked = match body.get_mut("where") {
-        Some(asked) => std::mem::replace(asked, Json::Null),
-        None => Json::Null,
-    };
-    let both = match asked {
-        Json::Null => tenant,
-        Json::Object(entries) if entries.is_empty() => tenant,
-        asked @ Json::Object(_) => Json::Object(vec![("$and".into(), Json::Array(vec![tenant, asked]))]),
-        _ => return Err(Denial::new(Reason::BodyShape).with_param("where")),
-    };
-    body.set("where", both);
-    Ok(())
 }
 
 /// Lowers `n_results`, `limit`.

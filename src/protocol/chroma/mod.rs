@@ -77,19 +77,7 @@ const ENDPOINTS: &[(&str, Operation, &[&str])] = &[
     ("reset", Operation::Admin, &["POST"]),
 ];
 
-const PATHS: [(&str, Operation); ENDPOINTS.len()] = {
-    let mut paths = [("", Operation::Query); ENDPOINTS.len()];
-    let (mut at, mut rest) = (0, ENDPOINTS);
-    while let Some(((path, operation, _), after)) = rest.split_first() {
-        let (_, place) = paths.split_at_mut(at);
-        if let Some(place) = place.first_mut() {
-            *place = (*path, *operation);
-        }
-        at += 1;
-        rest = after;
-    }
-    paths
-};
+const PATHS: [(&str, Operation); ENDPOINTS.len()] = super::confine::paths(ENDPOINTS);
 
 const NO_COST: Plain = Plain { usage: |_| None };
 
@@ -107,8 +95,7 @@ impl Adapter for Chroma {
     }
 
     fn methods_at(&self, known: &str, operation: Operation) -> &'static [&'static str] {
-        let one = ENDPOINTS.iter().find(|(path, of, _)| *path == known && *of == operation);
-        one.map_or(&["GET", "POST"], |(_, _, methods)| methods)
+        super::confine::methods(ENDPOINTS, known, operation)
     }
 
     fn reads_body(&self, _operation: Operation, method: &str) -> bool {

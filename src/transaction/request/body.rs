@@ -150,7 +150,8 @@ impl Context {
         let permit = Permit::without(policy.engine.as_ref());
         let path_model = path_model.map(str::to_owned);
         let (heard, is_renamed, route) = (Heard::default(), false, route.index);
-        let held = Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit };
+        let held =
+            Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit };
         let inspection = self.inspect(held, &body, json, exchange, vm, host)?;
         self.inspected(inspection, body, vm, host)
     }
@@ -256,7 +257,8 @@ impl Context {
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Inspection, Refused> {
-        let Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit } = held;
+        let Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit } =
+            held;
         let policy = std::sync::Arc::clone(&self.policy);
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
         let is_form = form.is_some();
@@ -298,8 +300,19 @@ impl Context {
                 Some(opinion::Asked::Ask(question)) => {
                     let charged = scanned.back();
                     let route = route.index;
-                    let held =
-                        Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit };
+                    let held = Held {
+                        charged,
+                        permit,
+                        heard,
+                        is_renamed,
+                        is_bounded,
+                        route,
+                        asserted,
+                        path_model,
+                        kept,
+                        form,
+                        edit,
+                    };
                     return Ok(Inspection::Ask(Box::new(held), Asking::Opinion(question)));
                 }
             }
@@ -317,7 +330,8 @@ impl Context {
             let input = self.input(&policy, route, (&scanned, &exchange, &json), (body.len(), changes), host);
             let asked = engine.ask(&input, &vm.permits, vm.hash_key(), host.now());
             let (charged, route) = (scanned.back(), route.index);
-            let held = Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit };
+            let held =
+                Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit };
             return match asked {
                 opa::Asked::Ask(question) => Ok(Inspection::Ask(Box::new(held), Asking::Engine(question))),
                 opa::Asked::Known(said) => {
@@ -398,6 +412,7 @@ impl Context {
         self.account.meter.repeats_prompt = exchange.repeats_prompt;
         self.account.meter.in_background = exchange.in_background;
         guard.asked.is_batch = matches!(json, Json::Array(_));
+        guard.tenant = tenant_in(route, &caller);
         guard.model.clone_from(&exchange.model);
         guard.restored = restored;
         let verdict = match applied {
@@ -407,7 +422,7 @@ impl Context {
         };
         let mut edit = edit;
         // What changes an upload has refused it.
-        edit.body = (!is_form && (applied.changed || rewritten)).then(|| json.to_bytes());
+        edit.body = (!is_form && (applied.changed || rewritten)).then(|| written(route, &json));
         if policy.hold_headers {
             let length = edit.body.as_ref().map_or(body.len(), Vec::len);
             edit.set.push(("content-length", length.to_string()));
@@ -468,7 +483,26 @@ impl Context {
 fn parsed<'b>(policy: &Policy, route: &RoutePolicy, body: &'b [u8], form: Option<&str>) -> Result<Json<'b>, Denial> {
     match form {
         Some(kind) => route.protocol.form_fields(route.operation, (body, kind), reads_lines(policy)),
+        None if route.protocol.reads_lines() => {
+            let lines = Json::parse_lines(body, policy.limits.max_json_depth);
+            lines.map(Json::Array).map_err(|(_, reason)| reason.into())
+        }
         None => Ok(Json::parse(body, policy.limits.max_json_depth)?),
+    }
+}
+
+/// The body as it goes on.
+fn written(route: &RoutePolicy, json: &Json<'_>) -> Vec<u8> {
+    match json {
+        Json::Array(lines) if route.protocol.reads_lines() => {
+            let mut bytes = Vec::new();
+            for line in lines {
+                bytes.extend_from_slice(&line.to_bytes());
+                bytes.push(b'\n');
+            }
+            bytes
+        }
+        json => json.to_bytes(),
     }
 }
 
@@ -487,6 +521,11 @@ fn exchange(
     }
     exchange.choices_of_operator.extend(asserted.iter().flat_map(|asserted| asserted.choices_of_operator()));
     Ok(exchange)
+}
+
+/// What the caller's tenant is called in the store behind the route, where it is one.
+pub(super) fn tenant_in(route: &RoutePolicy, caller: &Principal) -> Option<String> {
+    route.tenancy.as_ref().filter(|tenancy| !tenancy.is_shared()).and_then(|tenancy| tenancy.tenant(caller).ok())
 }
 
 /// Confines what a body asks of a store to the caller's own tenant. True: the tenant was added.

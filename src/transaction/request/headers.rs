@@ -170,13 +170,17 @@ pub(super) fn uncompressed(headers: Headers<'_>) -> Result<(), Reason> {
 }
 
 /// JSON in UTF-8, not compressed. Anything else can't be read, and so can't be guarded.
-pub(super) fn content_type(headers: Headers<'_>) -> Result<(), Reason> {
+pub(super) fn content_type(headers: Headers<'_>, takes_lines: bool) -> Result<(), Reason> {
     uncompressed(headers)?;
     let mut values = headers.all("content-type");
     let (Some(value), None) = (values.next(), values.next()) else { return Err(Reason::BodyContentType) };
     let text = std::str::from_utf8(value).map_err(|_| Reason::BodyContentType)?;
     let mut parts = text.split(';').map(str::trim);
-    if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+    let is_known = |essence: &str| {
+        essence.eq_ignore_ascii_case("application/json")
+            || takes_lines && essence.eq_ignore_ascii_case("application/x-ndjson")
+    };
+    if !parts.next().is_some_and(is_known) {
         return Err(Reason::BodyContentType);
     }
     // Clients write the name of the encoding with and without its hyphen.

@@ -1,0 +1,76 @@
+//! Whose data a request may reach.
+
+use super::super::Json;
+use super::super::adapter::Confined;
+use super::super::confine::{ConfinedBy, Scope, both, cap_number, parameter, part};
+use super::{DELETE, FETCH, FETCH_BY_METADATA, LIST, NAMESPACE, NAMESPACES, QUERY, SEARCH, STATS};
+use crate::enums::Operation;
+use crate::reason::{Denial, Reason};
+
+/// What a fetch by metadata gives where the request names no number.
+const DEFAULT_LIMIT: u64 = 100;
+
+pub(super) fn target<'t>(
+    at: &'static str,
+    operation: Operation,
+    scope: &Scope<'_>,
+    target: &'t str,
+) -> Result<Confined<'t>, Denial> {
+    if scope.by == ConfinedBy::Field {
+        let takes_filter = matches!(at, QUERY | FETCH_BY_METADATA | SEARCH | DELETE);
+        let is_harmless = operation == Operation::Query && matches!(at, NAMESPACES | NAMESPACE);
+        return if takes_filter || is_harmless { Ok(Confined::default()) } else { Err(Reason::RbacTenant.into()) };
+    }
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    if let Some(namespace) = part("{namespace}", at, path)? {
+        return scope.check(&namespace).map(|()| Confined::default());
+    }
+    match at {
+        FETCH | LIST => parameter(scope, target, "namespace"),
+        _ => Ok(Confined::default()),
+    }
+}
+
+pub(super) fn body(at: &'static str, scope: &Scope<'_>, body: &mut Json<'_>) -> Result<bool, Denial> {
+    if scope.by == ConfinedBy::Field {
+        return by_field(at, scope, body);
+    }
+    match at {
+        _ if at.contains("{namespace}") || at == STATS => Ok(false),
+        NAMESPACES => scope.member(body, "name"),
+        _ => scope.member(body, "namespace"),
+    }
+}
+
+/// Where tenants share a namespace, only what takes a filter is confined: an id carries none.
+fn by_field(at: &'static str, scope: &Scope<'_>, body: &mut Json<'_>) -> Result<bool, Denial> {
+    let refused = |name: &'static str| Denial::new(Reason::RbacTenant).with_param(name);
+    let holder = if at == SEARCH {
+        body.field("query")?;
+        body.get_mut("query").ok_or(Denial::new(Reason::BodyShape).with_param("query"))?
+    } else {
+        body
+    };
+    for name in ["id", "ids", "deleteAll", "queries"] {
+        match holder.field(name)? {
+            None | Some((_, Json::Bool(false))) => {}
+            Some((_, Json::Array(list))) if list.is_empty() => {}
+            Some(_) => return Err(refused(name)),
+        }
+    }
+    both(scope, holder, "filter")?;
+    Ok(true)
+}
+
+/// Lowers `topK`, `top_k`, `limit`.
+pub(super) fn cap(at: &'static str, most: u64, body: &mut Json<'_>) -> Result<bool, Denial> {
+    match at {
+        QUERY => cap_number(body, "topK", None, most),
+        FETCH_BY_METADATA => cap_number(body, "limit", Some(DEFAULT_LIMIT), most),
+        SEARCH => {
+            body.field("query")?;
+            body.get_mut("query").map_or(Ok(false), |query| cap_number(query, "top_k", None, most))
+        }
+        _ => Ok(false),
+    }
+}
