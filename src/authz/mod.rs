@@ -72,17 +72,20 @@ pub struct Grant {
     pub removes_tools: bool,
 }
 
-/// The roles of this caller that allow the operation, which the path tells, to the workload, which the mesh's mTLS tells.
+/// The roles of this caller that allow one of these operations, which the path tells, to the workload, which the mesh's mTLS
+/// tells.
 ///
 /// # Errors
 /// [`Reason::RbacOperation`], [`Reason::RbacWorkload`].
 pub fn entitled(
     policies: &[RolePolicy],
     principal: &Principal,
-    operation: Operation,
+    operations: &[Operation],
     host: &mut dyn Host,
 ) -> Result<Vec<RoleIndex>, Denial> {
-    let allows = |role: &RoleIndex| at(policies, *role).is_some_and(|role| role.operations.contains(&operation));
+    let allows = |role: &RoleIndex| {
+        at(policies, *role).is_some_and(|role| role.operations.iter().any(|one| operations.contains(one)))
+    };
     let mut roles: Vec<RoleIndex> = principal.roles().iter().copied().filter(allows).collect();
     if roles.is_empty() {
         return Err(Reason::RbacOperation.into());

@@ -128,6 +128,11 @@ pub trait Adapter: Debug + Send + Sync {
         None
     }
 
+    /// The operations each of which is enough for this one: what every client asks first. `None`: it is one like any other.
+    fn enough_for(&self, _operation: Operation) -> Option<&'static [Operation]> {
+        None
+    }
+
     /// The methods that an operation is called by.
     fn methods(&self, operation: Operation) -> &'static [&'static str] {
         match operation {

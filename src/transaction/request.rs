@@ -204,7 +204,7 @@ impl Context {
         for name in &policy.asked_headers {
             situation.add(name, headers.all(name));
         }
-        let entitled = stages::entitle(&policy, principal, route.operation, situation, host)?;
+        let entitled = stages::entitle(&policy, principal, route, situation, host)?;
         if !route.methods().contains(&method) {
             return Err(Reason::RouteMethod.into());
         }

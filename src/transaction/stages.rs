@@ -565,11 +565,14 @@ impl Admitted {
 pub fn entitle(
     policy: &Policy,
     principal: Arc<Principal>,
-    operation: Operation,
+    route: &RoutePolicy,
     situation: Situation,
     host: &mut dyn Host,
 ) -> Result<Entitled, Denial> {
-    let roles = authz::entitled(&policy.roles, &principal, operation, host)?;
+    let operation = route.operation;
+    let own = [operation];
+    let enough = route.protocol.enough_for(operation).unwrap_or(&own);
+    let roles = authz::entitled(&policy.roles, &principal, enough, host)?;
     let workload = if policy.quotas.by_workload() { workload(host) } else { None };
     Ok(Entitled { principal, operation, roles, situation, workload, sessions: Vec::new() })
 }

@@ -42,6 +42,18 @@ const GET: &str = collection!("/get");
 const QUERY: &str = collection!("/query");
 const SEARCH: &str = collection!("/search");
 
+/// What a client asks before it does anything.
+const START: [&str; 8] = [
+    "auth/identity",
+    "heartbeat",
+    "pre-flight-checks",
+    "version",
+    "tenants/{tenant}",
+    database!(""),
+    COLLECTIONS,
+    COLLECTION,
+];
+
 /// Path, operation, methods. Sorted by operation.
 const ENDPOINTS: &[(&str, Operation, &[&str])] = &[
     ("auth/identity", Operation::Query, &["GET"]),
@@ -98,6 +110,13 @@ impl Adapter for Chroma {
         super::confine::methods(ENDPOINTS, known, operation)
     }
 
+    /// A client asks for its tenant and database before anything, and opens its collection.
+    fn enough_for(&self, operation: Operation) -> Option<&'static [Operation]> {
+        const ANY: &[Operation] = &[Operation::Query, Operation::Upsert, Operation::Delete, Operation::Admin];
+        let is_start = START.contains(&self.at) && operation == Operation::Query;
+        is_start.then_some(ANY)
+    }
+
     fn reads_body(&self, _operation: Operation, method: &str) -> bool {
         // Its own body says nothing.
         method != "GET" && method != "DELETE" && self.at != "reset" && !self.at.is_empty()
@@ -143,11 +162,12 @@ impl Adapter for Chroma {
     /// `{"error","message"}`: the client raises by the status, and by `error` where it knows the word.
     fn error_body(&self, told: &Told<'_>) -> Vec<u8> {
         let error = match told.denial.status() {
-            401 => "AuthError",
-            403 => "AuthorizationError",
+            401 => "AuthorizationError",
+            403 => "AuthError",
             429 => "RateLimitError",
-            400 => "InvalidArgumentError",
             404 => "NotFoundError",
+            413 => "BatchSizeExceededError",
+            400..=499 => "InvalidArgumentError",
             _ => "InternalError",
         };
         json!({ "error": error, "message": told.message }).to_string().into_bytes()

@@ -116,18 +116,20 @@ impl Adapter for Pinecone {
         confine::cap(self.at, most, body)
     }
 
-    /// `{"code","message","details"}`, as the data plane's own errors: the numbers are gRPC's.
+    /// `{"error": {"code","message"},"status"}`: the client raises by the status. The codes are gRPC's.
     fn error_body(&self, told: &Told<'_>) -> Vec<u8> {
-        let code = match told.denial.status() {
-            401 => 16,
-            403 => 7,
-            404 => 5,
-            429 => 8,
-            400..=499 => 3,
-            503 => 14,
-            _ => 13,
+        let status = told.denial.status();
+        let code = match status {
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 => "NOT_FOUND",
+            413 => "OUT_OF_RANGE",
+            429 => "RESOURCE_EXHAUSTED",
+            400..=499 => "INVALID_ARGUMENT",
+            503 => "UNAVAILABLE",
+            _ => "INTERNAL",
         };
-        json!({ "code": code, "message": told.message, "details": [] }).to_string().into_bytes()
+        json!({ "error": { "code": code, "message": told.message }, "status": status }).to_string().into_bytes()
     }
 
     fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
