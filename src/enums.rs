@@ -103,3 +103,17 @@ choice! {
         Block = "block",
     }
 }
+
+choice! {
+    /// Where a request names the tenant.
+    ConfinedBy {
+        /// Pinecone's namespace, Weaviate's tenant.
+        Namespace = "namespace",
+        /// The collection's own name: Weaviate's class.
+        Collection = "collection",
+        /// The tenant in Chroma's paths.
+        Path = "path",
+        /// A field of what is stored. Queries and deletes by a filter alone: an id carries no filter.
+        Field = "field",
+    }
+}

@@ -11,11 +11,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::authz::TenancyPolicy;
 use crate::document::{self, AskUsage, Described, Errors, KeyPath, OutputAction, Route, shortened};
 use crate::enums::Operation;
-use crate::protocol::registry::{ends_as, is_template, kept_in, kept_of, model_in, parameter_of};
+use crate::protocol::paths::{ends_as, is_template, kept_in, kept_of, model_in, parameter_of};
 use crate::protocol::{Pointer, Protocol, has_escaped_slash, registry};
+use crate::tenancy::TenancyPolicy;
 
 /// A route's place in the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

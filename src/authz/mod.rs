@@ -43,12 +43,10 @@
 mod ledger;
 mod policy;
 mod situation;
-mod tenancy;
 
 pub use ledger::{Ledger, Owned};
 pub use policy::RolePolicy;
 pub use situation::{Asking, Situation, Who};
-pub use tenancy::TenancyPolicy;
 
 use crate::authn::{Principal, RoleIndex, workload};
 use crate::document::{OtherTools, OverCap};

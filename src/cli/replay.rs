@@ -482,8 +482,7 @@ impl Stage {
         let method = one.text("http.request.method").unwrap_or("POST");
         // Of the headers the record says nothing: a condition that asks for one goes wrong.
         let situation = Situation::new(route.protocol.name(), method, path);
-        let entitled =
-            stages::entitle(&policy, Arc::clone(&principal), route, situation, host).map_err(denial)?;
+        let entitled = stages::entitle(&policy, Arc::clone(&principal), route, situation, host).map_err(denial)?;
         let counted = done(stages::count(&policy, entitled, vm.shared_key(), host).map_err(refusal)?)?;
         // The record has a hash in place of a model that no policy names. It says nothing.
         let model = one.text("gen_ai.request.model").filter(|model| !is_hash(model));

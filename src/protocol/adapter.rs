@@ -9,12 +9,12 @@ use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::confine::{ConfinedBy, Scope};
+use super::confine::{Confined, Scope};
 use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::tools::pin;
 use super::{Exchange, Json, Path, Refusal, Told, UnscannedKind, Usage, keys};
-use crate::enums::{Operation, Zone};
+use crate::enums::{ConfinedBy, Operation, Zone};
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
 
@@ -57,15 +57,6 @@ pub trait Asserted: Debug + Send {
     fn choices_of_operator(&self) -> &[&'static str] {
         &[]
     }
-}
-
-/// What the target of a request to a store comes to, once it is confined to one tenant.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Confined<'t> {
-    /// The target that goes on, where the tenant was added.
-    pub target: Option<String>,
-    /// An id that tells nothing of its tenant: it must be known to be this one's.
-    pub kept: Option<&'t str>,
 }
 
 /// One wire format.

@@ -3,17 +3,24 @@
 use std::borrow::Cow;
 
 use super::Json;
-use super::adapter::Confined;
-use super::registry::named_at;
-use crate::enums::Operation;
+use super::paths::named_at;
+use crate::enums::{ConfinedBy, Operation};
 use crate::reason::{Denial, Reason};
 
-pub use crate::document::ConfinedBy;
+/// What the target of a request to a store comes to, once it is confined to one tenant.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Confined<'t> {
+    /// The target that goes on, where the tenant was added.
+    pub target: Option<String>,
+    /// An id that tells nothing of its tenant: it must be known to be this one's.
+    pub kept: Option<&'t str>,
+}
 
 /// One tenant's part of a store.
 ///
 /// ```
-/// use bartizan::protocol::{ConfinedBy, Scope};
+/// use bartizan::enums::ConfinedBy;
+/// use bartizan::protocol::Scope;
 ///
 /// let scope = Scope { by: ConfinedBy::Namespace, field: "", value: "acme" };
 /// assert!(scope.check("acme").is_ok() && scope.check("other").is_err());

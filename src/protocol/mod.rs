@@ -37,6 +37,7 @@ mod ollama;
 mod openai;
 mod parameters;
 mod parts;
+pub mod paths;
 mod pinecone;
 pub mod registry;
 mod replies;
@@ -55,8 +56,8 @@ mod usage;
 
 pub use account::Exchange;
 pub(crate) use adapter::has_escaped_slash;
-pub use adapter::{Adapter, Asserted, Confined, HeaderPairs, Protocol};
-pub use confine::{ConfinedBy, Scope};
+pub use adapter::{Adapter, Asserted, HeaderPairs, Protocol};
+pub use confine::{Confined, Scope};
 pub use generic::Pointer;
 pub use json::{Json, Number, Path, Places};
 pub use session::Session;

@@ -56,7 +56,13 @@ impl Golden {
 
 /// A route for every format: its word is the prefix.
 pub fn routes() -> Value {
-    let route = |word: &str| json!({ "match": { "pathPrefix": format!("/{word}/") }, "protocol": word });
+    let route = |word: &str| {
+        let mut route = json!({ "match": { "pathPrefix": format!("/{word}/") }, "protocol": word });
+        if !protocol(word).tenancies().is_empty() {
+            route["tenancy"] = "none".into();
+        }
+        route
+    };
     FORMATS.iter().map(|format| route(format.word)).collect()
 }
 

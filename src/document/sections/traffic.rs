@@ -10,7 +10,7 @@ use serde::de::{self, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::OutputAction;
-use crate::enums::Operation;
+use crate::enums::{ConfinedBy, Operation};
 use crate::protocol::registry::{DESCRIBED, FORMATS, Format};
 
 #[cfg(feature = "cli")]
@@ -131,20 +131,6 @@ section! {
         from: Option<ConfinedTo>,
         /// With `from: claim`, the claim: a JSON Pointer into the token.
         claim: Option<String>,
-    }
-}
-
-choice! {
-    /// Where a request names the tenant.
-    ConfinedBy {
-        /// Pinecone's namespace, Weaviate's tenant.
-        Namespace = "namespace",
-        /// The collection's own name: Weaviate's class.
-        Collection = "collection",
-        /// The tenant in Chroma's paths.
-        Path = "path",
-        /// A field of what is stored. Queries and deletes by a filter alone: an id carries no filter.
-        Field = "field",
     }
 }
 

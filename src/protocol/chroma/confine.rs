@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use super::super::Json;
-use super::super::adapter::Confined;
-use super::super::confine::{ConfinedBy, Scope, both, cap_number, part};
+use super::super::confine::{Confined, Scope, both, cap_number, part};
 use super::{COLLECTION, COLLECTIONS, GET, QUERY, SEARCH};
-use crate::enums::Operation;
+use crate::enums::{ConfinedBy, Operation};
 use crate::reason::{Denial, Reason};
 
 /// What a search gives where the request names no number: `n_results` of the OpenAPI document.

@@ -1,10 +1,9 @@
 //! Whose data a request may reach.
 
 use super::super::Json;
-use super::super::adapter::Confined;
-use super::super::confine::{ConfinedBy, Scope, both, cap_number, parameter, part};
+use super::super::confine::{Confined, Scope, both, cap_number, parameter, part};
 use super::{DELETE, FETCH, FETCH_BY_METADATA, LIST, NAMESPACE, NAMESPACES, QUERY, SEARCH, STATS};
-use crate::enums::Operation;
+use crate::enums::{ConfinedBy, Operation};
 use crate::reason::{Denial, Reason};
 
 /// What a fetch by metadata gives where the request names no number.

@@ -8,12 +8,12 @@ mod request;
 
 use serde_json::json;
 
-use super::adapter::{Adapter, Confined};
-use super::confine::{ConfinedBy, Scope};
+use super::adapter::Adapter;
+use super::confine::{Confined, Scope};
 use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::{Json, Protocol, Told};
-use crate::enums::{Operation, Zone};
+use crate::enums::{ConfinedBy, Operation, Zone};
 use crate::reason::Denial;
 
 /// The format, at one of its paths.

@@ -1,10 +1,22 @@
 //! Whose data of a store a caller may reach, as the policy means it.
 //!
 //! Two tenants never have the same name in the store: what stands around the caller's own part of the name is fixed.
+//!
+//! ```
+//! use bartizan::policy::Policy;
+//!
+//! let document = br#"{"version": 1, "name": "store", "guards": {"standard": {}}, "authn": {"unsafeAnonymous": true},
+//!     "roles": {"anonymous": {"operations": ["query"], "models": ["*"]}},
+//!     "routes": [{"match": {"pathPrefix": "/"}, "protocol": "pinecone", "tenancy": {"by": "namespace", "from": "tenant"}}]}"#;
+//! let policy = Policy::from_json(document, &|_| None).unwrap();
+//! let tenancy = policy.route("/query", "POST").unwrap().tenancy.as_ref().unwrap();
+//! assert!(tenancy.tenant(&policy.authn.anonymous().unwrap()).is_err());
+//! ```
 
 use crate::authn::{Principal, is_pointer};
 use crate::document::{ConfinedTo, Confinement, Errors, KeyPath, Tenancy, shortened};
-use crate::protocol::{ConfinedBy, Protocol, Scope};
+use crate::enums::ConfinedBy;
+use crate::protocol::{Protocol, Scope};
 use crate::reason::Reason;
 
 /// The part of the pattern that the caller's own name replaces.
