@@ -11,6 +11,7 @@ use crate::glob::Glob;
 use crate::guard::{Judgement, Place, entry};
 use crate::host::Host;
 use crate::policy::Policy;
+use crate::protocol::registry::FORMATS;
 use crate::protocol::{Exchange, UnscannedKind};
 use crate::quota::{Tokens, price};
 use crate::reason::Reason;
@@ -138,7 +139,7 @@ impl Context {
         let is_written =
             |name: &str| roles().flat_map(|role| &role.tools).any(|glob| glob.is_literal() && glob.matches(name));
         let unwritten: Vec<&str> =
-            names.iter().copied().filter(|name| !is_written(name) && is_model_name(name)).collect();
+            names.iter().copied().filter(|name| !is_written(name) && is_tool_name(name)).collect();
         let texts: Vec<Text<'_>> = unwritten.iter().map(|text| Text { zone: Zone::User, text }).collect();
         let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
         let clean: Vec<&str> = unwritten
@@ -253,8 +254,20 @@ fn is_model_name(name: &str) -> bool {
         && !name.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()).any(is_run_of_a_key)
 }
 
-/// A type as it may be in a record: it is the caller's text, so that only a short plain word is shown.
+/// A name as tools have it. One with many digits may be somebody's number.
+fn is_tool_name(name: &str) -> bool {
+    is_model_name(name) && name.bytes().filter(u8::is_ascii_digit).count() <= 3
+}
+
+/// A type as it may be in a record. It is the caller's text: only one that is made of the words of the formats' own keys is
+/// shown.
 fn named(kind: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    if (1..=48).contains(&kind.len()) && kind.bytes().all(plain) { kind.to_owned() } else { "*".to_owned() }
+    let is_known = |word: &str| FORMATS.iter().any(|format| has_word(format.adapter().keys(), word));
+    let fits = (1..=48).contains(&kind.len()) && kind.split('_').count() <= 4;
+    if fits && kind.split('_').all(is_known) { kind.to_owned() } else { "*".to_owned() }
+}
+
+/// True for a word that one of these keys is, or is made of.
+fn has_word(keys: &[&str], word: &str) -> bool {
+    !word.is_empty() && keys.iter().any(|key| key.split('_').any(|part| part == word))
 }
