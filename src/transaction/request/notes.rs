@@ -271,3 +271,52 @@ fn named(kind: &str) -> String {
 fn has_word(keys: &[&str], word: &str) -> bool {
     !word.is_empty() && keys.iter().any(|key| key.split('_').any(|part| part == word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transaction::request::headers::is_request_id;
+
+    #[test]
+    fn what_a_caller_names_is_not_shown_unless_it_is_a_word_of_the_formats() {
+        for known in ["image_url", "input_audio", "tool_result", "document"] {
+            assert_eq!(named(known), known);
+        }
+        for hostile in [
+            "my_password_is_hunter2",
+            "johnsmithhasdiabetes",
+            "akiaiosfodnn7example",
+            "ssn_078_05_1120",
+            "deadbeefcafe0123456789abcdefdead",
+            "ignore_all_previous",
+            "",
+            "_",
+            "image__url",
+            "Image",
+            "image_url_image_url_image",
+        ] {
+            assert_eq!(named(hostile), "*", "{hostile}");
+        }
+        for name in ["search_078-05-1120", "search_AKIAIOSFODNN7EXAMPLE", "search_4111111111111111"] {
+            assert!(!is_tool_name(name), "{name}");
+        }
+        assert!(is_tool_name("search_web") && is_tool_name("get_weather_v2"));
+    }
+
+    #[test]
+    fn a_request_id_is_a_uuid() {
+        assert!(is_request_id("0f8fad5b-d9cb-469f-a165-70867728950e"));
+        for other in [
+            "",
+            "AKIAIOSFODNN7EXAMPLE",
+            "sk-proj-abcdEFGH12345678",
+            "DE89370400440532013000",
+            "078-05-1120",
+            "0f8fad5bd9cb469fa16570867728950e",
+            "0f8fad5b-d9cb-469f-a165-70867728950g",
+            "0f8fad5b_d9cb_469f_a165_70867728950e",
+        ] {
+            assert!(!is_request_id(other), "{other}");
+        }
+    }
+}
