@@ -94,7 +94,7 @@ fn what_the_filter_writes_is_verified() {
         // Without the second sink the ends are open, and that is said.
         let (code, report) = verify(&folder, &records, None, &[]);
         assert_eq!(code, 0);
-        assert!(report["unknown"].to_string().contains("records at the ends of chains"), "{report:#}");
+        assert!(report["unknown"].to_string().contains("behind the last signature"), "{report:#}");
     }
 }
 
@@ -312,7 +312,7 @@ impl Tamper {
                     Named(&["unsigned"], None)
                 } else {
                     // A proxy that ran on would have written it: only the next signature would say no.
-                    Unknown("records at the ends of chains")
+                    Unknown("behind the last signature")
                 }
             }
             // A chain of a worker that never was.
@@ -478,4 +478,114 @@ fn no_bytes_make_it_stumble() {
         let output = bartizan(&["audit", "verify", "--json", file.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+/// An erasure of a caller in a file, and the key that vouches for it.
+fn erased(folder: &Folder, name: &str, records: &[String], user: &str) -> (Vec<String>, String) {
+    let text: String = records.iter().map(|line| format!("{line}\n")).collect();
+    let (file, after) = (folder.file(name, &text), folder.0.join(format!("{name}.new")));
+    let key = folder.0.join(format!("{name}.key"));
+    let public = bartizan(&["audit", "keygen", key.to_str().unwrap(), "--json"]);
+    let public: Value = serde_json::from_slice(&public.stdout).unwrap();
+    let [file, key, after] = [&file, &key, &after].map(|path| path.to_str().unwrap());
+    let output = bartizan(&["audit", "erase", file, "--user", user, "--output", after, "--key", key]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = std::fs::read_to_string(after).unwrap().lines().map(str::to_owned).collect();
+    (lines, public["publicKey"].as_str().unwrap().to_owned())
+}
+
+fn user_of(line: &str) -> String {
+    serde_json::from_str::<Value>(line).unwrap()["user.hash"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn honest_files_are_honest() {
+    let folder = Folder::new("honest");
+    let (records, checkpoints) = log(11);
+    let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    // The proxy's own log has records and checkpoints.
+    let own: Vec<String> = records.iter().chain(&checkpoints).map(|line| format!("[info] wasm log: {line}")).collect();
+    let (code, report) = verify(&folder, &records, Some(&own), &[]);
+    assert_eq!((code, report["records"].as_u64()), (0, Some(120)), "{report:#}");
+    // A caller is erased in the older file, with its first record.
+    let (older, eraser) = erased(&folder, "older.log", &records[..30], &user_of(&records[0]));
+    let older = folder.file("access.log.1", &text(&older));
+    let older = older.to_str().unwrap();
+    let (code, report) = verify(&folder, &records[30..], Some(&checkpoints), &[older, "--eraser", &eraser]);
+    assert_eq!(code, 0, "{report:#}");
+    // A shipper's own objects begin as ours do, and several are on a line.
+    let wrap =
+        |line: &String| format!("{{\"@timestamp\":\"t\",\"log\":{},\"k\":{{\"@timestamp\":\"t\"}}}}", json!(line));
+    let lines: Vec<String> =
+        records.chunks(3).map(|some| format!("[{}]", some.iter().map(wrap).collect::<Vec<_>>().join(","))).collect();
+    let (code, report) = verify(&folder, &lines, Some(&checkpoints), &[]);
+    assert_eq!((code, report["records"].as_u64()), (0, Some(60)), "{report:#}");
+    for name in ["empty.log", "foreign.log"] {
+        let file = folder.file(name, if name == "empty.log" { "" } else { "GET / 200\n" });
+        assert_eq!(bartizan(&["audit", "verify", file.to_str().unwrap()]).status.code(), Some(2), "{name}");
+    }
+}
+
+#[test]
+fn what_leaves_the_chain_is_told() {
+    let folder = Folder::new("leaves");
+    let (records, checkpoints) = log(12);
+    // No record has a chain any more, and every verdict is another one.
+    let bare = |line: &String| format!("{}}}", split(line).unwrap().body.split(",\"bartizan.chain.").next().unwrap());
+    let stripped: Vec<String> = records.iter().map(|line| bare(line).replace("\"allow\"", "\"block\"")).collect();
+    let (code, report) = verify(&folder, &stripped, None, &[]);
+    assert_eq!((code, found(&report)[0].0.as_str()), (1, "single"), "{report:#}");
+    // One that was made up stands before the genuine one.
+    let mut beside = records.clone();
+    beside[7] = format!("{}{}", bare(&records[7]).replace("\"allow\"", "\"block\""), records[7]);
+    let (code, report) = verify(&folder, &beside, Some(&checkpoints), &[]);
+    assert_eq!((code, found(&report)), (1, vec![("single".to_owned(), 8)]), "{report:#}");
+    // Tombstones that nobody signed.
+    let (lines, eraser) = erased(&folder, "all.log", &records, &user_of(&records[0]));
+    let unsigned = |line: &String| match line.split_once(",\"bartizan.chain.key\":") {
+        Some((body, _)) if line.contains("bartizan.erased") => format!("{body}}}"),
+        _ => line.clone(),
+    };
+    let lines: Vec<String> = lines.iter().map(unsigned).collect();
+    let (code, report) = verify(&folder, &lines, Some(&checkpoints), &["--eraser", &eraser]);
+    assert!(code == 1 && found(&report).iter().all(|(kind, _)| kind == "unsigned"), "{report:#}");
+    // A tombstone of a first record does not say which others are signed.
+    let claim = format!("\"bartizan.chain.every\":{EVERY}");
+    let lines: Vec<String> = lines.iter().map(|line| line.replace(&claim, "\"bartizan.chain.every\":100000")).collect();
+    let (_, report) = verify(&folder, &lines, None, &[]);
+    assert!(report["unknown"].to_string().contains("begins with a tombstone"), "{report:#}");
+}
+
+#[test]
+fn erasure_takes_the_callers_records_alone() {
+    let folder = Folder::new("alone");
+    let (records, _) = log(13);
+    let user = user_of(&records[0]);
+    let erase = |name: &str, text: &[u8]| {
+        let (file, after) = (folder.0.join(name), folder.0.join(format!("{name}.new")));
+        std::fs::write(&file, text).unwrap();
+        let [file, after] = [&file, &after].map(|path| path.to_str().unwrap().to_owned());
+        let output = bartizan(&["audit", "erase", &file, "--user", &user, "--output", &after, "--json"]);
+        (output.status.code().unwrap(), std::fs::read(&after).unwrap_or_default(), output.stdout)
+    };
+    let other = records.iter().find(|line| !line.contains(&user)).unwrap();
+    for together in [
+        format!("{}{other}", records[0]),
+        format!(
+            "[{{\"@timestamp\":\"t\",\"log\":{}}},{{\"@timestamp\":\"t\",\"log\":{}}}]",
+            json!(records[0]),
+            json!(other)
+        ),
+    ] {
+        let (code, after, _) = erase(&format!("together{}.log", together.len()), together.as_bytes());
+        assert!(code == 2 && after.is_empty(), "{together}");
+    }
+    // What is cut, and what a responder wrote, names the caller too; a byte that is no text is no matter.
+    let cut = &records[0][..records[0].find(&user).unwrap() + user.len() + 3];
+    let responder = json!({ "event.dataset": "bartizan.response", "event.action": "ban", "user.hash": user });
+    let text = format!("{}\n{cut}\n{responder}\n{other}\n", records[0]);
+    let (code, after, told) = erase("cut.log", &[text.as_bytes(), b"\xff\n"].concat());
+    let told: Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!((code, &told["erased"], &told["left"]), (1, &json!(1), &json!([2, 3])));
+    assert!(after.ends_with(b"\xff\n") && String::from_utf8_lossy(&after).contains(other));
 }

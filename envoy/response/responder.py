@@ -23,6 +23,7 @@ import datetime
 import hashlib
 import hmac
 import json
+import math
 import os
 import re
 import secrets
@@ -153,6 +154,8 @@ def settings(document) -> dict:
     done["lists"] = document.get("lists", "subjects")
     if done["lists"] not in ("hashes", "subjects"):
         raise Bad("lists: hashes or subjects")
+    if done["lists"] == "hashes" and "directory" not in document and not all(HASH.fullmatch(subject) for _, subject in done["never"]):
+        raise Bad("never: with lists: hashes a subject is a record's user.hash, for nobody knows whose it is")
     for key in ("state", "log"):
         name(document.get(key), f"{key}: a file")
     return done
@@ -167,6 +170,11 @@ def callers(text: str, secret: bytes) -> dict[tuple[str, str], str]:
         tenant = None if one.get("tenant") is None else name(one["tenant"], "directory: tenant")
         known[issuer, user_hash(secret, iss, tenant, subject)] = subject
     return known
+
+
+def size(subject: str) -> int:
+    """Bytes of a subject in its list."""
+    return len(json.dumps(subject)) + 2
 
 
 class Bans:
@@ -184,8 +192,13 @@ class Bans:
                 self.bans = {ban["id"]: ban for ban in json.load(file)["bans"]}
             for ban in self.bans.values():
                 name(ban["subject"], "state: subject")
-                if set(ban) - {"hash"} != KEYS or not isinstance(ban["until"], (int, float)):
+                if set(ban) - {"hash"} != KEYS or not isinstance(ban["until"], (int, float)) or not math.isfinite(ban["until"]):
                     raise Bad("state: a ban")
+        self._index()
+        self.hashes = collections.defaultdict(list)
+        for (issuer, seen), subject in self.directory.items():
+            self.hashes[issuer, subject].append(seen)
+        self.waits, self.unsaved = False, False
         self.log = os.open(config["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
 
     def close(self) -> None:
@@ -203,7 +216,10 @@ class Bans:
         os.write(self.log, text.encode() + b"\n")
 
     def _save(self) -> None:
-        """Whole or not at all, and for the owner only."""
+        """Whole or not at all, and for the owner only. A message that bans many saves once."""
+        self.unsaved = self.waits
+        if self.waits:
+            return
         part = self.config["state"] + ".part"
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump({"bans": list(self.bans.values())}, file)
@@ -211,13 +227,24 @@ class Bans:
             os.fsync(file.fileno())
         os.replace(part, self.config["state"])
 
+    def _index(self) -> None:
+        """Which ban a caller has, and how long each issuer's list is."""
+        self.of = {(ban["issuer"], ban["subject"]): ban["id"] for ban in self.bans.values()}
+        self.sizes = collections.Counter()
+        for ban in self.bans.values():
+            self.sizes[ban["issuer"]] += size(ban["subject"])
+
+    def _forget(self, ban: dict) -> None:
+        del self.bans[ban["id"]], self.of[ban["issuer"], ban["subject"]]
+        self.sizes[ban["issuer"]] -= size(ban["subject"])
+
     def sweep(self) -> None:
         """Ends what is over."""
         with self.lock:
             now = self.clock()
             over = [ban for ban in self.bans.values() if ban["until"] <= now]
             for ban in over:
-                del self.bans[ban["id"]]
+                self._forget(ban)
             if over:
                 self._save()
             for ban in over:
@@ -234,19 +261,20 @@ class Bans:
         with self.lock:
             self.sweep()
             until = self.clock() + seconds
-            for ban in self.bans.values():
-                if (ban["issuer"], ban["subject"]) == (issuer, subject):
-                    if cause == "operator":
-                        ban |= {"until": until, "cause": cause, "alert": None}
-                        self._save()
-                        self._write("ban", cause, ban)
-                    return ban
+            ban = self.bans.get(self.of.get((issuer, subject)))
+            if ban is not None:
+                if cause == "operator":
+                    ban |= {"until": until, "cause": cause, "alert": None}
+                    self._save()
+                    self._write("ban", cause, ban)
+                return ban
             ban = {"id": secrets.token_hex(8), "issuer": issuer, "subject": subject, "until": until, "cause": cause, "alert": alert}
             if seen:
                 ban["hash"] = seen
-            listed = [subject, *(one["subject"] for one in self.bans.values() if one["issuer"] == issuer)]
-            if len(self.bans) >= self.config["maxBans"] or sum(len(json.dumps(one)) + 2 for one in listed) > MOST_BYTES:
+            if len(self.bans) >= self.config["maxBans"] or self.sizes[issuer] + size(subject) > MOST_BYTES:
                 raise Full
+            self.of[issuer, subject] = ban["id"]
+            self.sizes[issuer] += size(subject)
             self.bans[ban["id"]] = ban
             self._save()
             self._write("ban", cause, ban)
@@ -255,13 +283,15 @@ class Bans:
     def lift(self, ban_id: str, reason: str) -> bool:
         with self.lock:
             self.sweep()
-            ban = self.bans.pop(ban_id, None)
+            ban = self.bans.get(ban_id)
             if ban is None:
                 return False
+            self._forget(ban)
             # Else what led to this ban would lead to the next one at once.
-            self.events = collections.OrderedDict(
-                (who, seen) for who, seen in self.events.items() if not (who[0] == ban["issuer"] and self._subject(*who) == ban["subject"])
-            )
+            issuer, subject = ban["issuer"], ban["subject"]
+            for seen in {subject, ban.get("hash"), *self.hashes.get((issuer, subject), ())}:
+                self.events.pop((issuer, False, seen), None)
+            self.events.pop((issuer, True, subject), None)
             self._save()
             self._write("lift", reason, ban)
             return True
@@ -355,26 +385,36 @@ class Bans:
             alerts.append((status, fingerprint, need(alert.get("labels"), dict, "alerts: labels").get("alertname")))
         with self.lock:
             self.sweep()
-            for status, fingerprint, alert in alerts:
-                if not isinstance(alert, str) or alert not in self.config["alerts"]:
-                    self.counts["alerts", "unwanted"] += 1
-                    continue
-                self.counts["alerts", status] += 1
-                if status == "resolved":
-                    self.firing.pop(fingerprint, None)
-                    for ban in [ban for ban in self.bans.values() if ban["alert"] == fingerprint]:
-                        self.lift(ban["id"], "resolved")
-                    continue
-                if fingerprint not in self.firing and len(self.firing) >= MOST_ALERTS:
-                    self.counts["alerts", "refused"] += 1
-                    continue
-                # Alertmanager says again what still fires; one that it forgets to end does not fire for ever.
-                self.firing[fingerprint] = alert, self.clock() + self.config["maxSeconds"]
-                for key in list(self.events):
-                    if len(self._recent(key)) >= self.config["alerts"][alert]:
-                        self._act(key, alert, fingerprint)
-                    if not self.events[key]["times"]:
-                        del self.events[key]
+            self.waits = True
+            try:
+                self._alerts(alerts)
+            finally:
+                self.waits = False
+                if self.unsaved:
+                    self._save()
+
+    def _alerts(self, alerts: list) -> None:
+        """What the alerts of one message lead to."""
+        for status, fingerprint, alert in alerts:
+            if not isinstance(alert, str) or alert not in self.config["alerts"]:
+                self.counts["alerts", "unwanted"] += 1
+                continue
+            self.counts["alerts", status] += 1
+            if status == "resolved":
+                self.firing.pop(fingerprint, None)
+                for ban in [ban for ban in self.bans.values() if ban["alert"] == fingerprint]:
+                    self.lift(ban["id"], "resolved")
+                continue
+            if fingerprint not in self.firing and len(self.firing) >= MOST_ALERTS:
+                self.counts["alerts", "refused"] += 1
+                continue
+            # Alertmanager says again what still fires; one that it forgets to end does not fire for ever.
+            self.firing[fingerprint] = alert, self.clock() + self.config["maxSeconds"]
+            for key in list(self.events):
+                if len(self._recent(key)) >= self.config["alerts"][alert]:
+                    self._act(key, alert, fingerprint)
+                if not self.events[key]["times"]:
+                    del self.events[key]
 
     def metrics(self) -> str:
         with self.lock:
@@ -429,9 +469,18 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(401, {"error": "token"})
         return good
 
+    def path_of(self) -> str:
+        """The path. A body that nobody reads would be taken for the next request: then the connection ends."""
+        if self.command != "POST" and any(name in self.headers for name in ("content-length", "transfer-encoding")):
+            self.close_connection = True
+        try:
+            return urllib.parse.urlsplit(self.path).path
+        except ValueError:
+            return ""
+
     def body(self):
         length = self.headers.get("content-length", "")
-        if not length.isascii() or not length.isdigit() or int(length) > MOST_BODY:
+        if "transfer-encoding" in self.headers or not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > MOST_BODY:
             raise Bad("content-length")
         try:
             return json.loads(self.rfile.read(int(length)))
@@ -439,7 +488,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Bad("JSON") from None
 
     def do_GET(self) -> None:
-        path = urllib.parse.urlsplit(self.path).path
+        path = self.path_of()
         kind, _, issuer = path.removeprefix("/").partition("/")
         if path == "/metrics":
             self.answer(200, self.bans.metrics(), "text/plain; version=0.0.4")
@@ -454,7 +503,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, {"error": "path"})
 
     def do_POST(self) -> None:
-        path = urllib.parse.urlsplit(self.path).path
+        path = self.path_of()
         kind = {"/falco": "falco", "/alertmanager": "alerts", "/bans": None}.get(path, "")
         if kind == "":
             return self.answer(404, {"error": "path"})
@@ -481,7 +530,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(409, {"error": "maxBans"})
 
     def do_DELETE(self) -> None:
-        kind, _, ban_id = urllib.parse.urlsplit(self.path).path.removeprefix("/").partition("/")
+        kind, _, ban_id = self.path_of().removeprefix("/").partition("/")
         if kind != "bans" or not ban_id:
             self.answer(404, {"error": "path"})
         elif self.may(self.operator_token):

@@ -13,7 +13,7 @@ from harness.paths import ROOT, run_folder
 from .proxy import KINDS, PIPELINES, add
 from .shippers import LABELS
 
-SOURCE = (ROOT / "src" / "audit" / "record.rs").read_text()
+SOURCE = "".join((ROOT / "src" / "audit" / file).read_text() for file in ("record.rs", "entries.rs"))
 TEMPLATE = json.loads((PIPELINES / "elasticsearch-index-template.json").read_text())
 
 # What may be a label: these have a closed list of values, or one that the policy bounds.

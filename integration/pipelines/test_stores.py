@@ -135,4 +135,5 @@ def test_opensearch_answers_the_queries_of_the_manual(line):
         assert wanted in [hit["_source"]["http.request.id"] for hit in found]
         # The worker and its count are the document's id, so that a record that is sent twice is stored once.
         for hit in found:
-            assert hit["_id"] == f"{hit['_source']['bartizan.worker']}-{hit['_source']['bartizan.sequence']}"
+            source = hit["_source"]
+            assert hit["_id"] == f"{source['bartizan.worker']}-{source['bartizan.sequence']}-{source['http.request.id']}"

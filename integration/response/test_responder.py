@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import random
+import socket
 import stat
 import subprocess
 import sys
@@ -142,6 +143,7 @@ def test_bans_are_bounded_in_number_time_and_bytes(tmp_path, bans, clock):
     many._save = lambda: None
     long = {str(n): {"id": str(n), "issuer": "corp", "subject": f"{n:06}" + "\u0001" * 250, "until": clock.now + 1, "cause": "-", "alert": None} for n in range(690)}
     many.bans = long
+    many._index()
     added = 0
     with pytest.raises(Full):
         while True:
@@ -385,8 +387,10 @@ def test_the_program_wants_two_long_tokens_and_a_configuration(tmp_path):
 
 
 def test_hashes_ban_whom_nobody_knows(tmp_path, clock):
-    bans = responder.Bans(config(tmp_path, lists="hashes"), clock=clock)
-    hashed = "0f" * 16
+    hashed, spared = "0f" * 16, "ab" * 16
+    with pytest.raises(responder.Bad):
+        config(tmp_path, lists="hashes")
+    bans = responder.Bans(config(tmp_path, lists="hashes", never=[{"issuer": "corp", "subject": spared}]), clock=clock)
     bans.ban("corp", hashed, "operator")
     bans.ban("corp", "mallory", "operator")
     assert bans.document("corp") == {"sub": [hashed, "mallory"], "hash": [hashed]}
@@ -394,3 +398,40 @@ def test_hashes_ban_whom_nobody_knows(tmp_path, clock):
     bans.close()
     with pytest.raises(responder.Bad):
         config(tmp_path, lists="names")
+
+
+def test_the_shipped_configuration_starts():
+    responder.settings(json.loads((ROOT / "envoy" / "response" / "response.json").read_text()))
+
+
+def test_a_message_that_bans_many_saves_once(tmp_path, clock):
+    bans = responder.Bans(config(tmp_path, maxBans=1000, alerts={"Many": 1}, falco={}), clock=clock)
+    saves = []
+    plain = bans._save
+    bans._save = lambda: (saves.append(bans.waits), plain())
+    for number in range(300):
+        bans.falco(event(f"u{number}", COOLED))
+    fired = {"status": "firing", "fingerprint": "f", "labels": {"alertname": "Many"}}
+    bans.alertmanager({"version": "4", "alerts": [fired]})
+    assert len(listed(bans)) == 300 and saves.count(False) == 1
+    assert len(json.loads((tmp_path / "bans.json").read_text())["bans"]) == 300
+    bans.alertmanager({"version": "4", "alerts": [fired | {"status": "resolved"}]})
+    assert listed(bans) == [] and saves.count(False) == 2
+    assert json.loads((tmp_path / "bans.json").read_text())["bans"] == []
+    bans.close()
+
+
+def test_a_body_that_nobody_reads_is_no_request(face):
+    hidden = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n"
+    for method in ("GET", "DELETE"):
+        for announced in (f"content-length: {len(hidden)}", "transfer-encoding: chunked"):
+            with socket.create_connection(face.server.server_address, timeout=30) as connection:
+                connection.sendall(f"{method} /metrics HTTP/1.1\r\nhost: a\r\n{announced}\r\n\r\n{hidden}".encode())
+                got = b""
+                while data := connection.recv(65536):
+                    got += data
+            assert got.count(b"HTTP/1.1 ") == 1, (method, announced, got)
+    for line in ("GET http://[::1 HTTP/1.1\r\nhost: a\r\n\r\n", f"POST /falco HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {EVENTS}\r\ncontent-length: {'9' * 5000}\r\n\r\n"):
+        with socket.create_connection(face.server.server_address, timeout=30) as connection:
+            connection.sendall(line.encode())
+            assert connection.recv(65536).startswith((b"HTTP/1.1 404", b"HTTP/1.1 400")), line[:30]

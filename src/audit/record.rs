@@ -54,7 +54,7 @@ pub struct Record {
     /// The version of this form: 1. A field that is added does not change it.
     #[serde(rename = "bartizan.record")]
     version: u8,
-    /// `x-request-id`, when it has the form of one; else the worker's name and a number. A refusal quotes it.
+    /// `x-request-id`, when it is a UUID; else the worker's name and a number. A refusal quotes it.
     #[serde(rename = "http.request.id", skip_serializing_if = "Option::is_none")]
     pub(super) request_id: Option<String>,
     /// Method, when it is one of HTTP's own.

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::output::{Exit, print, print_json, read_text, write_private};
-use super::records::objects;
+use super::records::{objects, read_log};
 use crate::capture::{Sealed, Unopened, key_id, public_key};
 use crate::host::Timestamp;
 
@@ -90,7 +90,7 @@ fn open(arguments: &Open) -> anyhow::Result<Exit> {
     let (key, now) = (private_key(&arguments.key)?, now());
     let (mut opened, mut unopened) = (Vec::new(), std::collections::BTreeMap::<&str, u64>::new());
     for log in &arguments.logs {
-        for line in objects(&read_text(log)?).into_iter().filter(Sealed::is_one) {
+        for line in objects(&read_log(log)?).into_iter().filter(Sealed::is_one) {
             match unseal(line, &key, now) {
                 Ok(capture) => opened.push(capture),
                 Err(why) => *unopened.entry(word(why)).or_default() += 1,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::explain::shown;
 use super::output::{Exit, print, print_json, read_text};
-use super::records::objects;
+use super::records::{objects, read_log};
 use super::replay::is_hash;
 use super::source;
 use crate::document::{Errors, KeyPath};
@@ -65,10 +65,11 @@ struct Sum {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let prices = arguments.prices.as_deref().map(table).transpose()?;
-    let mut sum = Sum::default();
+    let (mut sum, mut is_empty) = (Sum::default(), true);
     for log in &arguments.logs {
-        for record in objects(&read_text(log)?) {
+        for record in objects(&read_log(log)?) {
             if record.get("event.dataset").and_then(Value::as_str) == Some("bartizan.audit") {
+                is_empty = false;
                 sum.add(&record, prices.as_ref())?;
             }
         }
@@ -78,6 +79,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         print_json(&report)?;
     } else {
         print(&written(&report))?;
+    }
+    if is_empty {
+        bail!("no audit record was counted");
     }
     Ok(Exit::Fine)
 }

@@ -3,7 +3,7 @@
 //! A log may hold anything. No line is kept in memory that is longer than a record can be.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::Context;
@@ -18,44 +18,99 @@ const OPENED: [&str; 4] = ["body", "caller", "path", "record"];
 /// Wrappings that are opened.
 const MAX_DEPTH: usize = 4;
 
-/// Calls `take` with what an object of ours may begin, whatever is before it on its line, until `take` says that it is
-/// one. Access loggers and shippers wrap records: then it is a string in an object of theirs, and a line may hold several.
+/// What one is asked of what an object of ours may begin: how many bytes it is, where it is one.
+pub(super) type Take<'t> = &'t mut dyn FnMut(&str) -> Option<usize>;
+
+/// Objects of a line that are tried: each may be as long as the line.
+const MAX_TRIES: usize = 256;
+
+/// Calls `take` with every place of a line at which an object of ours may begin. Access loggers and shippers wrap records:
+/// then it is a string in an object of theirs, and a line may hold several.
 ///
-/// True when one was taken.
-pub(super) fn open(line: &str, take: &mut dyn FnMut(&str) -> bool) -> bool {
-    line.contains("bartizan.") && open_at(line, 0, take)
+/// What is left of the line when all that was taken is gone; `None`: nothing was.
+pub(super) fn each(line: &str, take: Take<'_>) -> Option<String> {
+    if !line.contains("bartizan.") && !line.contains("\"MESSAGE\":[") {
+        return None;
+    }
+    let mut tries = MAX_TRIES;
+    let mut left = String::new();
+    each_at(line, 0, &mut tries, take, &mut left).then_some(left)
 }
 
-fn open_at(text: &str, depth: usize, take: &mut dyn FnMut(&str) -> bool) -> bool {
-    // Ours begin so, and no string of ours can hold it; what stands before it may be a caller's.
-    let start = text.rfind("{\"@timestamp\":").or_else(|| text.find("{\""));
-    let Some(text) = start.and_then(|start| text.get(start..)) else { return false };
-    if take(text) {
-        return true;
-    }
-    match first::<Value>(text) {
-        Some(value) if depth < MAX_DEPTH => wrapped(&value, depth, take),
-        _ => false,
-    }
+/// The same for a reader who sums up: of a line with a prefix, which may hold a caller's text, only the last object counts.
+pub(super) fn open(line: &str, take: Take<'_>) -> bool {
+    let own = line.rfind("{\"@timestamp\":").filter(|_| !line.trim_start().starts_with(['{', '[']));
+    let last = own.and_then(|start| line.get(start..)).filter(|text| text.contains("bartizan."));
+    last.is_some_and(|text| take(text).is_some()) || each(line, take).is_some()
 }
 
-fn wrapped(value: &Value, depth: usize, take: &mut dyn FnMut(&str) -> bool) -> bool {
+fn each_at(text: &str, depth: usize, tries: &mut usize, take: Take<'_>, left: &mut String) -> bool {
+    let (mut rest, mut is_taken) = (text, false);
+    while let Some((before, object)) = rest.find("{\"").and_then(|start| rest.split_at_checked(start)) {
+        left.push_str(before);
+        if *tries == 0 {
+            rest = object;
+            break;
+        }
+        *tries -= 1;
+        let mut length = take(object);
+        if length.is_some() {
+            is_taken = true;
+        } else {
+            // A wrapping: the text of the record is one of its strings.
+            let mut values = serde_json::Deserializer::from_str(object).into_iter::<Value>();
+            if let Some(Ok(value)) = values.next()
+                && depth < MAX_DEPTH
+                && wrapped(&value, depth, tries, take)
+            {
+                is_taken = true;
+                length = Some(values.byte_offset());
+            }
+        }
+        let length = length.unwrap_or(1);
+        if length == 1 {
+            left.push('{');
+        }
+        rest = object.get(length..).unwrap_or_default();
+    }
+    left.push_str(rest);
+    is_taken
+}
+
+fn wrapped(value: &Value, depth: usize, tries: &mut usize, take: Take<'_>) -> bool {
+    let mut open = |text: &str, tries: &mut usize| {
+        text.contains("\"bartizan.") && each_at(text, depth + 1, tries, &mut *take, &mut String::new())
+    };
     match value {
-        Value::String(text) => text.contains("\"bartizan.") && open_at(text, depth + 1, take),
-        Value::Array(items) => all(items.iter(), depth, take),
-        Value::Object(members) => all(members.values(), depth, take),
+        Value::String(text) => open(text, tries),
+        // journald writes what is no plain text as its bytes.
+        Value::Array(items) if items.first().is_some_and(Value::is_number) => {
+            let bytes: Option<Vec<u8>> = items.iter().map(|item| u8::try_from(item.as_u64()?).ok()).collect();
+            bytes.and_then(|bytes| String::from_utf8(bytes).ok()).is_some_and(|text| open(&text, tries))
+        }
+        Value::Array(items) => items.iter().filter(|item| wrapped(item, depth, tries, &mut *take)).count() > 0,
+        Value::Object(members) => members.values().filter(|item| wrapped(item, depth, tries, &mut *take)).count() > 0,
         _ => false,
     }
 }
 
-/// Opens each.
-fn all<'v>(values: impl Iterator<Item = &'v Value>, depth: usize, take: &mut dyn FnMut(&str) -> bool) -> bool {
-    values.filter(|value| wrapped(value, depth, take)).count() > 0
+/// A log as text. Bytes that are no UTF-8 are U+FFFD: no record has one.
+pub(super) fn read_log(path: &Path) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let name = || path.display().to_string();
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+    } else {
+        File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).with_context(name)?;
+    }
+    Ok(String::from_utf8(bytes).unwrap_or_else(|fault| String::from_utf8_lossy(fault.as_bytes()).into_owned()))
 }
 
-/// The value that a text begins with. What is behind it is not looked at.
-fn first<'t, T: serde::Deserialize<'t>>(text: &'t str) -> Option<T> {
-    serde_json::Deserializer::from_str(text).into_iter::<T>().next()?.ok()
+/// The value that a text begins with, and how long it is. What is behind it is not looked at.
+pub(super) fn first<'t, T: serde::Deserialize<'t>>(text: &'t str) -> Option<(T, usize)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
+    let value = values.next()?.ok()?;
+    Some((value, values.byte_offset()))
 }
 
 /// The objects of ours in a log: records, sealed captures, whatever is around them; and captures that were opened, one
@@ -64,26 +119,26 @@ pub(super) fn objects(text: &str) -> Vec<Value> {
     let mut objects = Vec::new();
     for line in text.lines() {
         let opened = line.starts_with('{').then(|| first::<Value>(line)).flatten();
-        if let Some(capture) = opened.filter(|value| OPENED.iter().all(|key| value.get(key).is_some())) {
+        if let Some((capture, _)) = opened.filter(|(value, _)| OPENED.iter().all(|key| value.get(key).is_some())) {
             objects.push(capture);
             continue;
         }
         open(line, &mut |text| {
-            let value = first::<Value>(text).filter(|value| {
-                let dataset = value.get("event.dataset").and_then(Value::as_str);
-                dataset.is_some_and(|dataset| dataset.starts_with("bartizan."))
-            });
-            let is_ours = value.is_some();
-            objects.extend(value);
-            is_ours
+            let (value, length) = first::<Value>(text)?;
+            let dataset = value.get("event.dataset").and_then(Value::as_str)?;
+            if !dataset.starts_with("bartizan.") {
+                return None;
+            }
+            objects.push(value);
+            Some(length)
         });
     }
     objects
 }
 
-/// Calls `each` with every line of a file, without its end, and with the bytes that it took. `None` is a line that is
-/// too long or no UTF-8. `-` is stdin.
-pub(super) fn lines(path: &Path, each: &mut dyn FnMut(Option<&str>, usize)) -> anyhow::Result<()> {
+/// Calls `each` with every line of a file, without its end, and with the bytes that it took. `None` is a line that is too
+/// long. `-` is stdin.
+pub(super) fn lines(path: &Path, each: &mut dyn FnMut(Option<&[u8]>, usize)) -> anyhow::Result<()> {
     let name = || path.display().to_string();
     let mut source: Box<dyn BufRead> = if path.as_os_str() == "-" {
         Box::new(BufReader::new(std::io::stdin().lock()))
@@ -113,8 +168,7 @@ pub(super) fn lines(path: &Path, each: &mut dyn FnMut(Option<&str>, usize)) -> a
         if taken == 0 {
             return Ok(());
         }
-        let text = if is_whole { std::str::from_utf8(&line).ok() } else { None };
-        each(text.map(|text| text.strip_suffix('\r').unwrap_or(text)), taken);
+        each(is_whole.then(|| line.strip_suffix(b"\r").unwrap_or(&line)), taken);
     }
 }
 
@@ -135,6 +189,8 @@ mod tests {
             wrap("message", &format!("{record}\n")),
             wrap("log", &wrap("MESSAGE", record)),
             serde_json::json!([{ "a": { "b": [record] } }]).to_string(),
+            format!("{{\"@timestamp\":\"t\",\"log\":{},\"of\":{{\"@timestamp\":\"t\"}}}}", serde_json::json!(record)),
+            serde_json::json!({ "MESSAGE": record.as_bytes() }).to_string(),
         ]
     }
 
@@ -147,6 +203,32 @@ mod tests {
             assert_eq!(found.len(), 1, "{line}");
             assert_eq!(found[0], serde_json::from_str::<Value>(record).unwrap(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_may_hold_several() {
+        let record = |number: u32| {
+            format!(r#"{{"@timestamp":"t","event.dataset":"bartizan.audit","bartizan.sequence":{number}}}"#)
+        };
+        let wrap = |number| format!("{{\"@timestamp\":\"t\",\"log\":{}}}", serde_json::json!(record(number)));
+        for line in [
+            format!("{}{}", record(1), record(2)),
+            format!("[{},{}]", record(1), record(2)),
+            format!("[{},{}]", wrap(1), wrap(2)),
+            format!("{}{}{}", &record(9)[..60], record(1), record(2)),
+        ] {
+            let found: Vec<_> = objects(&line).iter().map(|one| one["bartizan.sequence"].as_u64().unwrap()).collect();
+            assert_eq!(found, [1, 2], "{line}");
+        }
+        // A caller's text before it is not counted, and is seen by who wants all.
+        let line = format!("curl {} {}", record(1), record(2));
+        assert_eq!(objects(&line).len(), 1);
+        let mut seen = 0;
+        let left = each(&line, &mut |text| {
+            seen += 1;
+            first::<Value>(text).map(|(_, length)| length)
+        });
+        assert_eq!((seen, left.as_deref()), (2, Some("curl  ")));
     }
 
     #[test]

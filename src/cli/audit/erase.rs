@@ -3,7 +3,7 @@
 //! A tombstone has the record's number and digests and nothing else of it: the records around it are checked as before,
 //! and nobody learns from it what was there.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -16,7 +16,7 @@ use super::lines::{self, ERASED, Kind, Members};
 use crate::audit::chain::{DOMAIN, key_id, public_key, split};
 use crate::audit::rfc3339;
 use crate::cli::capture::now;
-use crate::cli::output::{Exit, print, print_json, read_text};
+use crate::cli::output::{Exit, print, print_json};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -41,11 +41,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.output.exists() {
         bail!("{}: there already", arguments.output.display());
     }
-    let text = read_text(&arguments.file)?;
-    let (mut out, mut erased) = (Vec::with_capacity(text.len()), 0u64);
-    for line in text.split_inclusive('\n') {
-        let (mut tombstones, mut others) = (Vec::new(), 0);
-        lines::read(line.trim_end_matches('\n').as_bytes(), &mut |kind, own, members| {
+    let bytes = read_bytes(&arguments.file)?;
+    let (mut out, mut erased, mut left) = (Vec::with_capacity(bytes.len()), 0u64, Vec::new());
+    for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let (mut tombstones, mut others, mut is_damaged) = (Vec::new(), 0, false);
+        let own = line.strip_suffix(b"\n").unwrap_or(line);
+        lines::read(own, &mut |kind, own, members| {
+            is_damaged |= kind == Kind::Damaged;
             let Some(members) = members.filter(|_| matches!(kind, Kind::Chained | Kind::Single)) else { return };
             let is_theirs = [&members.user_hash, &members.user_id]
                 .into_iter()
@@ -57,12 +59,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
                 others += 1;
             }
         });
-        if tombstones.is_empty() {
-            out.extend_from_slice(line.as_bytes());
-            continue;
+        if !tombstones.is_empty() && (others > 0 || is_damaged) {
+            bail!("line {}: holds more than records of this caller: give one record a line", number + 1);
         }
-        if others > 0 {
-            bail!("a line holds records of several callers: give one record a line");
+        if tombstones.is_empty() {
+            // Part of a record, a record in too many wrappings, a line of the responder's.
+            if arguments.user.iter().any(|user| memchr::memmem::find(own, user.as_bytes()).is_some()) {
+                left.push(number + 1);
+            }
+            out.extend_from_slice(line);
+            continue;
         }
         for tombstone in tombstones {
             erased += 1;
@@ -71,11 +77,31 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     std::fs::write(&arguments.output, out).with_context(|| arguments.output.display().to_string())?;
     if arguments.json {
-        print_json(&json!({ "erased": erased, "file": arguments.output }))?;
+        print_json(&json!({ "erased": erased, "file": arguments.output, "left": left }))?;
     } else {
         print(&format!("{erased} records erased, the rest is in {}\n", arguments.output.display()))?;
     }
-    Ok(Exit::Fine)
+    if left.is_empty() {
+        return Ok(Exit::Fine);
+    }
+    let shown: Vec<String> = left.iter().take(20).map(usize::to_string).collect();
+    let more = if left.len() > 20 { " and others" } else { "" };
+    eprintln!(
+        "bartizan: {} lines name the caller and are no whole records; they stay: {}{more}",
+        left.len(),
+        shown.join(", ")
+    );
+    Ok(Exit::Findings)
+}
+
+fn read_bytes(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if file.as_os_str() == "-" {
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+    } else {
+        bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+    }
+    Ok(bytes)
 }
 
 fn tombstone(own: &str, members: &Members<'_>, key: Option<&[u8; 32]>) -> String {

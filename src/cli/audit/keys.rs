@@ -52,9 +52,9 @@ pub(super) fn private(file: &Path) -> anyhow::Result<[u8; 32]> {
 }
 
 /// A public key, as `audit keygen` prints it: itself, or the file that holds it.
-pub(super) fn public(text: &str) -> anyhow::Result<[u8; 32]> {
+pub(super) fn public(option: &str, text: &str) -> anyhow::Result<[u8; 32]> {
     let from_file = if Path::new(text).exists() { Some(read_text(Path::new(text))?) } else { None };
     let written = from_file.as_deref().unwrap_or(text).split_whitespace().next().unwrap_or_default();
     let key = BASE64.decode(written).ok().and_then(|bytes| bytes.try_into().ok());
-    key.with_context(|| format!("--key: {text}: neither a public key of 32 bytes in base64url nor a file with one"))
+    key.with_context(|| format!("{option}: {text}: neither a public key of 32 bytes in base64url nor a file with one"))
 }

@@ -17,8 +17,6 @@ pub(super) const ERASED: &str = "bartizan.erased";
 pub(super) struct Members<'l> {
     #[serde(borrow, rename = "event.dataset")]
     dataset: Option<Cow<'l, str>>,
-    #[serde(borrow, rename = "@timestamp", default)]
-    pub timestamp: Cow<'l, str>,
     #[serde(borrow, rename = "bartizan.worker", default)]
     pub worker: Cow<'l, str>,
     #[serde(rename = "bartizan.sequence", default)]
@@ -60,8 +58,13 @@ pub(super) fn read(line: &[u8], take: &mut dyn FnMut(Kind, &str, Option<&Members
         let kind = if is_marked(&String::from_utf8_lossy(line)) { Kind::Damaged } else { Kind::Foreign };
         return take(kind, "", None);
     };
-    if !records::open(line, &mut |text| one(text, take)) {
-        take(if is_marked(line) { Kind::Damaged } else { Kind::Foreign }, line, None);
+    let mut own = |text: &str| one(text, take);
+    let left = records::each(line, &mut own);
+    // Part of a record is one, too.
+    if is_marked(left.as_deref().unwrap_or(line)) {
+        take(Kind::Damaged, line, None);
+    } else if left.is_none() {
+        take(Kind::Foreign, line, None);
     }
 }
 
@@ -70,11 +73,10 @@ fn is_marked(line: &str) -> bool {
     line.contains("bartizan.chain.") || line.contains("bartizan.sequence") || line.contains("bartizan.worker")
 }
 
-/// True when it begins with one of ours.
-fn one(text: &str, take: &mut dyn FnMut(Kind, &str, Option<&Members<'_>>)) -> bool {
-    let mut members = serde_json::Deserializer::from_str(text).into_iter::<Members<'_>>();
-    let Some(Ok(read)) = members.next() else { return false };
-    let own = text.get(..members.byte_offset()).unwrap_or(text);
+/// How many bytes of the text are one of ours, where it begins with one.
+fn one(text: &str, take: &mut dyn FnMut(Kind, &str, Option<&Members<'_>>)) -> Option<usize> {
+    let (read, length) = records::first::<Members<'_>>(text)?;
+    let own = text.get(..length).unwrap_or(text);
     let kind = match read.dataset.as_deref() {
         Some("bartizan.audit") if own.contains("\"bartizan.chain.") => match split(own) {
             Some(_) => Kind::Chained,
@@ -83,8 +85,8 @@ fn one(text: &str, take: &mut dyn FnMut(Kind, &str, Option<&Members<'_>>)) -> bo
         Some("bartizan.audit") => Kind::Single,
         Some(CHECKPOINT) => Kind::Checkpoint,
         Some(ERASED) => Kind::Tombstone,
-        _ => return false,
+        _ => return None,
     };
     take(kind, own, Some(&read));
-    true
+    Some(length)
 }

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::bail;
 use serde::Serialize;
 
 use super::keys;
@@ -13,6 +12,7 @@ use super::lines::{self, Kind, Members};
 use crate::audit::chain::{digest, is_signed, key_id, signed_part, split};
 use crate::cli::explain::shown;
 use crate::cli::output::{Exit, print, print_json};
+use crate::cli::records;
 
 /// Findings that are written out; the rest is counted.
 const MOST: usize = 1000;
@@ -123,8 +123,6 @@ struct Report {
 #[derive(Default)]
 struct Reader {
     names: Vec<String>,
-    /// The earliest time in each file, which orders them.
-    begins: Vec<String>,
     keys: Vec<(String, Digest)>,
     erasers: Vec<(String, Digest)>,
     chains: BTreeMap<String, Vec<Entry>>,
@@ -134,20 +132,34 @@ struct Reader {
     provisional: Vec<Place>,
     tombstones: Vec<(Place, Signature)>,
     single: Vec<Place>,
+    /// Lines that are longer than a record can be.
+    long: Vec<Place>,
+    /// Records that another file has, too.
+    copies: u64,
+    /// Tombstones of records that were in no chain.
+    erased_singles: u64,
+    /// Chains that begin with a tombstone nobody vouches for.
+    untold: Vec<String>,
     findings: Vec<(Place, &'static str, String, Option<u64>, String)>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let given = |keys: &[String]| -> anyhow::Result<Vec<(String, Digest)>> {
-        keys.iter().map(|key| keys::public(key).map(|key| (key_id(&key), key))).collect()
+    let given = |option: &str, keys: &[String]| -> anyhow::Result<Vec<(String, Digest)>> {
+        keys.iter().map(|key| keys::public(option, key).map(|key| (key_id(&key), key))).collect()
     };
-    let mut read = Reader { keys: given(&arguments.key)?, erasers: given(&arguments.eraser)?, ..Reader::default() };
+    let (keys, erasers) = (given("--key", &arguments.key)?, given("--eraser", &arguments.eraser)?);
+    let mut read = Reader { keys, erasers, ..Reader::default() };
     for file in &arguments.files {
         read.file(file)?;
     }
     let mut stats = Stats::default();
     for file in &arguments.stats {
-        stats.add(&crate::cli::output::read_text(file)?);
+        if !stats.add(&crate::cli::output::read_text(file)?) {
+            bail!("{}: has no counter of ours: expected the text of Envoy's /stats or of Prometheus", file.display());
+        }
+    }
+    if read.is_empty() {
+        bail!("no audit record, checkpoint or tombstone was read: packed files must be unpacked");
     }
     let report = read.report(arguments.excerpt, (!arguments.stats.is_empty()).then_some(&stats));
     if arguments.json {
@@ -159,25 +171,29 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 impl Reader {
+    /// Nothing of ours was in the files.
+    fn is_empty(&self) -> bool {
+        let places = [&self.provisional, &self.single];
+        self.records == 0
+            && self.checkpoints == 0
+            && self.tombstones.is_empty()
+            && self.findings.is_empty()
+            && places.iter().all(|places| places.is_empty())
+    }
+
     fn file(&mut self, path: &Path) -> anyhow::Result<()> {
         let index = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(path.display().to_string());
-        self.begins.push(String::new());
-        let reader: Box<dyn Read> = if path.as_os_str() == "-" {
-            Box::new(std::io::stdin())
-        } else {
-            Box::new(std::fs::File::open(path).with_context(|| path.display().to_string())?)
-        };
-        let mut reader = BufReader::with_capacity(1 << 16, reader);
-        let mut line = Vec::new();
-        for number in 1.. {
-            line.clear();
-            if reader.read_until(b'\n', &mut line).with_context(|| path.display().to_string())? == 0 {
-                break;
+        let mut number = 0;
+        records::lines(path, &mut |line, _| {
+            number += 1;
+            match line {
+                Some(line) => {
+                    lines::read(line, &mut |kind, own, members| self.line((index, number), kind, own, members));
+                }
+                None => self.long.push((index, number)),
             }
-            lines::read(&line, &mut |kind, own, members| self.line((index, number), kind, own, members));
-        }
-        Ok(())
+        })
     }
 
     fn find(&mut self, place: Place, kind: &'static str, (worker, sequence): (&str, Option<u64>), message: String) {
@@ -191,19 +207,18 @@ impl Reader {
             }
             return;
         };
-        if let Some(begin) = self.begins.get_mut(place.0 as usize)
-            && begin.is_empty()
-        {
-            *begin = members.timestamp.to_string();
-        }
         let worker = members.worker.as_ref();
         match kind {
             Kind::Chained | Kind::Tombstone => {
                 let entry = split(own).and_then(|parts| {
                     let keys = if kind == Kind::Tombstone { &self.erasers } else { &self.keys };
-                    let signature = parts
-                        .signature
-                        .map_or(Signature::None, |(key, signature, text)| check(keys, key, text, signature));
+                    let is_theirs = |key: &str| self.keys.iter().any(|(id, _)| id == key);
+                    let signature = match parts.signature {
+                        // A proxy erases nothing.
+                        Some((key, _, _)) if kind == Kind::Tombstone && is_theirs(key) => Signature::Stranger,
+                        Some((key, signature, text)) => check(keys, key, text, signature),
+                        None => Signature::None,
+                    };
                     Some(Entry {
                         place,
                         sequence: members.sequence,
@@ -226,7 +241,10 @@ impl Reader {
                         self.records += 1;
                         self.chains.entry(worker.to_owned()).or_default().push(entry);
                     }
-                    None if kind == Kind::Tombstone => self.tombstones.push((place, Signature::None)),
+                    None if kind == Kind::Tombstone => {
+                        self.erased_singles += 1;
+                        self.tombstones.push((place, Signature::None));
+                    }
                     None => self.find(place, "damaged", (worker, None), "no place in a chain".to_owned()),
                 }
             }
@@ -297,13 +315,13 @@ impl Reader {
             report.chains.push(chain);
         }
         self.missing_chains(&chains, is_excerpt);
-        if !chains.is_empty() {
+        if !chains.is_empty() || !self.keys.is_empty() {
             for place in std::mem::take(&mut self.single) {
                 self.find(
                     place,
                     "single",
                     ("", None),
-                    "a record outside of every chain, among others that are chained".to_owned(),
+                    "a record outside of every chain, where all must be in one".to_owned(),
                 );
             }
         }
@@ -331,18 +349,15 @@ impl Reader {
         report
     }
 
-    /// Rotated files come in any order: their first times tell theirs.
+    /// Rotated files come in any order: the lowest number that each has of a chain tells theirs.
     fn order_files(&mut self) {
-        let mut order: Vec<usize> = (0..self.names.len()).collect();
-        order.sort_by_key(|index| self.begins.get(*index).cloned().unwrap_or_default());
-        let mut ranks = vec![0usize; order.len()];
-        for (rank, index) in order.iter().enumerate() {
-            if let Some(place) = ranks.get_mut(*index) {
-                *place = rank;
-            }
-        }
-        let rank = |file: u32| ranks.get(file as usize).copied().unwrap_or_default();
         for entries in self.chains.values_mut() {
+            let mut least: BTreeMap<u32, u64> = BTreeMap::new();
+            for entry in entries.iter() {
+                let least = least.entry(entry.place.0).or_insert(entry.sequence);
+                *least = entry.sequence.min(*least);
+            }
+            let rank = |file: u32| (least.get(&file).copied(), file);
             entries.sort_by_key(|entry| (rank(entry.place.0), entry.place.1));
         }
     }
@@ -365,7 +380,12 @@ impl Reader {
             let message = format!("records 1 to {} of this chain are missing before it", first.sequence - 1);
             self.find(first.place, "missing", (worker, Some(first.sequence)), message);
         }
-        let every = if first.sequence == 1 { first.every } else { None };
+        // A tombstone says what it likes, unless it is signed.
+        let tells = !first.is_tombstone || first.signature == Signature::Good;
+        let every = if first.sequence == 1 && tells { first.every } else { None };
+        if !tells {
+            self.untold.push(worker.to_owned());
+        }
         for (at, entry) in entries.iter().enumerate() {
             let next = entries.get(at + 1);
             self.entry(worker, entry, every);
@@ -435,6 +455,9 @@ impl Reader {
             _ => {}
         }
         if entry.is_tombstone {
+            if entry.signature == Signature::None && !self.erasers.is_empty() {
+                self.find(entry.place, "unsigned", of, "a tombstone without a signature".to_owned());
+            }
             return;
         }
         if !entry.is_own {
@@ -457,6 +480,7 @@ impl Reader {
 
     /// The entries in the order of their numbers, each number once. What stands elsewhere in the files, or twice, is told.
     fn ordered(&mut self, worker: &str, entries: Vec<Entry>) -> Vec<Entry> {
+        let entries = self.without_copies(entries);
         let mut by_number: Vec<Entry> = Vec::with_capacity(entries.len());
         let moved = out_of_order(&entries.iter().map(|entry| entry.sequence).collect::<Vec<_>>());
         let mut sorted: Vec<(bool, Entry)> =
@@ -483,6 +507,20 @@ impl Reader {
             }
         }
         by_number
+    }
+
+    /// The same record in two files is no news: an access log and the proxy's own log both have it.
+    fn without_copies(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let mut seen: BTreeMap<(u64, Digest), u32> = BTreeMap::new();
+        let before = entries.len();
+        entries.retain(|entry| {
+            // What does not hold by itself is looked at wherever it stands.
+            let is_plain = entry.is_own && !entry.is_tombstone;
+            let first = seen.entry((entry.sequence, entry.digest)).or_insert(entry.place.0);
+            !is_plain || *first == entry.place.0
+        });
+        self.copies += (before - entries.len()) as u64;
+        entries
     }
 
     /// Chains of which there is no record, told by other chains' numbers and by checkpoints.
@@ -525,7 +563,7 @@ impl Reader {
         let open: u64 = report.chains.iter().map(|chain| chain.open).sum();
         if open > 0 {
             unknown.push(format!(
-                "{open} records at the ends of chains are behind the last signature and the last checkpoint: they may have \
+                "{open} records are behind the last signature and the last checkpoint: they may have \
                  been changed, and others cut off behind them"
             ));
         }
@@ -551,19 +589,57 @@ impl Reader {
             ));
         }
         if !self.single.is_empty() && report.chains.is_empty() {
-            unknown.push(format!("{} records are in no chain: the policy has no audit.chain", self.single.len()));
+            unknown.push(format!(
+                "{} records are in no chain: the policy has no audit.chain, or somebody took it out of all of them; --key says \
+                 that there is one",
+                self.single.len()
+            ));
+        }
+        if !self.untold.is_empty() {
+            unknown.push(format!(
+                "which records of {} must be signed: it begins with a tombstone that nobody vouches for",
+                self.untold.join(", ")
+            ));
+        }
+        if self.copies > 0 {
+            unknown.push(format!("{} records are in more than one file, alike: each counts once", self.copies));
+        }
+        if !self.long.is_empty() {
+            unknown.push(format!(
+                "{} lines are longer than a record can be, and were not read: {}",
+                self.long.len(),
+                list(&self.long)
+            ));
+        }
+        if let Some(stats) = stats
+            && stats.requests < self.told(report)
+        {
+            unknown.push(format!(
+                "the counters tell of {} requests, and more are here: a proxy began anew, or one is not among them; whether \
+                 access loggers dropped lines is not known",
+                stats.requests
+            ));
         }
         if stats.is_none() {
             unknown.push("no --stats were given: whether access loggers dropped lines is not known".to_owned());
         }
-        unknown.push("the order of records of different workers, a proxy of which nothing is here, and what the owner of a node \
-                      with its key made up".to_owned());
+        unknown.push("the order of records of different workers, a proxy of which nothing is here, a chain with a higher number than all \
+                      others of its proxy and that no checkpoint here tells of, and what the owner of a node with its key made up"
+                .to_owned());
         unknown
+    }
+
+    /// Requests that these files tell of.
+    fn told(&self, report: &Report) -> u64 {
+        let placed: u64 = report.chains.iter().map(|chain| chain.records).sum();
+        let single = report.records.saturating_sub(placed + self.copies);
+        // A tombstone of a record that was in no chain has no number.
+        placed + single + self.provisional.len() as u64 + self.erased_singles
     }
 
     /// Compares with the proxies' counters.
     fn lost(&mut self, stats: &Stats, report: &Report) {
-        let here = report.records + self.provisional.len() as u64;
+        let here = self.told(report);
         let gone = stats.requests.saturating_sub(here);
         if gone > 0 {
             let dropped = stats.dropped.min(gone);
@@ -585,18 +661,21 @@ struct Stats {
 }
 
 impl Stats {
-    /// Reads `NAME: VALUE` lines of Envoy's `/stats`, or Prometheus' text.
-    fn add(&mut self, text: &str) {
+    /// Reads `NAME: VALUE` lines of Envoy's `/stats`, or Prometheus' text. False: it has no counter of ours.
+    fn add(&mut self, text: &str) -> bool {
+        let mut is_ours = false;
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let Some((name, value)) = line.rsplit_once([' ', ':']) else { continue };
             let Ok(value) = value.trim().parse::<u64>() else { continue };
             let name = name.trim_end_matches(':').split('{').next().unwrap_or_default();
             if name.contains("bartizan.requests") || name.ends_with("bartizan_requests") {
+                is_ours = true;
                 self.requests = self.requests.saturating_add(value);
             } else if ["logs_dropped", "write_failed"].iter().any(|word| name.ends_with(word)) {
                 self.dropped = self.dropped.saturating_add(value);
             }
         }
+        is_ours
     }
 }
 

@@ -8,8 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::shown;
-use crate::cli::output::read_text;
-use crate::cli::records::objects;
+use crate::cli::records::{objects, read_log};
 use crate::policy::Policy;
 
 /// Records that are explained in one run.
@@ -37,7 +36,7 @@ struct Section {
 /// # Errors
 /// The file can't be read, or holds no such record.
 pub(super) fn explain(file: &Path, id: Option<&str>, policy: &Policy) -> anyhow::Result<Vec<Told>> {
-    let text = read_text(file)?;
+    let text = read_log(file)?;
     let mut records: Vec<Value> = objects(&text)
         .into_iter()
         .filter(|record| text_of(record, "event.dataset") == Some("bartizan.audit"))

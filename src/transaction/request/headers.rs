@@ -221,9 +221,14 @@ pub(super) fn known_method(method: &str) -> Option<&'static str> {
         .find(|known| *known == method)
 }
 
-/// Envoy's own ids are UUIDs; a client may send what it likes, so only the form of an id is let through.
+/// Envoy's own ids are UUIDs, and so are most of others. A client may send what it likes: what has another form may be a
+/// key or a name, and gets an id of ours.
 pub(super) fn is_request_id(id: &str) -> bool {
-    (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    id.len() == 36
+        && id.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 /// What providers' API keys begin with.

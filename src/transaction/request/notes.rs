@@ -11,6 +11,7 @@ use crate::glob::Glob;
 use crate::guard::{Judgement, Place, entry};
 use crate::host::Host;
 use crate::policy::Policy;
+use crate::protocol::registry::FORMATS;
 use crate::protocol::{Exchange, UnscannedKind};
 use crate::quota::{Tokens, price};
 use crate::reason::Reason;
@@ -138,7 +139,7 @@ impl Context {
         let is_written =
             |name: &str| roles().flat_map(|role| &role.tools).any(|glob| glob.is_literal() && glob.matches(name));
         let unwritten: Vec<&str> =
-            names.iter().copied().filter(|name| !is_written(name) && is_model_name(name)).collect();
+            names.iter().copied().filter(|name| !is_written(name) && is_tool_name(name)).collect();
         let texts: Vec<Text<'_>> = unwritten.iter().map(|text| Text { zone: Zone::User, text }).collect();
         let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
         let clean: Vec<&str> = unwritten
@@ -253,8 +254,69 @@ fn is_model_name(name: &str) -> bool {
         && !name.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()).any(is_run_of_a_key)
 }
 
-/// A type as it may be in a record: it is the caller's text, so that only a short plain word is shown.
+/// A name as tools have it. One with many digits may be somebody's number.
+fn is_tool_name(name: &str) -> bool {
+    is_model_name(name) && name.bytes().filter(u8::is_ascii_digit).count() <= 3
+}
+
+/// A type as it may be in a record. It is the caller's text: only one that is made of the words of the formats' own keys is
+/// shown.
 fn named(kind: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    if (1..=48).contains(&kind.len()) && kind.bytes().all(plain) { kind.to_owned() } else { "*".to_owned() }
+    let is_known = |word: &str| FORMATS.iter().any(|format| has_word(format.adapter().keys(), word));
+    let fits = (1..=48).contains(&kind.len()) && kind.split('_').count() <= 4;
+    if fits && kind.split('_').all(is_known) { kind.to_owned() } else { "*".to_owned() }
+}
+
+/// True for a word that one of these keys is, or is made of.
+fn has_word(keys: &[&str], word: &str) -> bool {
+    !word.is_empty() && keys.iter().any(|key| key.split('_').any(|part| part == word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transaction::request::headers::is_request_id;
+
+    #[test]
+    fn what_a_caller_names_is_not_shown_unless_it_is_a_word_of_the_formats() {
+        for known in ["image_url", "input_audio", "tool_result", "document"] {
+            assert_eq!(named(known), known);
+        }
+        for hostile in [
+            "my_password_is_hunter2",
+            "johnsmithhasdiabetes",
+            "akiaiosfodnn7example",
+            "ssn_078_05_1120",
+            "deadbeefcafe0123456789abcdefdead",
+            "ignore_all_previous",
+            "",
+            "_",
+            "image__url",
+            "Image",
+            "image_url_image_url_image",
+        ] {
+            assert_eq!(named(hostile), "*", "{hostile}");
+        }
+        for name in ["search_078-05-1120", "search_AKIAIOSFODNN7EXAMPLE", "search_4111111111111111"] {
+            assert!(!is_tool_name(name), "{name}");
+        }
+        assert!(is_tool_name("search_web") && is_tool_name("get_weather_v2"));
+    }
+
+    #[test]
+    fn a_request_id_is_a_uuid() {
+        assert!(is_request_id("0f8fad5b-d9cb-469f-a165-70867728950e"));
+        for other in [
+            "",
+            "AKIAIOSFODNN7EXAMPLE",
+            "sk-proj-abcdEFGH12345678",
+            "DE89370400440532013000",
+            "078-05-1120",
+            "0f8fad5bd9cb469fa16570867728950e",
+            "0f8fad5b-d9cb-469f-a165-70867728950g",
+            "0f8fad5b_d9cb_469f_a165_70867728950e",
+        ] {
+            assert!(!is_request_id(other), "{other}");
+        }
+    }
 }

@@ -102,7 +102,7 @@ pub(super) struct Entry<'l> {
     pub(super) sequence: Option<u64>,
 }
 
-/// A line of the responder: a ban, its end, or that there is none.
+/// A line that is no record: of the responder, a ban, its end, or that there is none; or a tombstone.
 #[derive(Debug, Deserialize)]
 pub(super) struct Response<'l> {
     #[serde(rename = "event.dataset", borrow)]
@@ -110,7 +110,11 @@ pub(super) struct Response<'l> {
     #[serde(rename = "@timestamp", borrow)]
     pub(super) timestamp: Option<Word<'l>>,
     #[serde(rename = "event.action", borrow)]
-    pub(super) action: Word<'l>,
+    pub(super) action: Option<Word<'l>>,
+    #[serde(rename = "bartizan.worker", borrow)]
+    pub(super) worker: Option<Word<'l>>,
+    #[serde(rename = "bartizan.sequence")]
+    pub(super) sequence: Option<u64>,
     #[serde(rename = "event.reason", borrow)]
     pub(super) reason: Option<Word<'l>>,
     #[serde(rename = "bartizan.ban.id", borrow)]

@@ -108,12 +108,13 @@ pub(super) fn page(report: &Report) -> String {
     let lines = &report.lines;
     let _infallible = writeln!(
         out,
-        "<footer>Bartizan {}. {} lines were read: {} records counted, {} lines of the responder, {} duplicates, {} outside the range, {} no audit \
+        "<footer>Bartizan {}. {} lines were read: {} records counted, {} lines of the responder, {} erased, {} duplicates, {} outside the range, {} no audit \
          records, {} records that can't be read.</footer></main></body></html>",
         env!("CARGO_PKG_VERSION"),
         grouped(lines.all),
         grouped(lines.records),
         grouped(lines.responses),
+        grouped(lines.erased),
         grouped(lines.duplicates),
         grouped(lines.outside),
         grouped(lines.foreign),

@@ -203,6 +203,8 @@ pub(super) struct Lines {
     pub(super) outside: u64,
     /// A line of the responder.
     pub(super) responses: u64,
+    /// What an erasure left of a record.
+    pub(super) erased: u64,
     /// No record.
     pub(super) foreign: u64,
     /// A record that can't be read.
@@ -352,12 +354,6 @@ fn time_of(time: Option<&Word<'_>>) -> Option<u64> {
     time.and_then(|time| crate::cli::replay::seconds(time.get())).filter(|at| *at < MAX_TIME)
 }
 
-/// What an object says of a ban.
-fn response(json: &str) -> Option<Response<'_>> {
-    let response: Response<'_> = serde_json::Deserializer::from_str(json).into_iter().next()?.ok()?;
-    (response.dataset.get() == "bartizan.response").then_some(response)
-}
-
 impl Tally {
     pub(super) fn new() -> Tally {
         Tally {
@@ -379,26 +375,28 @@ impl Tally {
     }
 
     /// A line of a log; `None` is one that is no text.
-    pub(super) fn line(&mut self, line: Option<&str>, range: Range) {
+    pub(super) fn line(&mut self, line: Option<&[u8]>, range: Range) {
         self.lines.all += 1;
-        let line = line.unwrap_or_default();
+        let line = line.and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
         let mut is_broken = false;
         let mut take = |json: &str| {
             // What is behind the object is none of the record's.
-            match serde_json::Deserializer::from_str(json).into_iter::<Entry>().next() {
+            let mut entries = serde_json::Deserializer::from_str(json).into_iter::<Entry>();
+            match entries.next() {
                 Some(Ok(entry)) if entry.dataset.as_ref().map(Word::get) == Some("bartizan.audit") => {
                     self.entry(&entry, range);
-                    true
+                    return Some(entries.byte_offset());
                 }
-                other => {
-                    if let Some(response) = response(json) {
-                        self.response(&response, range);
-                        return true;
-                    }
-                    is_broken |= matches!(other, Some(Err(_))) && json.contains("\"bartizan.audit\"");
-                    false
-                }
+                Some(Err(_)) => is_broken |= json.contains("\"bartizan.audit\""),
+                _ => {}
             }
+            let (other, length) = records::first::<Response<'_>>(json)?;
+            match other.dataset.get() {
+                "bartizan.response" => self.response(&other, range),
+                "bartizan.erased" => self.erased(&other),
+                _ => return None,
+            }
+            Some(length)
         };
         if !records::open(line, &mut take) {
             self.lines.broken += u64::from(is_broken);
@@ -420,7 +418,8 @@ impl Tally {
 
     /// A ban is no request: it is counted apart.
     fn response(&mut self, response: &Response<'_>, range: Range) {
-        let (action, time) = (response.action.get(), response.timestamp.as_ref().map(Word::get));
+        let action = response.action.as_ref().map_or("(none)", Word::get);
+        let (action, time) = (action, response.timestamp.as_ref().map(Word::get));
         if is_outside(time_of(response.timestamp.as_ref()), range) {
             self.lines.outside += 1;
         } else if !self.seen.is_new((action, response.ban.as_ref().map(Word::get), time)) {
@@ -431,6 +430,14 @@ impl Tally {
             if let Some(names) = self.names.get_mut("responses") {
                 names.of(&format!("{action}: {why}")).count += 1;
             }
+        }
+    }
+
+    /// What an erasure left: the number is not lost.
+    fn erased(&mut self, tombstone: &Response<'_>) {
+        self.lines.erased += 1;
+        if let (Some(worker), Some(sequence)) = (&tombstone.worker, tombstone.sequence) {
+            self.workers.of(worker.get()).number(sequence);
         }
     }
 
