@@ -76,6 +76,7 @@ pub mod reason;
 pub mod redact;
 pub mod route;
 pub mod scan;
+pub mod script;
 pub mod transaction;
 
 pub use host::Host;

@@ -13,6 +13,7 @@
 //! ```
 
 pub mod chain;
+mod group;
 mod labels;
 mod loading;
 pub mod metrics;
@@ -20,6 +21,7 @@ mod policy;
 mod record;
 mod time;
 
+pub use group::GroupPolicy;
 pub use labels::{Labels, MOST as MOST_LABELS};
 pub use loading::policy_record;
 pub use policy::AuditPolicy;
