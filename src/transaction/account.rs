@@ -157,7 +157,7 @@ impl Account {
         self.finish.add(finish);
         self.record.set_finish(self.finish);
         let bytes = meter.spent.written.bytes();
-        if bytes > 0 || meter.complete {
+        if bytes > 0 {
             self.record.set_reply_text(bytes);
         }
         let usage = meter.spent.usage;
