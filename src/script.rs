@@ -134,7 +134,9 @@ fn of_letter(c: char) -> Option<Script> {
         '\u{400}'..='\u{52f}' => Script::Cyrillic,
         '\u{530}'..='\u{58f}' | '\u{10a0}'..='\u{10ff}' => Script::Caucasian,
         '\u{590}'..='\u{5ff}' => Script::Hebrew,
-        '\u{600}'..='\u{7bf}' | '\u{860}'..='\u{8ff}' | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' => Script::Arabic,
+        '\u{600}'..='\u{7bf}' | '\u{860}'..='\u{8ff}' | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' => {
+            Script::Arabic
+        }
         '\u{900}'..='\u{dff}' => Script::Indic,
         '\u{e00}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' => Script::SoutheastAsian,
         '\u{1200}'..='\u{139f}' => Script::Ethiopic,

@@ -32,7 +32,7 @@ impl GroupPolicy {
             errors.push(&at, format!("expected 1 to {MOST} groups"));
         }
         for (place, _) in values.into_iter().flatten().enumerate().filter(|(_, name)| !is_name(name)) {
-            let message = format!("expected 1 to {LONGEST} bytes of ASCII that can be seen, and no name of ours");
+            let message = format!("expected 1 to {LONGEST} bytes without control characters, and not {OTHER}");
             errors.push(&at.index(place), message);
         }
         let (claim, mut values) = (claim?.to_owned(), values?.clone());
@@ -61,7 +61,7 @@ impl GroupPolicy {
 }
 
 fn is_name(name: &str) -> bool {
-    (1..=LONGEST).contains(&name.len()) && name != OTHER && name.bytes().all(|byte| byte.is_ascii_graphic())
+    (1..=LONGEST).contains(&name.len()) && name != OTHER && !name.contains(char::is_control)
 }
 
 #[cfg(test)]

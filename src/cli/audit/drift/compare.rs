@@ -136,12 +136,20 @@ pub(in crate::cli::audit) struct Lone {
 }
 
 /// Compares all slices that both have.
-pub(in crate::cli::audit) fn compare(baseline: &Profile, now: &Profile, dimensions: &[By], limits: &Limits) -> Vec<Comparison> {
+pub(in crate::cli::audit) fn compare(
+    baseline: &Profile,
+    now: &Profile,
+    dimensions: &[By],
+    limits: &Limits,
+) -> Vec<Comparison> {
     let mut found = slice(("all", ""), &baseline.all, &now.all, dimensions, limits);
     for by in dimensions {
         let (Some(before), Some(after)) = (baseline.by.get(by), now.by.get(by)) else { continue };
         for (name, before) in before {
-            if let Some(after) = after.get(name) {
+            let Some(after) = after.get(name) else { continue };
+            // The only name of its dimension: these are all records once more.
+            let is_all = before.records == baseline.all.records && after.records == now.all.records;
+            if !is_all {
                 found.extend(slice((by.name(), name), before, after, &[], limits));
             }
         }
@@ -195,12 +203,7 @@ fn total<K>(counts: &BTreeMap<K, u64>) -> u64 {
     counts.values().fold(0, |sum, count| sum.saturating_add(*count))
 }
 
-fn numbers(
-    mut one: Comparison,
-    before: &BTreeMap<u32, u64>,
-    now: &BTreeMap<u32, u64>,
-    limits: &Limits,
-) -> Comparison {
+fn numbers(mut one: Comparison, before: &BTreeMap<u32, u64>, now: &BTreeMap<u32, u64>, limits: &Limits) -> Comparison {
     (one.baseline, one.now) = (total(before), total(now));
     if one.baseline < limits.least || one.now < limits.least {
         return one;
@@ -275,15 +278,19 @@ fn words(
     let index = psi(&of_before, &of_now);
     one.psi = Some(index);
     let share = |count: u64, all: u64| number(count) / number(all.max(1));
-    let shares = all.iter().zip(of_before.iter().zip(&of_now)).map(|(word, (baseline, now))| {
-        ((*word).clone(), share(*baseline, one.baseline), share(*now, one.now))
-    });
+    let shares = all
+        .iter()
+        .zip(of_before.iter().zip(&of_now))
+        .map(|(word, (baseline, now))| ((*word).clone(), share(*baseline, one.baseline), share(*now, one.now)));
     let mut shares: Vec<(String, f64, f64)> = shares.collect();
     let is_other = |&(_, before, now): &(String, f64, f64)| {
         (now - before).abs() >= SHARE && now.max(before) >= FACTOR * now.min(before)
     };
     one.is_large = index >= limits.psi || shares.iter().any(is_other);
-    shares.sort_by(|one, other| (other.2 - other.1).abs().total_cmp(&(one.2 - one.1).abs()));
+    // Of two words that take from each other the rarer one says more.
+    let by = |(_, before, now): &(String, f64, f64)| ((now - before).abs() * 1e6).round();
+    let rarer = |(_, before, now): &(String, f64, f64)| before.min(*now);
+    shares.sort_by(|one, other| by(other).total_cmp(&by(one)).then(rarer(one).total_cmp(&rarer(other))));
     let most = shares.into_iter().next();
     one.moved = most.map(|(word, baseline, now)| Moved::Share { word, baseline, now });
     match chi_square(&of_before, &of_now) {

@@ -130,8 +130,7 @@ impl Drift {
         by.sort_unstable();
         by.dedup();
         let limits = Limits { psi: settings.psi, alpha: settings.alpha, least: settings.least };
-        let mut comparisons =
-            baseline.as_ref().map_or_else(Vec::new, |baseline| compare(baseline, now, &by, &limits));
+        let mut comparisons = baseline.as_ref().map_or_else(Vec::new, |baseline| compare(baseline, now, &by, &limits));
         let mut parity = parity(now, &by, &limits);
         let values = comparisons.iter().map(|one| one.p).chain(parity.iter().map(|one| one.p));
         let values: Vec<f64> = values.flatten().collect();
@@ -266,7 +265,10 @@ pub(super) fn terminal(drift: &Drift) -> String {
     };
     line(&mut out, format!("{head}: {} findings in {} tests", drift.findings, drift.tests));
     if drift.untested() > 0 {
-        line(&mut out, format!("{} comparisons have too few records (--least {})", drift.untested(), drift.limits.least));
+        line(
+            &mut out,
+            format!("{} comparisons have too few records (--least {})", drift.untested(), drift.limits.least),
+        );
     }
     for (list, what) in [(&drift.new, "new"), (&drift.gone, "gone")] {
         for one in list {

@@ -383,9 +383,7 @@ fn drift(out: &mut String, found: &Drift) {
     plain(out, "Drift, the largest index first", "where", &heads, rows);
     let lone = [(&found.new, "new"), (&found.gone, "gone")];
     let rows = lone.into_iter().flat_map(|(list, what)| {
-        list.iter().map(move |one| {
-            (format!("{} {}", one.by, one.name), vec![what.to_owned(), grouped(one.records)])
-        })
+        list.iter().map(move |one| (format!("{} {}", one.by, one.name), vec![what.to_owned(), grouped(one.records)]))
     });
     plain(out, "Names on one side only", "name", &["side", "records"], rows);
     let heads = ["outcome", "rate", "95 %", "others", "ratio", "state"];
