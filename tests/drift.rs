@@ -10,42 +10,24 @@
     reason = "small numbers"
 )]
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod common;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::command::{Folder, bartizan};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-/// A folder that goes with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        let path = std::env::temp_dir().join(format!("bartizan-drift-{:016x}", rand::rng().random::<u64>()));
-        std::fs::create_dir(&path).unwrap();
-        Folder(path)
-    }
-
-    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_dir_all(&self.0);
-    }
+fn folder() -> Folder {
+    Folder::new(&format!("drift-{:016x}", rand::rng().random::<u64>()))
 }
 
 /// Output, errors and exit code.
 fn drift(log: &Path, arguments: &[&str]) -> (String, String, i32) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
-    let output = command.args(["audit", "drift"]).arg(log).args(arguments).output().unwrap();
+    let output = bartizan(&[&["audit", "drift", log.to_str().unwrap()], arguments].concat());
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code().unwrap())
 }
@@ -147,10 +129,10 @@ fn simulated(world: World, records: usize, random: &mut StdRng) -> String {
 
 /// Runs a simulation: a calm baseline, then this world.
 fn run(world: World, seed: u64) -> Value {
-    let folder = Folder::new();
+    let folder = folder();
     let mut random = StdRng::seed_from_u64(seed);
-    let before = folder.file("before.log", simulated(CALM, 1200, &mut random));
-    let now = folder.file("now.log", simulated(world, 1200, &mut random));
+    let before = folder.file("before.log", &simulated(CALM, 1200, &mut random));
+    let now = folder.file("now.log", &simulated(world, 1200, &mut random));
     let baseline = folder.0.join("baseline.json");
     baseline_of(&before, &baseline);
     compared(&now, &["--baseline", baseline.to_str().unwrap()])
@@ -254,8 +236,8 @@ proptest! {
     /// A log does not differ from itself, and its baseline holds what a simple count gives.
     #[test]
     fn a_log_does_not_differ_from_itself(records in log()) {
-        let folder = Folder::new();
-        let (log, baseline) = (folder.file("a.log", lines(&records)), folder.0.join("a.json"));
+        let folder = folder();
+        let (log, baseline) = (folder.file("a.log", &lines(&records)), folder.0.join("a.json"));
         baseline_of(&log, &baseline);
         let told = compared(&log, &["--least", "30", "--baseline", baseline.to_str().unwrap()]);
         for one in told["comparisons"].as_array().unwrap() {
@@ -301,23 +283,23 @@ proptest! {
     /// Neither the order of lines nor how they are parted among files and baselines matters, nor what is beside them.
     #[test]
     fn order_and_files_do_not_matter(one in log(), other in log(), now in log(), seed in any::<u64>()) {
-        let folder = Folder::new();
+        let folder = folder();
         let mut all: Vec<Value> = one.iter().chain(&other).cloned().collect();
-        let whole = folder.file("whole.log", lines(&all));
+        let whole = folder.file("whole.log", &lines(&all));
         let mut random = StdRng::seed_from_u64(seed);
         for at in (1..all.len()).rev() {
             all.swap(at, random.random_range(0..=at));
         }
         let noise: String = all.iter().map(|record| format!("[info] wasm log: {record}\nstarting\n")).collect();
-        let shuffled = folder.file("shuffled.log", noise);
-        let (first, second) = (folder.file("one.log", lines(&one)), folder.file("other.log", lines(&other)));
+        let shuffled = folder.file("shuffled.log", &noise);
+        let (first, second) = (folder.file("one.log", &lines(&one)), folder.file("other.log", &lines(&other)));
         let names = ["whole.json", "shuffled.json", "one.json", "other.json"].map(|name| folder.0.join(name));
         for (log, baseline) in [whole, shuffled, first, second].iter().zip(&names) {
             baseline_of(log, baseline);
         }
         prop_assert_eq!(std::fs::read(&names[0]).unwrap(), std::fs::read(&names[1]).unwrap());
 
-        let now = folder.file("now.log", lines(&now));
+        let now = folder.file("now.log", &lines(&now));
         let [whole, _, first, second] = names.each_ref().map(|name| name.to_str().unwrap());
         let by_one = compared(&now, &["--least", "30", "--baseline", whole]);
         let by_two = compared(&now, &["--least", "30", "--baseline", first, "--baseline", second]);
@@ -331,8 +313,8 @@ proptest! {
             record["bartizan.worker"] = "w1".into();
             record["bartizan.sequence"] = at.into();
         }
-        let folder = Folder::new();
-        let log = folder.file("twice.log", lines(&records).repeat(2));
+        let folder = folder();
+        let log = folder.file("twice.log", &lines(&records).repeat(2));
         let told = compared(&log, &[]);
         prop_assert_eq!(&told["records"], &json!(records.len()));
         prop_assert_eq!(&told["lines"]["duplicates"], &json!(records.len()));
@@ -353,8 +335,8 @@ proptest! {
             "bartizan.reply.text_bytes", "bartizan.score", "bartizan.refusal", "bartizan.worker", "bartizan.sequence",
             "event.duration",
         ];
-        let folder = Folder::new();
-        let calm = folder.file("calm.log", lines(&records));
+        let folder = folder();
+        let calm = folder.file("calm.log", &lines(&records));
         let baseline = folder.0.join("calm.json");
         baseline_of(&calm, &baseline);
         let mut hostile = records;
@@ -365,14 +347,15 @@ proptest! {
         let mut text = lines(&hostile).into_bytes();
         let at = cut.index(text.len() + 1);
         text.splice(at..at, bytes);
-        let log = folder.file("hostile.log", text);
+        let log = folder.0.join("hostile.log");
+        std::fs::write(&log, text).unwrap();
         // A baseline that somebody changed.
         let mut changed = std::fs::read_to_string(&baseline).unwrap();
         for (at, by) in kept {
             let at = at.index(changed.len());
             changed.replace_range(at..=at, &by);
         }
-        let changed = folder.file("changed.json", changed);
+        let changed = folder.file("changed.json", &changed);
         for baseline in [&baseline, &changed] {
             let (out, err, code) = drift(&log, &["--least", "30", "--baseline", baseline.to_str().unwrap()]);
             prop_assert!(matches!(code, 0..=2) && !err.contains("panicked"), "{}", err);
@@ -398,8 +381,8 @@ fn hostile() -> impl Strategy<Value = Value> {
 
 #[test]
 fn a_file_that_is_no_baseline_is_said_so() {
-    let folder = Folder::new();
-    let log = folder.file("a.log", lines(&[json!({"event.dataset": "bartizan.audit", "bartizan.verdict": "allow"})]));
+    let folder = folder();
+    let log = folder.file("a.log", &lines(&[json!({"event.dataset": "bartizan.audit", "bartizan.verdict": "allow"})]));
     let newer = r#"{"bartizanDrift":2,"all":{"records":0,"outcomes":{"blocked":0,"blockedForContent":0,"changed":0,
         "answered":0,"refusedByModel":0},"numbers":{},"words":{}},"by":{}}"#;
     for (text, said) in [
@@ -421,15 +404,14 @@ fn a_file_that_is_no_baseline_is_said_so() {
 
 #[test]
 fn the_report_has_a_section_where_a_baseline_is_given() {
-    let folder = Folder::new();
+    let folder = folder();
     let mut random = StdRng::seed_from_u64(7);
-    let before = folder.file("before.log", simulated(CALM, 1200, &mut random));
-    let now = folder.file("now.log", simulated(World { answer_length: 3.0, ..CALM }, 1200, &mut random));
+    let before = folder.file("before.log", &simulated(CALM, 1200, &mut random));
+    let now = folder.file("now.log", &simulated(World { answer_length: 3.0, ..CALM }, 1200, &mut random));
     let baseline = folder.0.join("baseline.json");
     baseline_of(&before, &baseline);
     let report = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
-        let output = command.args(["audit", "report"]).arg(&now).args(arguments).output().unwrap();
+        let output = bartizan(&[&["audit", "report", now.to_str().unwrap()], arguments].concat());
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };

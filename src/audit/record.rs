@@ -259,8 +259,8 @@ pub struct Record {
     /// The model that the reply names, where that is another one, or its keyed hash.
     #[serde(rename = "gen_ai.response.model", skip_serializing_if = "Option::is_none")]
     pub(super) billed_model: Option<String>,
-    /// Why the reply ended: the provider's own words of all its choices, sorted. A word that is not of the closed list is
-    /// `other`.
+    /// Why the reply ended: the provider's own words of all its choices, sorted. A word that is not of the closed list
+    /// is `other`.
     #[serde(rename = "gen_ai.response.finish_reasons", skip_serializing_if = "Vec::is_empty")]
     pub(super) finish_reasons: Vec<&'static str>,
     /// Who refused to answer, by a signal of the protocol: `model`, or `provider` (its filter or guardrail).

@@ -1,7 +1,7 @@
 //! Why a reply ended, in the provider's own words, and whether the model or its provider refused to answer.
 //!
-//! Only words of a closed list are told; any other word is `other`. What is noted is a set of bits: nothing is allocated
-//! until a record is written.
+//! Only words of a closed list are told; any other word is `other`. What is noted is a set of bits: nothing is
+//! allocated until a record is written.
 
 /// Who refused to answer, by a signal of the protocol. What the text of an answer says is not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

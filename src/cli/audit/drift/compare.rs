@@ -20,8 +20,8 @@ pub(in crate::cli::audit) struct Limits {
     pub(in crate::cli::audit) least: u64,
 }
 
-/// A word's share that changes by so much, and by this factor, is a difference too: an index hardly moves where something
-/// rare becomes three times as frequent.
+/// A word's share that changes by so much, and by this factor, is a difference too: an index hardly moves where
+/// something rare becomes three times as frequent.
 const SHARE: f64 = 0.02;
 const FACTOR: f64 = 1.5;
 

@@ -1,4 +1,4 @@
-//! `bartizan audit drift`: whether records of today look like those of a baseline, and whether groups are treated alike.
+//! `bartizan audit drift`: whether records look like those of a baseline, and whether groups are treated alike.
 
 mod compare;
 mod parity;

@@ -25,8 +25,8 @@ pub(super) struct Test {
     pub(super) p: f64,
 }
 
-/// The population stability index of two rows of counts over the same buckets: the symmetric Kullback-Leibler divergence
-/// (Lewis 1994, An Introduction to Credit Scoring). Empty rows differ in nothing.
+/// The population stability index of two rows of counts over the same buckets: the symmetric Kullback-Leibler
+/// divergence (Lewis 1994, An Introduction to Credit Scoring). Empty rows differ in nothing.
 pub(super) fn psi(before: &[u64], now: &[u64]) -> f64 {
     let total = |row: &[u64]| row.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
     let (all_before, all_now) = (total(before), total(now));
@@ -85,8 +85,8 @@ fn kolmogorov(value: f64) -> f64 {
     (2.0 * sum).clamp(0.0, 1.0)
 }
 
-/// Whether two rows of counts are of one distribution (Pearson 1900). Cells that are expected to hold few are pooled, the
-/// rarest first. `None`: less than two cells are left.
+/// Whether two rows of counts are of one distribution (Pearson 1900). Cells that are expected to hold few are pooled,
+/// the rarest first. `None`: less than two cells are left.
 pub(super) fn chi_square(before: &[u64], now: &[u64]) -> Option<Test> {
     let mut cells: Vec<(f64, f64)> = before.iter().zip(now).map(|(b, n)| (number(*b), number(*n))).collect();
     let all = cells.iter().fold((0.0, 0.0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));

@@ -367,8 +367,8 @@ fn drift(out: &mut String, found: &Drift) {
     let _infallible = writeln!(
         out,
         "<p class=\"note\">{} records against a baseline of {}: {} findings in {} tests; {} comparisons have too few \
-         records. A finding is large (population stability index) and significant (Benjamini and Hochberg). It says that \
-         the records differ, not why.</p>",
+         records. A finding is large (population stability index) and significant (Benjamini and Hochberg). It says \
+         that the records differ, not why.</p>",
         grouped(found.records),
         grouped(found.baseline_records.unwrap_or(0)),
         grouped(found.findings as u64),
