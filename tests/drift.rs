@@ -89,8 +89,9 @@ fn log_normal(random: &mut StdRng, median: f64, spread: f64) -> u64 {
     (median * (spread * normal).exp()) as u64
 }
 
+/// Lines of a log. They are written as text: trees of half a million records take longer than the command.
 fn simulated(world: World, records: usize, random: &mut StdRng) -> String {
-    let mut out = Vec::new();
+    let mut out = String::new();
     for _ in 0..records {
         let group = ["research", "sales", "support"][random.random_range(0..3)];
         let script = match random.random::<f64>() {
@@ -98,33 +99,31 @@ fn simulated(world: World, records: usize, random: &mut StdRng) -> String {
             share if share < world.han + 0.15 => "cyrillic",
             _ => "latin",
         };
-        let mut record = json!({
-            "event.dataset": "bartizan.audit", "bartizan.verdict": "allow", "user.roles": ["analyst"],
-            "bartizan.group": group, "bartizan.script": script,
-            "gen_ai.request.model": if random.random::<f64>() < world.large_model { "large" } else { "small" },
-            "bartizan.request.text_bytes": log_normal(random, 400.0, 1.0),
-            "bartizan.score": ([0, 0, 0, 5, 20][random.random_range(0..5)]),
-            "bartizan.latency_us": log_normal(random, 900.0, 0.5),
-        });
+        let model = if random.random::<f64>() < world.large_model { "large" } else { "small" };
+        let (bytes, latency) = (log_normal(random, 400.0, 1.0), log_normal(random, 900.0, 0.5));
+        let score = [0, 0, 0, 5, 20][random.random_range(0..5)];
         let blocks = if group == "sales" { world.blocks_of_sales } else { world.blocks };
-        if random.random::<f64>() < blocks {
-            record["bartizan.verdict"] = "block".into();
-            record["bartizan.reason"] = "scan.injection".into();
-            record["bartizan.findings"] = json!([{"rule": "PI-1", "action": "block"}]);
+        let end = if random.random::<f64>() < blocks {
+            r#""block","bartizan.reason":"scan.injection","bartizan.findings":[{"rule":"PI-1","action":"block"}]"#
+                .to_owned()
         } else {
-            let is_refused = random.random::<f64>() < world.refusals;
+            let (finish, refusal) = match random.random::<f64>() < world.refusals {
+                true => ("content_filter", r#","bartizan.refusal":"provider""#),
+                false => ("stop", ""),
+            };
             let tokens = log_normal(random, 150.0 * world.answer_length, 0.8);
-            record["event.duration"] = log_normal(random, 4e8 * world.slowness, 0.6).into();
-            record["gen_ai.usage.output_tokens"] = tokens.into();
-            record["bartizan.reply.text_bytes"] = (tokens * 4).into();
-            record["gen_ai.response.finish_reasons"] = json!([if is_refused { "content_filter" } else { "stop" }]);
-            if is_refused {
-                record["bartizan.refusal"] = "provider".into();
-            }
-        }
-        out.push(record);
+            let duration = log_normal(random, 4e8 * world.slowness, 0.6);
+            let counts = format!(r#""gen_ai.usage.output_tokens":{tokens},"bartizan.reply.text_bytes":{}"#, tokens * 4);
+            let finish = format!(r#""gen_ai.response.finish_reasons":["{finish}"]{refusal}"#);
+            format!(r#""allow","event.duration":{duration},{counts},{finish}"#)
+        };
+        let who = format!(r#""user.roles":["analyst"],"bartizan.group":"{group}","gen_ai.request.model":"{model}""#);
+        let what =
+            format!(r#""bartizan.script":"{script}","bartizan.request.text_bytes":{bytes},"bartizan.score":{score}"#);
+        let rest = format!(r#""bartizan.latency_us":{latency},"bartizan.verdict":{end}"#);
+        out += &format!("{{\"event.dataset\":\"bartizan.audit\",{who},{what},{rest}}}\n");
     }
-    lines(&out)
+    out
 }
 
 /// A simulated service before anything drifts, and its baseline.

@@ -285,7 +285,9 @@ pub(super) fn terminal(drift: &Drift) -> String {
         line(&mut out, text);
     }
     let mut head = "";
-    for one in drift.parity.iter().filter(|one| one.by == By::Group.name() || one.state == State::Differs) {
+    let is_any = |one: &&Parity| one.events > 0 || one.rest_events > 0;
+    let is_told = |one: &&Parity| one.by == By::Group.name() || one.state == State::Differs;
+    for one in drift.parity.iter().filter(is_any).filter(is_told) {
         if head != one.by {
             let _infallible = writeln!(out, "\nrates by {}, against all others (95 % intervals)", one.by);
             head = one.by;
