@@ -88,8 +88,8 @@ pub const WORDS: [(&str, Option<RefusedBy>); 63] = [
     ("tool_call", None),
     ("tool_calls", None),
     ("tool_use", None),
-    ("unload", None),
     ("unknown", None),
+    ("unload", None),
 ];
 
 const OTHER: &str = "other";
