@@ -204,7 +204,7 @@ fn cases() -> Vec<Case> {
             SSE,
             sse(&[
                 json!({ "type": "message_start", "message": { "role": "assistant", "content": [] } }),
-                json!({ "type": "message_delta", "delta": { "stop_reason": "refusal" }, "usage": { "output_tokens": 1 } }),
+                json!({ "type": "message_delta", "delta": { "stop_reason": "refusal" } }),
                 json!({ "type": "message_stop" }),
             ]),
             &["refusal"],
