@@ -20,6 +20,7 @@ pub struct Estimate {
     weight: u64,
     /// The same, of what every tokenizer counts.
     least: u64,
+    bytes: u64,
     /// A letter before which a word begins is no word of its own: `t` in `don't`.
     joins: bool,
     /// The class of the last character, and how many of it there were in a row.
@@ -60,6 +61,7 @@ impl Estimate {
 
     /// Adds a text's next piece.
     pub fn push(&mut self, text: &str) {
+        self.bytes = self.bytes.saturating_add(text.len() as u64);
         for c in text.chars() {
             let class = Class::of(c);
             let capital = class == Class::Letter && c.is_uppercase();
@@ -92,6 +94,12 @@ impl Estimate {
     pub fn add(&mut self, other: Estimate) {
         self.weight = self.weight.saturating_add(other.weight);
         self.least = self.least.saturating_add(other.least);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
+    /// Bytes of the texts.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Tokens, rounded up.

@@ -77,6 +77,7 @@ pub mod redact;
 pub mod route;
 pub mod scan;
 pub mod tenancy;
+pub mod script;
 pub mod transaction;
 
 pub use host::Host;

@@ -14,6 +14,7 @@
 
 pub mod chain;
 mod entries;
+mod group;
 mod labels;
 mod loading;
 pub mod metrics;
@@ -22,6 +23,7 @@ mod record;
 mod time;
 
 pub use entries::{Coverage, FindingEntry, OpinionEntry, TextEntry, Verdict};
+pub use group::GroupPolicy;
 pub use labels::{Labels, MOST as MOST_LABELS};
 pub use loading::policy_record;
 pub use policy::AuditPolicy;

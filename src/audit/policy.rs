@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::chain::ChainPolicy;
+use super::group::GroupPolicy;
 use crate::document::{self, Environment, Errors, KeyPath, ResponseHeaders, SubjectForm, UpstreamHeader, secret};
 
 /// What is written about a request.
@@ -18,6 +19,8 @@ pub struct AuditPolicy {
     pub usage: bool,
     /// Which replies carry headers of ours.
     pub response_headers: ResponseHeaders,
+    /// What group of a caller records name.
+    pub group: Option<GroupPolicy>,
     /// What ties records together.
     pub chain: Option<Arc<ChainPolicy>>,
 }
@@ -31,6 +34,7 @@ impl std::fmt::Debug for AuditPolicy {
             .field("upstream_headers", &self.upstream_headers)
             .field("usage", &self.usage)
             .field("response_headers", &self.response_headers)
+            .field("group", &self.group)
             .field("chain", &self.chain)
             .finish()
     }
@@ -57,6 +61,8 @@ impl AuditPolicy {
             }
         }
         let hash_key = written.hash_key.as_ref().and_then(|key| secret(key, &at.key("hashKey"), environment, errors));
+        let group = written.group.as_ref();
+        let group = group.and_then(|group| GroupPolicy::compile(group, &at.key("group"), errors));
         let chain = written.chain.as_ref();
         let chain = chain.and_then(|chain| ChainPolicy::compile(chain, environment, &at.key("chain"), errors));
         AuditPolicy {
@@ -65,6 +71,7 @@ impl AuditPolicy {
             upstream_headers,
             usage: written.usage.unwrap_or(false),
             response_headers: written.response_headers.unwrap_or(ResponseHeaders::Denials),
+            group,
             chain: chain.map(Arc::new),
         }
     }

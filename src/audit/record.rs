@@ -9,9 +9,11 @@ use super::entries::{Coverage, CrossedEntry, FindingEntry, OpinionEntry, TextEnt
 use super::time::rfc3339;
 use crate::host::Timestamp;
 use crate::protocol::reply::Usage;
+use crate::protocol::{Finish, RefusedBy};
 use crate::quota::Crossed;
 use crate::quota::price::decimal;
 use crate::reason::Reason;
+use crate::script::Script;
 
 /// Everything the record holds. Built up while the request passes.
 ///
@@ -112,6 +114,25 @@ pub struct Record {
     /// The model that the reply names, where that is another one, or its keyed hash.
     #[serde(rename = "gen_ai.response.model", skip_serializing_if = "Option::is_none")]
     pub(super) billed_model: Option<String>,
+    /// Why the reply ended: the provider's own words of all its choices, sorted. A word that is not of the closed list
+    /// is `other`.
+    #[serde(rename = "gen_ai.response.finish_reasons", skip_serializing_if = "Vec::is_empty")]
+    pub(super) finish_reasons: Vec<&'static str>,
+    /// Who refused to answer, by a signal of the protocol: `model`, or `provider` (its filter or guardrail).
+    #[serde(rename = "bartizan.refusal", skip_serializing_if = "Option::is_none")]
+    pub(super) refusal: Option<&'static str>,
+    /// The script that most letters of the caller's texts have, a coarse class: `latin`, `cyrillic`, `han`, `none`, ...
+    #[serde(rename = "bartizan.script", skip_serializing_if = "Option::is_none")]
+    pub(super) script: Option<&'static str>,
+    /// Bytes of the request's texts.
+    #[serde(rename = "bartizan.request.text_bytes", skip_serializing_if = "Option::is_none")]
+    pub(super) request_text_bytes: Option<u64>,
+    /// Bytes of the model's texts, thoughts and arguments of tools among them, as far as they were read.
+    #[serde(rename = "bartizan.reply.text_bytes", skip_serializing_if = "Option::is_none")]
+    pub(super) reply_text_bytes: Option<u64>,
+    /// The caller's group: one of `audit.group.values`, or `other`. Absent: the token names none.
+    #[serde(rename = "bartizan.group", skip_serializing_if = "Option::is_none")]
+    pub(super) group: Option<String>,
     /// Tokens of its texts, estimated without any model's vocabulary.
     #[serde(rename = "bartizan.tokens.estimated_input", skip_serializing_if = "Option::is_none")]
     pub(super) estimated_input: Option<u64>,
@@ -433,6 +454,28 @@ impl Record {
         let Usage { input, output, cached, reasoning } = usage;
         (self.input_tokens, self.output_tokens) = (input, output);
         (self.cached_tokens, self.reasoning_tokens) = (cached, reasoning);
+    }
+
+    /// Why the reply ended, and who refused.
+    pub fn set_finish(&mut self, finish: Finish) {
+        self.finish_reasons = finish.words().collect();
+        self.refusal = finish.refusal().map(RefusedBy::name);
+    }
+
+    /// The script and the bytes of the request's texts.
+    pub fn set_texts(&mut self, script: Script, bytes: u64) {
+        self.script = Some(script.name());
+        self.request_text_bytes = Some(bytes);
+    }
+
+    /// Bytes of the model's texts.
+    pub fn set_reply_text(&mut self, bytes: u64) {
+        self.reply_text_bytes = Some(bytes);
+    }
+
+    /// The caller's group.
+    pub fn set_group(&mut self, group: Option<String>) {
+        self.group = group;
     }
 
     /// What it is expected to cost at most: a decimal text, and the currency.

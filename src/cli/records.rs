@@ -2,7 +2,9 @@
 //!
 //! A log may hold anything. No line is kept in memory that is longer than a record can be.
 
+use std::collections::HashSet;
 use std::fs::File;
+use std::hash::BuildHasher as _;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
 
@@ -11,6 +13,49 @@ use serde_json::Value;
 
 /// A longer line is no record: 32 findings with long paths are some 20 KiB.
 pub(super) const MAX_LINE: usize = 1 << 20;
+
+/// Records whose names are remembered at least, to find them once more.
+const REMEMBERED: usize = 2_000_000;
+
+/// The names of records that were read, without what is long ago.
+pub(super) struct Seen {
+    random: std::hash::RandomState,
+    now: HashSet<u64>,
+    before: HashSet<u64>,
+}
+
+impl Seen {
+    pub(super) fn new() -> Seen {
+        Seen { random: std::hash::RandomState::new(), now: HashSet::new(), before: HashSet::new() }
+    }
+
+    /// Worker, sequence and time name a record. A provisional one has no worker yet: its request does. One without any
+    /// name is new.
+    pub(super) fn is_new_record(
+        &mut self,
+        place: Option<(&str, u64)>,
+        request: Option<&str>,
+        time: Option<&str>,
+    ) -> bool {
+        match (place, request) {
+            (Some(place), _) => self.is_new((place, time)),
+            (None, Some(request)) => self.is_new((request, time)),
+            (None, None) => true,
+        }
+    }
+
+    /// Any other name.
+    pub(super) fn is_new(&mut self, name: impl std::hash::Hash) -> bool {
+        let hash = self.random.hash_one(name);
+        if self.before.contains(&hash) || !self.now.insert(hash) {
+            return false;
+        }
+        if self.now.len() >= REMEMBERED {
+            self.before = std::mem::take(&mut self.now);
+        }
+        true
+    }
+}
 
 /// Members of a capture that was opened.
 const OPENED: [&str; 4] = ["body", "caller", "path", "record"];

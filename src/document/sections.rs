@@ -463,8 +463,21 @@ section! {
         usage: Option<bool>,
         /// Which replies carry headers of ours. Default denials.
         response_headers: Option<ResponseHeaders>,
+        /// The group of the caller in the record, for `bartizan audit drift`. Absent: records name none.
+        group: Option<Group>,
         /// Ties each worker's records into a chain that `bartizan audit verify` checks. Absent: records are single lines.
         chain: Option<Chain>,
+    }
+}
+
+section! {
+    /// The group of a caller, by a claim of the token. Callers without a token, or without the claim, have none.
+    Group {
+        /// JSON Pointer (RFC 6901) to the claim: a text, a number, or a list of them. Required.
+        claim: Option<String>,
+        /// The groups that records name, 1 to 64: the first of the claim's values that is one of these. A caller whose
+        /// claim names none of them is in the group `other`. Required.
+        values: Option<Vec<String>>,
     }
 }
 

@@ -25,6 +25,7 @@ pages! {
     pipelines: "pipelines.md"
     rehearsal: "rehearsal.md"
     report: "report.md"
+    drift: "drift.md"
     protocols: "protocols.md"
     parameters: "parameters.md"
     reasons: "reasons.md"

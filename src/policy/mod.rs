@@ -268,7 +268,8 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         Fact::Claim(pointer) => Some(&**pointer),
         _ => None,
     });
-    let pointers: BTreeSet<&str> = pointers.collect();
+    let of_group = audit.group.iter().map(|group| group.claim.as_str());
+    let pointers: BTreeSet<&str> = of_group.chain(pointers).collect();
     let authn = authn.with_asked_claims(&pointers.into_iter().collect::<Vec<_>>());
     let authn = match &abuse {
         Some(abuse) => authn.with_end_users(abuse.claim.as_deref()),

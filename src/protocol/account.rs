@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
+use super::finish::Finish;
 use super::form::Form;
 use super::lane::Lane;
 use super::parts::{Channel, End, Rewrite, TextKind, ToolCall};
@@ -281,6 +282,8 @@ pub struct ReplyParts {
     pub unscanned: Vec<(UnscannedKind, Path)>,
     /// What it cost, as far as is known; of a stream, all events so far.
     pub usage: Option<Usage>,
+    /// Why it ended, and who refused to answer.
+    pub finish: Finish,
     /// Channels that end with this event, after its own texts. Write held-back text before it.
     pub ends: Vec<End>,
     /// What must be changed for all clients to read the same calls; see [`super::reply::Stream::rewrite`].
@@ -305,6 +308,7 @@ impl ReplyDraft {
             echoes: Vec::new(),
             unscanned: Vec::new(),
             usage: None,
+            finish: Finish::default(),
             ends: Vec::new(),
             rewrites: Vec::new(),
             usage_only: false,

@@ -1,6 +1,7 @@
 //! Reading a reply of any format, whole or as a stream.
 
-use super::account::{ReplyDraft, ReplyParts};
+use super::account::{ReplyDraft, ReplyParts, ReplyText};
+use super::finish::RefusedBy;
 use super::parts::{TextKind, ToolCall};
 use super::reply::{Asked, ReplyFormat, Walk, remove_calls};
 use super::stream::Stream;
@@ -35,6 +36,15 @@ impl Protocol {
             (Some(told), Some(counted)) => Some(told.max(counted)),
             (told, counted) => told.or(counted),
         };
+        if own.is_intercepted(reply) {
+            walk.parts.finish.refuse(RefusedBy::Provider);
+        }
+        let says_why = |one: &ReplyText| {
+            one.channel.kind == TextKind::Refusal && reply.at(&one.path).and_then(Json::as_str) != Some("")
+        };
+        if walk.parts.texts.iter().any(says_why) {
+            walk.parts.finish.refuse(RefusedBy::Model);
+        }
         let mut parts = walk.parts.close(reply, &knows);
         if stream && !format.events_are_whole() {
             // What nothing is known of may be a piece like any other.

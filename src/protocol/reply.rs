@@ -25,6 +25,7 @@ use std::fmt::Debug;
 
 use super::Told;
 use super::account::ReplyDraft;
+use super::finish::RefusedBy;
 use super::form::{Form, is_bytes};
 use super::frames::Framing;
 use super::{Json, Path, UnscannedKind};
@@ -68,6 +69,11 @@ pub trait ReplyFormat: Debug + Send + Sync {
     /// What a reply or event of a format that it told ([`ReplyFormat::told_by`]) says of its cost beside that format's own words.
     fn counts(&self, _reply: &Json<'_>) -> Option<Usage> {
         None
+    }
+
+    /// True where a reply or event of any format says beside that format's own words that a guardrail stepped in.
+    fn is_intercepted(&self, _reply: &Json<'_>) -> bool {
+        false
     }
 
     /// An event of a format that it told, in its own framing.
@@ -242,6 +248,21 @@ impl Walk<'_> {
                 }
             }
             _ => self.strings(path, value, channel),
+        }
+    }
+
+    /// Notes why the reply ended; what is no string says nothing.
+    pub(super) fn finish(&mut self, word: Option<&Json<'_>>) {
+        if let Some(word) = word.and_then(Json::as_str) {
+            self.parts.finish.note(word);
+        }
+    }
+
+    /// An error that says that a filter refused the prompt (Azure).
+    pub(super) fn refusal_of_error(&mut self, reply: &Json<'_>) {
+        let code = reply.get("error").and_then(|error| error.get("code")).and_then(Json::as_str);
+        if code == Some("content_filter") {
+            self.parts.finish.refuse(RefusedBy::Provider);
         }
     }
 

@@ -6,7 +6,7 @@ use super::meter::Meter;
 use super::reply::{Noted, Tally};
 use super::teller::MAX_TOLD;
 use crate::audit::{Coverage, FindingEntry, OpinionEntry, Record, Verdict};
-use crate::protocol::UnscannedKind;
+use crate::protocol::{Finish, UnscannedKind};
 use crate::reason::Reason;
 
 /// What the stages have found out and decided.
@@ -17,6 +17,8 @@ pub(super) struct Account {
     pub(super) meter: Meter,
     /// The model that the reply names.
     pub(super) billed: Option<String>,
+    /// Why the reply ended, and who refused to answer.
+    finish: Finish,
     verdict: Verdict,
     /// The highest score of any text of the request, 0 to 100.
     score: u8,
@@ -33,6 +35,7 @@ impl Account {
             record,
             meter: Meter::default(),
             billed: None,
+            finish: Finish::default(),
             verdict: Verdict::default(),
             score: 0,
             coverage: Coverage::default(),
@@ -136,8 +139,20 @@ impl Account {
 
     /// Adds what was noted of a reply.
     pub(super) fn add_reply(&mut self, noted: Noted) {
-        let Noted { notes, unscanned, masked, chunks, withheld, stored: _, spent, model, read, complete, opinions } =
-            noted;
+        let Noted {
+            notes,
+            unscanned,
+            masked,
+            chunks,
+            withheld,
+            stored: _,
+            spent,
+            model,
+            finish,
+            read,
+            complete,
+            opinions,
+        } = noted;
         if chunks > 0 {
             self.record.set_chunks_removed(chunks);
         }
@@ -154,6 +169,12 @@ impl Account {
         meter.spent.add(spent);
         meter.read |= read;
         meter.complete |= complete;
+        self.finish.add(finish);
+        self.record.set_finish(self.finish);
+        let bytes = meter.spent.written.bytes();
+        if bytes > 0 {
+            self.record.set_reply_text(bytes);
+        }
         let usage = meter.spent.usage;
         self.record.set_usage(usage);
     }

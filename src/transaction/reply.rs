@@ -27,7 +27,7 @@ use crate::guard::{Detector, GuardIndex, NOTICE, Notes, Planted, ReplyRules};
 use crate::host::Timestamp;
 use crate::policy::Policy;
 use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage, model_of};
-use crate::protocol::{Json, Path, Places, Told, UnscannedKind};
+use crate::protocol::{Finish, Json, Path, Places, Told, UnscannedKind};
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::route::{RouteIndex, RoutePolicy};
@@ -99,6 +99,8 @@ pub(super) struct Noted {
     pub(super) spent: Spent,
     /// The model that the reply names, where prices want to know it.
     pub(super) model: Option<String>,
+    /// Why it ended, and who refused to answer.
+    pub(super) finish: Finish,
     /// The reply was read, at least its beginning.
     pub(super) read: bool,
     /// It was read to its end.
@@ -110,8 +112,8 @@ pub(super) struct Noted {
 impl Noted {
     /// Takes out what it cost, which is known before outside judges have answered.
     pub(super) fn take_cost(&mut self) -> Noted {
-        let (spent, model) = (std::mem::take(&mut self.spent), self.model.take());
-        Noted { spent, model, read: self.read, complete: self.complete, ..Noted::default() }
+        let (spent, model, finish) = (std::mem::take(&mut self.spent), self.model.take(), self.finish);
+        Noted { spent, model, finish, read: self.read, complete: self.complete, ..Noted::default() }
     }
 }
 
@@ -231,6 +233,7 @@ impl ReplyGuard {
         let (mut json, parts, shortens) = self.read(body)?;
         let route = policy.route_at(self.route).ok_or(Reason::Internal)?;
         noted.complete = true;
+        noted.finish.add(parts.finish);
         if policy.unscanned.knows_owners() || route.tenancy.is_some() {
             noted.stored.extend(route.protocol.kept(route.operation, &json));
         }

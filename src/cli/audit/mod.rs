@@ -1,5 +1,6 @@
 //! `bartizan audit`: what can be said of the records of the past.
 
+mod drift;
 mod erase;
 mod keys;
 mod lines;
@@ -18,6 +19,8 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Compare records with a baseline: lengths, scripts, verdicts, refusals, scores, latency; and groups with each other
+    Drift(drift::Arguments),
     /// Take a caller's records out of a log, each with a tombstone in its place that keeps the chain whole
     Erase(erase::Arguments),
     /// Make a key pair: the private half into FILE, for `audit.chain.key`; the public half is what `audit verify` needs
@@ -30,9 +33,16 @@ enum Command {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
+        Command::Drift(arguments) => drift::run(arguments),
         Command::Erase(arguments) => erase::run(arguments),
         Command::Keygen(arguments) => keys::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
     }
+}
+
+/// A time of an argument, in seconds since 1970.
+fn time(text: &str) -> Result<u64, String> {
+    let nanos = crate::condition::moment(text).ok_or("not a time such as 2027-01-31T08:00:00Z")?;
+    Ok(crate::host::Timestamp(nanos).as_secs())
 }

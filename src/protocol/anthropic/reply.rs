@@ -42,6 +42,7 @@ fn read_message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>) {
             _ => walk.rest(&place, key, value),
         }
     }
+    walk.finish(message.get("stop_reason"));
 }
 
 fn read_event(walk: &mut Walk<'_>, event: &Json<'_>) {
@@ -60,7 +61,11 @@ fn read_event(walk: &mut Walk<'_>, event: &Json<'_>) {
     }
     match kind {
         "content_block_stop" => walk.parts.ends.push(End { choice: Some(0), item: Some(item) }),
-        "message_delta" | "message_stop" => walk.parts.ends.push(End::ALL),
+        "message_delta" => {
+            walk.finish(event.get("delta").and_then(|delta| delta.get("stop_reason")));
+            walk.parts.ends.push(End::ALL);
+        }
+        "message_stop" => walk.parts.ends.push(End::ALL),
         _ => {}
     }
 }

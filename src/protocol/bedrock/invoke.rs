@@ -196,6 +196,10 @@ impl ReplyFormat for Invoked {
         Some(Usage { input, output: count("outputTokenCount"), cached, reasoning: None })
     }
 
+    fn is_intercepted(&self, reply: &Json<'_>) -> bool {
+        reply.get("amazon-bedrock-guardrailAction").and_then(Json::as_str) == Some("INTERVENED")
+    }
+
     /// A maker's events go into chunks. Where none has come, or none has such words, an exception ends the stream.
     fn close(&self, ending: &Ending<'_>) -> Vec<u8> {
         let message = serde_json::json!({ "message": ending.told.message }).to_string();
@@ -219,6 +223,11 @@ fn read_entry(walk: &mut Walk<'_>, path: &Path, key: &str, value: &Json<'_>, cho
         "generation" | "outputText" | "text" | "completion" | "response" => {
             walk.text(path, value, choice, 0, TextKind::Text);
         }
-        _ => walk.rest(path, key, value),
+        _ => {
+            if matches!(key, "stop_reason" | "finish_reason" | "completionReason") {
+                walk.finish(Some(value));
+            }
+            walk.rest(path, key, value);
+        }
     }
 }

@@ -85,6 +85,7 @@ fn read_reply(walk: &mut Walk<'_>, path: &Path, reply: &Json<'_>) {
             _ => walk.rest(&place, key, value),
         }
     }
+    walk.finish(reply.get("stopReason"));
 }
 
 fn read_block(walk: &mut Walk<'_>, path: &Path, block: &Json<'_>, item: u32) {
@@ -190,7 +191,10 @@ fn read_event(walk: &mut Walk<'_>, event: &Json<'_>) {
         }
         match name.as_ref() {
             STOP => walk.parts.ends.push(End { choice: Some(0), item: Some(item) }),
-            "messageStop" => walk.parts.ends.push(End::ALL),
+            "messageStop" => {
+                walk.finish(event.get("stopReason"));
+                walk.parts.ends.push(End::ALL);
+            }
             _ => {}
         }
     }

@@ -61,6 +61,7 @@ fn read_whole(walk: &mut Walk<'_>, reply: &Json<'_>) {
             _ => walk.rest(&path, key, value),
         }
     }
+    walk.finish(reply.get("finish_reason"));
 }
 
 fn read_event(walk: &mut Walk<'_>, event: &Json<'_>) {
@@ -89,7 +90,10 @@ fn read_event(walk: &mut Walk<'_>, event: &Json<'_>) {
             });
             walk.parts.ends.push(end(item));
         }
-        "message-end" => walk.parts.ends.push(End::ALL),
+        "message-end" => {
+            walk.finish(event.get("delta").and_then(|delta| delta.get("finish_reason")));
+            walk.parts.ends.push(End::ALL);
+        }
         _ => {}
     }
 }

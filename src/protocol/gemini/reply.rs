@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::super::finish::RefusedBy;
 use super::super::frames::{Frame, Framing};
 use super::super::reply::{Channel, End, Ending, ReplyFormat, TextKind, ToolCall, Walk, index};
 use super::super::{Json, Path, Usage};
@@ -75,8 +76,10 @@ fn read_one(walk: &mut Walk<'_>, path: &Path, reply: &Json<'_>) {
                 }
             }
             ("promptFeedback", Json::Object(_)) => {
-                if named(&place, value, "blockReason").is_some() {
+                if let Some((_, reason)) = named(&place, value, "blockReason") {
                     walk.parts.ends.push(End::ALL);
+                    walk.finish(Some(reason));
+                    walk.parts.finish.refuse(RefusedBy::Provider);
                 }
                 words(walk, &place, value);
             }
@@ -113,6 +116,7 @@ fn read_candidate(walk: &mut Walk<'_>, path: &Path, candidate: &Json<'_>, choice
                 }
             }
             ("finishReason", Json::String(reason)) => {
+                walk.finish(Some(value));
                 if !matches!(reason.as_ref(), "" | "FINISH_REASON_UNSPECIFIED") {
                     walk.parts.ends.push(End { choice: Some(choice), item: None });
                 }

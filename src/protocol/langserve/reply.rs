@@ -91,10 +91,10 @@ impl Outputs {
                 // What is before the caller's newest words was paid for when it was said.
                 let newest = items.iter().rposition(|item| zone(item) == Some(Zone::User)).unwrap_or(0);
                 for (position, item) in items.iter().enumerate() {
-                    let spent = walk.parts.usage;
+                    let (spent, finish) = (walk.parts.usage, walk.parts.finish);
                     self.value(walk, &path.child(position), item, choice);
                     if position < newest {
-                        walk.parts.usage = spent;
+                        (walk.parts.usage, walk.parts.finish) = (spent, finish);
                     }
                 }
             }
@@ -157,11 +157,31 @@ fn message(walk: &mut Walk<'_>, path: &Path, message: &Json<'_>, choice: u32) {
                 add_usage(walk, inner);
             }
             ("kwargs", Json::Object(_)) => kwargs(walk, &place, inner, choice, goes_on),
+            ("response_metadata", Json::Object(_)) => {
+                if is_models {
+                    finish(walk, inner);
+                }
+                others(walk, &place, (key, inner), choice, is_whole);
+            }
             ("type", _) if walk.parts.parameter(inner, Form::Name) => {}
-            _ if is_whole => whole(walk, &place, key, inner, choice),
-            _ => walk.rest(&place, key, inner),
+            _ => others(walk, &place, (key, inner), choice, is_whole),
         }
     }
+}
+
+/// An entry that nothing else took.
+fn others(walk: &mut Walk<'_>, path: &Path, (key, inner): (&str, &Json<'_>), choice: u32, is_whole: bool) {
+    if is_whole {
+        whole(walk, path, key, inner, choice);
+    } else {
+        walk.rest(path, key, inner);
+    }
+}
+
+/// Why a message ended, in the words of the provider behind the chain.
+fn finish(walk: &mut Walk<'_>, metadata: &Json<'_>) {
+    let names = ["finish_reason", "stop_reason", "stopReason", "done_reason"];
+    walk.finish(names.into_iter().find_map(|name| metadata.get(name)));
 }
 
 /// Several models may speak at a time: a message's pieces are those of one id.
@@ -190,8 +210,11 @@ fn kwargs(walk: &mut Walk<'_>, path: &Path, fields: &Json<'_>, choice: u32, goes
                 calls(walk, &place, all, choice, is_whole);
             }
             ("usage_metadata", Json::Object(_)) => add_usage(walk, inner),
-            _ if is_whole => whole(walk, &place, key, inner, choice),
-            _ => walk.rest(&place, key, inner),
+            ("response_metadata", Json::Object(_)) => {
+                finish(walk, inner);
+                others(walk, &place, (key, inner), choice, is_whole);
+            }
+            _ => others(walk, &place, (key, inner), choice, is_whole),
         }
     }
 }
@@ -253,8 +276,7 @@ fn read_call(walk: &mut Walk<'_>, path: &Path, call: &Json<'_>, (choice, item): 
             ("args" | "input" | "arguments" | "partial_json", _) => {
                 walk.strings(&place, inner, Channel { choice, item, kind: TextKind::ToolArguments });
             }
-            _ if is_whole => whole(walk, &place, key, inner, choice),
-            _ => walk.rest(&place, key, inner),
+            _ => others(walk, &place, (key, inner), choice, is_whole),
         }
     }
 }

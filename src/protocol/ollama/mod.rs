@@ -237,6 +237,7 @@ fn read_reply(walk: &mut Walk<'_>, reply: &Json<'_>) {
         }
     }
     if done {
+        walk.finish(reply.get("done_reason"));
         walk.parts.ends.push(End::ALL);
     }
     walk.parts.usage = usage(reply);

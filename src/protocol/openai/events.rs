@@ -74,6 +74,16 @@ pub(super) fn read_response(walk: &mut Walk<'_>, path: &Path, response: &Json<'_
             _ => walk.rest(&place, key, value),
         }
     }
+    walk.refusal_of_error(response);
+    match response.get("status").and_then(Json::as_str) {
+        // The reason says more than that it is incomplete.
+        Some("incomplete") => {
+            let reason = response.get("incomplete_details").and_then(|details| details.get("reason"));
+            walk.finish(reason.or(response.get("status")));
+        }
+        Some("completed" | "failed" | "cancelled") => walk.finish(response.get("status")),
+        _ => {}
+    }
 }
 
 fn read_item(walk: &mut Walk<'_>, path: &Path, item: &Json<'_>, number: u32) {

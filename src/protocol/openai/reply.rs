@@ -68,6 +68,7 @@ pub(super) fn read(walk: &mut Walk<'_>, root: &Path, reply: &Json<'_>) {
             _ => walk.rest(&path, key, value),
         }
     }
+    walk.refusal_of_error(reply);
     // Groq's own place for the counts of a stream.
     let elsewhere = reply.get("x_groq").and_then(|own| own.get("usage")).and_then(Usage::of_counts);
     walk.parts.usage = walk.parts.usage.or(elsewhere);
@@ -104,6 +105,7 @@ fn read_choice(walk: &mut Walk<'_>, path: &Path, choice: &Json<'_>, number: u32)
             ("logprobs", _) => walk.parts.echoes.push(place),
             ("finish_reason", Json::String(_)) => {
                 walk.parts.ends.push(End { choice: Some(number), item: None });
+                walk.finish(Some(value));
                 walk.rest(&place, key, value);
             }
             _ => walk.rest(&place, key, value),

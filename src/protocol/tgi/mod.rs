@@ -167,6 +167,7 @@ fn read_one(walk: &mut Walk<'_>, path: &Path, reply: &Json<'_>) {
                         _ => walk.rest(&place.child(at), key, value),
                     }
                 }
+                walk.finish(value.get("finish_reason"));
                 if let Some(output) = value.get("generated_tokens").and_then(Json::as_u64) {
                     let input = value.get("input_length").and_then(Json::as_u64);
                     let input = input.or_else(|| match value.get("prefill") {

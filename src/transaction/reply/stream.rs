@@ -279,6 +279,7 @@ impl StreamGuard {
             return Err(Reason::ReplyUnreadable);
         }
         let parts = self.stream.read(frame.event(), &json);
+        noted.finish.add(parts.finish);
         let repeated = |one: &ReplyText, text: &str| {
             let last = self.channels.get(&(one.channel, one.lane)).filter(|_| self.stream.comes_in_turns());
             last.and_then(|last| last.added(text)).map_or(0, |added| text.len() - added.len())

@@ -134,6 +134,7 @@ impl Context {
         let path_model = path_model.as_deref();
         let mut exchange = exchange(route, &json, (path_model, form.is_some(), asserted.as_deref()))?;
         self.note_model(&policy, &exchange.model, vm);
+        self.note_texts(&json, &exchange);
         let authorized = stages::authorize(&policy, counted, (&exchange, body.len()), host.now())?;
         self.note_grant(&policy, &authorized);
         if form.is_some() {

@@ -12,10 +12,11 @@ use crate::guard::{Judgement, Place, entry};
 use crate::host::Host;
 use crate::policy::Policy;
 use crate::protocol::registry::FORMATS;
-use crate::protocol::{Exchange, UnscannedKind};
+use crate::protocol::{Exchange, Json, UnscannedKind};
 use crate::quota::{Tokens, price};
 use crate::reason::Reason;
 use crate::scan::{Finding, Text};
+use crate::script::Script;
 use crate::transaction::WorkerState;
 use crate::transaction::context::Context;
 use crate::transaction::stages::{Admitted, Authorized, Charged};
@@ -37,7 +38,9 @@ impl Context {
         if !principal.is_anonymous() {
             self.caller = Some([b"c", principal.identity().as_slice()].concat().into());
         }
+        let group = policy.audit.group.as_ref();
         let record = &mut self.account.record;
+        record.set_group(group.and_then(|group| Some(group.of(principal.claim(&group.claim)?))));
         let tenant_label = principal.tenant().map(|tenant| policy.labels.tenant(tenant).to_owned());
         record.set_caller(principal.issuer_name(), tenant_label);
         let roles = names_of(policy, principal.roles());
@@ -106,6 +109,15 @@ impl Context {
     pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &mut WorkerState) {
         let name = self.model_name(policy, model, false, vm);
         self.account.record.set_model(name, policy.labels.model(model));
+    }
+
+    /// The script of the caller's texts, newest first, and the bytes of all texts.
+    pub(super) fn note_texts(&mut self, json: &Json<'_>, exchange: &Exchange) {
+        let texts = || exchange.segments.iter().rev().filter(|segment| !segment.is_key);
+        let of_caller = texts().filter(|segment| segment.zone == Zone::User);
+        let script = Script::of(of_caller.filter_map(|segment| segment.text_in(json)));
+        let lengths = texts().filter_map(|segment| segment.text_in(json)).map(|text| text.len() as u64);
+        self.account.record.set_texts(script, lengths.fold(0, u64::saturating_add));
     }
 
     /// `is_known`: something else of the policy than a role allows the name.

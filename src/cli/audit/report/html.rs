@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::chart;
 use super::sketch::{Ranked, Row, Sum};
 use super::tally::{Actions, Count, Money, Report, Traffic, VERDICTS, Worker, written};
+use crate::cli::audit::drift::{Drift, percent as share};
 use crate::cli::cost::amount;
 use crate::cli::explain::shown;
 use crate::cli::page;
@@ -71,8 +72,10 @@ pub(super) fn page(report: &Report) -> String {
         ("speed", "Latency"),
         ("gaps", "What was not seen"),
         ("versions", "Versions and workers"),
+        ("drift", "Drift and parity"),
     ];
-    for (id, title) in sections {
+    let shown = sections.len() - usize::from(report.drift.is_none());
+    for (id, title) in sections.iter().take(shown) {
         let _infallible = write!(out, "<a href=\"#{id}\">{title}</a>");
     }
     out.push_str("</nav>\n");
@@ -105,6 +108,10 @@ pub(super) fn page(report: &Report) -> String {
     gaps(&mut out, report);
     heading(&mut out, sections.get(6));
     versions(&mut out, report);
+    if let Some(found) = &report.drift {
+        heading(&mut out, sections.get(7));
+        drift(&mut out, found);
+    }
     let lines = &report.lines;
     let _infallible = writeln!(
         out,
@@ -356,6 +363,73 @@ fn versions(out: &mut String, report: &Report) {
         "</div>\n<p class=\"note\">A worker that restarts has a new name. \
          Missing are numbers between a worker's first and last record that no record has.</p>\n",
     );
+}
+
+/// Findings against a baseline, and rates of groups. What was compared and is alike is a number.
+fn drift(out: &mut String, found: &Drift) {
+    let _infallible = writeln!(
+        out,
+        "<p class=\"note\">{} records against a baseline of {}: {} findings in {} tests; {} comparisons have too few \
+         records. A finding is large (population stability index) and significant (Benjamini and Hochberg). It says \
+         that the records differ, not why.</p>",
+        grouped(found.records),
+        grouped(found.baseline_records.unwrap_or(0)),
+        grouped(found.findings as u64),
+        grouped(found.tests as u64),
+        grouped(found.untested() as u64)
+    );
+    let heads = ["feature", "index", "p, adjusted", "moved most"];
+    let rows = found.differing().into_iter().map(|one| {
+        let (index, p) = (one.psi.unwrap_or(0.0), one.adjusted.unwrap_or(1.0));
+        (one.place(), vec![one.feature.clone(), format!("{index:.2}"), format!("{p:.1e}"), one.told()])
+    });
+    plain(out, "Drift, the largest index first", "where", &heads, rows);
+    let lone = [(&found.new, "new"), (&found.gone, "gone")];
+    let rows = lone.into_iter().flat_map(|(list, what)| {
+        list.iter().map(move |one| (format!("{} {}", one.by, one.name), vec![what.to_owned(), grouped(one.records)]))
+    });
+    plain(out, "Names on one side only", "name", &["side", "records"], rows);
+    let heads = ["outcome", "rate", "95 %", "others", "ratio", "state"];
+    let rows = found.parity.iter().filter(|one| one.of > 0).map(|one| {
+        let (low, high) = one.interval;
+        let cells = vec![
+            one.outcome.to_owned(),
+            share(one.rate),
+            format!("{} to {}", share(low), share(high)),
+            share(one.rest_rate),
+            one.ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
+            one.told().to_owned(),
+        ];
+        (format!("{} {}", one.by, one.name), cells)
+    });
+    plain(out, "Rates, each name against all others", "name", &heads, rows);
+}
+
+/// A table of texts.
+fn plain(
+    out: &mut String,
+    caption: &str,
+    head: &str,
+    heads: &[&str],
+    rows: impl Iterator<Item = (String, Vec<String>)>,
+) {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        let _infallible = writeln!(out, "<p class=\"note\">{caption}: none</p>");
+        return;
+    }
+    let _infallible =
+        write!(out, "<section><table><caption>{caption}</caption><thead><tr><th scope=\"col\">{head}</th>");
+    for head in heads {
+        let _infallible = write!(out, "<th scope=\"col\" class=\"n\">{head}</th>");
+    }
+    out.push_str("</tr></thead><tbody>");
+    for (name, cells) in rows {
+        let _infallible = write!(out, "<tr><th scope=\"row\">{}</th>", page::escape(&visible(&name)));
+        cells.iter().for_each(|text| cell(out, &visible(text)));
+        out.push_str("</tr>");
+    }
+    out.push_str("</tbody></table></section>\n");
 }
 
 fn counts(out: &mut String, report: &Report, group: &str, title: &str, head: &str) {

@@ -15,6 +15,7 @@ use anyhow::{Context, bail};
 
 use self::sketch::{Ranked, Sum};
 use self::tally::{Report, Tally, VERDICTS};
+use super::drift::{Counting, Drift, Settings};
 use crate::cli::explain::shown;
 use crate::cli::output::{Exit, print, print_json};
 use crate::cli::records;
@@ -31,33 +32,37 @@ pub(in crate::cli) struct Arguments {
     #[arg(long)]
     json: bool,
     /// Only records from this time on, in RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     since: Option<u64>,
     /// Only records before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     until: Option<u64>,
+    #[command(flatten)]
+    drift: Settings,
     /// Rows of each table; what is below is summed up as one
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     top: u16,
-}
-
-fn time(text: &str) -> Result<u64, String> {
-    let nanos = crate::condition::moment(text).ok_or("not a time such as 2027-01-31T08:00:00Z")?;
-    Ok(crate::host::Timestamp(nanos).as_secs())
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut tally = Tally::new();
     let mut progress = Progress::new(&arguments.logs);
     let range = (arguments.since, arguments.until);
+    let mut counting = (!arguments.drift.baseline.is_empty()).then(Counting::new);
     for log in &arguments.logs {
         records::lines(log, &mut |line, bytes| {
             tally.line(line, range);
+            if let Some(counting) = &mut counting {
+                counting.line(line, range);
+            }
             progress.step(bytes as u64);
         })?;
     }
     progress.end();
-    let report = tally.report(usize::from(arguments.top));
+    let mut report = tally.report(usize::from(arguments.top));
+    if let Some(counting) = counting {
+        report.drift = Some(Drift::of(&counting.profile(), &arguments.drift)?);
+    }
     let lines = &report.lines;
     for (count, what) in [(lines.foreign, "are no audit records"), (lines.broken, "are records that can't be read")] {
         if count > 0 {
@@ -133,6 +138,9 @@ fn terminal(report: &Report) -> String {
     }
     for (group, names) in &report.traffic {
         list(&mut out, group, names);
+    }
+    if let Some(drift) = &report.drift {
+        let _infallible = write!(out, "\n{}", super::drift::terminal(drift));
     }
     out
 }

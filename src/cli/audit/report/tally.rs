@@ -1,15 +1,15 @@
 //! What records add up to, in memory that does not grow with their number.
 
-use std::collections::{BTreeMap, HashSet};
-use std::hash::BuildHasher as _;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::entry::{Entry, Response, Word};
 use super::sketch::{Histogram, Names, Percentiles, Ranked, Sum, Timeline};
 use crate::audit::Verdict;
+use crate::cli::audit::drift::Drift;
 use crate::cli::cost;
-use crate::cli::records;
+use crate::cli::records::{self, Seen};
 use crate::quota::price::is_currency;
 
 /// The verdicts, in the order of columns; another word is counted as the last.
@@ -22,8 +22,6 @@ pub(super) const VERDICTS: [&str; 7] = [
     Verdict::Incomplete.name(),
     "unknown",
 ];
-/// Records whose names are remembered at least, to find them once more.
-const REMEMBERED: usize = 2_000_000;
 /// Currencies whose costs are added up; records in others are counted.
 const MAX_CURRENCIES: usize = 8;
 /// The first second of the year 10000.
@@ -211,26 +209,6 @@ pub(super) struct Lines {
     pub(super) broken: u64,
 }
 
-/// The names of records that were read, without what is long ago.
-struct Seen {
-    random: std::hash::RandomState,
-    now: HashSet<u64>,
-    before: HashSet<u64>,
-}
-
-impl Seen {
-    fn is_new(&mut self, name: impl std::hash::Hash) -> bool {
-        let hash = self.random.hash_one(name);
-        if self.before.contains(&hash) || !self.now.insert(hash) {
-            return false;
-        }
-        if self.now.len() >= REMEMBERED {
-            self.before = std::mem::take(&mut self.now);
-        }
-        true
-    }
-}
-
 #[derive(Default)]
 struct Currency {
     total: Money,
@@ -315,6 +293,9 @@ pub(super) struct Report {
     pub(super) rules: Ranked<Actions>,
     pub(super) workers: Ranked<Worker>,
     pub(super) cost: BTreeMap<String, Cost>,
+    /// Against a baseline, where one is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) drift: Option<Drift>,
 }
 
 /// Groups are in the report though nothing was counted in them, so that a program need not ask.
@@ -357,7 +338,7 @@ fn time_of(time: Option<&Word<'_>>) -> Option<u64> {
 impl Tally {
     pub(super) fn new() -> Tally {
         Tally {
-            seen: Seen { random: std::hash::RandomState::new(), now: HashSet::new(), before: HashSet::new() },
+            seen: Seen::new(),
             lines: Lines::default(),
             period: Period::default(),
             verdicts: [0; VERDICTS.len()],
@@ -441,17 +422,12 @@ impl Tally {
         }
     }
 
-    /// Worker, sequence and time name a record. A provisional one has no worker yet: its request does.
+    /// Worker, sequence and time name a record.
     fn is_new(&mut self, entry: &Entry<'_>) -> bool {
-        let get = |word: &Option<Word<'_>>| word.as_ref().map(|word| word.get().to_owned());
-        let time = get(&entry.timestamp);
-        match (get(&entry.worker).filter(|worker| !worker.is_empty()), entry.sequence) {
-            (Some(worker), Some(sequence)) => self.seen.is_new((worker, sequence, time)),
-            _ => match get(&entry.request_id) {
-                Some(request) => self.seen.is_new((request, time)),
-                None => true,
-            },
-        }
+        let [time, worker, request] = [&entry.timestamp, &entry.worker, &entry.request_id];
+        let [time, worker, request] = [time, worker, request].map(|word| word.as_ref().map(Word::get));
+        let place = worker.filter(|worker| !worker.is_empty()).zip(entry.sequence);
+        self.seen.is_new_record(place, request, time)
     }
 
     fn record(&mut self, entry: &Entry<'_>, at: Option<u64>) {
@@ -625,6 +601,7 @@ impl Tally {
             rules: self.rules.ranked(top),
             workers: self.workers.ranked(top),
             cost: self.currencies.into_iter().map(|(currency, sums)| (currency, cost(sums))).collect(),
+            drift: None,
         }
     }
 }
