@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from conftest import ATTACK, chat, user
+from conftest import ATTACK, chat, everywhere, user
 from clouds import proxy as proxies
 from clouds import standins
 from clouds.standins import completion, decoded, signed_well
@@ -266,7 +266,8 @@ def test_a_function_that_fails(world):
 def test_without_the_metadata_server_the_request_goes_bare_and_cloud_run_refuses_it(world):
     """Envoy's filter does not hold a request for which it gets no token; one that it has serves on."""
     cloud = world.clouds["cloud-run cold"]
-    asked(world, "cloud-run", "hello")
+    # Each worker has tokens of its own.
+    everywhere(lambda: asked(world, "cloud-run", "hello")[0], lambda got: got.reply.status == 200, "a token in each worker")
     world.metadata.up = False
     try:
         got = cloud.send(H1, chat(user("hello")))

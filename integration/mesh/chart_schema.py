@@ -65,6 +65,7 @@ def schema() -> dict:
             telemetry=only(enabled=flag, provider=text),
             peerAuthentication=only(enabled=flag),
             monitoring=only(podMonitor=flag, rules=flag, labels={"type": "object", "additionalProperties": text}),
+            check=only(enabled=flag, image=text),
             autoscaling=only(
                 by={"enum": ["none", "hpa", "keda"]},
                 minReplicas=count, maxReplicas=count, prometheus={"type": "string", "pattern": "^https?://[^\\s]+$"},
