@@ -81,9 +81,11 @@ class Compose:
         temporary = self.folder / name / "tmp"
         temporary.mkdir(exist_ok=True)
         line = self.here(shlex.join(words))
-        for target in sorted(found, key=len, reverse=True):
-            line = line.replace(target, str(found[target]))
-        words = self.programs[name](shlex.split(line.replace("/tmp/", f"{temporary}/")))
+        # In one pass: a path of this machine may hold another target.
+        places = {**{target: str(path) for target, path in found.items()}, "/tmp": str(temporary)}
+        either = "|".join(re.escape(target) for target in sorted(places, key=len, reverse=True))
+        line = re.sub(rf"(?<![\w/.-])({either})(?![\w.-])", lambda match: places[match[1]], line)
+        words = self.programs[name](shlex.split(line))
         folder = self.folder / name / "files" / service.get("working_dir", "/").lstrip("/")
         self.children[name] = Child(words, log=self.folder / f"{name}.log", cwd=folder, env={"TMPDIR": str(temporary)})
         return self.children[name]

@@ -58,7 +58,7 @@ def test_the_scaled_object_has_kedas_form():
     if not PYTHON.exists():
         pytest.skip("cloudcoil-models-keda is not installed: make cloud-tools")
     (one,) = rendered("keda")
-    read = "import json, sys; from cloudcoil.models.keda.keda.v1alpha1 import ScaledObject as S; S.model_validate(json.load(sys.stdin))"
+    read = "import json, sys; from cloudcoil.models.keda.v1alpha1 import ScaledObject as S; S.model_validate(json.load(sys.stdin))"
 
     def valid(document: dict) -> bool:
         return subprocess.run([PYTHON, "-c", read], input=json.dumps(document), capture_output=True, text=True, timeout=60).returncode == 0
