@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools fleet-test outage-table opinion-table response-test oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools cloud-test cloud-tools fleet-test outage-table opinion-table response-test oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -30,12 +30,13 @@ VICTORIA   := $(CACHE)/pipelines/victorialogs/.tried
 GRAFANA    := $(CACHE)/grafana/.ready
 BROWSER    := $(CACHE)/browser/.ready
 RESPONSE   := $(CACHE)/response/.ready
+CLOUDS     := $(CACHE)/clouds/.ready
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy: most of their time is waiting.
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds
 # Google's SDK belongs to the rest too: its walk takes three minutes.
 GOOGLE     := integration/tests/test_sdk_texts.py::test_every_text_is_read[google]
 
@@ -75,7 +76,7 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) --deselect '$(GOOGLE:integration/%=%)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS)
 	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines, pages, responder)
 	$(PYTHON) -m pytest $(REST) '$(GOOGLE)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
@@ -112,6 +113,12 @@ pipeline-tools: $(PIPELINES) $(VICTORIA) ## rsyslog, a forward receiver and two 
 pipeline-test: build cli $(VENV_STAMP) $(PIPELINES) $(VICTORIA) ## a blocked request through access logs and rsyslog into each store
 	$(call say,pipelines)
 	$(PYTHON) -m pytest integration/pipelines -q $(PYTEST)
+
+cloud-tools: $(CLOUDS) ## readers of Terraform, compose files and CEL into .cache
+
+cloud-test: build cli $(VENV_STAMP) $(CLOUDS) $(MESH_TOOLS) $(APISERVER) ## files for clouds, Terraform, compose, autoscaling, admission
+	$(call say,clouds)
+	$(PYTHON) -m pytest integration/clouds -q $(PYTEST)
 
 mesh-tools: $(MESH_TOOLS) ## kubectl, helm, etcd, registry and promtool into .cache
 
@@ -249,6 +256,12 @@ $(LITELLM) $(CLIENTS) $(GRAPH): $(CACHE)/%/.ready: integration/clients/%.txt
 	$(call say,clients in an environment of their own: $* (once, about a minute))
 	@[ -x $(CACHE)/$*/bin/python ] || python3 -m venv $(CACHE)/$*
 	$(CACHE)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(CLOUDS): integration/clouds/requirements.txt
+	$(call say,readers of Terraform, compose files and CEL (once))
+	@[ -x $(CACHE)/clouds/bin/python ] || python3 -m venv $(CACHE)/clouds
+	$(CACHE)/clouds/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(JUDGES): integration/opinions/requirements.txt

@@ -22,6 +22,7 @@ def schema() -> dict:
     for definition in definitions.values():
         definition.pop("required", None)
     text, flag = {"type": "string"}, {"type": "boolean"}
+    count = {"type": "integer", "minimum": 1}
     words = {"type": "object", "additionalProperties": text, "minProperties": 1}
 
     def only(**properties) -> dict:
@@ -35,6 +36,7 @@ def schema() -> dict:
         targetRefs={"type": "array", "minItems": 1, "items": reference},
         ports={"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
         policy={"$ref": "#/$defs/Policy"},
+        scale={**only(apiVersion=text, kind=text, name={"type": "string", "minLength": 1}), "required": ["name"]},
     )
     guard["required"] = ["namespace", "place"]
     # istiod knows no port at a waypoint: a list of ports would keep the filter out.
@@ -63,6 +65,12 @@ def schema() -> dict:
             telemetry=only(enabled=flag, provider=text),
             peerAuthentication=only(enabled=flag),
             monitoring=only(podMonitor=flag, rules=flag, labels={"type": "object", "additionalProperties": text}),
+            check=only(enabled=flag, image=text),
+            autoscaling=only(
+                by={"enum": ["none", "hpa", "keda"]},
+                minReplicas=count, maxReplicas=count, prometheus={"type": "string", "pattern": "^https?://[^\\s]+$"},
+                targets=only(busyPercent={"type": "integer", "minimum": 1, "maximum": 100}, waiting=count, bufferedBytes=count),
+            ),
             rbac=only(
                 enabled=flag,
                 readers={"type": "array", "items": text},

@@ -71,7 +71,7 @@ class Cluster(Running):
             raise
 
     def _fill(self, crds: Path) -> None:
-        """Waits for the server and gives it Istio's kinds."""
+        """Waits for the server and gives it the kinds of the file."""
         # /readyz waits for Services, which this server does not have.
         self.server.wait_until(lambda: self.kubectl("get", "crd")[0] == 0, "the API server", 120)
         code, said = self.kubectl("apply", "--server-side", "-f", str(crds))
@@ -82,8 +82,9 @@ class Cluster(Running):
         kinds = {(crd["spec"]["group"], crd["spec"]["names"]["kind"]) for crd in documents(crds.read_text())}
         self.kinds = kinds
         end = time.monotonic() + 60
-        while self.kubectl("get", "wasmplugins,trafficextensions,telemetries,peerauthentications", "-A")[0] != 0:
-            assert time.monotonic() < end, "Istio's kinds are not served"
+        names = ",".join(sorted(f"{crd['spec']['names']['plural']}.{crd['spec']['group']}" for crd in documents(crds.read_text())))
+        while self.kubectl("get", names, "-A")[0] != 0:
+            assert time.monotonic() < end, "the kinds are not served"
             time.sleep(0.2)
 
     def kubectl(self, *words: str, stdin: str | None = None) -> tuple[int, str]:
@@ -95,7 +96,7 @@ class Cluster(Running):
         return done.returncode, done.stdout + done.stderr
 
     def serves(self, document: dict) -> bool:
-        """True when this kind is Istio's."""
+        """True when this kind is one of the file's: Istio's, unless another file was given."""
         return (document["apiVersion"].rpartition("/")[0], document["kind"]) in self.kinds
 
     def apply(self, documents: list[dict], *words: str, manager: str = "test") -> tuple[int, str]:

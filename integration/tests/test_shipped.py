@@ -11,7 +11,8 @@ import yaml
 from harness import cli, envoy, istio
 from harness.paths import ROOT
 
-ENVOY_FILES = sorted((ROOT / "envoy").glob("*.yaml"))
+# compose.yaml is none of Envoy's; integration/clouds runs it.
+ENVOY_FILES = sorted(path for path in (ROOT / "envoy").glob("*.yaml") if path.name != "compose.yaml")
 
 
 @pytest.mark.parametrize("path", ENVOY_FILES, ids=lambda path: path.name)

@@ -30,6 +30,8 @@ pages! {
     parameters: "parameters.md"
     reasons: "reasons.md"
     audit: "audit.md"
+    clouds: "clouds.md"
     limits: "limits.md"
     compliance: "compliance.md"
+    requirements: "requirements.md"
 }

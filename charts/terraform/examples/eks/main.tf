@@ -1,0 +1,123 @@
+# Amazon EKS with Istio of your own, models on Bedrock. The gateway's pods run under a service account with a role that
+# may call bedrock:InvokeModel; envoy/clouds/bedrock.yaml has the filter that signs with it.
+terraform {
+  required_version = ">= 1.6"
+  required_providers {
+    helm = {
+      source  = "hashicorp/helm"
+      version = "~> 3.0"
+    }
+    kubernetes = {
+      source  = "hashicorp/kubernetes"
+      version = ">= 2.30"
+    }
+  }
+}
+
+variable "cluster" {
+  description = "The cluster: its name, the address of its API server, its certificate authority in base64."
+  type        = object({ name = string, endpoint = string, ca = string })
+}
+
+variable "digest" {
+  description = "Digest of the image's manifest; `make image` prints it."
+  type        = string
+}
+
+variable "account" {
+  description = "The AWS account of the registry."
+  type        = string
+}
+
+variable "region" {
+  description = "The registry's region."
+  type        = string
+}
+
+variable "role_arn" {
+  description = "The IAM role of the gateway: bedrock:InvokeModel and bedrock:InvokeModelWithResponseStream on your models, nothing else."
+  type        = string
+}
+
+locals {
+  exec = {
+    api_version = "client.authentication.k8s.io/v1beta1"
+    command     = "aws"
+    args        = ["eks", "get-token", "--cluster-name", var.cluster.name]
+  }
+}
+
+provider "helm" {
+  kubernetes = {
+    host                   = var.cluster.endpoint
+    cluster_ca_certificate = base64decode(var.cluster.ca)
+    exec                   = local.exec
+  }
+}
+
+provider "kubernetes" {
+  host                   = var.cluster.endpoint
+  cluster_ca_certificate = base64decode(var.cluster.ca)
+  exec {
+    api_version = local.exec.api_version
+    command     = local.exec.command
+    args        = local.exec.args
+  }
+}
+
+module "bartizan" {
+  source = "../.."
+
+  # From the root of a checkout; or the oci:// address of a chart that you have pushed, with `chart_version`.
+  chart = "${path.module}/../../../bartizan"
+
+  image = {
+    repository  = "${var.account}.dkr.ecr.${var.region}.amazonaws.com/llm/bartizan"
+    digest      = var.digest
+    pull_secret = "ecr-pull"
+  }
+
+  policy = {
+    version = 1
+    authn = {
+      issuers = [{
+        name       = "corp"
+        issuer     = "https://idp.example.com/realms/llm"
+        audiences  = ["llm"]
+        algorithms = ["RS256"]
+        jwks       = { cluster = "outbound|443||idp.example.com", authority = "idp.example.com", path = "/jwks" }
+        claims     = { roles = "/roles", tenant = "/tenant" }
+      }]
+    }
+    roles = {
+      analyst = {
+        operations      = ["chat"]
+        models          = ["anthropic.*", "amazon.nova-*"]
+        maxOutputTokens = 1024
+        quotas          = [{ per = "subject", requests = 60, window = "1m" }]
+      }
+    }
+    # Shadow first: it decides and records, and changes nothing.
+    guards = { standard = { mode = "shadow" } }
+  }
+
+  # The egress gateway to the provider: istio/egress has the topology around it.
+  guards = {
+    egress = {
+      namespace = "llm-egress"
+      place     = "gateway"
+      selector  = { istio = "llm-egress" }
+      ports     = [443]
+    }
+  }
+
+  proxy_identity = {
+    name        = "llm-egress"
+    namespace   = "llm-egress"
+    annotations = { "eks.amazonaws.com/role-arn" = var.role_arn }
+  }
+}
+
+output "values" {
+  value = module.bartizan.values
+}

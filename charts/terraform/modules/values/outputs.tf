@@ -1,0 +1,4 @@
+output "yaml" {
+  description = "The values as YAML."
+  value       = yamlencode(local.values)
+}
