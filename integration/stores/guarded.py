@@ -1,0 +1,77 @@
+"""The filter before a store: the policy of each, and whether this build knows the protocol at all."""
+
+import copy
+import functools
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import envoy
+from harness.cli import check
+from harness.paths import CLI
+
+OPERATIONS = ["query", "read", "upsert", "delete", "admin"]
+TOP_K = 20
+# How each store tells tenants apart, by the policy's words.
+TENANCY = {
+    "chroma": {"by": "path", "from": "tenant"},
+    "pinecone": {"by": "namespace", "from": "tenant"},
+    "weaviate": {"by": "tenant", "from": "tenant"},
+}
+PREFIX = {"chroma": "/api/v2/", "pinecone": "/", "weaviate": "/v1/"}
+
+
+def policy(document: dict, protocol: str, tenancy=None, operations: list[str] | None = None) -> dict:
+    """The shipped policy with one route to a store."""
+    route = {"match": {"pathPrefix": PREFIX[protocol]}, "protocol": protocol, "tenancy": tenancy or TENANCY[protocol]}
+    document["routes"] = [route]
+    document["authn"]["tokenFrom"] = ["authorization", "api-key"]
+    for role in document["roles"].values():
+        role["operations"] = OPERATIONS if operations is None else operations
+        role["retrieval"] = {"topK": TOP_K}
+        role["quotas"] = []
+    return document
+
+
+@functools.cache
+def known(protocol: str) -> bool:
+    """This build's `bartizan check` takes the protocol's word."""
+    document = policy(copy.deepcopy(envoy.policy(envoy.load())), protocol)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "policy.json"
+        file.write_text(json.dumps(document))
+        code, said = check(file)
+    if code != 0 and f"`{protocol}`" not in said and f'"{protocol}"' not in said and "tenancy" not in said:
+        raise AssertionError(f"bartizan check refuses the tests' own policy: {said}")
+    return code == 0
+
+
+def needs(protocol: str) -> pytest.MarkDecorator:
+    """A reported skip where this build has no such protocol yet."""
+    if not CLI.exists():
+        return pytest.mark.skip(reason="the command line is not built: make cli")
+    return pytest.mark.skipif(not known(protocol), reason=f"this build knows no `protocol: {protocol}`")
+
+
+@functools.cache
+def change(protocol: str, operations: tuple[str, ...] = tuple(OPERATIONS), by: str | None = None) -> Callable[[dict], None]:
+    """What makes the shipped policy one of this store; `by` is another tenancy, as JSON."""
+    return lambda document: policy(document, protocol, json.loads(by) if by else None, list(operations))
+
+
+@functools.cache
+def to(port: int, keeps: bool = False) -> Callable[[dict], None]:
+    """The upstream is the store. `keeps`: Envoy gives the path on as it came, so that the filter reads it in every form."""
+
+    def edit(config: dict) -> None:
+        cluster = config["static_resources"]["clusters"][0]
+        cluster["load_assignment"] = envoy.with_upstream(config, port)["static_resources"]["clusters"][0]["load_assignment"]
+        if keeps:
+            envoy.manager(config).update(
+                normalize_path=False, merge_slashes=False, path_with_escaped_slashes_action="KEEP_UNCHANGED"
+            )
+
+    return edit
