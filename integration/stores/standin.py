@@ -66,6 +66,8 @@ def serve(routes: Routes, clean: Callable[[str], str], read: Callable[[bytes], o
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body in one packet: else the second waits for the first one's acknowledgement.
+        wbufsize = 1 << 16
 
         def handle_one(self):
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
