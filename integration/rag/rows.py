@@ -104,7 +104,7 @@ class Site:
             policy = guarded.policy(policy, "chroma")
             policy["routes"] = [*policy["routes"], *routes]
             for role in policy["roles"].values():
-                role["operations"] = ["chat", "query", "read", "upsert"]
+                role["operations"] = ["chat", *(word for word in guarded.words("chroma") if word not in ("delete", "admin"))]
         config = envoy.with_policy(config, policy)
         envoy.with_cluster(config, "chroma", self.chroma.port)
         hosts = envoy.manager(config)["route_config"]["virtual_hosts"]

@@ -145,6 +145,10 @@ class World:
                 found[database["name"], one["name"], one["id"], json.dumps(one["metadata"], sort_keys=True)] = rows
         return found
 
+    def open(self, send) -> None:
+        """A client asks for a collection by its name before it uses its UUID; who guards the store learns from it whose that is."""
+        assert send(Call(method="GET", path="/api/v2/tenants/acme/databases/acme-main/collections/docs")).status == 200
+
     def untouched(self) -> bool:
         """The other's data is as it was."""
         return self.look() == self.seeded

@@ -281,6 +281,7 @@ LOOK_EVERY = 25
 def tried(world, send: Callable[[Call], Reply], requests: list[Crossing]) -> list[Outcome]:
     """Sends each and looks at the store from behind: at what the reply holds, and whether the other's data is as it was."""
     outcomes = []
+    world.open(send)
     for number, crossing in enumerate(requests, 1):
         reply = send(crossing.call(world))
         reads = crossing.method is None and (crossing.operation.method == "GET" or crossing.operation.kind in ("read", "query"))
@@ -291,6 +292,7 @@ def tried(world, send: Callable[[Call], Reply], requests: list[Crossing]) -> lis
             world.seed("b")
         if looks and not world.usable():
             world.seed("a")
+            world.open(send)
     return outcomes
 
 

@@ -96,6 +96,9 @@ class World:
             self.ask("POST", "/vectors/fetch_by_metadata", {"namespace": name, "filter": ALL, "limit": 100}).json() for name in names
         ]
 
+    def open(self, _) -> None:
+        """Nothing is asked first."""
+
     def untouched(self) -> bool:
         return self.look() == self.seeded
 

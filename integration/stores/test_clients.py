@@ -114,7 +114,7 @@ def test_values_without_a_filter(ask, stores, asked):
 def through(stores, sites, keys, asked):
     """Asks through the filter with a token of this role's operations and this tenant."""
 
-    def ask(one: Ask, tenant: str = "acme", operations: tuple[str, ...] = tuple(guarded.OPERATIONS), signed: bool = True, changed=lambda it: it) -> dict:
+    def ask(one: Ask, tenant: str = "acme", operations: tuple[str, ...] | None = None, signed: bool = True, changed=lambda it: it) -> dict:
         if not guarded.known(one.store):
             pytest.skip(f"this build knows no `protocol: {one.store}`")
         server, world = stores[one.store]
@@ -149,7 +149,14 @@ def test_another_tenant_s_data(ask, stores, through):
 
 @pytest.mark.parametrize("ask", CALLS, ids=repr)
 def test_an_operation_that_the_role_has_not(ask, through):
-    rest = tuple(word for word in guarded.OPERATIONS if word != ask.operation)
+    if not guarded.known(ask.store):
+        pytest.skip(f"this build knows no `protocol: {ask.store}`")
+    has = guarded.words(ask.store)
+    wanted = ask.operation if ask.operation in has else "query"
+    # What a client asks first is allowed with any operation; a list of names is asked so.
+    if ask.call in ("list_collections", "tenant") and wanted == "query":
+        pytest.skip("allowed with any operation: clients ask it on start")
+    rest = tuple(word for word in has if word != wanted)
     refused(through(ask, operations=rest), ask.store, 403)
 
 

@@ -123,6 +123,7 @@ def test_own_data_is_answered(store, guard):
             statuses = []
             for send in (straight.call, guard):
                 world.seed("a")
+                world.open(send)
                 statuses.append(send(honest(operation).call(world)).status)
             if statuses[0] != statuses[1]:
                 differ.append((operation.method, operation.path, statuses))
