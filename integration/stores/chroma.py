@@ -20,7 +20,7 @@ BY_NAME = {"get_collection", "delete_collection"}
 BODIES = {
     "create_tenant": {"name": "tenant"}, "create_database": {"name": "database"}, "create_collection": {"name": "collection"},
     "update_collection": {"new_name": "collection"}, "fork_collection": {"new_name": "collection"},
-    "attach_function": {"output_collection": "collection"}, "update_tenant": {"resource_name": "tenant"},
+    "attach_function": {"output_collection": "collection"},
 }  # fmt: skip
 # Values of a body's other keys; a key that is in none is left out where it may be.
 FIELDS = {

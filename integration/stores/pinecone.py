@@ -53,7 +53,7 @@ OPERATIONS = [
     Operation("POST", "/describe_index_stats", "read", {}, body={}),
     Operation("GET", "/describe_index_stats", "read", {}),
     Operation("GET", "/namespaces", "admin", {}),
-    Operation("POST", "/bulk/imports", "admin", {}, body={"uri": "s3://bucket/{tenant}"}),
+    Operation("POST", "/bulk/imports", "admin", {}, body={"uri": "s3://bucket/globex"}),
 ]
 
 

@@ -13,6 +13,7 @@ from harness.paths import ROOT
 from harness.tokens import claims
 
 from . import chroma, guarded, pinecone, servers, weaviate
+from .embedding import embed
 
 pytestmark = pytest.mark.skipif(bool(servers.missing()), reason=servers.missing() or "")
 WORLDS = {"chroma": chroma.World, "pinecone": pinecone.World, "weaviate": weaviate.World}
@@ -180,8 +181,6 @@ def test_a_hostile_chunk_is_taken_out_of_every_list(stores, through):
     whole = Ask("chroma", "query", "query", "", query.arguments | {"n_results": 10, "include": ["documents", "metadatas", "distances", "embeddings"]})
 
     def poisoned(arguments: dict) -> dict:
-        from .embedding import embed
-
         texts = [f"the quarter's report, once more. {ATTACK}", "the quarter's report, the end"]
         home = f"/api/v2/tenants/acme/databases/acme-main/collections/{world.uuids['a']}"
         world.ask("POST", f"{home}/upsert", {
