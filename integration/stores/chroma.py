@@ -147,15 +147,19 @@ class World:
 
     def open(self, send) -> None:
         """A client asks for a collection by its name before it uses its UUID; who guards the store learns from it whose that is."""
-        assert send(Call(method="GET", path="/api/v2/tenants/acme/databases/acme-main/collections/docs")).status == 200
+        assert send(Call(method="GET", path=b"/api/v2/tenants/acme/databases/acme-main/collections/docs")).status == 200
 
     def untouched(self) -> bool:
         """The other's data is as it was."""
         return self.look() == self.seeded
 
     def usable(self) -> bool:
-        """The sender still has what its next request names."""
-        return self.ask("GET", "/api/v2/tenants/acme/databases/acme-main/collections/docs").json().get("id") == self.uuids["a"]
+        """The sender still has what its next request names, and a search in it works: after some deletions it does not in Chroma."""
+        home = "/api/v2/tenants/acme/databases/acme-main/collections"
+        if self.ask("GET", f"{home}/docs").json().get("id") != self.uuids["a"]:
+            return False
+        found = self.ask("POST", f"{home}/{self.uuids['a']}/query", {"query_embeddings": [embed("report")], "n_results": 2})
+        return found.status == 200 and len(found.json()["ids"][0]) == 2
 
     def leaked(self, reply: Reply) -> str | None:
         """What of the other's is in this reply."""
