@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools cloud-test cloud-tools fleet-test outage-table opinion-table response-test oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools cloud-test cloud-tools fleet-test outage-table opinion-table response-test store-test rag oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -31,12 +31,13 @@ GRAFANA    := $(CACHE)/grafana/.ready
 BROWSER    := $(CACHE)/browser/.ready
 RESPONSE   := $(CACHE)/response/.ready
 CLOUDS     := $(CACHE)/clouds/.ready
+STORES     := $(CACHE)/stores/.ready
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy: most of their time is waiting.
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag
 # Google's SDK belongs to the rest too: its walk takes three minutes.
 GOOGLE     := integration/tests/test_sdk_texts.py::test_every_text_is_read[google]
 
@@ -76,7 +77,7 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) --deselect '$(GOOGLE:integration/%=%)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS) $(STORES)
 	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines, pages, responder)
 	$(PYTHON) -m pytest $(REST) '$(GOOGLE)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
@@ -105,6 +106,14 @@ pages: cli $(VENV_STAMP) $(BROWSER) ## the command line's pages in a real browse
 response-test: build cli $(VENV_STAMP) $(RESPONSE) ## bans by real Alertmanager and Prometheus and by Falco's events, and their ends
 	$(call say,the responder)
 	$(PYTHON) -m pytest integration/response -q $(PYTEST)
+
+store-test: build cli $(VENV_STAMP) $(STORES) ## Chroma, Pinecone's and Weaviate's clients; requests that try to cross between two tenants
+	$(call say,vector stores)
+	$(PYTHON) -m pytest integration/stores integration/rag -q $(PYTEST)
+
+rag: build cli $(VENV_STAMP) $(STORES) ## a LangChain application with Chroma, two teams and a poisoned note, as a table
+	$(call say,retrieval)
+	@PYTHONPATH=integration $(PYTHON) -m rag
 
 mcp-sdk: $(MCP_SDK) ## the official TypeScript SDKs of the Model Context Protocol into .cache (needs Node.js)
 
@@ -268,6 +277,13 @@ $(JUDGES): integration/opinions/requirements.txt
 	$(call say,Presidio (once, about a minute))
 	@[ -x $(CACHE)/judges/bin/python ] || python3 -m venv $(CACHE)/judges
 	$(CACHE)/judges/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# 650 MB on the disk.
+$(STORES): integration/stores/requirements.txt
+	$(call say,Chroma and the clients of vector stores (once, some minutes))
+	@[ -x $(CACHE)/stores/bin/python ] || python3 -m venv $(CACHE)/stores
+	$(CACHE)/stores/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(PIPELINES): integration/pipelines/tools.sh integration/pipelines/requirements.txt integration/pipelines/forward/package-lock.json

@@ -1,0 +1,1 @@
+"""Vector stores: servers, official clients, and requests that try to cross from one tenant to another."""
