@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 
 use super::generic::GenericSpec;
-use super::{Pointer, Protocol, anthropic, bedrock, cohere, gemini, langserve, mcp, ollama, openai, tgi};
+use super::{Pointer, Protocol, anthropic, bedrock, cohere, gemini, graphql, langserve, mcp, ollama, openai, tgi};
 use crate::enums::Operation;
 
 /// A wire format that needs no settings.
@@ -78,6 +78,11 @@ pub const FORMATS: &[Format] = &[
         word: "cohere",
         about: "Cohere's HTTP API: chat of version 2, embed and rerank. Its paths begin where `chat` does: `pathPrefix: /v2/`.",
         make: || Protocol::new(cohere::Cohere),
+    },
+    Format {
+        word: "graphql",
+        about: "GraphQL over HTTP: `POST` with a JSON body. `tools.allow` names the fields of the root: `Query.search`,\n`Mutation.*`; what operations may be is in `routes[].graphql`.",
+        make: || Protocol::new(graphql::Graphql::default()),
     },
 ];
 
