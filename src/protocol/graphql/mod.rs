@@ -219,8 +219,12 @@ fn fold(body: &mut Json<'_>, most_tokens: usize) -> Result<(), Denial> {
     let new: Vec<&str> = texts.iter().filter_map(Json::as_str).collect();
     let written = source.written(text, &new).ok_or_else(fault)?;
     // Whatever would have changed them has refused the request.
-    if !source.names.iter().copied().eq(names.iter().map(|(name, _)| name.as_ref())) || is_hashed && written != text {
+    if !source.names.iter().copied().eq(names.iter().map(|(name, _)| name.as_ref())) {
         return Err(fault());
+    }
+    // The hash is that of the text which came.
+    if is_hashed && written != text {
+        return Err(Reason::GraphqlPersisted.into());
     }
     *query = Json::String(Cow::Owned(written));
     Ok(())

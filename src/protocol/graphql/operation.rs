@@ -402,3 +402,142 @@ fn name_of(node: &SyntaxNode) -> Option<String> {
 fn fragment_name(spread: &SyntaxNode) -> Result<String, Denial> {
     child(spread, SyntaxKind::FRAGMENT_NAME).and_then(|name| name_of(&name)).ok_or(malformed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::queries::{Coordinate, Meaning};
+
+    fn queries() -> Queries {
+        let places = vec![Coordinate::parse("f(input.text)", Meaning::Document).unwrap()];
+        Queries { tokens: 1_000_000, introspection: true, places, ..Queries::default() }
+    }
+
+    fn read(text: &str, variables: &str) -> Result<Operation, (Reason, &'static str)> {
+        let json = Json::parse(variables.as_bytes(), 64).unwrap();
+        Operation::read(text, &queries(), &json).map_err(|denial| (denial.reason, denial.param.unwrap_or_default()))
+    }
+
+    #[test]
+    fn depth_aliases_and_cost_are_counted_with_fragments_in_their_places() {
+        for (text, variables, depth, aliases, cost) in [
+            ("{ a }", "{}", 1, 0, 1),
+            ("{ a { b { c } } x: d }", "{}", 3, 1, 4),
+            ("{ a(first: 10) { b c } }", "{}", 2, 0, 21),
+            ("{ a(first: 10, last: 3) { b(limit: 5) { c } } }", "{}", 3, 0, 61),
+            ("{ a(page: {first: 10}) { b } }", "{}", 2, 0, 11),
+            ("{ a(first: 0) { b } }", "{}", 2, 0, 2),
+            ("{ a(first: -7) { b } }", "{}", 2, 0, 2),
+            ("{ a(first: 99999999999999999999) { b } }", "{}", 2, 0, u64::MAX),
+            ("query($n: Int) { a(first: $n) { b } }", r#"{"n": 7}"#, 2, 0, 8),
+            ("query($n: Int) { a(first: $n) { b } }", r#"{"n": 7.0}"#, 2, 0, 8),
+            ("query($n: Int = 5) { a(first: $n) { b } }", "{}", 2, 0, 6),
+            ("query($n: Int = 5) { a(first: $n) { b } }", r#"{"n": 7}"#, 2, 0, 8),
+            ("query($n: Int = 5) { a(first: $n) { b } }", r#"{"n": null}"#, 2, 0, 2),
+            ("query($p: P) { a(page: $p) { b } }", r#"{"p": {"x": [{"first": 9}]}}"#, 2, 0, 10),
+            ("query($p: P = {x: [{first: 9}]}) { a(page: $p) { b } }", "{}", 2, 0, 10),
+            ("{ ...F ...F } fragment F on T { x: a { ...G } } fragment G on T { b c }", "{}", 2, 2, 6),
+            ("{ ... on T { a { ... @include(if: true) { b } } } }", "{}", 2, 0, 2),
+        ] {
+            let sum = read(text, variables).unwrap_or_else(|error| panic!("{text}: {error:?}")).sum;
+            assert_eq!((sum.depth, sum.aliases, sum.cost), (depth, aliases, cost), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_fields_of_the_root_are_named_whatever_spreads_them() {
+        let text = "mutation { x: a ... on M { b { c } ...F } } fragment F on M { d ...G } fragment G on M { e }";
+        let read = read(text, "{}").unwrap();
+        assert_eq!(read.root, "Mutation");
+        assert_eq!(read.fields.into_iter().collect::<Vec<_>>(), ["a", "b", "d", "e"]);
+    }
+
+    #[test]
+    fn what_is_not_one_operation_is_refused() {
+        let shape = (Reason::BodyShape, "query");
+        let operation = |param| (Reason::GraphqlOperation, param);
+        let deep = format!("{}a{}", "{a".repeat(70), "}".repeat(70));
+        let list = format!("{{ a(b: {}1{}) }}", "[".repeat(70), "]".repeat(70));
+        let levels: String = (0..300).map(|n| format!(" fragment F{n} on T {{ ...F{} }}", n + 1)).collect();
+        let levels = format!("{{ ...F0 }}{levels} fragment F300 on T {{ a }}");
+        for (text, refusal) in [
+            ("", shape),
+            ("{}", shape),
+            ("{ a", shape),
+            ("{ a(b:) }", shape),
+            ("type A { b: C }", shape),
+            ("{ a } type A { b: C }", shape),
+            ("fragment F on T { a }", shape),
+            ("{ ...F }", shape),
+            ("{ ...F } fragment F on T { ...F }", shape),
+            ("{ ...F } fragment F on T { a { ...G } } fragment G on T { ...F }", shape),
+            ("{ a } fragment F on T { ...F }", shape),
+            ("{ a } fragment F on T { b } fragment F on T { c }", shape),
+            ("query($a: A, $a: A) { b }", shape),
+            ("{ a } { b }", operation("operationName")),
+            ("query A { a } query B { b }", operation("operationName")),
+            ("subscription { a }", operation("subscription")),
+            ("{ a @defer { b } }", operation("defer")),
+            ("{ ... @defer { b } }", operation("defer")),
+            ("{ a @stream(initialCount: 1) }", operation("defer")),
+            (deep.as_str(), (Reason::GraphqlLimit, "depth")),
+            (list.as_str(), (Reason::GraphqlLimit, "depth")),
+            (levels.as_str(), (Reason::GraphqlLimit, "depth")),
+        ] {
+            assert_eq!(read(text, "{}").map(|_| ()), Err(refusal), "{text}");
+        }
+        let closed = Queries::default();
+        for text in ["{ __schema { types { name } } }", "{ a { x: __type(name: \"T\") { name } } }"] {
+            let denial = Operation::read(text, &closed, &Json::Null).unwrap_err();
+            assert_eq!((denial.reason, denial.param), (Reason::GraphqlOperation, Some("introspection")), "{text}");
+        }
+        assert!(Operation::read("{ __typename }", &closed, &Json::Null).is_ok());
+    }
+
+    /// Twice as much to read is at most about twice the work, whatever it is that there is more of.
+    #[test]
+    fn work_grows_with_the_text_and_no_faster() {
+        type Family = (&'static str, fn(usize) -> (String, String));
+        let families: [Family; 7] = [
+            ("fields", |n| (format!("{{ {} }}", "a ".repeat(n)), "{}".to_owned())),
+            ("a fragment that is spread often", |n| {
+                (format!("{{ {} }} fragment F on T {{ {} }}", "...F ".repeat(n), "a ".repeat(n)), "{}".to_owned())
+            }),
+            ("fragments that spread others twice", |n| {
+                let all: String = (0..n).map(|at| format!("fragment F{at} on T {{ a{{...G{at}}} }} ")).collect();
+                let low: String = (0..n).map(|at| format!("fragment G{at} on T {{ b c }} ")).collect();
+                let top: String = (0..n).map(|at| format!("...F{at} ...F{at} ")).collect();
+                (format!("{{ {top} }} {all} {low}"), "{}".to_owned())
+            }),
+            ("a large value that is used often", |n| {
+                let uses: String = (0..n).map(|at| format!("f(a{at}: $v) ")).collect();
+                let value = format!("[{}0]", r#"{"text": "x", "first": 1},"#.repeat(n));
+                (format!("query($v: V) {{ {uses} }}"), format!(r#"{{"v": {value}}}"#))
+            }),
+            ("variables", |n| {
+                let all: String = (0..n).map(|at| format!("$v{at}: V = {{text: \"a\"}} ")).collect();
+                let uses: String = (0..n).map(|at| format!("f(input: $v{at}) ")).collect();
+                (format!("query({all}) {{ {uses} }}"), "{}".to_owned())
+            }),
+            ("lists", |n| (format!("{{ f(input: [{}]) }}", "[{text: \"a\"}] ".repeat(n)), "{}".to_owned())),
+            ("directives", |n| (format!("{{ f {} }}", "@a(b: \"c\") ".repeat(n)), "{}".to_owned())),
+        ];
+        for (name, family) in families {
+            let work = |n| {
+                let (text, variables) = family(n);
+                read(&text, &variables).unwrap_or_else(|error| panic!("{name}: {error:?}")).work
+            };
+            let (one, two) = (work(100), work(200));
+            println!("{name}: {one} and {two}");
+            assert!(one >= 100 && two * 10 <= one * 21, "{name}: {one} and {two}");
+        }
+        // On many levels the count doubles on each, and the work does not.
+        let doubling = |levels: usize| {
+            let all: String = (0..levels).map(|at| format!("fragment F{at} on T {{ ...F{0} ...F{0} }} ", at + 1)).collect();
+            read(&format!("{{ ...F0 }} {all} fragment F{levels} on T {{ x: a }}"), "{}").unwrap()
+        };
+        let (some, more) = (doubling(40), doubling(80));
+        assert_eq!((some.sum.cost, more.sum.cost, more.sum.aliases), (1 << 40, u64::MAX, u64::MAX));
+        assert!(more.work * 10 <= some.work * 21, "{} and {}", some.work, more.work);
+    }
+}

@@ -263,8 +263,8 @@ mod tests {
             let read: Vec<String> = again.pieces.iter().map(|piece| piece.text.to_string()).collect();
             let line = new.replace(['\n', '\r'], " ");
             texts[at] = if at == 1 { &line } else { &new };
-            prop_assert_eq!(read, texts);
-            prop_assert_eq!(again.names, source.names);
+            prop_assert_eq!(read.iter().map(String::as_str).collect::<Vec<_>>(), texts.clone());
+            prop_assert_eq!(&again.names, &source.names);
             prop_assert!(source.written(&text, &texts[1..]).is_none());
         }
 
