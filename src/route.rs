@@ -385,8 +385,10 @@ fn queries(written: &Graph, at: &KeyPath, errors: &mut Errors) -> Queries {
             match Coordinate::parse(text, meaning) {
                 Some(coordinate) => places.push(coordinate),
                 None => {
-                    let message =
-                        format!("expected a place such as ask(question) or chat(input.text), found {:?}", shortened(text));
+                    let message = format!(
+                        "expected a place such as ask(question) or chat(input.text), found {:?}",
+                        shortened(text)
+                    );
                     errors.push(&at.key(key).index(place), message);
                 }
             }

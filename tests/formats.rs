@@ -60,7 +60,13 @@ fn is_at(file: &str, place: &str) -> bool {
 fn code(text: &str) -> Vec<(usize, String)> {
     let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
-    let plain = |line: &str| line.split(" // ").next().unwrap_or_default().replace("Reason::Mcp", "Reason::").replace("Reason::Graphql", "Reason::");
+    let plain = |line: &str| {
+        line.split(" // ")
+            .next()
+            .unwrap_or_default()
+            .replace("Reason::Mcp", "Reason::")
+            .replace("Reason::Graphql", "Reason::")
+    };
     lines.map(|(at, line)| (at + 1, plain(line))).collect()
 }
 

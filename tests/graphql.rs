@@ -126,6 +126,7 @@ impl Grammar {
 
     /// `spreads`: the fragments that may be spread here.
     fn selections(&mut self, depth: usize, spreads: std::ops::Range<usize>) -> Vec<Sel> {
+        let count = 1 + self.draw.below(3);
         let one = |_| match self.draw.below(6) {
             0 if !spreads.is_empty() => Sel::Spread(spreads.start + self.draw.below(spreads.len())),
             1 if depth > 0 => {
@@ -141,7 +142,6 @@ impl Grammar {
                 Sel::Field { alias, name, args: self.args(), directive: self.directive(), below }
             }
         };
-        let count = 1 + self.draw.below(3);
         (0..count).map(one).collect()
     }
 }
@@ -189,18 +189,24 @@ struct Writer<'t> {
 
 impl Writer<'_> {
     fn gap(&mut self) {
+        self.gap_of(true);
+    }
+
+    fn gap_of(&mut self, takes_commas: bool) {
         if self.is_plain {
             return self.out.query.push(' ');
         }
         for _ in 0..=self.draw.below(2) {
-            let gap = self.draw.of(&[" ", "\n", "\r\n", "\r", "\t", ", ", "\u{feff}", " # a note\n", "#note\r", "  "]);
+            let gaps = [", ", " ", "\n", "\r\n", "\r", "\t", "\u{feff}", " # a note\n", "#note\r", "  "];
+            let gap = self.draw.of(&gaps[usize::from(!takes_commas)..]);
             self.out.query.push_str(gap);
         }
     }
 
     fn put(&mut self, token: &str) {
         self.out.query.push_str(token);
-        self.gap();
+        // The parser refuses what nobody writes: commas behind an alias and behind a spread's dots.
+        self.gap_of(token != "..." && !token.starts_with('x'));
     }
 
     fn text(&mut self, number: usize) {
@@ -208,7 +214,8 @@ impl Writer<'_> {
         let start = self.out.query.len();
         let is_block = self.draw.one_in(3) && !text.contains('"') && !text.ends_with('\\') && text.trim() == text;
         if is_block && !text.is_empty() && !text.contains(['\n', '\r', '\u{0}']) {
-            let (before, after) = [("", ""), ("\n", "\n"), ("\n   ", "\n   "), ("\r\n\t", "\r"), ("\r", "")][self.draw.below(5)];
+            let (before, after) =
+                [("", ""), ("\n", "\n"), ("\n   ", "\n   "), ("\r\n\t", "\r"), ("\r", "")][self.draw.below(5)];
             self.out.query.push_str(&format!("\"\"\"{before}{text}{after}\"\"\""));
         } else {
             self.out.query.push('"');
@@ -761,9 +768,7 @@ fn a_persisted_operation_is_judged_by_its_text() {
         document["routes"][0]["graphql"] = json!({ "persisted": { hashed.clone(): text }, "cost": 100 });
         document["roles"]["anonymous"]["tools"]["allow"] = json!(["Query.ask"]);
     });
-    let named = |variables: Value| {
-        json!({ "variables": variables, "extensions": { "persistedQuery": { "version": 1, "sha256Hash": hashed } } })
-    };
+    let named = |variables: Value| json!({ "variables": variables, "extensions": { "persistedQuery": { "version": 1, "sha256Hash": hashed } } });
     assert_eq!(post(&mut pipeline, &named(json!({ "q": "What is a wall?" }))).reason(), "");
     assert_eq!(post(&mut pipeline, &json!({ "documentId": hashed, "variables": { "q": "a" } })).reason(), "");
     assert_eq!(post(&mut pipeline, &named(json!({ "q": ATTACK }))).reason(), "scan.injection");

@@ -36,8 +36,11 @@ use crate::reason::{Denial, Reason};
 /// # Errors
 /// [`Reason::GraphqlLimit`].
 fn within(queries: &Queries, sum: &Sum) -> Result<(), Denial> {
-    let limits =
-        [("depth", sum.depth, queries.depth), ("aliases", sum.aliases, queries.aliases), ("cost", sum.cost, queries.cost)];
+    let limits = [
+        ("depth", sum.depth, queries.depth),
+        ("aliases", sum.aliases, queries.aliases),
+        ("cost", sum.cost, queries.cost),
+    ];
     match limits.into_iter().find(|(_, is, most)| is > most) {
         Some((limit, _, _)) => Err(over(limit)),
         None => Ok(()),

@@ -181,7 +181,8 @@ impl Walk<'_> {
                     SyntaxKind::INLINE_FRAGMENT => sets.extend(child(&selection, SyntaxKind::SELECTION_SET)),
                     _ => {
                         let name = fragment_name(&selection)?;
-                        let definition = self.fragments.get(&name).and_then(|(one, _)| child(one, SyntaxKind::SELECTION_SET));
+                        let definition =
+                            self.fragments.get(&name).and_then(|(one, _)| child(one, SyntaxKind::SELECTION_SET));
                         if seen.insert(name) {
                             sets.extend(definition);
                         }
@@ -533,7 +534,8 @@ mod tests {
         }
         // On many levels the count doubles on each, and the work does not.
         let doubling = |levels: usize| {
-            let all: String = (0..levels).map(|at| format!("fragment F{at} on T {{ ...F{0} ...F{0} }} ", at + 1)).collect();
+            let all: String =
+                (0..levels).map(|at| format!("fragment F{at} on T {{ ...F{0} ...F{0} }} ", at + 1)).collect();
             read(&format!("{{ ...F0 }} {all} fragment F{levels} on T {{ x: a }}"), "{}").unwrap()
         };
         let (some, more) = (doubling(40), doubling(80));

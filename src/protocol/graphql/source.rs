@@ -228,8 +228,21 @@ mod tests {
     #[test]
     fn what_is_no_string_value_is_refused() {
         for written in [
-            r#""a"#, r#""\x""#, r#""\u12""#, r#""\ud800""#, r#""\udc00\ud800""#, r#""\u{}""#, r#""\u{d800}""#,
-            r#""\u{110000}""#, "\"a\nb\"", "\"\"\"a\"\"", r#""\u{100000041}""#, "%", "\u{0}", "..", "é",
+            r#""a"#,
+            r#""\x""#,
+            r#""\u12""#,
+            r#""\ud800""#,
+            r#""\udc00\ud800""#,
+            r#""\u{}""#,
+            r#""\u{d800}""#,
+            r#""\u{110000}""#,
+            "\"a\nb\"",
+            "\"\"\"a\"\"",
+            r#""\u{100000041}""#,
+            "%",
+            "\u{0}",
+            "..",
+            "é",
         ] {
             let denial = Source::read(written, 100).map(|_| ()).unwrap_err();
             assert_eq!((denial.reason, denial.param), (Reason::BodyShape, Some("query")), "{written:?}");
@@ -238,7 +251,8 @@ mod tests {
 
     #[test]
     fn comments_and_names_are_told() {
-        let source = Source::read("query A($b: [C!] = 4111111111111111) { # one\r d(e: F, g: 12) #two\n}", 100).unwrap();
+        let source =
+            Source::read("query A($b: [C!] = 4111111111111111) { # one\r d(e: F, g: 12) #two\n}", 100).unwrap();
         let comments: Vec<_> = source.pieces.iter().map(|piece| (piece.is_comment, piece.text.as_ref())).collect();
         assert_eq!(comments, [(true, " one"), (true, "two")]);
         let names: Vec<_> = source.names.into_iter().collect();
