@@ -103,7 +103,7 @@ section! {
         cost: Option<u64>,
         /// The most tokens of an operation, blanks and commas counted. Default 4000, at most 50000.
         tokens: Option<u64>,
-        /// The arguments, and keys in them, that say how many items a list has. Default `first`, `last`, `limit`.
+        /// The arguments, and keys in them, that say how many items a list has. Without it `first`, `last` and `limit`.
         lists: Option<Vec<String>>,
         /// The most operations of one request, as a JSON array. Default 0: no arrays. At most 100.
         batch: Option<u64>,

@@ -27,8 +27,8 @@ pub(super) struct Piece<'s> {
 pub(super) struct Source<'s> {
     /// In their order.
     pub(super) pieces: Vec<Piece<'s>>,
-    /// Names, and numbers that are long enough to mean something, each once.
-    pub(super) names: BTreeSet<&'s str>,
+    /// Names, and numbers that are long enough to mean something, each once, in the order they come.
+    pub(super) names: Vec<&'s str>,
 }
 
 /// Digits of a number that may be a card's or a person's.
@@ -50,7 +50,7 @@ impl<'s> Source<'s> {
     /// # Errors
     /// [`Reason::BodyShape`] where it has others, [`Reason::GraphqlLimit`] where it has too many.
     pub(super) fn read(text: &'s str, most_tokens: usize) -> Result<Source<'s>, Denial> {
-        let mut source = Source::default();
+        let (mut source, mut seen) = (Source::default(), BTreeSet::new());
         for token in Lexer::new(text).with_limit(most_tokens) {
             let token = token.map_err(|error| if error.is_limit() { over("tokens") } else { malformed() })?;
             let span = token.index()..token.index() + token.data().len();
@@ -60,11 +60,11 @@ impl<'s> Source<'s> {
                 TokenKind::Comment => (true, Cow::Borrowed(written.strip_prefix('#').ok_or(malformed())?)),
                 TokenKind::StringValue => (false, value(written).ok_or(malformed())?),
                 TokenKind::Name => {
-                    source.names.insert(written);
+                    source.names.extend(seen.insert(written).then_some(written));
                     continue;
                 }
                 TokenKind::Int | TokenKind::Float if written.len() >= LONG_NUMBER => {
-                    source.names.insert(written);
+                    source.names.extend(seen.insert(written).then_some(written));
                     continue;
                 }
                 _ => continue,
@@ -256,7 +256,7 @@ mod tests {
         let comments: Vec<_> = source.pieces.iter().map(|piece| (piece.is_comment, piece.text.as_ref())).collect();
         assert_eq!(comments, [(true, " one"), (true, "two")]);
         let names: Vec<_> = source.names.into_iter().collect();
-        assert_eq!(names, ["4111111111111111", "A", "C", "F", "b", "d", "e", "g", "query"]);
+        assert_eq!(names, ["query", "A", "b", "C", "4111111111111111", "d", "e", "F", "g"]);
         assert_eq!(Source::read("{ a b c }", 5).map(|_| ()).unwrap_err().param, Some("tokens"));
     }
 
