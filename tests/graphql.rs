@@ -713,6 +713,8 @@ fn what_servers_read_otherwise_is_refused() {
         (json!({ "query": ok, "Variables": { "a": "b" } }), "body.shape"),
         (json!({ "query": ok, "variables": "{\"a\": \"b\"}" }), "body.shape"),
         (json!({ "query": ok, "variables": ["a"] }), "body.shape"),
+        (json!({ "query": ok, "queryId": "a" }), "body.shape"),
+        (json!({ "query": ok, "operationName": "a", "onError": "NULL" }), ""),
         (json!({ "query": ok, "extensions": "a" }), "body.shape"),
         (json!({ "query": ok, "extensions": persisted(&hashed), "documentId": hashed }), "body.shape"),
         (json!({ "query": ok, "extensions": { "persistedquery": {} } }), "body.shape"),
@@ -789,6 +791,38 @@ fn a_name_or_a_number_that_would_be_masked_refuses_the_request() {
     }
     let secret = "{ AKIAQ7EXAMPL3TE5TKXQ: ask }";
     assert_eq!(post(&mut pipeline, &json!({ "query": secret })).reason(), "scan.secret");
+}
+
+#[test]
+fn an_attack_in_names_is_found() {
+    let mut pipeline = pipeline(|_| {});
+    let words = ATTACK.trim_end_matches('.');
+    let (name, list) = (words.replace(' ', "_"), words.replace(' ', " # \n"));
+    for query in [
+        format!("{{ {words} }}"),
+        format!("{{ {list} }}"),
+        format!("{{ {name}: ask }}"),
+        format!("query {name} {{ ask }}"),
+        format!("query(${name}: S) {{ ask(question: ${name}) }}"),
+        format!("{{ ask(style: {name}) }}"),
+        format!("{{ ...{name} }} fragment {name} on T {{ ask }}"),
+        format!("{{ ask @{name} }}"),
+    ] {
+        assert_eq!(post(&mut pipeline, &json!({ "query": query })).reason(), "scan.injection", "{query}");
+    }
+}
+
+#[test]
+fn the_manuals_policy_is_one() {
+    let page = include_str!("../src/manual/protocols.md");
+    let example = page.split("<!-- graphql -->\n  ```yaml\n").nth(1).unwrap().split("  ```").next().unwrap();
+    let example: Value = serde_norway::from_str(example).unwrap();
+    let mut pipeline = pipeline(|document| {
+        document["routes"] = example["routes"].clone();
+        document["roles"]["anonymous"] = example["roles"]["user"].clone();
+    });
+    assert_eq!(post(&mut pipeline, &json!({ "query": "{ ask(question: \"a\") { text } }" })).reason(), "");
+    assert_eq!(post(&mut pipeline, &json!({ "query": "mutation { forget }" })).reason(), "rbac.tool");
 }
 
 #[test]

@@ -168,6 +168,12 @@ impl ReplyFormat for Graphql {
     }
 }
 
+/// What a request may hold: whatever else there is belongs into `extensions` (GraphQL over HTTP, Request Parameters).
+const FIELDS: [&str; 8] =
+    ["query", "variables", "operationName", "extensions", "onError", "documentId", "id", "doc_id"];
+/// What names an operation beside the hash in `extensions`.
+const IDS: [&str; 3] = ["documentId", "id", "doc_id"];
+
 /// True for an address whose query could be read as an operation, or as a part of one.
 fn names_operation(path: &[u8]) -> bool {
     const NAMES: [&str; 8] =
@@ -249,7 +255,7 @@ fn named_by<'b, 'j>(body: &'b Json<'j>) -> Result<Option<&'b Json<'j>>, Denial> 
     {
         named.push(field(persisted, "sha256Hash")?.ok_or(shape("extensions"))?);
     }
-    for name in ["documentId", "id", "doc_id"] {
+    for name in IDS {
         named.extend(field(body, name)?);
     }
     match named.as_slice() {
@@ -290,7 +296,11 @@ fn read(queries: &Queries, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
 }
 
 fn read_one<'b, 'j>(queries: &Queries, reader: &mut Reader<'b, 'j>) -> Result<Sum, Denial> {
-    let Json::Object(_) = reader.body else { return Err(reader.shape()) };
+    let Json::Object(entries) = reader.body else { return Err(reader.shape()) };
+    // Another one might name an operation to some server.
+    if !entries.iter().all(|(key, _)| FIELDS.contains(&key.as_ref())) {
+        return Err(reader.shape());
+    }
     let (query, variables) = (reader.take("query")?, reader.take("variables")?);
     if variables.as_ref().is_some_and(|(_, value)| !matches!(value, Json::Object(_))) {
         return Err(reader.shape());
