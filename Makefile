@@ -13,6 +13,7 @@ LITELLM    := $(CACHE)/litellm/.ready
 CLIENTS    := $(CACHE)/clients/.ready
 GRAPH      := $(CACHE)/graph/.ready
 NEIGHBOURS := $(CACHE)/neighbours/.ready
+GRAPHQL    := $(CACHE)/graphql/.ready
 MODULE     := target/bartizan.wasm
 RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
 CLI        := target/debug/bartizan
@@ -37,7 +38,7 @@ CORPORA    ?= ../shared/corpora
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads and slow builds.
-REST       := integration/tests/test_protocols_gemini.py integration/clients integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag
+REST       := integration/tests/test_protocols_gemini.py integration/clients integration/graphql integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag
 # Google's SDK belongs to the rest too: its walk takes three minutes.
 GOOGLE     := integration/tests/test_sdk_texts.py::test_every_text_is_read[google]
 
@@ -77,7 +78,7 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) --deselect '$(GOOGLE:integration/%=%)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS) $(STORES)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(GRAPHQL) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS) $(STORES)
 	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines, pages, responder)
 	$(PYTHON) -m pytest $(REST) '$(GOOGLE)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
@@ -311,6 +312,12 @@ $(GRAFANA): integration/dashboards/package-lock.json
 $(RESPONSE): integration/response/alertmanager.sh
 	$(call say,Alertmanager and Prometheus (once))
 	integration/response/alertmanager.sh $(CACHE)/response
+	@touch $@
+
+$(GRAPHQL): integration/graphql/requirements.txt
+	$(call say,a GraphQL server and its clients (once))
+	@[ -x $(CACHE)/graphql/bin/python ] || python3 -m venv $(CACHE)/graphql
+	$(CACHE)/graphql/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(NEIGHBOURS): integration/neighbours/requirements.txt

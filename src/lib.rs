@@ -76,8 +76,8 @@ pub mod reason;
 pub mod redact;
 pub mod route;
 pub mod scan;
-pub mod tenancy;
 pub mod script;
+pub mod tenancy;
 pub mod transaction;
 
 pub use host::Host;

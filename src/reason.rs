@@ -127,6 +127,12 @@ reasons! {
     McpSession = "mcp.session", 404;
     /// A server of the Model Context Protocol defines a tool, prompt or resource otherwise than it was approved.
     McpDefinition = "mcp.definition", 502;
+    /// A GraphQL operation is over the route's limits of tokens, depth, aliases, cost or operations in a list.
+    GraphqlLimit = "graphql.limit", 400;
+    /// A GraphQL operation that the policy does not serve: a subscription, introspection, a list of operations, parts.
+    GraphqlOperation = "graphql.operation", 403;
+    /// A persisted GraphQL operation that the policy does not list.
+    GraphqlPersisted = "graphql.persisted", 400;
     /// The content type is not one the protocol reads.
     BodyContentType = "body.contentType", 415;
     /// The body is compressed.

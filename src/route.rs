@@ -11,10 +11,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::document::{self, AskUsage, Described, Errors, KeyPath, OutputAction, Route, shortened};
+use crate::document::{self, AskUsage, Described, Errors, Graph, KeyPath, OutputAction, Outputs, Route, shortened};
 use crate::enums::Operation;
 use crate::protocol::paths::{ends_as, is_template, kept_in, kept_of, model_in, parameter_of};
-use crate::protocol::{Pointer, Protocol, has_escaped_slash, registry};
+use crate::protocol::{Coordinate, Meaning, Pointer, Protocol, Queries, has_escaped_slash, hash, registry};
 use crate::tenancy::TenancyPolicy;
 
 /// A route's place in the policy.
@@ -383,6 +383,70 @@ fn path_fault(path: &str) -> Option<&'static str> {
 }
 
 fn protocol(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<Protocol> {
+    let protocol = written_protocol(route, at, errors)?;
+    let Some(written) = &route.graph else { return Some(protocol) };
+    let at = at.key(Route::GRAPH);
+    let queries = queries(written, &at, errors);
+    let Some(configured) = protocol.with_queries(queries.clone()) else {
+        errors.push(&at, format!("has no effect with protocol {}", protocol.name()));
+        return None;
+    };
+    for (name, text) in &queries.persisted {
+        let at = at.key("persisted").key(name);
+        if *name != hash(text) {
+            errors.push(&at, format!("the SHA-256 of this operation is {}", hash(text)));
+        } else if let Some(denial) = configured.fault_of(text) {
+            let param = denial.param.unwrap_or_default();
+            errors.push(&at, format!("this operation is never served: {} ({param})", denial.reason));
+        }
+    }
+    Some(configured)
+}
+
+fn queries(written: &Graph, at: &KeyPath, errors: &mut Errors) -> Queries {
+    let default = Queries::default();
+    let mut places = Vec::new();
+    for (key, texts, meaning) in [
+        ("prompts", &written.prompts, Meaning::Prompt),
+        ("documents", &written.documents, Meaning::Document),
+        ("models", &written.models, Meaning::Model),
+    ] {
+        for (place, text) in texts.iter().flatten().enumerate() {
+            match Coordinate::parse(text, meaning) {
+                Some(coordinate) => places.push(coordinate),
+                None => {
+                    let message = format!(
+                        "expected a place such as ask(question) or chat(input.text), found {:?}",
+                        shortened(text)
+                    );
+                    errors.push(&at.key(key).index(place), message);
+                }
+            }
+        }
+    }
+    if places.len() > MAX_PLACES {
+        errors.push(at, format!("{} places, expected at most {MAX_PLACES}", places.len()));
+    }
+    let mut range = |key: &str, value, default, bounds| errors.range(at, key, value, default, bounds);
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Queries {
+        tokens: size(range("tokens", written.tokens, default.tokens as u64, 1..=50_000)),
+        depth: range("depth", written.depth, default.depth, 1..=60),
+        aliases: range("aliases", written.aliases, default.aliases, 0..=10_000),
+        cost: range("cost", written.cost, default.cost, 1..=1_000_000_000),
+        lists: written.lists.clone().unwrap_or(default.lists),
+        batch: size(range("batch", written.batch, 0, 0..=100)),
+        introspection: written.introspection.unwrap_or(default.introspection),
+        places,
+        persisted: written.persisted.clone().unwrap_or_default(),
+        answers_tools: written.outputs == Some(Outputs::Tool),
+    }
+}
+
+/// More places than these nobody names by hand.
+const MAX_PLACES: usize = 64;
+
+fn written_protocol(route: &Route, at: &KeyPath, errors: &mut Errors) -> Option<Protocol> {
     match errors.require(at, "protocol", route.protocol.as_ref())? {
         document::Protocol::Named(word) => in_dialect(Protocol::named(word)?, route.dialect.as_ref(), at, errors),
         document::Protocol::Described(written) => {

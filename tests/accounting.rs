@@ -16,7 +16,7 @@ fn pipeline(goldens: &[Golden]) -> Pipeline {
     let models: Vec<String> = goldens
         .iter()
         .filter_map(|one| {
-            one.protocol.read_request(one.operation, one.model(), &Json::parse(&one.bytes, DEPTH).unwrap()).ok()
+            one.protocol.read_request(one.operation, one.model(), &one.protocol.parse(&one.bytes, DEPTH).unwrap()).ok()
         })
         .map(|exchange| exchange.model)
         .filter(|model| !model.is_empty())
@@ -56,7 +56,7 @@ fn no_text_is_left_out_for_how_it_begins() {
     ];
     let (mut tried, mut listed, mut passed) = (0, 0, Vec::new());
     for one in &goldens {
-        let json = Json::parse(&one.bytes, DEPTH).unwrap();
+        let json = one.protocol.parse(&one.bytes, DEPTH).unwrap();
         if one.protocol.read_request(one.operation, one.model(), &json).is_err() {
             continue;
         }
@@ -64,7 +64,12 @@ fn no_text_is_left_out_for_how_it_begins() {
             for (text, needle) in needles {
                 let mut body = json.clone();
                 *body.at_mut(&place).unwrap() = Json::String(text.into());
-                let bytes = body.to_bytes();
+                // What is no text of its own reads otherwise with another one.
+                let mut folded = body.clone();
+                if one.protocol.fold(&mut folded).is_err() {
+                    continue;
+                }
+                let bytes = folded.to_bytes();
                 let run = pipeline.post(&one.path(), &[("authorization", &token)], &bytes);
                 tried += 1;
                 let Ok(edit) = &run.outcome else { continue };

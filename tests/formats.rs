@@ -27,6 +27,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("protocol/tools.rs", "mcp", "`mcp_servers` is a parameter that several formats have"),
     ("route.rs", "mcp", "an address in a message, as an example"),
     ("document/sections/traffic.rs", "mcp", "`routes[].mcp` is a public key of the policy"),
+    ("document/sections/traffic.rs", "graphql", "`routes[].graphql` is a public key of the policy"),
+    ("reason.rs", "graphql", "public words of refusals"),
     ("enums.rs", "mcp", "a public word of roles: an operation"),
     ("reason.rs", "mcp", "public words of refusals"),
     ("transaction/reply/calls.rs", "mcp", "`mcp.drift` is a public word of records"),
@@ -58,7 +60,13 @@ fn is_at(file: &str, place: &str) -> bool {
 fn code(text: &str) -> Vec<(usize, String)> {
     let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
-    let plain = |line: &str| line.split(" // ").next().unwrap_or_default().replace("Reason::Mcp", "Reason::");
+    let plain = |line: &str| {
+        line.split(" // ")
+            .next()
+            .unwrap_or_default()
+            .replace("Reason::Mcp", "Reason::")
+            .replace("Reason::Graphql", "Reason::")
+    };
     lines.map(|(at, line)| (at + 1, plain(line))).collect()
 }
 

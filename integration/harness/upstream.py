@@ -178,6 +178,8 @@ def said(seen: Seen) -> Iterator[tuple]:
         return providers.PATHS[path](body, pieces)
     if path == "/mcp":
         return providers.mcp(body, pieces, seen.header("x-stream") is not None)
+    if path == "/graphql":
+        return whole({"data": {"ask": {"text": "".join(pieces)}}})
     if path == "/ask":
         return whole({"response": "".join(pieces), "usage": USAGE})
     return sse_of(sse_events(pieces=pieces)) if body.get("stream") else whole(completion(text="".join(pieces)))

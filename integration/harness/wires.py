@@ -195,7 +195,7 @@ class Wire:
         body = b"" if isinstance(self.ask, str) else self.ask(text)
         if isinstance(body, bytes):
             return body
-        return body if self.path in ("/mcp", "/ask") or self.stream_path else {**body, "stream": stream}
+        return body if self.path in ("/mcp", "/graphql", "/ask") or self.stream_path else {**body, "stream": stream}
 
 
 OLLAMA_CHAT = ollama_stream(lambda line: line["message"]["content"])
@@ -316,6 +316,12 @@ WIRES = {
         lambda text: {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "search_x", "arguments": {"q": text}}},
         lambda body: body["result"]["content"][0]["text"], mcp_message,
         lambda body: body["id"] == 7 and body["error"]["code"] == -32010, "the protocol counts no tokens", ("stop", "scan.secret"),
+    ),
+    "GraphQL": Wire(
+        "/graphql", lambda text: {"query": f"{{ ask(question: {json.dumps(text)}) {{ text }} }}"},
+        lambda body: body["data"]["ask"]["text"], "subscriptions are refused",
+        lambda body: body["errors"][0]["extensions"]["code"] == "CONTENT_FILTERED", "the protocol counts no tokens",
+        withheld=lambda body: body["data"] is None and bool(body["errors"]),
     ),
     "generic": Wire(
         "/ask", lambda text: {"prompt": text}, lambda body: body["response"],

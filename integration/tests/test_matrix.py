@@ -33,6 +33,7 @@ def every_protocol(document: dict) -> None:
         {"match": {"pathPrefix": "/"}, "protocol": "langserve"},
         {"match": {"path": "/hf"}, "protocol": "tgi", "operation": "generate"},
         {"match": {"path": "/mcp"}, "protocol": "mcp"},
+        {"match": {"path": "/graphql"}, "protocol": "graphql"},
         {"match": {"path": "/ask"}, "protocol": {"generic": {"prompt": ["/prompt"], "output": ["/response"]}}},
     ]
     document["audit"] = {**document.get("audit", {}), "usage": True}
@@ -41,7 +42,7 @@ def every_protocol(document: dict) -> None:
     analyst.update(
         operations=["chat", "generate", "completions", "responses", "embeddings", "rerank", "moderations", "mcp", "batch", "files",
                     "fineTuning"],
-        models=["*"], tools={"allow": ["search_*"]}, quotas=[],
+        models=["*"], tools={"allow": ["search_*", "Query.ask"]}, quotas=[],
     )  # fmt: skip
 
 

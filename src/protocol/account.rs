@@ -149,6 +149,11 @@ impl Ledger {
         text.is_some()
     }
 
+    /// Takes a string whose texts are listed each by itself.
+    fn covers(&mut self, value: &Json<'_>) {
+        self.0.extend(value.as_str().filter(|text| !text.is_empty()).map(str::as_ptr));
+    }
+
     /// Every string and key of `body` that is neither here nor among `texts` nor below one of `trees`, in the order of
     /// the body.
     fn missing<'t>(
@@ -194,6 +199,11 @@ impl Draft {
     /// Accounts for a string that fits the form of its place. False: it does not fit, and stays a text.
     pub(super) fn parameter(&mut self, value: &Json<'_>, form: Form<'_>) -> bool {
         self.ledger.parameter(value, form)
+    }
+
+    /// Accounts for a string that the tree has once more, taken apart.
+    pub(super) fn covers(&mut self, value: &Json<'_>) {
+        self.ledger.covers(value);
     }
 
     /// Takes over what a request below `base` says. It is never rewritten, so that its caps have no place, and its tools

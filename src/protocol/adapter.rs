@@ -10,10 +10,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::confine::{Confined, Scope};
+use super::queries::Queries;
 use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::tools::pin;
-use super::{Exchange, Json, Path, Refusal, Told, UnscannedKind, Usage, keys};
+use super::{Exchange, Json, Path, Refusal, Segment, Told, UnscannedKind, Usage, keys};
 use crate::enums::{ConfinedBy, Operation, Zone};
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
@@ -71,6 +72,16 @@ pub trait Adapter: Debug + Send + Sync {
 
     /// The format in one of its dialects; `None`: it has no such dialect.
     fn in_dialect(&self, _word: &str) -> Option<Protocol> {
+        None
+    }
+
+    /// The format with what a policy says of the operations that are written in it; `None`: it has no such text.
+    fn with_queries(&self, _queries: Queries) -> Option<Protocol> {
+        None
+    }
+
+    /// Why an operation of the policy's is never served; `None`: it is, as far as its variables let it.
+    fn fault_of(&self, _text: &str) -> Option<Denial> {
         None
     }
 
@@ -271,6 +282,28 @@ pub trait Adapter: Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Makes a tree of a string of the body that is itself written in a language: its values can then be judged and changed
+    /// like any other.
+    ///
+    /// # Errors
+    /// A denial where it can't be read.
+    fn unfold(&self, _body: &mut Json<'_>) -> Result<(), Denial> {
+        Ok(())
+    }
+
+    /// Makes a string again of what [`Adapter::unfold`] made a tree of.
+    ///
+    /// # Errors
+    /// [`Reason::Internal`] where something was changed that can't be written back.
+    fn fold(&self, _body: &mut Json<'_>) -> Result<(), Denial> {
+        Ok(())
+    }
+
+    /// True for a text that can't be changed where it is: what would change it refuses the request.
+    fn is_fixed(&self, _body: &Json<'_>, _segment: &Segment) -> bool {
+        false
+    }
+
     /// The id that an answer to this request must carry, as JSON.
     fn request_id(&self, _body: &Json<'_>) -> Option<String> {
         None
@@ -295,6 +328,11 @@ pub trait Adapter: Debug + Send + Sync {
 
     /// The body of a refusal in the format's own words.
     fn error_body(&self, told: &Told<'_>) -> Vec<u8>;
+
+    /// The media type of a refusal, for a caller that sent this `accept`.
+    fn error_type(&self, _accepts: &[u8]) -> &'static str {
+        "application/json"
+    }
 
     /// A header that tells the SDKs which exception a refusal is.
     fn error_header(&self, _denial: &Denial) -> Option<(&'static str, &'static str)> {
@@ -337,7 +375,20 @@ impl Protocol {
         Protocol(Arc::new(adapter))
     }
 
-    /// Takes a body apart. `model` is the one that the path names, where it names one.
+    /// The tree of a body, in which a string that is written in a language is a tree of its own.
+    ///
+    /// # Errors
+    /// As [`Json::parse`], and as [`Adapter::unfold`].
+    pub fn parse<'b>(&self, body: &'b [u8], max_depth: usize) -> Result<Json<'b>, Denial> {
+        let mut json = match self.reads_lines() {
+            true => Json::Array(Json::parse_lines(body, max_depth).map_err(|(_, reason)| reason)?),
+            false => Json::parse(body, max_depth)?,
+        };
+        self.unfold(&mut json)?;
+        Ok(json)
+    }
+
+    /// Takes a body apart that [`Protocol::parse`] has read. `model` is the one that the path names, where it names one.
     ///
     /// # Errors
     /// [`Reason::BodyShape`] with the parameter at fault.
@@ -389,7 +440,7 @@ impl Protocol {
     /// A refusal in the format's own words.
     pub fn refuse(&self, told: &Told<'_>) -> Refusal {
         let body = self.error_body(told);
-        Refusal { status: told.denial.status(), content_type: "application/json", body }
+        Refusal { status: told.denial.status(), content_type: self.error_type(told.accepts), body }
     }
 }
 

@@ -14,7 +14,8 @@ use std::cmp::Reverse;
 use super::generic::GenericSpec;
 use super::paths::ends_as;
 use super::{
-    Pointer, Protocol, anthropic, bedrock, chroma, cohere, gemini, langserve, mcp, ollama, openai, pinecone, tgi,
+    Pointer, Protocol, anthropic, bedrock, chroma, cohere, gemini, graphql, langserve, mcp, ollama, openai, pinecone,
+    tgi,
 };
 use crate::enums::Operation;
 
@@ -91,6 +92,11 @@ pub const FORMATS: &[Format] = &[
         word: "pinecone",
         about: "Pinecone's data plane. Its paths begin where `query` does: `pathPrefix: /`.",
         make: || Protocol::new(pinecone::Pinecone { at: "" }),
+    },
+    Format {
+        word: "graphql",
+        about: "GraphQL over HTTP: `POST` with a JSON body. `tools.allow` names the fields of the root: `Query.search`,\n`Mutation.*`; what operations may be is in `routes[].graphql`.",
+        make: || Protocol::new(graphql::Graphql::default()),
     },
 ];
 

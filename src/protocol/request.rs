@@ -123,6 +123,11 @@ impl<'b, 'j> Reader<'b, 'j> {
         self.out.parameter(value, form)
     }
 
+    /// A string that the tree has once more, taken apart.
+    pub(super) fn covers(&mut self, value: &Json<'_>) {
+        self.out.covers(value);
+    }
+
     /// `stream`, and what it is when it is not there.
     pub(super) fn stream(&mut self, absent: bool) -> Result<(), Denial> {
         self.out.stream = match self.take("stream")? {

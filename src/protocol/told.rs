@@ -13,6 +13,8 @@ pub struct Told<'t> {
     pub message: Cow<'t, str>,
     /// The id of the message that is answered, as JSON, in a protocol that repeats it.
     pub answers: Option<&'t str>,
+    /// The media types that the caller accepts, as it sent them.
+    pub accepts: &'t [u8],
     /// The id by which the operator finds the record (`http.request.id`).
     pub request: Option<&'t str>,
 }
@@ -20,7 +22,7 @@ pub struct Told<'t> {
 impl<'t> Told<'t> {
     /// The class in words, and nothing else.
     pub fn new(denial: &'t Denial) -> Told<'t> {
-        Told { denial, message: message(denial), answers: None, request: None }
+        Told { denial, message: message(denial), answers: None, accepts: &[], request: None }
     }
 }
 
@@ -116,6 +118,9 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
         Reason::McpRevision => "This revision of the Model Context Protocol is not known here.",
         Reason::McpDefinition => "The server offers something that was not approved.",
         Reason::McpSession => "This session is not known here. Start a new one.",
+        Reason::GraphqlLimit => "The operation is over a limit of this API: too long, too deep or too expensive.",
+        Reason::GraphqlOperation => "This API does not serve operations of this kind.",
+        Reason::GraphqlPersisted => "This persisted operation is not known here.",
         Reason::BodyContentType => "This API accepts application/json in UTF-8.",
         Reason::BodyEncoding => {
             "The request body is compressed in a way that is not taken here. Send it without content-encoding."

@@ -107,6 +107,7 @@ impl Context {
             self.teller.request = Some(id.clone());
             self.account.record.set_request_id(id);
         }
+        self.teller.accepts = headers.value("accept").unwrap_or_default().to_vec();
         if let Some(traceparent) = headers.text("traceparent") {
             self.account.record.set_trace(traceparent);
         }

@@ -17,13 +17,15 @@ pub(super) struct Teller {
     policy: Arc<Policy>,
     /// The id of the request. `None`: its headers have not come.
     pub(super) request: Option<String>,
+    /// The media types that the caller accepts.
+    pub(super) accepts: Vec<u8>,
     /// The policy trusts the caller with rules and spans.
     pub(super) explains: bool,
 }
 
 impl Teller {
     pub(super) fn new(policy: Arc<Policy>) -> Teller {
-        Teller { policy, request: None, explains: false }
+        Teller { policy, request: None, accepts: Vec::new(), explains: false }
     }
 
     /// The refusal in words. `answers`: the id of the message that it answers.
@@ -32,7 +34,7 @@ impl Teller {
             Some(words) => Cow::Owned(words.say(&message(denial))),
             None => message(denial),
         };
-        Told { denial, message, answers, request: self.request.as_deref() }
+        Told { denial, message, answers, accepts: &self.accepts, request: self.request.as_deref() }
     }
 
     /// The same, with what was found, for a caller that the policy trusts.

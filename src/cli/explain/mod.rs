@@ -14,7 +14,7 @@ pub(super) use terminal::shown;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum as _;
 use serde::Serialize;
 
@@ -30,6 +30,7 @@ use crate::guard::{Outcome, Place, judge};
 use crate::host::Timestamp;
 use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, Position, UnscannedKind};
+use crate::reason::Denial;
 use crate::route::RouteIndex;
 use crate::scan::{Kind, Report, RuleIndex, Text, normalise, scorer};
 
@@ -296,17 +297,13 @@ fn explain_request(policy: &Policy, body: &str, arguments: &Arguments) -> anyhow
             policy.unmatched.as_str()
         );
     };
-    let json = match Json::parse(body.as_bytes(), policy.limits.max_json_depth) {
-        Ok(json) => json,
-        Err(reason) => bail!("the request is refused before any role counts: {reason} ({})", reason.status()),
+    let refused = |denial: Denial| {
+        let at = denial.param.map(|param| format!(" at {param}")).unwrap_or_default();
+        anyhow!("the request is refused before any role counts: {}{at} ({})", denial.reason, denial.status())
     };
-    let mut exchange = match route.protocol.read_request(route.operation, route.matches.parameter(path), &json) {
-        Ok(exchange) => exchange,
-        Err(denial) => {
-            let at = denial.param.map(|param| format!(" at {param}")).unwrap_or_default();
-            bail!("the request is refused before any role counts: {}{at} ({})", denial.reason, denial.status())
-        }
-    };
+    let json = route.protocol.parse(body.as_bytes(), policy.limits.max_json_depth).map_err(refused)?;
+    let model = route.matches.parameter(path);
+    let mut exchange = route.protocol.read_request(route.operation, model, &json).map_err(refused)?;
     // A role that may not use a tool refuses the request for that.
     let is_shown = |role: &&RolePolicy| arguments.role.is_empty() || arguments.role.contains(&role.name);
     exchange.pass_credentials(|tool| policy.roles.iter().filter(is_shown).any(|role| authz::may_use(role, tool)));

@@ -30,6 +30,9 @@ section! {
         /// What belongs to one server of the Model Context Protocol.
         #[serde(rename = "mcp")]
         server: Option<Server>,
+        /// What operations may be, and where their prompts are: with protocol `graphql`.
+        #[serde(rename = "graphql")]
+        graph: Option<Graph>,
         /// Which server or router the upstream is, where it is a known one: its routing options then pass, and a cap of the
         /// filter's own has the name that it wants (`max_completion_tokens` for `openai`, `azure`, `groq` and `xai`).
         /// Default: none, and a chat's cap is `max_tokens`.
@@ -45,6 +48,8 @@ section! {
 impl Route {
     /// The key of [`Route::server`].
     pub const SERVER: &str = "mcp";
+    /// The key of [`Route::graph`].
+    pub const GRAPH: &str = "graphql";
 }
 
 /// The word of a dialect. Which formats have it, the formats know.
@@ -159,6 +164,48 @@ section! {
         /// The server speaks the HTTP+SSE transport (revision 2024-11-05): the route's path is its
         /// stream (`/sse`), and this the path that messages are posted to, for example `/messages/`.
         messages: Option<String>,
+    }
+}
+
+section! {
+    /// What operations of GraphQL may be. A place of values is a field and an argument: `ask(question)`,
+    /// `chat(input.messages.text)`, `@remember(text)`; `*` is any one name.
+    Graph {
+        /// The most fields below each other. Default 12, at most 60.
+        depth: Option<u64>,
+        /// The most fields under another name, fragments in their places. Default 15, at most 10000.
+        aliases: Option<u64>,
+        /// The most that an operation, or all of one request, costs: 1 a field, and what is below a field as often as the
+        /// largest of its `lists` says. Default 1000, at most 1000000000.
+        cost: Option<u64>,
+        /// The most tokens of an operation, blanks and commas counted. Default 4000, at most 50000.
+        tokens: Option<u64>,
+        /// The arguments, and keys in them, that say how many items a list has. Without it `first`, `last` and `limit`.
+        lists: Option<Vec<String>>,
+        /// The most operations of one request, as a JSON array. Default 0: no arrays. At most 100.
+        batch: Option<u64>,
+        /// The schema (`__schema`, `__type`) may be asked for. Default false.
+        introspection: Option<bool>,
+        /// Where the caller's prompts are. Every other text is scanned too.
+        prompts: Option<Vec<String>>,
+        /// Where retrieved documents are.
+        documents: Option<Vec<String>>,
+        /// Where models are named. An operation that names none is for the model `default`.
+        models: Option<Vec<String>>,
+        /// What the answers are. Default answer.
+        outputs: Option<Outputs>,
+        /// The operations that a request may name by a hash: their text, by its SHA-256 in hex. Default: none.
+        persisted: Option<BTreeMap<String, String>>,
+    }
+}
+
+choice! {
+    /// What answers are.
+    Outputs {
+        /// A model's words.
+        Answer = "answer",
+        /// What a model reads next, as it does a tool's result: it is searched for attacks, too.
+        Tool = "tool",
     }
 }
 

@@ -371,7 +371,12 @@ impl Context {
         let (inspected, judgement) =
             scanned.decide(&policy, &exchange, is_own, permit).map_err(|reason| upload::at(fault, reason))?;
         if is_form {
-            upload::unchanged(&judgement, fault, dropped.is_empty())?;
+            upload::unchanged(&judgement.outcomes, fault, dropped.is_empty())?;
+        }
+        for (segment, outcome) in exchange.segments.iter().zip(&judgement.outcomes) {
+            if !matches!(outcome, Outcome::Keep) && route.protocol.is_fixed(&json, segment) {
+                upload::unchanged(std::slice::from_ref(outcome), None, true)?;
+            }
         }
         let (texts, unread) = expected(&policy, route, &json, &exchange, cap);
         let mut expected = Tokens { input: texts.input.saturating_add(unread), ..texts };
@@ -423,7 +428,13 @@ impl Context {
         };
         let mut edit = edit;
         // What changes an upload has refused it.
-        edit.body = (!is_form && (applied.changed || rewritten)).then(|| written(route, &json));
+        edit.body = match !is_form && (applied.changed || rewritten) {
+            true => {
+                route.protocol.fold(&mut json)?;
+                Some(written(route, &json))
+            }
+            false => None,
+        };
         if policy.hold_headers {
             let length = edit.body.as_ref().map_or(body.len(), Vec::len);
             edit.set.push(("content-length", length.to_string()));
@@ -484,11 +495,7 @@ impl Context {
 fn parsed<'b>(policy: &Policy, route: &RoutePolicy, body: &'b [u8], form: Option<&str>) -> Result<Json<'b>, Denial> {
     match form {
         Some(kind) => route.protocol.form_fields(route.operation, (body, kind), reads_lines(policy)),
-        None if route.protocol.reads_lines() => {
-            let lines = Json::parse_lines(body, policy.limits.max_json_depth);
-            lines.map(Json::Array).map_err(|(_, reason)| reason.into())
-        }
-        None => Ok(Json::parse(body, policy.limits.max_json_depth)?),
+        None => route.protocol.parse(body, policy.limits.max_json_depth),
     }
 }
 

@@ -37,8 +37,8 @@ pub(super) fn at(line: Option<usize>, reason: Reason) -> Denial {
 }
 
 /// Nothing in it is to be cut out or masked.
-pub(super) fn unchanged(judgement: &Judgement, line: Option<usize>, keeps_signed: bool) -> Result<(), Denial> {
-    let reason = judgement.outcomes.iter().find_map(|outcome| match outcome {
+pub(super) fn unchanged(outcomes: &[Outcome], line: Option<usize>, keeps_signed: bool) -> Result<(), Denial> {
+    let reason = outcomes.iter().find_map(|outcome| match outcome {
         Outcome::Keep | Outcome::Leave => None,
         Outcome::Mask(targets) if targets.iter().any(|target| matches!(target.kind, Kind::Secret)) => {
             Some(Reason::ScanSecret)

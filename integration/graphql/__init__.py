@@ -1,0 +1,1 @@
+"""A real GraphQL server before a model, and its official client, through the filter."""
