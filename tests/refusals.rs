@@ -85,7 +85,7 @@ fn every_refusal_has_an_id_where_the_formats_sdk_looks_for_it() {
                 let record = run.record();
                 let reply = run.outcome.expect_err(path);
                 let id = header(&reply, name).unwrap().to_owned();
-                match sent.filter(|sent| !sent.contains(' ')) {
+                match sent.filter(|sent| sent.starts_with("3f2c")) {
                     Some(sent) => assert_eq!(id, sent),
                     None => assert!(id.contains('-') && (8..=64).contains(&id.len()), "{id}"),
                 }
@@ -137,7 +137,11 @@ fn a_refusal_on_the_older_stream_has_the_id_of_its_message() {
         };
         let endpoint = come(&mut pipeline, "event: endpoint\ndata: /messages/?session_id=ab12\n\n".to_owned());
         let address = endpoint.split_once("data: ").unwrap().1.trim().to_owned();
-        for (id, sent) in [(json!(7), Some("message-0007")), (json!("a b"), Some("message-0008")), (json!(9), None)] {
+        for (id, sent) in [
+            (json!(7), Some("3f2c9a10-77aa-4b1c-9d3e-000000000007")),
+            (json!("a b"), Some("3f2c9a10-77aa-4b1c-9d3e-000000000008")),
+            (json!(9), None),
+        ] {
             let call = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call",
                 "params": { "name": "search_web", "arguments": { "q": ATTACK } } });
             let mut all = vec![("authorization", token.as_str())];

@@ -230,7 +230,7 @@ pub struct Record {
     /// Kinds of content that were not scanned.
     #[serde(rename = "bartizan.unscanned", skip_serializing_if = "Vec::is_empty")]
     pub(super) unscanned: Vec<&'static str>,
-    /// Types of parts that the format does not know; their text was scanned. One that is no plain word is `*`.
+    /// Types of parts that the format does not know; their text was scanned. One of more than three short words is `*`.
     #[serde(rename = "bartizan.unknown", skip_serializing_if = "Vec::is_empty")]
     pub(super) unknown: Vec<String>,
     /// Texts whose score reached a threshold, at most 8.

@@ -11,7 +11,6 @@ use crate::glob::Glob;
 use crate::guard::{Judgement, Place, entry};
 use crate::host::Host;
 use crate::policy::Policy;
-use crate::protocol::registry::FORMATS;
 use crate::protocol::{Exchange, Json, UnscannedKind};
 use crate::quota::{Tokens, price};
 use crate::reason::Reason;
@@ -271,17 +270,11 @@ fn is_tool_name(name: &str) -> bool {
     is_model_name(name) && name.bytes().filter(u8::is_ascii_digit).count() <= 3
 }
 
-/// A type as it may be in a record. It is the caller's text: only one that is made of the words of the formats' own keys is
-/// shown.
+/// A type as it may be in a record. It is the caller's text: only one of few short words is shown, which is what new types of
+/// an API are called, and holds neither a number nor a key.
 fn named(kind: &str) -> String {
-    let is_known = |word: &str| FORMATS.iter().any(|format| has_word(format.adapter().keys(), word));
-    let fits = (1..=48).contains(&kind.len()) && kind.split('_').count() <= 4;
-    if fits && kind.split('_').all(is_known) { kind.to_owned() } else { "*".to_owned() }
-}
-
-/// True for a word that one of these keys is, or is made of.
-fn has_word(keys: &[&str], word: &str) -> bool {
-    !word.is_empty() && keys.iter().any(|key| key.split('_').any(|part| part == word))
+    let is_word = |word: &str| (1..=12).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    if kind.split('_').count() <= 3 && kind.split('_').all(is_word) { kind.to_owned() } else { "*".to_owned() }
 }
 
 #[cfg(test)]
@@ -290,8 +283,8 @@ mod tests {
     use crate::transaction::request::headers::is_request_id;
 
     #[test]
-    fn what_a_caller_names_is_not_shown_unless_it_is_a_word_of_the_formats() {
-        for known in ["image_url", "input_audio", "tool_result", "document"] {
+    fn what_a_caller_names_is_shown_where_it_is_few_short_words() {
+        for known in ["image_url", "input_audio", "hologram", "document"] {
             assert_eq!(named(known), known);
         }
         for hostile in [
@@ -300,7 +293,7 @@ mod tests {
             "akiaiosfodnn7example",
             "ssn_078_05_1120",
             "deadbeefcafe0123456789abcdefdead",
-            "ignore_all_previous",
+            "ignore_all_previous_instructions",
             "",
             "_",
             "image__url",
