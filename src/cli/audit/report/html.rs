@@ -378,32 +378,33 @@ fn drift(out: &mut String, found: &Drift) {
         grouped(found.tests as u64),
         grouped(found.untested() as u64)
     );
-    let heads = ["feature", "index", "p, adjusted", "moved most"];
     let rows = found.differing().into_iter().map(|one| {
         let (index, p) = (one.psi.unwrap_or(0.0), one.adjusted.unwrap_or(1.0));
-        (one.place(), vec![one.feature.clone(), format!("{index:.2}"), format!("{p:.1e}"), one.told()])
+        let cells = vec![format!("{index:.2}"), format!("{p:.1e}"), one.told()];
+        (format!("{}: {}", one.place(), one.feature), cells)
     });
-    plain(out, "Drift, the largest index first", "where", &heads, rows);
+    plain(out, "Drift, the largest index first", "feature", &["index", "p, adjusted", "moved most"], rows);
     let lone = [(&found.new, "new"), (&found.gone, "gone")];
     let rows = lone.into_iter().flat_map(|(list, what)| {
         list.iter().map(move |one| (format!("{} {}", one.by, one.name), vec![what.to_owned(), grouped(one.records)]))
     });
     plain(out, "Names on one side only", "name", &["side", "records"], rows);
-    let heads = ["outcome", "rate", "95 %", "others", "ratio", "state"];
-    let rows = found.parity.iter().filter(|one| one.of > 0).map(|one| {
+    let rows = found.parity.iter().filter(|one| one.events > 0 || one.rest_events > 0).map(|one| {
         let (low, high) = one.interval;
         let cells = vec![
-            one.outcome.to_owned(),
-            share(one.rate),
-            format!("{} to {}", share(low), share(high)),
+            format!("{} [{}, {}]", share(one.rate), share(low), share(high)),
             share(one.rest_rate),
             one.ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
             one.told().to_owned(),
         ];
-        (format!("{} {}", one.by, one.name), cells)
+        (format!("{} {}: {}", one.by, one.name, one.outcome), cells)
     });
-    plain(out, "Rates, each name against all others", "name", &heads, rows);
+    let heads = ["rate [95 %]", "others", "ratio", "state"];
+    plain(out, "Rates, each name against all others", "rate of", &heads, rows);
 }
+
+/// Rows of a table of texts; what is beyond is a number.
+const MOST: usize = 200;
 
 /// A table of texts.
 fn plain(
@@ -424,12 +425,17 @@ fn plain(
         let _infallible = write!(out, "<th scope=\"col\" class=\"n\">{head}</th>");
     }
     out.push_str("</tr></thead><tbody>");
-    for (name, cells) in rows {
+    for (name, cells) in rows.by_ref().take(MOST) {
         let _infallible = write!(out, "<tr><th scope=\"row\">{}</th>", page::escape(&visible(&name)));
         cells.iter().for_each(|text| cell(out, &visible(text)));
         out.push_str("</tr>");
     }
-    out.push_str("</tbody></table></section>\n");
+    out.push_str("</tbody></table>");
+    let more = rows.count();
+    if more > 0 {
+        let _infallible = write!(out, "<p class=\"note\">{} more</p>", grouped(more as u64));
+    }
+    out.push_str("</section>\n");
 }
 
 fn counts(out: &mut String, report: &Report, group: &str, title: &str, head: &str) {
