@@ -32,6 +32,10 @@ def pin(root: Path, version: str, digest: str, repository: str | None = None) ->
         text = PLACE.sub(lambda found: f"oci://{repository or found['repository']}@{digest}", text)
         return SUM.sub(lambda found: f'{found["key"]}"{digest.removeprefix("sha256:")}"', text)
 
+    def gateway(text: str) -> str:
+        text = re.sub(r"url: (\S+)@sha256:[0-9a-f]{64}", lambda found: f"url: {repository or found[1]}@{digest}", text)
+        return SUM.sub(lambda found: f'{found["key"]}"{digest.removeprefix("sha256:")}"', text)
+
     def values(text: str) -> str:
         text = re.sub(r"^  digest: sha256:[0-9a-f]{64}$", f"  digest: {digest}", text, count=1, flags=re.M)
         return re.sub(r"^  repository: \S+$", f"  repository: {repository}", text, count=1, flags=re.M) if repository else text
@@ -41,6 +45,7 @@ def pin(root: Path, version: str, digest: str, repository: str | None = None) ->
 
     for path in sorted((root / "istio").rglob("*.yaml")):
         change(path, manifest)
+    change(root / "envoy" / "gateway" / "extension-policy.yaml", gateway)
     change(root / "charts" / "bartizan" / "values.yaml", values)
     change(root / "charts" / "bartizan" / "Chart.yaml", chart)
     for path, text in changes.items():

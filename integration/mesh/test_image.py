@@ -97,14 +97,14 @@ def test_make_image_writes_it_all(tmp_path):
 
 
 def test_a_release_pins_the_digest_everywhere(tmp_path):
-    for name in ("istio", "charts"):
+    for name in ("istio", "charts", "envoy"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "Cargo.toml", tmp_path)
     version = image.version()
     digest = "sha256:" + "ab" * 32
     release.pin(tmp_path, version, digest, "registry.test/guard/bartizan")
     pins = set()
-    for path in [*(tmp_path / "istio").rglob("*.yaml"), *(tmp_path / "charts").rglob("*.yaml")]:
+    for path in [*(tmp_path / "istio").rglob("*.yaml"), *(tmp_path / "charts").rglob("*.yaml"), *(tmp_path / "envoy/gateway").glob("*.yaml")]:
         pins |= set(re.findall(r"\b[0-9a-f]{64}\b", path.read_text()))
     assert pins == {"ab" * 32}
     holders = [path for path in manifests.FILES if re.search(r"oci://", path.read_text())]
