@@ -6,10 +6,10 @@
 import json
 import sys
 import urllib.request
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import uvicorn
 from ariadne import MutationType, ObjectType, QueryType, make_executable_schema
-from ariadne.wsgi import GraphQL
+from ariadne.asgi import GraphQL
 
 SCHEMA = """
 type Query {
@@ -32,7 +32,7 @@ def ask(_, info, **arguments):
     """The model is told every argument; `read` is what it was told."""
     read = json.dumps(arguments, ensure_ascii=False, sort_keys=True)
     body = {"model": "smollm2", "messages": [{"role": "user", "content": read}]}
-    headers = {"content-type": "application/json", "x-script": "said", "x-case": info.context["request"].get("HTTP_X_CASE", "")}
+    headers = {"content-type": "application/json", "x-script": "said", "x-case": info.context["request"].headers.get("x-case", "")}
     request = urllib.request.Request(f"{sys.argv[2]}/v1/chat/completions", json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
         text = json.load(answer)["choices"][0]["message"]["content"]
@@ -55,11 +55,7 @@ def remember(_, __, text: str):
     return text
 
 
-class Quiet(WSGIRequestHandler):
-    def log_message(self, *_):
-        """Says nothing of requests: they hold what tests must not log."""
-
-
 if __name__ == "__main__":
-    app = GraphQL(make_executable_schema(SCHEMA, query, mutation, chapter), logger=None, debug=False)
-    make_server("127.0.0.1", int(sys.argv[1]), app, handler_class=Quiet).serve_forever()
+    app = GraphQL(make_executable_schema(SCHEMA, query, mutation, chapter), debug=False)
+    # It says nothing of requests: they hold what tests must not log.
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="critical")
