@@ -7,7 +7,9 @@ import pytest
 from harness import cli
 from mesh import manifests
 
-HOLDING_POLICY = [path for path in manifests.FILES if "pluginConfig" in path.read_text() or "holdHeaders" in path.read_text()]
+# admission.yaml speaks of policies and holds none.
+HOLDING_POLICY = [path for path in manifests.FILES
+                  if path.name != "admission.yaml" and re.search("pluginConfig|holdHeaders", path.read_text())]  # fmt: skip
 
 
 def test_there_are_manifests_to_test():
