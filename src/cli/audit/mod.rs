@@ -1,8 +1,10 @@
 //! `bartizan audit`: what can be said of the records of the past.
 
+mod counters;
 mod erase;
 mod keys;
 mod lines;
+mod order;
 mod report;
 mod verify;
 
