@@ -1,9 +1,11 @@
 //! `bartizan audit`: what can be said of the records of the past.
 
 mod drift;
+mod counters;
 mod erase;
 mod keys;
 mod lines;
+mod order;
 mod report;
 mod verify;
 

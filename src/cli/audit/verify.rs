@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use serde::Serialize;
 
+use super::counters::Stats;
 use super::keys;
 use super::lines::{self, Kind, Members};
+use super::order::out_of_order;
 use crate::audit::chain::{digest, is_signed, key_id, signed_part, split};
 use crate::cli::explain::shown;
 use crate::cli::output::{Exit, print, print_json};
@@ -651,58 +653,6 @@ impl Reader {
             self.find((0, 0), "lost", ("", None), message);
         }
     }
-}
-
-/// What Envoy's counters say.
-#[derive(Debug, Default)]
-struct Stats {
-    requests: u64,
-    dropped: u64,
-}
-
-impl Stats {
-    /// Reads `NAME: VALUE` lines of Envoy's `/stats`, or Prometheus' text. False: it has no counter of ours.
-    fn add(&mut self, text: &str) -> bool {
-        let mut is_ours = false;
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let Some((name, value)) = line.rsplit_once([' ', ':']) else { continue };
-            let Ok(value) = value.trim().parse::<u64>() else { continue };
-            let name = name.trim_end_matches(':').split('{').next().unwrap_or_default();
-            if name.contains("bartizan.requests") || name.ends_with("bartizan_requests") {
-                is_ours = true;
-                self.requests = self.requests.saturating_add(value);
-            } else if ["logs_dropped", "write_failed"].iter().any(|word| name.ends_with(word)) {
-                self.dropped = self.dropped.saturating_add(value);
-            }
-        }
-        is_ours
-    }
-}
-
-/// The places of the fewest numbers without which the others rise or stay.
-fn out_of_order(numbers: &[u64]) -> BTreeSet<usize> {
-    if numbers.is_sorted() {
-        return BTreeSet::new();
-    }
-    // The last place of the best rising row of each length, and the place before each.
-    let mut ends: Vec<usize> = Vec::new();
-    let mut before: Vec<Option<usize>> = Vec::with_capacity(numbers.len());
-    let number = |place: usize| numbers.get(place).copied().unwrap_or_default();
-    for (place, one) in numbers.iter().enumerate() {
-        let length = ends.partition_point(|end| number(*end) <= *one);
-        before.push(length.checked_sub(1).and_then(|length| ends.get(length).copied()));
-        match ends.get_mut(length) {
-            Some(end) => *end = place,
-            None => ends.push(place),
-        }
-    }
-    let mut moved: BTreeSet<usize> = (0..numbers.len()).collect();
-    let mut place = ends.last().copied();
-    while let Some(at) = place {
-        moved.remove(&at);
-        place = before.get(at).copied().flatten();
-    }
-    moved
 }
 
 fn decode(text: &str) -> Option<Digest> {
