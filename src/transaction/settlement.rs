@@ -71,9 +71,14 @@ impl Context {
     /// was told with it or costs as it was expected to.
     fn price(&mut self, used: &mut Tokens, basis: Basis, vm: &mut WorkerState) {
         let policy = std::sync::Arc::clone(&self.policy);
-        let (Some(bill), Some(prices)) = (self.bill, &policy.prices) else { return };
-        let is_split = self.account.meter.spent.usage.reasoning.is_some();
         let billed = self.account.billed.take();
+        let (Some(bill), Some(prices)) = (self.bill, &policy.prices) else {
+            if let (Some(model), true) = (billed, policy.models.is_some()) {
+                self.note_billed(&policy, &model, vm);
+            }
+            return;
+        };
+        let is_split = self.account.meter.spent.usage.reasoning.is_some();
         let cost = prices.cost(&bill, billed.as_deref(), used, is_split);
         used.cost = cost.unwrap_or(0);
         match cost {
