@@ -91,7 +91,8 @@ impl ModelsPolicy {
             (Glob::new(pattern), names.iter().map(|name| Glob::new(name)).collect())
         };
         let answers: Vec<(Glob, Vec<Glob>)> = written.answers.iter().flatten().map(globs).collect();
-        for (kind, count) in [("aliases", aliases.len()), ("deprecated", deprecated.len()), ("answers", answers.len())] {
+        for (kind, count) in [("aliases", aliases.len()), ("deprecated", deprecated.len()), ("answers", answers.len())]
+        {
             if count > MOST {
                 errors.push(&at.key(kind), format!("{count} entries, expected at most {MOST}"));
             }

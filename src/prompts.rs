@@ -104,7 +104,9 @@ mod tests {
             assert_eq!(versions.version(text).map(|name| &**name), Some("v1"), "{text:?}");
             assert_eq!(versions.version(&format!("{text} ")), None);
         }
-        for wrong in ["", "sha256:", "sha256:00", &format!("sha512:{}", "0".repeat(64)), &format!("sha256:{}+0", "0".repeat(62))] {
+        for wrong in
+            ["", "sha256:", "sha256:00", &format!("sha512:{}", "0".repeat(64)), &format!("sha256:{}+0", "0".repeat(62))]
+        {
             assert_eq!(digest_in(wrong), None, "{wrong}");
         }
     }

@@ -110,7 +110,8 @@ fn an_alias_in_a_path_is_rewritten_there() {
 fn a_model_that_will_go_says_so_and_one_that_has_gone_is_refused() {
     let mut pipeline = pipeline(|_| {});
     let (_, answer) = pipeline.answered(&asked("old-1"), "application/json", &[&reply("old-1")]);
-    let told = |name: &str| answer.headers.set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+    let told =
+        |name: &str| answer.headers.set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
     assert_eq!(told("deprecation"), Some("@1796083200"));
     assert_eq!(told("sunset"), Some("Mon, 01 Feb 2027 00:00:00 GMT"));
     assert_eq!(told("x-bartizan-warning"), Some("This model is deprecated. Use fast."));

@@ -62,8 +62,7 @@ pub(crate) fn end(text: &str) -> Option<Timestamp> {
 /// A time as HTTP writes it: `Sun, 31 Jan 2027 23:59:59 GMT` (RFC 9110 section 5.6.7).
 pub(crate) fn http_date(time: Timestamp) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"];
+    const MONTHS: [&str; 12] = ["Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"];
     let secs = time.as_secs();
     let days = secs / 86_400;
     // The inverse of `midnight`: eras of 400 years, which begin in March.

@@ -415,7 +415,14 @@ impl Context {
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
         let is_pinned = exchange.asked_model.is_some() && path_model.is_none();
-        let rewritten = drops || is_renamed || is_pinned || is_bounded || asked || lit.changed || planted.is_some() || removes_tools;
+        let rewritten = drops
+            || is_renamed
+            || is_pinned
+            || is_bounded
+            || asked
+            || lit.changed
+            || planted.is_some()
+            || removes_tools;
         let of = (authorized.roles(), authorized.guards());
         let mut guard = ReplyGuard::new(&policy, route.index, of, masker, vault, asked, planted);
         guard.also(inspected.permit().guard());
