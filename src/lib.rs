@@ -30,6 +30,8 @@
 //! | [`policy`] | the sections of a document, compiled into an immutable `Policy`; sees every room before it |
 //! | [`enums`] | the domain's closed words |
 //! | [`estimate`] | how many tokens a text has |
+//! | [`models`] | aliases of models, their ends, what replies may name |
+//! | [`prompts`] | versions of system prompts |
 //! | [`keyed`] | keyed hashes of names and identities |
 //! | [`glob`] | names with `*` in them |
 //! | [`held`] | which held streams a tick turns to, and how many |
@@ -69,7 +71,9 @@ pub mod host;
 pub mod keyed;
 #[cfg(doc)]
 pub mod manual;
+pub mod models;
 pub mod policy;
+pub mod prompts;
 pub mod protocol;
 pub mod quota;
 pub mod reason;

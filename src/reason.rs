@@ -83,6 +83,12 @@ reasons! {
     AuthzDenied = "authz.denied", 403;
     /// The policy engine gave no answer in time and `authz.opa.onUnavailable` says deny, or gave one that is not understood.
     AuthzUnavailable = "authz.unavailable", 503;
+    /// The model's last day is over (`models.deprecated`, `until`).
+    ModelRetired = "model.retired", 404;
+    /// An alias of a model in a place where it can't be rewritten: a form, a batch, a list of models.
+    ModelAlias = "model.alias", 400;
+    /// A system prompt that no role of the caller may use, or none where one must be.
+    PromptUnknown = "prompt.unknown", 403;
     /// A request quota is spent.
     QuotaRequests = "quota.requests", 429;
     /// A token quota has no room for what this request may use.

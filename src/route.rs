@@ -56,6 +56,18 @@ impl RoutePolicy {
         self.matches.parameter(path).or_else(|| model_in(known()?, path))
     }
 
+    /// A path and query with another model in the place of the one that the path names; `None`: it names none, or the new
+    /// path would be read otherwise.
+    pub fn with_model(&self, target: &str, model: &str) -> Option<String> {
+        let path = target.split(['?', '#']).next()?;
+        let written = self.written_model(path)?;
+        let before = (written.as_ptr() as usize).checked_sub(path.as_ptr() as usize)?;
+        let after = before.checked_add(written.len())?;
+        let target = format!("{}{model}{}", target.get(..before)?, target.get(after..)?);
+        let path = target.split(['?', '#']).next()?;
+        (self.written_model(path) == Some(model) && self.takes(path)).then_some(target)
+    }
+
     /// False for a path with an escaped slash, which the upstream could read as another path, where no name of a model holds
     /// it, and for one that names no model which there could be.
     pub fn takes(&self, path: &str) -> bool {

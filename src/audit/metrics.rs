@@ -126,6 +126,11 @@ pub fn of(record: &Record) -> Vec<Increment> {
     if record.cost_basis == Some("unpriced") {
         out.push(Increment { name: "bartizan.unpriced".to_owned(), by: 1 });
     }
+    for (is_so, kind) in [(record.is_deprecated, "deprecated"), (record.is_mismatch, "mismatch")] {
+        if is_so {
+            out.push(Increment { name: format!("bartizan.models.kind.{kind}"), by: 1 });
+        }
+    }
     for one in &record.crossed {
         out.push(Increment { name: crossed(&one.role, one.share), by: 1 });
     }

@@ -90,6 +90,18 @@ pub struct Record {
     /// The model, or its keyed hash when the policy does not name it.
     #[serde(rename = "gen_ai.request.model", skip_serializing_if = "Option::is_none")]
     pub(super) model: Option<String>,
+    /// The model that it goes on with, where the one asked for is an alias of the policy's.
+    #[serde(rename = "bartizan.model.pinned", skip_serializing_if = "Option::is_none")]
+    pub(super) pinned_model: Option<String>,
+    /// The model will go (`models.deprecated`).
+    #[serde(rename = "bartizan.model.deprecated", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_deprecated: bool,
+    /// The reply names another model than the one that the request went on with.
+    #[serde(rename = "bartizan.model.mismatch", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_mismatch: bool,
+    /// The versions of its system prompts, as the policy names them, each once.
+    #[serde(rename = "bartizan.prompt.version", skip_serializing_if = "Vec::is_empty")]
+    pub(super) prompt_versions: Vec<String>,
     /// What counters call the model.
     #[serde(skip)]
     pub(super) model_label: Option<String>,
@@ -436,6 +448,28 @@ impl Record {
     pub fn set_model(&mut self, model: String, label: &str) {
         self.model = Some(model);
         self.model_label = Some(label.to_owned());
+    }
+
+    /// The model that an alias means.
+    pub fn set_pinned(&mut self, model: Option<String>) {
+        self.pinned_model = model;
+    }
+
+    /// The model will go.
+    pub fn set_deprecated(&mut self, is_deprecated: bool) {
+        self.is_deprecated = is_deprecated;
+    }
+
+    /// The reply names another model.
+    pub fn set_mismatch(&mut self, is_mismatch: bool) {
+        self.is_mismatch = is_mismatch;
+    }
+
+    /// The versions of its system prompts.
+    pub fn set_prompt_versions(&mut self, mut names: Vec<String>) {
+        names.sort_unstable();
+        names.dedup();
+        self.prompt_versions = names;
     }
 
     /// The cap on output tokens that goes to the upstream.

@@ -51,6 +51,7 @@ pub use situation::{Asking, Situation, Who};
 use crate::authn::{Principal, RoleIndex, workload};
 use crate::document::{OtherTools, OverCap};
 use crate::enums::{Mode, Operation};
+use crate::glob::Glob;
 use crate::host::Host;
 use crate::protocol::{Exchange, NO_LIMIT, Offered};
 use crate::reason::{Denial, Reason};
@@ -138,7 +139,7 @@ fn is_met(role: &RolePolicy, asking: &Asking<'_>) -> bool {
 ///
 /// # Errors
 /// [`Reason::RbacOperation`] for one that the body tells, [`Reason::RbacCondition`], [`Reason::RbacModel`],
-/// [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that any role got.
+/// [`Reason::PromptUnknown`], [`Reason::RbacTool`] or [`Reason::RbacParameter`]: the furthest that any role got.
 pub fn grant(roles: &[RoleIndex], exchange: &Exchange, asking: &Asking<'_>) -> Result<Grant, Denial> {
     let policies = asking.roles;
     let mut granting = Vec::new();
@@ -198,9 +199,12 @@ fn objection(role: &RolePolicy, exchange: &Exchange, asking: &Asking<'_>) -> Opt
     if !is_met(role, asking) {
         return Some(Reason::RbacCondition.into());
     }
-    let serves = |model: &String| role.models.iter().any(|glob| glob.matches(model));
-    if !serves(&exchange.model) || !exchange.models.iter().all(serves) {
+    let serves = |model: &str| role.models.iter().any(|glob| glob.matches(model));
+    if !serves(exchange.asked()) || !exchange.models.iter().all(|model| serves(model)) {
         return Some(Denial::new(Reason::RbacModel).with_param("model"));
+    }
+    if role.system_prompts.as_ref().is_some_and(|allowed| !uses_versions(allowed, exchange, asking.operation)) {
+        return Some(Reason::PromptUnknown.into());
     }
     let removable = |tool: &Offered| role.other_tools == OtherTools::Remove && tool.path.is_some();
     if !exchange.tools.iter().all(|tool| may_use(role, tool) || removable(tool)) {
@@ -240,14 +244,24 @@ pub fn may_use(role: &RolePolicy, tool: &Offered) -> bool {
     !tool.is_ambiguous && role.tools.iter().any(|glob| glob.matches(&tool.name)) && tool.host.as_ref().is_none_or(at)
 }
 
+/// True when each system part of the request is one of these versions. A conversation has at least one: to leave it out
+/// would get around it.
+fn uses_versions(allowed: &[Glob], exchange: &Exchange, operation: Operation) -> bool {
+    let is_allowed = |name: &str| allowed.iter().any(|glob| glob.matches(name));
+    let converses = matches!(operation, Operation::Chat | Operation::Responses | Operation::Generate);
+    !(converses && exchange.prompt_versions.is_empty())
+        && exchange.prompt_versions.iter().all(|version| version.as_deref().is_some_and(is_allowed))
+}
+
 /// How far a request got with a role.
 fn stage(reason: Reason) -> u8 {
     match reason {
         Reason::RbacOperation => 0,
         Reason::RbacCondition => 1,
         Reason::RbacModel => 2,
-        Reason::RbacTool => 3,
-        _ => 4,
+        Reason::PromptUnknown => 3,
+        Reason::RbacTool => 4,
+        _ => 5,
     }
 }
 

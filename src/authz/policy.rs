@@ -36,6 +36,8 @@ pub struct RolePolicy {
     pub max_choices: Option<u64>,
     /// The most results of one search in a store; `None`: the store's own bound.
     pub top_k: Option<u64>,
+    /// Versions of system prompts; `None`: any prompt, or none.
+    pub system_prompts: Option<Vec<Glob>>,
     /// Limits on how much; all of them apply.
     pub quotas: Vec<QuotaPolicy>,
     /// Its guard.
@@ -80,6 +82,8 @@ impl RolePolicy {
                 .require(&at, "topK", retrieval.top_k)
                 .map(|most| errors.range(&at, "topK", Some(most), 1, 1..=10_000))
         });
+        let prompts = role.system_prompts.as_ref();
+        let system_prompts = prompts.map(|names| globs(names, &at.key("systemPrompts"), errors));
         let quotas = role.quotas.as_deref().unwrap_or_default();
         if quotas.len() > 8 {
             errors.push(&at.key("quotas"), format!("{} quotas, expected at most 8", quotas.len()));
@@ -109,6 +113,7 @@ impl RolePolicy {
             over_output_tokens: role.over_output_tokens.unwrap_or(OverCap::Clamp),
             max_choices,
             top_k,
+            system_prompts,
             quotas,
             guard,
             when: condition::compile(role.when.as_deref(), at, errors),

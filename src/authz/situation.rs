@@ -111,7 +111,7 @@ impl Asking<'_> {
         if others.len() >= MAX_MODELS {
             return Err(Trouble { at: 0, message: format!("the request names more than {MAX_MODELS} models") });
         }
-        let models = std::iter::once(&exchange.model).chain(others);
+        let models = std::iter::once(exchange.asked()).chain(others.iter().map(String::as_str));
         Ok(models.map(|model| OfModel { asking: self, model }).collect())
     }
 

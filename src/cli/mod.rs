@@ -15,6 +15,7 @@ mod marks;
 mod output;
 mod page;
 mod pins;
+mod prompts;
 mod records;
 mod render;
 mod replay;
@@ -65,6 +66,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the hashes of what an MCP server defines, for `routes[].mcp.definitions`
     Pins(pins::Arguments),
+    /// Versions of system prompts, for `prompts` and roles' `systemPrompts`
+    Prompts(prompts::Arguments),
     /// Write a policy in the form that a proxy reads: JSON for Envoy, in an Envoy file, or as a WasmPlugin
     Render(render::Arguments),
     /// Say what a changed policy would have done with past requests
@@ -92,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Pins(arguments) => pins::run(&arguments),
+        Command::Prompts(arguments) => prompts::run(&arguments),
         Command::Render(arguments) => render::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),

@@ -59,6 +59,31 @@ pub(crate) fn end(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_secs(secs))
 }
 
+/// A time as HTTP writes it: `Sun, 31 Jan 2027 23:59:59 GMT` (RFC 9110 section 5.6.7).
+pub(crate) fn http_date(time: Timestamp) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"];
+    let secs = time.as_secs();
+    let days = secs / 86_400;
+    // The inverse of `midnight`: eras of 400 years, which begin in March.
+    let day = days + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let year = year_of_era + era * 400 + u64::from(from_march >= 10);
+    let name = |names: &[&'static str], at: u64| names.get(at as usize).copied().unwrap_or_default();
+    format!(
+        "{}, {:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        name(&DAYS, days % 7),
+        of_year - (153 * from_march + 2) / 5 + 1,
+        name(&MONTHS, from_march),
+        secs / 3600 % 24,
+        secs / 60 % 60,
+        secs % 60
+    )
+}
+
 /// Hour and minute.
 fn clock_of(text: &str) -> Option<(u64, u64)> {
     let (hour, minute) = text.split_once(':')?;
@@ -84,6 +109,20 @@ mod tests {
         assert_eq!(end_of_day("2028-02-29"), Some(Timestamp::from_secs(1_835_481_600)));
         for bad in ["2027-02-29", "2027-13-01", "2027-1-1", "2027-01-00", "01-01-2027", "2027-01-01T00:00:00Z", ""] {
             assert_eq!(end_of_day(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_as_http_does() {
+        // The example of RFC 9110.
+        assert_eq!(http_date(Timestamp::from_secs(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
+        for (day, text) in [
+            ("1970-01-01", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("2000-02-29", "Tue, 29 Feb 2000 00:00:00 GMT"),
+            ("2027-03-01", "Mon, 01 Mar 2027 00:00:00 GMT"),
+            ("2100-12-31", "Fri, 31 Dec 2100 00:00:00 GMT"),
+        ] {
+            assert_eq!(http_date(midnight(day).unwrap()), text);
         }
     }
 

@@ -18,7 +18,7 @@ mod sections;
 mod tree;
 mod typed;
 
-pub(crate) use date::{end, end_of_day, midnight};
+pub(crate) use date::{end, end_of_day, http_date, midnight};
 pub use duration::Span;
 pub use environment::Environment;
 pub(crate) use environment::secret;

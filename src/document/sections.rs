@@ -32,12 +32,14 @@ use crate::enums::{Mode, Operation, Zone};
 mod decisions;
 mod guards;
 mod identity;
+mod models;
 mod money;
 mod traffic;
 
 pub use decisions::*;
 pub use guards::*;
 pub use identity::*;
+pub use models::*;
 pub use money::*;
 pub use traffic::*;
 
@@ -84,6 +86,11 @@ section! {
         limits: Option<Limits>,
         /// The service that counts quotas of scope fleet.
         rate_limit_service: Option<RateLimitService>,
+        /// Aliases of models, their ends, and what their replies may name.
+        models: Option<Models>,
+        /// Versions of system prompts, by name: `sha256:` and 64 hex digits of the text of one system part, as it is after
+        /// JSON is decoded. `bartizan prompts hash` prints them. Roles say which they may use (`systemPrompts`).
+        prompts: Option<BTreeMap<String, String>>,
         /// What models cost: needed by quotas of `cost`, and for the spend in records and counters.
         prices: Option<Prices>,
         /// What follows when a caller's requests are refused as attacks again and again. Default: nothing.
@@ -194,6 +201,9 @@ section! {
         tool_hosts: Option<Vec<String>>,
         /// Parameters that choose what is otherwise the operator's to choose.
         parameters: Option<Parameters>,
+        /// Versions of system prompts, by name or glob, of `prompts`: each system part of a request must be one of them, and a
+        /// chat has at least one. Absent: any, or none.
+        system_prompts: Option<Vec<String>>,
         /// Bounds on searches in stores.
         retrieval: Option<Retrieval>,
         /// Limits on how much; all of them apply.

@@ -26,6 +26,7 @@ pages! {
     rehearsal: "rehearsal.md"
     report: "report.md"
     drift: "drift.md"
+    lifecycle: "lifecycle.md"
     protocols: "protocols.md"
     parameters: "parameters.md"
     reasons: "reasons.md"

@@ -33,6 +33,8 @@ use crate::condition::{Condition, Fact};
 use crate::consult::opa::Engine;
 use crate::consult::opinion::{MAX_OPINIONS, OpinionPolicy};
 use crate::guard::{self, GuardIndex, GuardPolicy, OpinionIndex};
+use crate::models::ModelsPolicy;
+use crate::prompts::PromptVersions;
 use crate::quota::price::{Prices, check_currencies};
 use crate::quota::{AbusePolicy, Quotas, RateLimitService};
 use crate::route::{self, RouteIndex, RoutePolicy};
@@ -53,6 +55,10 @@ pub struct Policy {
     pub roles: Vec<RolePolicy>,
     /// The roles' quotas, ready to be charged.
     pub quotas: Quotas,
+    /// Aliases of models, their ends, and what replies may name.
+    pub models: Option<ModelsPolicy>,
+    /// Versions of system prompts.
+    pub prompts: PromptVersions,
     /// What models cost.
     pub prices: Option<Prices>,
     /// Guards; [`GuardIndex`] counts into them.
@@ -178,6 +184,11 @@ impl Policy {
         self.audit.usage || self.prices.is_some()
     }
 
+    /// True when it counts which model a reply names.
+    pub fn wants_answering_model(&self) -> bool {
+        self.prices.is_some() || self.models.is_some()
+    }
+
     /// The route at this place.
     pub fn route_at(&self, index: RouteIndex) -> Option<&RoutePolicy> {
         self.routes.get(usize::from(index.0))
@@ -248,6 +259,9 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
     }
     let prices = document.prices.as_ref().and_then(|prices| Prices::compile(prices, &root.key("prices"), errors));
     check_currencies(document, errors);
+    let models = document.models.as_ref().map(|models| ModelsPolicy::compile(models, &root.key("models"), errors));
+    let prompts = PromptVersions::compile(document.prompts.as_ref(), &root.key("prompts"), errors);
+    check_prompts(&roles, &prompts, &root.key("roles"), errors);
     let name = name?;
     let named_quotas = || roles.iter().map(|role| (role.name.as_str(), role.quotas.as_slice()));
     let quotas = Quotas::new(&name, named_quotas());
@@ -282,6 +296,8 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         authn,
         roles,
         quotas,
+        models,
+        prompts,
         prices,
         guards,
         asked_headers,
@@ -302,6 +318,18 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         engine,
         opinions,
     })
+}
+
+/// Every pattern of a role's `systemPrompts` picks a version: one that picks none is a name misspelt.
+fn check_prompts(roles: &[RolePolicy], prompts: &PromptVersions, at: &KeyPath, errors: &mut Errors) {
+    for role in roles {
+        for (place, glob) in role.system_prompts.iter().flatten().enumerate() {
+            if !prompts.names().any(|name| glob.matches(name)) {
+                let at = at.key(&role.name).key("systemPrompts").index(place);
+                errors.push(&at, "no version of `prompts` has this name");
+            }
+        }
+    }
 }
 
 /// The outside judges, and the names of all that the document has: where one is broken its name still counts.

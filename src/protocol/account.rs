@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use super::finish::Finish;
 use super::form::Form;
@@ -21,6 +22,10 @@ use crate::enums::{Operation, Zone};
 pub struct Exchange {
     /// The model; empty when the protocol names none.
     pub model: String,
+    /// What the caller asked for, where that is an alias of the policy's for `model`.
+    pub asked_model: Option<String>,
+    /// The versions of its system parts, where the policy has versions: nothing for a part that is none of them.
+    pub prompt_versions: Vec<Option<Arc<str>>>,
     /// The client asks for a stream.
     pub stream: bool,
     /// Every text, in the order of the conversation; what no rule of the format knows comes last.
@@ -71,6 +76,11 @@ impl Exchange {
         std::iter::once(&self.model).chain(&self.models).map(String::as_str)
     }
 
+    /// The model by the name that the caller asked for: what roles grant.
+    pub fn asked(&self) -> &str {
+        self.asked_model.as_deref().unwrap_or(&self.model)
+    }
+
     /// How many answers the client asks for.
     pub fn answers(&self) -> u64 {
         self.choices.max(1).saturating_mul(self.prompts.max(1))
@@ -101,6 +111,8 @@ impl Exchange {
     fn empty() -> Exchange {
         Exchange {
             model: String::new(),
+            asked_model: None,
+            prompt_versions: Vec::new(),
             stream: false,
             segments: Vec::new(),
             operations: Vec::new(),

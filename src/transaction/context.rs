@@ -32,6 +32,12 @@ pub(super) struct Context {
     pub(super) route: Option<RouteIndex>,
     /// The path for the upstream, where the client's had a credential in its query.
     pub(super) stripped_path: Option<String>,
+    /// The alias that the path names, where the request goes on with the model that it means.
+    pub(super) path_alias: Option<String>,
+    /// What a reply tells of a model that will go.
+    pub(super) warnings: Vec<(&'static str, String)>,
+    /// The model that the request goes on with, by its own name.
+    pub(super) model: Option<String>,
     /// The message's own id, where the protocol's answers repeat it.
     pub(super) rpc_id: Option<String>,
     /// The caller's session with a server of tools.
@@ -109,6 +115,9 @@ impl Context {
             limits: Limits::default(),
             route: None,
             stripped_path: None,
+            path_alias: None,
+            warnings: Vec::new(),
+            model: None,
             rpc_id: None,
             session: None,
             elsewhere: None,

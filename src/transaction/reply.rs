@@ -97,7 +97,7 @@ pub(super) struct Noted {
     /// Responses and conversations that the provider keeps, and that went on to the caller.
     pub(super) stored: Vec<String>,
     pub(super) spent: Spent,
-    /// The model that the reply names, where prices want to know it.
+    /// The model that the reply names, where the policy wants to know it.
     pub(super) model: Option<String>,
     /// Why it ended, and who refused to answer.
     pub(super) finish: Finish,
@@ -240,7 +240,7 @@ impl ReplyGuard {
         if !self.is_paid {
             noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written: written(&json, &parts, None) });
         }
-        if policy.prices.is_some() {
+        if policy.wants_answering_model() {
             noted.model = model_of(&json);
         }
         self.unscanned(&parts, noted)?;

@@ -31,11 +31,11 @@ use crate::protocol::{Exchange, UnscannedKind};
 use crate::quota::{self, Tokens};
 use crate::reason::{Denial, Hint, Reason};
 use crate::redact::{Masker, Vault};
-use crate::route::{Kept, ServerPart};
+use crate::route::{Kept, RoutePolicy, ServerPart};
 
 use headers::{
     content_length, content_type, credentials, form_type, hinted, identity, is_id, is_preflight, is_request_id,
-    is_untyped, known_method, present, readable, sessions, uncompressed, with_credential,
+    is_untyped, known_method, path_segment, present, readable, sessions, uncompressed, with_credential,
 };
 
 /// The most that values to be restored may take in one request, in bytes.
@@ -226,7 +226,8 @@ impl Context {
         }
         let is_http_sse = *route.server_part() == ServerPart::Messages;
         let asserted = route.protocol.asserted(&mut headers.iter(), is_http_sse)?;
-        let path_model = route.model_of(path).map(std::borrow::Cow::into_owned);
+        let mut path_model = route.model_of(path).map(std::borrow::Cow::into_owned);
+        self.pin_path(&policy, route, headers, (&mut path_model, &mut edit))?;
         let identity = entitled.principal().identity();
         let own = self.open_session(route, headers, vm.hash_key(), &identity, &mut edit)?;
         let entitled = entitled.of_sessions(sessions(&policy, headers, own));
@@ -240,6 +241,33 @@ impl Context {
             Ok(Stage::Ask(asked)) => self.ask(Then::Count(asked, headers.0.to_vec(), rest), vm, host),
             Err(refusal) => self.not_counted(headers, rest, refusal.into()),
         }
+    }
+
+    /// Writes the model that an alias means into the path.
+    fn pin_path(
+        &mut self,
+        policy: &Policy,
+        route: &RoutePolicy,
+        headers: Headers<'_>,
+        (model, edit): (&mut Option<String>, &mut Edit),
+    ) -> Result<(), Denial> {
+        let pinned = |name: &String| Some(policy.models.as_ref()?.pinned(name)?.to_owned());
+        let Some(pinned) = model.as_ref().and_then(pinned) else { return Ok(()) };
+        let set = edit.set.iter().find(|(name, _)| *name == ":path").map(|(_, target)| target.as_str());
+        let target = set.unwrap_or_else(|| headers.text(":path").unwrap_or_default());
+        let refused = || Denial::new(Reason::ModelAlias).with_param("model");
+        let target = route.with_model(target, &path_segment(&pinned)).ok_or_else(refused)?;
+        // Another route could have the new path, or another name be read from it.
+        let path = target.split(['?', '#']).next().unwrap_or_default();
+        let method = headers.text(":method").unwrap_or_default();
+        let is_same = policy.route(path, method).is_some_and(|other| other.index == route.index);
+        if !is_same || route.model_of(path).as_deref() != Some(pinned.as_str()) {
+            return Err(refused());
+        }
+        edit.set.retain(|(name, _)| *name != ":path");
+        edit.set.push((":path", target));
+        self.path_alias = model.replace(pinned);
+        Ok(())
     }
 
     /// The request is over a quota: it is refused, or told so when its body has come.
@@ -279,8 +307,13 @@ impl Context {
             return Err(Reason::RouteUnmatched.into());
         }
         // In weak mode the headers leave before the body has come.
-        if let Some(model) = path_model.as_deref().filter(|_| route.operation != Operation::Models) {
+        let asked = self.path_alias.as_deref().or(path_model.as_deref());
+        if let Some(model) = asked.filter(|_| route.operation != Operation::Models) {
             authz::names_model(&policy.roles, counted.entitled().roles(), model)?;
+            let pinned = path_model.as_deref().unwrap_or(model);
+            if policy.models.as_ref().is_some_and(|models| models.is_over(model, pinned, host.now())) {
+                return Err(Denial::new(Reason::ModelRetired).with_param("model").into());
+            }
         }
         if !policy.authn.forwards_token() {
             edit.remove.extend(credentials(headers, &policy));

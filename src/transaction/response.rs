@@ -347,6 +347,7 @@ impl Context {
         // A verdict that the upstream writes is not ours.
         let mut edit = Edit { remove: ours(headers), set: admitted.limit_headers(), body: None };
         Self::seal_session(self.session.as_ref(), headers, &mut edit);
+        edit.set.extend(self.warnings.iter().cloned());
         edit.set.extend(told_change(&self.policy, self.account.verdict()));
         Head { headers, status, end, edit }
     }

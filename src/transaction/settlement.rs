@@ -46,6 +46,7 @@ impl Context {
     pub(super) fn pay(&mut self, ending: Ending, vm: &mut WorkerState, host: &mut dyn Host) -> Vec<Settlement> {
         let reserved = std::mem::take(&mut self.reserved);
         if reserved.is_empty() && self.bill.is_none() {
+            self.note_answering_model(vm);
             return Vec::new();
         }
         let written = self.account.meter.spent.written.tokens();
@@ -71,9 +72,11 @@ impl Context {
     /// was told with it or costs as it was expected to.
     fn price(&mut self, used: &mut Tokens, basis: Basis, vm: &mut WorkerState) {
         let policy = std::sync::Arc::clone(&self.policy);
-        let (Some(bill), Some(prices)) = (self.bill, &policy.prices) else { return };
-        let is_split = self.account.meter.spent.usage.reasoning.is_some();
+        let (Some(bill), Some(prices)) = (self.bill, &policy.prices) else {
+            return self.note_answering_model(vm);
+        };
         let billed = self.account.billed.take();
+        let is_split = self.account.meter.spent.usage.reasoning.is_some();
         let cost = prices.cost(&bill, billed.as_deref(), used, is_split);
         used.cost = cost.unwrap_or(0);
         match cost {
@@ -84,6 +87,14 @@ impl Context {
             None => self.account.record.set_unpriced(),
         }
         if let Some(model) = billed {
+            self.note_billed(&policy, &model, vm);
+        }
+    }
+
+    /// The model that the reply names, of a request without a price.
+    fn note_answering_model(&mut self, vm: &mut WorkerState) {
+        let policy = std::sync::Arc::clone(&self.policy);
+        if let (Some(model), true) = (self.account.billed.take(), policy.models.is_some()) {
             self.note_billed(&policy, &model, vm);
         }
     }

@@ -294,7 +294,9 @@ fn error_body(told: &Told<'_>, is_azure: bool) -> Vec<u8> {
     let (kind, code) = match denial.reason {
         Reason::JwtAmbiguous => ("invalid_request_error", "invalid_request"),
         reason if reason.status() == 401 => ("invalid_request_error", "invalid_api_key"),
-        Reason::RbacModel | Reason::QuotaUnpriced => ("invalid_request_error", "model_not_found"),
+        Reason::RbacModel | Reason::ModelRetired | Reason::QuotaUnpriced => {
+            ("invalid_request_error", "model_not_found")
+        }
         Reason::RbacOperation | Reason::RbacTool | Reason::RbacParameter | Reason::RbacTenant | Reason::AuthzDenied => {
             ("invalid_request_error", "insufficient_permissions")
         }

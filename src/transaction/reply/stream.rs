@@ -288,7 +288,7 @@ impl StreamGuard {
         if !self.guard.is_paid {
             noted.spent.add(Spent { usage: parts.usage.unwrap_or_default(), written });
         }
-        if policy.prices.is_some() && noted.model.is_none() {
+        if policy.wants_answering_model() && noted.model.is_none() {
             noted.model = model_of(&json);
         }
         self.guard.within_cap(&noted.spent)?;

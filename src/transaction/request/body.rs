@@ -9,7 +9,7 @@ use crate::authz;
 use crate::consult::opa::{self, Permit};
 use crate::consult::opinion::{self, Exhibit, Heard, Opinion, OpinionPolicy, Shown};
 use crate::document::{AskUsage, LinesAction, OpinionText};
-use crate::enums::{DataAction, Mode, Operation, PiiType};
+use crate::enums::{DataAction, Mode, Operation, PiiType, Zone};
 use crate::estimate::Estimate;
 use crate::guard::narrow;
 use crate::guard::plant;
@@ -17,6 +17,7 @@ use crate::guard::{GuardPolicy, OpinionIndex};
 use crate::guard::{NOTICE, Outcome, Place, judge};
 use crate::guard::{spotlight, word};
 use crate::host::{Host, Timestamp};
+use crate::models::Deprecation;
 use crate::policy::Policy;
 use crate::protocol::signed::drop_blocks;
 use crate::protocol::{
@@ -132,11 +133,13 @@ impl Context {
             asserted.check(&json)?;
         }
         let path_model = path_model.as_deref();
-        let mut exchange = exchange(route, &json, (path_model, form.is_some(), asserted.as_deref()))?;
-        self.note_model(&policy, &exchange.model, vm);
+        let mut exchange = exchange(&policy, route, &mut json, (path_model, form.is_some(), asserted.as_deref()))?;
+        self.alias_of_path(&mut exchange);
+        self.note_exchange(&policy, &exchange, vm);
         self.note_texts(&json, &exchange);
         let authorized = stages::authorize(&policy, counted, (&exchange, body.len()), host.now())?;
         self.note_grant(&policy, &authorized);
+        self.within_life(&policy, &exchange, host.now())?;
         if form.is_some() {
             upload::within(&exchange, authorized.output_cap())?;
         }
@@ -219,12 +222,13 @@ impl Context {
         held.is_bounded = confine(route, held.charged.authorized().counted().entitled().principal(), &mut json)?;
         let path_model = held.path_model.as_deref();
         let how = (path_model, held.form.is_some(), held.asserted.as_deref());
-        let mut exchange = exchange(route, &json, how)?;
+        let mut exchange = exchange(&policy, route, &mut json, how)?;
+        self.alias_of_path(&mut exchange);
         let model = granted.as_ref().or(held.permit.as_ref()).and_then(Permit::model);
-        if let Some(model) = model.filter(|model| *model != exchange.model) {
+        if let Some(model) = model.filter(|model| *model != exchange.asked()) {
             rename_model(&mut json, &exchange, model, how)?;
-            exchange = self::exchange(route, &json, how)?;
-            self.note_model(&policy, &exchange.model, vm);
+            exchange = self::exchange(&policy, route, &mut json, how)?;
+            self.note_exchange(&policy, &exchange, vm);
             held.is_renamed = true;
         }
         // The grant is for the whole request: tools are taken out by the one that holds now.
@@ -235,6 +239,7 @@ impl Context {
             self.note_limits(&held.charged);
             if held.is_renamed {
                 self.note_grant(&policy, held.charged.authorized());
+                self.within_life(&policy, &exchange, host.now())?;
             }
             held.permit = Some(permit);
         }
@@ -409,7 +414,15 @@ impl Context {
         self.account.rehearse(lit.rehearsed.then_some("spotlight"));
         let drops = !dropped.is_empty();
         drop_blocks(&mut json, &dropped, NOTICE);
-        let rewritten = drops || is_renamed || is_bounded || asked || lit.changed || planted.is_some() || removes_tools;
+        let is_pinned = exchange.asked_model.is_some() && path_model.is_none();
+        let rewritten = drops
+            || is_renamed
+            || is_pinned
+            || is_bounded
+            || asked
+            || lit.changed
+            || planted.is_some()
+            || removes_tools;
         let of = (authorized.roles(), authorized.guards());
         let mut guard = ReplyGuard::new(&policy, route.index, of, masker, vault, asked, planted);
         guard.also(inspected.permit().guard());
@@ -469,6 +482,30 @@ impl Context {
         refused
     }
 
+    /// The path named an alias: roles grant that.
+    fn alias_of_path(&self, exchange: &mut Exchange) {
+        if exchange.asked_model.is_none() {
+            exchange.asked_model.clone_from(&self.path_alias);
+        }
+    }
+
+    /// A model that is no longer served is refused; of one that will go the reply tells.
+    fn within_life(&mut self, policy: &Policy, exchange: &Exchange, now: Timestamp) -> Result<(), Denial> {
+        let Some(models) = &policy.models else { return Ok(()) };
+        let names = std::iter::once((exchange.asked(), exchange.model.as_str()))
+            .chain(exchange.models.iter().map(|model| (model.as_str(), model.as_str())));
+        let mut found = None;
+        for (asked, model) in names {
+            if models.is_over(asked, model, now) {
+                return Err(Denial::new(Reason::ModelRetired).with_param("model"));
+            }
+            found = found.or_else(|| models.deprecation(asked, model));
+        }
+        self.warnings = found.map(Deprecation::headers).unwrap_or_default();
+        self.account.record.set_deprecated(found.is_some());
+        Ok(())
+    }
+
     /// Takes out the tools that the role may not use, and reads what is left.
     fn without_tools<'j>(
         &mut self,
@@ -482,7 +519,9 @@ impl Context {
         let paths: Vec<_> = others.filter_map(|tool| tool.path.as_ref()).collect();
         self.account.record.set_tools_removed(paths.len() as u64);
         remove_tools(json, &paths);
-        let exchange = route.protocol.read_request(route.operation, path_model, json)?;
+        let kept = (exchange.asked_model.clone(), exchange.prompt_versions.clone());
+        let mut exchange = route.protocol.read_request(route.operation, path_model, json)?;
+        (exchange.asked_model, exchange.prompt_versions) = kept;
         if exchange.tools.iter().all(|tool| authorized.may_use(policy, tool)) {
             Ok(exchange)
         } else {
@@ -514,8 +553,49 @@ fn written(route: &RoutePolicy, json: &Json<'_>) -> Vec<u8> {
     }
 }
 
-/// What the body asks for: by the model that the path names, from a form or not, and with what the headers say of it.
+/// What the body asks for, with the model that an alias means written into it.
+///
+/// # Errors
+/// [`Reason::ModelAlias`] where it can't be; what [`read`] says.
 fn exchange(
+    policy: &Policy,
+    route: &RoutePolicy,
+    json: &mut Json<'_>,
+    how: (Option<&str>, bool, Option<&dyn Asserted>),
+) -> Result<Exchange, Denial> {
+    let mut exchange = read(route, json, how)?;
+    if let Some(models) = &policy.models {
+        if exchange.models.iter().any(|model| models.pinned(model).is_some()) {
+            return Err(Denial::new(Reason::ModelAlias).with_param("models"));
+        }
+        if let Some(model) = models.pinned(&exchange.model) {
+            let refused = |_| Denial::new(Reason::ModelAlias).with_param("model");
+            rename_model(json, &exchange, model, how).map_err(refused)?;
+            let asked = std::mem::take(&mut exchange.model);
+            exchange = read(route, json, how)?;
+            exchange.asked_model = Some(asked);
+        }
+    }
+    if !policy.prompts.is_empty() {
+        let is_key_known = |key: &str| matches!(key, "messages" | "input");
+        let is_system = |segment: &&Segment| match segment.zone {
+            Zone::System => true,
+            // Instructions in a message; definitions of tools are in this zone too.
+            Zone::Developer => {
+                let place = json.pointer(&segment.path, &is_key_known);
+                place.starts_with("/messages/") || place.starts_with("/input/")
+            }
+            _ => false,
+        };
+        let texts = exchange.segments.iter().filter(is_system);
+        let version = |segment: &Segment| Some(policy.prompts.version(segment.text_in(json)?)?.clone());
+        exchange.prompt_versions = texts.map(version).collect();
+    }
+    Ok(exchange)
+}
+
+/// Reads the body: by the model that the path names, from a form or not, and with what the headers say of it.
+fn read(
     route: &RoutePolicy,
     json: &Json<'_>,
     (path_model, is_form, asserted): (Option<&str>, bool, Option<&dyn Asserted>),

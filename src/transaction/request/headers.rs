@@ -11,6 +11,7 @@ use crate::reason::{Denial, Hint, Reason};
 use crate::transaction::context::Context;
 use crate::transaction::stages::Counted;
 use crate::transaction::{Edit, Header, Headers, WorkerState};
+use std::fmt::Write as _;
 
 /// Headers that carry credentials: none of them reaches the upstream unless the policy says so.
 const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
@@ -257,6 +258,19 @@ pub(super) fn hinted(mut denial: Denial, headers: Headers<'_>) -> Denial {
         denial.hint = if is_signed(headers) { Some(Hint::Signed) } else { is_key };
     }
     denial
+}
+
+/// A model's name as a part of a path: what RFC 3986 has no place for there is percent-escaped.
+pub(super) fn path_segment(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~:@".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing into a string can't fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
 }
 
 /// A value that can be in a header: what is not printable ASCII is percent-escaped.

@@ -46,7 +46,7 @@ impl Context {
         let tokens = estimate.map(|text| Estimate::of(text).tokens()).fold(0, u64::saturating_add);
         let model = json!({
             "method": route.protocol.rpc_method(json),
-            "model": exchange.model,
+            "model": exchange.asked(),
             "models": exchange.models,
             "stream": exchange.stream,
             "choices": exchange.answers(),

@@ -97,10 +97,14 @@ impl Context {
     /// The model that a reply names. One that the table of prices has is the policy's as one of its roles'. Counters know
     /// what costs the same as the model that was asked for under that one's word.
     pub(in crate::transaction) fn note_billed(&mut self, policy: &Policy, model: &str, vm: &mut WorkerState) {
-        let (Some(prices), Some(bill)) = (&policy.prices, &self.bill) else { return };
-        let label = (!prices.is_alike(bill, model)).then(|| policy.labels.model(model));
-        let name = self.model_name(policy, model, prices.knows(bill, model), vm);
+        let priced = policy.prices.as_ref().zip(self.bill.as_ref());
+        let label = priced.filter(|(prices, bill)| !prices.is_alike(bill, model)).map(|_| policy.labels.model(model));
+        let is_mismatch = policy.models.as_ref().zip(self.model.as_deref());
+        let is_mismatch = is_mismatch.map(|(models, asked)| models.is_mismatch(asked, model));
+        let is_known = is_mismatch == Some(false) || priced.is_some_and(|(prices, bill)| prices.knows(bill, model));
+        let name = self.model_name(policy, model, is_known, vm);
         self.account.record.set_billed_model(name, label);
+        self.account.record.set_mismatch(is_mismatch == Some(true));
     }
 
     /// A model that the policy writes out is no secret. One that a glob of it allows is written as it is where it has the
@@ -108,6 +112,16 @@ impl Context {
     pub(super) fn note_model(&mut self, policy: &Policy, model: &str, vm: &mut WorkerState) {
         let name = self.model_name(policy, model, false, vm);
         self.account.record.set_model(name, policy.labels.model(model));
+    }
+
+    /// The model that was asked for, the one that an alias means, and the versions of its system prompts.
+    pub(super) fn note_exchange(&mut self, policy: &Policy, exchange: &Exchange, vm: &mut WorkerState) {
+        self.note_model(policy, exchange.asked(), vm);
+        // The policy writes this name out.
+        self.account.record.set_pinned(exchange.asked_model.as_ref().map(|_| exchange.model.clone()));
+        self.model = Some(exchange.model.clone());
+        let versions = exchange.prompt_versions.iter().flatten().map(|name| name.to_string());
+        self.account.record.set_prompt_versions(versions.collect());
     }
 
     /// The script of the caller's texts, newest first, and the bytes of all texts.
