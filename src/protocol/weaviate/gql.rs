@@ -253,7 +253,7 @@ pub(super) fn confine(scope: &Scope<'_>, body: &mut Json<'_>) -> Result<bool, De
 pub(super) fn cap(most: u64, body: &mut Json<'_>) -> Result<bool, Denial> {
     let wrong = || Denial::new(Reason::BodyShape).with_param("limit");
     let text = source(body)?;
-    let mut changes = Vec::new();
+    let (mut changes, mut lowered) = (Vec::new(), Vec::new());
     for class in classes(&text)?.into_iter().filter(|class| class.is_get) {
         match class.limit.as_slice() {
             [] if DEFAULT_LIMIT > most => {
@@ -266,7 +266,7 @@ pub(super) fn cap(most: u64, body: &mut Json<'_>) -> Result<bool, Denial> {
                 let variables = body.field("variables")?.map(|(_, variables)| variables);
                 let asked = variables.and_then(|variables| variables.get(one.text)).and_then(Json::as_u64);
                 if asked.ok_or_else(wrong)? > most {
-                    changes.push((one.from - 1..one.from + one.text.len(), most.to_string()));
+                    lowered.push(one.text.to_owned());
                 }
             }
             [one] => {
@@ -277,8 +277,14 @@ pub(super) fn cap(most: u64, body: &mut Json<'_>) -> Result<bool, Denial> {
             _ => return Err(wrong()),
         }
     }
-    if changes.is_empty() {
+    if changes.is_empty() && lowered.is_empty() {
         return Ok(false);
+    }
+    // In its place: servers refuse a text that leaves a variable of its own unused.
+    if let Some(Json::Object(variables)) = body.get_mut("variables") {
+        for (_, value) in variables.iter_mut().filter(|(name, _)| lowered.iter().any(|one| name == one)) {
+            *value = Json::Number(most.into());
+        }
     }
     let written = with(&text, changes)?;
     if let Some(query) = body.get_mut("query") {
