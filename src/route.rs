@@ -340,7 +340,11 @@ pub(crate) fn refused(routes: &[RoutePolicy]) -> Vec<PathMatch> {
         let known = route.protocol.paths().iter().filter_map(|(known, _)| path.strip_suffix(known));
         let prefixes = known.chain(std::iter::once(route.written.as_str())).filter(|prefix| prefix.ends_with('/'));
         for prefix in prefixes {
-            paths.extend(route.protocol.refused_paths().iter().map(|refused| format!("{prefix}{refused}")));
+            // One that begins with `/` is below no prefix.
+            let below = |refused: &&str| {
+                if refused.starts_with('/') { (*refused).to_owned() } else { format!("{prefix}{refused}") }
+            };
+            paths.extend(route.protocol.refused_paths().iter().map(below));
         }
     }
     paths.sort_unstable();

@@ -108,7 +108,7 @@ pub trait Adapter: Debug + Send + Sync {
     }
 
     /// Paths of the format that can't be guarded, below its prefix: refused by a reason of their own, whatever `unmatched`
-    /// says. One that ends with `/` matches what is below it.
+    /// says. One that ends with `/` matches what is below it; one that begins with `/` is not below the prefix.
     fn refused_paths(&self) -> &'static [&'static str] {
         &[]
     }

@@ -56,6 +56,7 @@ mod tools;
 mod turns;
 mod upload;
 mod usage;
+mod weaviate;
 
 pub use account::Exchange;
 pub(crate) use adapter::has_escaped_slash;

@@ -15,7 +15,7 @@ use super::generic::GenericSpec;
 use super::paths::ends_as;
 use super::{
     Pointer, Protocol, anthropic, bedrock, chroma, cohere, gemini, graphql, langserve, mcp, ollama, openai, pinecone,
-    tgi,
+    tgi, weaviate,
 };
 use crate::enums::Operation;
 
@@ -92,6 +92,11 @@ pub const FORMATS: &[Format] = &[
         word: "pinecone",
         about: "Pinecone's data plane. Its paths begin where `query` does: `pathPrefix: /`.",
         make: || Protocol::new(pinecone::Pinecone { at: "" }),
+    },
+    Format {
+        word: "weaviate",
+        about: "Weaviate's HTTP API, without gRPC. Its paths begin where `objects` does: `pathPrefix: /v1/`.",
+        make: || Protocol::new(weaviate::Weaviate { at: "" }),
     },
     Format {
         word: "graphql",

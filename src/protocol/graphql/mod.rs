@@ -14,7 +14,7 @@
 mod keys;
 mod operation;
 mod place;
-mod source;
+pub(super) mod source;
 
 use std::borrow::Cow;
 
@@ -196,7 +196,7 @@ fn each(body: &mut Json<'_>, run: &mut dyn FnMut(&mut Json<'_>) -> Result<(), De
 }
 
 /// Makes a tree of the operation's text.
-fn unfold(body: &mut Json<'_>, most_tokens: usize) -> Result<(), Denial> {
+pub(super) fn unfold(body: &mut Json<'_>, most_tokens: usize) -> Result<(), Denial> {
     let Some(query) = body.get_mut("query") else { return Ok(()) };
     let text = match query {
         Json::Null => return Ok(()),

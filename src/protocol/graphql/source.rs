@@ -13,34 +13,34 @@ use crate::reason::{Denial, Reason};
 
 /// A string value or a comment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece<'s> {
+pub(in crate::protocol) struct Piece<'s> {
     /// Where it is, with its quotes or its `#`.
-    pub(super) span: Range<usize>,
+    pub(in crate::protocol) span: Range<usize>,
     /// It is a comment.
-    pub(super) is_comment: bool,
+    pub(in crate::protocol) is_comment: bool,
     /// As a server reads it.
-    pub(super) text: Cow<'s, str>,
+    pub(in crate::protocol) text: Cow<'s, str>,
 }
 
 /// What a caller wrote into an operation.
 #[derive(Debug, Default)]
-pub(super) struct Source<'s> {
+pub(in crate::protocol) struct Source<'s> {
     /// In their order.
-    pub(super) pieces: Vec<Piece<'s>>,
+    pub(in crate::protocol) pieces: Vec<Piece<'s>>,
     /// Names, and numbers that are long enough to mean something, each once, in the order they come.
-    pub(super) names: Vec<&'s str>,
+    pub(in crate::protocol) names: Vec<&'s str>,
 }
 
 /// Digits of a number that may be a card's or a person's.
 const LONG_NUMBER: usize = 7;
 
 /// The denial of a text that is no operation.
-pub(super) fn malformed() -> Denial {
+pub(in crate::protocol) fn malformed() -> Denial {
     Denial::new(Reason::BodyShape).with_param("query")
 }
 
 /// Over a limit of the policy's.
-pub(super) fn over(limit: &'static str) -> Denial {
+pub(in crate::protocol) fn over(limit: &'static str) -> Denial {
     Denial::new(Reason::GraphqlLimit).with_param(limit)
 }
 
@@ -49,7 +49,7 @@ impl<'s> Source<'s> {
     ///
     /// # Errors
     /// [`Reason::BodyShape`] where it has others, [`Reason::GraphqlLimit`] where it has too many.
-    pub(super) fn read(text: &'s str, most_tokens: usize) -> Result<Source<'s>, Denial> {
+    pub(in crate::protocol) fn read(text: &'s str, most_tokens: usize) -> Result<Source<'s>, Denial> {
         let (mut source, mut seen) = (Source::default(), BTreeSet::new());
         for token in Lexer::new(text).with_limit(most_tokens) {
             let token = token.map_err(|error| if error.is_limit() { over("tokens") } else { malformed() })?;
@@ -75,7 +75,7 @@ impl<'s> Source<'s> {
     }
 
     /// The operation with these texts in the place of its own; `None`: they are not as many.
-    pub(super) fn written(&self, text: &str, new: &[&str]) -> Option<String> {
+    pub(in crate::protocol) fn written(&self, text: &str, new: &[&str]) -> Option<String> {
         if new.len() != self.pieces.len() {
             return None;
         }
@@ -116,7 +116,7 @@ fn quoted(text: &str, out: &mut String) {
 }
 
 /// What a string value says; `None`: it is none.
-fn value(written: &str) -> Option<Cow<'_, str>> {
+pub(in crate::protocol) fn value(written: &str) -> Option<Cow<'_, str>> {
     if let Some(block) = written.strip_prefix("\"\"\"") {
         return Some(block_value(block.strip_suffix("\"\"\"")?).into());
     }
