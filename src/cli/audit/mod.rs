@@ -1,7 +1,7 @@
 //! `bartizan audit`: what can be said of the records of the past.
 
-mod drift;
 mod counters;
+mod drift;
 mod erase;
 mod keys;
 mod lines;
