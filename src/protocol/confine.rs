@@ -226,7 +226,9 @@ mod tests {
             ("/v?n%61mespace=other", refused.clone()),
             ("/v?namespace=acme+corp&namespace=other", refused.clone()),
             ("/v?namespace=acme+corp&namespace=acme+corp", refused.clone()),
-            ("/v?x=%ff", refused.clone()),
+            ("/v?x=%ff", Ok(Some("/v?x=%ff&namespace=acme%20corp".to_owned()))),
+            ("/v?namespace=%ff", refused.clone()),
+            ("/v?%ff=1", refused.clone()),
             ("/v?%zz=1", refused.clone()),
         ] {
             assert_eq!(add(target), wanted, "{target}");
