@@ -7,6 +7,8 @@ mod common;
 
 use bartizan::audit::chain::{digest, key_id, public_key, split};
 use bartizan::transaction::WorkerState;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::command::{Folder, bartizan};
 use common::pipeline::{Pipeline, base64};
 use serde_json::{Value, json};
@@ -524,6 +526,16 @@ fn honest_files_are_honest() {
         let file = folder.file(name, if name == "empty.log" { "" } else { "GET / 200\n" });
         assert_eq!(bartizan(&["audit", "verify", file.to_str().unwrap()]).status.code(), Some(2), "{name}");
     }
+}
+
+#[test]
+fn a_key_may_begin_with_a_hyphen() {
+    let folder = Folder::new("hyphen");
+    let encoded = |seed| URL_SAFE_NO_PAD.encode(public_key(&[seed; 32]));
+    let key = (1..=u8::MAX).map(encoded).find(|key| key.starts_with('-')).unwrap();
+    let (records, checkpoints) = log(13);
+    let (code, report) = verify(&folder, &records, Some(&checkpoints), &["--key", &key, "--eraser", &key]);
+    assert_eq!(code, 0, "{report:#}");
 }
 
 #[test]
