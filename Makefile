@@ -38,7 +38,7 @@ CORPORA    ?= ../shared/corpora
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads, slow builds, and what would take it over half an hour.
-REST       := $(addprefix integration/tests/test_,$(addsuffix .py,protocols_gemini bedrock stored render forms identity_sources fleet)) integration/oracle integration/clients integration/graphql integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag
+REST       := $(addprefix integration/tests/test_,$(addsuffix .py,protocols_gemini bedrock stored render forms identity_sources fleet)) integration/oracle integration/clients integration/graphql_api integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag
 # Google's SDK belongs to the rest too: its walk takes three minutes.
 GOOGLE     := integration/tests/test_sdk_texts.py::test_every_text_is_read[google]
 
@@ -314,7 +314,7 @@ $(RESPONSE): integration/response/alertmanager.sh
 	integration/response/alertmanager.sh $(CACHE)/response
 	@touch $@
 
-$(GRAPHQL): integration/graphql/requirements.txt
+$(GRAPHQL): integration/graphql_api/requirements.txt
 	$(call say,a GraphQL server and its clients (once))
 	@[ -x $(CACHE)/graphql/bin/python ] || python3 -m venv $(CACHE)/graphql
 	$(CACHE)/graphql/bin/python -m pip install --quiet --disable-pip-version-check -r $<

@@ -24,6 +24,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("protocol/dialect.rs", "gemini", "the dialect of Google's endpoint has the same word"),
     ("protocol/parameters.rs", "gemini", "the dialect of Google's endpoint has the same word"),
     ("protocol/dialect.rs", "openai", "the dialect of OpenAI's own servers has the same word"),
+    ("protocol/weaviate/", "graphql", "a part of its API is GraphQL, with the same syntax"),
+    ("protocol/weaviate/", "mcp", "a path of its server that is refused"),
     ("protocol/tools.rs", "mcp", "`mcp_servers` is a parameter that several formats have"),
     ("route.rs", "mcp", "an address in a message, as an example"),
     ("document/sections/traffic.rs", "mcp", "`routes[].mcp` is a public key of the policy"),

@@ -78,15 +78,13 @@ class Row:
 
 
 class Site:
-    """Chroma, a scripted model, and one Envoy before both; without `protocol: chroma` the application goes to the store itself."""
+    """Chroma, a scripted model, and one Envoy before both."""
 
     def __init__(self, stack: ExitStack):
         self.key = Key("ES256", "rag")
         self.chroma = stack.enter_context(servers.chroma())
         self.upstream = stack.enter_context(Upstream())
-        self.filtered = guarded.known("chroma")
         self.proxy = stack.enter_context(Envoy(self.config(), "rag"))
-        self.store = self.proxy.url if self.filtered else self.chroma.url
         self.uuids = {team: self.fill(team, notes) for team, notes in NOTES.items()}
         self.app = subprocess.Popen(
             [servers.PYTHON, "-m", "rag.app"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -99,12 +97,11 @@ class Site:
     def config(self) -> dict:
         config = envoy.with_upstream(envoy.load(), self.upstream.port)
         policy = envoy.with_keys(envoy.policy(config), [self.key.jwk])
-        if self.filtered:
-            routes = copy.deepcopy(policy["routes"])
-            policy = guarded.policy(policy, "chroma")
-            policy["routes"] = [*policy["routes"], *routes]
-            for role in policy["roles"].values():
-                role["operations"] = ["chat", *(word for word in guarded.words("chroma") if word not in ("delete", "admin"))]
+        routes = copy.deepcopy(policy["routes"])
+        policy = guarded.policy(policy, "chroma")
+        policy["routes"] = [*policy["routes"], *routes]
+        for role in policy["roles"].values():
+            role["operations"] = ["chat", "query", "upsert"]
         config = envoy.with_policy(config, policy)
         envoy.with_cluster(config, "chroma", self.chroma.port)
         hosts = envoy.manager(config)["route_config"]["virtual_hosts"]
@@ -131,7 +128,7 @@ class Site:
         case = f"rag-{next(self.numbers)}"
         of = ask.of or ask.team
         asked = {
-            "case": case, "store": self.store, "model": self.proxy.url, "token": self.key.sign(claims("alice", tenant=ask.team)),
+            "case": case, "store": self.proxy.url, "model": self.proxy.url, "token": self.key.sign(claims("alice", tenant=ask.team)),
             "tenant": ask.team if ask.uuid else of, "uuid": self.uuids[of] if ask.uuid else None, "question": ask.question, "add": ask.add,
         }  # fmt: skip
         self.app.stdin.write(json.dumps(asked) + "\n")
@@ -140,7 +137,7 @@ class Site:
         row = Row(ask, answer=said.get("answer") or said["error"])
         for seen in self.upstream.seen(case):
             row.saw += [mark for notes in NOTES.values() for mark in notes if f"[{mark}]".encode() in seen.body]
-        row.store, row.removed = self.verdicts(f"{case}-store") if self.filtered else ("not filtered", 0)
+        row.store, row.removed = self.verdicts(f"{case}-store")
         row.model, _ = self.verdicts(case)
         return row
 
@@ -160,13 +157,9 @@ def rows(site: Site) -> Iterator[Row]:
         yield site.row(ask)
 
 
-def wrong(row: Row, filtered: bool) -> str | None:
-    """What is not as it has to be. Without a filter at the store: whether the table shows what comes across."""
+def wrong(row: Row) -> str | None:
+    """What is not as it has to be."""
     ask = row.ask
-    if not filtered:
-        if ask.of and not row.crossed and row.model == "allow":
-            return "nothing came across an unguarded store"
-        return None
     if row.crossed:
         return "the other team's data reached the model"
     if row.poisoned:

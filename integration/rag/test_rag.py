@@ -1,11 +1,11 @@
-"""The retrieval example as a test: each row as it has to be, with the store behind the filter or, before there is one, beside it."""
+"""The retrieval example as a test: each row as it has to be, with the store behind the filter."""
 
 from contextlib import ExitStack
 
 import pytest
 
 from rag.rows import ASKS, Site, wrong
-from stores import guarded, servers
+from stores import servers
 
 pytestmark = pytest.mark.skipif(bool(servers.missing()), reason=servers.missing() or "")
 
@@ -19,9 +19,5 @@ def site():
 @pytest.mark.parametrize("ask", ASKS, ids=lambda ask: f"{ask.team}: {ask.title}")
 def test_row(ask, site):
     row = site.row(ask)
-    assert wrong(row, site.filtered) is None, row
+    assert wrong(row) is None, row
 
-
-@guarded.needs("chroma")
-def test_the_store_is_behind_the_filter(site):
-    assert site.store == site.proxy.url

@@ -97,8 +97,6 @@ class Guarded:
 @pytest.fixture(params=[False, True], ids=["shipped", "paths-as-they-come"])
 def guard(request, store, sites, keys):
     name, _, server, _ = store
-    if not guarded.known(name):
-        pytest.skip(f"this build knows no `protocol: {name}`")
     return Guarded(sites("strong", change=guarded.change(name), edit=guarded.to(server.port, request.param)), keys)
 
 
