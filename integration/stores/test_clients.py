@@ -41,7 +41,7 @@ CALLS = [
     Ask("chroma", "list_collections", "query", "docs"),
     Ask("chroma", "upsert", "upsert", "null", {"ids": ["1"], "documents": ["a note"], "metadatas": [{"kind": "note"}]}),
     Ask("chroma", "delete", "delete", "deleted", {"ids": ["1"]}),
-    Ask("chroma", "create_collection", "admin", "done", {"name": "more"}),
+    Ask("chroma", "create_collection", "upsert", "done", {"name": "more"}),
     Ask("pinecone", "query", "query", "the quarter's report 0 of acme", {"text": "report 0 of the quarter", "top_k": 2, "include_metadata": True}),
     Ask("pinecone", "search", "query", "the quarter's report 0 of acme", {"inputs": {"text": "report 0 of the quarter"}, "top_k": 2}),
     Ask("pinecone", "fetch", "query", "the quarter's report 1 of acme", {"ids": ["1"]}),

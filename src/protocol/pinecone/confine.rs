@@ -2,11 +2,14 @@
 
 use super::super::Json;
 use super::super::confine::{Confined, Scope, both, cap_number, parameter, part};
-use super::{DELETE, FETCH, FETCH_BY_METADATA, LIST, NAMESPACE, NAMESPACES, QUERY, SEARCH, STATS};
+use super::{
+    DELETE, DOCUMENTS_DELETE, DOCUMENTS_FETCH, DOCUMENTS_SEARCH, FETCH, FETCH_BY_METADATA, LIST, NAMESPACE, NAMESPACES,
+    QUERY, SEARCH, STATS,
+};
 use crate::enums::{ConfinedBy, Operation};
 use crate::reason::{Denial, Reason};
 
-/// What a fetch by metadata gives where the request names no number.
+/// What a fetch by a filter gives where the request names no number.
 const DEFAULT_LIMIT: u64 = 100;
 
 pub(super) fn target<'t>(
@@ -16,7 +19,10 @@ pub(super) fn target<'t>(
     target: &'t str,
 ) -> Result<Confined<'t>, Denial> {
     if scope.by == ConfinedBy::Field {
-        let takes_filter = matches!(at, QUERY | FETCH_BY_METADATA | SEARCH | DELETE);
+        let takes_filter = matches!(
+            at,
+            QUERY | FETCH_BY_METADATA | SEARCH | DELETE | DOCUMENTS_SEARCH | DOCUMENTS_FETCH | DOCUMENTS_DELETE
+        );
         let is_harmless = operation == Operation::Query && matches!(at, NAMESPACES | NAMESPACE);
         return if takes_filter || is_harmless { Ok(Confined::default()) } else { Err(Reason::RbacTenant.into()) };
     }
@@ -50,7 +56,7 @@ fn by_field(at: &'static str, scope: &Scope<'_>, body: &mut Json<'_>) -> Result<
     } else {
         body
     };
-    for name in ["id", "ids", "deleteAll", "queries"] {
+    for name in ["id", "ids", "deleteAll", "delete_all", "queries"] {
         match holder.field(name)? {
             None | Some((_, Json::Bool(false))) => {}
             Some((_, Json::Array(list))) if list.is_empty() => {}
@@ -66,6 +72,11 @@ pub(super) fn cap(at: &'static str, most: u64, body: &mut Json<'_>) -> Result<bo
     match at {
         QUERY => cap_number(body, "topK", None, most),
         FETCH_BY_METADATA => cap_number(body, "limit", Some(DEFAULT_LIMIT), most),
+        DOCUMENTS_SEARCH => cap_number(body, "top_k", None, most),
+        // Ids are as many as the caller names.
+        DOCUMENTS_FETCH if body.get("filter").is_some() || body.get("limit").is_some() => {
+            cap_number(body, "limit", Some(DEFAULT_LIMIT), most)
+        }
         SEARCH => {
             body.field("query")?;
             body.get_mut("query").map_or(Ok(false), |query| cap_number(query, "top_k", None, most))

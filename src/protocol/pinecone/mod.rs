@@ -34,6 +34,16 @@ const SEARCH: &str = "records/namespaces/{namespace}/search";
 const RECORDS: &str = "records/namespaces/{namespace}/upsert";
 const DELETE: &str = "vectors/delete";
 
+macro_rules! documents {
+    ($call:literal) => {
+        concat!("namespaces/{namespace}/documents/", $call)
+    };
+}
+
+const DOCUMENTS_SEARCH: &str = documents!("search");
+const DOCUMENTS_FETCH: &str = documents!("fetch");
+const DOCUMENTS_DELETE: &str = documents!("delete");
+
 /// Path, operation, methods. Sorted by operation.
 const ENDPOINTS: &[(&str, Operation, &[&str])] = &[
     (QUERY, Operation::Query, &["POST"]),
@@ -44,10 +54,16 @@ const ENDPOINTS: &[(&str, Operation, &[&str])] = &[
     (NAMESPACES, Operation::Query, &["GET"]),
     (NAMESPACE, Operation::Query, &["GET"]),
     (SEARCH, Operation::Query, &["POST"]),
+    (DOCUMENTS_SEARCH, Operation::Query, &["POST"]),
+    (DOCUMENTS_FETCH, Operation::Query, &["POST"]),
+    (documents!("list"), Operation::Query, &["POST"]),
     ("vectors/upsert", Operation::Upsert, &["POST"]),
     ("vectors/update", Operation::Upsert, &["POST"]),
     (RECORDS, Operation::Upsert, &["POST"]),
+    (documents!("upsert"), Operation::Upsert, &["POST"]),
+    (documents!("update"), Operation::Upsert, &["POST"]),
     (DELETE, Operation::Delete, &["POST"]),
+    (DOCUMENTS_DELETE, Operation::Delete, &["POST"]),
     (NAMESPACE, Operation::Delete, &["DELETE"]),
     (NAMESPACES, Operation::Admin, &["POST"]),
 ];
@@ -134,7 +150,8 @@ impl Adapter for Pinecone {
 
     fn reply(&self, _operation: Operation) -> &dyn ReplyFormat {
         match self.at {
-            QUERY => &reply::Records { at: &["matches"] },
+            QUERY | DOCUMENTS_SEARCH => &reply::Records { at: &["matches"] },
+            DOCUMENTS_FETCH => &reply::Records { at: &["documents"] },
             FETCH | FETCH_BY_METADATA => &reply::Records { at: &["vectors"] },
             SEARCH => &reply::Records { at: &["result", "hits"] },
             STATS => &reply::Stats,

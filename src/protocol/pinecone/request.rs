@@ -22,7 +22,7 @@ pub(super) fn read(at: &'static str, reader: &mut Reader<'_, '_>) -> Result<(), 
         }
         return Ok(());
     }
-    for name in ["vectors", "setMetadata"] {
+    for name in ["vectors", "setMetadata", "documents", "set_fields"] {
         reader.texts(name, STORED)?;
     }
     Ok(())

@@ -175,6 +175,7 @@ impl Adapter for Weaviate {
             OBJECTS if operation == Operation::Query => &reply::Records { at: &["objects"] },
             SEARCH => &reply::Records { at: &["results"] },
             GRAPHQL => &reply::Answer,
+            TENANTS => &reply::Tenants,
             _ => &NO_COST,
         }
     }

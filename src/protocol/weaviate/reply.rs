@@ -55,3 +55,18 @@ impl ReplyFormat for Answer {
         }
     }
 }
+
+/// Tenants: a server may answer with more of them than the request named.
+#[derive(Debug)]
+pub(super) struct Tenants;
+
+impl ReplyFormat for Tenants {
+    fn read(&self, _walk: &mut Walk<'_>, _reply: &Json<'_>) {}
+
+    fn confine(&self, reply: &mut Json<'_>, tenant: &str) -> bool {
+        let Json::Array(tenants) = reply else { return false };
+        let before = tenants.len();
+        tenants.retain(|one| one.get("name").and_then(Json::as_str) == Some(tenant));
+        tenants.len() < before
+    }
+}
