@@ -156,7 +156,8 @@ pub(super) fn values<'q>(query: &'q str, name: &str) -> Option<Vec<Cow<'q, str>>
 
 /// A part of a path or, where `+` is a blank, of a query, as servers read it: `%XX` is a byte.
 fn decoded(part: &str, is_of_query: bool) -> Option<Cow<'_, str>> {
-    if !part.contains('%') && !(is_of_query && part.contains('+')) {
+    let is_plain = !part.contains('%') && (!is_of_query || !part.contains('+'));
+    if is_plain {
         return Some(Cow::Borrowed(part));
     }
     let mut bytes = Vec::with_capacity(part.len());
