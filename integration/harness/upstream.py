@@ -180,9 +180,26 @@ def said(seen: Seen) -> Iterator[tuple]:
         return providers.mcp(body, pieces, seen.header("x-stream") is not None)
     if path == "/graphql":
         return whole({"data": {"ask": {"text": "".join(pieces)}}})
+    if (held := stores(path, "".join(pieces))) is not None:
+        return whole(held)
     if path == "/ask":
         return whole({"response": "".join(pieces), "usage": USAGE})
     return sse_of(sse_events(pieces=pieces)) if body.get("stream") else whole(completion(text="".join(pieces)))
+
+
+def stores(path: str, text: str) -> dict | None:
+    """What a vector store at this path answers, with one record."""
+    match path.split("/")[1], path.rpartition("/")[2]:
+        case "chroma", "query":
+            record = {"ids": "1", "documents": text, "metadatas": {"page": 7}, "distances": 0.25}
+            return {key: [[value]] for key, value in record.items()} | {"embeddings": None, "uris": None, "include": ["documents", "metadatas", "distances"]}
+        case "pinecone", "query":
+            return {"matches": [{"id": "1", "score": 0.25, "metadata": {"text": text}}], "namespace": "acme", "usage": {"readUnits": 1}}
+        case "weaviate", "graphql":
+            return {"data": {"Get": {"Docs": [{"text": text}]}}}
+        case "chroma" | "pinecone" | "weaviate", _:
+            return {}
+    return None
 
 
 def sse_of(events: list[bytes]) -> Iterator[tuple]:

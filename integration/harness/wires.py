@@ -190,14 +190,20 @@ class Wire:
     refers: bool = False
     # Why a masked request is none.
     masks: str | None = None
+    # The body where the request has no text.
+    body: dict = field(default_factory=dict)
 
     def request(self, text: str, stream: bool = False) -> dict | bytes:
-        body = b"" if isinstance(self.ask, str) else self.ask(text)
-        if isinstance(body, bytes):
-            return body
-        return body if self.path in ("/mcp", "/graphql", "/ask") or self.stream_path else {**body, "stream": stream}
+        if isinstance(self.ask, str):
+            return self.body or b""
+        body = self.ask(text)
+        has_no_switch = self.path in ("/mcp", "/graphql", "/ask") or self.stream_path or isinstance(self.stream, str)
+        return body if isinstance(body, bytes) or has_no_switch else {**body, "stream": stream}
 
 
+# A collection of Chroma's.
+COLLECTION = "/chroma/api/v2/tenants/acme/databases/main/collections/00000000-0000-4000-8000-000000000001"
+EMBEDDED = "a stored document's vector would be of another text: a finding refuses"
 OLLAMA_CHAT = ollama_stream(lambda line: line["message"]["content"])
 OLLAMA_GENERATE = ollama_stream(lambda line: line["response"])
 WIRES = {
@@ -322,6 +328,36 @@ WIRES = {
         lambda body: body["data"]["ask"]["text"], "subscriptions are refused",
         lambda body: body["errors"][0]["extensions"]["code"] == "CONTENT_FILTERED", "the protocol counts no tokens",
         withheld=lambda body: body["data"] is None and bool(body["errors"]),
+    ),
+    "Chroma upsert": Wire(
+        f"{COLLECTION}/upsert", lambda text: {"ids": ["1"], "documents": [text], "embeddings": [[0.5, 0.25]]},
+        "the reply has no text", "the API has no stream", lambda body: body["error"] == "InvalidArgumentError", "the API counts no tokens",
+        masks=EMBEDDED,
+    ),
+    "Chroma query": Wire(
+        f"{COLLECTION}/query", "a search is numbers", lambda body: body["documents"][0][0], "the API has no stream",
+        lambda body: isinstance(body["message"], str), "the API counts no tokens",
+        body={"query_embeddings": [[0.5, 0.25]], "n_results": 2},
+    ),
+    "Pinecone upsert": Wire(
+        "/pinecone/vectors/upsert", lambda text: {"vectors": [{"id": "1", "values": [0.5], "metadata": {"text": text}}], "namespace": "acme"},
+        "the reply has no text", "the API has no stream", lambda body: body["error"]["code"] == "INVALID_ARGUMENT", "the API counts no tokens",
+        masks=EMBEDDED,
+    ),
+    "Pinecone query": Wire(
+        "/pinecone/query", "a search is numbers", lambda body: body["matches"][0]["metadata"]["text"], "the API has no stream",
+        lambda body: isinstance(body["error"]["message"], str), "the API counts no tokens",
+        body={"vector": [0.5], "topK": 2, "namespace": "acme", "includeMetadata": True},
+    ),
+    "Weaviate objects": Wire(
+        "/weaviate/v1/objects", lambda text: {"class": "Docs", "tenant": "acme", "properties": {"text": text}},
+        "the reply is what was sent", "the API has no stream", lambda body: isinstance(body["error"][0]["message"], str), "the API counts no tokens",
+        masks=EMBEDDED,
+    ),
+    "Weaviate GraphQL": Wire(
+        "/weaviate/v1/graphql", lambda text: {"query": f"{{Get{{Docs(bm25: {{query: {json.dumps(text)}}}, tenant: \"acme\", limit: 2){{text}}}}}}"},
+        lambda body: body["data"]["Get"]["Docs"][0]["text"], "the API has no stream",
+        lambda body: isinstance(body["error"][0]["message"], str), "the API counts no tokens",
     ),
     "generic": Wire(
         "/ask", lambda text: {"prompt": text}, lambda body: body["response"],

@@ -17,7 +17,10 @@ from tests.test_matrix import every_protocol
 
 GROUPS = ["research", "sales"]
 # Formats whose replies, as the upstream writes them, have no word for their end.
-WITHOUT = {"LangServe", "LangGraph runs", "TGI generate", "MCP", "generic", "OpenAI results of a batch"}
+WITHOUT = {
+    "LangServe", "LangGraph runs", "TGI generate", "MCP", "GraphQL", "Chroma query", "Pinecone query", "Weaviate GraphQL", "generic",
+    "OpenAI results of a batch",
+}  # fmt: skip
 ENDING = [
     (name, stream)
     for name, wire in WIRES.items()

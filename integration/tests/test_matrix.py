@@ -31,6 +31,9 @@ def every_protocol(document: dict) -> None:
         {"match": {"pathPrefix": "/v2/"}, "protocol": "cohere"},
         {"match": {"pathPrefix": "/"}, "protocol": "bedrock"},
         {"match": {"pathPrefix": "/"}, "protocol": "langserve"},
+        {"match": {"pathPrefix": "/chroma/api/v2/"}, "protocol": "chroma", "tenancy": "none"},
+        {"match": {"pathPrefix": "/pinecone/"}, "protocol": "pinecone", "tenancy": "none"},
+        {"match": {"pathPrefix": "/weaviate/v1/"}, "protocol": "weaviate", "tenancy": "none"},
         {"match": {"path": "/hf"}, "protocol": "tgi", "operation": "generate"},
         {"match": {"path": "/mcp"}, "protocol": "mcp"},
         {"match": {"path": "/graphql"}, "protocol": "graphql"},
@@ -41,7 +44,7 @@ def every_protocol(document: dict) -> None:
     document["unscanned"] = {**document.get("unscanned", {}), "state": "flag", "reference": "flag", "lines": "scan"}
     analyst.update(
         operations=["chat", "generate", "completions", "responses", "embeddings", "rerank", "moderations", "mcp", "batch", "files",
-                    "fineTuning"],
+                    "fineTuning", "query", "upsert"],
         models=["*"], tools={"allow": ["search_*", "Query.ask"]}, quotas=[],
     )  # fmt: skip
 
