@@ -13,7 +13,10 @@
 //! assert!(tenancy.tenant(&policy.authn.anonymous().unwrap()).is_err());
 //! ```
 
+use std::time::Duration;
+
 use crate::authn::{Principal, is_pointer};
+use crate::callout::{Answer, Call, HttpCall};
 use crate::document::{ConfinedTo, Confinement, Errors, KeyPath, Tenancy, shortened};
 use crate::enums::ConfinedBy;
 use crate::protocol::{Protocol, Scope};
@@ -23,6 +26,8 @@ use crate::reason::Reason;
 const HOLE: &str = "{}";
 /// The longest name of a tenant in a store, in bytes.
 const MAX_NAME: usize = 256;
+/// The longest answer about an id, in bytes: a collection with its metadata and schema.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
 /// Whose data a request may reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +39,35 @@ pub struct TenancyPolicy {
     after: String,
     /// The claim that names the tenant; `None`: the caller's tenant.
     claim: Option<String>,
+    /// Who is asked whose an id is, and for how long.
+    store: Option<(Box<str>, Duration)>,
+}
+
+/// A question in flight: whose an id is.
+#[derive(Clone, Debug)]
+pub struct Ownership {
+    /// The tenant and the id.
+    pub of: (String, String),
+    /// The call to make.
+    pub call: Call,
+}
+
+impl Ownership {
+    /// True: the store says that the id is the tenant's.
+    ///
+    /// # Errors
+    /// [`Reason::AuthzUnavailable`] where it gave no answer that says either.
+    pub fn is_own(&self, answer: &Answer) -> Result<bool, Reason> {
+        match answer {
+            Answer::Http { status: 200, body } => {
+                let found: serde_json::Value = serde_json::from_slice(body).map_err(|_| Reason::AuthzUnavailable)?;
+                let says = |key: &str, wanted: &str| found.get(key).and_then(serde_json::Value::as_str) == Some(wanted);
+                Ok(says("id", &self.of.1) && says("tenant", &self.of.0))
+            }
+            Answer::Http { status: 400 | 404, .. } => Ok(false),
+            _ => Err(Reason::AuthzUnavailable),
+        }
+    }
 }
 
 impl TenancyPolicy {
@@ -93,7 +127,19 @@ impl TenancyPolicy {
             errors.push(&at_name, format!("expected 1 to {MAX_NAME} bytes without control characters"));
         }
         let (before, after) = (before.to_owned(), after.to_owned());
-        Some(TenancyPolicy { by, field: field.to_owned(), before, after, claim: claim.ok()? })
+        let timeout = errors.span(&at, "timeout", written.timeout, (500, 10..=30_000), "10ms to 30s");
+        if written.cluster.is_some() && (by != ConfinedBy::Path || !protocol.has_unnamed_ids()) {
+            errors.push(
+                &at.key("cluster"),
+                format!("protocol {} has no ids to ask about with by: {}", protocol.name(), by.as_str()),
+            );
+        }
+        if written.cluster.is_none() && written.timeout.is_some() {
+            errors.push(&at.key("timeout"), "has no effect without cluster");
+        }
+        let cluster = written.cluster.as_ref().and_then(|_| errors.filled(&at, "cluster", written.cluster.as_deref()));
+        let store = cluster.map(|cluster| (cluster.into(), timeout));
+        Some(TenancyPolicy { by, field: field.to_owned(), before, after, claim: claim.ok()?, store })
     }
 
     /// The claim that must be kept of a token.
@@ -118,6 +164,22 @@ impl TenancyPolicy {
             return Err(Reason::RbacTenant);
         }
         Ok(name)
+    }
+
+    /// Asks the store whose an id is. `path`: where it says so. `None`: nobody is asked.
+    pub fn ask(&self, tenant: &str, id: &str, path: String) -> Option<Ownership> {
+        let (cluster, timeout) = self.store.as_ref()?;
+        let call = Call::Http(HttpCall {
+            cluster: cluster.to_string(),
+            method: "GET",
+            authority: cluster.to_string(),
+            path,
+            headers: vec![("accept", "application/json".to_owned())],
+            body: Vec::new(),
+            timeout: *timeout,
+            most: MAX_ANSWER_BYTES,
+        });
+        Some(Ownership { of: (tenant.to_owned(), id.to_owned()), call })
     }
 
     /// Tenants share what has a name in the store.

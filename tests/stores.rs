@@ -4,6 +4,10 @@
 
 mod common;
 
+use std::sync::Arc;
+
+use bartizan::callout::{Answer as Told, Call, CallFailure, HttpCall};
+use bartizan::transaction::{Event, Header, Step, Transaction, Wait};
 use common::pipeline::{Answer, Pipeline, Run};
 use serde_json::{Value, json};
 
@@ -102,6 +106,72 @@ fn a_collection_is_its_tenants_alone() {
             assert_eq!(run.reason(), "rbac.tenant", "{method} {path}");
         }
     }
+}
+
+/// A request about a collection whose tenant the store is asked for: the reason of its end, and what was asked.
+fn asking(pipeline: &mut Pipeline, path: &str, told: Option<Told>) -> (&'static str, Option<HttpCall>) {
+    let bearer = format!(
+        "Bearer {}",
+        pipeline.sign(&json!({ "iss": "https://idp.example", "aud": "llm", "sub": "alice",
+        "roles": ["analyst"], "org": "acme", "exp": 4_000_000_000_i64 }))
+    );
+    let headers: Vec<Header> = [(":method", "GET"), (":path", path), ("authorization", &bearer)]
+        .into_iter()
+        .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+        .collect();
+    let mut exchange = Transaction::new(Arc::clone(&pipeline.policy));
+    let first = Event::RequestHeaders { headers: &headers, end: true };
+    let mut step = exchange.step(first, &mut pipeline.vm, &mut pipeline.host);
+    let asked = match &step {
+        Step::Await(Wait { call: Some(Call::Http(call)), .. }) => Some(call.clone()),
+        _ => None,
+    };
+    if asked.is_some() {
+        let event = told.map_or(Event::Expired, Event::Answered);
+        step = exchange.step(event, &mut pipeline.vm, &mut pipeline.host);
+    }
+    let reason = match step {
+        Step::Deny(reply) => reply.reason,
+        Step::Release(_) => "",
+        other => panic!("{other:?}"),
+    };
+    (reason, asked)
+}
+
+#[test]
+fn a_store_is_asked_whose_an_unknown_id_is() {
+    let policy = json!({ "by": "path", "from": "tenant", "cluster": "store", "timeout": "200ms" });
+    let path = format!("/api/v2/tenants/%61cme/databases/d/collections/{OWN}/count");
+    let found = |tenant: &str, id: &str| Told::Http {
+        status: 200,
+        body: json!({ "id": id, "name": "docs", "tenant": tenant, "database": "d" }).to_string().into_bytes(),
+    };
+    let status = |status| Told::Http { status, body: Vec::new() };
+    for (told, reason) in [
+        (Some(found("acme", OWN)), ""),
+        (Some(found("other", OWN)), "rbac.tenant"),
+        (Some(found("acme", FOREIGN)), "rbac.tenant"),
+        (Some(status(404)), "rbac.tenant"),
+        (Some(status(200)), "authz.unavailable"),
+        (Some(status(302)), "authz.unavailable"),
+        (Some(status(503)), "authz.unavailable"),
+        (Some(Told::Failed(CallFailure::TooLong)), "authz.unavailable"),
+        (None, "authz.unavailable"),
+    ] {
+        let mut pipeline = chroma(&policy);
+        let shown = format!("{told:?}");
+        let (ended, asked) = asking(&mut pipeline, &path, told);
+        let asked = asked.unwrap();
+        assert_eq!(ended, reason, "{shown}");
+        assert_eq!((asked.cluster.as_str(), asked.method, asked.timeout.as_millis()), ("store", "GET", 200));
+        assert_eq!(asked.path, format!("/api/v2/tenants/%61cme/databases/d/collections/by-id/{OWN}"));
+        // What was told once is known; what was not is asked again.
+        let (_, again) = asking(&mut pipeline, &path, Some(status(404)));
+        assert_eq!(again.is_none(), reason.is_empty(), "{shown}");
+    }
+    // Another's path is refused without a question.
+    let (ended, asked) = asking(&mut chroma(&policy), &path.replace("%61cme", "other"), None);
+    assert_eq!((ended, asked.is_none()), ("rbac.tenant", true));
 }
 
 #[test]

@@ -7,6 +7,8 @@ from harness import envoy
 
 OPERATIONS = ("query", "upsert", "delete", "admin")
 TOP_K = 20
+# The store's cluster, in the shipped file.
+CLUSTER = envoy.load()["static_resources"]["clusters"][0]["name"]
 # How each store tells tenants apart, by the policy's words.
 TENANCY = {
     "chroma": {"by": "path", "from": "tenant"},
@@ -32,6 +34,13 @@ def policy(document: dict, protocol: str, tenancy=None, operations: tuple[str, .
 def change(protocol: str, operations: tuple[str, ...] = OPERATIONS) -> Callable[[dict], None]:
     """What makes the shipped policy one of this store; `operations`: not all that there are."""
     return lambda document: policy(document, protocol, operations=operations)
+
+
+@functools.cache
+def asking() -> Callable[[dict], None]:
+    """Chroma, which is asked whose an id is that no answer has told."""
+    tenancy = {**TENANCY["chroma"], "cluster": CLUSTER}
+    return lambda document: policy(document, "chroma", tenancy)
 
 
 @functools.cache

@@ -251,6 +251,17 @@ pub trait Adapter: Debug + Send + Sync {
         Ok(Confined::default())
     }
 
+    /// Where the store says whose this id is that the target of a request has: a path of its own. `None`: ids are named
+    /// together with their tenant, or it says so nowhere.
+    fn told_at(&self, _id: &str, _target: &str) -> Option<String> {
+        None
+    }
+
+    /// True where [`Adapter::told_at`] has an answer.
+    fn has_unnamed_ids(&self) -> bool {
+        false
+    }
+
     /// The same for its body, in which the tenant is added where it is missing. True: it was.
     ///
     /// # Errors

@@ -5,11 +5,11 @@
 
 use super::context::Context;
 use super::reading::Reading;
-use super::stages::{Admitted, Asked, Charged, Counted, Stage};
+use super::stages::{Admitted, Asked, Charged, Counted, Entitled, Stage};
 use super::{Edit, Event, Header, Headers, Next, Refused, State, Step, Wait, WorkerState};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;
-use crate::authz::Owned;
+use crate::authz::{Ledger, Owned};
 use crate::callout::{Answer, CallFailure};
 use crate::consult::opa::{Permit, Question};
 use crate::consult::opinion::{self, Heard};
@@ -17,6 +17,7 @@ use crate::host::{Host, Timestamp};
 use crate::protocol::Asserted;
 use crate::reason::Reason;
 use crate::route::RouteIndex;
+use crate::tenancy::Ownership;
 
 /// A stage that waits for an answer.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct PendingCall {
 pub(super) enum Then {
     /// The issuer is asked about the token; the request's headers are held.
     Authenticate(Box<Inquiry>, Vec<Header>, bool),
+    /// A store is asked whose an id is; the request's headers are held.
+    Own(Box<Ownership>, Vec<Header>, HeaderStart),
     /// The request is being counted for the fleet; its headers are held.
     Count(Box<Asked<Counted>>, Vec<Header>, HeaderRest),
     /// An outside judge is shown texts of it; its body is held.
@@ -58,6 +61,7 @@ impl Then {
             Then::Count(..) | Then::Forward(..) => (0, "quota"),
             Then::Authenticate(..) => (1, "introspection"),
             Then::Permit(..) => (2, "authz"),
+            Then::Own(..) => (3, "store"),
             // Each judge has a breaker of its own.
             Then::Hear(..) => (usize::MAX, "opinion"),
         }
@@ -102,6 +106,15 @@ pub(super) struct Bodyless {
     pub(super) is_kept: bool,
     /// That is the caller's own; `None`: it is for nothing of that kind.
     pub(super) is_own: Option<bool>,
+}
+
+/// What the header phase has found out by the time it is known whose data the request reaches.
+#[derive(Debug)]
+pub(super) struct HeaderStart {
+    pub(super) route: RouteIndex,
+    pub(super) entitled: Entitled,
+    pub(super) end: bool,
+    pub(super) edit: Edit,
 }
 
 /// What the header phase has found out by the time the request is counted.
@@ -164,6 +177,7 @@ impl Context {
         }
         let call = match &then {
             Then::Authenticate(inquiry, ..) => Some(inquiry.call.clone()),
+            Then::Own(question, ..) => Some(question.call.clone()),
             Then::Count(asked, ..) => asked.call(&self.policy),
             Then::Permit(question, _) => Some(question.call.clone()),
             Then::Hear(question, ..) => Some(question.call.clone()),
@@ -205,6 +219,14 @@ impl Context {
             Then::Authenticate(inquiry, headers, end) => {
                 let authn = policy.authn.introspected(&inquiry, answer, &mut vm.tokens, &mut vm.ring, host)?;
                 self.authenticated(Headers(&headers), authn, (end, None), vm, host)
+            }
+            Then::Own(question, headers, start) => {
+                if !question.is_own(answer)? {
+                    return Err(Reason::RbacTenant.into());
+                }
+                let (tenant, id) = &question.of;
+                Ledger::of(&policy.name).note_of_tenant(tenant, id, vm.shared_key(), host)?;
+                self.confined(Headers(&headers), start, vm, host)
             }
             Then::Count(asked, headers, rest) => {
                 match asked.answered(&policy, answer, &mut self.reserved, vm.shared_key(), host) {

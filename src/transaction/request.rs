@@ -12,7 +12,7 @@ pub(super) use body::{AwaitingBody, Refusing};
 use super::context::Context;
 use super::headers::ours;
 use super::path::{forgiving, without};
-use super::pending_call::{Bodyless, HeaderRest, Outgoing, Permitting, Then};
+use super::pending_call::{Bodyless, HeaderRest, HeaderStart, Outgoing, Permitting, Then};
 use super::reading::{Guarded, Open, Reading};
 use super::reply::ReplyGuard;
 use super::response::Forwarded;
@@ -214,16 +214,36 @@ impl Context {
             let target = edit.set.iter().find(|(name, _)| *name == ":path").map(|(_, target)| target.as_str());
             let target = target.unwrap_or_else(|| headers.text(":path").unwrap_or_default());
             let confined = route.protocol.confine_target(route.operation, &tenancy.scope(&tenant), target)?;
-            if let Some(id) = confined.kept
-                && !Ledger::of(&policy.name).holds_of_tenant(&tenant, id, vm.shared_key(), host)?
-            {
-                return Err(Reason::RbacTenant.into());
+            let unknown = match confined.kept {
+                Some(id) if !Ledger::of(&policy.name).holds_of_tenant(&tenant, id, vm.shared_key(), host)? => Some(id),
+                _ => None,
+            };
+            if let Some(id) = unknown {
+                let told_at = route.protocol.told_at(id, target);
+                let question = told_at.and_then(|path| tenancy.ask(&tenant, id, path)).ok_or(Reason::RbacTenant)?;
+                let start = HeaderStart { route: route.index, entitled, end, edit };
+                return self.ask(Then::Own(Box::new(question), headers.0.to_vec(), start), vm, host);
             }
             if let Some(target) = confined.target {
                 edit.set.retain(|(name, _)| *name != ":path");
                 edit.set.push((":path", target));
             }
         }
+        self.confined(headers, HeaderStart { route: route.index, entitled, end, edit }, vm, host)
+    }
+
+    /// The request reaches the caller's own data only, as far as its headers say.
+    pub(super) fn confined(
+        &mut self,
+        headers: Headers<'_>,
+        HeaderStart { route, entitled, end, mut edit }: HeaderStart,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        let policy = std::sync::Arc::clone(&self.policy);
+        let route = policy.route_at(route).ok_or(Reason::Internal)?;
+        let path = headers.text(":path").unwrap_or_default();
+        let path = path.split(['?', '#']).next().unwrap_or_default();
         let is_http_sse = *route.server_part() == ServerPart::Messages;
         let asserted = route.protocol.asserted(&mut headers.iter(), is_http_sse)?;
         let mut path_model = route.model_of(path).map(std::borrow::Cow::into_owned);

@@ -33,7 +33,7 @@ pub struct WorkerState {
     /// What the service that counts for the fleet must still be told.
     pub settlements: Settlements,
     /// Whether the service that counts for the fleet, the issuer that is asked about tokens, and the policy engine are asked.
-    pub(super) breakers: [Breaker; 3],
+    pub(super) breakers: [Breaker; 4],
     /// What is known of the outside judges, by their place in the policy.
     desks: Vec<Desk>,
     /// What the policy engine said a moment ago.

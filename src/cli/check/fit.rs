@@ -1,8 +1,7 @@
 //! What must fit between a policy and its surroundings, and what a policy says that it hardly means.
 
 use super::super::source::{Bound, Remark, Severity, Surroundings, Vm};
-use crate::document::{Document, UnscannedAction};
-use crate::document::{KeyPath, Parsed};
+use crate::document::{Confinement, Document, KeyPath, Parsed, Tenancy, UnscannedAction};
 use crate::enums::{DataAction, Mode, PiiType};
 use crate::host::Timestamp;
 use crate::policy::Policy;
@@ -78,6 +77,11 @@ fn wanted(parsed: &Parsed, at: &KeyPath) -> Vec<(KeyPath, String)> {
             ("revocation", issuer.revocation.as_ref().and_then(|section| section.cluster.as_ref())),
         ] {
             wanted.extend(cluster.map(|cluster| (at.key(key).key("cluster"), cluster.clone())));
+        }
+    }
+    for (index, route) in document.routes.iter().flatten().enumerate() {
+        if let Some(Tenancy::Own(Confinement { cluster: Some(cluster), .. })) = &route.tenancy {
+            wanted.push((at.key("routes").index(index).key("tenancy").key("cluster"), cluster.clone()));
         }
     }
     let service = document.rate_limit_service.as_ref().and_then(|service| service.cluster.clone());

@@ -9,6 +9,7 @@ use bartizan_rules::choice;
 use serde::de::{self, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::super::duration::Span;
 use super::OutputAction;
 use crate::enums::{ConfinedBy, Operation};
 use crate::protocol::registry::{DESCRIBED, FORMATS, Format};
@@ -136,6 +137,11 @@ section! {
         from: Option<ConfinedTo>,
         /// With `from: claim`, the claim: a JSON Pointer into the token.
         claim: Option<String>,
+        /// The Envoy cluster of the store, asked whose an id is that no answer has told yet. Without it such an id is refused.
+        /// With protocol chroma and `by: path` only.
+        cluster: Option<String>,
+        /// How long a request waits for that answer. Default 500ms, 10ms to 30s.
+        timeout: Option<Span>,
     }
 }
 

@@ -151,6 +151,17 @@ impl Adapter for Chroma {
         confine::target(self.at, operation, scope, target)
     }
 
+    /// A collection is looked up in the tenant and database of the path there (seen with 1.5).
+    fn told_at(&self, id: &str, target: &str) -> Option<String> {
+        let path = target.split(['?', '#']).next()?;
+        let (database, rest) = path.rsplit_once("/collections/")?;
+        rest.starts_with(id).then(|| format!("{database}/collections/by-id/{id}"))
+    }
+
+    fn has_unnamed_ids(&self) -> bool {
+        true
+    }
+
     fn confine_body(&self, operation: Operation, scope: &Scope<'_>, body: &mut Json<'_>) -> Result<bool, Denial> {
         confine::body(self.at, operation, scope, body)
     }
