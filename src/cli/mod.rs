@@ -27,7 +27,8 @@ mod token;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::ValueParser;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use output::Exit;
 
@@ -80,9 +81,24 @@ enum Command {
     Token(token::Arguments),
 }
 
+/// The command line. Any text may be an option's value: keys in base64url and ids begin with a hyphen, too.
+fn command() -> clap::Command {
+    fn takes_any_text(command: clap::Command) -> clap::Command {
+        let text = ValueParser::string().type_id();
+        let command = command.mut_args(|arg| {
+            let is_option = !arg.is_positional() && arg.get_action().takes_values();
+            let is_text = is_option && arg.get_value_parser().type_id() == text;
+            if is_text { arg.allow_hyphen_values(true) } else { arg }
+        });
+        command.mut_subcommands(takes_any_text)
+    }
+    takes_any_text(Arguments::command())
+}
+
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let found = command().try_get_matches().and_then(|found| Arguments::from_arg_matches(&found));
+    let arguments = match found {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
@@ -141,5 +157,23 @@ fn usage(error: &clap::Error) -> ExitCode {
             eprintln!("bartizan: {} (see --help)", line.trim_start_matches("error: "));
             ExitCode::from(2)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_is_a_value_of_every_option_that_takes_text() {
+        let sign =
+            ["bartizan", "token", "sign", "--key", "k.pem", "--issuer", "-i", "--audience", "-a", "--subject", "-s"];
+        let verify = ["bartizan", "audit", "verify", "--eraser", "-Ixk", "--key", "--k", "--json", "a.log"];
+        let explain = ["bartizan", "explain", "--record", "a.log", "--id", "-7f"];
+        for line in [&sign[..], &verify, &explain] {
+            assert!(command().try_get_matches_from(line).is_ok(), "{line:?}");
+        }
+        // A file is none: an option that was forgotten before one is told.
+        assert!(command().try_get_matches_from(["bartizan", "token", "sign", "--key", "--json"]).is_err());
     }
 }

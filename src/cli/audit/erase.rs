@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// The log; - is stdin
     file: PathBuf,
     /// Whose records go: `user.hash` or `user.id`, exactly; may be given again
-    #[arg(long, required = true, value_name = "USER", allow_hyphen_values = true)]
+    #[arg(long, required = true, value_name = "USER")]
     user: Vec<String>,
     /// Where the log without them goes: a new file
     #[arg(long, value_name = "FILE")]

@@ -25,10 +25,10 @@ pub(super) struct Arguments {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// A public key that signs records and checkpoints, or the file that holds it; may be given again
-    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    #[arg(long, value_name = "KEY")]
     key: Vec<String>,
     /// A public key that signs tombstones; may be given again
-    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    #[arg(long, value_name = "KEY")]
     eraser: Vec<String>,
     /// The files are an excerpt: chains may begin, and end, outside of them
     #[arg(long)]
