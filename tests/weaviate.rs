@@ -27,6 +27,7 @@ fn pipeline(tenancy: &Value, change: impl FnOnce(&mut Value)) -> Pipeline {
         document["authn"]["issuers"][0]["claims"] = json!({ "tenant": "/org" });
         document["authn"]["issuers"][0]["grants"] = json!({ "roles": ["analyst"], "tenants": ["*"] });
         document["roles"]["analyst"]["operations"] = json!(OPERATIONS);
+        document["roles"]["analyst"].as_object_mut().unwrap().remove("quotas");
         document["roles"].as_object_mut().unwrap().remove("reader");
         change(document);
     })

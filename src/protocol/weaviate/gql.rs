@@ -179,7 +179,7 @@ fn classes(text: &str) -> Result<Vec<Class<'_>>, Denial> {
             found.push(class(&mut tokens, is_get)?);
         }
     }
-    if tokens.at == tokens.all.len() { Ok(found) } else { Err(malformed()) }
+    if tokens.at == tokens.all.len() && !found.is_empty() { Ok(found) } else { Err(malformed()) }
 }
 
 fn class<'s>(tokens: &mut Tokens<'s>, is_get: bool) -> Result<Class<'s>, Denial> {
