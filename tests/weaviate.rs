@@ -22,8 +22,7 @@ const OPERATIONS: [&str; 4] = ["query", "upsert", "delete", "admin"];
 
 fn pipeline(tenancy: &Value, change: impl FnOnce(&mut Value)) -> Pipeline {
     Pipeline::new(|document| {
-        document["routes"] =
-            json!([{ "match": { "pathPrefix": "/v1/" }, "protocol": "weaviate", "tenancy": tenancy }]);
+        document["routes"] = json!([{ "match": { "pathPrefix": "/v1/" }, "protocol": "weaviate", "tenancy": tenancy }]);
         document["authn"]["issuers"][0]["claims"] = json!({ "tenant": "/org" });
         document["authn"]["issuers"][0]["grants"] = json!({ "roles": ["analyst"], "tenants": ["*"] });
         document["roles"]["analyst"]["operations"] = json!(OPERATIONS);
@@ -335,8 +334,7 @@ fn a_list_of_objects_is_the_one_that_is_read() {
             assert_ne!(send(&mut pipeline, "POST", "/v1/batch/objects", Some(&body)).reason(), "", "{body}");
         }
     }
-    for body in
-        ["{}", r#"{"objects":null}"#, r#"{"objects":{}}"#, r#"{"objects":[[]]}"#, r#"{"objects":["x"]}"#, "[]"]
+    for body in ["{}", r#"{"objects":null}"#, r#"{"objects":{}}"#, r#"{"objects":[[]]}"#, r#"{"objects":["x"]}"#, "[]"]
     {
         assert_ne!(send(&mut pipeline, "POST", "/v1/batch/objects", Some(body)).reason(), "", "{body}");
     }
@@ -953,7 +951,8 @@ fn what_is_stored_is_judged() {
         let run = send(&mut pipeline, "POST", "/v1/search/Docs/bm25", Some(&body.to_string()));
         assert_eq!(run.reason(), "scan.injection", "{body}");
     }
-    let delete = json!({ "match": { "class": "Docs", "where": { "path": ["a"], "operator": "Equal", "valueText": ATTACK } } });
+    let delete =
+        json!({ "match": { "class": "Docs", "where": { "path": ["a"], "operator": "Equal", "valueText": ATTACK } } });
     let run = send(&mut pipeline, "DELETE", "/v1/batch/objects", Some(&delete.to_string()));
     assert_eq!(run.reason(), "scan.injection");
 }
@@ -977,4 +976,53 @@ fn a_refusal_is_weaviates_own() {
     let body: Value = serde_json::from_slice(&refused.body).unwrap();
     assert_eq!(refused.status, 403);
     assert!(body["error"][0]["message"].as_str().is_some_and(|text| !text.contains("other")), "{body}");
+}
+
+/// What the page has under this name, as a policy.
+fn of_the_manual(name: &str) -> Pipeline {
+    let page = include_str!("../src/manual/stores.md");
+    let example = page.split(&format!("<!-- {name} -->\n```yaml\n")).nth(1).unwrap().split("```").next().unwrap();
+    let example: Value = serde_norway::from_str(example).unwrap();
+    pipeline(&json!("none"), |document| {
+        document["routes"] = example["routes"].clone();
+        document["roles"]["analyst"] = example["roles"]["reader"].clone();
+    })
+}
+
+#[test]
+fn the_manuals_policies_are_policies_and_do_what_the_page_says() {
+    let query = json!({ "vector": [1], "topK": 99 }).to_string();
+    let get = json!({ "query": "{Get{Docs(limit:99){text}}}" }).to_string();
+    let open = json!({ "name": "docs", "get_or_create": true }).to_string();
+    for (name, method, path, body, wanted) in [
+        ("chroma", "POST", "/api/v2/tenants/acme/databases/d/collections", Some(&open), Ok("docs")),
+        ("chroma", "GET", "/api/v2/tenants/other/databases/d/collections", None, Err("rbac.tenant")),
+        ("chroma", "DELETE", "/api/v2/tenants/acme/databases/d/collections/docs", None, Err("rbac.operation")),
+        ("pinecone", "POST", "/query", Some(&query), Ok(r#""topK":10"#)),
+        ("pinecone", "POST", "/query", Some(&query), Ok(r#""namespace":"team-acme""#)),
+        ("pinecone", "GET", "/vectors/list?namespace=acme", None, Err("rbac.tenant")),
+        ("weaviate", "POST", "/v1/graphql", Some(&get), Ok(r#"tenant: \"acme\" limit:10"#)),
+        ("weaviate", "GET", "/v1/objects?class=Docs&tenant=other", None, Err("rbac.tenant")),
+        ("weaviate", "DELETE", "/v1/objects/Docs/x", None, Err("rbac.operation")),
+    ] {
+        let mut pipeline = of_the_manual(name);
+        let run = send(&mut pipeline, method, path, body.map(String::as_str));
+        assert_eq!(run.reason(), wanted.err().unwrap_or_default(), "{name}: {method} {path}");
+        if let (Ok(part), Some(body)) = (wanted, body) {
+            let sent = went(&run, body);
+            assert!(sent.contains(part), "{name}: {sent}");
+        }
+    }
+}
+
+#[test]
+fn ways_that_are_not_written_are_no_policy() {
+    for by in ["collection", "field", "path"] {
+        let document = json!({ "version": 1, "name": "store", "guards": { "standard": {} },
+            "authn": { "unsafeAnonymous": true }, "roles": { "anonymous": { "operations": ["query"], "models": ["*"] } },
+            "routes": [{ "match": { "pathPrefix": "/v1/" }, "protocol": "weaviate",
+                "tenancy": { "by": by, "name": if by == "field" { "team" } else { "{}" }, "from": "tenant" } }] });
+        let errors = bartizan::policy::Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap_err();
+        assert!(errors.to_string().contains("protocol weaviate has namespace"), "{errors}");
+    }
 }

@@ -32,9 +32,9 @@ pub(super) fn target<'t>(
                 _ => Err(Reason::RbacTenant.into()),
             }
         }
-        (REFERENCES, _)
-        | (OBJECT, Operation::Query | Operation::Delete)
-        | (BATCH, Operation::Delete) => parameter(scope, target, "tenant"),
+        (REFERENCES, _) | (OBJECT, Operation::Query | Operation::Delete) | (BATCH, Operation::Delete) => {
+            parameter(scope, target, "tenant")
+        }
         // Of all tenants.
         (CLASS | PROPERTIES, Operation::Admin) => Err(Reason::RbacTenant.into()),
         (TENANT, _) => {
