@@ -1023,6 +1023,6 @@ fn ways_that_are_not_written_are_no_policy() {
             "routes": [{ "match": { "pathPrefix": "/v1/" }, "protocol": "weaviate",
                 "tenancy": { "by": by, "name": if by == "field" { "team" } else { "{}" }, "from": "tenant" } }] });
         let errors = bartizan::policy::Policy::from_json(document.to_string().as_bytes(), &|_| None).unwrap_err();
-        assert!(errors.to_string().contains("protocol weaviate has namespace"), "{errors}");
+        assert!(format!("{errors:?}").contains("protocol weaviate has namespace"), "{errors:?}");
     }
 }
