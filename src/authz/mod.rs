@@ -120,7 +120,8 @@ pub fn grant_bodyless(roles: &[RoleIndex], asking: &Asking<'_>) -> Result<Grant,
     let holds = |role: &RoleIndex| at(asking.roles, *role).is_some_and(|role| is_met(role, asking));
     let granting: Vec<RoleIndex> = roles.iter().copied().filter(holds).collect();
     if !granting.is_empty() {
-        return Ok(Grant { roles: granting, ..Grant::default() });
+        let top_k = widest(asking.roles, &granting, |role| role.top_k);
+        return Ok(Grant { roles: granting, top_k, ..Grant::default() });
     }
     let in_shadow = |role: &RoleIndex| at(asking.roles, *role).is_some_and(|role| role.mode == Mode::Shadow);
     let granting: Vec<RoleIndex> = roles.iter().copied().filter(in_shadow).collect();

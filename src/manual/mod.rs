@@ -28,6 +28,7 @@ pages! {
     drift: "drift.md"
     lifecycle: "lifecycle.md"
     protocols: "protocols.md"
+    stores: "stores.md"
     parameters: "parameters.md"
     reasons: "reasons.md"
     audit: "audit.md"

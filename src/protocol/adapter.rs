@@ -279,6 +279,14 @@ pub trait Adapter: Debug + Send + Sync {
         Ok(false)
     }
 
+    /// The same for a search whose target names the number. The new target, where it changed.
+    ///
+    /// # Errors
+    /// [`Reason::BodyShape`] for what is no number.
+    fn cap_target(&self, _operation: Operation, _most: u64, _target: &str) -> Result<Option<String>, Denial> {
+        Ok(None)
+    }
+
     /// The body is lines of JSON, read as an array of them.
     fn reads_lines(&self) -> bool {
         false

@@ -205,6 +205,37 @@ pub(super) fn parameter<'t>(scope: &Scope<'_>, target: &str, name: &str) -> Resu
     }
 }
 
+/// The same for a number in the query, with what holds where it is missing or 0. The target with the lower number; `None`:
+/// it is low enough.
+///
+/// # Errors
+/// [`Reason::BodyShape`] for what is no number, and for one that is named twice: servers differ on which counts.
+pub(super) fn cap_parameter(
+    target: &str,
+    name: &'static str,
+    absent: u64,
+    most: u64,
+) -> Result<Option<String>, Denial> {
+    let shape = || Denial::new(Reason::BodyShape).with_param(name);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let asked = match values(query, name).ok_or_else(shape)?.as_slice() {
+        [] => absent,
+        [one] => one.parse().map_err(|_| shape())?,
+        _ => return Err(shape()),
+    };
+    if (if asked == 0 { absent } else { asked }) <= most {
+        return Ok(None);
+    }
+    let is_other = |pair: &&str| {
+        let key = pair.split_once('=').map_or(*pair, |(key, _)| key);
+        !pair.is_empty() && decoded(key, true).as_deref() != Some(name)
+    };
+    let mut pairs: Vec<&str> = query.split('&').filter(is_other).collect();
+    let lowered = format!("{name}={most}");
+    pairs.push(&lowered);
+    Ok(Some(format!("{path}?{}", pairs.join("&"))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,6 +264,26 @@ mod tests {
             ("/v?%zz=1", refused.clone()),
         ] {
             assert_eq!(add(target), wanted, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_query_has_one_number() {
+        let cap = |target: &str| cap_parameter(target, "limit", 10, 5).map_err(|denial| denial.reason);
+        let refused = Err(Reason::BodyShape);
+        for (target, wanted) in [
+            ("/v", Ok(Some("/v?limit=5".to_owned()))),
+            ("/v?a=1&limit=3", Ok(None)),
+            ("/v?limit=30&a=1", Ok(Some("/v?a=1&limit=5".to_owned()))),
+            ("/v?l%69mit=30", Ok(Some("/v?limit=5".to_owned()))),
+            ("/v?limit=0", Ok(Some("/v?limit=5".to_owned()))),
+            ("/v?limit=%33", Ok(None)),
+            ("/v?limit=", refused.clone()),
+            ("/v?limit=-1", refused.clone()),
+            ("/v?limit=3&limit=3", refused.clone()),
+            ("/v?limit=99999999999999999999", refused.clone()),
+        ] {
+            assert_eq!(cap(target), wanted, "{target}");
         }
     }
 

@@ -376,6 +376,14 @@ impl Context {
         }
         let authorized = stages::authorize_bodyless(&policy, counted, host.now())?;
         self.account.rehearse(authorized.shadow().map(Reason::code));
+        if let Some(most) = authorized.top_k() {
+            let target = edit.set.iter().find(|(name, _)| *name == ":path").map(|(_, target)| target.as_str());
+            let target = target.unwrap_or_else(|| headers.text(":path").unwrap_or_default());
+            if let Some(target) = route.protocol.cap_target(route.operation, most, target)? {
+                edit.set.retain(|(name, _)| *name != ":path");
+                edit.set.push((":path", target));
+            }
+        }
         let charged = stages::count_rest(&policy, authorized, None, vm.shared_key(), host)?;
         self.note_limits(&charged);
         self.account.cover(Coverage::Full);

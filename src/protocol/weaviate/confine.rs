@@ -1,7 +1,7 @@
 //! Whose data a request may reach.
 
 use super::super::Json;
-use super::super::confine::{Confined, Scope, cap_number, parameter, part};
+use super::super::confine::{Confined, Scope, cap_number, parameter, part, values};
 use super::{
     AGGREGATE, BATCH, BATCH_REFERENCES, CLASS, GRAPHQL, OBJECT, OBJECTS, PROPERTIES, REFERENCES, SEARCH, TENANT,
     TENANTS, VALIDATE, gql,
@@ -10,7 +10,7 @@ use crate::enums::Operation;
 use crate::reason::{Denial, Reason};
 
 /// What a search gives where the request names no number.
-const DEFAULT_LIMIT: u64 = 10;
+pub(super) const DEFAULT_LIMIT: u64 = 10;
 
 pub(super) fn target<'t>(
     at: &'static str,
@@ -24,10 +24,17 @@ pub(super) fn target<'t>(
         return Err(Reason::RbacTenant.into());
     }
     match (at, operation) {
-        (REFERENCES, _)
-        | (OBJECTS, Operation::Query)
-        | (OBJECT, Operation::Query | Operation::Delete)
-        | (BATCH, Operation::Delete) => parameter(scope, target, "tenant"),
+        // Without a class it is a list of all classes.
+        (OBJECTS, Operation::Query) => {
+            let query = target.split_once('?').map_or("", |(_, query)| query);
+            match values(query, "class").as_deref() {
+                Some([class]) if !class.is_empty() => parameter(scope, target, "tenant"),
+                _ => Err(Reason::RbacTenant.into()),
+            }
+        }
+        (REFERENCES, _) | (OBJECT, Operation::Query | Operation::Delete) | (BATCH, Operation::Delete) => {
+            parameter(scope, target, "tenant")
+        }
         // Of all tenants.
         (CLASS | PROPERTIES, Operation::Admin) => Err(Reason::RbacTenant.into()),
         (TENANT, _) => {
@@ -85,7 +92,17 @@ fn each(scope: &Scope<'_>, objects: &mut [Json<'_>]) -> Result<bool, Denial> {
 /// Lowers `limit`.
 pub(super) fn cap(at: &'static str, most: u64, body: &mut Json<'_>) -> Result<bool, Denial> {
     match at {
-        SEARCH => cap_number(body, "limit", Some(DEFAULT_LIMIT), most),
+        SEARCH => {
+            // How many objects groups bring back is their own number.
+            if body.field("groupBy")?.is_some() {
+                return Err(Denial::new(Reason::BodyShape).with_param("groupBy"));
+            }
+            // 0 is read as none.
+            if body.field("limit")?.and_then(|(_, limit)| limit.as_u64()) == Some(0) {
+                body.set("limit", Json::Null);
+            }
+            cap_number(body, "limit", Some(DEFAULT_LIMIT), most)
+        }
         GRAPHQL => gql::cap(most, body),
         _ => Ok(false),
     }

@@ -12,7 +12,7 @@ mod request;
 use serde_json::json;
 
 use super::adapter::Adapter;
-use super::confine::{Confined, Scope};
+use super::confine::{Confined, Scope, cap_parameter};
 use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
 use super::{Json, Protocol, Segment, Told};
@@ -163,6 +163,11 @@ impl Adapter for Weaviate {
 
     fn cap_results(&self, _operation: Operation, most: u64, body: &mut Json<'_>) -> Result<bool, Denial> {
         confine::cap(self.at, most, body)
+    }
+
+    fn cap_target(&self, operation: Operation, most: u64, target: &str) -> Result<Option<String>, Denial> {
+        let is_list = self.at == OBJECTS && operation == Operation::Query;
+        if is_list { cap_parameter(target, "limit", confine::DEFAULT_LIMIT, most) } else { Ok(None) }
     }
 
     /// `{"error": [{"message"}]}`: the client raises by the status.
