@@ -127,6 +127,7 @@ impl Server {
             }
             401 | 403 => bail!("{at}: {status}, it does not accept the token"),
             300..=399 => bail!("{at}: {status}, a redirect, which is not followed: give the address that it leads to"),
+            404 if code(&body).is_empty() => bail!("{at}: {status}: is it the address of an MLflow server?"),
             _ => bail!("{at}: {status}{}", code(&body)),
         }
         let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::super::marks::Marks;
+use super::super::marks::{Form, Mark, Marks};
 use super::super::output::Ordered;
 use super::super::source::{self, Surroundings};
 use super::tags::{Ending, Wanted};
@@ -29,9 +29,10 @@ pub(super) struct Edited {
 pub(super) fn alone(wanted: &Wanted, before: Option<&str>) -> anyhow::Result<Edited> {
     let mut entries = vec![("models".to_owned(), models(wanted, &[], &Node::Object(Vec::new())))];
     if !wanted.grants.is_empty() {
-        let role = |(role, aliases)| (role, Node::Object(vec![("models".to_owned(), list(aliases))]));
-        let roles = wanted.grants.iter().map(|(role, aliases)| role_of(role, aliases)).map(role);
-        entries.push(("roles".to_owned(), Node::Object(roles.collect())));
+        let role = |(role, aliases): (&String, &BTreeSet<String>)| {
+            (role.clone(), Node::Object(vec![("models".to_owned(), list(aliases))]))
+        };
+        entries.push(("roles".to_owned(), Node::Object(wanted.grants.iter().map(role).collect())));
     }
     let root = Node::Object(entries);
     let text = format!("{MADE}{}", serde_norway::to_string(&Ordered(&root))?);
@@ -41,10 +42,6 @@ pub(super) fn alone(wanted: &Wanted, before: Option<&str>) -> anyhow::Result<Edi
     // A text that can't be read, or is not there, is another one even where nothing is wanted.
     let changes = if changes.is_empty() && old.is_none() { vec!["+ models: {}".to_owned()] } else { changes };
     Ok(Edited { text, changes, notes: Vec::new() })
-}
-
-fn role_of<'w>(role: &str, aliases: &'w BTreeSet<String>) -> (String, &'w BTreeSet<String>) {
-    (role.to_owned(), aliases)
 }
 
 /// A policy with the registry's models in it. `keep` are the entries of `models` that are the policy's own.
@@ -190,7 +187,7 @@ fn splice(text: &str, root: &Node, wanted: &Wanted, section: &Node) -> Option<St
         let colon = mark.key.end + text.get(mark.key.end..mark.value.start)?.find(':')? + 1;
         let names: Vec<String> =
             aliases.iter().map(|name| serde_json::Value::from(name.as_str()).to_string()).collect();
-        edits.push((colon..mark.value.end, format!(" [{}]", names.join(", "))));
+        edits.push((colon..list_end(text, mark), format!(" [{}]", names.join(", "))));
     }
     edits.sort_by_key(|(range, _)| range.start);
     let (mut out, mut at) = (String::new(), 0);
@@ -201,6 +198,16 @@ fn splice(text: &str, root: &Node, wanted: &Wanted, section: &Node) -> Option<St
     }
     out.push_str(text.get(at..)?);
     Some(out)
+}
+
+/// Where a list ends. One of lines ends with its last element: what comes behind it are comments of others.
+fn list_end(text: &str, mark: &Mark) -> usize {
+    match &mark.form {
+        Form::List(items) if !text.get(mark.value.start..).is_some_and(|rest| rest.starts_with('[')) => {
+            items.last().map_or(mark.value.end, |last| last.value.end)
+        }
+        _ => mark.value.end,
+    }
 }
 
 /// Where the section that begins at a place ends: before the next line that begins with a word, and before the comments that

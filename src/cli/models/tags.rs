@@ -115,11 +115,14 @@ pub(super) fn wanted(models: &BTreeMap<String, Model>, roles: &[String]) -> Resu
     if taken.is_empty() {
         faults.push(format!("none of the registry's {} models has a tag that begins with {PREFIX}", models.len()));
     } else if taken.len() < models.len() {
-        wanted.notes.push(format!("{} models without a tag of {PREFIX} are left out", models.len() - taken.len()));
+        wanted.notes.push(format!(
+            "models without a tag that begins with {PREFIX} are left out: {}",
+            models.len() - taken.len()
+        ));
     }
     if unread > 0 {
         wanted.notes.push(format!(
-            "{unread} tags {ROLES} are not looked at: --roles names the roles that the registry decides about"
+            "tags {ROLES} are not looked at ({unread}): --roles names the roles that the registry decides about"
         ));
     }
     for (role, _) in wanted.grants.iter().filter(|(_, aliases)| aliases.is_empty()) {
