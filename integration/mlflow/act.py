@@ -11,7 +11,9 @@ from mlflow import MlflowClient
 client = MlflowClient()
 for method, arguments in json.load(sys.stdin):
     if method == "forget_everything":
-        for model in client.search_registered_models():
-            client.delete_registered_model(model.name)
+        # The client gives one page.
+        while models := client.search_registered_models():
+            for model in models:
+                client.delete_registered_model(model.name)
     else:
         getattr(client, method)(*arguments)
