@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools cloud-test cloud-tools fleet-test outage-table opinion-table response-test store-test rag oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools cloud-test cloud-tools fleet-test outage-table opinion-table response-test store-test registry-test rag oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -33,12 +33,13 @@ BROWSER    := $(CACHE)/browser/.ready
 RESPONSE   := $(CACHE)/response/.ready
 CLOUDS     := $(CACHE)/clouds/.ready
 STORES     := $(CACHE)/stores/.ready
+MLFLOW     := $(CACHE)/mlflow/.ready
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy: most of their time is waiting.
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads, slow builds, and what would take it over half an hour.
-REST       := $(addprefix integration/tests/test_,$(addsuffix .py,protocols_gemini bedrock stored render forms identity_sources fleet)) integration/oracle integration/clients integration/graphql_api integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag
+REST       := $(addprefix integration/tests/test_,$(addsuffix .py,protocols_gemini bedrock stored render forms identity_sources fleet)) integration/oracle integration/clients integration/graphql_api integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag integration/mlflow
 # Google's SDK belongs to the rest too: its walk takes three minutes.
 GOOGLE     := integration/tests/test_sdk_texts.py::test_every_text_is_read[google]
 
@@ -78,7 +79,7 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) --deselect '$(GOOGLE:integration/%=%)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(GRAPHQL) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS) $(STORES)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(GRAPHQL) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS) $(STORES) $(MLFLOW)
 	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines, pages, responder)
 	$(PYTHON) -m pytest $(REST) '$(GOOGLE)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
@@ -111,6 +112,10 @@ response-test: build cli $(VENV_STAMP) $(RESPONSE) ## bans by real Alertmanager 
 store-test: build cli $(VENV_STAMP) $(STORES) ## Chroma, Pinecone's and Weaviate's clients; requests that try to cross between two tenants
 	$(call say,vector stores)
 	$(PYTHON) -m pytest integration/stores integration/rag -q $(PYTEST)
+
+registry-test: build cli $(VENV_STAMP) $(MLFLOW) ## models, pins and roles from a real MLflow server
+	$(call say,model registry)
+	$(PYTHON) -m pytest integration/mlflow -q $(PYTEST)
 
 rag: build cli $(VENV_STAMP) $(STORES) ## a LangChain application with Chroma, two teams and a poisoned note, as a table
 	$(call say,retrieval)
@@ -285,6 +290,13 @@ $(STORES): integration/stores/requirements.txt
 	$(call say,Chroma and the clients of vector stores (once, some minutes))
 	@[ -x $(CACHE)/stores/bin/python ] || python3 -m venv $(CACHE)/stores
 	$(CACHE)/stores/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# 850 MB on the disk.
+$(MLFLOW): integration/mlflow/requirements.txt
+	$(call say,MLflow (once, some minutes))
+	@[ -x $(CACHE)/mlflow/bin/python ] || python3 -m venv $(CACHE)/mlflow
+	$(CACHE)/mlflow/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(PIPELINES): integration/pipelines/tools.sh integration/pipelines/requirements.txt integration/pipelines/forward/package-lock.json

@@ -21,7 +21,7 @@ use crate::glob::Glob;
 use crate::host::Timestamp;
 
 /// More entries of one kind than this are an error.
-const MOST: usize = 1000;
+pub(crate) const MOST: usize = 1000;
 /// The longest message for callers, in bytes.
 const MAX_MESSAGE: usize = 300;
 
@@ -164,7 +164,8 @@ impl Deprecation {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// True for what may be an alias, or the name of a model that one means.
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*')
 }
 

@@ -12,6 +12,7 @@ mod estimate;
 mod eval;
 mod explain;
 mod marks;
+mod models;
 mod output;
 mod page;
 mod pins;
@@ -65,6 +66,8 @@ enum Command {
     Eval(eval::Arguments),
     /// Say what would happen to a text or a request, and why
     Explain(explain::Arguments),
+    /// The policy's models as a registry has them
+    Models(models::Arguments),
     /// Print the hashes of what an MCP server defines, for `routes[].mcp.definitions`
     Pins(pins::Arguments),
     /// Versions of system prompts, for `prompts` and roles' `systemPrompts`
@@ -110,6 +113,7 @@ pub fn run() -> ExitCode {
         Command::Estimate(arguments) => estimate::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Models(arguments) => models::run(&arguments),
         Command::Pins(arguments) => pins::run(&arguments),
         Command::Prompts(arguments) => prompts::run(&arguments),
         Command::Render(arguments) => render::run(&arguments),

@@ -1,7 +1,9 @@
 //! What must fit between a policy and its surroundings, and what a policy says that it hardly means.
 
+use std::collections::BTreeMap;
+
 use super::super::source::{Bound, Remark, Severity, Surroundings, Vm};
-use crate::document::{Confinement, Document, KeyPath, Parsed, Tenancy, UnscannedAction};
+use crate::document::{Confinement, Document, KeyPath, Parsed, Tenancy, UnscannedAction, end, nearest};
 use crate::enums::{DataAction, Mode, PiiType};
 use crate::host::Timestamp;
 use crate::policy::Policy;
@@ -102,6 +104,7 @@ pub(super) fn meaning(
         said.say(Severity::Warning, at.key("roles"), "empty: nobody has a role, and every request is refused");
     }
     ended(policy, at, &mut said);
+    models(policy, document, at, &mut said);
     unkeyed(policy, at, &mut said);
     uncounted(policy, at, &mut said);
     unreached(policy, document, at, &mut said);
@@ -161,8 +164,7 @@ fn uncounted(policy: &Policy, at: &KeyPath, said: &mut Said) {
 
 /// What the policy says has ended: exceptions except nothing any more, and API keys are refused.
 fn ended(policy: &Policy, at: &KeyPath, said: &mut Said) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let now = Timestamp::from_secs(now.as_secs());
+    let now = now();
     for place in policy.authn.ended_keys(now) {
         let path = at.key("authn").key("apiKeys").index(place).key("until");
         said.say(Severity::Warning, path, "the key has ended: whoever sends it is refused");
@@ -173,6 +175,67 @@ fn ended(policy: &Policy, at: &KeyPath, said: &mut Said) {
             said.say(Severity::Note, path, format!("its last day has passed ({})", exception.reason));
         }
     }
+}
+
+/// Names of models that lead nowhere: aliases that no role grants, ends that have passed, names that are nearly an alias.
+fn models(policy: &Policy, document: &Document, at: &KeyPath, said: &mut Said) {
+    let (Some(written), Some(compiled)) = (&document.models, &policy.models) else { return };
+    let now = now();
+    let is_granted = |name: &str| {
+        policy.roles.iter().any(|role| role.mode == Mode::Shadow || role.models.iter().any(|glob| glob.matches(name)))
+    };
+    let empty = BTreeMap::new();
+    let aliases = written.aliases.as_ref().unwrap_or(&empty);
+    let of = |name: &str| aliases.get(name).cloned().unwrap_or_else(|| name.to_owned());
+    let section = at.key("models");
+    for (alias, model) in aliases {
+        let at = section.key("aliases").key(alias);
+        if !is_granted(alias) {
+            said.say(Severity::Warning, at.clone(), "no role may use it: no role's models have this name");
+        }
+        if compiled.is_over(alias, model, now) {
+            let message =
+                format!("it or {model} has ended (models.deprecated): requests for it are refused with model.retired");
+            said.say(Severity::Warning, at, message);
+        }
+    }
+    for (pattern, one) in written.deprecated.iter().flatten() {
+        let at = section.key("deprecated").key(pattern);
+        if one.until.as_deref().and_then(end).is_some_and(|until| until <= now) {
+            let message = "has passed: requests for it are refused with model.retired";
+            said.say(Severity::Warning, at.key("until"), message);
+        }
+        let Some(name) = &one.replacement else { continue };
+        if compiled.is_over(name, &of(name), now) {
+            said.say(Severity::Warning, at.key("replacement"), "callers are told to use it, but it has ended itself");
+        }
+        if !is_granted(name) {
+            said.say(Severity::Warning, at.key("replacement"), "callers are told to use it, but no role may use it");
+        }
+    }
+    let names: Vec<&String> = aliases.keys().collect();
+    for (role, fields) in document.roles.iter().flatten() {
+        for (place, name) in fields.models.iter().flatten().enumerate() {
+            let at = at.key("roles").key(role).key("models").index(place);
+            // Names of models have digits, and are often near to each other: gpt-4 and gpt-4o are both right.
+            let is_known = aliases.contains_key(name) || aliases.values().any(|model| model == name);
+            if !is_known
+                && !name.bytes().any(|byte| byte == b'*' || byte.is_ascii_digit())
+                && let Some(meant) = nearest(name, &names)
+            {
+                said.say(Severity::Warning, at, format!("no alias has this name; {meant:?} is probably meant"));
+            } else if let Some((alias, _)) = aliases.iter().find(|(_, model)| *model == name) {
+                let message =
+                    format!("what alias {alias:?} means now: callers of the role stay with it when the alias moves");
+                said.say(Severity::Note, at, message);
+            }
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_secs(now.as_secs())
 }
 
 /// Prefixes that end with what the paths of their format begin with: `/v1/chat/` would guard `/v1/chat/chat/completions`.

@@ -1,0 +1,1 @@
+"""A real model registry (MLflow), whose aliases and tags become a policy."""
