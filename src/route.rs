@@ -389,6 +389,9 @@ fn path_fault(path: &str) -> Option<&'static str> {
     if path.contains(['?', '#']) {
         return Some("must be a path without query or fragment");
     }
+    if path.contains(['{', '}']) {
+        return Some("must be plain: a part that may be any is written by pathPrefix");
+    }
     if path.contains(['%', '\\', '*']) || !path.bytes().all(|b| b.is_ascii_graphic()) {
         return Some("must be plain: no escapes, backslashes, wildcards, spaces or letters outside ASCII");
     }
@@ -588,6 +591,9 @@ fn operation(
 ) -> Option<Operations> {
     let fitting = protocol.operations();
     let words = || fitting.iter().map(|operation| operation.as_str()).collect::<Vec<_>>().join(", ");
+    if !protocol.tenancies().is_empty() {
+        return of_store(route, protocol, matches?, at, errors);
+    }
     if let Some(operation) = route.operation {
         if fitting.contains(&operation) {
             return Some(Operations::One(operation));
@@ -612,4 +618,54 @@ fn operation(
     let message = format!("missing, but required: the path does not tell the operation; expected {}", words());
     errors.push(&at.key("operation"), message);
     None
+}
+
+/// The operations of a route to a store: which path it is tells where a request names its tenant, so that each is one of the
+/// format's.
+fn of_store(
+    route: &Route,
+    protocol: &Protocol,
+    matches: &PathMatch,
+    at: &KeyPath,
+    errors: &mut Errors,
+) -> Option<Operations> {
+    let (path, name) = (matches.as_str(), protocol.name());
+    let is_prefix = matches!(matches, PathMatch::Prefix(_));
+    let known = protocol.paths().iter().filter(|(known, _)| ends_as(known, path.trim_end_matches('/')));
+    let mut operations: Vec<Operation> = known.map(|(_, operation)| *operation).collect();
+    operations.dedup();
+    let words = || operations.iter().map(|operation| operation.as_str()).collect::<Vec<_>>().join(", ");
+    let key = if is_prefix { at.key("match").key("pathPrefix") } else { at.key("match").key("path") };
+    match (is_prefix, route.operation) {
+        (true, None) if operations.is_empty() => Some(Operations::OfPath),
+        (true, None) => {
+            let message =
+                format!("{:?} ends as a path of protocol {name}, expected what stands before it", shortened(path));
+            errors.push(&key, message);
+            None
+        }
+        (true, Some(_)) => {
+            let message = format!("has no effect with pathPrefix and protocol {name}: each path has its own");
+            errors.push(&at.key("operation"), message);
+            None
+        }
+        (false, _) if operations.is_empty() => {
+            errors.push(&key, format!("{:?} ends as no path of protocol {name}", shortened(path)));
+            None
+        }
+        (false, None) => match operations.as_slice() {
+            [one] => Some(Operations::One(*one)),
+            _ => {
+                let message = format!("missing, but required: the path has {}; pathPrefix guards them all", words());
+                errors.push(&at.key("operation"), message);
+                None
+            }
+        },
+        (false, Some(operation)) if operations.contains(&operation) => Some(Operations::One(operation)),
+        (false, Some(operation)) => {
+            let message = format!("{} is no operation of this path, expected {}", operation.as_str(), words());
+            errors.push(&at.key("operation"), message);
+            None
+        }
+    }
 }

@@ -774,7 +774,20 @@ fn a_persisted_operation_is_judged_by_its_text() {
     assert_eq!(post(&mut pipeline, &named(json!({ "q": "What is a wall?" }))).reason(), "");
     assert_eq!(post(&mut pipeline, &json!({ "documentId": hashed, "variables": { "q": "a" } })).reason(), "");
     assert_eq!(post(&mut pipeline, &named(json!({ "q": ATTACK }))).reason(), "scan.injection");
-    assert_eq!(post(&mut pipeline, &named(json!({ "q": "a", "n": 1000 }))).reason(), "graphql.limit");
+    for n in [
+        json!(1000),
+        json!("1000"),
+        json!(" 1e3 "),
+        json!("+1000"),
+        json!("0001000"),
+        json!(1e3),
+        json!("9".repeat(80)),
+    ] {
+        assert_eq!(post(&mut pipeline, &named(json!({ "q": "a", "n": n }))).reason(), "graphql.limit", "{n}");
+    }
+    for n in [json!(3), json!("3"), json!("three"), json!("1000 things")] {
+        assert_eq!(post(&mut pipeline, &named(json!({ "q": "a", "n": n }))).reason(), "", "{n}");
+    }
     let sent = post(&mut pipeline, &named(json!({ "q": format!("card {CARD}") }))).body();
     assert!(sent.get("query").is_none() && !sent.to_string().contains("4539"), "{sent}");
     // A text that would be changed is no longer what its hash names.

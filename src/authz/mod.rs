@@ -53,7 +53,7 @@ use crate::document::{OtherTools, OverCap};
 use crate::enums::{Mode, Operation};
 use crate::glob::Glob;
 use crate::host::Host;
-use crate::protocol::{Exchange, NO_LIMIT, Offered};
+use crate::protocol::{Exchange, NO_LIMIT, Offered, converses};
 use crate::reason::{Denial, Reason};
 
 /// What the roles of a caller grant together.
@@ -249,8 +249,8 @@ pub fn may_use(role: &RolePolicy, tool: &Offered) -> bool {
 /// would get around it.
 fn uses_versions(allowed: &[Glob], exchange: &Exchange, operation: Operation) -> bool {
     let is_allowed = |name: &str| allowed.iter().any(|glob| glob.matches(name));
-    let converses = matches!(operation, Operation::Chat | Operation::Responses | Operation::Generate);
-    !(converses && exchange.prompt_versions.is_empty())
+    !(converses(operation) && exchange.prompt_versions.is_empty())
+        && !exchange.has_unseen_instructions
         && exchange.prompt_versions.iter().all(|version| version.as_deref().is_some_and(is_allowed))
 }
 

@@ -34,7 +34,7 @@ pub struct RolePolicy {
     pub over_output_tokens: OverCap,
     /// Cap on the answers of one request, prompts x choices. `None`: one choice of each prompt.
     pub max_choices: Option<u64>,
-    /// The most results of one search in a store; `None`: the store's own bound.
+    /// The most results of one request to a store; `None`: the store's own bound.
     pub top_k: Option<u64>,
     /// Versions of system prompts; `None`: any prompt, or none.
     pub system_prompts: Option<Vec<Glob>>,

@@ -239,7 +239,7 @@ section! {
 section! {
     /// Bounds on searches in stores.
     Retrieval {
-        /// The most results of one search, 1 to 10000; a request for more gets so many. Absent: as many as the store gives.
+        /// The most results of one request, 1 to 10000; one for more gets so many. Several searches of one request share them. Absent: as many as the store gives.
         top_k: Option<u64>,
     }
 }

@@ -168,6 +168,16 @@ impl Policy {
         self.routes.iter().filter(|route| route.matches.matches(path)).max_by_key(rank)
     }
 
+    /// The route below whose prefix a path is that no route matches: its protocol's clients send such paths. `None`: there is
+    /// none, or routes of several protocols share the prefix.
+    pub fn route_near(&self, path: &str) -> Option<&RoutePolicy> {
+        let holds = |route: &&RoutePolicy| route.written.ends_with('/') && path.starts_with(&route.written);
+        let nearest = self.routes.iter().filter(holds).max_by_key(|route| route.written.len())?;
+        let shared = self.routes.iter().filter(|route| route.written == nearest.written);
+        let name = nearest.protocol.name();
+        shared.map(|route| route.protocol.name()).all(|other| other == name).then_some(nearest)
+    }
+
     /// True for a path that an upstream may take for a guarded one. `forgiving`: as the most lenient one reads it.
     pub fn is_disguise(&self, forgiving: &str) -> bool {
         let guarded = self.routes.iter().map(|route| &route.matches);

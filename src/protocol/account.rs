@@ -26,6 +26,8 @@ pub struct Exchange {
     pub asked_model: Option<String>,
     /// The versions of its system parts, where the policy has versions: nothing for a part that is none of them.
     pub prompt_versions: Vec<Option<Arc<str>>>,
+    /// A prompt that the provider keeps instructs the model, or a line of a batch asks a model that nothing instructs.
+    pub has_unseen_instructions: bool,
     /// The client asks for a stream.
     pub stream: bool,
     /// Every text, in the order of the conversation; what no rule of the format knows comes last.
@@ -113,6 +115,7 @@ impl Exchange {
             model: String::new(),
             asked_model: None,
             prompt_versions: Vec::new(),
+            has_unseen_instructions: false,
             stream: false,
             segments: Vec::new(),
             operations: Vec::new(),
@@ -244,6 +247,7 @@ impl Draft {
         out.unscanned.extend(inner.unscanned.into_iter().map(|(kind, path)| (kind, below(&path))));
         out.unknown.extend(inner.unknown);
         out.stored.extend(inner.stored);
+        out.has_unseen_instructions |= inner.has_unseen_instructions;
     }
 
     /// The exchange, with a segment of the caller's newest turn for all that is not accounted for.

@@ -141,6 +141,15 @@ pub(super) fn cap_number(
     Ok(true)
 }
 
+/// How much of the cap each of several questions of one request may have.
+///
+/// # Errors
+/// [`Reason::BodyShape`] where there are more of them than results.
+pub(super) fn share(most: u64, questions: usize, name: &'static str) -> Result<u64, Denial> {
+    let share = most.checked_div(questions.max(1) as u64).filter(|share| *share > 0);
+    share.ok_or(Denial::new(Reason::BodyShape).with_param(name))
+}
+
 /// The values of one parameter of a query, percent-decoded; `None`: one of them is no UTF-8.
 pub(super) fn values<'q>(query: &'q str, name: &str) -> Option<Vec<Cow<'q, str>>> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());

@@ -300,6 +300,19 @@ impl<'a> Json<'a> {
         })
     }
 
+    /// The keys of the objects on the way to a place.
+    pub fn keys_to<'s>(&'s self, path: &'s Path) -> impl Iterator<Item = &'s str> + 's {
+        let mut value = Some(self);
+        path.0.iter().filter_map(move |&step| {
+            let holder = value?;
+            value = holder.child(step);
+            match holder {
+                Json::Object(entries) => entries.get(step as usize).map(|(key, _)| key.as_ref()),
+                _ => None,
+            }
+        })
+    }
+
     /// The path as a JSON Pointer in which keys that `known` refuses are written as `*`, because a key
     /// may itself be the caller's text.
     pub fn pointer(&self, path: &Path, known: &dyn Fn(&str) -> bool) -> String {

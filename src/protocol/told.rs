@@ -110,7 +110,7 @@ pub fn message(denial: &Denial) -> Cow<'static, str> {
         Reason::RouteUnmatched => "There is nothing here.",
         Reason::RouteMethod => "This path does not take this method.",
         Reason::RouteUpgrade => "This path accepts no protocol upgrades: send plain HTTP requests.",
-        Reason::RouteRealtime => "The Realtime API can't be used here: its sessions can't be checked.",
+        Reason::RouteRealtime => "The Realtime API and gRPC can't be used here: what goes over them can't be checked.",
         Reason::BodyTooLarge => "The request body is too large.",
         Reason::BodyLength => "The request body does not have the length it announced.",
         Reason::BodyMalformed => "The request body is not valid JSON in UTF-8.",

@@ -30,6 +30,8 @@ pub(super) struct Context {
     pub(super) limits: Limits,
     /// The route that the path has matched.
     pub(super) route: Option<RouteIndex>,
+    /// The route below whose prefix the path is, where it has matched none.
+    pub(super) near: Option<RouteIndex>,
     /// The path for the upstream, where the client's had a credential in its query.
     pub(super) stripped_path: Option<String>,
     /// The alias that the path names, where the request goes on with the model that it means.
@@ -114,6 +116,7 @@ impl Context {
             teller,
             limits: Limits::default(),
             route: None,
+            near: None,
             stripped_path: None,
             path_alias: None,
             warnings: Vec::new(),
@@ -251,11 +254,17 @@ impl Context {
     /// A refusal in the words of the caller's protocol.
     pub(super) fn refusal(&self, denial: &Denial) -> Refusal {
         let told = self.told(denial);
-        self.protocol().map_or_else(|| Protocol::fallback().refuse(&told), |protocol| protocol.refuse(&told))
+        self.speaks().map_or_else(|| Protocol::fallback().refuse(&told), |protocol| protocol.refuse(&told))
     }
 
     pub(super) fn protocol(&self) -> Option<&Protocol> {
         self.policy.route_at(self.route?).map(|route| &route.protocol)
+    }
+
+    /// The protocol that the caller's SDK speaks, as far as the path tells.
+    fn speaks(&self) -> Option<&Protocol> {
+        let near = || Some(&self.policy.route_at(self.near?)?.protocol);
+        self.protocol().or_else(near)
     }
 
     /// A refusal as the caller is told of it.
@@ -265,13 +274,13 @@ impl Context {
 
     /// The header that tells the caller's SDK which exception a refusal is.
     pub(super) fn error_header(&self, denial: &Denial) -> Option<(&'static str, String)> {
-        let (name, value) = self.protocol()?.error_header(denial)?;
+        let (name, value) = self.speaks()?.error_header(denial)?;
         Some((name, value.to_owned()))
     }
 
     /// The header that tells the caller by which id to report a refusal.
     pub(super) fn id_header(&self) -> Option<(&'static str, String)> {
-        let name = self.protocol().map_or_else(|| Protocol::fallback().id_header(), |protocol| protocol.id_header());
+        let name = self.speaks().map_or_else(|| Protocol::fallback().id_header(), |protocol| protocol.id_header());
         Some((name, self.teller.request.clone()?))
     }
 }

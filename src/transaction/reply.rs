@@ -392,10 +392,12 @@ impl ReplyGuard {
                 continue;
             }
             let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
+            // A name in a record is cut like any text: one record must not withhold the others.
+            let is_fixed = one.is_key && route.protocol.reply_zone() != Some(Zone::Document);
             let detector = |active| {
                 let of = one.channel.kind;
                 let rules = reply_rules(&policy, self.route, &self.guards, now);
-                let mut judge = Detector::new(rules, of, one.is_key, &pointer).with_active(active);
+                let mut judge = Detector::new(rules, of, is_fixed, &pointer).with_active(active);
                 judge.loads_nothing |= self.is_page;
                 judge
             };

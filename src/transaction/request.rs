@@ -116,7 +116,9 @@ impl Context {
         if let Some(answer) = self.resource_metadata(method, path) {
             return Ok(answer);
         }
+        let near = || policy.route_near(path).map(|route| route.index);
         if policy.is_realtime(path) {
+            self.near = near();
             self.account.record.set_path_class("realtime");
             return Err(Reason::RouteRealtime.into());
         }
@@ -124,6 +126,7 @@ impl Context {
             self.account.record.set_path_class(path_class(path));
             let disguised = method == "CONNECT" || policy.is_disguise(&forgiving(path));
             if disguised || policy.unmatched == Unmatched::Deny {
+                self.near = near();
                 return Err(Reason::RouteUnmatched.into());
             }
             self.account.pass();

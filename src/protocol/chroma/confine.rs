@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::Json;
-use super::super::confine::{Confined, Scope, both, cap_number, part};
+use super::super::confine::{Confined, Scope, both, cap_number, part, share};
 use super::{COLLECTION, COLLECTIONS, GET, QUERY, SEARCH};
 use crate::enums::{ConfinedBy, Operation};
 use crate::reason::{Denial, Reason};
@@ -17,6 +17,10 @@ pub(super) fn target<'t>(
     scope: &Scope<'_>,
     target: &'t str,
 ) -> Result<Confined<'t>, Denial> {
+    // Where no path is told nobody knows what names the tenant.
+    if at.is_empty() {
+        return Err(Reason::RbacTenant.into());
+    }
     let path = target.split(['?', '#']).next().unwrap_or_default();
     if scope.by == ConfinedBy::Field {
         return by_field(at, operation).map(|()| Confined::default());
@@ -84,23 +88,37 @@ pub(super) fn body(
 /// Lowers `n_results`, `limit`.
 pub(super) fn cap(at: &'static str, most: u64, body: &mut Json<'_>) -> Result<bool, Denial> {
     match at {
-        QUERY => cap_number(body, "n_results", Some(DEFAULT_RESULTS), most),
+        QUERY => {
+            let questions = match body.field("query_embeddings")? {
+                Some((_, Json::Array(questions))) => questions.len(),
+                _ => 1,
+            };
+            cap_number(body, "n_results", Some(DEFAULT_RESULTS), share(most, questions, "query_embeddings")?)
+        }
+        // Ids are as many as the caller names.
+        GET if matches!(body.field("ids")?, Some((_, Json::Array(ids))) if !ids.is_empty()) => Ok(false),
         GET => cap_number(body, "limit", None, most),
         SEARCH => {
             body.field("searches")?;
             let Some(Json::Array(searches)) = body.get_mut("searches") else { return Ok(false) };
+            let most = share(most, searches.len(), "searches")?;
             let mut changed = false;
             for search in searches {
-                search.field("limit")?;
-                if !matches!(search.get("limit"), Some(Json::Object(_))) {
-                    search.set("limit", Json::Object(Vec::new()));
-                }
-                if let Some(limit) = search.get_mut("limit") {
-                    changed |= cap_number(limit, "limit", None, most)?;
-                }
+                changed |= cap_search(most, search)?;
             }
             Ok(changed)
         }
         _ => Ok(false),
     }
+}
+
+/// Lowers how many records a search gives. How many it ranks is not what it brings back.
+fn cap_search(most: u64, search: &mut Json<'_>) -> Result<bool, Denial> {
+    let shape = || Denial::new(Reason::BodyShape).with_param("limit");
+    match search.field("limit")? {
+        None => search.set("limit", Json::Object(Vec::new())),
+        Some((_, Json::Object(_))) => {}
+        Some(_) => return Err(shape()),
+    }
+    cap_number(search.get_mut("limit").ok_or_else(shape)?, "limit", None, most)
 }

@@ -189,7 +189,7 @@ impl Adapter for Chroma {
             GET => &reply::Records { is_search: false },
             QUERY | SEARCH => &reply::Records { is_search: true },
             COLLECTIONS | COLLECTION => &reply::Collections,
-            path if path.ends_with("/by-id/{collection}") => &reply::Collections,
+            path if path.ends_with("/by-id/{collection}") || path.ends_with("/fork") => &reply::Collections,
             _ => &NO_COST,
         }
     }

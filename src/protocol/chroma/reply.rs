@@ -26,7 +26,12 @@ impl ReplyFormat for Records {
                 }
                 (name, list @ Json::Array(_)) if TEXTS.contains(&name) => records(walk, &path, list, 0),
                 ("include", Json::Array(_)) => {}
-                ("ids", ids) => names(walk, &path, ids),
+                ("ids", Json::Array(lists)) if self.is_search => {
+                    for (question, list) in lists.iter().enumerate() {
+                        names(walk, &path.child(question), list, question);
+                    }
+                }
+                ("ids", ids) => names(walk, &path, ids, 0),
                 _ => walk.rest(&path, key, value),
             }
         }
@@ -51,18 +56,25 @@ fn records(walk: &mut Walk<'_>, path: &Path, list: &Json<'_>, question: usize) {
     let Json::Array(items) = list else { return walk.others(path, list) };
     let choice = u32::try_from(question).unwrap_or(u32::MAX);
     for (position, item) in items.iter().enumerate() {
-        let (path, item_of) = (path.child(position), u32::try_from(position).unwrap_or(u32::MAX));
-        walk.strings(&path, item, Channel { choice, item: item_of, kind: TextKind::Text });
-        walk.parts.calls.push(ToolCall { name: String::new(), choice, item: item_of, path, named: false });
+        record(walk, path.child(position), item, (choice, position));
     }
 }
 
-/// Ids: names, or texts.
-fn names(walk: &mut Walk<'_>, path: &Path, value: &Json<'_>) {
-    match value {
-        Json::Array(items) => items.iter().enumerate().for_each(|(at, item)| names(walk, &path.child(at), item)),
-        value if walk.parts.parameter(value, Form::Name) => {}
-        value => walk.others(path, value),
+/// A part of a record.
+fn record(walk: &mut Walk<'_>, path: Path, part: &Json<'_>, (choice, position): (u32, usize)) {
+    let item = u32::try_from(position).unwrap_or(u32::MAX);
+    walk.strings(&path, part, Channel { choice, item, kind: TextKind::Text });
+    walk.parts.calls.push(ToolCall { name: String::new(), choice, item, path, named: false });
+}
+
+/// Ids: names, or texts of their records.
+fn names(walk: &mut Walk<'_>, path: &Path, list: &Json<'_>, question: usize) {
+    let Json::Array(items) = list else { return walk.others(path, list) };
+    let choice = u32::try_from(question).unwrap_or(u32::MAX);
+    for (position, item) in items.iter().enumerate() {
+        if !walk.parts.parameter(item, Form::Name) {
+            record(walk, path.child(position), item, (choice, position));
+        }
     }
 }
 
@@ -72,6 +84,23 @@ pub(super) struct Collections;
 
 impl ReplyFormat for Collections {
     fn read(&self, _walk: &mut Walk<'_>, _reply: &Json<'_>) {}
+
+    /// A server that answers with another tenant's shows nothing of it, and its id is not kept.
+    fn confine(&self, reply: &mut Json<'_>, tenant: &str) -> bool {
+        let is_foreign = |one: &Json<'_>| matches!(one.get("tenant"), Some(of) if of.as_str() != Some(tenant));
+        match reply {
+            Json::Array(all) => {
+                let before = all.len();
+                all.retain(|one| !is_foreign(one));
+                all.len() < before
+            }
+            one if is_foreign(one) => {
+                *one = Json::Object(Vec::new());
+                true
+            }
+            _ => false,
+        }
+    }
 
     /// The ids by which its tenant goes on with it.
     fn kept(&self, reply: &Json<'_>) -> Vec<String> {

@@ -295,6 +295,8 @@ fn contents<'j>(reader: &mut Reader<'_, 'j>, path: &Path, value: &Json<'j>) -> R
         zones.push(match role {
             Some("model") => Zone::Assistant,
             Some("function" | "tool") => Zone::Tool,
+            // No server takes it, but one may.
+            Some("system") => Zone::System,
             // Any other role is one that no server knows: the caller's words.
             _ => Zone::User,
         });

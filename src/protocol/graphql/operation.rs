@@ -368,7 +368,9 @@ impl Walk<'_> {
                 }
                 Sizes { own: 0, below }
             }
-            Json::Null | Json::Bool(_) | Json::String(_) => Sizes::default(),
+            // Some servers have scalars that take a number as a text.
+            Json::String(text) => Sizes { own: number_in(text), below: 0 },
+            Json::Null | Json::Bool(_) => Sizes::default(),
         }
     }
 }
@@ -382,8 +384,21 @@ fn length(value: &SyntaxNode) -> u64 {
             None => u64::MAX,
         },
         SyntaxKind::FLOAT_VALUE => u64::MAX,
+        SyntaxKind::STRING_VALUE => {
+            let written = token(value, SyntaxKind::STRING).map(|token| token.text().to_owned());
+            number_in(&written.as_deref().and_then(super::source::value).unwrap_or_default())
+        }
         _ => 0,
     }
+}
+
+/// The number that a text is, rounded up; 0 for one that is none.
+fn number_in(text: &str) -> u64 {
+    let text = text.trim();
+    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '.')) {
+        return 0;
+    }
+    text.parse::<u64>().ok().or_else(|| Some(text.parse::<f64>().ok()?.ceil().max(0.0) as u64)).unwrap_or_default()
 }
 
 /// The first node of this kind right below.

@@ -20,6 +20,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {
         if let Some((path, value)) = reader.take(name)? {
             reader.unscanned(UnscannedKind::State, &path);
             reader.free_text(&path, value, Spot::USER);
+            reader.out.has_unseen_instructions |= name == "prompt";
             let id = match value {
                 Json::Object(_) => reader.inner(value, "id")?,
                 _ => Some(value),

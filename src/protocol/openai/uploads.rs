@@ -1,9 +1,10 @@
 //! "Upload file": what the file is for, and the lines of a batch or of training data, each read as the request that it is.
 
 use super::super::form::Form;
+use super::super::instructions::{converses, instructs};
 use super::super::request::{Reader, Spot};
 use super::super::upload::LINES;
-use super::super::{Adapter, Json, Path, UnscannedKind};
+use super::super::{Adapter, Json, Path, Segment, UnscannedKind};
 use super::Openai;
 use crate::enums::Operation;
 use crate::reason::Denial;
@@ -66,7 +67,13 @@ fn call<'b, 'j>(format: &Openai, reader: &mut Reader<'b, 'j>, place: &Path, line
     let operation = called.ok_or(reader.shape().with_param("url"))?;
     let (at, body) = field(reader, line, "body")?;
     reader.out.operations.push(operation);
-    reader.adopt(&place.child(at), body, None, |line| format.read(operation, line))
+    reader.adopt(&place.child(at), body, None, |line| {
+        format.read(operation, line)?;
+        let is_instruction = |segment: &Segment| instructs(operation, &line.out, line.body, segment);
+        let has_none = converses(operation) && !line.out.segments.iter().any(is_instruction);
+        line.out.has_unseen_instructions |= has_none;
+        Ok(())
+    })
 }
 
 /// The operation of a path of the format's that a batch may call.

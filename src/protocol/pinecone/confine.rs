@@ -18,6 +18,10 @@ pub(super) fn target<'t>(
     scope: &Scope<'_>,
     target: &'t str,
 ) -> Result<Confined<'t>, Denial> {
+    // Where no path is told nobody knows what names the tenant.
+    if at.is_empty() {
+        return Err(Reason::RbacTenant.into());
+    }
     if scope.by == ConfinedBy::Field {
         let takes_filter = matches!(
             at,

@@ -152,7 +152,7 @@ impl Adapter for Pinecone {
         match self.at {
             QUERY | DOCUMENTS_SEARCH => &reply::Records { at: &["matches"] },
             DOCUMENTS_FETCH => &reply::Records { at: &["documents"] },
-            FETCH | FETCH_BY_METADATA => &reply::Records { at: &["vectors"] },
+            FETCH | FETCH_BY_METADATA | LIST => &reply::Records { at: &["vectors"] },
             SEARCH => &reply::Records { at: &["result", "hits"] },
             STATS => &reply::Stats,
             NAMESPACES => &reply::Namespaces,

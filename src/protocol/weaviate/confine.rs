@@ -18,6 +18,10 @@ pub(super) fn target<'t>(
     scope: &Scope<'_>,
     target: &'t str,
 ) -> Result<Confined<'t>, Denial> {
+    // Where no path is told nobody knows what names the tenant.
+    if at.is_empty() {
+        return Err(Reason::RbacTenant.into());
+    }
     let path = target.split(['?', '#']).next().unwrap_or_default();
     // The server cleans a path before it reads it.
     if path.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {

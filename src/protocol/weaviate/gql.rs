@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use apollo_parser::{Lexer, TokenKind};
 
 use super::super::Json;
-use super::super::confine::Scope;
+use super::super::confine::{Scope, share};
 use super::super::graphql::source::{Source, malformed, over, value};
 use crate::reason::{Denial, Reason};
 
@@ -263,7 +263,9 @@ pub(super) fn cap(most: u64, body: &mut Json<'_>) -> Result<bool, Denial> {
     let wrong = || Denial::new(Reason::BodyShape).with_param("limit");
     let text = source(body)?;
     let (mut changes, mut lowered) = (Vec::new(), Vec::new());
-    for class in classes(&text)?.into_iter().filter(|class| class.is_get) {
+    let searches: Vec<Class<'_>> = classes(&text)?.into_iter().filter(|class| class.is_get).collect();
+    let most = share(most, searches.len(), "limit")?;
+    for class in searches {
         // How many objects groups bring back is their own number.
         if class.is_grouped {
             return Err(Denial::new(Reason::BodyShape).with_param("groupBy"));

@@ -46,7 +46,9 @@ impl ReplyGuard {
         let text = |one| Text { zone, text: sure(text_of(json, one)).unwrap_or_default() };
         let texts: Vec<Text<'_>> = parts.texts.iter().map(text).collect();
         let place = |is_key| Place { zone, position: Position::History, is_key, trusted: false };
-        let places: Vec<Place> = parts.texts.iter().map(|one| place(one.is_key)).collect();
+        // A key below what can be taken out goes with it.
+        let stays = |one: &ReplyText| one.is_key && attacks.calls.holding(&one.path).is_none();
+        let places: Vec<Place> = parts.texts.iter().map(|one| place(stays(one))).collect();
         let budget = policy.limits.budget();
         let guards: Vec<_> = self.guards.iter().filter_map(|index| policy.guard(*index)).collect();
         let is_aside = |at: usize| {

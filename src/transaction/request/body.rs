@@ -9,7 +9,7 @@ use crate::authz;
 use crate::consult::opa::{self, Permit};
 use crate::consult::opinion::{self, Exhibit, Heard, Opinion, OpinionPolicy, Shown};
 use crate::document::{AskUsage, LinesAction, OpinionText};
-use crate::enums::{DataAction, Mode, Operation, PiiType, Zone};
+use crate::enums::{DataAction, Mode, Operation, PiiType};
 use crate::estimate::Estimate;
 use crate::guard::narrow;
 use crate::guard::plant;
@@ -21,7 +21,8 @@ use crate::models::Deprecation;
 use crate::policy::Policy;
 use crate::protocol::signed::drop_blocks;
 use crate::protocol::{
-    Asserted, Exchange, Json, NO_LIMIT, Position, ReadsLines, Segment, UnscannedKind, asks_for_addresses, remove_tools,
+    Asserted, Exchange, Json, NO_LIMIT, Position, ReadsLines, Segment, UnscannedKind, asks_for_addresses, instructs,
+    remove_tools,
 };
 use crate::quota::{self, Tokens, Whose};
 use crate::reason::{Denial, Reason};
@@ -577,16 +578,7 @@ fn exchange(
         }
     }
     if !policy.prompts.is_empty() {
-        let is_key_known = |key: &str| matches!(key, "messages" | "input");
-        let is_system = |segment: &&Segment| match segment.zone {
-            Zone::System => true,
-            // Instructions in a message; definitions of tools are in this zone too.
-            Zone::Developer => {
-                let place = json.pointer(&segment.path, &is_key_known);
-                place.starts_with("/messages/") || place.starts_with("/input/")
-            }
-            _ => false,
-        };
+        let is_system = |segment: &&Segment| instructs(route.operation, &exchange, json, segment);
         let texts = exchange.segments.iter().filter(is_system);
         let version = |segment: &Segment| Some(policy.prompts.version(segment.text_in(json)?)?.clone());
         exchange.prompt_versions = texts.map(version).collect();

@@ -83,7 +83,7 @@ pub(super) struct Settings {
     #[arg(long, default_value_t = 0.2, value_parser = positive, value_name = "INDEX")]
     psi: f64,
     /// The most false findings among findings
-    #[arg(long, default_value_t = 0.01, value_parser = positive, value_name = "SHARE")]
+    #[arg(long, default_value_t = 0.01, value_parser = share, value_name = "SHARE")]
     alpha: f64,
     /// The least records of a side
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(30..), value_name = "N")]
@@ -93,6 +93,11 @@ pub(super) struct Settings {
 fn positive(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "not a number")?;
     if number > 0.0 && number.is_finite() { Ok(number) } else { Err("expected a number above 0".to_owned()) }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = positive(text)?;
+    if number < 1.0 { Ok(number) } else { Err("expected a number above 0 and below 1".to_owned()) }
 }
 
 /// What was compared and found.

@@ -1,0 +1,59 @@
+//! Which texts of a request instruct the model, where a role may send pinned prompts alone.
+//!
+//! A part with the role `system` or `developer` does, and so does what stands in a field that is named for instructions.
+//! Servers know more of these than one reference lists: `chat_template_kwargs`, `promptVariables`,
+//! `additionalModelRequestFields`.
+
+use super::{Exchange, Json, Segment};
+use crate::enums::{Operation, Zone};
+
+/// Where the conversation is: what its parts are their roles say, and keys below are the caller's.
+const CONVERSATION: [&str; 3] = ["messages", "input", "contents"];
+/// What has keys of the caller's, and which no model takes for instructions.
+const OTHERS: [&str; 1] = ["metadata"];
+/// What fields for instructions have in their names, in lower-case letters.
+const NAMES: [&str; 6] = ["system", "instruct", "prompt", "preamble", "template", "developer"];
+
+/// True for an operation that a model answers with a text of its own.
+pub fn converses(operation: Operation) -> bool {
+    matches!(operation, Operation::Chat | Operation::Responses | Operation::Generate | Operation::Completions)
+}
+
+/// True for a text that instructs the model.
+pub fn instructs(operation: Operation, exchange: &Exchange, json: &Json<'_>, segment: &Segment) -> bool {
+    let keys = || json.keys_to(&segment.path);
+    let known = |key: &&str| CONVERSATION.contains(key) || OTHERS.contains(key);
+    let holder = keys().find(known);
+    match segment.zone {
+        Zone::System => true,
+        // Definitions of tools are in this zone too.
+        Zone::Developer => holder.is_some_and(|key| CONVERSATION.contains(&key)),
+        _ if segment.is_key || holder.is_some() => false,
+        _ if !converses(operation) && !exchange.operations.iter().copied().any(converses) => false,
+        // There it is what the caller asks.
+        _ => keys().any(|key| is_named(key) && !(operation == Operation::Generate && key == "prompt")),
+    }
+}
+
+/// True for a field that is named for instructions, in whatever spelling.
+fn is_named(key: &str) -> bool {
+    let plain: String = key.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase()).collect();
+    NAMES.iter().any(|name| plain.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_are_one() {
+        for key in
+            ["system", "systemInstruction", "system_instruction", "chat-template-kwargs", "PROMPT", "promptVariables"]
+        {
+            assert!(is_named(key), "{key}");
+        }
+        for key in ["user", "documents", "stop", "metadata", "promo", ""] {
+            assert!(!is_named(key), "{key}");
+        }
+    }
+}
