@@ -230,7 +230,7 @@ fn nothing_instructs_beside_the_pinned_prompt() {
         analyst["models"] = json!(["*"]);
         analyst["operations"] = json!(["chat", "responses", "completions", "generate", "files", "batch"]);
         analyst["tools"] = json!({ "allow": ["*"] });
-        document["unscanned"] = json!({ "state": "flag" });
+        document["unscanned"] = json!({ "state": "flag", "lines": "scan" });
         document["routes"] = json!([
             { "match": { "pathPrefix": "/v1/" }, "protocol": "openai" },
             { "match": { "pathPrefix": "/anthropic/v1/" }, "protocol": "anthropic" },
@@ -342,7 +342,7 @@ fn nothing_instructs_beside_the_pinned_prompt() {
     ] {
         let form = format!(
             "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--b\r\nContent-Disposition: form-data; \
-             name=\"file\"; filename=\"a.jsonl\"\r\nContent-Type: application/jsonl\r\n\r\n{}\n\r\n--b--\r\n",
+             name=\"file\"; filename=\"a.jsonl\"\r\n\r\n{}\r\n--b--\r\n",
             lines.join("\n")
         );
         let bearer = format!("Bearer {}", pipeline.token(&["analyst"], 600));
@@ -355,6 +355,6 @@ fn nothing_instructs_beside_the_pinned_prompt() {
             ],
             Some(form.as_bytes()),
         );
-        assert_eq!(run.reason(), wanted, "{lines:?}");
+        assert_eq!(run.reason(), wanted, "{lines:?} {}", run.record());
     }
 }

@@ -745,7 +745,15 @@ fn a_search_is_capped() {
         ("{Get{Docs(limit: 3){text}}}", Ok("{Get{Docs(limit: 3){text}}}")),
         ("{Get{Docs{text}}}", Ok("{Get{Docs(limit: 5){text}}}")),
         ("{Get{Docs(limit: 0){text}}}", Ok("{Get{Docs(limit: 5){text}}}")),
-        ("{Get{x: Docs(limit: 9){text} Docs{text}}}", Ok("{Get{x: Docs(limit: 5){text} Docs(limit: 5){text}}}")),
+        ("{Get{x: Docs(limit: 9){text} Docs{text}}}", Ok("{Get{x: Docs(limit: 2){text} Docs(limit: 2){text}}}")),
+        (
+            "{Get{x: Docs(limit: 4){text} y: Docs(limit: 1){text}}}",
+            Ok("{Get{x: Docs(limit: 4){text} y: Docs(limit: 1){text}}}"),
+        ),
+        (
+            "{Get{x: Docs(limit: 5){text} y: Docs(limit: 1){text}}}",
+            Ok("{Get{x: Docs(limit: 2){text} y: Docs(limit: 1){text}}}"),
+        ),
         ("{Aggregate{Docs{meta{count}}}}", Ok("{Aggregate{Docs{meta{count}}}}")),
         ("{Get{Docs(limit: -1){text}}}", shape),
         ("{Get{Docs(limit: null){text}}}", shape),

@@ -31,7 +31,8 @@ pub fn instructs(operation: Operation, exchange: &Exchange, json: &Json<'_>, seg
         _ if segment.is_key || holder.is_some() => false,
         _ if !converses(operation) && !exchange.operations.iter().copied().any(converses) => false,
         // There it is what the caller asks.
-        _ => keys().any(|key| is_named(key) && !(operation == Operation::Generate && key == "prompt")),
+        _ if operation == Operation::Generate && segment.path.depth() == 1 && keys().eq(["prompt"]) => false,
+        _ => keys().any(is_named),
     }
 }
 

@@ -101,24 +101,32 @@ pub(super) fn cap(at: &'static str, most: u64, body: &mut Json<'_>) -> Result<bo
         SEARCH => {
             body.field("searches")?;
             let Some(Json::Array(searches)) = body.get_mut("searches") else { return Ok(false) };
-            let most = share(most, searches.len(), "searches")?;
-            let mut changed = false;
-            for search in searches {
-                changed |= cap_search(most, search)?;
+            let numbers = searches.iter().map(asked).collect::<Result<Vec<Option<u64>>, Denial>>()?;
+            let sum = numbers.iter().try_fold(0, |sum: u64, number| sum.checked_add((*number)?));
+            if sum.is_some_and(|sum| sum <= most) {
+                return Ok(false);
             }
-            Ok(changed)
+            let most = share(most, searches.len(), "searches")?;
+            for search in searches.iter_mut() {
+                if search.get("limit").is_none_or(|limit| matches!(limit, Json::Null)) {
+                    search.set("limit", Json::Object(Vec::new()));
+                }
+                if let Some(limit) = search.get_mut("limit") {
+                    cap_number(limit, "limit", None, most)?;
+                }
+            }
+            Ok(true)
         }
         _ => Ok(false),
     }
 }
 
-/// Lowers how many records a search gives. How many it ranks is not what it brings back.
-fn cap_search(most: u64, search: &mut Json<'_>) -> Result<bool, Denial> {
+/// How many records a search gives; `None`: it names no number. How many it ranks is not what it brings back.
+fn asked(search: &Json<'_>) -> Result<Option<u64>, Denial> {
     let shape = || Denial::new(Reason::BodyShape).with_param("limit");
-    match search.field("limit")? {
-        None => search.set("limit", Json::Object(Vec::new())),
-        Some((_, Json::Object(_))) => {}
-        Some(_) => return Err(shape()),
+    let Some((_, limit)) = search.field("limit")? else { return Ok(None) };
+    match limit.field("limit").map_err(|_| shape())? {
+        None => Ok(None),
+        Some((_, number)) => number.as_u64().map(Some).ok_or_else(shape),
     }
-    cap_number(search.get_mut("limit").ok_or_else(shape)?, "limit", None, most)
 }

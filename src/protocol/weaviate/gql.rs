@@ -253,43 +253,46 @@ pub(super) fn confine(scope: &Scope<'_>, body: &mut Json<'_>) -> Result<bool, De
     Ok(true)
 }
 
-/// True for a number that brings back more than `most`: 0 is read as none.
-fn over_cap(asked: u64, most: u64) -> bool {
-    (if asked == 0 { DEFAULT_LIMIT } else { asked }) > most
+/// How many objects a search asks for: 0 is read as none.
+fn asked(class: &Class<'_>, variables: Option<&Json<'_>>) -> Result<u64, Denial> {
+    let wrong = |name| Denial::new(Reason::BodyShape).with_param(name);
+    // How many objects groups bring back is their own number.
+    if class.is_grouped {
+        return Err(wrong("groupBy"));
+    }
+    let asked = match class.limit.as_slice() {
+        [] => 0,
+        // Its type may be one of those that have a value of their own: only what is sent is known.
+        [one] if one.is_variable => {
+            let sent = variables.and_then(|variables| variables.get(one.text)).and_then(Json::as_u64);
+            sent.ok_or_else(|| wrong("limit"))?
+        }
+        [one] => one.text.parse().map_err(|_| wrong("limit"))?,
+        _ => return Err(wrong("limit")),
+    };
+    Ok(if asked == 0 { DEFAULT_LIMIT } else { asked })
 }
 
-/// Lowers `limit` of every search. The texts of the tree stay where they are: a number is none.
+/// Lowers `limit` of every search where together they bring back more than `most`. The texts of the tree stay where they are:
+/// a number is none.
 pub(super) fn cap(most: u64, body: &mut Json<'_>) -> Result<bool, Denial> {
-    let wrong = || Denial::new(Reason::BodyShape).with_param("limit");
     let text = source(body)?;
-    let (mut changes, mut lowered) = (Vec::new(), Vec::new());
+    let variables = body.field("variables")?.map(|(_, variables)| variables);
     let searches: Vec<Class<'_>> = classes(&text)?.into_iter().filter(|class| class.is_get).collect();
+    let numbers = searches.iter().map(|class| asked(class, variables)).collect::<Result<Vec<u64>, Denial>>()?;
+    if numbers.iter().fold(0, |sum: u64, number| sum.saturating_add(*number)) <= most {
+        return Ok(false);
+    }
     let most = share(most, searches.len(), "limit")?;
-    for class in searches {
-        // How many objects groups bring back is their own number.
-        if class.is_grouped {
-            return Err(Denial::new(Reason::BodyShape).with_param("groupBy"));
-        }
+    let (mut changes, mut lowered) = (Vec::new(), Vec::new());
+    for (class, _) in searches.iter().zip(numbers).filter(|(_, number)| *number > most) {
         match class.limit.as_slice() {
-            [] if DEFAULT_LIMIT > most => {
+            [one] if one.is_variable => lowered.push(one.text.to_owned()),
+            [one] => changes.push((one.from..one.from + one.text.len(), most.to_string())),
+            _ => {
                 let (at, argument) = class.added(&format!("limit: {most}"));
                 changes.push((at..at, argument));
             }
-            [] => {}
-            // Its type may be one of those that have a value of their own: only what is sent is known.
-            [one] if one.is_variable => {
-                let variables = body.field("variables")?.map(|(_, variables)| variables);
-                let asked = variables.and_then(|variables| variables.get(one.text)).and_then(Json::as_u64);
-                if over_cap(asked.ok_or_else(wrong)?, most) {
-                    lowered.push(one.text.to_owned());
-                }
-            }
-            [one] => {
-                if over_cap(one.text.parse().map_err(|_| wrong())?, most) {
-                    changes.push((one.from..one.from + one.text.len(), most.to_string()));
-                }
-            }
-            _ => return Err(wrong()),
         }
     }
     if changes.is_empty() && lowered.is_empty() {
