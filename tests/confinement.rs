@@ -194,8 +194,13 @@ fn one_hostile_place_takes_one_record() {
             let (method, asked) = (if body.is_some() { "POST" } else { "GET" }, body.map(|body| body.to_string()));
             let asked = asked.as_deref().map(|body| ("application/json", body.as_bytes()));
             let bytes = reply.to_string().into_bytes();
-            let answer =
-                pipeline.called_with(&json!({ "org": "acme" }), (method, path), asked, &JSON, &[bytes.clone()]);
+            let answer = pipeline.called_with(
+                &json!({ "org": "acme" }),
+                (method, path),
+                asked,
+                &JSON,
+                std::slice::from_ref(&bytes),
+            );
             let answer = answer.unwrap_or_else(|refused| panic!("{path} {at}: {}", refused.reason));
             if !says {
                 assert_eq!(answer.body, bytes, "{path} {at}");

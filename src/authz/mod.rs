@@ -249,8 +249,8 @@ pub fn may_use(role: &RolePolicy, tool: &Offered) -> bool {
 /// would get around it.
 fn uses_versions(allowed: &[Glob], exchange: &Exchange, operation: Operation) -> bool {
     let is_allowed = |name: &str| allowed.iter().any(|glob| glob.matches(name));
-    !(converses(operation) && exchange.prompt_versions.is_empty())
-        && !exchange.has_unseen_instructions
+    let is_uninstructed = converses(operation) && exchange.prompt_versions.is_empty();
+    !(is_uninstructed || exchange.has_unseen_instructions)
         && exchange.prompt_versions.iter().all(|version| version.as_deref().is_some_and(is_allowed))
 }
 
