@@ -296,6 +296,7 @@ impl Walk<'_> {
             SyntaxKind::STRING_VALUE => {
                 let token = token(value, SyntaxKind::STRING).ok_or(malformed())?;
                 self.read.used.push(Used::Literal(usize::from(token.text_range().start()), uses.clone()));
+                items = if is_length { length(value) } else { 0 };
             }
             SyntaxKind::VARIABLE => {
                 let name = name_of(value).ok_or(malformed())?;
@@ -329,7 +330,7 @@ impl Walk<'_> {
     /// What a default value says of lengths.
     fn sizes_of(&mut self, value: &SyntaxNode) -> Sizes {
         self.read.work += 1;
-        let mut below = 0;
+        let (mut own, mut below) = (length(value), 0);
         for inner in value.children() {
             let (name, inner) = match inner.kind() {
                 SyntaxKind::OBJECT_FIELD => (name_of(&inner), inner.last_child()),
@@ -338,11 +339,14 @@ impl Walk<'_> {
             let Some(inner) = inner else { continue };
             let sizes = self.sizes_of(&inner);
             below = below.max(sizes.below);
-            if name.is_some_and(|name| self.is_length(&name)) {
-                below = below.max(sizes.own);
+            match name {
+                Some(name) if self.is_length(&name) => below = below.max(sizes.own),
+                Some(_) => {}
+                // Of a list the largest number counts, as in a value that is sent.
+                None => own = own.max(sizes.own),
             }
         }
-        Sizes { own: length(value), below }
+        Sizes { own, below }
     }
 
     /// The same for a value that the request brings.
