@@ -81,7 +81,7 @@ def test_without_keys_a_request_waits_and_is_refused(mode, upstream, keys, scrip
 
 
 def test_a_wrong_answer_keeps_the_keys(upstream, keys, scripted):
-    """The other wrong answers are in `tests/jwks.rs`; this one is larger than what is taken."""
+    """The other wrong answers are in `tests/suite/jwks.rs`; this one is larger than what is taken."""
     scripted.serve(list(keys.values()))
     with Published("strong", upstream, keys, scripted.port, refresh="10s") as site:
         sent(site, site.token()).passed()

@@ -51,4 +51,4 @@ def test_everything_that_was_asked_for_has_a_row():
 
 def test_a_name_that_is_not_there_is_noticed():
     assert not is_there("integration/tests/test_quota.py::test_nothing") and not is_there("tests/nothing.rs")
-    assert is_there("tests/explain_record.rs::a_refusal_is_explained_without_the_text")
+    assert is_there("tests/suite/explain_record.rs::a_refusal_is_explained_without_the_text")

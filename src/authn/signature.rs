@@ -127,7 +127,7 @@ mod tests {
     }
 
     /// What Wycheproof says of a signature, and what we say; its JWS files hold the same attacks on headers that
-    /// `tests/authn.rs` makes, these the attacks on numbers and paddings.
+    /// `tests/suite/authn.rs` makes, these the attacks on numbers and paddings.
     fn judge(
         key: &Key,
         algorithm: Algorithm,

@@ -1,7 +1,7 @@
 //! The rules' own tests: each sample by itself, in the full set, and the matching ones in every disguise and cut in two
 //! wherever that can be done.
 //!
-//! Native only; reads rule files through the caller. `bartizan rules test` and `tests/rules.rs` run it.
+//! Native only; reads rule files through the caller. `bartizan rules test` and `tests/suite/rules.rs` run it.
 //!
 //! ```
 //! use bartizan::scan::samples::judge;
