@@ -184,10 +184,15 @@ def test_the_extension_policy_has_the_documented_shape_and_a_good_policy(tmp_pat
     assert set(plugin["code"]) <= SHAPE["code"] and set(plugin["code"]["image"]) <= SHAPE["image"] and plugin["code"]["type"] == "Image"
     assert plugin["failOpen"] is False and plugin["config"].get("holdHeaders", False) is False
     assert plugin["code"]["image"]["url"].endswith(f"@sha256:{plugin['code']['image']['sha256']}")
-    file = tmp_path / "policy.json"
-    file.write_text(json.dumps(plugin["config"]))
-    code, said = cli.check(file)
+    code, said = cli.check(ROOT / "envoy/gateway/extension-policy.yaml")
     assert code == 0, said
+    # A mistake is told by its place in the file.
+    spec = extension()
+    spec["spec"]["wasm"][0]["config"]["roles"] = {}
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(spec))
+    code, said = cli.check(file)
+    assert code == 1 and "spec.wasm[0].config.roles" in said, said
 
 
 def test_a_real_api_server_admits_the_extension_policy():

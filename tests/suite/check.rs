@@ -580,6 +580,60 @@ fn digests_of_a_plugin_are_looked_at() {
     }
 }
 
+/// An EnvoyExtensionPolicy holds a list of extensions; those of others are left alone.
+#[test]
+fn a_policy_of_envoy_gateway_is_read_in_its_place() {
+    let folder = Folder::new("gateway");
+    let mut policy = good_json();
+    policy["holdHeaders"] = false.into();
+    policy["audit"]["upstreamHeaders"] = json!([]);
+    policy["audit"].as_object_mut().unwrap().remove("hashKey");
+    let with = |key: &str, value: serde_json::Value| {
+        let mut policy = policy.clone();
+        policy[key] = value;
+        policy
+    };
+    let a = "a".repeat(64);
+    let code = json!({ "type": "Image", "image": { "url": format!("r.example.com/b@sha256:{a}"), "sha256": a } });
+    for (entry, status, line) in [
+        (json!({ "name": "bartizan", "code": code, "config": policy }), 0, "ok: "),
+        (
+            json!({ "name": "bartizan", "code": code, "config": with("holdHeaders", json!(true)) }),
+            1,
+            "spec.wasm[1].config.holdHeaders: true, but",
+        ),
+        (
+            json!({ "name": "bartizan", "code": code, "config": with("routes", json!([{}])) }),
+            1,
+            "spec.wasm[1].config.routes",
+        ),
+        (
+            json!({ "name": "bartizan", "code": code, "config": with("rules", json!(1)) }),
+            1,
+            "spec.wasm[1].config.rules",
+        ),
+        (json!({ "name": "bartizan", "code": code }), 1, "spec.wasm[1].config: no policy"),
+        (json!({ "name": "b", "rootID": "bartizan", "code": code, "config": {} }), 1, "spec.wasm[1].config: no policy"),
+        (
+            json!({ "name": "bartizan", "failOpen": true, "code": code, "config": policy }),
+            0,
+            "warning: spec.wasm[1].config: FAIL_OPEN",
+        ),
+        (
+            json!({ "name": "bartizan", "code": { "image": { "url": "r.example.com/b@sha256:1" } }, "config": policy }),
+            1,
+            "spec.wasm[1].code.image.url: expected @sha256:",
+        ),
+    ] {
+        let file = json!({ "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "EnvoyExtensionPolicy",
+            "spec": { "wasm": [{ "name": "other", "config": { "x": 1 } }, entry] } });
+        let (found, lines) = check_text(&folder, "policy.json", &file.to_string());
+        assert_eq!(found, status, "{entry}: {lines:#?}");
+        assert!(lines.iter().any(|said| said.starts_with(line)), "{line}: {lines:#?}");
+        assert!(lines.iter().any(|said| said.starts_with("note: spec.wasm[0].config")), "{lines:#?}");
+    }
+}
+
 #[test]
 fn a_broken_policy_is_known_in_a_filter_of_another_name() {
     let folder = Folder::new("nameless");

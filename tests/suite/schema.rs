@@ -168,7 +168,10 @@ fn the_reference_holds_the_table_of_keys() {
             .collect()
     };
     let changed = only(old, &new, '-') + &only(&new, old, '+');
-    assert!(old == new, "src/manual/configuration.md is stale: REFERENCE=write cargo test --test suite schema\n{changed}");
+    assert!(
+        old == new,
+        "src/manual/configuration.md is stale: REFERENCE=write cargo test --test suite schema\n{changed}"
+    );
 }
 
 /// What tools and people read of the record's form. `REFERENCE=write` writes both.

@@ -1,5 +1,5 @@
-//! Finds the policies in a file: a plain document, a WasmPlugin, a TrafficExtension, an EnvoyFilter, an Envoy or
-//! ECDS file, the `StringValue` that Envoy wants.
+//! Finds the policies in a file: a plain document, a WasmPlugin, a TrafficExtension, an EnvoyExtensionPolicy, an EnvoyFilter,
+//! an Envoy or ECDS file, the `StringValue` that Envoy wants.
 //!
 //! The surroundings of a policy that decide whether it works (`allow_on_headers_stop_iteration`, the
 //! VM's environment, the failure policy, buffers, clusters) is read here too. Field names may be in snake case or
@@ -32,7 +32,7 @@ pub(super) struct Source {
 pub(super) enum Surroundings {
     /// Nothing is known of where it will run.
     Plain,
-    /// `pluginConfig` of a WasmPlugin or a TrafficExtension: headers can't be held.
+    /// `pluginConfig` of a WasmPlugin or a TrafficExtension, `config` of an EnvoyExtensionPolicy: headers can't be held.
     WasmPlugin(Vm),
     /// A Wasm filter's configuration in an Envoy file.
     Envoy(Box<Envoy>),
@@ -162,6 +162,7 @@ fn find_in_part(tree: ReadTree, part: usize, found: &mut Found) {
         Some("TrafficExtension") => {
             found.say(Severity::Note, part, &KeyPath::root(), "TrafficExtension without wasm: not looked at");
         }
+        Some("EnvoyExtensionPolicy") => plugin::extensions(root, part, &tree.faults, found),
         Some("EnvoyFilter") => envoy::find(root, part, &tree.faults, found),
         Some(kind) => found.say(Severity::Note, part, &KeyPath::root(), format!("{kind}: not looked at")),
         None if looks_like_policy(root) => {

@@ -1,6 +1,6 @@
-//! A policy in a WasmPlugin or a TrafficExtension of Istio's.
+//! A policy in a WasmPlugin or a TrafficExtension of Istio's, or in an EnvoyExtensionPolicy of Envoy Gateway's.
 
-use super::{Found, Severity, Source, Surroundings, Vm, below};
+use super::{Found, Severity, Source, Surroundings, Vm, below, looks_like_policy};
 use crate::document::{KeyPath, Node, TreeFault, parse_tree};
 
 /// Takes the policy out of a WasmPlugin, or out of the part of a TrafficExtension that reads like one.
@@ -30,6 +30,41 @@ pub(super) fn find(root: &Node, spec: &[&str], part: usize, faults: &[TreeFault]
     }
     let parsed = parse_tree(below(config, &at, faults));
     found.sources.push(Source { at, part, parsed, text: None, surroundings: Surroundings::WasmPlugin(vm) });
+}
+
+/// Takes the policies out of an EnvoyExtensionPolicy of Envoy Gateway's: `config` of each Wasm extension that has one of ours.
+pub(super) fn extensions(root: &Node, part: usize, faults: &[TreeFault], found: &mut Found) {
+    let list = KeyPath::root().key("spec").key("wasm");
+    let Some(Node::List(entries)) = root.get("spec").and_then(|spec| spec.get("wasm")) else {
+        return found.say(Severity::Note, part, &KeyPath::root(), "EnvoyExtensionPolicy without wasm: not looked at");
+    };
+    for (place, entry) in entries {
+        let above = list.index(*place);
+        let at = above.key("config");
+        let text = |key: &str| entry.get(key).and_then(Node::as_str);
+        let Some(config) = entry.get("config").filter(|config| looks_like_policy(config)) else {
+            let is_ours = [text("name"), text("rootID")].contains(&Some("bartizan"));
+            let severity = if is_ours { Severity::Error } else { Severity::Note };
+            found.say(severity, part, &at, "no policy: Bartizan's belongs here");
+            continue;
+        };
+        let inside = |fault: &&TreeFault| fault.path.is_within(&above) && !fault.is_null && !fault.path.is_within(&at);
+        found.faults(part, faults.iter().filter(inside));
+        let code = entry.get("code");
+        let of = |kind: &str, key: &str| code.and_then(|code| code.get(kind)).and_then(|kind| kind.get(key));
+        let of = |kind: &str, key: &str| of(kind, key).and_then(Node::as_str);
+        let digest = of("image", "sha256").or_else(|| of("http", "sha256"));
+        image(of("image", "url"), digest, part, &above.key("code").key("image"), found);
+        let fails_open = matches!(entry.get("failOpen"), Some(Node::Bool(true)));
+        let mut vm = Vm { failure: fails_open.then(|| "FAIL_OPEN".to_owned()), ..Vm::default() };
+        if let Some(Node::List(keys)) = entry.get("env").and_then(|env| env.get("hostKeys")) {
+            let names = keys.iter().filter_map(|(_, key)| key.as_str());
+            vm.environment.extend(names.map(|name| (name.to_owned(), None)));
+        }
+        let parsed = parse_tree(below(config, &at, faults));
+        let surroundings = Surroundings::WasmPlugin(vm);
+        found.sources.push(Source { at, part, parsed, text: None, surroundings });
+    }
 }
 
 /// Where the module comes from, and the digests that fix which one it is.

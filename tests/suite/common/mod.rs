@@ -1,6 +1,5 @@
 //! What several test files use: the configuration tables of `tests/data/config/`, and a proxy of one worker.
 
-
 pub mod command;
 pub mod files;
 pub mod golden;
