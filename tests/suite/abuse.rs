@@ -1,7 +1,5 @@
 //! What is a strike, and whose.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::{NOW, Pipeline, Run, ask};

@@ -1,7 +1,5 @@
 //! Every text of a body is accounted for: found where it is hostile, or listed as unscanned.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::protocol::{Json, Path};

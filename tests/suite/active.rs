@@ -2,8 +2,6 @@
 //! parser read them, and every address that their pages would fetch, every link that carries data and everything that
 //! runs must lie in what was found; whole, and in any cutting.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use bartizan::enums::{DataAction, PiiType};
 use bartizan::glob::Glob;
 use bartizan::redact::{ActiveKind, ActiveWatch, Destination, Detected, MaskKey, Masker, Restorer, Restoring, Target};

@@ -1,7 +1,5 @@
 //! Tools and what comes from outside: taken out of requests and replies, marked, pinned.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::protocol::Protocol;

@@ -1,8 +1,6 @@
 //! The chain of records: what the filter writes is verified, and every way to tamper with it is found, or is on the list of
 //! what can't be.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::audit::chain::{digest, key_id, public_key, split};

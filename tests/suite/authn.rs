@@ -1,8 +1,6 @@
 //! Credentials and tokens, through the public face of `authn`. Every vector is judged twice: by a host
 //! that checks signatures as Envoy does, and without one. Both must say the same.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::host::{Host as _, Timestamp};

@@ -1,7 +1,5 @@
 //! Bedrock from end to end: models in paths, caps of every shape, headers of a caller's own signature, thoughts with a seal.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::{Pipeline, Run};

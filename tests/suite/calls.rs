@@ -1,8 +1,6 @@
 //! Streamed tool calls: however a client joins their pieces, it reads no tool that the role may not call, and every
 //! allowed call is whole.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::BTreeMap;

@@ -1,8 +1,6 @@
 //! Captures under attack: what somebody who can write the log does to a sealed line, and what somebody who sends
 //! requests puts into one. A line that was changed never opens as something else, and shows nothing while it is closed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::capture::{Sealed, Unopened, public_key};

@@ -1,7 +1,5 @@
 //! `bartizan check` as its users meet it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::path::Path;

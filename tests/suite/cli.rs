@@ -1,7 +1,5 @@
 //! The command line as its users meet it: the real binary, its output and its exit codes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::path::Path;

@@ -4,8 +4,6 @@
 //! The golden files say nothing of what an adapter does with a place: that a place is read is tried, not compared with a
 //! list. How many places were tried is printed (`cargo test --test suite completeness -- --nocapture`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::BTreeMap;

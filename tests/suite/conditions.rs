@@ -1,7 +1,5 @@
 //! Conditions: the language by facts of CEL's public conformance suite, its bounds, and what follows in a request.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::condition::{Condition, Expression, Fact, Facts, Given, MAX_BYTES, STEPS, Value};

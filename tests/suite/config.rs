@@ -1,7 +1,5 @@
 //! The document's errors, as tables: `tests/data/config/`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::document::parse_with;

@@ -1,7 +1,5 @@
 //! What the rules for stores must hold in every place: generated routes, spellings, records and questions, of each format.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::enums::Operation;

@@ -5,8 +5,6 @@
 //! user and each result of a tool. Where a file says `{{email:jane@example.org}}`, the address is sent, and must be masked
 //! when masking is on. `not-mended.txt` lists turns that are still refused or changed; a turn that passes must leave it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::{BTreeMap, BTreeSet};

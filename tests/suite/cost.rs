@@ -1,7 +1,5 @@
 //! Money: prices are exact, budgets are held and settled, and what the reply's model costs is what counts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::process::Command;

@@ -1,7 +1,5 @@
 //! Where credentials are found, and the cache of verified tokens.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::authn::{Authentication, Authenticator, KeyRing, Principal, TokenCache};

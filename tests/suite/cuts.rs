@@ -1,8 +1,6 @@
 //! A tool's result loses what is hostile in it, and the rest reaches the model: in a request, and in the reply of a
 //! server of the Model Context Protocol.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::{Pipeline, Run};

@@ -2,7 +2,6 @@
 //!
 //! `cargo test --test suite drift -- --nocapture` prints power and false-alarm rates. The simulations are seeded.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

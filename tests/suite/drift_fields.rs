@@ -1,7 +1,5 @@
 //! What `bartizan audit drift` compares is in records: why a reply ended, who refused, script, lengths, group.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::protocol::FINISH_WORDS;

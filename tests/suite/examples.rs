@@ -1,7 +1,5 @@
 //! The examples of the manual's pages are policies.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::policy::Policy;

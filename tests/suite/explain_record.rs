@@ -1,7 +1,5 @@
 //! A record suffices to say later why a request was decided so; and why another policy would decide otherwise.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::reason::Reason;

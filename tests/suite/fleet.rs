@@ -1,7 +1,5 @@
 //! Quotas that a service counts for the fleet: along the whole pipeline, and in a fleet of a thousand proxies.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::HashMap;

@@ -1,8 +1,6 @@
 //! The wall around each wire format: its name is in its own folder and in the registry, and nowhere else in the code,
 //! so that a new format is a folder and a line.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use std::path::{Path, PathBuf};
 
 use bartizan::protocol::registry::{DESCRIBED, FORMATS};

@@ -1,8 +1,6 @@
 //! What others tell us, in hundreds of wrong forms each: a token's issuer, and the service that counts for the fleet.
 //! Every form has its expected result; what nobody can read opens nothing. The mesh has `mesh.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::authn::{Authentication, Authenticator, KeyRing, TokenCache};

@@ -1,7 +1,5 @@
 //! Replies in a form that hides something, replies that hold nothing, and refusals of replies that have been paid for.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! Google's format from end to end: paths that name the model, both spellings of a key, credentials in the query.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::protocol::registry::FORMATS;

@@ -4,8 +4,6 @@
 //! Operations are drawn by a grammar. Each is written in many ways: with comments, commas, blanks and line ends between any
 //! two tokens, and values in quotes, in blocks, in escapes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::BTreeSet;

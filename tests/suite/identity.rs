@@ -1,7 +1,5 @@
 //! Callers without an identity provider, and tokens that are good for too long.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::host::{Fault, HashFunction, Host, MemoryHost, SetOutcome, Shared, Timestamp};

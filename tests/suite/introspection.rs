@@ -1,6 +1,4 @@
 //! Opaque tokens: what is asked, what an answer is worth, and for how long.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use bartizan::authn::{Authentication, Authenticator, Inquiry, KeyRing, TokenCache};
 use bartizan::callout::{Answer, Call, CallFailure};
 use bartizan::document::{self, Errors, KeyPath};

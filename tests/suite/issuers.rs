@@ -1,7 +1,5 @@
 //! Tokens as issuers send them: audiences, roles and keys in the forms that are met in the field.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::authn::Authenticator;

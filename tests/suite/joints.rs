@@ -2,8 +2,6 @@
 //! two parts and more, with everything between the parts that parts nothing; and harmless neighbours, which no joint
 //! changes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::Pipeline;

@@ -1,7 +1,5 @@
 //! Keys that an issuer publishes: fetched by one worker, shared by all, kept through outages.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use bartizan::authn::{Authentication, Authenticator, Fetch, Fetched, KeyRing, MAX_JWKS_BYTES, TokenCache};
 use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{Host, MemoryHost, Timestamp};

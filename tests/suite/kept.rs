@@ -1,8 +1,6 @@
 //! What the provider keeps: batches, files, responses and conversations are read, stopped and taken back by whom the policy
 //! says, and what comes is judged as a reply is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::{Answer, Pipeline};

@@ -1,7 +1,5 @@
 //! Chains and graphs from end to end: what names the model, what a caller chooses, and threads, which are their caller's own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::enums::{Operation, Zone};

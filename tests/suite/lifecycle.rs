@@ -1,7 +1,5 @@
 //! The life of models and prompts from end to end: aliases and pins, ends, answers of other models, versions of prompts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::prompts::pin;

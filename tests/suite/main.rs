@@ -1,6 +1,8 @@
 //! The tests of the library, through its public face, in one program: to link one for each file took longer than to run them.
 //! `cargo test --test suite stores` runs those of one file.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
 mod common;
 
 mod abuse;

@@ -1,7 +1,5 @@
 //! What the mesh tells us, in more than a hundred wrong forms, and headers by which a client would like to speak for it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::{NOW, Pipeline, ask};

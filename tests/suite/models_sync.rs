@@ -1,8 +1,6 @@
 //! `bartizan models sync` against a small server of this test's own that answers what a case says: what is read, what is
 //! refused, and what it does to a policy's text. `integration/mlflow` runs it against a real registry.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::BTreeMap;

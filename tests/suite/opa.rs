@@ -1,7 +1,5 @@
 //! The operator's policy engine: what it is told, what its answers change, and that no answer goes on as none.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! Rules of a policy's own, from the request to what the model and the caller get.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::command::{Folder, bartizan, check, check_text};

@@ -4,8 +4,6 @@
 //! not hold, is where a secret and the system prompt's token come in two and in three pieces. How many places were tried
 //! is printed (`cargo test --test suite pieces -- --nocapture`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::BTreeMap;

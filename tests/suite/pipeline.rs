@@ -1,7 +1,5 @@
 //! The whole pipeline, natively: events in, steps out, the same machine that runs inside Envoy.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::host::Timestamp;

@@ -1,8 +1,6 @@
 //! Golden exchanges: `tests/data/protocol/PROTOCOL-OPERATION/NAME.{request.json,reply.json,stream}`. What an
 //! adapter finds in each is a snapshot; what must hold for all of them is asserted.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::fmt::Write as _;

@@ -1,8 +1,6 @@
 //! Quotas through their public face: exact under every interleaving of workers, bounded, and never
 //! loosened by a full table, foreign writes or a clock that was set back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,6 @@
 //! Findings of the shipped rules, masked: the value is gone, what is left is found no more, and a stream
 //! gives what the whole text gives.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use bartizan::enums::{DataAction, Pack, Zone};
 use bartizan::redact::{Destination, MaskKey, Masker, StreamMasker, Target, Vault};
 use bartizan::scan::rulefile::RuleFile;

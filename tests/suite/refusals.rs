@@ -1,7 +1,5 @@
 //! What a refusal tells: an id, a class in words, the operator's own words, and to whom the cause.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! `bartizan render`: the policy that goes in comes out, in every form and in every file.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::path::Path;

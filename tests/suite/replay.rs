@@ -1,7 +1,5 @@
 //! Captures and rehearsal: what the proxy writes, the operator opens, and a changed policy is judged by.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::path::PathBuf;

@@ -1,7 +1,5 @@
 //! Replies, whole and as streams: what must not leave does not, and everything else leaves byte for byte.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::{Answer, Pipeline, ask};

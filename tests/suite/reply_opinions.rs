@@ -1,7 +1,5 @@
 //! Outside judges of replies, whole and as streams: what they are shown, what their answers change, and what holds without one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::callout::{Answer, Call, CallFailure, HttpCall};

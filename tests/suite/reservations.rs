@@ -1,7 +1,5 @@
 //! Token quotas along the whole pipeline: reserved as the last stage, settled whatever becomes of the exchange.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::sync::Arc;

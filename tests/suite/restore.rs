@@ -1,7 +1,5 @@
 //! Values that were masked for the model come back: in text, and in the arguments of tools that the policy names.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,4 @@
 //! What an issuer revokes: several workers, one store, tokens that were verified before.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use bartizan::authn::{Authentication, Authenticator, Fetch, Fetched, KeyRing, TokenCache};
 use bartizan::document::{self, Errors, KeyPath};
 use bartizan::host::{Host, MemoryHost, Timestamp};

@@ -6,8 +6,6 @@
 //! opens it are one thing to a reader. Every other path between two files counts, through re-exports to where a name is
 //! defined. Tests and comments don't count.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,5 @@
 //! Every shipped rule finds its `match` samples, in every disguise, and none of its `no_match` samples.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use bartizan::enums::{Pack, Zone};
 use bartizan::scan::rulefile::RuleFile;
 use bartizan::scan::{Budget, Scanner, Selection, Text, samples};

@@ -1,7 +1,5 @@
 //! What holds for every text that the scanner is given.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use std::sync::LazyLock;
 
 use bartizan::enums::{Pack, Zone};

@@ -1,7 +1,5 @@
 //! The JSON Schema says the same as the code, and the documentation the same as the schema.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::cli::schema::{markdown, record_markdown, record_schema, schema};

@@ -3,8 +3,6 @@
 //! The kinds are data (`tests/data/values`): formats, from which values are drawn here, so that the repository holds no
 //! value that anyone could take for a secret.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::BTreeMap;

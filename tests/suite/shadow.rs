@@ -1,7 +1,5 @@
 //! Shadow mode: a guard in shadow changes nothing, and records exactly where enforcing it would have.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::{Pipeline, ask};

@@ -1,7 +1,5 @@
 //! What a provider signed or sealed is never edited: it goes on as it came, or with its signature not at all.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::{Pipeline, Run};

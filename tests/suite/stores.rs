@@ -1,7 +1,5 @@
 //! Vector stores from end to end: whose data a request reaches, what is stored, and what a search brings back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::sync::Arc;

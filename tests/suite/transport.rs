@@ -1,8 +1,6 @@
 //! What clients and servers send beside plain JSON: upgrades, preflights, sounds, marks, and replies that do not say what
 //! they are.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::{Pipeline, ask};

@@ -1,7 +1,5 @@
 //! Events that come when a state does not expect them: nothing that no stage has judged goes on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use bartizan::callout::{Answer, CallFailure};

@@ -1,8 +1,6 @@
 //! Uploads, fine-tuning and the Realtime API: what a form says it is for is read, the lines of batches and training files are
 //! judged as the requests that they are, and what can't be guarded is refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use common::pipeline::{Pipeline, Run};

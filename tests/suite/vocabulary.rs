@@ -3,8 +3,6 @@
 //!
 //! None of the texts is one that the scorer learned from (`rules/scorer/phrases*.yaml`), nor made from its templates.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::BTreeMap;

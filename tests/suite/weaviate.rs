@@ -3,8 +3,6 @@
 //! The tests of tenancy read what goes on as the server does: keys in any case, the last of equal ones, the last of equal
 //! parameters, fragments and variables of an operation. Whatever is not refused must be the caller's own there.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
-
 use crate::common;
 
 use std::collections::BTreeMap;
