@@ -60,7 +60,7 @@ def test_no_shipped_policy_refuses_a_caller_for_strikes():
                  for document in shipped("EnvoyFilter") for patch in document["spec"]["configPatches"]
                  if patch["applyTo"] == "EXTENSION_CONFIG"]  # fmt: skip
     policies.append(yaml.safe_load((ROOT / "charts/bartizan/values.yaml").read_text())["policy"])
-    assert len(policies) == 11
+    assert len(policies) == 12
     assert all(policy["abuse"] == {"mode": "shadow"} for policy in policies)
 
 
