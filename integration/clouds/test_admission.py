@@ -192,7 +192,7 @@ def test_the_extension_policy_has_the_documented_shape_and_a_good_policy(tmp_pat
     file = tmp_path / "policy.json"
     file.write_text(json.dumps(spec))
     code, said = cli.check(file)
-    assert code == 1 and "spec.wasm[0].config.roles" in said, said
+    assert code == 1 and "spec.wasm[0].config.authn.issuers[0].grants.roles[0]" in said, said
 
 
 def test_a_real_api_server_admits_the_extension_policy():

@@ -18,7 +18,7 @@ from harness.paths import ROOT
 from harness.process import Child
 
 PYTHON = ROOT / ".cache" / "graphql" / "bin" / "python"
-HERE = ROOT / "integration" / "graphql"
+HERE = ROOT / "integration" / "graphql_api"
 MAIL = "jane@example.org"
 KEY = "AKIAQ7EXAMPL3TE5TKXQ"
 OWN = "application/graphql-response+json"

@@ -267,6 +267,29 @@ fn questions_of_one_request_share_the_results() {
     }
 }
 
+/// A query that names another tenant is refused on every path, also where the server is known to read the body's.
+#[test]
+fn a_query_names_no_other_tenant_anywhere() {
+    let mut pipeline = pipeline("weaviate", &json!({ "by": "namespace", "from": "tenant" }), None);
+    let id = "352eb47b-7cbd-4310-8e4e-b63a7b2d01b8";
+    let object = json!({ "class": "Docs", "properties": { "t": "x" } });
+    for (path, body) in [
+        ("/v1/objects".to_owned(), object.clone()),
+        ("/v1/objects/validate".to_owned(), object.clone()),
+        ("/v1/batch/objects".to_owned(), json!({ "objects": [object] })),
+        ("/v1/search/Docs/bm25".to_owned(), json!({ "query": "tea" })),
+        ("/v1/aggregate/Docs".to_owned(), json!({})),
+        ("/v1/graphql".to_owned(), json!({ "query": "{Get{Docs{t}}}" })),
+        (format!("/v1/objects/Docs/{id}/references/r"), json!({ "beacon": format!("weaviate://localhost/Docs/{id}") })),
+    ] {
+        for (query, wanted) in
+            [("", ""), ("?tenant=acme", ""), ("?tenant=other", "rbac.tenant"), ("?t%65nant=other", "rbac.tenant")]
+        {
+            assert_eq!(post(&mut pipeline, &format!("{path}{query}"), &body).0, wanted, "{path}{query}");
+        }
+    }
+}
+
 /// A path that a store's clients ask for and no route has is refused in the store's own words.
 #[test]
 fn a_refused_path_speaks_the_stores_language() {

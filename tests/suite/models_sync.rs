@@ -142,8 +142,8 @@ models:
     support@challenger: ft:support:3
   deprecated:
     support-1:
-      since: 2026-11-01
-      until: 2100-01-31
+      since: \"2026-11-01\"
+      until: \"2100-01-31\"
       replacement: fast
 roles:
   analyst:
@@ -200,8 +200,8 @@ models:
     support@challenger: ft:support:3
   deprecated:
     support-1:
-      since: 2026-11-01
-      until: 2100-01-31
+      since: \"2026-11-01\"
+      until: \"2100-01-31\"
       replacement: fast
   answers:
     deploy-*:

@@ -35,7 +35,7 @@ pub(super) fn alone(wanted: &Wanted, before: Option<&str>) -> anyhow::Result<Edi
         entries.push(("roles".to_owned(), Node::Object(wanted.grants.iter().map(role).collect())));
     }
     let root = Node::Object(entries);
-    let text = format!("{MADE}{}", serde_norway::to_string(&Ordered(&root))?);
+    let text = format!("{MADE}{}", written(&root)?);
     let old = before.and_then(tree);
     let empty = Node::Object(Vec::new());
     let changes = changes(old.as_ref().unwrap_or(&empty), &root);
@@ -79,6 +79,19 @@ pub(super) fn into(path: &Path, text: &str, wanted: &Wanted, keep: &[String]) ->
         bail!("{shown}: this form of YAML can't be edited in place; --output writes what is to be merged");
     };
     Ok(Edited { text, changes, notes })
+}
+
+/// As YAML. Days are in quotes, because readers of YAML 1.1 make dates of plain ones.
+fn written(node: &Node) -> anyhow::Result<String> {
+    let text = serde_norway::to_string(&Ordered(node))?;
+    let quoted = |line: &str| {
+        let parts = line.split_once(": ").filter(|(key, _)| matches!(key.trim_start(), "since" | "until"));
+        match parts {
+            Some((key, day)) if day.starts_with(|c: char| c.is_ascii_digit()) => format!("{key}: \"{day}\"\n"),
+            _ => format!("{line}\n"),
+        }
+    };
+    Ok(text.lines().map(quoted).collect())
 }
 
 /// The one tree of a text.
@@ -157,7 +170,7 @@ fn splice(text: &str, root: &Node, wanted: &Wanted, section: &Node) -> Option<St
         block.push_str(" {}\n");
     } else {
         block.push_str(&format!("\n  {MADE}"));
-        for line in serde_norway::to_string(&Ordered(section)).ok()?.lines() {
+        for line in written(section).ok()?.lines() {
             block.push_str(&format!("  {line}\n"));
         }
     }

@@ -44,12 +44,13 @@ impl ReplyFormat for Stats {
         namespaces.retain(|(name, _)| name == tenant);
         let count = namespaces.first().and_then(|(_, own)| own.get("vectorCount").and_then(Json::as_u64)).unwrap_or(0);
         let is_less = namespaces.len() < before;
+        let is_told_less = reply.get("totalVectorCount").and_then(Json::as_u64) != Some(count);
         reply.set("totalVectorCount", Json::Number(count.into()));
         // How full the index is tells of others, too.
         if reply.get("indexFullness").is_some() {
             reply.set("indexFullness", Json::Number(0_u64.into()));
         }
-        is_less
+        is_less || is_told_less
     }
 }
 

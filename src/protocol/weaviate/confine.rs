@@ -27,15 +27,15 @@ pub(super) fn target<'t>(
     if path.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
         return Err(Reason::RbacTenant.into());
     }
+    // Where the body names the tenant a query that names another is for a server that reads both.
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    values(query, "tenant").ok_or(Reason::RbacTenant)?.iter().try_for_each(|named| scope.check(named))?;
     match (at, operation) {
         // Without a class it is a list of all classes.
-        (OBJECTS, Operation::Query) => {
-            let query = target.split_once('?').map_or("", |(_, query)| query);
-            match values(query, "class").as_deref() {
-                Some([class]) if !class.is_empty() => parameter(scope, target, "tenant"),
-                _ => Err(Reason::RbacTenant.into()),
-            }
-        }
+        (OBJECTS, Operation::Query) => match values(query, "class").as_deref() {
+            Some([class]) if !class.is_empty() => parameter(scope, target, "tenant"),
+            _ => Err(Reason::RbacTenant.into()),
+        },
         (REFERENCES, _) | (OBJECT, Operation::Query | Operation::Delete) | (BATCH, Operation::Delete) => {
             parameter(scope, target, "tenant")
         }
