@@ -244,6 +244,8 @@ def test_a_request_goes_on_with_the_version_that_the_registry_names(registry, si
     def with_tester(document: dict) -> None:
         document.pop("models", None)
         document["roles"]["tester"] = {**document["roles"]["analyst"], "models": []}
+        for issuer in document["authn"]["issuers"]:
+            issuer["grants"]["roles"].append("tester")
         synced(document)
 
     registry.act(["set_registered_model_tag", ["support", "bartizan.roles", "analyst"]], *RETIRE)
