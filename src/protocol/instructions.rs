@@ -9,8 +9,11 @@ use crate::enums::{Operation, Zone};
 
 /// Where the conversation is: what its parts are their roles say, and keys below are the caller's.
 const CONVERSATION: [&str; 3] = ["messages", "input", "contents"];
-/// What has keys of the caller's, and which no model takes for instructions.
-const OTHERS: [&str; 1] = ["metadata"];
+/// Where a JSON Schema has names of the caller's: of what the model is to write, or of a tool's arguments.
+const SCHEMA: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
+/// What no model reads: labels of the caller's, and how the provider finds its cache. The latter begin so.
+const LABELS: &str = "metadata";
+const CACHE: &str = "prompt_cache";
 /// What fields for instructions have in their names, in lower-case letters.
 const NAMES: [&str; 6] = ["system", "instruct", "prompt", "preamble", "template", "developer"];
 
@@ -22,18 +25,23 @@ pub fn converses(operation: Operation) -> bool {
 /// True for a text that instructs the model.
 pub fn instructs(operation: Operation, exchange: &Exchange, json: &Json<'_>, segment: &Segment) -> bool {
     let keys = || json.keys_to(&segment.path);
-    let known = |key: &&str| CONVERSATION.contains(key) || OTHERS.contains(key);
-    let holder = keys().find(known);
     match segment.zone {
         Zone::System => true,
         // Definitions of tools are in this zone too.
-        Zone::Developer => holder.is_some_and(|key| CONVERSATION.contains(&key)),
-        _ if segment.is_key || holder.is_some() => false,
+        Zone::Developer => keys().any(|key| CONVERSATION.contains(&key)),
+        _ if segment.is_key => false,
         _ if !converses(operation) && !exchange.operations.iter().copied().any(converses) => false,
         // There it is what the caller asks.
         _ if operation == Operation::Generate && segment.path.depth() == 1 && keys().eq(["prompt"]) => false,
-        _ => keys().any(is_named),
+        // What comes first on the way down tells what the rest is.
+        _ => keys().find_map(meaning) == Some(true),
     }
+}
+
+/// Whether a field instructs; `None`: its name does not tell.
+fn meaning(key: &str) -> Option<bool> {
+    let is_other = CONVERSATION.contains(&key) || SCHEMA.contains(&key) || key == LABELS || key.starts_with(CACHE);
+    if is_other { Some(false) } else { is_named(key).then_some(true) }
 }
 
 /// True for a field that is named for instructions, in whatever spelling.

@@ -275,6 +275,8 @@ fn nothing_instructs_beside_the_pinned_prompt() {
         json!({ "developerMessage": OTHER }),
         json!({ "chat_template_kwargs": { "system": OTHER } }),
         json!({ "chat_template_kwargs": { "persona": OTHER } }),
+        json!({ "chat_template_kwargs": { "properties": OTHER } }),
+        json!({ "systemPrompt": { "metadata": { "a": OTHER } } }),
         json!({ "preamble": OTHER }),
         json!({ "promptVariables": { "tone": { "text": OTHER } } }),
         json!({ "additionalModelRequestFields": { "system": OTHER } }),
@@ -316,6 +318,42 @@ fn nothing_instructs_beside_the_pinned_prompt() {
     let kept = json!({ "model": "m", "input": "hello", "instructions": PROMPT, "prompt": { "id": "pmpt_1" } });
     assert_eq!(post("/v1/responses", &kept), "prompt.unknown");
     assert_eq!(post("/v1/completions", &json!({ "model": "m", "prompt": "hello" })), "prompt.unknown");
+    // Parameters that are named so and that no model reads.
+    for more in [
+        json!({ "prompt_cache_key": "team-a" }),
+        json!({ "prompt_cache_retention": "24h" }),
+        json!({ "prompt_cache_options": { "mode": "explicit" } }),
+    ] {
+        for (path, body) in &formats[..2] {
+            let mut asked = body.clone();
+            asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            assert_eq!(post(path, &asked), "", "{path} {more}");
+        }
+    }
+    // So may a field of what the model is to write.
+    let schema = json!({ "type": "object", "properties": { "system": { "type": "string", "description": "what runs" },
+        "prompt": { "type": "string", "enum": ["a b", "c"] } } });
+    for (at, more) in [
+        (0, json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x", "schema": schema } } })),
+        (1, json!({ "text": { "format": { "type": "json_schema", "name": "x", "schema": schema } } })),
+        (2, json!({ "output_config": { "format": { "type": "json_schema", "schema": schema } } })),
+        (2, json!({ "tools": [{ "name": "draw", "description": "Draws.", "input_schema": schema }] })),
+        (4, json!({ "generationConfig": { "responseSchema": schema } })),
+        (
+            4,
+            json!({ "tools": [{ "functionDeclarations": [{ "name": "draw", "description": "Draws.", "parameters": schema }] }] }),
+        ),
+        (
+            5,
+            json!({ "toolConfig": { "tools": [{ "toolSpec": { "name": "draw", "inputSchema": { "json": schema } } }] } }),
+        ),
+        (6, json!({ "format": schema })),
+        (8, json!({ "response_format": { "type": "json_object", "json_schema": schema } })),
+    ] {
+        let (path, mut asked) = formats[at].clone();
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(post(path, &asked), "", "{path} {more}");
+    }
     // An argument of a tool may have any name.
     let mut tools = formats[0].1.clone();
     tools["tools"] = json!([{ "type": "function", "function": { "name": "draw", "description": "Draws.",
