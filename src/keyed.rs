@@ -9,11 +9,12 @@
 //! assert_ne!(key.hex(&[b"subject", b"alice"]), other.hex(&[b"subject", b"alice"]));
 //! ```
 
-use std::fmt::Write as _;
 use std::hash::Hasher as _;
 
 use sha2::{Digest, Sha256};
 use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::hex::hex;
 
 /// The key of every hash in the record.
 #[derive(Clone)]
@@ -31,13 +32,7 @@ impl HashKey {
 
     /// A 128-bit hash (SipHash-2-4) of several parts, in hex. Parts are counted, so that `ab`,`c` and `a`,`bc` differ.
     pub fn hex(&self, parts: &[&[u8]]) -> String {
-        let hash = self.hash(parts);
-        let mut text = String::with_capacity(32);
-        for byte in hash {
-            // Writing to a String can't fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        hex(&self.hash(parts))
     }
 
     /// The same hash as bytes.

@@ -34,6 +34,7 @@
 //! | [`prompts`] | versions of system prompts |
 //! | [`keyed`] | keyed hashes of names and identities |
 //! | [`glob`] | names with `*` in them |
+//! | [`hex`] | bytes as text |
 //! | [`held`] | which held streams a tick turns to, and how many |
 //! | [`assertion`] | who calls, signed for the upstream |
 //! | [`audit`] | the record, header names, metric names |
@@ -67,6 +68,7 @@ pub mod estimate;
 pub mod glob;
 pub mod guard;
 pub mod held;
+pub mod hex;
 pub mod host;
 pub mod keyed;
 #[cfg(doc)]

@@ -11,12 +11,12 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::document::{Errors, KeyPath};
+use crate::hex::hex;
 
 /// More versions than this are an error.
 const MOST: usize = 1000;
@@ -73,11 +73,7 @@ impl PromptVersions {
 
 /// A text's pin, as a policy has it.
 pub fn pin(text: &str) -> String {
-    Sha256::digest(text).iter().fold(PREFIX.to_owned(), |mut pin, byte| {
-        // Writing into a string can't fail.
-        let _ = write!(pin, "{byte:02x}");
-        pin
-    })
+    format!("{PREFIX}{}", hex(&Sha256::digest(text)))
 }
 
 fn digest_in(pin: &str) -> Option<[u8; 32]> {

@@ -27,6 +27,7 @@ use super::time::rfc3339;
 use crate::assertion::private_key;
 use crate::callout::{Call, HttpCall};
 use crate::document::{self, Environment, Errors, KeyPath, secret};
+use crate::hex::hex;
 use crate::host::{Fault, Host, SetOutcome, Timestamp};
 
 /// What every digest and signature of a chain begins with.
@@ -101,7 +102,7 @@ pub fn digest(body: &str) -> String {
 
 /// The id of a public key: the first 16 hex digits of its SHA-256.
 pub fn key_id(public: &[u8; 32]) -> String {
-    Sha256::digest(public).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(public).get(..8).unwrap_or_default())
 }
 
 /// The public half of a private key of Ed25519.
@@ -281,7 +282,7 @@ impl Chain {
         Ok(Chain {
             policy: Arc::clone(policy),
             prefix: prefix.to_owned(),
-            proxy: register.proxy.iter().map(|byte| format!("{byte:02x}")).collect(),
+            proxy: hex(&register.proxy),
             ordinal: register.chains,
             sequence: 0,
             digest: String::new(),

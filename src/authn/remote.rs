@@ -21,6 +21,7 @@ use super::jwk::{Flaw, Key, KeySet, MAX_KEYS};
 use super::revocation::{MAX_LIST_BYTES, RevocationList};
 use super::{Algorithm, Authenticator, json};
 use crate::callout::{Call, HttpCall};
+use crate::hex::hex;
 use crate::host::{Host, SetOutcome, Timestamp};
 use crate::keyed::HashKey;
 
@@ -64,7 +65,7 @@ impl Remote {
     /// The name in the shared store of what is at a place.
     pub(super) fn id(iss: &str, cluster: &str, authority: &str, path: &str, published: &Published) -> Box<str> {
         let digest = Sha256::digest(format!("{:?}", (iss, cluster, authority, path, published)));
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+        hex(digest.get(..8).unwrap_or_default()).into()
     }
 
     /// What the workers share of an answer; `None`: it is not what should be there.

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{CapturePolicy, DATASET, hpke};
 use crate::audit::rfc3339;
+use crate::hex::hex;
 use crate::host::{Fault, Host};
 
 /// What the seal is for.
@@ -39,7 +40,7 @@ pub struct Sealed {
 
 /// The name of a public key: the first half of its SHA-256's first half, in hex.
 pub fn key_id(public_key: &[u8; 32]) -> String {
-    Sha256::digest(public_key).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(public_key).get(..8).unwrap_or_default())
 }
 
 /// What the seal covers besides the text: nobody may put the expiry off, or hand the text to another key.

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::Document;
 use super::errors::{ConfigError, KeyPath};
 use super::tree::{self, Node, ReadTree};
+use crate::hex::hex;
 
 /// Errors of form that are reported at once.
 const MAX_ERRORS: usize = 64;
@@ -146,8 +147,4 @@ impl Parsed {
         }
         self.errors
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

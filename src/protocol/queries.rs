@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::hex::hex;
 use sha2::{Digest, Sha256};
 
 /// What operations may be, and where their prompts are.
@@ -56,7 +57,7 @@ impl Default for Queries {
 
 /// The hash by which an operation is named: the SHA-256 of its text, in hex.
 pub fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text))
 }
 
 /// What the policy says of the values at a place.

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{Json, Path};
+use crate::hex::hex;
 
 /// Lists of tools, and what means nothing without any.
 const LISTS: [&str; 3] = ["tools", "functions", "mcp_servers"];
@@ -104,7 +105,7 @@ pub fn asks_for_addresses(body: &Json<'_>) -> bool {
 
 /// The SHA-256 of one definition, keys in order: one that changes after it was approved has another.
 pub fn pin(definition: &Json<'_>) -> String {
-    Sha256::digest(sorted(definition).to_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(sorted(definition).to_bytes()))
 }
 
 fn sorted<'a>(value: &Json<'a>) -> Json<'a> {

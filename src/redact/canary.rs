@@ -148,7 +148,7 @@ fn step(one: u8, next: u8) -> u8 {
 }
 
 fn hex(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
+    crate::hex::hex(bytes).into_bytes()
 }
 
 /// The part of the base64 of a text that only this token decides, when `before` bytes (modulo 3) are in

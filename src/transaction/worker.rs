@@ -10,6 +10,7 @@ use crate::consult::Memory;
 use crate::consult::opa::Said;
 use crate::consult::opinion::{Desk, MAX_OPINIONS};
 use crate::guard::OpinionIndex;
+use crate::hex::hex;
 use crate::host::{Fault, Host};
 use crate::keyed::HashKey;
 use crate::policy::Policy;
@@ -101,7 +102,7 @@ impl WorkerState {
             policy_name: policy.name.clone(),
             configured_key: policy.audit.hash_key.clone(),
             pool: BufferPool::default(),
-            worker: name.iter().map(|byte| format!("{byte:02x}")).collect(),
+            worker: hex(&name),
             sequence: 0,
             chain: None,
             named: 0,

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::eval;
 use super::output::{Exit, print, print_json, read_text};
 use crate::enums::Pack;
+use crate::hex::hex;
 use crate::scan::rulefile::{Bundle, Bundler, RuleFile, Vocabulary};
 use crate::scan::{Kind, normalise, samples};
 
@@ -248,7 +249,7 @@ impl Folder {
         let bundle = match bundle {
             Some(bundle) if faults.is_empty() => {
                 let text = serde_json::to_string(&bundle)?;
-                let digest = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+                let digest = hex(&Sha256::digest(text.as_bytes()));
                 Some((text, digest))
             }
             _ => None,

@@ -190,8 +190,7 @@ mod tests {
             1a03089601\
             189601"
             .replace([' ', '\n'], "");
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, expected);
+        assert_eq!(crate::hex::hex(&bytes), expected);
         let both = request("llm", &[one, refund]);
         let fields: Vec<u64> = Fields::of(&both).map(|field| field.unwrap().0).collect();
         assert_eq!(fields, [1, 2, 2], "no number for all");
