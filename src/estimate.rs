@@ -62,32 +62,81 @@ impl Estimate {
     /// Adds a text's next piece.
     pub fn push(&mut self, text: &str) {
         self.bytes = self.bytes.saturating_add(text.len() as u64);
-        for c in text.chars() {
-            let class = Class::of(c);
-            let capital = class == Class::Letter && c.is_uppercase();
-            let hump = capital && self.small && self.last == Some(Class::Letter);
-            self.least = self.least.saturating_add(match class {
-                Class::Digit => 250,
-                Class::Wide => 200,
-                _ if class.is_letter() && !self.joins && !self.last.is_some_and(Class::is_letter) => 1000,
-                _ => 0,
-            });
-            self.joins = matches!(c, '\'' | '\u{2019}');
-            self.run = if self.last == Some(class) && !hump { self.run.saturating_add(1) } else { 1 };
-            self.small = class == Class::Letter && !capital;
-            self.last = Some(class);
-            let weight = match class {
-                Class::Letter if hump => 700,
-                Class::Letter if self.run == 1 => 1000,
-                Class::Letter if self.run > LONG => 300,
-                Class::Letter if capital => 150,
-                Class::Letter => 0,
-                _ => class.weight(self.run == 1, self.run == 2),
-            };
-            // Letters with marks cut words into pieces.
-            let marked = if class == Class::Letter && !c.is_ascii() { 900 } else { 0 };
-            self.weight = self.weight.saturating_add(weight + marked);
+        let mut rest = text;
+        loop {
+            let small = rest.bytes().take_while(u8::is_ascii_lowercase).count();
+            self.add_small(small as u64);
+            rest = rest.get(small..).unwrap_or_default();
+            // Most words have one space behind them, and the next word is small.
+            if let Some(after) =
+                rest.strip_prefix(' ').filter(|after| after.starts_with(|c: char| c.is_ascii_lowercase()))
+            {
+                self.add_space();
+                rest = after;
+                continue;
+            }
+            let mut chars = rest.chars();
+            let Some(c) = chars.next() else { return };
+            self.add_char(c);
+            rest = chars.as_str();
         }
+    }
+
+    /// Adds one space that ends a word: what [`Estimate::add_char`] makes of it behind a letter.
+    fn add_space(&mut self) {
+        if self.last == Some(Class::Letter) {
+            (self.joins, self.run, self.small, self.last) = (false, 1, false, Some(Class::Space));
+        } else {
+            self.add_char(' ');
+        }
+    }
+
+    /// Adds so many small letters of ASCII: what [`Estimate::add_char`] makes of each in turn.
+    fn add_small(&mut self, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let goes_on = self.last == Some(Class::Letter);
+        if !goes_on {
+            self.weight = self.weight.saturating_add(1000);
+            self.run = 0;
+        }
+        if !self.joins && !self.last.is_some_and(Class::is_letter) {
+            self.least = self.least.saturating_add(1000);
+        }
+        let run = u64::from(self.run).saturating_add(count);
+        let beyond = run.saturating_sub(u64::from(LONG)).min(count);
+        self.weight = self.weight.saturating_add(beyond.saturating_mul(300));
+        self.run = u32::try_from(run).unwrap_or(u32::MAX);
+        (self.joins, self.small, self.last) = (false, true, Some(Class::Letter));
+    }
+
+    /// Adds one character.
+    fn add_char(&mut self, c: char) {
+        let class = Class::of(c);
+        let capital = class == Class::Letter && c.is_uppercase();
+        let hump = capital && self.small && self.last == Some(Class::Letter);
+        self.least = self.least.saturating_add(match class {
+            Class::Digit => 250,
+            Class::Wide => 200,
+            _ if class.is_letter() && !self.joins && !self.last.is_some_and(Class::is_letter) => 1000,
+            _ => 0,
+        });
+        self.joins = matches!(c, '\'' | '\u{2019}');
+        self.run = if self.last == Some(class) && !hump { self.run.saturating_add(1) } else { 1 };
+        self.small = class == Class::Letter && !capital;
+        self.last = Some(class);
+        let weight = match class {
+            Class::Letter if hump => 700,
+            Class::Letter if self.run == 1 => 1000,
+            Class::Letter if self.run > LONG => 300,
+            Class::Letter if capital => 150,
+            Class::Letter => 0,
+            _ => class.weight(self.run == 1, self.run == 2),
+        };
+        // Letters with marks cut words into pieces.
+        let marked = if class == Class::Letter && !c.is_ascii() { 900 } else { 0 };
+        self.weight = self.weight.saturating_add(weight + marked);
     }
 
     /// Adds another text.
@@ -205,6 +254,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn runs_of_small_letters_count_as_their_letters_do(text in "[a-cA-C1 '.\u{2019}\u{e9}\u{411}\u{6211}]{0,40}|[a-z]{0,20}|\\PC*") {
+            let mut one_by_one = Estimate { bytes: text.len() as u64, ..Estimate::default() };
+            text.chars().for_each(|c| one_by_one.add_char(c));
+            prop_assert_eq!(one_by_one, Estimate::of(&text));
+        }
+
         #[test]
         fn pieces_of_a_text_give_what_the_whole_gives(text in any::<String>(), at in any::<prop::sample::Index>()) {
             let at = text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(at.index(text.chars().count() + 1)).unwrap();

@@ -94,6 +94,15 @@ impl Script {
         let mut counts = [0_u32; ALL.len()];
         let mut left = MOST;
         for text in texts {
+            let first = text.as_bytes().get(..left.min(text.len())).unwrap_or_default();
+            if first.is_ascii() {
+                let letters = first.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+                if let Some(count) = counts.get_mut(Script::Latin as usize) {
+                    *count += u32::try_from(letters).unwrap_or(u32::MAX);
+                }
+                left -= first.len();
+                continue;
+            }
             for c in text.chars() {
                 let Some(rest) = left.checked_sub(c.len_utf8()) else { break };
                 left = rest;
