@@ -10,11 +10,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::confine::{Confined, Scope};
+use super::keys::Keys;
 use super::queries::Queries;
 use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::tools::pin;
-use super::{Exchange, Json, Path, Refusal, Segment, Told, UnscannedKind, Usage, keys};
+use super::{Exchange, Json, Path, Refusal, Segment, Told, UnscannedKind, Usage};
 use crate::enums::{ConfinedBy, Operation, Zone};
 use crate::host::Timestamp;
 use crate::reason::{Denial, Reason};
@@ -221,11 +222,11 @@ pub trait Adapter: Debug + Send + Sync {
     }
 
     /// The format's own keys, sorted. Those of JSON Schema are known in every format.
-    fn keys(&self) -> &'static [&'static str];
+    fn keys(&self) -> &'static Keys;
 
     /// True for a key that is part of the format, and so no text of the caller's.
     fn knows_key(&self, key: &str) -> bool {
-        keys::knows(self.keys(), key)
+        self.keys().knows(key)
     }
 
     /// The keys that content is under; others hold names and ids. `None`: any key.

@@ -148,12 +148,12 @@ fn caps_and_choices_are_read_in_both_spellings_and_never_both_at_once() {
     // Every key of the format that has two spellings.
     let gemini = FORMATS.iter().find(|format| format.word == "gemini").unwrap().adapter();
     let mut tried = 0;
-    for key in gemini.keys() {
+    for key in gemini.keys().words() {
         let snake: String = key
             .chars()
             .flat_map(|c| if c.is_uppercase() { vec!['_', c.to_ascii_lowercase()] } else { vec![c] })
             .collect();
-        if snake == *key || gemini.keys().binary_search(&snake.as_str()).is_ok() {
+        if snake == *key || gemini.keys().words().binary_search(&snake.as_str()).is_ok() {
             continue;
         }
         tried += 1;

@@ -1,7 +1,9 @@
 //! Words of the format: keys that bodies have because the API defines them, not because a caller wrote them.
 
-/// Sorted, because they are searched by halves.
-pub(super) const KEYS: &[&str] = &[
+use crate::protocol::keys::Keys;
+
+/// Sorted, because they are found by their first letter.
+pub(in crate::protocol) static KEYS: Keys = Keys::new(&[
     "authorization_token",
     "billing",
     "budget_tokens",
@@ -69,4 +71,4 @@ pub(super) const KEYS: &[&str] = &[
     "usage",
     "user_id",
     "web_search_requests",
-];
+]);

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::adapter::{Adapter, Protocol};
 use super::dialect::{Dialect, named};
 use super::form::Form;
+use super::keys::Keys;
 use super::parameters;
 use super::reply::{Plain, ReplyFormat};
 use super::request::{Reader, Spot, host_of};
@@ -25,7 +26,7 @@ pub(super) struct Anthropic {
 }
 
 /// Its words, and how its messages read, for a provider that has them behind an API of its own.
-pub(super) const KEYS: &[&str] = keys::KEYS;
+pub(super) use keys::KEYS;
 pub(super) const MESSAGES: &dyn ReplyFormat = &reply::Messages;
 
 const PLAIN: Plain = Plain { usage: |reply| reply.get("usage").and_then(Usage::of_counts) };
@@ -53,8 +54,8 @@ impl Adapter for Anthropic {
         ]
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

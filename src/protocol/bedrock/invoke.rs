@@ -6,7 +6,7 @@ use super::super::form::Form;
 use super::super::frames::{Frame, Framing};
 use super::super::reply::{Ending, ReplyFormat, TextKind, Walk};
 use super::super::request::Reader;
-use super::super::{Json, Path, Told, Usage, anthropic, eventstream, keys, openai};
+use super::super::{Json, Path, Told, Usage, anthropic, eventstream, openai};
 use super::converse::{CAP, CAPS, FLAT, cap, names_of, own_fields};
 use super::model::{answers_without_text, maker};
 use super::reply::{CONVERSED, withheld as conversed};
@@ -61,7 +61,7 @@ impl Shape {
 
 /// True for a key of one of the makers' formats.
 pub(super) fn knows_key(key: &str) -> bool {
-    keys::knows(anthropic::KEYS, key) || keys::knows(openai::KEYS, key)
+    anthropic::KEYS.knows(key) || openai::KEYS.knows(key)
 }
 
 pub(super) fn read(reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

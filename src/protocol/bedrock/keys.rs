@@ -1,7 +1,9 @@
 //! Words of the format: the members of the runtime's shapes, as its public service description has them, and the counts
-//! of an invocation. Sorted, because they are searched by halves.
+//! of an invocation. Sorted, because they are found by their first letter.
 
-pub(super) const KEYS: &[&str] = &[
+use crate::protocol::keys::Keys;
+
+pub(super) static KEYS: Keys = Keys::new(&[
     "action",
     "actionReason",
     "additionalModelRequestFields",
@@ -249,4 +251,4 @@ pub(super) const KEYS: &[&str] = &[
     "web",
     "wordPolicy",
     "wordPolicyUnits",
-];
+]);

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use super::adapter::{Adapter, Asserted, HeaderPairs, Protocol};
+use super::keys::Keys;
 use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
 use super::{Json, Path, Told, UnscannedKind, Usage};
@@ -80,12 +81,12 @@ impl Adapter for Bedrock {
         self.invokes
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn knows_key(&self, key: &str) -> bool {
-        super::keys::knows(keys::KEYS, key) || self.invokes && invoke::knows_key(key)
+        keys::KEYS.knows(key) || self.invokes && invoke::knows_key(key)
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

@@ -1,7 +1,9 @@
 //! Words of the format: keys that bodies have because the API defines them, not because a caller wrote them.
 
-/// Sorted, because they are searched by halves.
-pub(super) const KEYS: &[&str] = &[
+use crate::protocol::keys::Keys;
+
+/// Sorted, because they are found by their first letter.
+pub(super) static KEYS: Keys = Keys::new(&[
     "$and",
     "$contains",
     "$eq",
@@ -64,4 +66,4 @@ pub(super) const KEYS: &[&str] = &[
     "where",
     "where_clause",
     "where_document",
-];
+]);

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::adapter::Adapter;
 use super::confine::{Confined, Scope};
+use super::keys::Keys;
 use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
 use super::{Json, Protocol, Told};
@@ -126,8 +127,8 @@ impl Adapter for Chroma {
         method == "GET"
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

@@ -1,7 +1,9 @@
 //! The words of the format.
 
-/// Sorted, because they are searched by halves.
-pub(super) const KEYS: &[&str] = &[
+use crate::protocol::keys::Keys;
+
+/// Sorted, because they are found by their first letter.
+pub(super) static KEYS: Keys = Keys::new(&[
     "api_version",
     "arguments",
     "base64",
@@ -96,4 +98,4 @@ pub(super) const KEYS: &[&str] = &[
     "version",
     "warnings",
     "width",
-];
+]);

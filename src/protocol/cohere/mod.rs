@@ -9,6 +9,7 @@ mod rerank;
 use serde_json::json;
 
 use super::adapter::Adapter;
+use super::keys::Keys;
 use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
 use super::system::last_message;
@@ -33,8 +34,8 @@ impl Adapter for Cohere {
         &[("chat", Operation::Chat), ("embed", Operation::Embeddings), ("rerank", Operation::Rerank)]
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

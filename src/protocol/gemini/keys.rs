@@ -4,8 +4,10 @@
 
 use std::borrow::Cow;
 
-/// Sorted, because they are searched by halves.
-pub(super) const KEYS: &[&str] = &[
+use crate::protocol::keys::Keys;
+
+/// Sorted, because they are found by their first letter.
+pub(super) static KEYS: Keys = Keys::new(&[
     "allowedFunctionNames",
     "args",
     "audioTimestamp",
@@ -180,7 +182,7 @@ pub(super) const KEYS: &[&str] = &[
     "web",
     "webSearchQueries",
     "willContinue",
-];
+]);
 
 /// A key as the reference spells it: servers read `max_output_tokens` as `maxOutputTokens`.
 pub(super) fn camel(key: &str) -> Cow<'_, str> {

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::adapter::{Adapter, Protocol};
 use super::form::Form;
+use super::keys::Keys;
 use super::reply::{Plain, ReplyFormat};
 use super::request::{Reader, Spot, host_of, newest_turn, spot_of};
 use super::{Json, Path, Told, UnscannedKind, anthropic, openai};
@@ -135,12 +136,12 @@ impl Adapter for Gemini {
         &["key", "$key", "access_token", "$access_token", "oauth_token", "$oauth_token"]
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn knows_key(&self, key: &str) -> bool {
-        super::keys::knows(keys::KEYS, &camel(key))
+        keys::KEYS.knows(&camel(key))
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::adapter::Adapter;
 use super::form::Form;
+use super::keys::Keys;
 use super::reply::{ReplyFormat, TextKind, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, Told, Usage};
@@ -155,8 +156,9 @@ impl Adapter for GenericSpec {
         Some(Operation::Generate)
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        &[]
+    fn keys(&self) -> &'static Keys {
+        static NONE: Keys = Keys::new(&[]);
+        &NONE
     }
 
     fn knows_key(&self, key: &str) -> bool {

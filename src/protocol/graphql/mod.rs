@@ -25,6 +25,7 @@ use self::place::Uses;
 use self::source::{Source, malformed, over};
 use super::adapter::{Adapter, Asserted, HeaderPairs};
 use super::form::Form;
+use super::keys::Keys;
 use super::queries::{Coordinate, Meaning, Queries, hash};
 use super::reply::{Channel, ReplyFormat, TextKind, Walk};
 use super::request::{Reader, Spot};
@@ -81,12 +82,12 @@ impl Adapter for Graphql {
         self.0.answers_tools
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn knows_key(&self, key: &str) -> bool {
-        super::keys::knows(self.keys(), key) || self.0.places.iter().flat_map(Coordinate::names).any(|name| name == key)
+        self.keys().knows(key) || self.0.places.iter().flat_map(Coordinate::names).any(|name| name == key)
     }
 
     fn content_keys(&self) -> Option<&'static [&'static str]> {

@@ -1,7 +1,9 @@
-//! Words of the format: fields of LangChain's messages, of LangServe's bodies and of runs. Sorted, because they are searched by
-//! halves.
+//! Words of the format: fields of LangChain's messages, of LangServe's bodies and of runs. Sorted, because they are found by
+//! their first letter.
 
-pub(super) const KEYS: &[&str] = &[
+use crate::protocol::keys::Keys;
+
+pub(super) static KEYS: Keys = Keys::new(&[
     "__error__",
     "__interrupt__",
     "additional_kwargs",
@@ -117,4 +119,4 @@ pub(super) const KEYS: &[&str] = &[
     "value",
     "values",
     "webhook",
-];
+]);

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::adapter::Adapter;
 use super::form::Form;
+use super::keys::Keys;
 use super::reply::ReplyFormat;
 use super::request::{Reader, Spot};
 use super::{Json, Path, Protocol, Told, UnscannedKind};
@@ -63,8 +64,8 @@ impl Adapter for Langserve {
         runs.then(|| Protocol::new(Langserve { runs }))
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

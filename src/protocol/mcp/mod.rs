@@ -16,6 +16,7 @@ use serde_json::json;
 use super::adapter::{Adapter, Asserted, HeaderPairs};
 use super::form::{Form, is_base64};
 use super::frames::{Frame, Framing};
+use super::keys::Keys;
 use super::reply::{Asked, Ending, Facts, ReplyFormat, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, Told, UnscannedKind};
@@ -116,8 +117,8 @@ impl Adapter for Mcp {
         Some(http_sse::ping(id))
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn asserted(&self, headers: HeaderPairs<'_, '_>, is_http_sse: bool) -> Result<Option<Box<dyn Asserted>>, Denial> {

@@ -1,7 +1,9 @@
 //! Words of the format: keys that bodies have because the API defines them, not because a caller wrote them.
 
-/// Sorted, because they are searched by halves.
-pub(super) const KEYS: &[&str] = &[
+use crate::protocol::keys::Keys;
+
+/// Sorted, because they are found by their first letter.
+pub(super) static KEYS: Keys = Keys::new(&[
     "arguments",
     "content",
     "context",
@@ -72,4 +74,4 @@ pub(super) const KEYS: &[&str] = &[
     "total_duration",
     "truncate",
     "typical_p",
-];
+]);

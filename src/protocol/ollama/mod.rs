@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::adapter::Adapter;
 use super::form::Form;
 use super::frames::{Frame, Framing};
+use super::keys::Keys;
 use super::reply::{Channel, End, Ending, Facts, Plain, ReplyFormat, TextKind, ToolCall, Walk};
 use super::request::{Reader, Spot};
 use super::system::{last_message, text_at};
@@ -55,8 +56,8 @@ impl Adapter for Ollama {
         true
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

@@ -1,7 +1,9 @@
 //! Words of the format: keys that bodies have because the API defines them, not because a caller wrote them.
 
-/// Sorted, because they are searched by halves.
-pub(super) const KEYS: &[&str] = &[
+use crate::protocol::keys::Keys;
+
+/// Sorted, because they are found by their first letter.
+pub(in crate::protocol) static KEYS: Keys = Keys::new(&[
     "accepted_prediction_tokens",
     "acknowledged_safety_checks",
     "action",
@@ -232,4 +234,4 @@ pub(super) const KEYS: &[&str] = &[
     "voice",
     "web_search_options",
     "x_groq",
-];
+]);

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::adapter::{Adapter, Protocol};
 use super::dialect::{CHAT_CAP, Dialect, named};
+use super::keys::Keys;
 use super::parameters;
 use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
@@ -59,7 +60,7 @@ pub(super) struct Openai {
 }
 
 /// Its words, and how its chats read, for a provider that has them behind an API of its own.
-pub(super) const KEYS: &[&str] = keys::KEYS;
+pub(super) use keys::KEYS;
 pub(super) const CHATS: &dyn ReplyFormat = &TOLD_CHAT;
 
 const CHAT: reply::Choices = reply::Choices { older: false, asks_usage: true };
@@ -234,8 +235,8 @@ impl Adapter for Openai {
         }
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn read(&self, operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::adapter::Adapter;
 use super::confine::{Confined, Scope};
+use super::keys::Keys;
 use super::reply::ReplyFormat;
 use super::request::Reader;
 use super::{Json, Protocol, Told};
@@ -99,8 +100,8 @@ impl Adapter for Pinecone {
         self.at == RECORDS
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

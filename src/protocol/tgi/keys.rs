@@ -1,7 +1,9 @@
 //! Words of the format: keys that bodies have because the API defines them, not because a caller wrote them.
 
-/// Sorted, because they are searched by halves.
-pub(super) const KEYS: &[&str] = &[
+use crate::protocol::keys::Keys;
+
+/// Sorted, because they are found by their first letter.
+pub(super) static KEYS: Keys = Keys::new(&[
     "adapter_id",
     "best_of",
     "best_of_sequences",
@@ -41,4 +43,4 @@ pub(super) const KEYS: &[&str] = &[
     "typical_p",
     "value",
     "watermark",
-];
+]);

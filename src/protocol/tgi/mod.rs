@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::adapter::{Adapter, HeaderPairs};
 use super::frames::{Frame, Framing};
+use super::keys::Keys;
 use super::reply::{Channel, End, Ending, ReplyFormat, TextKind, Walk};
 use super::request::{Reader, Spot};
 use super::{Json, Path, Told, Usage};
@@ -27,8 +28,8 @@ impl Adapter for Tgi {
         &[("generate", Operation::Generate), ("generate_stream", Operation::Generate), ("info", Operation::Models)]
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn read(&self, _operation: Operation, reader: &mut Reader<'_, '_>) -> Result<(), Denial> {

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::adapter::Adapter;
 use super::confine::{Confined, Scope, cap_parameter};
+use super::keys::Keys;
 use super::reply::{Plain, ReplyFormat};
 use super::request::Reader;
 use super::{Json, Protocol, Segment, Told};
@@ -117,8 +118,8 @@ impl Adapter for Weaviate {
         method == "GET"
     }
 
-    fn keys(&self) -> &'static [&'static str] {
-        keys::KEYS
+    fn keys(&self) -> &'static Keys {
+        &keys::KEYS
     }
 
     fn unfold(&self, body: &mut Json<'_>) -> Result<(), Denial> {
