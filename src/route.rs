@@ -34,6 +34,8 @@ pub struct RoutePolicy {
     pub protocol: Protocol,
     /// What the caller needs the permission for.
     pub operation: Operation,
+    /// The path of the format that the written one ends as.
+    known: Option<&'static str>,
     /// The methods of the protocol's operation there.
     of_operation: &'static [&'static str],
     /// What belongs to one server of tools.
@@ -52,8 +54,15 @@ impl RoutePolicy {
 
     /// The part of a path that names the model, as it is written there.
     fn written_model<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let known = || self.protocol.known_like(self.operation, path);
-        self.matches.parameter(path).or_else(|| model_in(known()?, path))
+        self.matches.parameter(path).or_else(|| model_in(self.known_like(path)?, path))
+    }
+
+    /// The path of the format that this one ends as.
+    fn known_like(&self, path: &str) -> Option<&'static str> {
+        match &self.matches {
+            PathMatch::Exact(exact) if exact == path => self.known,
+            _ => self.protocol.known_like(self.operation, path),
+        }
     }
 
     /// A path and query with another model in the place of the one that the path names; `None`: it names none, or the new
@@ -84,10 +93,9 @@ impl RoutePolicy {
 
     /// What the provider keeps of earlier requests, and this one is for.
     pub fn kept_of<'p>(&self, path: &'p str, method: &str) -> Option<Kept<'p>> {
-        let known = || self.protocol.known_like(self.operation, path);
         let own = match &self.matches {
             PathMatch::Template(template) => kept_of(template, path),
-            PathMatch::Exact(_) | PathMatch::Prefix(_) => known().and_then(|known| kept_in(known, path)),
+            PathMatch::Exact(_) | PathMatch::Prefix(_) => self.known_like(path).and_then(|known| kept_in(known, path)),
         };
         match own {
             Some(id) => Some(Kept::One(id)),
@@ -325,6 +333,7 @@ fn push(
         written: route.matches.as_str().to_owned(),
         protocol,
         operation,
+        known,
         of_operation,
         server,
         tenancy: route.tenancy.clone(),

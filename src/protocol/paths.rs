@@ -71,11 +71,17 @@ pub(super) fn named_at<'p>(name: &str, known: &str, path: &'p str) -> Option<&'p
 
 /// The model that a path names which ends as this path of a format does; `None`: it does not end so.
 pub fn model_in<'p>(known: &str, path: &'p str) -> Option<&'p str> {
+    if !is_template(known) {
+        return None;
+    }
     parameter_of(known, tail(known, path)?).filter(|model| !model.is_empty())
 }
 
 /// The same for the id of what the provider keeps.
 pub fn kept_in<'p>(known: &str, path: &'p str) -> Option<&'p str> {
+    if !is_template(known) {
+        return None;
+    }
     kept_of(known, tail(known, path)?)
 }
 
