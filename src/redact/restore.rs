@@ -32,19 +32,37 @@ pub enum Destination {
     Arguments(Vec<String>),
 }
 
+/// A tenant's key. Most requests have nothing to restore: it is derived when the first value comes.
+#[derive(Debug)]
+enum TenantKey {
+    Underived(MaskKey, Vec<u8>),
+    Derived(MaskKey),
+}
+
+impl TenantKey {
+    fn derived(&mut self) -> &MaskKey {
+        if let TenantKey::Underived(key, tenant) = self {
+            *self = TenantKey::Derived(key.for_tenant(tenant));
+        }
+        match self {
+            TenantKey::Underived(key, _) | TenantKey::Derived(key) => key,
+        }
+    }
+}
+
 /// The values of one request, by placeholder.
 #[derive(Debug)]
 pub struct Vault {
-    key: MaskKey,
+    key: TenantKey,
     values: HashMap<String, String>,
     free: usize,
 }
 
 impl Vault {
-    /// An empty vault under a tenant's key ([`MaskKey::for_tenant`]) that holds at most `limit` bytes of values.
-    /// Over the limit values are masked for good: nothing leaks, and nothing comes back.
-    pub fn new(key: MaskKey, limit: usize) -> Self {
-        Vault { key, values: HashMap::new(), free: limit }
+    /// An empty vault under a tenant's own key, which is derived from this one ([`MaskKey::for_tenant`]). It holds at most
+    /// `limit` bytes of values. Over the limit values are masked for good: nothing leaks, and nothing comes back.
+    pub fn new(key: MaskKey, tenant: Vec<u8>, limit: usize) -> Self {
+        Vault { key: TenantKey::Underived(key, tenant), values: HashMap::new(), free: limit }
     }
 
     /// True if nothing can be restored.
@@ -99,7 +117,7 @@ impl Vault {
     fn keep(&mut self, label: Label, value: &str, keeps_addresses: bool) -> String {
         // A second try only when 64 bits of two values are equal.
         for purpose in ["restore", "restore again"] {
-            let tail = format!("r{}", self.key.letters(purpose, label, value));
+            let tail = format!("r{}", self.key.derived().letters(purpose, label, value));
             let placeholder = written(label, &tail, keeps_addresses);
             match self.values.get(&placeholder) {
                 Some(known) if known == value => return placeholder,
@@ -113,7 +131,7 @@ impl Vault {
                 }
             }
         }
-        written(label, &format!("h{}", self.key.letters("hash", label, value)), keeps_addresses)
+        written(label, &format!("h{}", self.key.derived().letters("hash", label, value)), keeps_addresses)
     }
 }
 
@@ -150,6 +168,10 @@ impl Restorer {
         closed: &dyn Fn(&Range<usize>) -> bool,
     ) -> Vec<(Range<usize>, String)> {
         let (mut edits, mut done) = (Vec::new(), 0);
+        // No piece that comes can have anything to restore: a request fills the vault, a reply does not.
+        if vault.is_empty() {
+            return edits;
+        }
         for span in placeholders(piece) {
             self.pass(part(piece, done..span.start));
             let placeholder = part(piece, span.clone());
@@ -287,7 +309,7 @@ mod tests {
     }
 
     fn vault() -> Vault {
-        Vault::new(MaskKey::new("a key").for_tenant(b"acme"), 1 << 16)
+        Vault::new(MaskKey::new("a key"), b"acme".to_vec(), 1 << 16)
     }
 
     fn masked() -> (Vault, String) {
@@ -322,7 +344,7 @@ mod tests {
 
     #[test]
     fn placeholders_are_the_tenants_own() {
-        let other = Vault::new(MaskKey::new("a key").for_tenant(b"other"), 1 << 16)
+        let other = Vault::new(MaskKey::new("a key"), b"other".to_vec(), 1 << 16)
             .mask("a@b.example", &[target(0..11)], &mut masker())
             .text;
         let (vault, own) = masked();
@@ -385,7 +407,7 @@ mod tests {
 
     #[test]
     fn over_the_limit_values_are_masked_for_good() {
-        let mut vault = Vault::new(MaskKey::new("k"), 10);
+        let mut vault = Vault::new(MaskKey::new("k"), Vec::new(), 10);
         let masked = vault.mask("a@b.example", &[target(0..11)], &mut masker()).text;
         assert!(!masked.contains('@'));
         assert_eq!(vault.restore(&masked, Destination::Reply), masked);

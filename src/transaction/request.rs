@@ -445,7 +445,7 @@ impl Context {
             let authorized = charged.authorized();
             let key = vm.mask_key();
             let principal = authorized.counted().entitled().principal();
-            let vault = Vault::new(key.for_tenant(&principal.tenancy()), MAX_VAULT);
+            let vault = Vault::new(key.clone(), principal.tenancy(), MAX_VAULT);
             let roles = authorized.roles();
             let of = (roles, authorized.guards());
             let mut guard = ReplyGuard::new(&policy, route, of, Masker::new(key), vault, false, None);

@@ -213,7 +213,7 @@ fn stays_out(pieces: &[&str], vault: &Vault) {
 
 #[test]
 fn no_value_comes_back_in_an_address() {
-    let mut vault = Vault::new(MaskKey::new("k"), 4096);
+    let mut vault = Vault::new(MaskKey::new("k"), Vec::new(), 4096);
     let target = Target { span: 0..VALUE.len(), kind: Kind::Pii(PiiType::Email), action: DataAction::Restore };
     let placeholder = vault.mask(VALUE, &[target], &mut Masker::new(MaskKey::new("k"))).text;
     assert_eq!(restored(&[&format!("Ask {placeholder} now.")], &vault), format!("Ask {VALUE} now."));

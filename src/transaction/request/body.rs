@@ -398,7 +398,7 @@ impl Context {
         let asks_usage = policy.asks_usage() || counts_tokens;
         let tenant = authorized.counted().entitled().principal().tenancy();
         let key = vm.mask_key();
-        let mut vault = Vault::new(key.for_tenant(&tenant), MAX_VAULT);
+        let mut vault = Vault::new(key.clone(), tenant.clone(), MAX_VAULT);
         let mut masker = Masker::new(key).keeping_addresses(keeps_addresses(&guards, &json));
         let restoring: Vec<&GuardPolicy> = guards.iter().copied().filter(|guard| guard.restores()).collect();
         let restored = if judgement.tainted || has_unseen(&exchange) { Vec::new() } else { restored(&restoring) };

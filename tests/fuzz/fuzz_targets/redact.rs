@@ -51,7 +51,7 @@ fuzz_target!(|input: (u16, String)| {
         .collect();
     assert_eq!(Masker::new(MaskKey::new("k")).mask(&masked.text, &again).text, masked.text);
 
-    let mut vault = Vault::new(MaskKey::new("k"), 1 << 20);
+    let mut vault = Vault::new(MaskKey::new("k"), Vec::new(), 1 << 20);
     let kept: Vec<Target> =
         found.iter().map(|target| Target { action: DataAction::Restore, ..target.clone() }).collect();
     let reversible = vault.mask(&text, &kept, &mut Masker::new(MaskKey::new("k")));
