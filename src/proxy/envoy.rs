@@ -3,12 +3,24 @@
 use super::host;
 use crate::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
 
-/// The core's [`Host`] on Envoy.
-pub struct EnvoyHost;
+/// The core's [`Host`] on Envoy. Its clock stands still: a callback is one moment, and each question is a call of Envoy.
+pub struct EnvoyHost(Timestamp);
+
+impl EnvoyHost {
+    /// As of now.
+    pub fn new() -> EnvoyHost {
+        EnvoyHost::at(host::now())
+    }
+
+    /// As of a moment that was asked for already, in nanoseconds since the Unix epoch.
+    pub fn at(now: u64) -> EnvoyHost {
+        EnvoyHost(Timestamp(now))
+    }
+}
 
 impl Host for EnvoyHost {
     fn now(&self) -> Timestamp {
-        Timestamp(host::now())
+        self.0
     }
 
     fn shared_get(&mut self, key: &str) -> Result<Shared, Fault> {

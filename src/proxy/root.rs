@@ -50,7 +50,7 @@ impl RootContext for Root {
             Ok(policy) => {
                 // Envoy's main thread comes here before any worker does: what the workers share is
                 // made while nobody races for it.
-                if let Err(fault) = WorkerState::prepare(&policy, &mut EnvoyHost) {
+                if let Err(fault) = WorkerState::prepare(&policy, &mut EnvoyHost::new()) {
                     host::log(Level::Warn, &format!("bartizan: shared state is not prepared: {fault}"));
                 }
                 let mut worker = self.worker.borrow_mut();

@@ -68,7 +68,7 @@ impl Worker {
     /// What the VM remembers; made when it is first asked for.
     pub fn vm(&mut self, policy: &Policy) -> Result<&mut WorkerState, Fault> {
         if self.vm.as_ref().is_none_or(|vm| !vm.fits(policy)) {
-            self.vm = Some(WorkerState::new(policy, &mut EnvoyHost)?);
+            self.vm = Some(WorkerState::new(policy, &mut EnvoyHost::new())?);
         }
         self.vm.as_mut().ok_or(Fault("vm"))
     }
@@ -111,7 +111,7 @@ impl Worker {
         }
         let now = Timestamp(host::now());
         let Ok(vm) = self.vm(policy) else { return };
-        for fetch in vm.ring.due(&policy.authn, now, &mut EnvoyHost) {
+        for fetch in vm.ring.due(&policy.authn, now, &mut EnvoyHost::at(now.0)) {
             if let Err(Asker::Keys(fetch)) = self.calls.make(&fetch.call(), Asker::Keys(fetch)) {
                 // The cluster is not known, or not yet.
                 self.took_keys(policy, &fetch, None, None);
@@ -168,7 +168,7 @@ impl Worker {
     /// Writes a checkpoint of the records where one is due, and copies it to the second sink.
     pub fn checkpoint(&mut self, is_last: bool) {
         let Some(chain) = self.vm.as_mut().and_then(WorkerState::chain) else { return };
-        let Some(line) = chain.checkpoint(is_last, &mut EnvoyHost) else { return };
+        let Some(line) = chain.checkpoint(is_last, &mut EnvoyHost::new()) else { return };
         let call = chain.call(&line);
         host::log(Level::Info, &line);
         if let Some(call) = call
@@ -192,7 +192,7 @@ impl Worker {
     fn took_keys(&mut self, policy: &Policy, fetch: &Fetch, body: Option<&[u8]>, status: Option<u16>) {
         let now = Timestamp(host::now());
         let Ok(vm) = self.vm(policy) else { return };
-        let (outcome, is_news) = vm.ring.fetched(&policy.authn, fetch, body, now, &mut EnvoyHost);
+        let (outcome, is_news) = vm.ring.fetched(&policy.authn, fetch, body, now, &mut EnvoyHost::at(now.0));
         let outcome = outcome.with_status(status);
         if is_news {
             let Fetch { what, cluster, authority, path, .. } = fetch;
