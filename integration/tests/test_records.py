@@ -42,6 +42,18 @@ def test_the_record_is_a_log_line_too(site, protocol):
     eventually(lambda: any(end in line for line in site.proxy.log().splitlines()), "a log line with the record")
 
 
+def without_lines(document: dict) -> None:
+    document.setdefault("audit", {})["logLine"] = False
+
+
+def test_a_record_can_be_filter_state_alone(sites, protocol):
+    site = sites("strong", change=without_lines)
+    got = site.send(protocol, chat()).passed()
+    refused = site.send(protocol, chat(user(ATTACK))).refused(400, "scan.injection")
+    assert got.audit["bartizan.sequence"] and refused.audit["bartizan.sequence"]
+    assert not [line for line in site.proxy.log().splitlines() if '"bartizan.sequence"' in line]
+
+
 def test_metrics_are_prometheus_labels(site, protocol):
     site.send(protocol, chat(), token=None).refused(401, "jwt.missing", before_body=True)
     site.send(protocol, chat(user(ATTACK))).refused(400, "scan.injection")

@@ -19,6 +19,8 @@ pub struct AuditPolicy {
     pub usage: bool,
     /// Which replies carry headers of ours.
     pub response_headers: ResponseHeaders,
+    /// Records are lines of the proxy's log, beside the filter state.
+    pub log_line: bool,
     /// What group of a caller records name.
     pub group: Option<GroupPolicy>,
     /// What ties records together.
@@ -34,6 +36,7 @@ impl std::fmt::Debug for AuditPolicy {
             .field("upstream_headers", &self.upstream_headers)
             .field("usage", &self.usage)
             .field("response_headers", &self.response_headers)
+            .field("log_line", &self.log_line)
             .field("group", &self.group)
             .field("chain", &self.chain)
             .finish()
@@ -71,6 +74,7 @@ impl AuditPolicy {
             upstream_headers,
             usage: written.usage.unwrap_or(false),
             response_headers: written.response_headers.unwrap_or(ResponseHeaders::Denials),
+            log_line: written.log_line.unwrap_or(true),
             group,
             chain: chain.map(Arc::new),
         }

@@ -473,6 +473,9 @@ section! {
         usage: Option<bool>,
         /// Which replies carry headers of ours. Default denials.
         response_headers: Option<ResponseHeaders>,
+        /// Writes each record as a line of the proxy's own log, too. Default true. False where an access log takes it from the
+        /// filter state `wasm.bartizan.audit`: then it is a line of the log only where the proxy does not take that state.
+        log_line: Option<bool>,
         /// The group of the caller in the record, for `bartizan audit drift`. Absent: records name none.
         group: Option<Group>,
         /// Ties each worker's records into a chain that `bartizan audit verify` checks. Absent: records are single lines.

@@ -162,7 +162,7 @@ impl Exchange {
         let mut worker = self.worker.borrow_mut();
         let (Some(exchange), Some(policy)) = (&mut self.exchange, &self.policy) else { return no_policy() };
         let step = match worker.vm(policy) {
-            Ok(vm) => exchange.step(event, vm, &mut EnvoyHost),
+            Ok(vm) => exchange.step(event, vm, &mut EnvoyHost::at(begun)),
             Err(_) => exchange.fault(),
         };
         exchange.add_time(host::now().saturating_sub(begun));
@@ -508,11 +508,14 @@ impl Exchange {
         let (Some(exchange), Some(policy)) = (self.exchange.take(), &self.policy) else { return };
         let mut worker = self.worker.borrow_mut();
         let Ok(vm) = worker.vm(policy) else { return };
-        let finished = exchange.finish(vm, &mut EnvoyHost);
-        if host::set_property(RECORD_PROPERTY, finished.record.as_bytes()).is_err() {
+        let finished = exchange.finish(vm, &mut EnvoyHost::new());
+        let is_set = host::set_property(RECORD_PROPERTY, finished.record.as_bytes()).is_ok();
+        if !is_set {
             host::log(Level::Warn, "bartizan: the audit record could not be set as filter state");
         }
-        host::log(Level::Info, &finished.record);
+        if policy.audit.log_line || !is_set {
+            host::log(Level::Info, &finished.record);
+        }
         if let Some(capture) = &finished.capture {
             host::log(Level::Info, capture);
         }
