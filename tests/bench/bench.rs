@@ -6,6 +6,7 @@
 //! bench worst                    a search for the costliest text: one JSON line a unit
 //! bench large UNIT SIZE          how long the scanner takes for a text of such a unit
 //! bench count KIND SIZE PREPARED SENT  whole requests, for callgrind; the line says how many were refused
+//! bench stream COUNT WORDS       replies that are streams of so many events, for callgrind
 //! bench texts KIND SIZE COUNT SEED     fresh texts, each a JSON string on a line
 //! bench refused KIND SIZE COUNT SEED   those of them that the shipped policy refuses, with the reason
 //! bench rules COUNT              rules of a policy's own, as JSON
@@ -36,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["count", name, size, prepared, sent] => {
             count::requests(kind(name)?, size.parse()?, prepared.parse()?, sent.parse()?)
         }
+        ["stream", number, words] => count::streams(number.parse()?, words.parse()?),
         ["texts", name, size, count, seed] => write_texts(kind(name)?, size.parse()?, count.parse()?, seed.parse()?),
         ["refused", name, size, count, seed] => refused(kind(name)?, size.parse()?, count.parse()?, seed.parse()?),
         ["rules", count] => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use super::site::{Site, chat};
+use super::site::{Site, chat, events, streamed};
 use super::texts::{Kind, Texts};
 
 /// Requests that are sent before any is counted: they fill caches and make the first allocations.
@@ -30,5 +30,26 @@ pub fn requests(kind: Kind, size: usize, prepared: usize, sent: usize) -> Result
         }
     }
     println!("{}", serde_json::json!({ "kind": kind.name(), "size": size, "bytes": bytes, "refused": refused }));
+    Ok(())
+}
+
+/// Sends this many requests whose replies are streams of so many events, a word of prose each.
+///
+/// # Errors
+/// When the policy does not compile.
+pub fn streams(count: usize, words: usize) -> Result<(), Box<dyn Error>> {
+    let mut site = Site::new()?;
+    let mut texts = Texts::new(1);
+    let mut bytes = [0, 0];
+    for number in 0..WARM + count {
+        let body = streamed(&texts.fresh(Kind::Prose, 64));
+        let text = texts.fresh(Kind::Prose, 16 * words.max(1));
+        let stream = events(text.split_whitespace().take(words));
+        let passed = site.stream(body, &stream);
+        if number >= WARM {
+            bytes = [bytes[0] + stream.iter().map(Vec::len).sum::<usize>(), bytes[1] + passed];
+        }
+    }
+    println!("{}", serde_json::json!({ "streams": count, "words": words, "bytes": bytes[0], "passed": bytes[1] }));
     Ok(())
 }

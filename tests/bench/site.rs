@@ -67,7 +67,6 @@ impl Site {
         WorkerState::prepare(&policy, &mut host).map_err(|fault| fault.to_string())?;
         let vm = WorkerState::new(&policy, &mut host).map_err(|fault| fault.to_string())?;
         let token = format!("Bearer {}", token(&key));
-        let header = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
         let headers = vec![
             header(":method", "POST"),
             header(":path", "/v1/chat/completions"),
@@ -87,6 +86,39 @@ impl Site {
     /// One whole exchange: request, a short reply, record. The refusal's reason, where it is refused.
     #[inline(never)]
     pub fn send(&mut self, body: Vec<u8>) -> Option<&'static str> {
+        let (mut exchange, refused) = self.ask(body);
+        let (vm, host) = (&mut self.vm, &mut self.host);
+        if refused.is_none() {
+            let headers = [header(":status", "200"), header("content-type", "application/json")];
+            exchange.step(Event::ResponseHeaders { headers: &headers, end: false }, vm, host);
+            if matches!(exchange.reads_response(), Reads::Whole) {
+                exchange.step(Event::ResponseBody(REPLY.to_vec()), vm, host);
+            }
+        }
+        exchange.finish(vm, host);
+        refused
+    }
+
+    /// One exchange whose reply is a stream of these events, each by itself. How many bytes of them went on as they came.
+    #[inline(never)]
+    pub fn stream(&mut self, body: Vec<u8>, events: &[Vec<u8>]) -> usize {
+        let (mut exchange, _) = self.ask(body);
+        let (vm, host) = (&mut self.vm, &mut self.host);
+        let headers = [header(":status", "200"), header("content-type", "text/event-stream")];
+        exchange.step(Event::ResponseHeaders { headers: &headers, end: false }, vm, host);
+        let mut bytes = 0;
+        for (at, chunk) in events.iter().enumerate() {
+            let step = exchange.step(Event::ResponseChunk { chunk, end: at + 1 == events.len() }, vm, host);
+            if let Step::Release(edit) = step {
+                bytes += edit.body.map_or(chunk.len(), |body| body.len());
+            }
+        }
+        exchange.finish(vm, host);
+        bytes
+    }
+
+    /// The request of an exchange. The refusal's reason, where it is refused.
+    fn ask(&mut self, body: Vec<u8>) -> (Transaction, Option<&'static str>) {
         let (vm, host) = (&mut self.vm, &mut self.host);
         let mut exchange = Transaction::new(Arc::clone(&self.policy));
         let mut step = exchange.step(Event::RequestHeaders { headers: &self.headers, end: false }, vm, host);
@@ -98,17 +130,12 @@ impl Site {
             Step::NeedMore | Step::Await(_) | Step::Part(_) => Some("undecided"),
             Step::Release(_) => None,
         };
-        if refused.is_none() {
-            let header = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
-            let headers = [header(":status", "200"), header("content-type", "application/json")];
-            exchange.step(Event::ResponseHeaders { headers: &headers, end: false }, vm, host);
-            if matches!(exchange.reads_response(), Reads::Whole) {
-                exchange.step(Event::ResponseBody(REPLY.to_vec()), vm, host);
-            }
-        }
-        exchange.finish(vm, host);
-        refused
+        (exchange, refused)
     }
+}
+
+fn header(name: &str, value: &str) -> Header {
+    (name.as_bytes().to_vec(), value.as_bytes().to_vec())
 }
 
 /// A chat whose one message has this text.
@@ -116,6 +143,27 @@ pub fn chat(text: &str) -> Vec<u8> {
     json!({ "model": "smollm2", "max_tokens": 16, "messages": [{ "role": "user", "content": text }] })
         .to_string()
         .into_bytes()
+}
+
+/// The same, whose reply is a stream.
+pub fn streamed(text: &str) -> Vec<u8> {
+    json!({ "model": "smollm2", "max_tokens": 512, "stream": true, "messages": [{ "role": "user", "content": text }] })
+        .to_string()
+        .into_bytes()
+}
+
+/// The events of a streamed completion of these words, and its end.
+pub fn events<'w>(words: impl Iterator<Item = &'w str>) -> Vec<Vec<u8>> {
+    let event = |delta: Value, finish: Option<&str>| {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
+        let body = json!({ "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "smollm2",
+            "choices": [choice] });
+        format!("data: {body}\n\n").into_bytes()
+    };
+    let mut events: Vec<Vec<u8>> = words.map(|word| event(json!({ "content": format!("{word} ") }), None)).collect();
+    events.push(event(json!({}), Some("stop")));
+    events.push(b"data: [DONE]\n\n".to_vec());
+    events
 }
 
 /// A chat whose one message has these texts as parts.
