@@ -9,9 +9,9 @@ use crate::enums::Zone;
 use crate::host::Timestamp;
 use crate::protocol::reply::TextKind;
 use crate::reason::Reason;
-use crate::redact::{ActiveKind, ActiveWatch, Canary, Detected, Sight, Watch};
+use crate::redact::{ActiveKind, ActiveWatch, Canary, Detected, Sight, Target, Watch};
 use crate::route::RouteIndex;
-use crate::scan::{Budget, Kind, Scanner, Text};
+use crate::scan::{Budget, Calm, Kind, Scanner, Text};
 
 /// What replaces an image, a link or a tag.
 const REMOVED: &str = "[removed]";
@@ -58,6 +58,9 @@ impl Notes {
     }
 }
 
+/// A text of at most this many bytes is looked at before it is scanned.
+const SHORT: usize = 512;
+
 /// Finds what must not leave in one text.
 pub(crate) struct Detector<'a> {
     rules: ReplyRules<'a>,
@@ -72,6 +75,8 @@ pub(crate) struct Detector<'a> {
     sights: Vec<Sight>,
     /// What outside judges want masked in the whole text.
     marks: Vec<(Range<usize>, Kind)>,
+    /// Where the whole text is plain words.
+    calm: Option<&'a Calm>,
     denial: Option<Reason>,
     incomplete: bool,
     findings: Vec<FindingEntry>,
@@ -90,6 +95,7 @@ impl<'a> Detector<'a> {
             open: None,
             sights: Vec::new(),
             marks: Vec::new(),
+            calm: None,
             denial: None,
             incomplete: false,
             findings: Vec::new(),
@@ -111,6 +117,11 @@ impl<'a> Detector<'a> {
         self
     }
 
+    /// The same, for a running text of which this is known.
+    pub(crate) fn with_calm(self, calm: &'a Calm) -> Detector<'a> {
+        Detector { calm: Some(calm), ..self }
+    }
+
     /// The same, for a text in which outside judges want this masked.
     pub(crate) fn with_marks(mut self, marks: &[(Range<usize>, Kind)]) -> Detector<'a> {
         self.marks = marks.to_vec();
@@ -119,6 +130,20 @@ impl<'a> Detector<'a> {
 
     /// `at` is where the text is in the whole.
     pub(crate) fn detect(&mut self, text: &str, at: usize) -> Detected {
+        let is_calm = match self.calm {
+            _ if !self.marks.is_empty() => false,
+            Some(calm) => calm.since(at),
+            // A longer text has something in it more often than not.
+            None => text.len() <= SHORT && self.rules.scanner.is_calm(text),
+        };
+        let targets = if is_calm { Vec::new() } else { self.values(text, at) };
+        let mut replaced = self.leaked(text, at);
+        replaced.extend(self.active(text, at));
+        Detected { targets, replaced, open: self.open.map(|open| open.saturating_sub(at)) }
+    }
+
+    /// Secrets and personal data.
+    fn values(&mut self, text: &str, at: usize) -> Vec<Target> {
         let rules = self.rules.clone();
         let budget = Budget { scan_bytes: text.len(), ..rules.budget };
         let mut report = rules.scanner.scan_data(&[Text { zone: Zone::Assistant, text }], budget);
@@ -138,9 +163,7 @@ impl<'a> Detector<'a> {
             let span = judged.finding.span.start + at..judged.finding.span.end + at;
             self.note(&card.id, span, judged.finding.chain, judged.act);
         }
-        let mut replaced = self.leaked(text, at);
-        replaced.extend(self.active(text, at));
-        Detected { targets, replaced, open: self.open.map(|open| open.saturating_sub(at)) }
+        targets
     }
 
     /// The system prompt's token: the strictest of the guards decides.

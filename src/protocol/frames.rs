@@ -186,6 +186,11 @@ impl Frame {
         &self.raw
     }
 
+    /// The stream's first event, which may have a byte order mark.
+    pub fn is_first(&self) -> bool {
+        self.first
+    }
+
     /// The event's bytes as they came.
     pub fn into_raw(self) -> Vec<u8> {
         self.raw

@@ -119,6 +119,16 @@ impl Stream {
         self.format().kept_by(data)
     }
 
+    /// What the stream has cost with the event read last, as far as it tells.
+    pub fn usage(&self) -> Usage {
+        self.usage.unwrap_or_default()
+    }
+
+    /// True for an event that counts as a token by itself.
+    pub fn is_counted(&self, data: &Json<'_>) -> bool {
+        self.format().is_token(data)
+    }
+
     /// How far the stream is with the event read last; goes to [`Stream::sent`] when that event leaves.
     pub fn progress(&self) -> Progress {
         self.seen.clone()

@@ -99,6 +99,11 @@ impl<'t> Known<'t> {
         Known { kind: 0, texts: vec![(text.zone as u8, text.text)] }
     }
 
+    /// A name, which many requests have. It is looked up however short it is.
+    pub(super) fn of_name(text: Text<'t>) -> Self {
+        Known { kind: 3, texts: vec![(text.zone as u8, text.text)] }
+    }
+
     /// Neighbouring texts, or parts of them, each with its zone.
     pub(super) fn of_block(texts: impl Iterator<Item = (u8, &'t str)>) -> Self {
         Known { kind: 1, texts: texts.collect() }
@@ -110,7 +115,7 @@ impl<'t> Known<'t> {
     }
 
     fn is_short(&self) -> bool {
-        self.texts.iter().map(|(_, text)| text.len()).sum::<usize>() < SHORTEST
+        self.kind != 3 && self.texts.iter().map(|(_, text)| text.len()).sum::<usize>() < SHORTEST
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Engine {
     own_raw: Option<Signatures>,
     /// Rules that runs of digits wake, by the fewest that do, with the signs that must be beside them.
     digits: Vec<(usize, u16, u16)>,
+    /// The zones at which any rule of the normalised view looks.
+    normalised: u16,
     /// False: a place leads to no rule, or a rule has no card. Then no text counts as scanned whole.
     fits: bool,
 }
@@ -346,6 +348,53 @@ impl Engine {
         self.rule(rule).is_some_and(|rule| rule.zones & zones.0 != 0)
     }
 
+    /// True when a rule of the normalised view looks at one of the zones.
+    pub fn reads_normalised(&self, zones: Zones) -> bool {
+        self.normalised & zones.0 != 0
+    }
+
+    /// True where every rule for these zones reads text as it came and has no keyword longer than this.
+    pub fn is_told_by(&self, bytes: usize, zones: Zones) -> bool {
+        !self.reads_normalised(zones) && self.own_raw.as_ref().is_none_or(|own| own.longest() <= bytes)
+    }
+
+    /// True when a rule looks at one of the zones and needs no run of so many digits beside its keywords.
+    fn is_told_by_words(&self, rule: u16, zones: Zones, digits: usize) -> bool {
+        self.looks_at(rule, zones)
+            && self.rule(rule).is_some_and(|rule| !rule.both || rule.digits.is_none_or(|least| least < digits))
+    }
+
+    /// Where the last keyword or run of digits ends from which a rule of the raw view for these zones may find something in
+    /// this text; `None`: none has any. A run of `most` digits counts whatever rules say.
+    pub fn last_stir(&self, text: &str, zones: Zones, most: usize) -> Option<usize> {
+        let mut last = None;
+        LITERALS.each(text, |found| {
+            let uses = sure(shipped::uses(found.uses)).unwrap_or_default();
+            let is_keyword =
+                |of: &Use| matches!(*of, Use::Keyword(rule) if self.is_told_by_words(self.place(rule), zones, most));
+            if uses.iter().any(is_keyword) {
+                last = last.max(Some(found.end));
+            }
+        });
+        if let Some(own) = &self.own_raw {
+            own.each(text, |hit| {
+                if hit.rules.iter().any(|rule| self.looks_at(*rule, zones)) {
+                    last = last.max(Some(hit.end));
+                }
+            });
+        }
+        each_run(text.as_bytes(), |run, count| {
+            let signs = signs(text.as_bytes(), run.clone());
+            let wakes = |(least, beside, rule): &(usize, u16, u16)| {
+                count >= *least && (*beside == 0 || signs & beside != 0) && self.looks_at(*rule, zones)
+            };
+            if count >= most || self.digits.iter().any(wakes) {
+                last = last.max(Some(run.end));
+            }
+        });
+        last
+    }
+
     fn keyword(&self, at: u16, word: Range<usize>, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
         let Some(rule) = self.rule(at).filter(|rule| rule.zones & zones.0 != 0) else { return };
         if rule.programs.is_empty() && rule.own.is_none() {
@@ -381,36 +430,17 @@ impl Engine {
         if self.digits.is_empty() {
             return;
         }
-        let (mut start, mut last, mut count) = (0, 0, 0);
-        let mut close = |start: usize, end: usize, count: usize| {
-            scratch.runs.push(start..end);
+        each_run(text.as_bytes(), |run, count| {
+            scratch.runs.push(run.clone());
             scratch.digits.push(count);
-            let signs = signs(text.as_bytes(), start..end);
+            let signs = signs(text.as_bytes(), run.clone());
             for (_, beside, rule) in self.digits.iter().take_while(|(least, ..)| count >= *least) {
                 scratch.machine.steps += 1;
                 if *beside == 0 || signs & beside != 0 {
-                    self.keyword(*rule, start..end, text, zones, scratch, pass);
+                    self.keyword(*rule, run.clone(), text, zones, scratch, pass);
                 }
             }
-        };
-        for (block, bytes) in text.as_bytes().chunks(BLOCK).enumerate() {
-            if bytes.iter().fold(0, |any, byte| any | u8::from(byte.is_ascii_digit())) == 0 {
-                continue;
-            }
-            for at in bytes.iter().enumerate().filter(|(_, b)| b.is_ascii_digit()).map(|(at, _)| block * BLOCK + at) {
-                if count == 0 || at - last > 3 {
-                    if count > 0 {
-                        close(start, last + 1, count);
-                    }
-                    (start, count) = (at, 0);
-                }
-                count += 1;
-                last = at;
-            }
-        }
-        if count > 0 {
-            close(start, last + 1, count);
-        }
+        });
     }
 
     /// Notes where patterns may begin around each group of digits, which is judged once for all of them.
@@ -460,6 +490,36 @@ impl Engine {
     /// Memory of the automata, in bytes.
     pub fn memory(&self) -> usize {
         [&self.own, &self.own_raw].into_iter().flatten().map(Signatures::memory).sum()
+    }
+}
+
+/// The keywords of the shipped rules that read text as it came.
+#[cfg(test)]
+pub(super) fn literals() -> impl Iterator<Item = &'static str> {
+    let words = [LITERALS.list, LITERALS.short, LITERALS.single].into_iter().flatten();
+    words.filter_map(|word| std::str::from_utf8(word.text).ok())
+}
+
+/// Calls `take` with every run of digits and how many they are.
+fn each_run(bytes: &[u8], mut take: impl FnMut(Range<usize>, usize)) {
+    let (mut start, mut last, mut count) = (0, 0, 0);
+    for (block, chunk) in bytes.chunks(BLOCK).enumerate() {
+        if chunk.iter().fold(0, |any, byte| any | u8::from(byte.is_ascii_digit())) == 0 {
+            continue;
+        }
+        for at in chunk.iter().enumerate().filter(|(_, b)| b.is_ascii_digit()).map(|(at, _)| block * BLOCK + at) {
+            if count == 0 || at - last > 3 {
+                if count > 0 {
+                    take(start..last + 1, count);
+                }
+                (start, count) = (at, 0);
+            }
+            count += 1;
+            last = at;
+        }
+    }
+    if count > 0 {
+        take(start..last + 1, count);
     }
 }
 
@@ -514,8 +574,8 @@ impl Zones {
     /// Where texts meet and nothing parts them: no personal data, which two numbers side by side make by chance.
     pub const GLUED: Zones = Zones(GLUED);
 
-    /// What the model answers.
-    pub const REPLY: Zones = Zones(bit(Zone::Assistant) | REPLY);
+    /// What the model answers, in which secrets and personal data are looked for and attacks are not.
+    pub const REPLY: Zones = Zones(ANSWER);
 
     /// One zone.
     pub const fn of(zone: Zone) -> Zones {
@@ -534,6 +594,8 @@ const REPLY: u16 = 1 << 6;
 const JOINT: u16 = 1 << 7;
 /// Set for those of them that find no personal data.
 const GLUED: u16 = 1 << 8;
+/// Set for rules of secrets and personal data that look at the assistant's texts or at replies.
+const ANSWER: u16 = 1 << 9;
 
 const fn bit(zone: Zone) -> u16 {
     1 << zone as u8

@@ -16,6 +16,7 @@
 //! assert!(scanner.decisive_score(scanned, &|_| false) > 90);
 //! ```
 
+mod calm;
 mod conversation;
 pub mod decode;
 mod engine;
@@ -41,6 +42,7 @@ pub use bartizan_rules::words::Kind;
 #[cfg(feature = "cli")]
 pub use bartizan_rules_compiler::rulefile;
 
+pub use calm::Calm;
 pub use conversation::VerdictMemory;
 use engine::Engine;
 use text::Scan;
@@ -241,6 +243,22 @@ impl Scanner {
     /// The memory must have been used only with this scanner.
     pub fn scan_with(&self, memory: &mut VerdictMemory, texts: &[Text<'_>], budget: Budget) -> Report {
         self.scan_conversation(Some(memory), texts, &|_| false, budget)
+    }
+
+    /// True when nothing is found in a name. What one request has asked of it is remembered for others.
+    pub fn is_clean_name(&self, memory: &mut VerdictMemory, name: &str, budget: Budget) -> bool {
+        let text = Text { zone: Zone::User, text: name };
+        let mut scan = Scan::new(&self.engine, self.scorer, budget);
+        let known = conversation::Known::of_name(text);
+        let report = conversation::remembered(&mut Some(memory), &known, || scan.text(text.text, text.zone));
+        report.findings.is_empty() && report.complete
+    }
+
+    /// True when a scan of a whole text for replies finds nothing, as far as a look at it tells.
+    pub fn is_calm(&self, text: &str) -> bool {
+        let mut calm = Calm::default();
+        calm.feed(self, text);
+        calm.since(0)
     }
 
     /// One score from 0 to 100 for a text: its attack findings, without those that `muted` names, and the learned part.

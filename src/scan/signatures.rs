@@ -94,6 +94,11 @@ pub struct Signatures {
 }
 
 impl Signatures {
+    /// Bytes of the longest word.
+    pub fn longest(&self) -> usize {
+        self.words.iter().map(|word| word.length).max().unwrap_or(0)
+    }
+
     /// Calls `take` with every word found, in the order of their ends. Linear: at each byte at most as many words end
     /// as the longest has suffixes that are words.
     pub fn each<'w>(&'w self, text: &str, mut take: impl FnMut(Hit<'w>)) {

@@ -23,7 +23,7 @@ const PIECE: usize = 64 * 1024;
 const SHARED: usize = 2048;
 
 /// What was done to the text so that hidden encodings, too, are looked for in the cleaned form.
-const CLEANS: Marks = Marks::ENTITY
+pub(super) const CLEANS: Marks = Marks::ENTITY
     .with(Marks::ESCAPE)
     .with(Marks::PERCENT)
     .with(Marks::INVISIBLE)
@@ -205,32 +205,38 @@ impl<'e> Scan<'e> {
         let n = normalise::normalise(text);
         report.complete &= !n.residue();
         self.reads(n.work() - text.len(), report);
-        let pass = self.engine.normalised(n.text(), zones, &mut self.scratch);
-        report.complete &= !pass.overrun;
-        self.keep(&pass.matches, &Way::Through(&n), depth, place, None, report);
-        self.learn(n.text(), zones, report);
-
         if n.seen().meets(CLEANS) && self.reads(n.work(), report) {
             self.cleaned(text, zones, place, depth, report);
         }
+        if self.engine.reads_normalised(zones) || self.scorer {
+            self.words(&n, zones, place, depth, report);
+        }
+    }
+
+    /// The normalised text of a piece: rules, scorer, and other readings of it.
+    fn words(&mut self, n: &Normalised, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
+        let pass = self.engine.normalised(n.text(), zones, &mut self.scratch);
+        report.complete &= !pass.overrun;
+        self.keep(&pass.matches, &Way::Through(n), depth, place, None, report);
+        self.learn(n.text(), zones, report);
         if self.reads(n.text().len(), report)
             && let Some(reading) = normalise::leet(n.text())
         {
-            self.reading(&reading, zones, &Way::Through(&n), "leet", depth, place, report);
+            self.reading(&reading, zones, &Way::Through(n), "leet", depth, place, report);
         }
         if pass.rotated {
             let reading = spell(n.text(), engine::rot13);
-            self.reading(&reading, zones, &Way::Through(&n), "rot13", depth, place, report);
+            self.reading(&reading, zones, &Way::Through(n), "rot13", depth, place, report);
         }
         if pass.mirrored {
             let reading = spell(n.text(), engine::atbash);
-            self.reading(&reading, zones, &Way::Through(&n), "atbash", depth, place, report);
+            self.reading(&reading, zones, &Way::Through(n), "atbash", depth, place, report);
         }
         if pass.reversed {
             let whole: String = n.text().chars().rev().collect();
-            self.reading(&whole, zones, &Way::Back(&n, whole.len()), "reversed", depth, place, report);
+            self.reading(&whole, zones, &Way::Back(n, whole.len()), "reversed", depth, place, report);
             let words: Vec<String> = n.text().split(' ').map(|word| word.chars().rev().collect()).collect();
-            self.reading(&words.join(" "), zones, &Way::Through(&n), "reversed", depth, place, report);
+            self.reading(&words.join(" "), zones, &Way::Through(n), "reversed", depth, place, report);
         }
     }
 

@@ -4,6 +4,7 @@
 //! [`crate::redact::TextStream`]): it goes on byte for byte as it came, or with what was found in it
 //! changed. A refusal in the middle ends the stream in the protocol's own words.
 
+mod alike;
 mod attacks;
 mod calls;
 mod echoes;
@@ -110,6 +111,11 @@ pub(super) struct Noted {
 }
 
 impl Noted {
+    /// How much is noted of what was found: it grows with every finding.
+    fn marks(&self) -> (usize, usize, usize, u64) {
+        (self.notes.findings.len(), self.notes.shadow.len(), self.unscanned.len(), self.masked)
+    }
+
     /// Takes out what it cost, which is known before outside judges have answered.
     pub(super) fn take_cost(&mut self) -> Noted {
         let (spent, model, finish) = (std::mem::take(&mut self.spent), self.model.take(), self.finish);

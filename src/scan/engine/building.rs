@@ -12,7 +12,7 @@ use crate::scan::shipped::RULES;
 use crate::scan::signatures::Vocabulary;
 use crate::scan::{FaultAt, Kind, RuleCard, RuleFault};
 
-use super::{Engine, GLUED, JOINT, OFF, REPLY, Rule, bit};
+use super::{ANSWER, Engine, GLUED, JOINT, OFF, REPLY, Rule, bit};
 
 #[derive(Default)]
 pub(super) struct Building {
@@ -32,6 +32,7 @@ impl Building {
         // A weak sign of a secret is only flagged. Over a border, where two words may make one by chance, it says nothing.
         let is_weak = rule.kind == Kind::Secret && rule.level <= Level::Low;
         let zones = u16::from(rule.zones) & !JOINT;
+        let zones = zones | where_answered(rule.kind, zones);
         self.rules.push(Rule {
             zones: if is_weak { zones } else { zones | where_texts_meet(rule.kind) },
             raw: rule.raw,
@@ -116,7 +117,7 @@ impl Building {
             vocabulary.add(&word, place);
         }
         self.rules.push(Rule {
-            zones: bits(zones) | where_texts_meet(kind),
+            zones: bits(zones) | where_answered(kind, bits(zones)) | where_texts_meet(kind),
             raw: is_raw,
             programs: 0..0,
             own,
@@ -146,10 +147,12 @@ impl Building {
         let own = self.own.build().map_err(fault)?;
         let own_raw = self.own_raw.build().map_err(fault)?;
         let has_cards = self.rules.len() == self.cards.len();
-        let mut engine = Engine { rules: self.rules, places: self.places, own, own_raw, digits, fits: has_cards };
+        let normalised = self.rules.iter().filter(|rule| !rule.raw).fold(0, |zones, rule| zones | rule.zones);
+        let (rules, places, cards) = (self.rules, self.places, self.cards);
+        let mut engine = Engine { rules, places, own, own_raw, digits, normalised, fits: has_cards };
         engine.fits &= engine.leads();
         debug_assert!(engine.fits, "a place leads to no rule, or a rule has no card");
-        Ok((engine, self.cards))
+        Ok((engine, cards))
     }
 }
 
@@ -182,6 +185,11 @@ fn raw_word(word: &str, anywhere: bool) -> Result<String, String> {
         return Err(format!("keyword '{}' is empty", shortened(word)));
     }
     Ok(if anywhere { format!("*{plain}*") } else { word.to_owned() })
+}
+
+/// What the model answers is read for secrets and personal data.
+fn where_answered(kind: Kind, zones: u16) -> u16 {
+    if kind != Kind::Attack && zones & (bit(Zone::Assistant) | REPLY) != 0 { ANSWER } else { 0 }
 }
 
 fn where_texts_meet(kind: Kind) -> u16 {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bartizan_rules::words::Kind as Found;
 
 use super::opinions::{BEFORE, Round, RoundText, Told, is_shown};
-use super::stream::{Outlet, Queued, Running, StreamGuard};
+use super::running::Running;
+use super::stream::{Outlet, Queued, StreamGuard};
 use super::{Noted, ReplyGuard};
 use crate::callout::{Answer, Call};
 use crate::document::StreamedOpinions;

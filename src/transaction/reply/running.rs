@@ -3,12 +3,17 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::protocol::reply::{Channel, Lane};
 use crate::redact::{ActiveWatch, Restorer, TextStream, Watch};
+use crate::scan::Calm;
 
 /// A text that begins as the one before it at its place did, of at least this many bytes, is that text and more.
 const LEAST_GROWN: usize = 8;
 /// A longer text is not compared with the one before it.
 const MAX_GROWN: usize = 64 * 1024;
+
+/// Which running text.
+pub(super) type Running = (Channel, Lane);
 
 /// One running text.
 #[derive(Debug)]
@@ -17,6 +22,8 @@ pub(super) struct ChannelText {
     pub(super) restorer: Restorer,
     pub(super) watch: Watch,
     pub(super) active: ActiveWatch,
+    /// Where it is plain words in which nothing can be found.
+    pub(super) calm: Calm,
     pub(super) path: String,
     /// What came since its last piece.
     pub(super) quiet: u32,

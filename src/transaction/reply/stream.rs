@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use super::super::gzip::Gzip;
 use super::super::teller::Teller;
+use super::alike::Alike;
 use super::gate::{Before, Gate};
-use super::running::ChannelText;
+use super::running::{ChannelText, Running};
 use super::{Detector, Noted, ReplyGuard, finish, leave_unread, reply_rules, told, written};
 use crate::enums::Zone;
+use crate::estimate::Estimate;
 use crate::guard::NOTICE;
 use crate::host::Timestamp;
 use crate::protocol::Session;
 use crate::protocol::frames::{Frame, Frames};
-use crate::protocol::reply::{
-    Asked, Channel, Lane, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind, model_of,
-};
-use crate::protocol::{Json, Path, Places, Told, UnscannedKind};
+use crate::protocol::reply::{Asked, Channel, End, Progress, ReplyParts, ReplyText, Spent, Stream, TextKind, model_of};
+use crate::protocol::{Finish, Json, Path, Places, Told, UnscannedKind};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
-use crate::route::ServerPart;
-use crate::scan::Text;
+use crate::route::{RoutePolicy, ServerPart};
+use crate::scan::{Calm, Text};
 
 /// More running texts than this at a time are no reply.
 const MAX_CHANNELS: usize = 512;
@@ -37,9 +37,6 @@ const MAX_REPEATED: usize = 128;
 
 /// A shorter event counts as this many bytes: what it takes to keep it is more than its bytes.
 const LEAST_EVENT: usize = 64;
-
-/// A running text.
-pub(super) type Running = (Channel, Lane);
 
 /// The guard of one stream.
 #[derive(Debug)]
@@ -57,6 +54,8 @@ pub(in super::super) struct StreamGuard {
     pub(super) http_sse: Option<HttpSse>,
     /// Where outside judges are shown the stream.
     pub(super) gate: Option<Gate>,
+    /// The form of the last event, where it was nothing but a piece of a text.
+    alike: Option<Alike>,
     /// A file of which a line was none.
     is_unread: bool,
     /// How its end, or a refused message, is told.
@@ -97,6 +96,16 @@ pub(super) struct Queued {
     pub(super) is_dropped: bool,
 }
 
+/// An event that was judged.
+#[derive(Debug, Default)]
+struct Ready {
+    fixed: Option<Vec<u8>>,
+    pieces: Vec<Piece>,
+    echoes: Vec<Path>,
+    text_bytes: usize,
+    before: Option<Box<Before>>,
+}
+
 /// What an event has of a running text, and where it is.
 pub(super) type Piece = (Running, Range<usize>, Path);
 
@@ -133,6 +142,7 @@ impl StreamGuard {
             queue: VecDeque::new(),
             queued_bytes: 0,
             http_sse,
+            alike: None,
             is_unread: false,
             teller,
         })
@@ -204,6 +214,10 @@ impl StreamGuard {
 
     /// One event; where every event is a message of its own, one that is refused ends nothing but itself.
     fn message(&mut self, frame: Frame, now: Timestamp, noted: &mut Noted) -> Result<(), Reason> {
+        if let Some(text) = self.alike.as_ref().and_then(|alike| alike.text_in(&frame)) {
+            return self.like_the_last(frame, text, now, noted);
+        }
+        self.alike = None;
         if !frame.is_well_formed() {
             return Err(Reason::ReplyUnreadable);
         }
@@ -244,10 +258,54 @@ impl StreamGuard {
         Ok(())
     }
 
+    /// An event in the form of the last one.
+    fn like_the_last(
+        &mut self,
+        frame: Frame,
+        text: Range<usize>,
+        now: Timestamp,
+        noted: &mut Noted,
+    ) -> Result<(), Reason> {
+        let alike = self.alike.as_ref().ok_or(Reason::Internal)?;
+        let (running, path, usage) = (alike.running, alike.path.clone(), alike.usage);
+        let text = frame.raw().get(text).and_then(|text| std::str::from_utf8(text).ok());
+        let text = text.ok_or(Reason::Internal)?;
+        let written = if self.guard.is_paid { Estimate::default() } else { Estimate::of(text) };
+        let spent = if self.guard.is_paid { Spent::default() } else { Spent { usage, written } };
+        noted.spent.add(spent);
+        self.guard.within_cap(&noted.spent)?;
+        let (range, new) = self.add(running, text).ok_or(Reason::Internal)?;
+        let fresh = if new > 0 { BTreeSet::from([running]) } else { BTreeSet::new() };
+        let pieces = vec![(running, range, path)];
+        self.judge_pieces(&pieces, &fresh, &[], now, noted)?;
+        self.enqueue(frame, None, pieces, Vec::new());
+        Ok(())
+    }
+
+    /// Remembers the form of an event that is one piece of a known text, and in which nothing else is new.
+    fn note_form(&mut self, frame: &Frame, json: &Json<'_>, parts: &ReplyParts, pieces: &[Piece]) {
+        let [(running, _, path)] = pieces else { return };
+        let is_plain = parts.calls.is_empty()
+            && parts.echoes.is_empty()
+            && parts.unscanned.is_empty()
+            && parts.ends.is_empty()
+            && parts.rewrites.is_empty()
+            && parts.finish == Finish::default()
+            && parts.texts.iter().filter(|one| one.delta).count() == 1
+            && running.0.kind != TextKind::Other
+            && self.stream.kept(json).is_none()
+            && !self.stream.is_counted(json);
+        let Some(Ok(Some(text))) = parts.texts.iter().find(|one| one.delta).map(|one| told(json, one)) else { return };
+        // Where the text is a part of the frame, and no copy of it.
+        let start = (text.as_ptr() as usize).checked_sub(frame.raw().as_ptr() as usize);
+        let Some(start) = start.filter(|_| is_plain) else { return };
+        let usage = self.stream.usage();
+        self.alike = Alike::of(frame, start..start.saturating_add(text.len()), *running, path.clone(), usage);
+    }
+
     fn event(&mut self, frame: Frame, now: Timestamp, noted: &mut Noted) -> Result<(), Reason> {
         let policy = Arc::clone(&self.guard.policy);
-        let data = frame.data().map(std::borrow::Cow::into_owned);
-        let Some(data) = data.filter(|data| !data.trim_ascii().is_empty()) else {
+        let Some(data) = frame.data().filter(|data| !data.trim_ascii().is_empty()) else {
             match self.undecided.is_empty() {
                 true => self.enqueue(frame, None, Vec::new(), Vec::new()),
                 false => self.wait(frame, None),
@@ -259,6 +317,7 @@ impl StreamGuard {
             self.decide(now, noted)?;
             self.judge_new(&|_, _| true, true, now, noted)?;
             self.flush();
+            drop(data);
             self.enqueue(frame, None, Vec::new(), Vec::new());
             return Ok(());
         }
@@ -268,6 +327,7 @@ impl StreamGuard {
             _ if self.guard.is_of_file() => {
                 self.is_unread = true;
                 leave_unread(&policy, UnscannedKind::File, noted)?;
+                drop(data);
                 self.enqueue(frame, None, Vec::new(), Vec::new());
                 return Ok(());
             }
@@ -301,8 +361,13 @@ impl StreamGuard {
         self.guard.unscanned(&parts, noted)?;
         if self.undecided.is_empty() && !self.stream.is_undecided(&parts) {
             let progress = self.stream.progress();
-            return self.decided(frame, json, parts, progress, now, noted);
+            let ready = self.decided(&frame, json, parts, now, noted)?;
+            drop(data);
+            self.enqueue_ready(frame, ready, progress);
+            return Ok(());
         }
+        drop(json);
+        drop(data);
         self.wait(frame, Some(parts));
         self.decide(now, noted)
     }
@@ -320,14 +385,16 @@ impl StreamGuard {
             let Some(Undecided { frame, parts, progress }) = self.undecided.pop_front() else { break };
             self.queued_bytes = self.queued_bytes.saturating_sub(weight(&frame));
             let Some(mut parts) = parts else {
-                self.enqueue_at(frame, None, Vec::new(), Vec::new(), progress);
+                self.enqueue_ready(frame, Ready::default(), progress);
                 continue;
             };
             self.stream.name_calls(&mut parts);
-            let data = frame.data().map(std::borrow::Cow::into_owned).unwrap_or_default();
+            let data = frame.data().unwrap_or_default();
             let depth = self.guard.policy.limits.max_json_depth;
             let json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
-            self.decided(frame, json, parts, progress, now, noted)?;
+            let ready = self.decided(&frame, json, parts, now, noted)?;
+            drop(data);
+            self.enqueue_ready(frame, ready, progress);
         }
         Ok(())
     }
@@ -335,13 +402,13 @@ impl StreamGuard {
     /// Goes on with an event whose calls are known by name.
     fn decided(
         &mut self,
-        frame: Frame,
+        frame: &Frame,
         mut json: Json<'_>,
         mut parts: ReplyParts,
-        progress: Progress,
         now: Timestamp,
         noted: &mut Noted,
-    ) -> Result<(), Reason> {
+    ) -> Result<Ready, Reason> {
+        let marks = noted.marks();
         let mut changed = self.stream.rewrite(&mut json, &parts);
         let denied = self.guard.denied(&json, &parts, noted)?;
         let attacks = self.guard.attacks(&json, &parts, now, noted)?;
@@ -379,7 +446,6 @@ impl StreamGuard {
         };
         self.stream.repeat(&json, &is_clean);
         let (mut pieces, mut fresh) = (Vec::new(), BTreeSet::new());
-        let in_turns = self.stream.comes_in_turns();
         for one in parts.texts.iter().filter(|one| one.delta && !one.is_key) {
             let Some(text) = told(&json, one)? else { continue };
             let (running, is_unknown) = ((one.channel, one.lane), one.channel.kind == TextKind::Other);
@@ -390,7 +456,7 @@ impl StreamGuard {
             if let Some(gate) = self.gate.as_mut().filter(|_| !self.channels.contains_key(&running)) {
                 gate.begin(&running);
             }
-            let channel = self.channels.entry(running).or_insert_with(|| ChannelText {
+            self.channels.entry(running).or_insert_with(|| ChannelText {
                 text: TextStream::default(),
                 restorer: Restorer::new(self.guard.destination(
                     &json,
@@ -400,55 +466,95 @@ impl StreamGuard {
                 )),
                 watch: if is_unknown { Watch::default() } else { self.guard.trail.carried() },
                 active: ActiveWatch::default(),
+                calm: Calm::default(),
                 path: json.pointer(&one.path, &|key| route.protocol.knows_key(key)),
                 quiet: 0,
                 at: 0..0,
                 grows: false,
                 last: String::new(),
             });
-            if is_unknown && channel.last == text {
-                continue;
-            }
-            channel.last.clear();
-            if is_unknown && text.len() <= MAX_REPEATED {
-                channel.last.push_str(text);
-            }
-            let (range, new) = channel.take(text, in_turns && !is_unknown);
-            if !new.is_empty() {
+            let Some((range, new)) = self.add(running, text) else { continue };
+            if new > 0 {
                 fresh.insert(running);
             }
-            let new = new.as_ref();
-            text_bytes += new.len();
-            channel.active.feed(new);
-            if let Some(planted) = &self.guard.canary {
-                channel.watch.feed(&planted.canary, new, range.end - new.len());
-                if !is_unknown {
-                    // What a reader sees next.
-                    self.guard.trail = channel.watch.carried();
-                }
-            }
+            text_bytes += new;
             pieces.push((running, range, one.path.clone()));
         }
+        if !changed && noted.marks() == marks && self.is_simple() {
+            self.note_form(frame, &json, &parts, &pieces);
+        }
         let fixed = changed.then(|| json.to_bytes());
-        self.judge_new(&|running, _| pieces.iter().any(|piece| piece.0 == *running), false, now, noted)?;
-        self.judge_new(&|running, _| parts.ends.iter().any(|end| end.covers(&running.0)), true, now, noted)?;
-        self.note_quiet(&pieces, &fresh);
-        let waits_no_longer = |(channel, _): &Running, state: &ChannelText| {
-            state.quiet >= if channel.kind == TextKind::Other { QUIET_UNKNOWN } else { QUIET }
-        };
-        self.judge_new(&waits_no_longer, true, now, noted)?;
+        self.judge_pieces(&pieces, &fresh, &parts.ends, now, noted)?;
         if !parts.ends.is_empty() {
             self.flush();
         }
-        self.enqueue_at(frame, fixed, pieces, parts.echoes, progress);
-        if let Some(queued) = self.queue.back_mut() {
-            (queued.text_bytes, queued.before) = (text_bytes, before);
+        Ok(Ready { fixed, pieces, echoes: parts.echoes, text_bytes, before })
+    }
+
+    /// True where an event may be known by its form: nobody else is shown it, and it is no message of its own.
+    fn is_simple(&self) -> bool {
+        let knows_form = |route: &RoutePolicy| route.protocol.reply_zone().is_none();
+        self.undecided.is_empty()
+            && self.gate.is_none()
+            && self.http_sse.is_none()
+            && !self.stream.comes_in_turns()
+            && !self.guard.is_of_file()
+            && self.guard.route().is_some_and(knows_form)
+    }
+
+    /// Adds a piece to a running text: where it is, and how many bytes of it are new. `None`: it is the last one again, of
+    /// a text that nothing is known of.
+    fn add(&mut self, running: Running, text: &str) -> Option<(Range<usize>, usize)> {
+        let is_unknown = running.0.kind == TextKind::Other;
+        let may_grow = self.stream.comes_in_turns() && !is_unknown;
+        let channel = self.channels.get_mut(&running)?;
+        if is_unknown && channel.last == text {
+            return None;
         }
-        Ok(())
+        channel.last.clear();
+        if is_unknown && text.len() <= MAX_REPEATED {
+            channel.last.push_str(text);
+        }
+        let (range, new) = channel.take(text, may_grow);
+        channel.active.feed(&new);
+        channel.calm.feed(&self.guard.policy.scanner, &new);
+        if let Some(planted) = &self.guard.canary {
+            channel.watch.feed(&planted.canary, &new, range.end - new.len());
+            if !is_unknown {
+                // What a reader sees next.
+                self.guard.trail = channel.watch.carried();
+            }
+        }
+        Some((range, new.len()))
+    }
+
+    /// Looks at what an event has brought: the texts that go on, those that end, and those that wait no longer.
+    fn judge_pieces(
+        &mut self,
+        pieces: &[Piece],
+        fresh: &BTreeSet<Running>,
+        ends: &[End],
+        now: Timestamp,
+        noted: &mut Noted,
+    ) -> Result<(), Reason> {
+        self.judge_new(&|running, _| pieces.iter().any(|piece| piece.0 == *running), false, now, noted)?;
+        self.judge_new(&|running, _| ends.iter().any(|end| end.covers(&running.0)), true, now, noted)?;
+        self.note_quiet(pieces, fresh);
+        let waits_no_longer = |(channel, _): &Running, state: &ChannelText| {
+            state.quiet >= if channel.kind == TextKind::Other { QUIET_UNKNOWN } else { QUIET }
+        };
+        self.judge_new(&waits_no_longer, true, now, noted)
     }
 
     /// Counts the events in which a text that waits had nothing new, and these had.
     fn note_quiet(&mut self, pieces: &[Piece], fresh: &BTreeSet<Running>) {
+        // Nobody else speaks.
+        if self.channels.len() == 1
+            && let Some(state) = fresh.first().and_then(|running| self.channels.get_mut(running))
+        {
+            state.quiet = 0;
+            return;
+        }
         let here: BTreeSet<Running> = pieces.iter().map(|(running, ..)| *running).collect();
         let brought = fresh.iter().map(|running| running.0).filter(|channel| channel.kind != TextKind::Other);
         let choices: BTreeSet<u32> = brought.map(|channel| channel.choice).collect();
@@ -489,19 +595,13 @@ impl StreamGuard {
 
     fn enqueue(&mut self, frame: Frame, fixed: Option<Vec<u8>>, pieces: Vec<Piece>, echoes: Vec<Path>) {
         let progress = self.stream.progress();
-        self.enqueue_at(frame, fixed, pieces, echoes, progress);
+        self.enqueue_ready(frame, Ready { fixed, pieces, echoes, ..Ready::default() }, progress);
     }
 
-    fn enqueue_at(
-        &mut self,
-        frame: Frame,
-        fixed: Option<Vec<u8>>,
-        pieces: Vec<Piece>,
-        echoes: Vec<Path>,
-        progress: Progress,
-    ) {
+    fn enqueue_ready(&mut self, frame: Frame, ready: Ready, progress: Progress) {
         self.queued_bytes += weight(&frame);
-        let (text_bytes, before, is_dropped) = (0, None, false);
+        let Ready { fixed, pieces, echoes, text_bytes, before } = ready;
+        let is_dropped = false;
         self.queue.push_back(Queued { frame, fixed, pieces, echoes, progress, text_bytes, before, is_dropped });
     }
 
@@ -530,7 +630,7 @@ impl StreamGuard {
             if ended {
                 state.active.finish();
             }
-            judge = judge.with_active(&state.active);
+            judge = judge.with_active(&state.active).with_calm(&state.calm);
             let closed = state.active.addresses();
             let restoring = Restoring { vault, restorer: &mut state.restorer, closed };
             let edits = state.text.advance(ended, masker, Some(restoring), &mut |text, at| judge.detect(text, at));

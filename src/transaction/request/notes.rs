@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::protocol::{Exchange, Json, UnscannedKind};
 use crate::quota::{Tokens, price};
 use crate::reason::Reason;
-use crate::scan::{Finding, Text};
+use crate::scan::Finding;
 use crate::script::Script;
 use crate::transaction::WorkerState;
 use crate::transaction::context::Context;
@@ -138,9 +138,7 @@ impl Context {
         let globs = || policy.roles.iter().flat_map(|role| &role.models).filter(|glob| glob.matches(model));
         let mut is_plain = globs().any(Glob::is_literal);
         if !is_plain && is_model_name(model) && (is_known || globs().next().is_some()) {
-            let texts = [Text { zone: Zone::User, text: model }];
-            let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
-            is_plain = report.texts.iter().all(|text| text.findings.is_empty() && text.complete);
+            is_plain = policy.scanner.is_clean_name(vm.verdicts(policy), model, policy.limits.budget());
         }
         let hashed = || vm.hash_key().hex(&[b"model", model.as_bytes()]);
         if is_plain { model.to_owned() } else { hashed() }
@@ -165,13 +163,9 @@ impl Context {
             |name: &str| roles().flat_map(|role| &role.tools).any(|glob| glob.is_literal() && glob.matches(name));
         let unwritten: Vec<&str> =
             names.iter().copied().filter(|name| !is_written(name) && is_tool_name(name)).collect();
-        let texts: Vec<Text<'_>> = unwritten.iter().map(|text| Text { zone: Zone::User, text }).collect();
-        let report = policy.scanner.scan_with(vm.verdicts(policy), &texts, policy.limits.budget());
-        let clean: Vec<&str> = unwritten
-            .iter()
-            .zip(&report.texts)
-            .filter_map(|(name, text)| (text.findings.is_empty() && text.complete).then_some(*name))
-            .collect();
+        let (scanner, budget) = (&policy.scanner, policy.limits.budget());
+        let mut is_clean = |name: &&str| scanner.is_clean_name(vm.verdicts(policy), name, budget);
+        let clean: Vec<&str> = unwritten.into_iter().filter(|name| is_clean(name)).collect();
         let shown = |name: &str| {
             if is_written(name) || clean.contains(&name) {
                 name.to_owned()
