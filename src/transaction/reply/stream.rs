@@ -22,6 +22,7 @@ use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::route::ServerPart;
 use crate::scan::Text;
+use crate::sorted;
 
 /// More running texts than this at a time are no reply.
 const MAX_CHANNELS: usize = 512;
@@ -449,9 +450,9 @@ impl StreamGuard {
 
     /// Counts the events in which a text that waits had nothing new, and these had.
     fn note_quiet(&mut self, pieces: &[Piece], fresh: &BTreeSet<Running>) {
-        let here: BTreeSet<Running> = pieces.iter().map(|(running, ..)| *running).collect();
+        let here: BTreeSet<Running> = sorted::set(pieces.iter().map(|(running, ..)| *running));
         let brought = fresh.iter().map(|running| running.0).filter(|channel| channel.kind != TextKind::Other);
-        let choices: BTreeSet<u32> = brought.map(|channel| channel.choice).collect();
+        let choices: BTreeSet<u32> = sorted::set(brought.map(|channel| channel.choice));
         let in_turns = self.stream.comes_in_turns();
         let of_others = u32::from(in_turns && !choices.is_empty());
         for (running, state) in &mut self.channels {
