@@ -168,14 +168,14 @@ estimates: cli $(VENV_STAMP) $(TOKENIZERS) ## token estimates beside what real t
 # The benchmarks' native half draws the fresh texts of all three. WRITE=1 keeps what they print in tests/bench/results.
 BENCH      := target/release/examples/bench
 bench-native: rust-target
-	cargo build --release --example bench --no-default-features
+	cargo build --release --example bench --no-default-features --features full
 
 bench: build bench-native $(VENV_STAMP) $(WRK) ## requests of fresh text beside no filter and Envoy's own chain: CPU, rate, latency, streams, memory
 	$(call say,bench)
 	@PYTHONPATH=integration $(PYTHON) -m bench
 
 bench-scan: bench-native ## the scanner alone, natively and on V8: ns a byte by kind of text, the costliest text (needs Node.js)
-	cargo build --release --example bench --no-default-features --target wasm32-wasip1
+	cargo build --release --example bench --no-default-features --features full --target wasm32-wasip1
 	$(call say,scanner)
 	@node --no-warnings --no-liftoff tests/bench/scan.mjs $(BENCH) target/wasm32-wasip1/release/examples/bench.wasm
 
@@ -186,7 +186,7 @@ bench-count: bench-native ## instructions a byte of whole requests, by kind of t
 
 build: rust-target $(if $(shell command -v npm),$(WASM_OPT)) ## the module: target/bartizan.wasm
 	$(call say,module)
-	cargo build --release --lib --no-default-features --target wasm32-wasip1
+	cargo build --release --lib --no-default-features --features full --target wasm32-wasip1
 	@if [ ! -e $(MODULE) ] || [ $(RAW_MODULE) -nt $(MODULE) ]; then \
 	  if [ -x $(WASM_OPT) ]; then \
 	    echo "    wasm-opt $(WASM_LEVEL) ($(BINARYEN))"; \
@@ -207,7 +207,8 @@ lint: ## format and clippy, native and wasm
 	$(call say,lint)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --lib --no-default-features --target wasm32-wasip1 -- -D warnings
+	cargo clippy --lib --no-default-features --features full --target wasm32-wasip1 -- -D warnings
+	cargo clippy --lib --no-default-features --features core --target wasm32-wasip1 -- -D warnings
 
 fmt: ## format the code
 	cargo fmt --all

@@ -9,7 +9,6 @@
 
 use bartizan_rules::choice;
 pub use bartizan_rules::words::{Level, Pack, PiiType, Tag, Zone};
-use serde::Deserialize;
 
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;

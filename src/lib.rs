@@ -83,6 +83,7 @@ pub mod redact;
 pub mod route;
 pub mod scan;
 pub mod script;
+mod sorted;
 pub mod tenancy;
 pub mod transaction;
 

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use crate::document::{self, Errors, KeyPath, end, http_date, midnight, shortened};
 use crate::glob::Glob;
 use crate::host::Timestamp;
+use crate::sorted;
 
 /// More entries of one kind than this are an error.
 pub(crate) const MOST: usize = 1000;
@@ -86,7 +87,7 @@ impl ModelsPolicy {
             let at = at.key("deprecated").key(pattern);
             deprecated.extend(Deprecation::compile(one, &at, errors).map(|one| (Glob::new(pattern), one)));
         }
-        deprecated.sort_by_key(|(pattern, _)| !pattern.is_literal());
+        sorted::by_key(&mut deprecated, |(pattern, _)| !pattern.is_literal());
         let globs = |(pattern, names): (&String, &Vec<String>)| {
             (Glob::new(pattern), names.iter().map(|name| Glob::new(name)).collect())
         };

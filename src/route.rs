@@ -15,6 +15,7 @@ use crate::document::{self, AskUsage, Described, Errors, Graph, KeyPath, OutputA
 use crate::enums::Operation;
 use crate::protocol::paths::{ends_as, is_template, kept_in, kept_of, model_in, parameter_of};
 use crate::protocol::{Coordinate, Meaning, Pointer, Protocol, Queries, has_escaped_slash, hash, registry};
+use crate::sorted;
 use crate::tenancy::TenancyPolicy;
 
 /// A route's place in the policy.
@@ -356,8 +357,7 @@ pub(crate) fn refused(routes: &[RoutePolicy]) -> Vec<PathMatch> {
             paths.extend(route.protocol.refused_paths().iter().map(below));
         }
     }
-    paths.sort_unstable();
-    paths.dedup();
+    sorted::once(&mut paths);
     paths
         .into_iter()
         .map(|path| if path.ends_with('/') { PathMatch::Prefix(path) } else { PathMatch::Exact(path) })

@@ -94,7 +94,8 @@ def version() -> str:
 def bill_of_materials(module: bytes) -> dict:
     """CycloneDX 1.5: every crate that is compiled into the module, with its licence and its checksum in Cargo.lock."""
     said = subprocess.run(
-        ["cargo", "metadata", "--format-version", "1", "--locked", "--no-default-features", "--filter-platform", "wasm32-wasip1"],
+        ["cargo", "metadata", "--format-version", "1", "--locked", "--no-default-features", "--features", "full",
+         "--filter-platform", "wasm32-wasip1"],
         cwd=ROOT, capture_output=True, check=True,
     )  # fmt: skip
     data = json.loads(said.stdout)

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::authn::is_pointer;
 use crate::document::{self, Errors, KeyPath};
+use crate::sorted;
 
 /// The most groups, and the longest name of one in bytes.
 const MOST: usize = 64;
@@ -36,8 +37,7 @@ impl GroupPolicy {
             errors.push(&at.index(place), message);
         }
         let (claim, mut values) = (claim?.to_owned(), values?.clone());
-        values.sort_unstable();
-        values.dedup();
+        sorted::once(&mut values);
         Some(GroupPolicy { claim, values })
     }
 

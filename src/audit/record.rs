@@ -14,6 +14,7 @@ use crate::quota::Crossed;
 use crate::quota::price::decimal;
 use crate::reason::Reason;
 use crate::script::Script;
+use crate::sorted;
 
 /// Everything the record holds. Built up while the request passes.
 ///
@@ -375,8 +376,7 @@ impl Record {
 
     /// Types of parts that the format does not know, in words that may be shown.
     pub fn set_unknown(&mut self, mut kinds: Vec<String>) {
-        kinds.sort_unstable();
-        kinds.dedup();
+        sorted::once(&mut kinds);
         self.unknown = kinds;
     }
 
@@ -467,8 +467,7 @@ impl Record {
 
     /// The versions of its system prompts.
     pub fn set_prompt_versions(&mut self, mut names: Vec<String>) {
-        names.sort_unstable();
-        names.dedup();
+        sorted::once(&mut names);
         self.prompt_versions = names;
     }
 
@@ -645,8 +644,7 @@ impl Record {
 
     /// Names of the tools that the request goes on with, or their keyed hashes.
     pub fn set_tools(&mut self, mut names: Vec<String>) {
-        names.sort_unstable();
-        names.dedup();
+        sorted::once(&mut names);
         self.tools = names;
     }
 

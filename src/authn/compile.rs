@@ -19,6 +19,7 @@ use super::{
 };
 use crate::document::{self, Environment, Errors, KeyPath, Span, secret};
 use crate::glob::Glob;
+use crate::sorted;
 
 /// The most issuers of one policy.
 const MAX_ISSUERS: usize = 64;
@@ -572,7 +573,7 @@ fn claims(
             })
             .collect(),
     };
-    grantable.sort();
+    sorted::by(&mut grantable, Ord::cmp);
     let tenants = grants.tenants.as_ref().map(|globs| {
         if tenant.is_none() {
             errors.push(&at.key("tenants"), "without claims.tenant no token has a tenant");

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::revocation::Marks;
 use crate::host::Timestamp;
+use crate::sorted;
 
 /// The longest subject or tenant, in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
@@ -96,8 +97,7 @@ impl Principal {
             asked,
             end_user,
         } = token;
-        roles.sort_unstable();
-        roles.dedup();
+        sorted::once(&mut roles);
         let origin = Origin::Issuer { index: issuer, name: issuer_name, iss, key_id };
         Principal { origin, tenant, subject, roles, expires, marks: Some(marks), counted, asked, end_user }
     }
@@ -124,8 +124,7 @@ impl Principal {
         tenant: Option<&str>,
         mut roles: Vec<RoleIndex>,
     ) -> Principal {
-        roles.sort_unstable();
-        roles.dedup();
+        sorted::once(&mut roles);
         Principal {
             origin: Origin::ApiKey { name: Arc::from(name) },
             tenant: tenant.map(Arc::from),

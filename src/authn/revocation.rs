@@ -16,6 +16,7 @@ use super::json;
 use super::remote::Remote;
 use crate::host::Timestamp;
 use crate::reason::Reason;
+use crate::sorted;
 
 /// The longest list that is taken, in bytes.
 pub const MAX_LIST_BYTES: usize = 1 << 20;
@@ -136,7 +137,7 @@ impl RevocationList {
             return None;
         }
         // Of a name that is there twice the later time counts.
-        entries.sort_unstable_by(|(a, early), (b, late)| a.cmp(b).then(late.cmp(early)));
+        sorted::by(&mut entries, |(a, early), (b, late)| a.cmp(b).then(late.cmp(early)));
         entries.dedup_by_key(|(name, _)| *name);
         Some(RevocationList { entries })
     }

@@ -7,6 +7,7 @@ use super::fault::Fault;
 use super::time;
 use super::tree::{Binary, Id, Node, Tree};
 use crate::document::{nearest, shortened};
+use crate::sorted;
 
 /// What a value can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +126,7 @@ pub(super) fn check(tree: &Tree) -> Result<Checked, Fault> {
     }
     let result = check.value(tree.root())?;
     let mut facts: Vec<Fact> = check.asked.iter().flatten().cloned().collect();
-    facts.sort();
-    facts.dedup();
+    sorted::once(&mut facts);
     let resolved = check.asked.iter().map(|fact| facts.iter().position(|known| Some(known) == fact.as_ref())).collect();
     Ok(Checked { facts, resolved, result })
 }

@@ -8,6 +8,7 @@ use super::Document;
 use super::errors::{ConfigError, KeyPath};
 use super::tree::{self, Node, ReadTree};
 use crate::hex::hex;
+use super::typed::Read;
 
 /// Errors of form that are reported at once.
 const MAX_ERRORS: usize = 64;
@@ -82,10 +83,10 @@ pub(crate) fn parse(read: ReadTree) -> Parsed {
 }
 
 impl Parsed {
-    /// serde stops at the first fault. So the value at fault is cut out and the rest read again.
+    /// The reader stops at the first fault. So the value at fault is cut out and the rest read again.
     fn type_check(&mut self, node: &mut Node) {
         loop {
-            let fault = match <Document as serde::Deserialize>::deserialize(&*node) {
+            let fault = match Document::read(node) {
                 Ok(document) => {
                     self.document = document;
                     return;
@@ -97,7 +98,7 @@ impl Parsed {
             if let Some(sibling) = fault.meant {
                 let mut parent = path.clone();
                 parent.pop();
-                self.meant.push(parent.key(sibling));
+                self.meant.push(parent.key(&sibling));
             }
             let removed = node.cut(path.steps());
             if !fault.unknown {

@@ -1,31 +1,57 @@
 //! The document as it is written: one struct a section, strict, without meaning yet.
 //!
 //! Every field is optional here, whatever the policy requires: a missing key is reported by
-//! `compile` beside all the other errors, with its path. No `flatten`, `untagged` or internally
-//! tagged enum is here, because serde loses an error's path in them.
+//! `compile` beside all the other errors, with its path. A value is read by its type only, so that
+//! an error has one place.
 //!
 //! A key is here only when the feature behind it is built.
 
 use std::collections::BTreeMap;
-
-use serde::Deserialize;
 
 use super::duration::Span;
 
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
 
+/// A section: its fields by their names in camel case, or by the word that follows the type.
 macro_rules! section {
-    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty $(= $word:literal)?,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Default, Deserialize)]
+        #[derive(Clone, Debug, Default)]
         #[cfg_attr(feature = "cli", derive(JsonSchema))]
-        #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-        pub struct $name { $($(#[$fdoc])* pub $field: $type,)* }
+        #[cfg_attr(feature = "cli", schemars(rename_all = "camelCase", deny_unknown_fields, default))]
+        pub struct $name { $($(#[$fdoc])* $(#[cfg_attr(feature = "cli", schemars(rename = $word))])? pub $field: $type,)* }
+
+        impl $crate::document::typed::Read for $name {
+            fn read(
+                node: &$crate::document::tree::Node,
+            ) -> Result<Self, $crate::document::typed::TypeFault> {
+                const NAMES: &[$crate::document::typed::Name] = &[$(section!(@name $field $($word)?)),*];
+                let mut made = Self::default();
+                $crate::document::typed::section(node, NAMES, &mut [$(&mut made.$field),*])?;
+                Ok(made)
+            }
+        }
+
+        /// For a section that a command writes itself.
+        #[cfg(feature = "cli")]
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::document::typed::alone(deserializer)
+            }
+        }
     };
+    (@name $field:ident) => { $crate::document::typed::Name::Field(stringify!($field)) };
+    (@name $field:ident $word:literal) => { $crate::document::typed::Name::Word($word) };
 }
 
-use bartizan_rules::choice;
+/// A closed list of words that only the document has.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($words:tt)* }) => {
+        bartizan_rules::choice! { $(#[$doc])* $name { $($words)* } }
+        $crate::document::typed::closed! { $name }
+    };
+}
 
 use crate::enums::{Mode, Operation, Zone};
 

@@ -348,7 +348,7 @@ impl Node {
             }
             Node::Object(entries) => {
                 let mut sorted: Vec<_> = entries.iter().collect();
-                sorted.sort_by(|(left, _), (right, _)| left.cmp(right));
+                crate::sorted::by(&mut sorted, |(left, _), (right, _)| left.cmp(right));
                 out.push('{');
                 for (position, (key, value)) in sorted.into_iter().enumerate() {
                     if position > 0 {

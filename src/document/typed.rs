@@ -1,15 +1,16 @@
-//! From the tree to the typed document: a serde deserializer that knows its path and says plainly
-//! what it expected.
+//! From the tree to the typed document: a reader that knows its path and says plainly what it expected.
 //!
-//! It is stricter than `serde_json`: an object is never read from a list, and a value that the
-//! document should not hold is not repeated in the message when it could be a secret.
+//! serde would compile a visitor and a state machine for each section. Here a section is a table of its fields and one
+//! function reads them all: a policy is read seldom, and the module has a size.
 
-use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
-use serde::forward_to_deserialize_any;
+use std::collections::BTreeMap;
 
+use serde_json::{Map, Number, Value};
+
+use super::duration::Span;
 use super::errors::{KeyPath, Step, shortened};
 use super::tree::Node;
+use crate::enums::{Action, ConfinedBy, DataAction, Level, Mode, Operation, Pack, PiiType, Zone};
 
 /// The first thing that is wrong with the types of a tree.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub(crate) struct TypeFault {
     reversed: Vec<Step>,
     pub(crate) message: String,
     /// For an unknown field: the sibling that was probably meant.
-    pub(crate) meant: Option<&'static str>,
+    pub(crate) meant: Option<String>,
     /// For an unknown field.
     pub(crate) unknown: bool,
 }
@@ -33,59 +34,63 @@ impl TypeFault {
         self
     }
 
-    pub(crate) fn path(&self) -> KeyPath {
-        self.reversed.iter().rev().cloned().collect()
-    }
-}
-
-impl std::fmt::Display for TypeFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for TypeFault {}
-
-impl de::Error for TypeFault {
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        TypeFault::new(message.to_string())
-    }
-
-    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        TypeFault::new(format!("expected {}, found {}", plain_words(&expected.to_string()), kind(&found)))
-    }
-
-    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+    /// A value of another type.
+    #[cold]
+    pub(crate) fn kind(expected: &str, found: &Node) -> Self {
         let found = match found {
-            de::Unexpected::Str(text) => format!("{:?}", shortened(text)),
-            de::Unexpected::Signed(number) => number.to_string(),
-            de::Unexpected::Unsigned(number) => number.to_string(),
-            de::Unexpected::Float(number) => number.to_string(),
-            other => kind(&other).to_owned(),
+            Node::Bool(_) => "a boolean",
+            Node::Number(number) if number.is_f64() => "a fraction",
+            Node::Number(_) => "a number",
+            Node::String(_) => "a string",
+            Node::List(_) => "a list",
+            Node::Object(_) => "an object",
         };
-        TypeFault::new(format!("expected {}, found {found}", plain_words(&expected.to_string())))
+        TypeFault::new(format!("expected {expected}, found {found}"))
     }
 
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let meant = nearest(field, expected);
+    /// A value that is none of its type's, and may be repeated.
+    #[cold]
+    pub(crate) fn value(expected: &str, found: &str) -> Self {
+        TypeFault::new(format!("expected {expected}, found {found}"))
+    }
+
+    /// A word that this build knows and has no code for.
+    #[cold]
+    pub(crate) fn not_built(word: &str, feature: &str) -> Self {
+        TypeFault::new(format!(
+            "`{word}` is not in this build: it needs the feature `{feature}`, which bartizan.wasm has and bartizan-core.wasm has not"
+        ))
+    }
+
+    #[cold]
+    fn field(field: &str, names: &[Name]) -> Self {
+        let names: Vec<String> = names.iter().map(Name::written).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let meant = nearest(field, &names);
         let hint = meant.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
         TypeFault {
-            meant,
+            meant: meant.map(str::to_owned),
             unknown: true,
-            ..TypeFault::new(format!("unknown field, expected one of {}{hint}", expected.join(", ")))
+            ..TypeFault::new(format!("unknown field, expected one of {}{hint}", names.join(", ")))
         }
     }
 
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+    /// A word that is none of a closed list.
+    #[cold]
+    pub(crate) fn word(word: &str, expected: &[&str]) -> Self {
         if expected.contains(&"RS256")
-            && let Some(reason) = never(variant)
+            && let Some(reason) = never(word)
         {
             let expected = expected.join(", ");
-            return TypeFault::new(format!("{} {reason}; expected one of {expected}", shortened(variant)));
+            return TypeFault::new(format!("{} {reason}; expected one of {expected}", shortened(word)));
         }
-        let hint = nearest(variant, expected).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        let hint = nearest(word, expected).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
         let expected = expected.join(", ");
-        TypeFault::new(format!("unknown value {:?}, expected one of {expected}{hint}", shortened(variant)))
+        TypeFault::new(format!("unknown value {:?}, expected one of {expected}{hint}", shortened(word)))
+    }
+
+    pub(crate) fn path(&self) -> KeyPath {
+        self.reversed.iter().rev().cloned().collect()
     }
 }
 
@@ -97,30 +102,6 @@ fn never(variant: &str) -> Option<&'static str> {
         ),
         "none" => Some("is never accepted: such a token is not signed"),
         _ => None,
-    }
-}
-
-fn kind(found: &de::Unexpected<'_>) -> &'static str {
-    match found {
-        de::Unexpected::Bool(_) => "a boolean",
-        de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) => "a number",
-        de::Unexpected::Float(_) => "a fraction",
-        de::Unexpected::Str(_) | de::Unexpected::Char(_) => "a string",
-        de::Unexpected::Seq => "a list",
-        de::Unexpected::Map => "an object",
-        _ => "another type",
-    }
-}
-
-fn plain_words(expected: &str) -> &str {
-    match expected {
-        "u64" => "a whole number, 0 or more",
-        "a sequence" => "a list",
-        "a boolean" => "true or false",
-        "a map" => "an object",
-        other if other.starts_with("struct ") => "an object",
-        other if other.starts_with("enum ") || other == "variant identifier" => "one of the words of the schema",
-        other => other,
     }
 }
 
@@ -169,183 +150,245 @@ fn distance(left: &[char], right: &[char]) -> usize {
     above.last().copied().unwrap_or(0)
 }
 
-/// Its methods are compiled once for each type and not once for each field that has it (`inline(never)`): a policy is read
-/// seldom, and the module has a size.
-impl<'de> Deserializer<'de> for &'de Node {
-    type Error = TypeFault;
+/// Reads a section that is no document's, out of any serde format.
+#[cfg(feature = "cli")]
+pub(crate) fn alone<'de, T: Read, D: serde::Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let tree = super::tree::read_with(deserializer, super::tree::MAX_DEPTH);
+    let fault = || tree.faults.first().map_or("empty", |fault| fault.message.as_str());
+    let root = tree.root.as_ref().ok_or_else(|| serde::de::Error::custom(fault()))?;
+    T::read(root).map_err(|fault| serde::de::Error::custom(fault.message))
+}
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeFault> {
+/// How a field is called in the document.
+pub(crate) enum Name {
+    /// A field's own name, which the document writes in camel case.
+    Field(&'static str),
+    /// Another name.
+    Word(&'static str),
+}
+
+impl Name {
+    fn is(&self, key: &str) -> bool {
         match self {
-            Node::Bool(value) => visitor.visit_bool(*value),
-            Node::Number(number) => {
-                if let Some(value) = number.as_u64() {
-                    visitor.visit_u64(value)
-                } else if let Some(value) = number.as_i64() {
-                    visitor.visit_i64(value)
-                } else {
-                    visitor.visit_f64(number.as_f64().unwrap_or_default())
-                }
-            }
-            Node::String(text) => visitor.visit_str(text),
-            Node::List(items) => visitor.visit_seq(Items(items.iter())),
-            Node::Object(entries) => visitor.visit_map(Entries { rest: entries.iter(), value: None }),
+            Name::Field(field) => camel_case(field).eq(key.chars()),
+            Name::Word(word) => *word == key,
         }
     }
 
-    #[inline(never)]
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeFault> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, TypeFault> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    /// serde would read a struct from a list too, field by field: a policy would change with the order of this code.
-    #[inline(never)]
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, TypeFault> {
+    fn written(&self) -> String {
         match self {
-            Node::List(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &visitor)),
-            _ => self.deserialize_any(visitor),
+            Name::Field(field) => camel_case(field).collect(),
+            Name::Word(word) => (*word).to_owned(),
         }
     }
+}
 
-    #[inline(never)]
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, TypeFault> {
-        match self {
-            Node::String(word) => visitor.visit_enum(Choice { word, content: None }),
-            Node::Object(entries) => match entries.as_slice() {
-                [(word, content)] => visitor.visit_enum(Choice { word, content: Some(content) }),
-                _ => Err(TypeFault::new(format!("expected exactly one of the keys {}", variants.join(", ")))),
-            },
-            other => {
-                let found = match other {
-                    Node::Bool(_) => "a boolean",
-                    Node::Number(_) => "a number",
-                    _ => "a list",
-                };
-                Err(TypeFault::new(format!("expected one of {}, found {found}", variants.join(", "))))
-            }
+/// `max_body_bytes` as `maxBodyBytes`.
+fn camel_case(name: &str) -> impl Iterator<Item = char> {
+    let mut begins = false;
+    name.chars().filter_map(move |c| match c {
+        '_' => {
+            begins = true;
+            None
         }
-    }
+        _ if std::mem::take(&mut begins) => Some(c.to_ascii_uppercase()),
+        _ => Some(c),
+    })
+}
 
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map identifier ignored_any
+/// What the document can hold.
+pub(crate) trait Read: Sized {
+    /// Reads a value. An object is never read from a list, and no number from a string.
+    fn read(node: &Node) -> Result<Self, TypeFault>;
+}
+
+/// A field of a section: absent until it is read.
+pub(crate) trait Field {
+    fn fill(&mut self, node: &Node) -> Result<(), TypeFault>;
+}
+
+impl<T: Read> Field for Option<T> {
+    fn fill(&mut self, node: &Node) -> Result<(), TypeFault> {
+        *self = Some(T::read(node)?);
+        Ok(())
     }
 }
 
-struct Items<'de>(std::slice::Iter<'de, (usize, Node)>);
+/// Reads a section: each key into the field of its name.
+pub(crate) fn section(node: &Node, names: &[Name], fields: &mut [&mut dyn Field]) -> Result<(), TypeFault> {
+    entries(node, &mut |key, value| match names.iter().zip(&mut *fields).find(|(name, _)| name.is(key)) {
+        Some((_, field)) => field.fill(value),
+        None => Err(TypeFault::field(key, names)),
+    })
+}
 
-impl<'de> de::SeqAccess<'de> for Items<'de> {
-    type Error = TypeFault;
+/// Reads an object. A fault is below its key.
+fn entries(node: &Node, each: &mut dyn FnMut(&str, &Node) -> Result<(), TypeFault>) -> Result<(), TypeFault> {
+    let Node::Object(entries) = node else { return Err(TypeFault::kind("an object", node)) };
+    entries.iter().try_for_each(|(key, value)| each(key, value).map_err(|fault| fault.below(Step::Key(key.clone()))))
+}
 
-    #[inline(never)]
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, TypeFault> {
-        let Some((index, node)) = self.0.next() else { return Ok(None) };
-        seed.deserialize(node).map(Some).map_err(|fault| fault.below(Step::Index(*index)))
+/// Reads a list. A fault is below its index.
+fn items(node: &Node, each: &mut dyn FnMut(&Node) -> Result<(), TypeFault>) -> Result<(), TypeFault> {
+    let Node::List(items) = node else { return Err(TypeFault::kind("a list", node)) };
+    items.iter().try_for_each(|(index, item)| each(item).map_err(|fault| fault.below(Step::Index(*index))))
+}
+
+/// The place of a word in its closed list.
+fn place(word: &str, words: &[&str]) -> Result<usize, TypeFault> {
+    words.iter().position(|known| *known == word).ok_or_else(|| TypeFault::word(word, words))
+}
+
+/// Reads an externally tagged choice: `openai`, or `generic: {...}`. The word's place in the list, and its content.
+pub(crate) fn tagged<'n>(node: &'n Node, words: &[&str]) -> Result<(usize, Option<&'n Node>), TypeFault> {
+    let (word, content) = match node {
+        Node::String(word) => (word, None),
+        Node::Object(entries) => match entries.as_slice() {
+            [(word, content)] => (word, Some(content)),
+            _ => return Err(TypeFault::new(format!("expected exactly one of the keys {}", words.join(", ")))),
+        },
+        Node::Number(_) => return Err(TypeFault::value(&one_of(words), "a number")),
+        _ => return Err(TypeFault::kind(&one_of(words), node)),
+    };
+    Ok((place(word, words)?, content))
+}
+
+fn one_of(words: &[&str]) -> String {
+    format!("one of {}", words.join(", "))
+}
+
+/// The value of a word that has no content.
+pub(crate) fn choice<T: Copy>(node: &Node, words: &[&str], all: &[T]) -> Result<T, TypeFault> {
+    let (place, content) = tagged(node, words)?;
+    plain(words.get(place).copied().unwrap_or_default(), content)?;
+    all.get(place).copied().ok_or_else(|| TypeFault::kind(&one_of(words), node))
+}
+
+/// That a word has no content.
+pub(crate) fn plain(word: &str, content: Option<&Node>) -> Result<(), TypeFault> {
+    match content {
+        None => Ok(()),
+        Some(_) => Err(TypeFault::new(format!("`{word}` has no value: write only `{word}`"))),
     }
 }
 
-struct Entries<'de> {
-    rest: std::slice::Iter<'de, (String, Node)>,
-    value: Option<&'de (String, Node)>,
-}
-
-impl<'de> de::MapAccess<'de> for Entries<'de> {
-    type Error = TypeFault;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, TypeFault> {
-        self.value = self.rest.next();
-        let Some((key, _)) = self.value else { return Ok(None) };
-        seed.deserialize(Word(key)).map(Some).map_err(|fault| fault.below(Step::Key(key.clone())))
-    }
-
-    #[inline(never)]
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, TypeFault> {
-        let Some((key, node)) = self.value.take() else { return Err(de::Error::custom("a value without its key")) };
-        seed.deserialize(node).map_err(|fault| fault.below(Step::Key(key.clone())))
+/// The content of a word that needs one.
+pub(crate) fn content<T: Read>(word: &str, content: Option<&Node>) -> Result<T, TypeFault> {
+    match content {
+        Some(node) => T::read(node).map_err(|fault| fault.below(Step::Key(word.to_owned()))),
+        None => Err(TypeFault::new(format!("`{word}` needs its settings: write `{{{word}: {{...}}}}`"))),
     }
 }
 
-/// A key: a string, or the word of a choice.
-struct Word<'de>(&'de str);
-
-impl<'de> Deserializer<'de> for Word<'de> {
-    type Error = TypeFault;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeFault> {
-        visitor.visit_borrowed_str(self.0)
-    }
-
-    #[inline(never)]
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, TypeFault> {
-        visitor.visit_enum(Choice { word: self.0, content: None })
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-        unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-/// An externally tagged choice: `openai`, or `generic: {...}`.
-struct Choice<'de> {
-    word: &'de str,
-    content: Option<&'de Node>,
-}
-
-impl<'de> de::EnumAccess<'de> for Choice<'de> {
-    type Error = TypeFault;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), TypeFault> {
-        let word: StrDeserializer<'_, TypeFault> = self.word.into_deserializer();
-        Ok((seed.deserialize(word)?, self))
-    }
-}
-
-impl<'de> de::VariantAccess<'de> for Choice<'de> {
-    type Error = TypeFault;
-
-    fn unit_variant(self) -> Result<(), TypeFault> {
-        match self.content {
-            None => Ok(()),
-            Some(_) => {
-                let message = format!("`{0}` has no value: write only `{0}`", self.word);
-                Err(TypeFault::new(message))
+/// Closed lists of words are read by their place.
+macro_rules! closed {
+    ($($name:ty),*) => { $(
+        impl $crate::document::typed::Read for $name {
+            fn read(node: &$crate::document::tree::Node) -> Result<Self, $crate::document::typed::TypeFault> {
+                $crate::document::typed::choice(node, <$name>::WORDS, <$name>::ALL)
             }
         }
-    }
+    )* };
+}
+pub(super) use closed;
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, TypeFault> {
-        match self.content {
-            Some(node) => seed.deserialize(node).map_err(|fault| fault.below(Step::Key(self.word.to_owned()))),
-            None => Err(TypeFault::new(format!("`{0}` needs its settings: write `{{{0}: {{...}}}}`", self.word))),
+closed! { Action, ConfinedBy, DataAction, Level, Mode, Operation, Pack, PiiType, Zone }
+
+impl Read for bool {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        let Node::Bool(value) = node else { return Err(TypeFault::kind("true or false", node)) };
+        Ok(*value)
+    }
+}
+
+impl Read for u64 {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        const EXPECTED: &str = "a whole number, 0 or more";
+        let Node::Number(number) = node else { return Err(TypeFault::kind(EXPECTED, node)) };
+        if number.is_i64() && !number.is_u64() {
+            return Err(TypeFault::value(EXPECTED, &number.to_string()));
         }
+        number.as_u64().ok_or_else(|| TypeFault::kind(EXPECTED, node))
     }
+}
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, TypeFault> {
-        Err(de::Error::custom("a form that the document does not have"))
+impl Read for f64 {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        let number = if let Node::Number(number) = node { number.as_f64() } else { None };
+        number.ok_or_else(|| TypeFault::kind("f64", node))
     }
+}
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, TypeFault> {
-        Err(de::Error::custom("a form that the document does not have"))
+impl Read for String {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        let Node::String(text) = node else { return Err(TypeFault::kind("a string", node)) };
+        Ok(text.clone())
+    }
+}
+
+impl Read for Span {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        const EXPECTED: &str = "a duration such as \"500ms\", \"30s\", \"5m\", \"1h\" or \"7d\"";
+        let Node::String(text) = node else { return Err(TypeFault::kind(EXPECTED, node)) };
+        Span::parse(text).ok_or_else(|| TypeFault::value(EXPECTED, &format!("{:?}", shortened(text))))
+    }
+}
+
+impl Read for Value {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        Ok(match node {
+            Node::Bool(value) => Value::Bool(*value),
+            Node::Number(number) => Value::Number(Number::clone(number)),
+            Node::String(text) => Value::String(text.clone()),
+            Node::List(_) => Value::Array(Read::read(node)?),
+            Node::Object(_) => Value::Object(Read::read(node)?),
+        })
+    }
+}
+
+impl Read for Map<String, Value> {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        let mut made = Map::new();
+        entries(node, &mut |key, value| {
+            made.insert(key.to_owned(), Value::read(value)?);
+            Ok(())
+        })?;
+        Ok(made)
+    }
+}
+
+impl<T: Read> Read for Vec<T> {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        let mut made = Vec::new();
+        items(node, &mut |item| {
+            made.push(T::read(item)?);
+            Ok(())
+        })?;
+        Ok(made)
+    }
+}
+
+impl<T: Read> Read for BTreeMap<String, T> {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        let mut made = BTreeMap::new();
+        entries(node, &mut |key, value| {
+            made.insert(key.to_owned(), T::read(value)?);
+            Ok(())
+        })?;
+        Ok(made)
+    }
+}
+
+impl<T: Read> Read for BTreeMap<PiiType, T> {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        let mut made = BTreeMap::new();
+        entries(node, &mut |key, value| {
+            let kind = PiiType::ALL.get(place(key, PiiType::WORDS)?);
+            let kind = kind.ok_or_else(|| TypeFault::word(key, PiiType::WORDS))?;
+            made.insert(*kind, T::read(value)?);
+            Ok(())
+        })?;
+        Ok(made)
     }
 }
 

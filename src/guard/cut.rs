@@ -9,6 +9,7 @@ use bartizan_rules::invariant::part;
 use super::input::{Judgement, NOTICE, Outcome, Place};
 use super::mode::Act;
 use crate::enums::Zone;
+use crate::sorted;
 
 /// Texts of one message that are judged again; the others are replaced whole.
 const MOST_TEXTS: usize = 64;
@@ -83,7 +84,7 @@ pub fn narrow<'t>(
 
 /// The text with the notice in the place of these blocks. `None`: nothing else would be left.
 fn without(text: &str, mut blocks: Vec<Range<usize>>) -> Option<String> {
-    blocks.sort_unstable_by_key(|block| (block.start, block.end));
+    sorted::by_key(&mut blocks, |block| (block.start, block.end));
     let (mut out, mut at, mut kept) = (String::with_capacity(text.len()), 0, false);
     for block in blocks {
         if let Some(before) = text.get(at..block.start) {

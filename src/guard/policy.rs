@@ -12,6 +12,7 @@ use crate::glob::Glob;
 use crate::host::Timestamp;
 use crate::route::{RouteIndex, RoutePolicy};
 use crate::scan::{RuleIndex, Scanner};
+use crate::sorted;
 
 /// The guard that roles have when they name none.
 pub(crate) const STANDARD: &str = "standard";
@@ -244,8 +245,7 @@ fn opinions(named: Option<&[String]>, known: &[String], at: &KeyPath, errors: &m
             None => errors.push(&at.index(place), format!("unknown opinion {:?}", shortened(name))),
         }
     }
-    found.sort_unstable();
-    found.dedup();
+    sorted::once(&mut found);
     found
 }
 
@@ -391,7 +391,7 @@ fn exception(
             }
         }
     }
-    indices.sort_unstable();
+    sorted::by(&mut indices, Ord::cmp);
     let routes = entry.routes.as_ref().map(|paths| {
         let at = at.key("routes");
         let mut found = Vec::new();

@@ -18,6 +18,7 @@ use crate::document::{
     nearest, parse_json, shortened,
 };
 use crate::enums::{Mode, Pack};
+use crate::sorted;
 mod limits;
 mod refusals;
 
@@ -217,8 +218,7 @@ impl Policy {
     /// Where the guards of these roles are, each once.
     pub fn guards_at(&self, roles: &[RoleIndex]) -> Vec<GuardIndex> {
         let mut places: Vec<GuardIndex> = roles.iter().filter_map(|role| Some(self.role_at(*role)?.guard)).collect();
-        places.sort_unstable();
-        places.dedup();
+        sorted::once(&mut places);
         places
     }
 
@@ -293,7 +293,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         _ => None,
     });
     let of_group = audit.group.iter().map(|group| group.claim.as_str());
-    let pointers: BTreeSet<&str> = of_group.chain(pointers).collect();
+    let pointers: BTreeSet<&str> = sorted::set(of_group.chain(pointers));
     let authn = authn.with_asked_claims(&pointers.into_iter().collect::<Vec<_>>());
     let authn = match &abuse {
         Some(abuse) => authn.with_end_users(abuse.claim.as_deref()),

@@ -16,6 +16,7 @@ use super::lane::Lane;
 use super::parts::{Channel, End, Rewrite, TextKind, ToolCall};
 use super::{Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind, Usage};
 use crate::enums::{Operation, Zone};
+use crate::sorted;
 
 /// A request's body, taken apart.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,7 +107,7 @@ impl Exchange {
             *granted.entry(path).or_insert(true) &= tool.host.is_some() && is_granted(tool);
         }
         let of_granted = |(tool, place): &(Path, Path)| (granted.get(tool) == Some(&true)).then(|| place.clone());
-        let places: BTreeSet<Path> = self.credentials.iter().filter_map(of_granted).collect();
+        let places: BTreeSet<Path> = sorted::set(self.credentials.iter().filter_map(of_granted));
         self.segments.retain(|segment| segment.is_key || !places.contains(&segment.path));
     }
 
@@ -187,7 +188,7 @@ impl Ledger {
         for tree in trees.iter().filter_map(|path| body.at(path)) {
             tree.visit_strings(&Path::default(), &mut |_, _, text| known.push(text.as_ptr()));
         }
-        known.sort_unstable();
+        sorted::by(&mut known, Ord::cmp);
         let mut missing = Vec::new();
         body.visit_strings(&Path::default(), &mut |place, is_key, text| {
             let accounted = text.is_empty() || (is_key && knows(text)) || known.binary_search(&text.as_ptr()).is_ok();

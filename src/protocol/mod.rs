@@ -13,12 +13,18 @@
 //! assert_eq!(Json::parse(br#"{"model": "a", "model": "b"}"#, 64).unwrap_err(), Reason::BodyDuplicateKey);
 //! ```
 
+// Formats share more than a build without some of them calls.
+#![cfg_attr(not(feature = "full"), allow(dead_code))]
+
 mod account;
 mod adapter;
 mod anthropic;
+#[cfg(feature = "bedrock")]
 mod bedrock;
 mod calls;
+#[cfg(feature = "stores")]
 mod chroma;
+#[cfg(feature = "cohere")]
 mod cohere;
 mod confine;
 mod dialect;
@@ -26,13 +32,16 @@ mod eventstream;
 mod finish;
 mod form;
 pub mod frames;
+#[cfg(feature = "gemini")]
 mod gemini;
 mod generic;
+#[cfg(feature = "graphql")]
 mod graphql;
 mod instructions;
 pub mod json;
 mod keys;
 mod lane;
+#[cfg(feature = "langserve")]
 mod langserve;
 mod mcp;
 mod multipart;
@@ -41,6 +50,7 @@ mod openai;
 mod parameters;
 mod parts;
 pub mod paths;
+#[cfg(feature = "stores")]
 mod pinecone;
 mod queries;
 pub mod registry;
@@ -57,6 +67,7 @@ mod tools;
 mod turns;
 mod upload;
 mod usage;
+#[cfg(feature = "stores")]
 mod weaviate;
 
 pub use account::Exchange;

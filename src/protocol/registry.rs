@@ -13,10 +13,7 @@ use std::cmp::Reverse;
 
 use super::generic::GenericSpec;
 use super::paths::ends_as;
-use super::{
-    Pointer, Protocol, anthropic, bedrock, chroma, cohere, gemini, graphql, langserve, mcp, ollama, openai, pinecone,
-    tgi, weaviate,
-};
+use super::{Pointer, Protocol, anthropic, mcp, ollama, openai, tgi};
 use crate::enums::Operation;
 
 /// A wire format that needs no settings.
@@ -63,47 +60,73 @@ pub const FORMATS: &[Format] = &[
         about: "The Model Context Protocol over Streamable HTTP. `tools.allow` names tools, prompts (`prompt:NAME`) and resources\n(`resource:URI`); the model is `default`.",
         make: || Protocol::new(mcp::Mcp),
     },
+    #[cfg(feature = "gemini")]
     Format {
         word: "gemini",
         about: "Google's Gemini API, and what Vertex AI serves. Its paths begin where `models/` or `projects/` does:\n`pathPrefix: /v1beta/`.",
-        make: || Protocol::new(gemini::Gemini { streams: false, predicts: false }),
+        make: || Protocol::new(super::gemini::Gemini { streams: false, predicts: false }),
     },
+    #[cfg(feature = "bedrock")]
     Format {
         word: "bedrock",
         about: "Amazon Bedrock's runtime: Converse and InvokeModel. Its paths begin where `model/` does: `pathPrefix: /`.",
-        make: || Protocol::new(bedrock::Bedrock { invokes: false }),
+        make: || Protocol::new(super::bedrock::Bedrock { invokes: false }),
     },
+    #[cfg(feature = "langserve")]
     Format {
         word: "langserve",
         about: "LangServe, and a LangGraph server's runs. Its paths begin where a chain's name, `runs/` or `threads` does:\n`pathPrefix: /`.",
-        make: || Protocol::new(langserve::Langserve::new()),
+        make: || Protocol::new(super::langserve::Langserve::new()),
     },
+    #[cfg(feature = "cohere")]
     Format {
         word: "cohere",
         about: "Cohere's HTTP API: chat of version 2, embed and rerank. Its paths begin where `chat` does: `pathPrefix: /v2/`.",
-        make: || Protocol::new(cohere::Cohere),
+        make: || Protocol::new(super::cohere::Cohere),
     },
+    #[cfg(feature = "stores")]
     Format {
         word: "chroma",
         about: "Chroma's HTTP API, version 2. Its paths begin where `tenants` does: `pathPrefix: /api/v2/`.",
-        make: || Protocol::new(chroma::Chroma { at: "" }),
+        make: || Protocol::new(super::chroma::Chroma { at: "" }),
     },
+    #[cfg(feature = "stores")]
     Format {
         word: "pinecone",
         about: "Pinecone's data plane. Its paths begin where `query` does: `pathPrefix: /`.",
-        make: || Protocol::new(pinecone::Pinecone { at: "" }),
+        make: || Protocol::new(super::pinecone::Pinecone { at: "" }),
     },
+    #[cfg(feature = "stores")]
     Format {
         word: "weaviate",
         about: "Weaviate's HTTP API, without gRPC. Its paths begin where `objects` does: `pathPrefix: /v1/`.",
-        make: || Protocol::new(weaviate::Weaviate { at: "" }),
+        make: || Protocol::new(super::weaviate::Weaviate { at: "" }),
     },
+    #[cfg(feature = "graphql")]
     Format {
         word: "graphql",
         about: "GraphQL over HTTP: `POST` with a JSON body. `tools.allow` names the fields of the root: `Query.search`,\n`Mutation.*`; what operations may be is in `routes[].graphql`.",
-        make: || Protocol::new(graphql::Graphql::default()),
+        make: || Protocol::new(super::graphql::Graphql::default()),
     },
 ];
+
+/// The formats that not every build has, and the feature of each.
+const BY_FEATURE: &[(&str, &str)] = &[
+    ("gemini", "gemini"),
+    ("bedrock", "bedrock"),
+    ("langserve", "langserve"),
+    ("cohere", "cohere"),
+    ("chroma", "stores"),
+    ("pinecone", "stores"),
+    ("weaviate", "stores"),
+    ("graphql", "graphql"),
+];
+
+/// The feature that this build lacks for a format.
+pub(crate) fn missing_feature(word: &str) -> Option<&'static str> {
+    let (_, feature) = BY_FEATURE.iter().find(|(known, _)| *known == word)?;
+    FORMATS.iter().all(|format| format.word != word).then_some(*feature)
+}
 
 impl Protocol {
     /// The format of this word, where the word is all it needs to know.
@@ -167,6 +190,15 @@ pub fn path_class(path: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_has_a_format_or_says_what_it_lacks() {
+        for (word, _) in BY_FEATURE {
+            assert_ne!(Protocol::named(word).is_some(), missing_feature(word).is_some(), "{word}");
+        }
+        assert_eq!(missing_feature("openai"), None);
+        assert_eq!(missing_feature("telnet"), None);
+    }
 
     #[test]
     fn a_path_is_told_by_its_kind_alone() {

@@ -30,6 +30,7 @@ use super::form::{Form, is_bytes};
 use super::frames::Framing;
 use super::{Json, Path, UnscannedKind};
 use crate::reason::Reason;
+use crate::sorted;
 
 pub use super::account::{ReplyParts, ReplyText};
 pub use super::lane::Lane;
@@ -190,8 +191,7 @@ impl Ending<'_> {
 }
 
 pub(super) fn remove_calls(format: &dyn ReplyFormat, json: &mut Json<'_>, mut paths: Vec<&Path>, notice: &str) {
-    paths.sort_unstable();
-    paths.dedup();
+    sorted::once(&mut paths);
     format.remove_calls(json, &paths, notice);
 }
 

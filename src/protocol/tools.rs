@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Json, Path};
 use crate::hex::hex;
+use crate::sorted;
 
 /// Lists of tools, and what means nothing without any.
 const LISTS: [&str; 3] = ["tools", "functions", "mcp_servers"];
@@ -112,7 +113,7 @@ fn sorted<'a>(value: &Json<'a>) -> Json<'a> {
     match value {
         Json::Object(entries) => {
             let mut entries: Vec<_> = entries.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
-            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            sorted::by(&mut entries, |(a, _), (b, _)| a.cmp(b));
             Json::Object(entries)
         }
         Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),

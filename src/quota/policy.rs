@@ -7,6 +7,7 @@ use super::tokens::{MOST_UNITS, Weights};
 use crate::condition::{self, Condition};
 use crate::document::{self, Counts, Errors, KeyPath, Kind, OnUnavailable, Per, Reach, Span, StrikesPer, shortened};
 use crate::enums::Mode;
+use crate::sorted;
 
 /// A limit over a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,8 +248,7 @@ fn alerts(raw: &document::Quota, counts: Counts, at: &KeyPath, errors: &mut Erro
             _ => errors.push(&at.index(place), format!("{share} is out of range, expected 1 to 100 percent")),
         }
     }
-    shares.sort_unstable();
-    shares.dedup();
+    sorted::once(&mut shares);
     shares
 }
 

@@ -18,6 +18,7 @@ use sha2::Sha256;
 
 use crate::enums::Tag;
 use crate::enums::{DataAction, PiiType};
+use crate::sorted;
 use bartizan_rules::words::Kind;
 
 /// The longest placeholder, in bytes: `[` a word of at most 12, `_`, a mark, 16 letters or ten digits, `]`.
@@ -340,7 +341,7 @@ pub(super) fn labelled(text: &str, targets: &[Target]) -> Vec<(Range<usize>, Lab
 
 /// Overlapping spans made one, in order.
 pub(super) fn apart(mut spans: Vec<(Range<usize>, Label, DataAction)>) -> Vec<(Range<usize>, Label, DataAction)> {
-    spans.sort_by(|a, b| (a.0.start, a.0.end, a.1, b.2).cmp(&(b.0.start, b.0.end, b.1, a.2)));
+    sorted::by(&mut spans, |a, b| (a.0.start, a.0.end, a.1, b.2).cmp(&(b.0.start, b.0.end, b.1, a.2)));
     let mut out: Vec<(Range<usize>, Label, DataAction)> = Vec::with_capacity(spans.len());
     let mut longest = 0;
     for (span, label, action) in spans {

@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use crate::sorted;
+
 use bartizan_rules::invariant::{between, onwards, part};
 
 use super::mask::{Masker, Target, changes};
@@ -259,7 +261,7 @@ fn keep_apart(
 /// The same places in order, none touching another.
 fn merged(spans: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut spans = spans.to_vec();
-    spans.sort_unstable_by_key(|span| span.start);
+    sorted::by_key(&mut spans, |span| span.start);
     let mut out: Vec<Range<usize>> = Vec::with_capacity(spans.len());
     for span in spans {
         match out.last_mut().filter(|last| span.start <= last.end) {

@@ -15,6 +15,7 @@ use bartizan_rules::tables::Use;
 
 use crate::enums::Zone;
 use crate::redact::validate::Validator;
+use crate::sorted;
 
 use super::shipped::{self, LEXICON, LITERALS, NEARS, RULES};
 use super::signatures::Signatures;
@@ -183,7 +184,7 @@ impl Engine {
     pub fn compile(selection: &Selection<'_>) -> Result<(Engine, Vec<RuleCard>), Vec<RuleFault>> {
         let mut faults = Vec::new();
         let shipped = |id: &str| RULES.iter().any(|rule| rule.id == id);
-        let custom_ids: BTreeSet<&str> = selection.custom.iter().filter_map(|rule| rule.id.as_deref()).collect();
+        let custom_ids: BTreeSet<&str> = sorted::set(selection.custom.iter().filter_map(|rule| rule.id.as_deref()));
         for (at, id) in selection.disable.iter().enumerate() {
             if !shipped(id) && !custom_ids.contains(id.as_str()) {
                 faults.push(RuleFault { at: FaultAt::Disable(at), message: format!("no rule has the id {id}") });

@@ -14,6 +14,8 @@
 //! finding that overlaps it is a joint's.
 
 use std::collections::BTreeSet;
+
+use crate::sorted;
 use std::ops::Range;
 
 use bartizan_rules::invariant::{holds, part, sure};
@@ -86,7 +88,7 @@ pub(super) fn find(
             }
         }
     }
-    joints.sort_by_key(|(at, finding)| (*at, finding.span.end));
+    sorted::by_key(&mut joints, |(at, finding)| (*at, finding.span.end));
     report.joints = joints;
 }
 

@@ -7,6 +7,7 @@
 //! different things.
 
 use crate::enums::Level;
+use crate::sorted;
 
 use super::{Finding, Kind, RuleCard, RuleIndex, TextReport};
 
@@ -59,7 +60,7 @@ const ALIKE: usize = 8;
 /// share most of a stretch are one sign. Rules of the policy's own are signs of their own, and so is what was decoded: its
 /// bytes say where the code is, not which words of it a rule found.
 fn apart<'r>(mut found: Vec<(&'r Finding, u8)>, is_own: &dyn Fn(&Finding) -> bool) -> Vec<(&'r Finding, u8)> {
-    found.sort_by_key(|(finding, weight)| (finding.span.start, std::cmp::Reverse(*weight)));
+    sorted::by_key(&mut found, |(finding, weight)| (finding.span.start, std::cmp::Reverse(*weight)));
     let mut kept: Vec<(&'r Finding, u8)> = Vec::with_capacity(found.len());
     for (finding, weight) in found {
         let comparable = finding.chain.is_empty() && !is_own(finding);
@@ -74,7 +75,7 @@ fn apart<'r>(mut found: Vec<(&'r Finding, u8)>, is_own: &dyn Fn(&Finding) -> boo
             None => kept.push((finding, weight)),
         }
     }
-    kept.sort_by_key(|(finding, _)| finding.span.start);
+    sorted::by_key(&mut kept, |(finding, _)| finding.span.start);
     kept
 }
 

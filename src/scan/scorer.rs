@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::enums::Zone;
+use crate::sorted;
 
 use bartizan_rules::invariant::{between, onwards, sure};
 
@@ -97,7 +98,7 @@ pub fn explain(normalised: &str, voice: Voice, limit: usize) -> Vec<Part> {
             parts.push(Part { span, weight: feature.units as f32 * scale, idea: feature.idea });
         }
     });
-    parts.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()).then(a.span.start.cmp(&b.span.start)));
+    sorted::by(&mut parts, |a, b| b.weight.abs().total_cmp(&a.weight.abs()).then(a.span.start.cmp(&b.span.start)));
     parts.truncate(limit);
     parts
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use bartizan_rules::invariant::{self, between, part};
 
 use crate::enums::Zone;
+use crate::sorted;
 
 use super::decode;
 use super::engine::{self, Engine, Match, Scratch, Zones};
@@ -139,7 +140,7 @@ impl<'e> Scan<'e> {
         let place = Lineage { origin: 0..text.len(), chain: Vec::new() };
         self.decoded.clear();
         self.views(text, zones, &place, 0, &mut report);
-        report.findings.sort_by(|a, b| {
+        sorted::by(&mut report.findings, |a, b| {
             (a.span.start, a.rule, a.span.end, a.chain.len()).cmp(&(b.span.start, b.rule, b.span.end, b.chain.len()))
         });
         report.findings.dedup_by(|later, first| later.rule == first.rule && later.span == first.span);

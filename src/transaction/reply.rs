@@ -32,6 +32,7 @@ use crate::protocol::{Finish, Json, Path, Places, Told, UnscannedKind};
 use crate::reason::Reason;
 use crate::redact::{ActiveWatch, Masker, Restorer, Restoring, TextStream, Vault, Watch};
 use crate::route::{RouteIndex, RoutePolicy};
+use crate::sorted;
 pub(super) use opinions::{Round, Tally, WholeText};
 pub(super) use stream::{Outlet, StreamGuard};
 
@@ -251,7 +252,7 @@ impl ReplyGuard {
         }
         self.unscanned(&parts, noted)?;
         let denied = self.denied(&json, &parts, noted)?.into_iter().map(|call| call.path);
-        let mut denied: BTreeSet<Path> = denied.collect();
+        let mut denied: BTreeSet<Path> = sorted::set(denied);
         let hidden = self.hidden(&json, &parts);
         let shown = |one: &ReplyText| hidden.holding(&one.path).is_none();
         let mut attacks = self.attacks(&json, &parts, now, noted)?;
@@ -268,7 +269,7 @@ impl ReplyGuard {
             noted.masked += 1;
             if route.protocol.reply_zone() == Some(Zone::Document) {
                 let gone = parts.calls.iter().filter(|call| is_denied(call));
-                noted.chunks = gone.map(|call| (call.choice, call.item)).collect::<BTreeSet<_>>().len() as u64;
+                noted.chunks = sorted::set(gone.map(|call| (call.choice, call.item))).len() as u64;
             }
             changed = true;
         }

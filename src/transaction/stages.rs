@@ -122,6 +122,7 @@ use crate::reason::{Denial, Reason};
 use crate::redact::Label;
 use crate::route::RoutePolicy;
 use crate::scan::{Finding, Kind, Report, Text, TextReport, VerdictMemory};
+use crate::sorted;
 
 /// A principal with at least one role that allows the operation.
 #[derive(Debug)]
@@ -461,8 +462,7 @@ impl Scanned {
         if self.judgement.is_incomplete() {
             kinds.push(UnscannedKind::Budget);
         }
-        kinds.sort_unstable();
-        kinds.dedup();
+        sorted::once(&mut kinds);
         kinds
     }
 

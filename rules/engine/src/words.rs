@@ -8,8 +8,6 @@
 //! assert!(Tag::new("EMPLOYEE").is_some() && Tag::new("employee").is_none());
 //! ```
 
-use serde::Deserialize;
-
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
 
@@ -17,18 +15,21 @@ use crate::invariant::{between, sure};
 
 /// A closed list of words: an enum whose values are spelled alike wherever they are read and written.
 ///
-/// `Deserialize` must be in scope, and with the feature `cli` schemars' `JsonSchema`.
+/// With the feature `cli` schemars' `JsonSchema` must be in scope.
 #[macro_export]
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
         #[cfg_attr(feature = "cli", derive(JsonSchema))]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)* }
 
         impl $name {
             /// Every value, in the order of the documentation.
             pub const ALL: &'static [$name] = &[ $( $name::$variant, )* ];
+
+            /// The words of [`Self::ALL`].
+            pub const WORDS: &'static [&'static str] = &[ $( $word, )* ];
 
             /// The word that stands for this value in the document, the record and the metrics.
             pub const fn as_str(self) -> &'static str {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::redact::Label;
+use crate::sorted;
 
 /// A text as it is shown, and where its parts are in the original.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl Shown {
     /// The text with `[EMAIL]` and the like in the place of these spans. Spans may overlap.
     pub fn masked(text: &str, spans: &[(Range<usize>, Label)]) -> Shown {
         let mut spans: Vec<&(Range<usize>, Label)> = spans.iter().collect();
-        spans.sort_by_key(|(span, _)| (span.start, std::cmp::Reverse(span.end)));
+        sorted::by_key(&mut spans, |(span, _)| (span.start, std::cmp::Reverse(span.end)));
         let mut shown = Shown::default();
         let mut at = 0;
         for (span, label) in spans {

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bartizan_rules::choice;
-use serde::Deserialize;
-
 use super::super::duration::Span;
 use crate::enums::{Action, DataAction, Level, Mode, Pack, PiiType, Zone};
 
@@ -226,8 +223,7 @@ section! {
         /// other as `guards.*.injection`. Default injection.
         pack: Option<Pack>,
         /// With pack `pii`: the type of data that it finds, by which guards act. Default custom.
-        #[serde(rename = "type")]
-        kind: Option<PiiType>,
+        kind: Option<PiiType> = "type",
         /// With pack `pii`: the word in the placeholder, 1 to 12 of A-Z and `_`. Default: the type's own.
         label: Option<String>,
         /// Zones it looks at. `reply` is what the model answers, where packs `secrets` and `pii` are looked for; it belongs
@@ -249,11 +245,9 @@ section! {
     /// Samples of a rule.
     RuleTests {
         /// Texts in which the rule must find something, at most 100.
-        #[serde(rename = "match")]
-        matches: Option<Vec<String>>,
+        matches: Option<Vec<String>> = "match",
         /// Texts in which it must find nothing, at most 100.
-        #[serde(rename = "no_match")]
-        no_match: Option<Vec<String>>,
+        no_match: Option<Vec<String>> = "no_match",
     }
 }
 

@@ -1,8 +1,5 @@
 //! Who asks: issuers, their keys and claims, API keys.
 
-use bartizan_rules::choice;
-use serde::Deserialize;
-
 use super::super::duration::Span;
 use super::FromEnv;
 
@@ -151,8 +148,7 @@ section! {
     /// Callers that the mesh's mTLS names.
     Workload {
         /// Which SPIFFE IDs, `*` matches any text: `spiffe://cluster.local/ns/batch/sa/*`. Required.
-        #[serde(rename = "match")]
-        matches: Option<String>,
+        matches: Option<String> = "match",
         /// The roles it gives. Required; each must exist.
         roles: Option<Vec<String>>,
         /// The callers' tenant.

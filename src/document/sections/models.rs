@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
 

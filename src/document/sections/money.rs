@@ -1,8 +1,5 @@
 //! Money: what models cost, and what follows when one has no price.
 
-use bartizan_rules::choice;
-use serde::Deserialize;
-
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
 
@@ -22,8 +19,7 @@ section! {
     /// The prices of some models.
     ModelPrice {
         /// The model's name, or a glob (`*` matches any text). Required.
-        #[serde(rename = "match")]
-        matches: Option<String>,
+        matches: Option<String> = "match",
         /// A million input tokens. Required.
         input: Option<String>,
         /// A million input tokens that came from the provider's cache. Default: as `input`.

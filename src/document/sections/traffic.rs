@@ -3,16 +3,13 @@
 #[cfg(feature = "cli")]
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
-
-use bartizan_rules::choice;
-use serde::de::{self, EnumAccess, VariantAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use super::super::duration::Span;
+use super::super::tree::Node;
+use super::super::typed::{self, Read, TypeFault};
 use super::OutputAction;
 use crate::enums::{ConfinedBy, Operation};
-use crate::protocol::registry::{DESCRIBED, FORMATS, Format};
+use crate::protocol::registry::{DESCRIBED, FORMATS, Format, missing_feature};
 
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
@@ -21,19 +18,16 @@ section! {
     /// A guarded path.
     Route {
         /// Which requests. Required.
-        #[serde(rename = "match")]
-        matches: Option<RouteMatch>,
+        matches: Option<RouteMatch> = "match",
         /// How the bodies read. Required.
         protocol: Option<Protocol>,
         /// The operation, where the path does not tell it: `/chat/completions` is chat, `/models` is models. Without it, a
         /// `pathPrefix` matches every path of the protocol that is known below it, each with its own operation.
         operation: Option<Operation>,
         /// What belongs to one server of the Model Context Protocol.
-        #[serde(rename = "mcp")]
-        server: Option<Server>,
+        server: Option<Server> = "mcp",
         /// What operations may be, and where their prompts are: with protocol `graphql`.
-        #[serde(rename = "graphql")]
-        graph: Option<Graph>,
+        graph: Option<Graph> = "graphql",
         /// Which server or router the upstream is, where it is a known one: its routing options then pass, and a cap of the
         /// filter's own has the name that it wants (`max_completion_tokens` for `openai`, `azure`, `groq` and `xai`).
         /// Default: none, and a chat's cap is `max_tokens`.
@@ -54,9 +48,14 @@ impl Route {
 }
 
 /// The word of a dialect. Which formats have it, the formats know.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug)]
 pub struct Dialect(pub String);
+
+impl Read for Dialect {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        String::read(node).map(Dialect)
+    }
+}
 
 #[cfg(feature = "cli")]
 impl JsonSchema for Dialect {
@@ -88,27 +87,14 @@ pub enum Tenancy {
 /// The word of [`Tenancy::None`].
 const NO_TENANCY: &str = "none";
 
-impl<'de> Deserialize<'de> for Tenancy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tenancy, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Tenancy;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("none, or an object with by and from")
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<Tenancy, E> {
-                if word == NO_TENANCY { Ok(Tenancy::None) } else { Err(E::unknown_variant(word, &[NO_TENANCY])) }
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Tenancy, A::Error> {
-                Confinement::deserialize(de::value::MapAccessDeserializer::new(map)).map(Tenancy::Own)
-            }
+impl Read for Tenancy {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        match node {
+            Node::String(word) if word == NO_TENANCY => Ok(Tenancy::None),
+            Node::String(word) => Err(TypeFault::word(word, &[NO_TENANCY])),
+            Node::Object(_) => Confinement::read(node).map(Tenancy::Own),
+            _ => Err(TypeFault::kind("none, or an object with by and from", node)),
         }
-
-        deserializer.deserialize_any(Either)
     }
 }
 
@@ -250,29 +236,18 @@ const FORMAT_WORDS: [&str; FORMATS.len() + 1] = {
     words
 };
 
-impl<'de> Deserialize<'de> for Protocol {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Protocol, D::Error> {
-        struct Word;
-
-        impl<'de> Visitor<'de> for Word {
-            type Value = Protocol;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("enum Protocol")
-            }
-
-            fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Protocol, A::Error> {
-                let (word, rest) = data.variant::<String>()?;
-                if word == DESCRIBED {
-                    return rest.newtype_variant().map(Protocol::Described);
-                }
-                let named = FORMATS.iter().find(|format| format.word == word);
-                let named = named.ok_or_else(|| de::Error::unknown_variant(&word, &FORMAT_WORDS))?;
-                rest.unit_variant().map(|()| Protocol::Named(named.word))
-            }
+impl Read for Protocol {
+    fn read(node: &Node) -> Result<Self, TypeFault> {
+        if let Node::String(word) = node
+            && let Some(feature) = missing_feature(word)
+        {
+            return Err(TypeFault::not_built(word, feature));
         }
-
-        deserializer.deserialize_enum("Protocol", &FORMAT_WORDS, Word)
+        let (place, content) = typed::tagged(node, &FORMAT_WORDS)?;
+        match FORMATS.get(place) {
+            Some(format) => typed::plain(format.word, content).map(|()| Protocol::Named(format.word)),
+            None => typed::content(DESCRIBED, content).map(Protocol::Described),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::{Json, Path, Told, UnscannedKind, anthropic, openai};
 use crate::enums::{Operation, Zone};
 use crate::host::Timestamp;
 use crate::reason::Denial;
+use crate::sorted;
 use keys::camel;
 
 /// The format.
@@ -219,7 +220,7 @@ fn twins(reader: &Reader<'_, '_>, value: &Json<'_>) -> Result<(), Denial> {
         Json::Object(entries) => {
             let own = entries.iter().filter(|(key, _)| reader.is_own_key(key));
             let mut words: Vec<_> = own.map(|(key, _)| camel(key)).collect();
-            words.sort_unstable();
+            sorted::by(&mut words, Ord::cmp);
             if words.windows(2).any(|pair| pair.first() == pair.last()) {
                 return Err(reader.shape());
             }

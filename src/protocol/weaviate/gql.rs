@@ -11,6 +11,7 @@ use super::super::Json;
 use super::super::confine::{Scope, share};
 use super::super::graphql::source::{Source, malformed, over, value};
 use crate::reason::{Denial, Reason};
+use crate::sorted;
 
 /// The most tokens of an operation, blanks counted: a vector has thousands of numbers.
 const MOST_TOKENS: usize = 50_000;
@@ -206,7 +207,7 @@ fn class<'s>(tokens: &mut Tokens<'s>, is_get: bool) -> Result<Class<'s>, Denial>
 
 /// The text with these in these places; of two in one place the first comes first.
 fn with(text: &str, mut changes: Vec<(std::ops::Range<usize>, String)>) -> Result<String, Denial> {
-    changes.sort_by_key(|(range, _)| range.start);
+    sorted::by_key(&mut changes, |(range, _)| range.start);
     let (mut out, mut at) = (String::with_capacity(text.len()), 0);
     for (range, new) in changes {
         out.push_str(text.get(at..range.start).ok_or_else(fault)?);

@@ -3,7 +3,7 @@
 //! A password may be short and plain, so its surroundings say more than its entropy: a word that everybody uses, base64 of
 //! plain words, a user and a host that only documentation has. These checks can't know a published example that looks random.
 
-use std::collections::BTreeSet;
+use crate::sorted;
 
 use base64::Engine;
 use base64::alphabet;
@@ -109,7 +109,7 @@ pub(super) fn encodes_plain_words(text: &str) -> bool {
 /// digit or a mark among them, and neither a name, a call, a common word nor a placeholder.
 pub(super) fn password(name: &str, text: &str) -> bool {
     let makeup = Makeup::of(text);
-    let distinct = text.chars().collect::<BTreeSet<char>>().len();
+    let distinct = sorted::set(text.chars()).len();
     (6..=128).contains(&text.len())
         && distinct >= 5
         && (makeup.lower || makeup.upper)
@@ -135,7 +135,7 @@ fn is_type(text: &str) -> bool {
 /// The password in a connection string or behind `curl -u name:`: anything that is no placeholder, no
 /// reference and nobody's default.
 pub(super) fn connection_password(text: &str) -> bool {
-    let distinct = text.chars().collect::<BTreeSet<char>>().len();
+    let distinct = sorted::set(text.chars()).len();
     (6..=256).contains(&text.len())
         && distinct >= 4
         && !text.contains(['[', ']', '(', ')', '$'])

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::sorted;
+
 use bartizan_rules::invariant::{between, of_byte, onwards, part};
 
 use super::{Head, Sink};
@@ -77,7 +79,7 @@ fn run(text: &str, span: Range<usize>, sink: &mut Sink<'_>) {
     let named = run.iter().take(NAME).position(|byte| matches!(byte, b':' | b'=')).map_or(0, |at| at + 1);
     let quoted = onwards(run, named).iter().take_while(|byte| b"\"'`".contains(byte)).count();
     let mut starts = [0, quotes, named, named + quoted];
-    starts.sort_unstable();
+    sorted::by(&mut starts, Ord::cmp);
     let mut last = None;
     for start in starts {
         if last.replace(start) == Some(start) {

@@ -11,6 +11,7 @@ use crate::redact::validate::validator;
 use crate::scan::shipped::RULES;
 use crate::scan::signatures::Vocabulary;
 use crate::scan::{FaultAt, Kind, RuleCard, RuleFault};
+use crate::sorted;
 
 use super::{ANSWER, Engine, GLUED, JOINT, OFF, REPLY, Rule, bit};
 
@@ -142,7 +143,7 @@ impl Building {
         let wakes = self.rules.iter().enumerate().filter(|(_, rule)| !rule.both);
         let with_digits = wakes.filter_map(|(at, rule)| Some((rule.digits?, rule.beside, at as u16)));
         let mut digits: Vec<(usize, u16, u16)> = with_digits.collect();
-        digits.sort_unstable();
+        sorted::by(&mut digits, Ord::cmp);
         let fault = |message| vec![RuleFault { at: FaultAt::Custom(0, "keywords"), message }];
         let own = self.own.build().map_err(fault)?;
         let own_raw = self.own_raw.build().map_err(fault)?;

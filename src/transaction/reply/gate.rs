@@ -22,6 +22,7 @@ use crate::protocol::{Json, Path};
 use crate::reason::{Denial, Reason};
 use crate::redact::Watch;
 use crate::scan::TextReport;
+use crate::sorted;
 use crate::transaction::WorkerState;
 
 /// A part of a stream is shown when it has this many bytes of text.
@@ -403,7 +404,7 @@ impl StreamGuard {
         noted.masked += (told.removed.len() + told.marks.len()) as u64;
         self.guard.told = told;
         self.guard.remove_told(&mut left);
-        let marked: BTreeSet<Path> = self.guard.told.marks.keys().cloned().collect();
+        let marked: BTreeSet<Path> = sorted::set(self.guard.told.marks.keys().cloned());
         let picks = |one: &crate::protocol::reply::ReplyText| {
             let is_new = !cut.contains(&one.path) || marked.contains(&one.path) || left.contains_key(&one.path);
             one.is_key || !one.delta && is_new

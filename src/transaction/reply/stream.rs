@@ -22,6 +22,7 @@ use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::route::{RoutePolicy, ServerPart};
 use crate::scan::{Calm, Text};
+use crate::sorted;
 
 /// More running texts than this at a time are no reply.
 const MAX_CHANNELS: usize = 512;
@@ -555,9 +556,9 @@ impl StreamGuard {
             state.quiet = 0;
             return;
         }
-        let here: BTreeSet<Running> = pieces.iter().map(|(running, ..)| *running).collect();
+        let here: BTreeSet<Running> = sorted::set(pieces.iter().map(|(running, ..)| *running));
         let brought = fresh.iter().map(|running| running.0).filter(|channel| channel.kind != TextKind::Other);
-        let choices: BTreeSet<u32> = brought.map(|channel| channel.choice).collect();
+        let choices: BTreeSet<u32> = sorted::set(brought.map(|channel| channel.choice));
         let in_turns = self.stream.comes_in_turns();
         let of_others = u32::from(in_turns && !choices.is_empty());
         for (running, state) in &mut self.channels {

@@ -29,6 +29,7 @@ use crate::reason::{Denial, Reason};
 use crate::redact::{Masker, Vault};
 use crate::route::{RouteIndex, RoutePolicy};
 use crate::scan::Text;
+use crate::sorted;
 use crate::transaction::context::Context;
 use crate::transaction::pending_call::{Held, Outgoing, Permitting, Then};
 use crate::transaction::reading::{Guarded, Reading};
@@ -682,7 +683,7 @@ fn second_opinion(
     let enforcing = guards.iter().filter(|guard| guard.mode == Mode::Enforce);
     // What one guard's judge lets go another guard may still refuse.
     let everyones = |index: OpinionIndex| stages::is_everyones(guards, index);
-    let asked: BTreeSet<OpinionIndex> = enforcing.flat_map(|guard| guard.opinions.iter().copied()).collect();
+    let asked: BTreeSet<OpinionIndex> = sorted::set(enforcing.flat_map(|guard| guard.opinions.iter().copied()));
     for index in asked.into_iter().filter(|index| !heard.has(*index)) {
         let opinion = policy.opinion(index)?;
         let exhibits = exhibits(opinion, everyones(index), scan, scanned);

@@ -16,6 +16,7 @@ use crate::quota::{Tokens, price};
 use crate::reason::Reason;
 use crate::scan::Finding;
 use crate::script::Script;
+use crate::sorted;
 use crate::transaction::WorkerState;
 use crate::transaction::context::Context;
 use crate::transaction::stages::{Admitted, Authorized, Charged};
@@ -155,8 +156,7 @@ impl Context {
         const MOST: usize = 16;
         let roles = || authorized.roles().iter().filter_map(|role| policy.role_at(*role));
         let mut names: Vec<&str> = exchange.tools.iter().map(|tool| tool.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
+        sorted::once(&mut names);
         names.retain(|name| roles().flat_map(|role| &role.tools).any(|glob| glob.matches(name)));
         names.truncate(MOST);
         let is_written =
