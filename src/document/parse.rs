@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use super::Document;
 use super::errors::{ConfigError, KeyPath};
 use super::tree::{self, Node, ReadTree};
-use crate::hex::hex;
 use super::typed::Read;
+use crate::hex::hex;
 
 /// Errors of form that are reported at once.
 const MAX_ERRORS: usize = 64;

@@ -507,6 +507,9 @@ impl Context {
     /// From here on the caller may go on with what the provider keeps of this exchange. A store that fails costs the
     /// caller that, and nothing else.
     fn note_stored(&mut self, admitted: &Admitted, vm: &WorkerState, host: &mut dyn Host) {
+        if self.stored.is_empty() {
+            return;
+        }
         let caller = admitted.inspected().charged().authorized().counted().entitled().principal();
         let ledger = Ledger::of(&self.policy.name);
         let tenancy = self.route.and_then(|route| self.policy.route_at(route)?.tenancy.as_ref());
