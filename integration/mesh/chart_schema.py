@@ -60,6 +60,7 @@ def schema() -> dict:
             policy={"$ref": "#/$defs/Policy"},
             guards={"type": "object", "propertyNames": {"pattern": "^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$"}, "additionalProperties": guard},
             buffers=only(enabled=flag, bytes={"type": "integer", "minimum": 65536, "maximum": 4294967295}),
+            memory=only(release=flag),
             decompress=only(enabled=flag),
             requestTimeout={"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?s)?$"},
             telemetry=only(enabled=flag, provider=text),

@@ -141,6 +141,14 @@ def test_the_buffers_are_larger_than_the_policies_allow():
     assert values["buffers"]["bytes"] == shipped
 
 
+def test_memory_is_released_alike_wherever_bartizan_runs():
+    shipped = envoy.load()["memory_allocator_manager"]
+    assert patches("envoyfilter-memory.yaml")["BOOTSTRAP"] == {"memory_allocator_manager": shipped}
+    chart = (ROOT / "charts/bartizan/templates/around.yaml").read_text()
+    line = next(line for line in chart.splitlines() if "memory_allocator_manager" in line)
+    assert yaml.safe_load(line) == {"memory_allocator_manager": shipped}
+
+
 def test_istio_names_the_plugin_as_the_harness_does():
     plugin = istio.plugin()
     assert istio.resource_name(plugin).startswith("extensions.istio.io/trafficextension/llm.bartizan~")
