@@ -45,6 +45,8 @@ pub(super) struct Tag {
 struct Entry {
     rest: u64,
     principal: Arc<Principal>,
+    /// When the token was verified. A clock that has gone back since may be before the token's time.
+    verified: Timestamp,
 }
 
 impl TokenCache {
@@ -98,7 +100,7 @@ impl TokenCache {
     /// Remembers a verified token until it expires.
     pub(super) fn keep(&mut self, tag: Tag, principal: &Arc<Principal>, now: Timestamp) {
         if now < principal.expires() {
-            self.insert(tag.bucket, Entry { rest: tag.rest, principal: Arc::clone(principal) });
+            self.insert(tag.bucket, Entry { rest: tag.rest, principal: Arc::clone(principal), verified: now });
         }
     }
 
@@ -140,7 +142,8 @@ impl TokenCache {
 impl Entry {
     fn principal_for(&self, tag: Tag, now: Timestamp) -> Option<Arc<Principal>> {
         let same = bool::from(self.rest.ct_eq(&tag.rest));
-        (same && now < self.principal.expires()).then(|| Arc::clone(&self.principal))
+        let holds = self.verified <= now && now < self.principal.expires();
+        (same && holds).then(|| Arc::clone(&self.principal))
     }
 }
 
@@ -149,6 +152,18 @@ mod tests {
     use super::*;
     use crate::authn::RoleIndex;
     use crate::host::MemoryHost;
+
+    #[test]
+    fn a_clock_that_goes_back_has_the_token_verified_again() {
+        let now = Timestamp::from_secs(1000);
+        let mut cache = TokenCache::new(&mut MemoryHost::at(now)).unwrap();
+        let caller = Arc::new(Principal::anonymous(RoleIndex(0)));
+        let tag = cache.tag(&[0; 32], b"token");
+        cache.keep(tag, &caller, now);
+        assert!(cache.find(tag, now).is_some());
+        assert!(cache.find(tag, Timestamp::from_secs(999)).is_none());
+        assert!(cache.find(tag, Timestamp::from_secs(1001)).is_some());
+    }
 
     #[test]
     fn bounded_and_the_oldest_go_first() {
