@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools cloud-test cloud-tools fleet-test outage-table opinion-table response-test store-test registry-test rag oracle estimates release-changes observe bench bench-native bench-scan bench-count build cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools cloud-test cloud-tools fleet-test outage-table opinion-table response-test store-test registry-test rag oracle estimates release-changes observe bench bench-native bench-scan bench-count build build-core cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -39,7 +39,7 @@ CORPORA    ?= ../shared/corpora
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads, slow builds, and what would take it over half an hour.
-REST       := $(addprefix integration/tests/test_,$(addsuffix .py,protocols_gemini bedrock stored render forms identity_sources fleet)) integration/oracle integration/clients integration/graphql_api integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag integration/mlflow
+REST       := $(addprefix integration/tests/test_,$(addsuffix .py,protocols_gemini bedrock stored render forms identity_sources fleet)) integration/oracle integration/clients integration/graphql_api integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag integration/mlflow integration/core
 # Google's SDK belongs to the rest too: its walk takes three minutes.
 GOOGLE     := integration/tests/test_sdk_texts.py::test_every_text_is_read[google]
 
@@ -49,8 +49,27 @@ WASM_OPT   := $(CACHE)/binaryen-$(BINARYEN)/node_modules/.bin/wasm-opt
 # The features that rustc 1.95 turns on for wasm32-wasip1, and SIMD.
 WASM_FEATURES := --enable-simd --enable-bulk-memory --enable-bulk-memory-opt --enable-sign-ext \
 	--enable-mutable-globals --enable-nontrapping-float-to-int --enable-reference-types --enable-multivalue
-# -O2 gives the smaller module: LLVM has optimised for speed already.
-WASM_LEVEL ?= -O2
+WASM_LEVEL ?= -Oz
+# Bytes: a module with more is not built. Code decides how much memory a proxy takes and how long it starts.
+MOST_CODE  := 2860000
+MOST_CODE_OF_CORE := 2300000
+MOST_DATA  := 4000000
+
+# From what the compiler made the module that ships ($1), with at most $2 bytes of code.
+define optimised
+raw=$(RAW_MODULE); \
+if [ ! -e $(1) ] || [ $$raw -nt $(1) ]; then \
+  if [ -x $(WASM_OPT) ]; then \
+    echo "    wasm-opt $(WASM_LEVEL) ($(BINARYEN))"; \
+    $(WASM_OPT) $(WASM_LEVEL) $(WASM_FEATURES) --strip-debug --strip-producers $$raw -o $(1).tmp && mv $(1).tmp $(1) || exit 1; \
+  else \
+    echo "    Node.js (npm) is missing: the module works, but is not optimised by wasm-opt"; \
+    cp $$raw $(1); \
+  fi; \
+fi; \
+echo "    $(1): $$(wc -c < $(1)) bytes"; \
+python3 integration/results/sizes.py $$raw $(if $(shell command -v npm),$(1) $(2) $(MOST_DATA))
+endef
 
 say = @printf '\033[1m==> %s\033[0m\n' "$(1)"
 
@@ -79,7 +98,7 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) --deselect '$(GOOGLE:integration/%=%)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(GRAPHQL) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS) $(STORES) $(MLFLOW)
+test-rest: $(BUILDS) build-core $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(GRAPHQL) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS) $(STORES) $(MLFLOW)
 	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines, pages, responder)
 	$(PYTHON) -m pytest $(REST) '$(GOOGLE)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
@@ -184,20 +203,16 @@ bench-count: bench-native ## instructions a byte of whole requests, by kind of t
 	$(call say,instructions)
 	@python3 tests/bench/count.py $(BENCH)
 
-build: rust-target $(if $(shell command -v npm),$(WASM_OPT)) ## the module: target/bartizan.wasm
+build: rust-target $(if $(shell command -v npm),$(WASM_OPT)) ## the module, with every format: target/bartizan.wasm
 	$(call say,module)
 	cargo build --release --lib --no-default-features --features full --target wasm32-wasip1
-	@if [ ! -e $(MODULE) ] || [ $(RAW_MODULE) -nt $(MODULE) ]; then \
-	  if [ -x $(WASM_OPT) ]; then \
-	    echo "    wasm-opt $(WASM_LEVEL) ($(BINARYEN))"; \
-	    $(WASM_OPT) $(WASM_LEVEL) $(WASM_FEATURES) --strip-debug --strip-producers $(RAW_MODULE) -o $(MODULE).tmp && mv $(MODULE).tmp $(MODULE); \
-	  else \
-	    echo "    Node.js (npm) is missing: the module works, but is not optimised by wasm-opt"; \
-	    cp $(RAW_MODULE) $(MODULE); \
-	  fi; \
-	fi
-	@echo "    $(MODULE): $$(wc -c < $(MODULE)) bytes"
-	@python3 integration/results/sizes.py $(RAW_MODULE)
+	@$(call optimised,$(MODULE),$(MOST_CODE))
+
+build-core: rust-target $(if $(shell command -v npm),$(WASM_OPT)) ## the small module: openai, anthropic, ollama, tgi, mcp, generic
+	$(call say,small module)
+	cargo build --release --lib --no-default-features --features core --target wasm32-wasip1 \
+	  --config 'profile.release.package.bartizan.opt-level="z"'
+	@$(call optimised,target/bartizan-core.wasm,$(MOST_CODE_OF_CORE))
 
 cli: ## the command line: target/debug/bartizan
 	$(call say,command line)

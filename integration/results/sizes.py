@@ -1,5 +1,5 @@
 """The bytes of code that each wire format and each part adds to the module: `python3 sizes.py MODULE`, before wasm-opt takes the
-names out.
+names out. `python3 sizes.py MODULE SHIPPED CODE DATA` fails where the module that ships has more bytes of code or of data.
 
 The module's `name` section (WebAssembly core specification, appendix "Custom Sections") says which function is of which
 path. A function that the compiler made a part of another counts for that one.
@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-CODE, CUSTOM = 10, 0
+CODE, DATA, CUSTOM = 10, 11, 0
 FUNCTION_NAMES = 1
 IMPORTS = 2
 # What is told apart: a folder or file of src, and of these what is in them.
@@ -22,6 +22,10 @@ CRATE = re.compile(r"_ZN(\d+)([a-z]\w*)")
 INNER = re.compile(r"\$LT\$(?:\$\w+?\$)*([a-z]\w*?)\.\.")
 # A format is a folder. Its name is followed by what is in it, in either of the two forms that names have.
 FOLDERS = [path.name for path in (pathlib.Path(__file__).parents[2] / "src" / "protocol").iterdir() if (path / "mod.rs").exists()]
+
+
+# What every module has; the others are all there or none is.
+CORE = {"openai", "anthropic", "ollama", "tgi", "mcp", "generic"}
 
 
 class Bytes:
@@ -85,6 +89,24 @@ def functions(module: bytes) -> dict[str, int]:
     return sizes
 
 
+def sections(module: bytes) -> dict[int, int]:
+    """The bytes of each kind of section."""
+    body = Bytes(module)
+    body.at = 8
+    found: collections.Counter = collections.Counter()
+    for kind, section in body.sections():
+        found[kind] += len(section.data)
+    return found
+
+
+def hold(shipped: dict[int, int], most: dict[int, int]) -> None:
+    """That no section has grown over its bound: code costs fifty times its bytes of memory, and a second of start a megabyte."""
+    for kind, name in ((CODE, "code"), (DATA, "data")):
+        print(f"bytes of {name} as shipped: {shipped[kind]:,} of at most {most[kind]:,}")
+        if shipped[kind] > most[kind]:
+            raise SystemExit(f"{shipped[kind]:,} bytes of {name}, expected at most {most[kind]:,}")
+
+
 def of_formats(sizes: dict[str, int]) -> dict[str, int]:
     """The bytes of each format, the largest first."""
     found: collections.Counter = collections.Counter()
@@ -117,8 +139,9 @@ def told(sizes: dict[str, int]) -> str:
 if __name__ == "__main__":
     module = functions(pathlib.Path(sys.argv[1]).read_bytes())
     formats, parts = of_formats(module), of_parts(module)
-    if not all(formats.values()):
-        raise SystemExit(f"no code of {', '.join(name for name, size in formats.items() if not size)}: are the names stripped?")
+    missing = {name for name, size in formats.items() if not size}
+    if missing and missing != set(formats) - CORE:
+        raise SystemExit(f"no code of {', '.join(sorted(missing))}: are the names stripped?")
     wanted = ["condition", "consult::opa", "consult::opinion", "quota::price", "quota::fleet"]
     if missing := [name for name in wanted if not parts.get(name)]:
         raise SystemExit(f"no code of {', '.join(missing)}: are the names stripped?")
@@ -126,3 +149,5 @@ if __name__ == "__main__":
     least = sum(module.values()) // 500
     large = {name: size for name, size in parts.items() if size >= least or name in wanted}
     print("bytes of code by part: " + told(large) + f", others {sum(parts.values()) - sum(large.values()):,}")
+    if len(sys.argv) == 5:
+        hold(sections(pathlib.Path(sys.argv[2]).read_bytes()), {CODE: int(sys.argv[3]), DATA: int(sys.argv[4])})
