@@ -177,6 +177,8 @@ class Envoy(Running):
         extra: dict[str, str] | None = None,
         levels: str = "wasm:info,config:info",
         binary: Path | None = None,
+        env: dict[str, str] | None = None,
+        flags: tuple[str, ...] = ("--use-dynamic-base-id",),
     ):
         self.folder = run_folder(name)
         for file, text in (extra or {}).items():
@@ -187,12 +189,12 @@ class Envoy(Running):
         admin = self.folder / "admin"
         self.child = Child(
             [
-                str(binary or binary_path()), "-c", str(path), "--concurrency", str(workers), "--use-dynamic-base-id",
+                str(binary or binary_path()), "-c", str(path), "--concurrency", str(workers), *flags,
                 "--admin-address-path", str(admin), "--file-flush-interval-msec", "20",
                 "--drain-time-s", "1", "--parent-shutdown-time-s", "2",
                 "--log-level", "warning", "--component-log-level", levels,
             ],
-            log=self.folder / "envoy.log", out=self.access_log, cwd=ROOT,
+            log=self.folder / "envoy.log", out=self.access_log, cwd=ROOT, env=env,
         )  # fmt: skip
 
         def ready() -> bool:
@@ -255,6 +257,10 @@ class Envoy(Running):
         """Resident bytes of the process."""
         pages = int(Path(f"/proc/{self.child.pid}/statm").read_text().split()[1])
         return pages * 4096
+
+    def descriptors(self) -> int:
+        """Open descriptors of the process."""
+        return sum(1 for _ in Path(f"/proc/{self.child.pid}/fd").iterdir())
 
 
 class LogEntry:
