@@ -33,7 +33,6 @@ BROWSER    := $(CACHE)/browser/.ready
 RESPONSE   := $(CACHE)/response/.ready
 CLOUDS     := $(CACHE)/clouds/.ready
 STORES     := $(CACHE)/stores/.ready
-CLOCK      := $(CACHE)/faketime/.ready
 MLFLOW     := $(CACHE)/mlflow/.ready
 CORPORA    ?= ../shared/corpora
 # Test files that run beside each other on real Envoy: most of their time is waiting.
@@ -80,7 +79,7 @@ test-envoy: $(BUILDS) $(VENV_STAMP) $(MCP_SDK) ## the built module on real Envoy
 	$(call say,the module on real Envoy)
 	$(PYTHON) -m pytest integration $(REST:%=--ignore=%) --deselect '$(GOOGLE:integration/%=%)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-envoy.xml $(PYTEST)
 
-test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(GRAPHQL) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS) $(STORES) $(MLFLOW) $(CLOCK)
+test-rest: $(BUILDS) $(VENV_STAMP) $(LITELLM) $(CLIENTS) $(GRAPH) $(GRAPHQL) $(NEIGHBOURS) $(MESH_TOOLS) $(APISERVER) $(LIMITS) $(REDIS) $(OPA) $(JUDGES) $(PIPELINES) $(VICTORIA) $(BROWSER) $(RESPONSE) $(GRAFANA) $(CLOUDS) $(STORES) $(MLFLOW)
 	$(call say,other clients, mesh, fleet, ext_proc, OPA, judges, pipelines, pages, responder)
 	$(PYTHON) -m pytest $(REST) '$(GOOGLE)' -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml=$(CACHE)/run-rest.xml $(PYTEST)
 	@PYTHONPATH=integration $(PYTHON) -m results $(CACHE)/run-envoy.xml $(CACHE)/run-rest.xml
@@ -163,7 +162,7 @@ observe: build cli $(VENV_STAMP) $(MESH_TOOLS) $(PIPELINES) $(VICTORIA) ## a mix
 matrix: $(VENV_STAMP) $(MCP_SDK) $(NEIGHBOURS) ## the built module's suite with each Envoy from 1.36 to 1.40, as a table; VERSIONS=, SELECT=, PART=1/4, FRESH=1, WRITE=1
 	@PYTHONPATH=integration $(PYTHON) -m envoys $(REST)
 
-soak: $(VENV_STAMP) $(CLOCK) ## the built module under faults: aborts, resets, restarts, clock steps, full disk, VM death, as a table; MINUTES=5, ONLY=, WRITE=1
+soak: $(VENV_STAMP) ## the built module under faults: aborts, resets, restarts, clock steps, full disk, VM death, as a table; MINUTES=5, ONLY=, WRITE=1
 	@PYTHONPATH=integration $(PYTHON) -m soak
 
 release-changes: $(VENV_STAMP) ## OLD=module.wasm [NEW=module.wasm] TEXTS="rows.jsonl ..." [EVERY=20]: verdicts that a release changes
@@ -331,11 +330,6 @@ $(GRAFANA): integration/dashboards/package-lock.json
 $(RESPONSE): integration/response/alertmanager.sh
 	$(call say,Alertmanager and Prometheus (once))
 	integration/response/alertmanager.sh $(CACHE)/response
-	@touch $@
-
-$(CLOCK): integration/soak/clock.sh
-	$(call say,libfaketime (once))
-	@integration/soak/clock.sh $(CACHE)/faketime
 	@touch $@
 
 $(GRAPHQL): integration/graphql_api/requirements.txt
