@@ -363,22 +363,20 @@ def hot_restart(ground: Ground, size: int) -> Seen:
             with Traffic(site, seen, lambda: other) as traffic:
                 streams = []
                 stream = threading.Thread(
-                    target=lambda: streams.append(site.send(H1, chat(stream=True), token=other, headers=[("x-script", "sse_slow")]).reply)
+                    target=lambda: streams.append(site.send(H1, chat(stream=True), token=other, headers=[("x-script", "sse_halves")]).reply)
                 )
+                GATE.clear()
+                asked = ground.upstream.total
                 config = json.loads((first.folder / "envoy.json").read_text())
-                second = []
-                start = lambda: second.append(Envoy(config, "soak-restart", flags=("--base-id", base, "--restart-epoch", str(epoch))))
-                starting = threading.Thread(target=start)
-                starting.start()
                 stream.start()
+                eventually(lambda: ground.upstream.total > asked, "the stream is open")
+                # Not from a thread of its own: Envoy ends with the thread that started it.
+                second = Envoy(config, "soak-restart", flags=("--base-id", base, "--restart-epoch", str(epoch)))
+                site.proxy = second
+                GATE.set()
                 stream.join()
-                starting.join()
-                if not second:
-                    seen.wrong.append("the second Envoy did not start")
-                    return seen
                 seen.got(streams[0], {PASSED})
                 eventually(lambda: not first.child.alive(), "the first Envoy has ended", 60)
-                site.proxy = second[0]
                 traffic.more()
             now = left()
             # Counters of a quota are in the process; a service of rate limits keeps them over a restart.
@@ -387,6 +385,7 @@ def hot_restart(ground: Ground, size: int) -> Seen:
         verdicts(site, seen, other)
         rests(site, seen)
     finally:
+        GATE.set()
         site.proxy.stop()
         first.stop()
     return seen
