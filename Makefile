@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools cloud-test cloud-tools fleet-test outage-table opinion-table response-test store-test registry-test rag oracle estimates release-changes observe bench bench-native bench-scan bench-count build build-core cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
+.PHONY: help demo test test-all test-native test-envoy test-rest mesh-test pages mesh-tools pipeline-test pipeline-tools cloud-test cloud-tools fleet-test outage-table opinion-table response-test store-test registry-test rag oracle estimates release-changes observe matrix soak bench bench-native bench-scan bench-count build build-core cli image release chart-schema lint fmt eval clean distclean rust-target mcp-sdk
 
 CACHE      := .cache
 VENV       := $(CACHE)/venv
@@ -39,7 +39,7 @@ CORPORA    ?= ../shared/corpora
 WORKERS    ?= 3
 BUILDS     ?= build cli
 # What `make test` leaves to `make test-all`: large downloads, slow builds, and what would take it over half an hour.
-REST       := $(addprefix integration/tests/test_,$(addsuffix .py,protocols_gemini bedrock stored render forms identity_sources fleet)) integration/oracle integration/clients integration/graphql_api integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag integration/mlflow integration/core
+REST       := $(addprefix integration/tests/test_,$(addsuffix .py,protocols_gemini bedrock stored render forms identity_sources fleet)) integration/oracle integration/clients integration/graphql_api integration/mesh integration/fleet integration/neighbours integration/opa integration/opinions integration/pipelines integration/pages integration/response integration/dashboards integration/releases integration/clouds integration/stores integration/rag integration/mlflow integration/core integration/soak
 # Google's SDK belongs to the rest too: its walk takes three minutes.
 GOOGLE     := integration/tests/test_sdk_texts.py::test_every_text_is_read[google]
 
@@ -177,6 +177,12 @@ oracle: build cli $(VENV_STAMP) ## the seeded request mix alone; REQUESTS=, SEED
 observe: build cli $(VENV_STAMP) $(MESH_TOOLS) $(PIPELINES) $(VICTORIA) ## a mixed minute through Envoy, Prometheus, log stores, report: what an operator sees, as a table
 	$(call say,observe)
 	@PYTHONPATH=integration $(PYTHON) -m observe
+
+matrix: $(VENV_STAMP) $(MCP_SDK) $(NEIGHBOURS) ## the built module's suite with each Envoy from 1.36 to 1.40, as a table; VERSIONS=, SELECT=, PART=1/4, FRESH=1, WRITE=1
+	@PYTHONPATH=integration $(PYTHON) -m envoys $(REST)
+
+soak: $(VENV_STAMP) ## the built module under faults: aborts, resets, restarts, clock steps, full disk, VM death, as a table; MINUTES=5, ONLY=, WRITE=1
+	@PYTHONPATH=integration $(PYTHON) -m soak
 
 release-changes: $(VENV_STAMP) ## OLD=module.wasm [NEW=module.wasm] TEXTS="rows.jsonl ..." [EVERY=20]: verdicts that a release changes
 	@PYTHONPATH=integration $(PYTHON) -m releases "$(OLD)" "$(or $(NEW),$(MODULE))" $(TEXTS) --every $(or $(EVERY),1)

@@ -96,7 +96,7 @@ class Site:
     numbers = itertools.count()
 
     def __init__(self, mode: str, upstream: Upstream, keys: dict[str, Key], http2: bool = False, change=None, edit=None,
-                 workers: int = 2, binary=None):  # fmt: skip
+                 workers: int = 2, binary=None, **run):  # fmt: skip
         self.mode, self.strong, self.upstream, self.keys = mode, mode == "strong", upstream, keys
         config = envoy.load(envoy.STRONG if self.strong else envoy.WEAK)
         config = envoy.with_trailers(envoy.with_upstream(config, upstream.port, http2))
@@ -106,7 +106,7 @@ class Site:
         config = envoy.with_policy(config, self.policy)
         if edit:
             edit(config)
-        self.proxy = Envoy(config, mode, workers, binary=binary)
+        self.proxy = Envoy(config, mode, workers, binary=binary, **run)
         self.tokens: dict[tuple, tuple[float, str]] = {}
 
     def token(self, subject: str = "alice", roles: tuple[str, ...] = ("analyst",), algorithm: str = "ES256") -> str:

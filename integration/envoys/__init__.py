@@ -1,0 +1,1 @@
+"""The suite with each version of Envoy that can be had."""

@@ -1,0 +1,1 @@
+"""Faults under load: what the client saw, what was lost, and what a proxy holds afterwards."""
