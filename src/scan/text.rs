@@ -290,9 +290,12 @@ impl<'e> Scan<'e> {
         for read in beside::parts(&reading.text, &reading.words) {
             let mut pass = self.engine.normalised(part(&reading.text, read.clone()), zones, &mut self.scratch);
             report.complete &= !pass.overrun;
-            for found in &mut pass.matches {
+            pass.matches.retain_mut(|found| {
                 found.span = found.span.start + read.start..found.span.end + read.start;
-            }
+                // What has no such word in it was found as it is.
+                let first = reading.words.partition_point(|word| word.end <= found.span.start);
+                reading.words.get(first).is_some_and(|word| word.start < found.span.end)
+            });
             self.keep(&pass.matches, &Way::Through(n), depth, place, Some("leet"), report);
         }
         // A text of addresses was not scored as it is.
