@@ -16,6 +16,7 @@
 //! assert!(scanner.decisive_score(scanned, &|_| false) > 90);
 //! ```
 
+mod beside;
 mod calm;
 mod conversation;
 pub mod decode;

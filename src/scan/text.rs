@@ -10,10 +10,11 @@ use bartizan_rules::invariant::{self, between, part};
 use crate::enums::Zone;
 use crate::sorted;
 
+use super::beside;
 use super::decode;
 use super::engine::{self, Engine, Match, Scratch, Zones};
-use super::normalise::{self, Marks, Normalised};
-use super::scorer::{self, Voice};
+use super::normalise::{self, Leet, Marks, Normalised};
+use super::scorer::{self, Learned, Voice};
 use super::{Budget, Finding, RuleIndex, TextReport};
 
 /// Encodings within encodings.
@@ -207,7 +208,15 @@ impl<'e> Scan<'e> {
         report.complete &= !n.residue();
         self.reads(n.work() - text.len(), report);
         if n.seen().meets(CLEANS) && self.reads(n.work(), report) {
-            self.cleaned(text, zones, place, depth, report);
+            if depth == 0 {
+                for part in hides(text, &n) {
+                    let origin = place.origin.start + part.start..place.origin.start + part.end;
+                    let here = Lineage { origin, chain: place.chain.clone() };
+                    self.cleaned(text.get(part).unwrap_or_default(), zones, &here, depth, report);
+                }
+            } else {
+                self.cleaned(text, zones, place, depth, report);
+            }
         }
         if self.engine.reads_normalised(zones) || self.scorer {
             self.words(&n, zones, place, depth, report);
@@ -219,11 +228,11 @@ impl<'e> Scan<'e> {
         let pass = self.engine.normalised(n.text(), zones, &mut self.scratch);
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, &Way::Through(n), depth, place, None, report);
-        self.learn(n.text(), zones, report);
+        let learned = self.learn(n.text(), zones, report);
         if self.reads(n.text().len(), report)
             && let Some(reading) = normalise::leet(n.text())
         {
-            self.reading(&reading, zones, &Way::Through(n), "leet", depth, place, report);
+            self.leet(&reading, learned, zones, n, depth, place, report);
         }
         if pass.rotated {
             let reading = spell(n.text(), engine::rot13);
@@ -273,6 +282,37 @@ impl<'e> Scan<'e> {
         self.learn(reading, zones, report);
     }
 
+    /// The reading of leetspeak: around the words that read otherwise.
+    #[allow(clippy::too_many_arguments, reason = "one place a view, no state of its own")]
+    fn leet(
+        &mut self,
+        reading: &Leet,
+        learned: Option<scorer::Read>,
+        zones: Zones,
+        n: &Normalised,
+        depth: usize,
+        place: &Lineage,
+        report: &mut TextReport,
+    ) {
+        for read in beside::parts(&reading.text, &reading.words) {
+            let mut pass = self.engine.normalised(part(&reading.text, read.clone()), zones, &mut self.scratch);
+            report.complete &= !pass.overrun;
+            pass.matches.retain_mut(|found| {
+                found.span = found.span.start + read.start..found.span.end + read.start;
+                // What has no such word in it was found as it is.
+                let first = reading.words.partition_point(|word| word.end <= found.span.start);
+                reading.words.get(first).is_some_and(|word| word.start < found.span.end)
+            });
+            self.keep(&pass.matches, &Way::Through(n), depth, place, Some("leet"), report);
+        }
+        // A text of addresses was not scored as it is.
+        if learned.is_none() || matches!(without_hosts(&reading.text), Cow::Owned(_)) {
+            self.learn(&reading.text, zones, report);
+        } else if let Some(learned) = learned.and_then(|read| read.again(&reading.text, &reading.words)) {
+            self.weigh(&learned, report);
+        }
+    }
+
     /// What a text decodes to.
     fn encoded(
         &mut self,
@@ -302,15 +342,21 @@ impl<'e> Scan<'e> {
         }
     }
 
-    fn learn(&mut self, normalised: &str, zones: Zones, report: &mut TextReport) {
+    /// Scores a text; `None`: it is not scored, or not as it is.
+    fn learn(&mut self, normalised: &str, zones: Zones, report: &mut TextReport) -> Option<scorer::Read> {
         let voice = if zones.is_read() { Voice::Read } else { Voice::Said };
-        if self.scorer
-            && self.reads(normalised.len(), report)
-            && let Some(learned) = scorer::score(&without_hosts(normalised), voice)
-        {
-            self.reads(learned.work, report);
-            report.learned = Some(report.learned.map_or(learned.probability, |most| most.max(learned.probability)));
+        if !self.scorer || !self.reads(normalised.len(), report) {
+            return None;
         }
+        let text = without_hosts(normalised);
+        let (learned, read) = scorer::read(&text, voice)?;
+        self.weigh(&learned, report);
+        matches!(text, Cow::Borrowed(_)).then_some(read)
+    }
+
+    fn weigh(&mut self, learned: &Learned, report: &mut TextReport) {
+        self.reads(learned.work, report);
+        report.learned = Some(report.learned.map_or(learned.probability, |most| most.max(learned.probability)));
     }
 
     fn keep(
@@ -330,6 +376,16 @@ impl<'e> Scan<'e> {
             report.findings.push(Finding { rule: RuleIndex(found.rule), span, chain });
         }
     }
+}
+
+/// The parts of a text in which something hides keys or encodings.
+fn hides(text: &str, n: &Normalised) -> Vec<Range<usize>> {
+    let mut places = n.places(CLEANS.without(Marks::COMPATIBILITY));
+    // Of other forms of letters and signs only those are read otherwise that keys could have.
+    let forms = n.places(Marks::COMPATIBILITY).into_iter();
+    places.extend(forms.filter(|place| part(text, place.clone()).contains(normalise::is_key)));
+    places.sort_unstable_by_key(|place| place.start);
+    beside::parts(text, &places)
 }
 
 /// The original bytes of a view's span, and what was done to them.

@@ -9,11 +9,13 @@
 //! bench stream COUNT WORDS       replies that are streams of so many events, for callgrind
 //! bench texts KIND SIZE COUNT SEED     fresh texts, each a JSON string on a line
 //! bench refused KIND SIZE COUNT SEED   those of them that the shipped policy refuses, with the reason
+//! bench found [FILE]...          what the scanner finds in fresh texts and in the rows of files, to compare two builds
 //! bench rules COUNT              rules of a policy's own, as JSON
 //! ```
 
 mod clock;
 mod count;
+mod found;
 mod own;
 mod scan;
 mod site;
@@ -40,11 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["stream", number, words] => count::streams(number.parse()?, words.parse()?),
         ["texts", name, size, count, seed] => write_texts(kind(name)?, size.parse()?, count.parse()?, seed.parse()?),
         ["refused", name, size, count, seed] => refused(kind(name)?, size.parse()?, count.parse()?, seed.parse()?),
+        ["found", files @ ..] => found::all(files),
         ["rules", count] => {
             println!("{}", own::rules(count.parse()?));
             Ok(())
         }
-        _ => Err("expected scan, own, worst, large, count, texts, refused or rules; bench.rs says how".into()),
+        _ => Err("expected scan, own, worst, large, count, texts, refused, found or rules; bench.rs says how".into()),
     }
 }
 

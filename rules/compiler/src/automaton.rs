@@ -224,11 +224,12 @@ impl Compiler {
         self.numbers(&root, &mut lists, out);
     }
 
-    /// By byte: at which of the first eight places of a match it may be, a bit each.
+    /// By byte: at which of the first eight places of a match it may be, a bit each, where neither the text nor a line
+    /// begins. There most patterns begin with what parts them from the word before.
     pub fn places(&self, program: usize) -> Vec<u8> {
         let (program, mut targets) = (program as u16, Targets::new());
         let mut state = State::new();
-        self.close(program, 0, 0, Edge::Text, &mut state, &mut BTreeSet::new());
+        self.close(program, 0, 0, Edge::None, &mut state, &mut BTreeSet::new());
         let mut out = vec![0u8; 256];
         let alike = self.alike(true);
         for place in 0..8 {

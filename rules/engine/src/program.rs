@@ -242,11 +242,14 @@ struct Input<'i> {
     tables: &'i Tables,
 }
 
-/// A byte's places: at which of the first eight of a match it may be.
+/// A byte's places: at which of the first eight of a match it may be, where neither the text nor a line begins.
 pub type Places = [u8; 256];
 
 /// False when a byte is where none of a match does: a run would fail.
 pub fn may_begin(places: &Places, bytes: &[u8], start: usize) -> bool {
+    if start.checked_sub(1).is_none_or(|before| bytes.get(before) == Some(&b'\n')) {
+        return true;
+    }
     let rest = onwards(bytes, start);
     let may = |at: usize, byte: u8| of_byte(places, byte) >> at & 1 == 1;
     match rest.first_chunk::<8>() {

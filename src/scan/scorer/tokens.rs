@@ -186,9 +186,17 @@ pub(super) struct Token {
 
 impl Tokens {
     pub(super) fn of(text: &str, model: &Model) -> Tokens {
-        let mut tokens = Vec::with_capacity(text.len() / 4 + 4);
+        let mut tokens = Tokens(Vec::with_capacity(text.len() / 4 + 4));
+        tokens.read(text, 0..text.len(), model);
+        tokens
+    }
+
+    /// Adds those of a part of the text that ends with it or before a space.
+    fn read(&mut self, text: &str, of: Range<usize>, model: &Model) {
+        let tokens = &mut self.0;
+        let text = part(text, 0..of.end);
         let bytes = text.as_bytes();
-        let mut at = 0;
+        let mut at = of.start;
         while let Some(&byte) = bytes.get(at) {
             let start = at;
             // Asked one after the other: what a table of jumps does next can't be predicted.
@@ -221,7 +229,42 @@ impl Tokens {
             };
             tokens.push(Token { hash: state, start: start as u32, end: at as u32, stem });
         }
-        Tokens(tokens)
+    }
+
+    /// The tokens of a reading that differs in these words alone, which spaces part, and the windows that hold one.
+    pub(super) fn with(&self, reading: &str, words: &[Range<usize>], model: &Model) -> (Tokens, Vec<Range<usize>>) {
+        let mut tokens = Tokens(Vec::with_capacity(self.0.len()));
+        let mut blocks: Vec<Range<usize>> = Vec::new();
+        let mut copied = 0;
+        for word in words {
+            let rest = onwards(&self.0, copied);
+            let kept = rest.partition_point(|token| (token.start as usize) < word.start);
+            let read = onwards(rest, kept).partition_point(|token| (token.start as usize) < word.end);
+            tokens.0.extend_from_slice(between(rest, 0..kept));
+            copied += kept + read;
+            let first = tokens.0.len();
+            tokens.read(reading, word.clone(), model);
+            let end = tokens.0.len().max(first + 1);
+            let block = (first / STEP + 1).saturating_sub(BLOCKS)..(end - 1) / STEP + 1;
+            match blocks.last_mut() {
+                Some(last) if block.start <= last.end => last.end = block.end,
+                _ => blocks.push(block),
+            }
+        }
+        tokens.0.extend_from_slice(onwards(&self.0, copied));
+        let most = tokens.windows();
+        // The last window holds the last blocks.
+        let inside = |block: Range<usize>| block.start.min(most.saturating_sub(1))..block.end.min(most);
+        let windows = blocks.into_iter().map(inside).collect();
+        (tokens, windows)
+    }
+
+    /// How many windows there are.
+    pub(super) fn windows(&self) -> usize {
+        match self.0.len() {
+            0 => 0,
+            tokens => tokens.div_ceil(STEP).saturating_sub(BLOCKS) + 1,
+        }
     }
 
     pub(super) fn start(&self, token: usize) -> usize {

@@ -17,7 +17,7 @@ fuzz_target!(|text: &str| {
         from = span.start;
     }
     if let Some(reading) = normalise::leet(n.text()) {
-        assert_eq!(reading.len(), n.text().len());
+        assert_eq!(reading.text.len(), n.text().len());
     }
     let clean = normalise::cleaned(text);
     for (at, c) in clean.text().char_indices() {

@@ -20,7 +20,7 @@ mod tables;
 
 use std::ops::Range;
 
-use crate::invariant::{between, broken, part, sure};
+use crate::invariant::{between, broken, onwards, part, sure};
 
 use unicode_normalization::char::{compose, decompose_compatible, is_combining_mark};
 
@@ -67,6 +67,8 @@ pub struct Normalised {
     /// One table a round, first round first; none: every byte is where it was.
     tables: Vec<Offsets>,
     seen: Marks,
+    /// What was left out at the end of a round's text, where no character came after it.
+    at_end: Marks,
     residue: bool,
     work: usize,
 }
@@ -90,6 +92,21 @@ impl Normalised {
     /// Bytes that were read in all rounds.
     pub fn work(&self) -> usize {
         self.work
+    }
+
+    /// The original bytes to which any of these was done, in order.
+    pub fn places(&self, marks: Marks) -> Vec<Range<usize>> {
+        let mut places: Vec<Range<usize>> = Vec::new();
+        for (round, table) in self.tables.iter().enumerate() {
+            let earlier = between(&self.tables, 0..round);
+            let original = |place| earlier.iter().rev().fold(place, |place, table| table.source(place).0);
+            places.extend(table.places(marks).map(original));
+        }
+        if self.at_end.meets(marks) {
+            places.push(self.source(self.text.len()..self.text.len()).0);
+        }
+        places.sort_unstable_by_key(|place| place.start);
+        places
     }
 
     /// The original bytes of a range of [`Normalised::text`], and what was done to them.
@@ -123,6 +140,7 @@ fn rounds(text: &str, lower: bool) -> Normalised {
         let fold = Fold::run(input, lower);
         out.work += input.len();
         out.seen = out.seen.with(fold.seen);
+        out.at_end = out.at_end.with(fold.pending);
         // A round that may bring forth something new has brought forth nothing where the text is as it was.
         let again = fold.again && fold.out != input.as_bytes();
         let moved = !fold.offsets.is_identity(input.len());
@@ -143,43 +161,91 @@ fn rounds(text: &str, lower: bool) -> Normalised {
     out
 }
 
-/// The reading of leetspeak, byte for byte as long as the text; `None` when too few words mix letters and digits.
-/// Give it normalised text.
-pub fn leet(normalised: &str) -> Option<String> {
+/// A reading of leetspeak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leet {
+    /// The text, byte for byte as long as the one that was read.
+    pub text: String,
+    /// The words that read otherwise, in order.
+    pub words: Vec<Range<usize>>,
+}
+
+/// The reading of leetspeak; `None` when too few words mix letters and digits. Give it normalised text.
+pub fn leet(normalised: &str) -> Option<Leet> {
     if !worth_a_look(normalised.as_bytes()) {
         return None;
     }
-    let words = || normalised.split([' ', '\n']);
-    let mixed = |word: &str| {
-        let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
-        let signs = word.bytes().filter(|b| matches!(b, b'0' | b'1' | b'3' | b'4' | b'5' | b'7' | b'@' | b'$')).count();
-        letters > 0 && signs > 0 && letters + signs + 2 >= word.len() && word.len() <= 24
-    };
-    let dense = words().filter(|word| mixed(word)).take(2).count() >= 2;
-    if !dense {
+    let words = || leet_words(normalised);
+    if words().filter(|word| is_mixed(between(normalised.as_bytes(), word.clone()))).take(2).count() < 2 {
         return None;
     }
-    let mut out = String::with_capacity(normalised.len());
+    let mut out = normalised.replace('\n', " ").into_bytes();
+    let mut changed = Vec::new();
+    // Words since the last one that mixes; where one without any sign is passed over, it counts, too.
     let mut run = 0u32;
-    for (i, word) in words().enumerate() {
-        if i > 0 {
-            out.push(' ');
+    let mut last = 0;
+    for word in words() {
+        let bytes = between(normalised.as_bytes(), word.clone());
+        if run > 0 {
+            let gaps = between(normalised.as_bytes(), last..word.start).iter().filter(|b| is_gap(**b)).take(4).count();
+            run = run.saturating_sub((gaps as u32).saturating_sub(1));
         }
-        let short_number = !word.is_empty() && word.len() <= 3 && word.bytes().all(|b| tables::leet(b).is_some());
-        let fold = mixed(word) || (short_number && run > 0);
-        run = if mixed(word) { 3 } else { run.saturating_sub(1) };
-        if fold {
-            // A sign that ends a word is more often punctuation.
-            let end = word.len() - word.bytes().rev().take_while(|b| matches!(b, b'!' | b'|' | b'+')).count();
-            for (at, c) in word.char_indices() {
-                let letter = u8::try_from(c).ok().filter(|_| at < end).and_then(tables::leet);
-                out.push(letter.map_or(c, char::from));
-            }
-        } else {
-            out.push_str(word);
+        last = word.end;
+        let mixed = is_mixed(bytes);
+        let short_number = bytes.len() <= 3 && bytes.iter().all(|b| tables::leet(*b).is_some());
+        let folds = mixed || (short_number && run > 0);
+        run = if mixed { 3 } else { run.saturating_sub(1) };
+        if !folds {
+            continue;
+        }
+        // A sign that ends a word is more often punctuation.
+        let ending = bytes.iter().rev().take_while(|b| matches!(b, b'!' | b'|' | b'+')).count();
+        let read = word.start..word.end - ending;
+        for byte in sure(out.get_mut(read)).unwrap_or_default() {
+            *byte = tables::leet(*byte).unwrap_or(*byte);
+        }
+        if out.get(word.clone()) != Some(bytes) {
+            changed.push(word);
         }
     }
-    (out != normalised).then_some(out)
+    let text = String::from_utf8(out).ok();
+    sure(text).filter(|_| !changed.is_empty()).map(|text| Leet { text, words: changed })
+}
+
+const fn is_gap(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n')
+}
+
+/// The words of a text that hold a digit or sign of leetspeak, in order.
+fn leet_words(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + next_sign(onwards(bytes, from))?;
+        let before = between(bytes, from..at).iter().rev().take_while(|b| !is_gap(**b)).count();
+        let after = onwards(bytes, at).iter().take_while(|b| !is_gap(**b)).count();
+        from = at + after;
+        Some(at - before..from)
+    })
+}
+
+/// Where the next byte is that stands for a letter in leetspeak.
+fn next_sign(bytes: &[u8]) -> Option<usize> {
+    let sign = |byte: u8| byte.is_ascii_digit() | matches!(byte, b'@' | b'$' | b'!' | b'+' | b'|');
+    let blocks = bytes.chunks(plain::BLOCK);
+    let passed = blocks.take_while(|block| block.iter().fold(0, |any, b| any | u8::from(sign(*b))) == 0).count();
+    let from = (passed * plain::BLOCK).min(bytes.len());
+    onwards(bytes, from).iter().position(|byte| sign(*byte)).map(|at| from + at)
+}
+
+/// A word of letters and of signs that stand for some.
+fn is_mixed(word: &[u8]) -> bool {
+    let (mut letters, mut signs) = (0, 0);
+    for byte in between(word, 0..word.len().min(25)) {
+        letters += usize::from(byte.is_ascii_alphabetic());
+        signs += usize::from(matches!(byte, b'0' | b'1' | b'3' | b'4' | b'5' | b'7' | b'@' | b'$'));
+    }
+    letters > 0 && signs > 0 && letters + signs + 2 >= word.len() && word.len() <= 24
 }
 
 /// Two signs of leetspeak that touch a letter.
@@ -572,7 +638,7 @@ fn joining(c: char) -> Option<char> {
 }
 
 /// A letter, digit or sign of ASCII in another guise, which keys and encodings are read without.
-fn is_key(c: char) -> bool {
+pub fn is_key(c: char) -> bool {
     matches!(c, '\u{ff01}'..='\u{ff5e}' | '\u{1d400}'..='\u{1d7ff}' | '\u{212a}' | '\u{17f}')
 }
 

@@ -49,6 +49,12 @@ impl Marks {
         Marks(self.0 | other.0)
     }
 
+    /// This set without the other.
+    #[must_use]
+    pub const fn without(self, other: Marks) -> Marks {
+        Marks(self.0 & !other.0)
+    }
+
     /// Whether the sets share a flag.
     pub const fn meets(self, other: Marks) -> bool {
         self.0 & other.0 != 0
@@ -116,6 +122,12 @@ impl Offsets {
             }
             _ => false,
         }
+    }
+
+    /// The bytes of the source to which any of these was done, in order.
+    pub(super) fn places(&self, marks: Marks) -> impl Iterator<Item = Range<usize>> {
+        let marked = self.stretches.iter().filter(move |stretch| stretch.marks.meets(marks));
+        marked.map(|stretch| stretch.source as usize..stretch.source_end() as usize)
     }
 
     /// The bytes of the source that a range of the rewritten text was made from, and what was done to them. A place past

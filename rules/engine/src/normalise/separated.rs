@@ -20,32 +20,44 @@ const SHAPES: usize = 6;
 /// The gaps to leave out, in order; empty for almost any text.
 pub(super) fn gaps(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    if !worth_it(text) {
-        return found;
-    }
+    each_stretch(text, |stretch| walk(text, whole_tokens(text, stretch), &mut found));
+    found
+}
+
+/// The gaps of a part that cuts no token.
+fn walk(text: &str, of: Range<usize>, found: &mut Vec<Range<usize>>) {
     let mut sequence = Sequence::default();
     let mut token: Option<(usize, usize)> = None;
-    for (at, c) in text.char_indices() {
+    for (at, c) in part(text, of.clone()).char_indices().map(|(at, c)| (of.start + at, c)) {
         if let Some(letters) = token_letters(c) {
             token = token.map_or(Some((at, letters)), |(start, count)| Some((start, count + letters)));
         } else if let Some((start, letters)) = token.take() {
-            sequence.token(text, start..at, letters, &mut found);
+            sequence.token(text, start..at, letters, found);
         }
     }
     if let Some((start, letters)) = token {
-        sequence.token(text, start..text.len(), letters, &mut found);
+        sequence.token(text, start..of.end, letters, found);
     }
-    sequence.close(text, &mut found);
-    found
+    sequence.close(text, found);
+}
+
+/// A stretch with the whole of the tokens that it begins and ends in.
+fn whole_tokens(text: &str, stretch: Range<usize>) -> Range<usize> {
+    let start = text.floor_char_boundary(stretch.start);
+    let end = text.ceil_char_boundary(stretch.end);
+    let goes_on = |c: &char| token_letters(*c).is_some();
+    let before = part(text, 0..start).chars().rev().take_while(goes_on).map(char::len_utf8).sum::<usize>();
+    let after = part(text, end..text.len()).chars().take_while(goes_on).map(char::len_utf8).sum::<usize>();
+    start - before..end + after
 }
 
 fn is_mark(c: char) -> bool {
     !c.is_ascii() && is_combining_mark(c)
 }
 
-/// A quick look: five single letters in a row. Where two letters touch, no sequence goes on, so that ordinary text is
-/// looked at in a few places only.
-fn worth_it(text: &str) -> bool {
+/// Calls `take` with every stretch that has five single letters in a row. Where two letters touch, no sequence goes on, so
+/// that ordinary text is looked at in a few places only.
+fn each_stretch(text: &str, mut take: impl FnMut(Range<usize>)) {
     // Five letters with a byte between each two.
     const LEAST: usize = ENOUGH * 2 - 1;
     let bytes = text.as_bytes();
@@ -59,13 +71,12 @@ fn worth_it(text: &str) -> bool {
             None => {
                 let end = singles_end(bytes, at);
                 if is_sequence(text, at, end) {
-                    return true;
+                    take(at..end);
                 }
                 at = end;
             }
         }
     }
-    false
 }
 
 /// Where the next two ASCII letters touch: the first of them.
@@ -182,4 +193,23 @@ fn same(a: &str, b: &str) -> bool {
 
 fn shape(c: char) -> char {
     if is_blank(c) { ' ' } else { tables::punctuation(c).and_then(|s| s.chars().next()).unwrap_or(c) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn gaps_are_those_of_a_walk_over_all_of_the_text(pieces in prop::collection::vec(prop_oneof![
+            "[a-c] ", "[a-c][-. _]{1,5}", "[a-c]{2,3} ?", "[é略я]", "\u{301}", "[0-9½]", "(a-b-c-d-e-f){1,2}", "[ -]{0,6}",
+        ], 0..60)) {
+            let text = pieces.concat();
+            let mut slow = Vec::new();
+            walk(&text, 0..text.len(), &mut slow);
+            prop_assert_eq!(gaps(&text), slow, "{:?}", text);
+        }
+    }
 }
