@@ -1,4 +1,4 @@
-"""Text to features: the tokeniser and the hashes, bit for bit those of src/scan/scorer.rs and its tokens.rs.
+"""Text to features: the tokeniser and the hashes, bit for bit those of rules/engine/src/scorer.rs and its tokens.rs.
 
 Input is text as the scan engine normalises it. A token is one character of a script without
 spaces (Han, Kana, Hangul, Thai, Lao, Khmer, Burmese), a run of word characters, or a run of one

@@ -49,7 +49,7 @@ READ_SHARE = {"attack": 3.0, "benign": 2.0}
 MOST_OF_A_WORD = 0.3         # the most that one word may bring, of what lifts an empty text to an even score
 
 
-# Two models over the same features: what is said to a model, and what it is given to read (src/scan/scorer.rs, Voice).
+# Two models over the same features: what is said to a model, and what it is given to read (rules/engine/src/scorer.rs, Voice).
 SAID, READ = "said", "read"
 READ_ZONES = ("tool", "document")
 
@@ -214,7 +214,7 @@ def calibrate(docs, z, voice: str) -> tuple[float, float, float]:
 
 
 def write_weights(path: str, m: data.Matrix, voices: dict, table) -> dict:
-    """The file of src/scan/scorer.rs: see there for its form. Little endian. `voices`: full, bias, slope and offset."""
+    """The file of rules/engine/src/scorer.rs: see there for its form. Little endian. `voices`: full, bias, slope and offset."""
     q = {voice: quantised(full)[1] for voice, (full, *_) in voices.items()}
     marks = np.zeros((BUCKETS, 4), np.uint16)
     slots = {voice: np.zeros((BUCKETS, 4), np.int8) for voice in voices}

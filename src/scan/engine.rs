@@ -233,7 +233,7 @@ impl Engine {
             return pass;
         }
         let mut disguised = [0usize; 3];
-        let compared = LEXICON.each(text, |hit| {
+        let compared = LEXICON.each(text, &mut |hit| {
             let weight = if hit.end - hit.start >= 6 { 2 } else { 1 };
             let word = hit.start..hit.end;
             let Some(uses) = sure(shipped::uses(hit.uses)) else { return };
@@ -288,7 +288,7 @@ impl Engine {
             scratch.end(&mut pass);
             return pass;
         }
-        let compared = LITERALS.each(text, |found| {
+        let compared = LITERALS.each(text, &mut |found| {
             let Some(uses) = sure(shipped::uses(found.uses)) else { return };
             for purpose in uses {
                 scratch.machine.steps += 1;
@@ -369,7 +369,7 @@ impl Engine {
     /// this text; `None`: none has any. A run of `most` digits counts whatever rules say.
     pub fn last_stir(&self, text: &str, zones: Zones, most: usize) -> Option<usize> {
         let mut last = None;
-        LITERALS.each(text, |found| {
+        LITERALS.each(text, &mut |found| {
             let uses = sure(shipped::uses(found.uses)).unwrap_or_default();
             let is_keyword =
                 |of: &Use| matches!(*of, Use::Keyword(rule) if self.is_told_by_words(self.place(rule), zones, most));

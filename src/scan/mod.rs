@@ -27,7 +27,6 @@ mod oracles;
 #[cfg(feature = "cli")]
 pub mod samples;
 mod score;
-pub mod scorer;
 mod shipped;
 mod signatures;
 #[cfg(test)]
@@ -38,8 +37,8 @@ mod text;
 
 use std::ops::Range;
 
-pub use bartizan_rules::normalise;
 pub use bartizan_rules::words::Kind;
+pub use bartizan_rules::{normalise, scorer};
 #[cfg(feature = "cli")]
 pub use bartizan_rules_compiler::rulefile;
 

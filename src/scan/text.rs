@@ -209,10 +209,10 @@ impl<'e> Scan<'e> {
         self.reads(n.work() - text.len(), report);
         if n.seen().meets(CLEANS) && self.reads(n.work(), report) {
             if depth == 0 {
-                for part in hides(text, &n) {
-                    let origin = place.origin.start + part.start..place.origin.start + part.end;
+                for range in hides(text, &n) {
+                    let origin = place.origin.start + range.start..place.origin.start + range.end;
                     let here = Lineage { origin, chain: place.chain.clone() };
-                    self.cleaned(text.get(part).unwrap_or_default(), zones, &here, depth, report);
+                    self.cleaned(part(text, range), zones, &here, depth, report);
                 }
             } else {
                 self.cleaned(text, zones, place, depth, report);

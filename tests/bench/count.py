@@ -23,7 +23,7 @@ STAGES = [
     ("scan", r"^bartizan::scan::conversation::scan"),
     ("  raw pass", r"^bartizan::scan::engine::Engine::raw"),
     ("  normalised pass", r"^bartizan::scan::engine::Engine::normalised"),
-    ("  scorer", r"^bartizan::scan::scorer::score"),
+    ("  scorer", r"^bartizan(::scan|_rules)::scorer::(score|read)"),
     ("  decode", r"^bartizan::scan::decode::decode"),
     ("token estimate", r"^bartizan::estimate::Estimate::push"),
     ("record", r"^bartizan::audit::record::Record::to_json"),

@@ -167,7 +167,7 @@ proptest! {
         let text = pieces.concat();
         let mut found = Vec::new();
         let mut last = 0;
-        lexicon.each(&text, |Hit { start, end, uses, .. }| {
+        lexicon.each(&text, &mut |Hit { start, end, uses, .. }| {
             found.push((start, end, uses));
             last = start;
         });
@@ -193,7 +193,7 @@ proptest! {
         };
         let text = pieces.concat();
         let mut found = BTreeSet::new();
-        literals.each(&text, |Keyword { start, end, uses }| { found.insert((start, end, uses)); });
+        literals.each(&text, &mut |Keyword { start, end, uses }| { found.insert((start, end, uses)); });
         let mut wanted = BTreeSet::new();
         for (word, uses) in &words {
             for (at, there) in text.as_bytes().windows(word.len()).enumerate() {

@@ -98,7 +98,7 @@ impl Waiting {
         self.0.insert(self.0.len() - later, (end, start, word));
     }
 
-    fn flush(&mut self, until: usize, text: &str, take: &mut impl FnMut(Hit)) {
+    fn flush(&mut self, until: usize, text: &str, take: &mut dyn FnMut(Hit)) {
         let mut ready = 0;
         for (end, start, word) in self.0.iter().take_while(|(end, ..)| *end <= until) {
             let end = if word.open_end { word_end(text, *end) } else { *end };
@@ -116,7 +116,7 @@ impl Waiting {
 impl Lexicon {
     /// Calls `take` with every word found, in the order of their ends, the longer first. Returns how many bytes were
     /// compared.
-    pub fn each(&self, text: &str, mut take: impl FnMut(Hit)) -> usize {
+    pub fn each(&self, text: &str, take: &mut dyn FnMut(Hit)) -> usize {
         let bytes = text.as_bytes();
         let mut waiting = Waiting::default();
         let mut compared = 0;
@@ -127,13 +127,13 @@ impl Lexicon {
                 continue;
             }
             if !waiting.0.is_empty() {
-                waiting.flush(at, text, &mut take);
+                waiting.flush(at, text, take);
             }
             let rest = onwards(bytes, at);
             if is_token(byte) {
                 let length = rest.iter().take_while(|byte| is_token(**byte)).count();
                 if length >= GLUED {
-                    self.long(text, at, at + length, inside, &mut waiting, &mut take, &mut compared);
+                    self.long(text, at, at + length, inside, &mut waiting, take, &mut compared);
                 } else if !inside && self.may_start(rest, length) {
                     self.walk(rest, &mut compared, |length, word| {
                         if !word.bound_end || !joins(text, at + length) {
@@ -159,7 +159,7 @@ impl Lexicon {
             }
             (at, inside) = (at + length, bounded);
         }
-        waiting.flush(bytes.len(), text, &mut take);
+        waiting.flush(bytes.len(), text, take);
         compared
     }
 
@@ -172,7 +172,7 @@ impl Lexicon {
         end: usize,
         inside: bool,
         waiting: &mut Waiting,
-        take: &mut impl FnMut(Hit),
+        take: &mut dyn FnMut(Hit),
         compared: &mut usize,
     ) {
         let bytes = text.as_bytes();

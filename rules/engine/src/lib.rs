@@ -8,6 +8,7 @@
 //! | [`near`] | words of several groups close together: proximity |
 //! | [`beginnings`] | which patterns may begin at a place: a prefix automaton |
 //! | [`program`] | patterns: a bounded backtracker |
+//! | [`scorer`] | the learned scorer |
 //! | [`patterns`] | the policy's own patterns |
 //! | [`invariant`] | what is noted where a table does not fit |
 //! | [`tables`], [`words`] | what is known of a rule, and the closed words of all of them |
@@ -23,5 +24,6 @@ pub mod near;
 pub mod normalise;
 pub mod patterns;
 pub mod program;
+pub mod scorer;
 pub mod tables;
 pub mod words;

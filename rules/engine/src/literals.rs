@@ -62,7 +62,7 @@ pub struct Found {
 
 impl Literals {
     /// Calls `take` with every word found. Returns how many words were compared.
-    pub fn each(&self, text: &str, mut take: impl FnMut(Found)) -> usize {
+    pub fn each(&self, text: &str, take: &mut dyn FnMut(Found)) -> usize {
         let bytes = text.as_bytes();
         let mut compared = 0;
         let mut at = 0;
@@ -72,7 +72,7 @@ impl Literals {
             let triple = |place: usize| (eight >> (8 * place)) as u32 & 0x00ff_ffff;
             if (0..6).fold(0, |any, place| any | self.knows(triple(place))) != 0 {
                 for place in (0..6).filter(|place| self.knows(triple(*place)) != 0) {
-                    self.compare(bytes, at + place, triple(place), &mut compared, &mut take);
+                    self.compare(bytes, at + place, triple(place), &mut compared, take);
                 }
             }
             at += 6;
@@ -81,12 +81,12 @@ impl Literals {
             let &[a, b, c] = three else { continue };
             let triple = fold(a, b, c);
             if self.knows(triple) != 0 {
-                self.compare(bytes, at + place, triple, &mut compared, &mut take);
+                self.compare(bytes, at + place, triple, &mut compared, take);
             }
         }
         // Two bytes at the end have no third.
         if let Some((at, &[a, b])) = bytes.len().checked_sub(2).zip(bytes.last_chunk::<2>()) {
-            self.compare(bytes, at, fold(a, b, 0), &mut compared, &mut take);
+            self.compare(bytes, at, fold(a, b, 0), &mut compared, take);
         }
         for word in self.single {
             let Some(&byte) = sure(word.text.first()) else { continue };
@@ -104,7 +104,7 @@ impl Literals {
     }
 
     /// Compares the words that may be around these three letters.
-    fn compare(&self, bytes: &[u8], at: usize, triple: u32, compared: &mut usize, take: &mut impl FnMut(Found)) {
+    fn compare(&self, bytes: &[u8], at: usize, triple: u32, compared: &mut usize, take: &mut dyn FnMut(Found)) {
         let bucket = hash(triple, BUCKETS) as usize;
         let words = sure(list_of(self.buckets, self.list, bucket));
         let mut check = |word: &Literal| {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use bartizan_rules::invariant::{between, of_byte, onwards, part, sure};
+use crate::invariant::{between, of_byte, onwards, part, sure};
 
 use super::{BLOCKS, Model, STEP};
 
