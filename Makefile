@@ -15,7 +15,7 @@ GRAPH      := $(CACHE)/graph/.ready
 NEIGHBOURS := $(CACHE)/neighbours/.ready
 GRAPHQL    := $(CACHE)/graphql/.ready
 MODULE     := target/bartizan.wasm
-RAW_MODULE := target/wasm32-wasip1/release/bartizan.wasm
+RAW_MODULE := target/wasm32-wasip1/release/bartizan_module.wasm
 CLI        := target/debug/bartizan
 WRK        := $(if $(shell command -v wrk),,$(CACHE)/wrk/.ready)
 MESH_TOOLS := $(CACHE)/kube/.ready
@@ -211,12 +211,12 @@ bench-count: bench-native ## instructions a byte of whole requests, by kind of t
 
 build: rust-target $(if $(shell command -v npm),$(WASM_OPT)) ## the module, with every format: target/bartizan.wasm
 	$(call say,module)
-	cargo build --release --lib --no-default-features --features full --target wasm32-wasip1
+	cargo build --release -p bartizan-module --features full --target wasm32-wasip1
 	@$(call optimised,$(MODULE),$(MOST_CODE))
 
 build-core: rust-target $(if $(shell command -v npm),$(WASM_OPT)) ## the small module: openai, anthropic, ollama, tgi, mcp, generic
 	$(call say,small module)
-	cargo build --release --lib --no-default-features --features core --target wasm32-wasip1 \
+	cargo build --release -p bartizan-module --features core --target wasm32-wasip1 \
 	  --config 'profile.release.package.bartizan.opt-level="z"'
 	@$(call optimised,target/bartizan-core.wasm,$(MOST_CODE_OF_CORE))
 
