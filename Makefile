@@ -192,15 +192,17 @@ estimates: cli $(VENV_STAMP) $(TOKENIZERS) ## token estimates beside what real t
 
 # The benchmarks' native half draws the fresh texts of all three. WRITE=1 keeps what they print in tests/bench/results.
 BENCH      := target/release/examples/bench
+# Linked by itself the library would lose its vectors, which the module has: see envoy/module.
+LEVEL      := --config 'profile.release.package.bartizan.opt-level=3'
 bench-native: rust-target
-	cargo build --release --example bench --no-default-features --features full
+	cargo build --release --example bench --no-default-features --features full $(LEVEL)
 
 bench: build bench-native $(VENV_STAMP) $(WRK) ## requests of fresh text beside no filter and Envoy's own chain: CPU, rate, latency, streams, memory
 	$(call say,bench)
 	@PYTHONPATH=integration $(PYTHON) -m bench
 
 bench-scan: bench-native ## the scanner alone, natively and on V8: ns a byte by kind of text, the costliest text (needs Node.js)
-	cargo build --release --example bench --no-default-features --features full --target wasm32-wasip1
+	cargo build --release --example bench --no-default-features --features full --target wasm32-wasip1 $(LEVEL)
 	$(call say,scanner)
 	@node --no-warnings --no-liftoff tests/bench/scan.mjs $(BENCH) target/wasm32-wasip1/release/examples/bench.wasm
 
