@@ -72,7 +72,7 @@ def chosen(select: str, leave: list[str], part: str) -> list[Path]:
 class Column:
     """What one version came to."""
 
-    files: int = 0
+    names: list[str] = field(default_factory=list)
     seconds: float = 0.0
     outcomes: collections.Counter = field(default_factory=collections.Counter)
     istio: collections.Counter = field(default_factory=collections.Counter)
@@ -81,7 +81,7 @@ class Column:
 
     def read(self, report: Path) -> None:
         """Adds the report of one file of tests."""
-        self.files += 1
+        self.names.append(report.stem)
         root = xml.parse(report).getroot()
         self.seconds += sum(float(suite.get("time", 0)) for suite in root.iter("testsuite"))
         for case in root.iter("testcase"):
@@ -123,13 +123,15 @@ def page(columns: dict[str, Column], digest: str) -> str:
         f"Commit {commit}, module of {MODULE.stat().st_size} bytes (SHA-256 {digest[:16]}), {platform.machine()}, Python"
         f" {platform.python_version()}. One process at a time on a machine that others use too: the seconds are no figures of speed.",
         "",
+        f"Files of tests: {', '.join(sorted({name for column in columns.values() for name in column.names}))}.",
+        "",
         "| Envoy | files of tests | passed | failed | skipped | seconds | Istio-shaped: passed | failed |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for version, column in columns.items():
         counts = " | ".join(str(column.outcomes[name]) for name in OUTCOMES)
         lines.append(
-            f"| {version} | {column.files} | {counts} | {column.seconds:.0f} | {column.istio['passed']} | {column.istio['failed']} |"
+            f"| {version} | {len(column.names)} | {counts} | {column.seconds:.0f} | {column.istio['passed']} | {column.istio['failed']} |"
         )
     for version, column in columns.items():
         lines += ["", *(f"Failed with {version}: `{name}`: {why}" for name, why in column.failed)] if column.failed else []
