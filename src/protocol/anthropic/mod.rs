@@ -26,6 +26,7 @@ pub(super) struct Anthropic {
 }
 
 /// Its words, and how its messages read, for a provider that has them behind an API of its own.
+#[cfg(feature = "bedrock")]
 pub(super) use keys::KEYS;
 pub(super) const MESSAGES: &dyn ReplyFormat = &reply::Messages;
 

@@ -60,6 +60,7 @@ pub(super) struct Openai {
 }
 
 /// Its words, and how its chats read, for a provider that has them behind an API of its own.
+#[cfg(feature = "bedrock")]
 pub(super) use keys::KEYS;
 pub(super) const CHATS: &dyn ReplyFormat = &TOLD_CHAT;
 
