@@ -489,3 +489,35 @@ fn a_long_stream_of_ever_new_places_goes_on() {
     let text = answer(&mut pipeline, &sample, &events);
     assert!(text.contains("Page 1999") && text.contains("Page 0\""), "{}", &text[text.len().saturating_sub(300)..]);
 }
+
+/// What the deltas of a stream say together.
+fn deltas(stream: &str) -> String {
+    let data = stream.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
+    data.filter_map(|event| Some(event["choices"][0]["delta"]["content"].as_str()?.to_owned())).collect()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// An event in the form of the last one is not read in full: one with a number of its own is.
+    #[test]
+    fn an_event_like_the_last_is_judged_as_one_that_is_read(
+        words in proptest::collection::vec(
+            "[a-z]{1,8} |[A-Z][a-z]{2,9}, |[0-9]{1,6} |AKIAQ7EX|AMPL3TE5TKXQ |ada@|lovelace\\.example |the api |key |\"|\\\\|\u{e9} |!\\[a\\]\\(http|://evil\\.example/x\\) |",
+            1..60,
+        ),
+    ) {
+        let sample =
+            Sample { name: String::new(), path: "/v1/chat/completions", framing: Framing::Sse, events: Vec::new() };
+        let said = |is_alike: bool| {
+            let event = |(nth, word): (usize, &String)| {
+                let created = if is_alike { 1 } else { nth };
+                let choices = json!([{ "index": 0, "delta": { "content": word }, "finish_reason": null }]);
+                format!("data: {}\n\n", json!({ "id": "c", "created": created, "choices": choices })).into_bytes()
+            };
+            let events: Vec<Vec<u8>> = words.iter().enumerate().map(event).collect();
+            deltas(&answer(&mut pipeline(&["*"]), &sample, &events))
+        };
+        proptest::prop_assert_eq!(said(true), said(false));
+    }
+}
