@@ -10,6 +10,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("protocol/mod.rs", "*", "declares the folders"),
     ("protocol/openai/", "mcp", "words of OpenAI's API: tools of remote servers"),
     ("protocol/anthropic/", "mcp", "words of Anthropic's API: tools of remote servers"),
+    ("protocol/anthropic/mod.rs", "bedrock", "a build without it leaves out what it alone takes"),
+    ("protocol/openai/mod.rs", "bedrock", "a build without it leaves out what it alone takes"),
     ("protocol/bedrock/", "anthropic", "bodies of models that it serves in their maker's format"),
     ("protocol/bedrock/", "openai", "bodies of models that it serves in that format"),
     ("protocol/bedrock/", "cohere", "the maker of a model, in the model's id"),
