@@ -248,9 +248,9 @@ impl Scanner {
     /// True when nothing is found in a name. What one request has asked of it is remembered for others.
     pub fn is_clean_name(&self, memory: &mut VerdictMemory, name: &str, budget: Budget) -> bool {
         let text = Text { zone: Zone::User, text: name };
-        let mut scan = Scan::new(&self.engine, self.scorer, budget);
         let known = conversation::Known::of_name(text);
-        let report = conversation::remembered(&mut Some(memory), &known, || scan.text(text.text, text.zone));
+        let scan = || Scan::new(&self.engine, self.scorer, budget).text(text.text, text.zone);
+        let report = conversation::remembered(&mut Some(memory), &known, scan);
         report.findings.is_empty() && report.complete
     }
 

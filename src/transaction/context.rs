@@ -62,8 +62,9 @@ pub(super) struct Context {
     buffered: usize,
     /// The caller, where it has a name.
     pub(super) caller: Option<pool::Holder>,
-    /// The caller and the connection that they count for.
+    /// The caller that they count for and, once that matters, the connection.
     holders: Vec<pool::Holder>,
+    is_connection_known: bool,
     /// What a capture of this request needs, where the policy captures.
     pub(super) draft: Option<Box<Draft>>,
     pub(super) spent_nanos: u64,
@@ -133,6 +134,7 @@ impl Context {
             buffered: 0,
             caller: None,
             holders: Vec::new(),
+            is_connection_known: false,
             draft: None,
             spent_nanos: 0,
             times: Times::default(),
@@ -197,15 +199,24 @@ impl Context {
 
     /// Counts what is buffered of a body; false when the worker has no room for it.
     pub(super) fn hold(&mut self, bytes: usize, vm: &mut WorkerState, host: &mut dyn Host) -> bool {
+        let limits = &self.policy.limits;
+        let (most, one) = (limits.max_buffered_bytes_per_worker, limits.max_body_bytes);
         // Who holds stays the same until all is freed.
         if self.buffered == 0 {
-            let connection = host.property(&["connection", "id"]).map(|id| [b"n", id.as_slice()].concat());
-            self.holders = self.caller.iter().cloned().chain(connection.map(Into::into)).collect();
+            self.holders = self.caller.iter().cloned().collect();
+            self.is_connection_known = false;
         }
         let more = bytes.saturating_sub(self.buffered);
-        let limits = &self.policy.limits;
-        let one = limits.max_body_bytes;
-        let held = vm.pool.hold(more, limits.max_buffered_bytes_per_worker, one, &self.holders);
+        // To ask the proxy for the connection costs more than the rest.
+        if !self.is_connection_known && !vm.pool.has_plenty(more, most) {
+            self.is_connection_known = true;
+            if let Some(id) = host.property(&["connection", "id"]) {
+                let connection: pool::Holder = [b"n", id.as_slice()].concat().into();
+                vm.pool.join(self.buffered, &connection);
+                self.holders.push(connection);
+            }
+        }
+        let held = vm.pool.hold(more, most, one, &self.holders);
         self.buffered += if held { more } else { 0 };
         held
     }
