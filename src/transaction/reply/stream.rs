@@ -428,7 +428,7 @@ impl StreamGuard {
             parts = left;
             changed = true;
             // Other texts may have their places now.
-            judged.clear();
+            judged = Places::default();
         }
         let tool = |channel: &Channel| self.stream.tool_of(channel).map(str::to_owned);
         let whole = |one: &ReplyText| one.is_key || !one.delta && !judged.contains_key(&one.path);
@@ -438,7 +438,7 @@ impl StreamGuard {
             text_bytes = self.guard.whole_texts(&json, &parts).map(|(_, text)| text.len()).sum();
             before = Before::of(&self.guard, &json, &parts, judged.keys());
         }
-        changed |= self.guard.fixed_texts(&mut json, &parts, &whole, &BTreeMap::new(), &tool, now, noted)?;
+        changed |= self.guard.fixed_texts(&mut json, &parts, &whole, &Places::default(), &tool, now, noted)?;
         changed |= self.guard.judge_echoes(&mut json, &parts, now, noted)?;
         let policy = Arc::clone(&self.guard.policy);
         let is_clean = |text: &str| {
@@ -583,7 +583,7 @@ impl StreamGuard {
             return Ok(());
         }
         let waiting: BTreeSet<Running> =
-            self.queue.iter().flat_map(|queued| queued.pieces.iter().map(|piece| piece.0)).collect();
+            sorted::set(self.queue.iter().flat_map(|queued| queued.pieces.iter().map(|piece| piece.0)));
         let in_turns = self.stream.comes_in_turns();
         self.channels.retain(|running, state| {
             (running.0.kind != TextKind::Other && !in_turns) || state.text.held() > 0 || waiting.contains(running)
