@@ -8,8 +8,8 @@
 //! assert!(!azure.matches("/openai/deployments/a/b/embeddings"));
 //! ```
 
-use std::borrow::Cow;
 use crate::sorted::SortedMap;
+use std::borrow::Cow;
 
 use crate::document::{self, AskUsage, Described, Errors, Graph, KeyPath, OutputAction, Outputs, Route, shortened};
 use crate::enums::Operation;

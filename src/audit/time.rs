@@ -10,7 +10,9 @@ pub fn rfc3339(time: Timestamp) -> String {
     let (hour, minute, second) = (secs / 3600 % 24, secs / 60 % 60, secs % 60);
     let parts = [(year, 4), (month, 2), (day, 2), (hour as u32, 2), (minute as u32, 2), (second as u32, 2)];
     let mut out = String::with_capacity(24);
-    for ((value, width), before) in parts.into_iter().chain([(millis as u32, 3)]).zip(["", "-", "-", "T", ":", ":", "."]) {
+    for ((value, width), before) in
+        parts.into_iter().chain([(millis as u32, 3)]).zip(["", "-", "-", "T", ":", ":", "."])
+    {
         out.push_str(before);
         digits(&mut out, value, width);
     }

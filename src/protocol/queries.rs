@@ -8,7 +8,6 @@
 //! assert!(Coordinate::parse("chat", Meaning::Prompt).is_none());
 //! ```
 
-
 use crate::hex::hex;
 use crate::sorted::SortedMap;
 use sha2::{Digest, Sha256};

@@ -52,7 +52,24 @@ struct Rule {
     digits: Option<usize>,
     beside: u16,
     both: bool,
+    /// It may find something in plain words.
+    says_words: bool,
     validate: Option<Validator>,
+}
+
+/// Where the last thing ends from which a rule may find something in a text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stirs {
+    /// From which one may whatever is around it.
+    pub alone: Option<usize>,
+    /// From which one may where another sign than those of plain words is near.
+    pub beside: Option<usize>,
+}
+
+/// True for a sign that plain words have and no rule for tokens or numbers is content with; see
+/// [`bartizan_rules::program::matches_words`].
+pub fn is_of_words(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || b" \n.,;?!()".contains(&byte)
 }
 
 /// In [`Engine::places`]: the rule is not in force.
@@ -365,22 +382,26 @@ impl Engine {
             && self.rule(rule).is_some_and(|rule| !rule.both || rule.digits.is_none_or(|least| least < digits))
     }
 
-    /// Where the last keyword or run of digits ends from which a rule of the raw view for these zones may find something in
-    /// this text; `None`: none has any. A run of `most` digits counts whatever rules say.
-    pub fn last_stir(&self, text: &str, zones: Zones, most: usize) -> Option<usize> {
-        let mut last = None;
+    /// Where the last keywords and runs of digits end from which a rule of the raw view for these zones may find something
+    /// in this text. A run of `most` digits counts whatever rules say.
+    pub fn last_stirs(&self, text: &str, zones: Zones, most: usize) -> Stirs {
+        let mut last = Stirs::default();
         LITERALS.each(text, &mut |found| {
             let uses = sure(shipped::uses(found.uses)).unwrap_or_default();
-            let is_keyword =
-                |of: &Use| matches!(*of, Use::Keyword(rule) if self.is_told_by_words(self.place(rule), zones, most));
-            if uses.iter().any(is_keyword) {
-                last = last.max(Some(found.end));
+            for of in uses {
+                let Use::Keyword(rule) = *of else { continue };
+                let rule = self.place(rule);
+                if self.is_told_by_words(rule, zones, most) {
+                    let says_words = self.rule(rule).is_none_or(|rule| rule.says_words);
+                    let place = if says_words { &mut last.alone } else { &mut last.beside };
+                    *place = (*place).max(Some(found.end));
+                }
             }
         });
         if let Some(own) = &self.own_raw {
             own.each(text, |hit| {
                 if hit.rules.iter().any(|rule| self.looks_at(*rule, zones)) {
-                    last = last.max(Some(hit.end));
+                    last.alone = last.alone.max(Some(hit.end));
                 }
             });
         }
@@ -390,7 +411,7 @@ impl Engine {
                 count >= *least && (*beside == 0 || signs & beside != 0) && self.looks_at(*rule, zones)
             };
             if count >= most || self.digits.iter().any(wakes) {
-                last = last.max(Some(run.end));
+                last.alone = last.alone.max(Some(run.end));
             }
         });
         last

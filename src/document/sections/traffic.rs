@@ -1,8 +1,8 @@
 //! Traffic: routes, wire formats, what can't be scanned, bounds.
 
+use crate::sorted::SortedMap;
 #[cfg(feature = "cli")]
 use std::borrow::Cow;
-use crate::sorted::SortedMap;
 
 use super::super::duration::Span;
 use super::super::tree::Node;

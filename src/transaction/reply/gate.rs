@@ -280,7 +280,9 @@ impl StreamGuard {
             texts.push(one);
         }
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
-        known.extend(texts.iter().enumerate().filter(|(_, one)| one.before == 0).map(|(at, one)| (one.text.clone(), at)));
+        known.extend(
+            texts.iter().enumerate().filter(|(_, one)| one.before == 0).map(|(at, one)| (one.text.clone(), at)),
+        );
         let depth = self.guard.policy.limits.max_json_depth;
         let route = self.guard.route().ok_or(Reason::Internal)?;
         for (number, before) in ready().enumerate().filter_map(|(at, queued)| Some((at, queued.before.as_ref()?))) {
