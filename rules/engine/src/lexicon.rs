@@ -16,6 +16,7 @@
 //! ```
 
 use crate::invariant::{between, of_byte, onwards, part, sure};
+use crate::letters::is_alphanumeric;
 
 /// Letters in a row that are taken for a sentence without spaces.
 pub const GLUED: usize = 20;
@@ -290,7 +291,7 @@ pub fn is_bounded(c: char) -> bool {
         | '\u{2e80}'..='\u{d7ff}'
         | '\u{f900}'..='\u{faff}'
         | '\u{20000}'..='\u{3ffff}' => false,
-        c => c.is_alphanumeric(),
+        c => is_alphanumeric(c),
     }
 }
 

@@ -26,7 +26,7 @@ use std::ops::Range;
 use crate::invariant::{between, onwards, sure};
 use crate::words::Zone;
 
-use tokens::{Class, FNV_OFFSET, FNV_PRIME, MIN_STEM, Token, Tokens, class, fold};
+use tokens::{Class, FNV_OFFSET, FNV_PRIME, MIN_STEM, Token, Tokens, fold, kind};
 
 /// What the scorer makes of a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -349,10 +349,16 @@ impl Model {
         if lengths == 0 {
             return 0;
         }
+        let bytes = word.as_bytes();
         let (mut state, mut length, mut found) = (FNV_OFFSET, 0, 0);
-        let mut buffer = [0u8; 4];
-        for c in word.chars().filter(|c| class(*c) == Class::Word) {
-            for &byte in c.encode_utf8(&mut buffer).as_bytes() {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            let (class, step) = kind(word, at, byte);
+            at += step;
+            if class != Class::Word {
+                continue;
+            }
+            for &byte in between(bytes, at - step..at) {
                 state = (state ^ u32::from(fold(byte))).wrapping_mul(FNV_PRIME);
                 length += 1;
                 if length > MAX_STEM {

@@ -226,6 +226,23 @@ pub(super) fn is_steady(c: char) -> bool {
         | '\u{e01}'..='\u{e30}' | '\u{905}'..='\u{928}' | '\u{92a}'..='\u{930}' | '\u{935}'..='\u{939}')
 }
 
+/// The bytes of the letter of [`is_steady`] that these begin with; 0: of none.
+#[inline]
+pub(super) fn steady_length(bytes: &[u8]) -> usize {
+    match *bytes {
+        [0xe5..=0xe9 | 0xeb | 0xec, ..] => 3,
+        [0xd7, 0x90..=0xaa, ..] | [0xd8, 0xa7..=0xba, ..] | [0xd9, 0x81..=0x8a, ..] => 2,
+        [0xe4, second, ..] if second != 0xb7 => 3,
+        [0xe3, 0x81, 0x81..=0xbf, ..]
+        | [0xe3, 0x82, 0x80..=0x96 | 0xa1..=0xbf, ..]
+        | [0xe3, 0x83, 0x80..=0xba, ..]
+        | [0xe3, 0x90..=0xbf, ..] => 3,
+        [0xea, 0xb0..=0xbf, ..] | [0xed, 0x80..=0x9d, ..] | [0xed, 0x9e, 0x80..=0xa3, ..] => 3,
+        [0xe0, 0xa4, 0x85..=0xa8 | 0xaa..=0xb0 | 0xb5..=0xb9, ..] | [0xe0, 0xb8, 0x81..=0xb0, ..] => 3,
+        _ => 0,
+    }
+}
+
 /// A Cyrillic letter of the basic alphabet in lower case, but for those that decompose.
 pub(super) fn cyrillic(c: char) -> Option<char> {
     match c {
