@@ -28,7 +28,7 @@ pub(super) use trials::reach;
 const REPEATS: u16 = 16;
 /// Findings of one pass; more are not listed, and the text is reported as not complete.
 const MOST: usize = 8192;
-/// Weight of disguised words from which a reading of the whole text is worth its cost.
+/// Weight of a text's disguised words from which another reading is worth its cost.
 const DISGUISED: usize = 3;
 /// How far from a run of digits a sign may be.
 const BESIDE: usize = 1;
@@ -90,12 +90,12 @@ pub struct Match {
 pub struct Pass {
     /// Matches, in no order.
     pub matches: Vec<Match>,
-    /// Words that read in rot13.
-    pub rotated: bool,
+    /// Words that read in rot13, in order; none where they are too few.
+    pub rotated: Vec<Range<usize>>,
     /// Words that read in atbash.
-    pub mirrored: bool,
+    pub mirrored: Vec<Range<usize>>,
     /// Words that read backwards.
-    pub reversed: bool,
+    pub reversed: Vec<Range<usize>>,
     /// What a validator refused at the end of the text.
     pub refused: Vec<Match>,
     /// More was found than is listed, or no work was left to search all of the text.
@@ -106,6 +106,26 @@ pub struct Pass {
     spilled: Vec<Match>,
     /// Steps that were taken: bytes read, patterns tried, instructions of their programs.
     pub work: usize,
+}
+
+/// Words that read once the text is turned back.
+struct Disguised {
+    weight: usize,
+    words: Vec<Range<usize>>,
+}
+
+impl Disguised {
+    fn put(&mut self, word: Range<usize>) {
+        self.weight += if word.len() >= 6 { 2 } else { 1 };
+        self.words.push(word);
+    }
+
+    /// Where they are, if they are worth another reading.
+    fn places(self) -> Vec<Range<usize>> {
+        let mut words = if self.weight >= DISGUISED { self.words } else { Vec::new() };
+        words.sort_unstable_by_key(|word| word.start);
+        words
+    }
 }
 
 /// Memory that passes share, and the work that they may still do.
@@ -232,9 +252,8 @@ impl Engine {
             scratch.end(&mut pass);
             return pass;
         }
-        let mut disguised = [0usize; 3];
+        let mut disguised = [const { Disguised { weight: 0, words: Vec::new() } }; 3];
         let compared = LEXICON.each(text, &mut |hit| {
-            let weight = if hit.end - hit.start >= 6 { 2 } else { 1 };
             let word = hit.start..hit.end;
             let Some(uses) = sure(shipped::uses(hit.uses)) else { return };
             for purpose in uses {
@@ -265,15 +284,15 @@ impl Engine {
                     Use::Keyword(rule) => self.keyword(self.place(rule), word.clone(), text, zones, scratch, &mut pass),
                     // Words of the raw view.
                     Use::Start(_) => {}
-                    Use::Rotated => disguised[0] += weight,
-                    Use::Mirrored => disguised[1] += weight,
-                    Use::Reversed => disguised[2] += weight,
+                    Use::Rotated => disguised[0].put(word.clone()),
+                    Use::Mirrored => disguised[1].put(word.clone()),
+                    Use::Reversed => disguised[2].put(word.clone()),
                 }
             }
         });
         scratch.machine.steps += compared;
         self.own(self.own.as_ref(), text, zones, scratch, &mut pass);
-        [pass.rotated, pass.mirrored, pass.reversed] = disguised.map(|weight| weight >= DISGUISED);
+        [pass.rotated, pass.mirrored, pass.reversed] = disguised.map(Disguised::places);
         self.windows(text, scratch, &mut pass);
         scratch.end(&mut pass);
         pass

@@ -72,7 +72,7 @@ impl Voice {
 
 /// Scores normalised text (`normalise::to_string`); `None`: no words.
 pub fn score(normalised: &str, voice: Voice) -> Option<Learned> {
-    read(normalised, voice).map(|(learned, _)| learned)
+    read(normalised, 0, voice).map(|(learned, _)| learned)
 }
 
 /// A text that was scored, so that another reading of some of its words need not be cut into tokens again.
@@ -81,15 +81,21 @@ pub struct Read {
     tokens: Tokens,
 }
 
-/// The same, with what [`Read::again`] needs.
-pub fn read(normalised: &str, voice: Voice) -> Option<(Learned, Read)> {
-    let model = Model::shipped(voice);
+/// The same, with what [`Read::again`] needs, for a part of a text that has so many windows.
+pub fn read(normalised: &str, whole: usize, voice: Voice) -> Option<(Learned, Read)> {
+    let mut model = Model::shipped(voice);
+    model.chances = whole;
     let tokens = Tokens::of(normalised, &model);
     let learned = model.learned(&tokens, 0..tokens.windows())?;
     Some((learned, Read { model, tokens }))
 }
 
 impl Read {
+    /// Windows of the text.
+    pub fn windows(&self) -> usize {
+        self.tokens.windows()
+    }
+
     /// Scores the windows that hold one of these words, in a reading that differs in them alone and has as many bytes: the
     /// others say what they said.
     pub fn again(&self, reading: &str, words: &[Range<usize>]) -> Option<Learned> {
@@ -237,6 +243,8 @@ struct Model {
     offset: f32,
     /// What a text loses for each factor of e in its number of windows.
     discount: f32,
+    /// Windows of the text of which a part is scored.
+    chances: usize,
 }
 
 static WEIGHTS: &[u8] = include_bytes!("../../scorer/weights.bin");
@@ -269,6 +277,7 @@ impl Model {
             unit: 0.0,
             offset: 0.0,
             discount: 0.0,
+            chances: 0,
         })
     }
 
@@ -304,6 +313,7 @@ impl Model {
             unit: f32::from_le_bytes(word(scale)?),
             offset: f32::from_le_bytes(word(scale + 4)?),
             discount: f32::from_le_bytes(word(scale + 8)?),
+            chances: 0,
         })
     }
 
@@ -504,7 +514,7 @@ impl Model {
             *sum += step;
             Some(*sum)
         });
-        let chances = self.discount * (tokens.windows().min(MOST_CHANCES) as f32).ln();
+        let chances = self.discount * (tokens.windows().max(self.chances).min(MOST_CHANCES) as f32).ln();
         windows
             .zip(sums)
             .map(|(block, sum)| {
@@ -603,7 +613,7 @@ mod tests {
             let text = format!("{before}{disguised} {after}");
             let reading = format!("{before}{attack} {after}");
             let words = [0..6, 20..32].map(|word| word.start + before.len()..word.end + before.len());
-            let (learned, read) = read(&text, Voice::Said).unwrap();
+            let (learned, read) = read(&text, 0, Voice::Said).unwrap();
             let again = read.again(&reading, &words).unwrap();
             let whole = score(&reading, Voice::Said).unwrap();
             assert_eq!((again.probability, again.window), (whole.probability, whole.window));
