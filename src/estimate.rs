@@ -13,7 +13,7 @@
 //! assert!(estimate.least() <= estimate.tokens());
 //! ```
 
-use bartizan_rules::invariant::{of_byte, sure};
+use bartizan_rules::invariant::{between, of_byte, sure};
 
 /// A text's tokens, piece by piece: the pieces of one text give what the whole gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,24 +71,36 @@ impl Estimate {
     pub fn push(&mut self, text: &str) {
         self.bytes = self.bytes.saturating_add(text.len() as u64);
         let bytes = text.as_bytes();
-        let (mut weight, mut least) = (0u64, 0u64);
-        let mut state = self.state.number();
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            let (mut kind, length) = of_byte(&LEADS, byte);
-            if kind == ASK {
-                let c = sure(text.get(at..).and_then(|rest| rest.chars().next()));
-                kind = c.map_or(0, |c| Kind::of(c).number());
+        let (mut at, mut counted) = (0, 0);
+        let (mut state, mut sum) = (self.state.number() as u64 * KINDS as u64, 0);
+        while at < bytes.len() {
+            if at - counted >= MOST {
+                (counted, sum) = (at, self.count(sum));
             }
-            let step = sure(STEPS.get(state * KINDS + usize::from(kind))).map_or(Step::NONE, |step| *step);
-            weight += u64::from(step.weight);
-            least += u64::from(step.least);
-            state = usize::from(step.next);
-            at += usize::from(length);
+            let rest = between(bytes, at..bytes.len().min(at + MOST));
+            let from = at;
+            for &byte in rest.iter().take_while(|byte| byte.is_ascii()) {
+                let step = step(state, of_byte(&LEADS, byte));
+                (state, sum, at) = (step, sum + (step & SUMMED), at + 1);
+            }
+            let Some(&byte) = bytes.get(at).filter(|_| at - from < MOST) else { continue };
+            let mut lead = of_byte(&LEADS, byte);
+            if lead & KIND == ASK {
+                let c = sure(text.get(at..).and_then(|rest| rest.chars().next()));
+                lead = lead & !KIND | c.map_or(0, |c| Kind::of(c).number());
+            }
+            state = step(state, lead);
+            (sum, at) = (sum + (state & SUMMED), at + usize::from(lead >> LENGTH));
         }
-        self.weight = self.weight.saturating_add(weight);
-        self.least = self.least.saturating_add(least);
-        self.state = State::of(state);
+        self.count(sum);
+        self.state = State::of((state & STATE) as usize / KINDS);
+    }
+
+    /// Adds what steps add; returns nothing that is left.
+    fn count(&mut self, sum: u64) -> u64 {
+        self.weight = self.weight.saturating_add((sum & (LEAST - 1)) / WEIGHT);
+        self.least = self.least.saturating_add(sum / LEAST);
+        0
     }
 
     /// Adds another text.
@@ -168,16 +180,17 @@ impl Kind {
     }
 }
 
-/// What a character adds, and the number of the state that it leads to.
-#[derive(Clone, Copy)]
-struct Step {
-    weight: u16,
-    least: u16,
-    next: u8,
-}
+/// A step: the number of the state that it leads to, [`KINDS`] times, below [`WEIGHT`]; the weight that it adds from there on,
+/// and from [`LEAST`] on the least. The sum of [`MOST`] steps has room for each.
+const WEIGHT: u64 = 1 << 9;
+const LEAST: u64 = 1 << 36;
+const STATE: u64 = WEIGHT - KINDS as u64;
+const SUMMED: u64 = !(WEIGHT - 1);
+const MOST: usize = 1 << 14;
 
-impl Step {
-    const NONE: Step = Step { weight: 0, least: 0, next: 0 };
+/// The step from a state by what [`LEADS`] has for a character.
+fn step(state: u64, lead: u8) -> u64 {
+    sure(STEPS.get((state & STATE) as usize | usize::from(lead & KIND))).map_or(0, |step| *step)
 }
 
 impl State {
@@ -253,35 +266,39 @@ impl State {
 
 /// By state and kind.
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
-static STEPS: [Step; State::MOST * KINDS] = {
-    let mut steps = [Step::NONE; State::MOST * KINDS];
+static STEPS: [u64; State::MOST * KINDS] = {
+    let mut steps = [0; State::MOST * KINDS];
     let mut at = 0;
     while at < steps.len() {
         let (weight, least, next) = State::of(at / KINDS).step(Kind::numbered((at % KINDS) as u8));
-        steps[at] = Step { weight, least, next: next.number() as u8 };
+        steps[at] = weight as u64 * WEIGHT + least as u64 * LEAST + (next.number() * KINDS) as u64;
         at += 1;
     }
     steps
 };
 
-/// In [`LEADS`]: the first byte does not tell the kind.
-const ASK: u8 = u8::MAX;
+/// In [`LEADS`]: the bits of the kind, below those of the length.
+const KIND: u8 = KINDS as u8 - 1;
+const LENGTH: u32 = KIND.count_ones();
+/// The kind where the first byte does not tell it.
+const ASK: u8 = KIND;
 
 /// By a character's first byte: the number of its kind, and its length.
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
-static LEADS: [(u8, u8); 256] = {
-    let mut leads = [(ASK, 1); 256];
+static LEADS: [u8; 256] = {
+    let mut leads = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        leads[byte] = match byte as u8 {
+        let (kind, length) = match byte as u8 {
             ascii @ 0..0x80 => (Kind::ascii(ascii).number(), 1),
             0xca..=0xdf => (4 + Class::Short as u8, 2),
             0xe3..=0xe9 | 0xeb..=0xed => (4 + Class::Wide as u8, 3),
             0xe0 | 0xe1 => (4 + Class::Other as u8, 3),
             0xf0..=0xff => (4 + Class::Picture as u8, 4),
-            0xc0..=0xc9 => (ASK, 2),
+            0x80..=0xc9 => (ASK, 2),
             _ => (ASK, 3),
         };
+        leads[byte] = kind | length << LENGTH;
         byte += 1;
     }
     leads
@@ -419,12 +436,22 @@ mod tests {
         for c in '\0'..=char::MAX {
             let mut buffer = [0; 4];
             let text = c.encode_utf8(&mut buffer);
-            let (kind, length) = of_byte(&LEADS, text.as_bytes()[0]);
-            assert_eq!(usize::from(length), text.len(), "{c:?}");
+            let lead = of_byte(&LEADS, text.as_bytes()[0]);
+            let kind = lead & KIND;
+            assert_eq!(usize::from(lead >> LENGTH), text.len(), "{c:?}");
             assert!(kind == ASK || kind == Kind::of(c).number(), "{c:?}");
             assert_eq!(Kind::numbered(Kind::of(c).number()), Kind::of(c), "{c:?}");
         }
         assert!((0..27).all(|number| matches!(State::of(number).number(), 0) || State::of(number).number() == number));
+    }
+
+    #[test]
+    fn sums_of_long_texts_have_room() {
+        for unit in ["a", "A-", "1", "\n", "\u{6211}", "\u{1f600}", "a\u{1f600}", "\u{950} "] {
+            let text = unit.repeat(200_000);
+            let estimate = Estimate::of(&text);
+            assert_eq!((estimate.weight, estimate.least), plain(&text), "{unit:?}");
+        }
     }
 
     proptest! {
