@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bartizan_rules::beginnings::{LONGEST_GROUP, group_kind, sign};
-use bartizan_rules::invariant::{between, holds, sure};
+use bartizan_rules::invariant::{between, holds, of_byte, sure};
 use bartizan_rules::near::{Near, Places};
 use bartizan_rules::patterns::Pattern;
 use bartizan_rules::program::Machine;
@@ -116,7 +116,7 @@ struct Disguised {
 
 impl Disguised {
     fn put(&mut self, word: Range<usize>) {
-        self.weight += if word.len() >= 6 { 2 } else { 1 };
+        self.weight += weight(&word);
         self.words.push(word);
     }
 
@@ -126,6 +126,17 @@ impl Disguised {
         words.sort_unstable_by_key(|word| word.start);
         words
     }
+}
+
+const fn weight(word: &Range<usize>) -> usize {
+    if word.end - word.start >= 6 { 2 } else { 1 }
+}
+
+/// True when the disguised words of a part of a text are worth another reading of it.
+pub fn is_disguised(words: &[Range<usize>], part: &Range<usize>) -> bool {
+    let first = words.partition_point(|word| word.start < part.start);
+    let inside = words.iter().skip(first).take_while(|word| word.end <= part.end);
+    inside.map(weight).sum::<usize>() >= DISGUISED
 }
 
 /// Memory that passes share, and the work that they may still do.
@@ -543,11 +554,23 @@ fn each_run(bytes: &[u8], mut take: impl FnMut(Range<usize>, usize)) {
     }
 }
 
+/// By byte: its [`sign`].
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
+static SIGNS: [u8; 256] = {
+    let mut signs = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        signs[byte] = sign(byte as u8);
+        byte += 1;
+    }
+    signs
+};
+
 /// The signs beside a run of digits, as rules ask for them.
 fn signs(bytes: &[u8], run: Range<usize>) -> u16 {
     let around = |most: usize| {
         let range = run.start.saturating_sub(most)..(run.end + most).min(bytes.len());
-        between(bytes, range).iter().map(|byte| sign(*byte))
+        between(bytes, range).iter().map(|byte| of_byte(&SIGNS, *byte))
     };
     let once = around(BESIDE).fold(0, |once, sign| once | sign);
     let (_, twice) = around(BESIDE_TWO).fold((0, 0), |(once, twice), sign| (once | sign, twice | once & sign));

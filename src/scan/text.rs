@@ -238,7 +238,9 @@ impl<'e> Scan<'e> {
         }
         let whole = learned.map_or(0, |read| read.windows());
         let mut turned = |words: &[Range<usize>], name: &'static str, turn: &dyn Fn(&str) -> String, is_back: bool| {
-            for read in beside::parts(n.text(), words) {
+            // As few such words in a part as a text has by accident are no disguise.
+            let parts = beside::parts(n.text(), words).into_iter();
+            for read in parts.filter(|read| engine::is_disguised(words, read)) {
                 let way = if is_back { Way::Back(n, read.end) } else { Way::From(n, read.start) };
                 self.reading(&turn(part(n.text(), read)), whole, zones, &way, name, depth, place, report);
             }

@@ -96,7 +96,10 @@ struct Waiting(Vec<(usize, usize, Word)>);
 impl Waiting {
     fn put(&mut self, end: usize, start: usize, word: Word) {
         let later = self.0.iter().rev().take_while(|(e, s, _)| (*e, *s) > (end, start)).count();
-        self.0.insert(self.0.len() - later, (end, start, word));
+        match later {
+            0 => self.0.push((end, start, word)),
+            _ => self.0.insert(self.0.len() - later, (end, start, word)),
+        }
     }
 
     fn flush(&mut self, until: usize, text: &str, take: &mut dyn FnMut(Hit)) {

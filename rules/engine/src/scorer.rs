@@ -170,17 +170,22 @@ struct Feature {
     idea: bool,
 }
 
-/// Features found in a row of tokens, each with its last token, how many it has, and its place in the table. Whether
-/// one weighs anything can't be predicted, so that one that does not is written like any other, and then written over.
+/// Features found in a block, each with its last token and how many it has. Whether one weighs anything can't be predicted, so
+/// that one that does not is written like any other, and then written over.
 struct Row {
-    found: [(u32, u32, u32); STEP * 3],
+    /// The hash in the upper half, below it the token's place in the block and the number of tokens in two bits.
+    found: [u64; Row::MOST],
     length: usize,
 }
 
 impl Row {
-    fn put(&mut self, last: u32, tokens: u32, slot: u32, weighs: bool) {
-        if let Some(place) = sure(self.found.get_mut(self.length)) {
-            *place = (last, tokens, slot);
+    /// More than three times [`STEP`], which many leave some of free: a place is asked for by its low bits.
+    const MOST: usize = 128;
+
+    #[inline]
+    fn put(&mut self, last: usize, tokens: usize, hash: u32, weighs: bool) {
+        if let Some(place) = self.found.get_mut(self.length & (Row::MOST - 1)) {
+            *place = u64::from(hash) << 32 | (last << 2 | tokens) as u64;
         }
         self.length += usize::from(weighs);
     }
@@ -317,16 +322,21 @@ impl Model {
         })
     }
 
-    /// A feature's place in the table, and whether it has one: if not, the place means nothing.
-    fn slot(&self, hash: u32) -> (u32, bool) {
-        let bucket = hash >> self.bucket_shift;
-        let Some(marks) = sure(self.marks.get(bucket as usize)) else { return (0, false) };
+    /// The lanes of a feature's bucket: the lowest that is not zero is that of its mark. All are zero where it has no place in
+    /// the table.
+    #[inline]
+    fn lanes(&self, hash: u32) -> u64 {
+        let Some(marks) = sure(self.marks.get((hash >> self.bucket_shift) as usize)) else { return 0 };
         let mark = u64::from((hash & 0xFFFF).max(1));
-        // The lowest zero lane of the difference is the slot of the mark.
         const ONES: u64 = 0x0001_0001_0001_0001;
         let difference = u64::from_le_bytes(*marks) ^ (mark * ONES);
-        let zero = difference.wrapping_sub(ONES) & !difference & (ONES << 15);
-        (bucket * 4 + ((zero.trailing_zeros() / 16) & 3), zero != 0)
+        difference.wrapping_sub(ONES) & !difference & (ONES << 15)
+    }
+
+    /// A feature's place in the table, and whether it has one: if not, the place means nothing.
+    fn slot(&self, hash: u32) -> (u32, bool) {
+        let lanes = self.lanes(hash);
+        ((hash >> self.bucket_shift) * 4 + ((lanes.trailing_zeros() / 16) & 3), lanes != 0)
     }
 
     /// What the feature at a place weighs.
@@ -425,13 +435,14 @@ impl Model {
         *work += of.len() * 3;
         let before = |n: usize| of.start.checked_sub(n).and_then(|at| tokens.0.get(at)).map_or(0, |token| token.hash);
         let (mut a, mut b) = (before(2), before(1));
-        let mut row = Row { found: [(0, 0, 0); STEP * 3], length: 0 };
+        let mut row = Row { found: [0; Row::MOST], length: 0 };
         let blocks = between(&tokens.0, of.clone()).chunks(STEP).enumerate();
         for (from, block) in blocks.map(|(at, block)| (of.start + at * STEP, block)) {
-            for (at, &Token { hash: c, .. }) in (from as u32..).zip(block) {
-                let mut word = |tokens: u32, hash: u32| {
-                    let (slot, weighs) = self.slot(mix(hash));
-                    row.put(at, tokens, slot, weighs & (at + 1 >= tokens));
+            row.length = 0;
+            for (at, &Token { hash: c, .. }) in block.iter().enumerate() {
+                let mut word = |tokens: usize, hash: u32| {
+                    let hash = mix(hash);
+                    row.put(at, tokens, hash, self.lanes(hash) != 0);
                 };
                 let pair = b.wrapping_mul(0x9E37_79B1) ^ c.wrapping_mul(0x85EB_CA77) ^ 2;
                 let triple =
@@ -441,8 +452,13 @@ impl Model {
                 word(3, triple);
                 (a, b) = (b, c);
             }
-            for &(last, tokens, slot) in row.found.iter().take(std::mem::take(&mut row.length)) {
-                take(Feature { first: last + 1 - tokens, last, slot, units: self.units(slot), idea: false });
+            for &found in row.found.iter().take(row.length) {
+                let (last, tokens) = (from as u32 + (found as u32 >> 2), found as u32 & 3);
+                // The first tokens of a text have none before them.
+                if let Some(first) = (last + 1).checked_sub(tokens) {
+                    let (slot, _) = self.slot((found >> 32) as u32);
+                    take(Feature { first, last, slot, units: self.units(slot), idea: false });
+                }
             }
         }
         // A block more, so that terms and what ideas look back on are those of the whole text.
