@@ -97,7 +97,7 @@ impl Read {
     }
 
     /// Scores the windows that hold one of these words, in a reading that differs in them alone and has as many bytes: the
-    /// others say what they said.
+    /// others say what they said. A word counts that the model knows as it is read: not `mp3`, which is no `mpe`.
     pub fn again(&self, reading: &str, words: &[Range<usize>]) -> Option<Learned> {
         let (tokens, windows) = self.tokens.with(reading, words, &self.model);
         let learned = windows.into_iter().filter_map(|windows| self.model.learned(&tokens, windows));
@@ -361,6 +361,11 @@ impl Model {
             slot = (slot + 1) & mask;
         }
         0
+    }
+
+    /// True for a token that means something by itself.
+    fn knows(&self, token: &Token) -> bool {
+        token.stem != 0 || self.lanes(mix(token.hash)) != 0 || self.idea(token.hash) != 0
     }
 
     /// The idea of the longest stem that a word begins with. `fourth`: the hash after four bytes.

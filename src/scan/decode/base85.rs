@@ -61,6 +61,7 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
 }
 
 /// As [`u8::is_ascii_whitespace`] says, for vectors.
+#[inline]
 const fn is_white(byte: u8) -> bool {
     (byte == b' ') | (byte == b'\t') | (byte == b'\n') | (byte == b'\x0c') | (byte == b'\r')
 }

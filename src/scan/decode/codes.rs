@@ -53,6 +53,7 @@ fn next_stretch(bytes: &[u8], from: usize) -> Option<Range<usize>> {
 }
 
 /// A letter of no code: not of hex, nor the `x` before it.
+#[inline]
 fn is_plain_letter(byte: &u8) -> bool {
     let lower = *byte | 0x20;
     (lower.wrapping_sub(b'g') < 20) & (lower != b'x')
@@ -96,6 +97,7 @@ fn sequences(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
     close(open.take(), sink);
 }
 
+#[inline]
 fn is_code_byte(byte: &u8) -> bool {
     ((byte | 0x20).wrapping_sub(b'a') < 26) | (byte.wrapping_sub(b'0') < 10) | (byte.wrapping_sub(b'-') < 2)
 }

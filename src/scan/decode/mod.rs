@@ -72,6 +72,7 @@ const BLOCK: usize = 32;
 
 /// Where the first such byte is. What many bytes in a row are not is told a block at a time: `is` must be simple enough that
 /// compilers make vectors of it.
+#[inline]
 fn position(bytes: &[u8], is: impl Fn(u8) -> bool) -> Option<usize> {
     let first = bytes.len().min(FIRST);
     if let Some(at) = between(bytes, 0..first).iter().position(|byte| is(*byte)) {

@@ -246,7 +246,8 @@ impl Tokens {
         }
     }
 
-    /// The tokens of a reading that differs in these words alone, which spaces part, and the windows that hold one.
+    /// The tokens of a reading that differs in these words alone, which spaces part, and the windows that hold one whose
+    /// reading is a word that the model knows.
     pub(super) fn with(&self, reading: &str, words: &[Range<usize>], model: &Model) -> (Tokens, Vec<Range<usize>>) {
         let mut tokens = Tokens(Vec::with_capacity(self.0.len()));
         let mut blocks: Vec<Range<usize>> = Vec::new();
@@ -259,6 +260,10 @@ impl Tokens {
             copied += kept + read;
             let first = tokens.0.len();
             tokens.read(reading, word.clone(), model);
+            let read = onwards(&tokens.0, first);
+            if !read.is_empty() && !read.iter().any(|token| model.knows(token)) {
+                continue;
+            }
             let end = tokens.0.len().max(first + 1);
             let block = (first / STEP + 1).saturating_sub(BLOCKS)..(end - 1) / STEP + 1;
             match blocks.last_mut() {
