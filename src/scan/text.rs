@@ -310,7 +310,7 @@ impl<'e> Scan<'e> {
         // A text of addresses was not scored as it is.
         if learned.is_none() || matches!(without_hosts(&reading.text), Cow::Owned(_)) {
             self.learn(&reading.text, 0, zones, report);
-        } else if let Some(learned) = learned.and_then(|read| read.again(&reading.text, &reading.words)) {
+        } else if let Some(learned) = learned.and_then(|read| read.again(reading)) {
             self.weigh(&learned, report);
         }
     }

@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::invariant::{between, onwards, sure};
+use crate::normalise::Leet;
 use crate::words::Zone;
 
 use tokens::{Class, FNV_OFFSET, FNV_PRIME, MIN_STEM, Token, Tokens, fold, kind};
@@ -97,9 +98,10 @@ impl Read {
     }
 
     /// Scores the windows that hold one of these words, in a reading that differs in them alone and has as many bytes: the
-    /// others say what they said. A word counts that the model knows as it is read: not `mp3`, which is no `mpe`.
-    pub fn again(&self, reading: &str, words: &[Range<usize>]) -> Option<Learned> {
-        let (tokens, windows) = self.tokens.with(reading, words, &self.model);
+    /// others say what they said. A word counts that the model knows as it is read: not `mp3`, which is no `mpe`. Nor does a
+    /// number count: it stands beside a word that does.
+    pub fn again(&self, reading: &Leet) -> Option<Learned> {
+        let (tokens, windows) = self.tokens.with(reading, &self.model);
         let learned = windows.into_iter().filter_map(|windows| self.model.learned(&tokens, windows));
         learned.reduce(|most, other| Learned {
             work: most.work + other.work,
@@ -549,6 +551,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::normalise;
 
     #[test]
     fn agrees_with_the_trainer() {
@@ -634,15 +637,17 @@ mod tests {
             let text = format!("{before}{disguised} {after}");
             let reading = format!("{before}{attack} {after}");
             let words = [0..6, 20..32].map(|word| word.start + before.len()..word.end + before.len());
+            let leet = normalise::leet(&text).unwrap();
+            assert_eq!((&leet.text, leet.words.as_slice()), (&reading, words.as_slice()));
             let (learned, read) = read(&text, 0, Voice::Said).unwrap();
-            let again = read.again(&reading, &words).unwrap();
+            let again = read.again(&leet).unwrap();
             let whole = score(&reading, Voice::Said).unwrap();
             assert_eq!((again.probability, again.window), (whole.probability, whole.window));
             assert!(again.probability > learned.probability);
             let tokens = |text: &str| {
                 Tokens::of(text, &read.model).0.iter().map(|t| (t.hash, t.start, t.end, t.stem)).collect::<Vec<_>>()
             };
-            let (with, windows) = read.tokens.with(&reading, &words, &read.model);
+            let (with, windows) = read.tokens.with(&leet, &read.model);
             assert_eq!(with.0.iter().map(|t| (t.hash, t.start, t.end, t.stem)).collect::<Vec<_>>(), tokens(&reading));
             assert!(windows.iter().all(|windows| windows.end <= with.windows() && !windows.is_empty()), "{windows:?}");
         }

@@ -165,6 +165,8 @@ pub struct Leet {
     pub text: String,
     /// The words that read otherwise, in order.
     pub words: Vec<Range<usize>>,
+    /// Where those of them begin that mix letters and signs; the others are short numbers beside them.
+    pub mixed: Vec<usize>,
 }
 
 /// The reading of leetspeak; `None` when too few words mix letters and digits. Give it normalised text.
@@ -177,7 +179,7 @@ pub fn leet(normalised: &str) -> Option<Leet> {
         return None;
     }
     let mut out = normalised.replace('\n', " ").into_bytes();
-    let mut changed = Vec::new();
+    let (mut changed, mut mix) = (Vec::new(), Vec::new());
     // Words since the last one that mixes; where one without any sign is passed over, it counts, too.
     let mut run = 0u32;
     let mut last = 0;
@@ -202,11 +204,12 @@ pub fn leet(normalised: &str) -> Option<Leet> {
             *byte = tables::leet(*byte).unwrap_or(*byte);
         }
         if out.get(word.clone()) != Some(bytes) {
+            mix.extend(mixed.then_some(word.start));
             changed.push(word);
         }
     }
     let text = String::from_utf8(out).ok();
-    sure(text).filter(|_| !changed.is_empty()).map(|text| Leet { text, words: changed })
+    sure(text).filter(|_| !changed.is_empty()).map(|text| Leet { text, words: changed, mixed: mix })
 }
 
 const fn is_gap(byte: u8) -> bool {

@@ -251,7 +251,7 @@ proptest! {
         let reading = leet(&text);
         prop_assert_eq!(reading.as_ref().map(|reading| reading.text.clone()), slow_leet(&text));
         let differs = |word: &Range<usize>| text.get(word.clone()) != reading.as_ref().unwrap().text.get(word.clone());
-        if let Some(Leet { text: read, words }) = &reading {
+        if let Some(Leet { text: read, words, .. }) = &reading {
             prop_assert!(words.iter().all(differs), "{:?}", words);
             let mut rest = read.clone().into_bytes();
             for word in words {

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::invariant::{between, of_byte, onwards, part, sure};
+use crate::normalise::Leet;
 
 use super::{BLOCKS, Model, STEP};
 
@@ -246,9 +247,11 @@ impl Tokens {
         }
     }
 
-    /// The tokens of a reading that differs in these words alone, which spaces part, and the windows that hold one whose
-    /// reading is a word that the model knows.
-    pub(super) fn with(&self, reading: &str, words: &[Range<usize>], model: &Model) -> (Tokens, Vec<Range<usize>>) {
+    /// The tokens of a reading that differs in these words alone, which spaces part, and the windows that hold one of
+    /// letters and signs whose reading is a word that the model knows.
+    pub(super) fn with(&self, reading: &Leet, model: &Model) -> (Tokens, Vec<Range<usize>>) {
+        let Leet { text: reading, words, mixed } = reading;
+        let mut mixed = mixed.iter().peekable();
         let mut tokens = Tokens(Vec::with_capacity(self.0.len()));
         let mut blocks: Vec<Range<usize>> = Vec::new();
         let mut copied = 0;
@@ -261,7 +264,8 @@ impl Tokens {
             let first = tokens.0.len();
             tokens.read(reading, word.clone(), model);
             let read = onwards(&tokens.0, first);
-            if !read.is_empty() && !read.iter().any(|token| model.knows(token)) {
+            let is_mixed = mixed.next_if(|mixed| **mixed == word.start).is_some();
+            if !is_mixed || !read.is_empty() && !read.iter().any(|token| model.knows(token)) {
                 continue;
             }
             let end = tokens.0.len().max(first + 1);
