@@ -324,6 +324,7 @@ impl<'t> Fold<'t> {
     fn read_to(&mut self, mut at: usize, end: usize) -> usize {
         while at < end {
             at = self.plain(at, end);
+            at += self.blanks(at, end);
             if at >= end {
                 break;
             }
@@ -360,6 +361,14 @@ impl<'t> Fold<'t> {
         self.offsets.note(at..at + first, start, first, true, marks);
         self.offsets.note(at + first..at + length, start + first, length - first, true, Marks::NONE);
         at + length
+    }
+
+    /// How many bytes are white space behind a space, of which nothing is written.
+    fn blanks(&self, at: usize, end: usize) -> usize {
+        let nothing = self.last().is_none_or(|last| last == b' ') && self.word.is_empty() && !self.in_tags;
+        let rest = if nothing { sure(self.text.as_bytes().get(at..end)) } else { None };
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r') || *byte == b'_' && self.lower;
+        rest.map_or(0, |rest| rest.iter().take_while(|byte| blank(byte)).count())
     }
 
     /// One character that is not plain.
