@@ -89,6 +89,9 @@ fn singles_end(bytes: &[u8], from: usize) -> usize {
     if pair + 1 >= rest.len() { bytes.len() } else { from + pair + 1 }
 }
 
+/// No number of letters.
+const NONE: usize = usize::MAX;
+
 /// Where the next two ASCII letters touch: the second of them. As an error how far was read where five tokens of one letter
 /// in a row come first.
 fn next_sequence(text: &str, from: usize) -> Result<usize, usize> {
@@ -109,13 +112,21 @@ fn next_sequence(text: &str, from: usize) -> Result<usize, usize> {
             }
             _ => {
                 touches = false;
-                match tables::steady_length(onwards(bytes, at)) {
-                    0 => {
-                        let Some(c) = sure(text.get(at..).and_then(|rest| rest.chars().next())) else { return Err(at) };
-                        (token_letters(c), c.len_utf8())
+                let mut rest = onwards(bytes, at);
+                let mut run = (0, 0);
+                loop {
+                    let length = tables::steady_length(rest);
+                    if length == 0 {
+                        break;
                     }
-                    length => (Some(1), length),
+                    run = (run.0 + 1, run.1 + length);
+                    rest = onwards(rest, length);
                 }
+                if run.0 == 0 {
+                    let Some(c) = sure(text.get(at..).and_then(|rest| rest.chars().next())) else { return Err(at) };
+                    run = (token_letters(c).map_or(NONE, |more| more), c.len_utf8());
+                }
+                (Some(run.0).filter(|more| *more != NONE), run.1)
             }
         };
         at += length;

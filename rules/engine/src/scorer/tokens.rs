@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::invariant::{between, of_byte, onwards, part, sure};
+use crate::letters::is_short;
 use crate::normalise::Leet;
 
 use super::{BLOCKS, Model, STEP};
@@ -156,7 +157,17 @@ impl Word {
             at += count - word.length;
             (word.state, word.length) = (state, count);
             word.end = word.end.max(at);
-            let Some(&byte) = bytes.get(at) else { break };
+            let mut rest = onwards(bytes, at);
+            while let [first, second, ..] = *rest
+                && is_short(rest)
+            {
+                word.add(first);
+                word.add(second);
+                at += 2;
+                rest = onwards(rest, 2);
+            }
+            word.end = word.end.max(at);
+            let Some(&byte) = rest.first() else { break };
             if byte == b' ' {
                 break;
             }
@@ -318,6 +329,7 @@ mod tests {
     fn first_bytes_tell_the_class() {
         for c in '\0'..=char::MAX {
             let mut buffer = [0; 4];
+            assert!(!is_short(c.encode_utf8(&mut buffer).as_bytes()) || class(c) == Class::Word, "{c:?}");
             let told = first_bytes(c.encode_utf8(&mut buffer).as_bytes());
             assert!(told.is_none_or(|told| told == (class(c), c.len_utf8())), "{c:?}");
         }
