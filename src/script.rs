@@ -140,6 +140,12 @@ fn of_letter(c: char) -> Option<Script> {
     Some(match c {
         'a'..='z' | 'A'..='Z' => Script::Latin,
         '\0'..='\x7f' => return None,
+        // Letters of much text, for which the tables of Unicode need not be asked.
+        '\u{400}'..='\u{481}' => Script::Cyrillic,
+        '\u{5d0}'..='\u{5ea}' => Script::Hebrew,
+        '\u{620}'..='\u{64a}' => Script::Arabic,
+        '\u{4e00}'..='\u{9fff}' => Script::Han,
+        '\u{ac00}'..='\u{d7a3}' => Script::Korean,
         _ if !c.is_alphabetic() => return None,
         '\u{80}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' | '\u{ff21}'..='\u{ff5a}' => Script::Latin,
         '\u{370}'..='\u{3ff}' | '\u{1f00}'..='\u{1fff}' => Script::Greek,
@@ -189,6 +195,11 @@ mod tests {
         ] {
             assert_eq!(Script::of([text]), script, "{text}");
         }
+    }
+
+    #[test]
+    fn only_letters_have_a_script() {
+        assert!(('\0'..=char::MAX).all(|c| of_letter(c).is_some() == c.is_alphabetic()));
     }
 
     #[test]
