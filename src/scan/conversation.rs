@@ -2,12 +2,14 @@
 //! an earlier request has already settled.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::hash::Hasher;
 
 use bartizan_rules::invariant;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::joints;
+use super::pace::Pace;
 use super::text::Scan;
 use super::{Report, RuleCard, Text, TextReport};
 
@@ -17,6 +19,9 @@ pub(super) const MOST_TEXTS: usize = 65_536;
 const SHORTEST: usize = 64;
 /// Reports with more findings are not kept.
 const MOST: usize = 64;
+
+/// True for the index of a text that is none of the conversation's.
+pub(super) type IsAside<'a> = dyn Fn(usize) -> bool + 'a;
 
 /// Verdicts of texts that were scanned before, by keyed hash: SipHash-2-4 of 128 bits over zone and text.
 ///
@@ -36,6 +41,11 @@ impl VerdictMemory {
     /// An empty memory. The key must be random: with a known one, a client could prepare a text that gets another's verdict.
     pub fn new(key: [u8; 16], capacity: usize) -> Self {
         VerdictMemory { key, capacity: capacity.max(1), newer: HashMap::new(), older: HashMap::new(), pins: false }
+    }
+
+    /// What is left in the place of a memory that is lent.
+    pub(super) fn lent() -> Self {
+        VerdictMemory::new([0; 16], 1)
     }
 
     /// From now on this is the report of this text, whatever a scan would say: for measurements that put another
@@ -120,21 +130,16 @@ impl<'t> Known<'t> {
 }
 
 /// Scans the texts in order, each by itself, and what shows only between them.
-pub(super) fn scan(
-    scan: &mut Scan<'_>,
-    cards: &[RuleCard],
-    texts: &[Text<'_>],
-    is_aside: &dyn Fn(usize) -> bool,
-    mut memory: Option<&mut VerdictMemory>,
-) -> Report {
+pub(super) async fn scan(scan: &mut Scan<'_>, cards: &[RuleCard], texts: &[Text<'_>], is_aside: &IsAside<'_>) -> Report {
     let mut report = Report::default();
     let work = scan.work_left();
     let scanned = invariant::between(texts, 0..texts.len().min(MOST_TEXTS));
     for text in scanned {
         let known = Known::of_text(*text);
-        report.texts.push(remembered(&mut memory, &known, || scan.text(text.text, text.zone)));
+        report.texts.push(remembered(scan.pace(), &known, scan.text(text.text, text.zone)).await);
+        scan.rest().await;
     }
-    joints::find(scan, cards, scanned, is_aside, &mut memory, &mut report);
+    joints::find(scan, cards, scanned, is_aside, &mut report).await;
     if invariant::is_broken() {
         report.texts.iter_mut().for_each(|text| text.complete = false);
     }
@@ -144,19 +149,14 @@ pub(super) fn scan(
     report
 }
 
-pub(super) fn remembered(
-    memory: &mut Option<&mut VerdictMemory>,
-    known: &Known<'_>,
-    scan: impl FnOnce() -> TextReport,
-) -> TextReport {
-    let Some(memory) = memory.as_deref_mut().filter(|memory| memory.pins || !known.is_short()) else {
-        return scan();
-    };
-    let hash = memory.hash(known);
-    if let Some(report) = memory.recall(hash) {
+/// The report of something that is scanned: the one that is remembered, or what the scan says now.
+pub(super) async fn remembered(pace: &Pace, known: &Known<'_>, scan: impl Future<Output = TextReport>) -> TextReport {
+    let hash = pace.remember(|memory| (memory.pins || !known.is_short()).then(|| memory.hash(known)));
+    let Some(hash) = hash else { return scan.await };
+    if let Some(report) = pace.remember(|memory| memory.recall(hash)) {
         return report;
     }
-    let report = scan();
-    memory.keep(hash, &report);
+    let report = scan.await;
+    pace.remember(|memory| Some(memory.keep(hash, &report)));
     report
 }

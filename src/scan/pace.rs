@@ -1,0 +1,131 @@
+//! How a long scan lets others have their turn. Scanning is written as one function that may rest at certain places, and
+//! this drives it: to its end, or slice by slice. So there is one way to scan, and slices change no report.
+//!
+//! The memory of verdicts belongs to the worker, and other requests use it while a scan rests. It is lent for each slice.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::conversation::VerdictMemory;
+use super::Report;
+
+/// What a scan shares with whoever drives it.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Steps of one slice.
+    slice: Cell<usize>,
+    /// What is remembered, while it is lent.
+    memory: RefCell<Option<VerdictMemory>>,
+}
+
+impl Default for Pace {
+    /// All at once.
+    fn default() -> Self {
+        Pace { slice: Cell::new(usize::MAX), memory: RefCell::new(None) }
+    }
+}
+
+impl Pace {
+    /// Steps that may be taken before the next rest.
+    pub(super) fn slice(&self) -> usize {
+        self.slice.get()
+    }
+
+    /// Lets the driver decide when the scan goes on.
+    pub(super) async fn rest(&self) {
+        Rest { is_over: false }.await;
+    }
+
+    /// What `uses` makes of the memory; `None`: there is none.
+    pub(super) fn remember<T>(&self, uses: impl FnOnce(&mut VerdictMemory) -> Option<T>) -> Option<T> {
+        self.memory.borrow_mut().as_mut().and_then(uses)
+    }
+
+    /// Goes on with a scan for one slice. `None`: it is not over.
+    fn advance<T>(
+        &self,
+        scan: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+        memory: Option<&mut VerdictMemory>,
+        steps: usize,
+    ) -> Option<T> {
+        self.slice.set(steps);
+        let polled = match memory {
+            None => scan.poll(&mut Context::from_waker(Waker::noop())),
+            Some(memory) => {
+                self.memory.replace(Some(std::mem::replace(memory, VerdictMemory::lent())));
+                let polled = scan.poll(&mut Context::from_waker(Waker::noop()));
+                if let Some(back) = self.memory.take() {
+                    *memory = back;
+                }
+                polled
+            }
+        };
+        match polled {
+            Poll::Ready(report) => Some(report),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Goes on with a scan until it is over.
+    pub(super) fn finish<T>(&self, scan: impl Future<Output = T>, memory: Option<&mut VerdictMemory>) -> T {
+        let (mut scan, mut memory) = (pin!(scan), memory);
+        loop {
+            if let Some(report) = self.advance(scan.as_mut(), memory.as_deref_mut(), usize::MAX) {
+                return report;
+            }
+        }
+    }
+
+    /// Scans a request for at most `steps` steps. `None`: it takes more.
+    pub(super) fn within(
+        &self,
+        scan: impl Future<Output = Report>,
+        memory: Option<&mut VerdictMemory>,
+        steps: usize,
+    ) -> Option<Report> {
+        self.advance(pin!(scan), memory, steps)
+    }
+}
+
+/// The scan of a request, which goes on slice by slice.
+pub struct Slices {
+    pace: Rc<Pace>,
+    scan: Pin<Box<dyn Future<Output = Report>>>,
+}
+
+impl fmt::Debug for Slices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slices").field("pace", &self.pace).finish_non_exhaustive()
+    }
+}
+
+impl Slices {
+    pub(super) fn new(pace: Rc<Pace>, scan: Pin<Box<dyn Future<Output = Report>>>) -> Slices {
+        Slices { pace, scan }
+    }
+
+    /// Scans for about `steps` steps: where one thing that can't be parted takes longer, for longer.
+    ///
+    /// # Errors
+    /// The rest of the scan, where it is not over.
+    pub fn go_on(mut self, memory: Option<&mut VerdictMemory>, steps: usize) -> Result<Report, Slices> {
+        self.pace.advance(self.scan.as_mut(), memory, steps).ok_or(self)
+    }
+}
+
+/// One rest.
+struct Rest {
+    is_over: bool,
+}
+
+impl Future for Rest {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.is_over, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
