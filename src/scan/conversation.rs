@@ -66,6 +66,13 @@ impl VerdictMemory {
         self.len() == 0
     }
 
+    /// A keyed hash of all texts of a request, and of which are none of the conversation's.
+    pub fn hash_all(&self, texts: &[Text<'_>], is_aside: &IsAside<'_>) -> u128 {
+        let zone = |(at, text): (usize, &Text<'_>)| text.zone as u8 | u8::from(is_aside(at)) << 7;
+        let texts = texts.iter().enumerate().map(|(at, text)| (zone((at, text)), text.text));
+        self.hash(&Known { kind: 4, texts: texts.collect() })
+    }
+
     fn hash(&self, known: &Known<'_>) -> u128 {
         let mut hasher = SipHasher24::new_with_key(&self.key);
         hasher.write(&[known.kind]);
@@ -130,7 +137,12 @@ impl<'t> Known<'t> {
 }
 
 /// Scans the texts in order, each by itself, and what shows only between them.
-pub(super) async fn scan(scan: &mut Scan<'_>, cards: &[RuleCard], texts: &[Text<'_>], is_aside: &IsAside<'_>) -> Report {
+pub(super) async fn scan(
+    scan: &mut Scan<'_>,
+    cards: &[RuleCard],
+    texts: &[Text<'_>],
+    is_aside: &IsAside<'_>,
+) -> Report {
     let mut report = Report::default();
     let work = scan.work_left();
     let scanned = invariant::between(texts, 0..texts.len().min(MOST_TEXTS));
@@ -157,6 +169,9 @@ pub(super) async fn remembered(pace: &Pace, known: &Known<'_>, scan: impl Future
         return report;
     }
     let report = scan.await;
-    pace.remember(|memory| Some(memory.keep(hash, &report)));
+    pace.remember(|memory| {
+        memory.keep(hash, &report);
+        Some(())
+    });
     report
 }

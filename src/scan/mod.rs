@@ -317,10 +317,8 @@ impl Scanner {
         let pace = Pace::default();
         let mut scan = Scan::new(&self.engine, self.scorer, budget, &pace);
         let known = conversation::Known::of_name(text);
-        let report = pace.finish(
-            conversation::remembered(&pace, &known, scan.text(text.text, text.zone)),
-            Some(memory),
-        );
+        let report =
+            pace.finish(conversation::remembered(&pace, &known, scan.text(text.text, text.zone)), Some(memory));
         report.findings.is_empty() && report.complete
     }
 

@@ -10,8 +10,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::conversation::VerdictMemory;
 use super::Report;
+use super::conversation::VerdictMemory;
 
 /// What a scan shares with whoever drives it.
 #[derive(Debug)]

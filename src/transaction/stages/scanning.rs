@@ -1,0 +1,71 @@
+//! The scan of a body whose texts take longer than a callback may: it goes on slice by slice, and its report is good for
+//! these texts only.
+
+use crate::policy::Policy;
+use crate::scan::{Report, Slices, Text, VerdictMemory};
+
+/// The scan of a body's texts, which is not over.
+#[derive(Debug)]
+pub struct Scanning {
+    slices: Slices,
+    texts: u128,
+}
+
+/// What a scan that took several slices says.
+#[derive(Debug)]
+pub struct Reported {
+    report: Report,
+    /// The texts that it is about, by keyed hash.
+    texts: u128,
+}
+
+/// How the texts of a body are scanned.
+#[derive(Debug)]
+pub struct Means<'m> {
+    /// What a scan said of the texts that the body had by then.
+    pub known: Option<&'m Reported>,
+    /// Reports of texts that other requests brought. It must have been used only with this policy's scanner.
+    pub memory: &'m mut VerdictMemory,
+    /// Steps that the scan may take now.
+    pub steps: usize,
+}
+
+impl Means<'_> {
+    /// What the scanner says of these texts.
+    ///
+    /// # Errors
+    /// The scan, where it takes longer.
+    pub(super) fn report(
+        self,
+        policy: &Policy,
+        texts: &[Text<'_>],
+        is_aside: &dyn Fn(usize) -> bool,
+    ) -> Result<Report, Scanning> {
+        let Means { known, memory, steps } = self;
+        if let Some(known) = known.filter(|known| known.texts == memory.hash_all(texts, is_aside)) {
+            return Ok(known.report.clone());
+        }
+        let budget = policy.limits.budget();
+        let report = policy.scanner.scan_within(Some(&mut *memory), texts, is_aside, budget, steps);
+        report.ok_or_else(|| {
+            let of_texts = memory.hash_all(texts, is_aside);
+            let asides = (0..texts.len()).map(is_aside).collect();
+            let texts = texts.iter().map(|text| (text.zone, text.text.to_owned())).collect();
+            Scanning { slices: policy.scanner.slices(texts, asides, budget), texts: of_texts }
+        })
+    }
+}
+
+impl Scanning {
+    /// Scans for about `steps` steps.
+    ///
+    /// # Errors
+    /// The rest of the scan, where it is not over.
+    pub fn go_on(self, memory: &mut VerdictMemory, steps: usize) -> Result<Reported, Scanning> {
+        let Scanning { slices, texts } = self;
+        match slices.go_on(Some(memory), steps) {
+            Ok(report) => Ok(Reported { report, texts }),
+            Err(slices) => Err(Scanning { slices, texts }),
+        }
+    }
+}
