@@ -69,7 +69,8 @@ impl Pipeline {
         let policy = Policy::from_json(document.to_string().as_bytes(), environment).unwrap();
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
         WorkerState::prepare(&policy, &mut host).unwrap();
-        let vm = WorkerState::new(&policy, &mut host).unwrap();
+        let mut vm = WorkerState::new(&policy, &mut host).unwrap();
+        if let Ok(s) = std::env::var("SLICE_STEPS") { vm.scan_in_slices(s.parse().unwrap()); }
         Pipeline { document, policy: Arc::new(policy), vm, host, key }
     }
 
@@ -152,7 +153,7 @@ impl Pipeline {
                 step = exchange.step(Event::RequestBody(body.to_vec()), &mut self.vm, &mut self.host);
             }
         }
-        let outcome = match step {
+        let outcome = match scanned(&mut exchange, step, &mut self.vm, &mut self.host) {
             Step::Release(edit) => {
                 merged.remove.extend(edit.remove);
                 merged.set.extend(edit.set);
@@ -164,6 +165,15 @@ impl Pipeline {
         };
         Run { outcome, finished: exchange.finish(&mut self.vm, &mut self.host) }
     }
+}
+
+/// Where a request comes whose body is scanned in slices.
+pub fn scanned(exchange: &mut Transaction, step: Step, vm: &mut WorkerState, host: &mut MemoryHost) -> Step {
+    let mut step = step;
+    while exchange.is_scanning() {
+        step = exchange.step(Event::Resumed, vm, host);
+    }
+    step
 }
 
 /// Headers as a host gives them.
