@@ -139,6 +139,10 @@ fn weight(card: &RuleCard, finding: &Finding) -> u8 {
 
 /// The highest combined weight of any stretch: one walk with two ends.
 fn densest(cards: usize, counted: &[(&Finding, u8)]) -> f32 {
+    // A request may have as many texts as it likes, and most have no finding.
+    if counted.is_empty() {
+        return 0.0;
+    }
     // By rule: how many of its findings in the stretch have each weight.
     let mut held: Vec<Vec<(u8, u32)>> = vec![Vec::new(); cards];
     let clear = |weights: &[(u8, u32)]| {

@@ -11,7 +11,7 @@ use crate::enums::Zone;
 use crate::sorted;
 
 use super::beside;
-use super::decode;
+use super::decode::{self, Decoded, FAMILIES};
 use super::engine::{self, Engine, Match, Scratch, Zones};
 use super::normalise::{self, Leet, Marks, Normalised};
 use super::pace::Pace;
@@ -24,6 +24,9 @@ const DEPTH: usize = 3;
 const PIECE: usize = 64 * 1024;
 /// Bytes that two pieces share.
 const SHARED: usize = 2048;
+
+/// Bytes of a text that a family of encodings reads in the time of one step.
+const UNPAID: usize = 4;
 
 /// What was done to the text so that hidden encodings, too, are looked for in the cleaned form.
 pub(super) const CLEANS: Marks = Marks::ENTITY
@@ -109,6 +112,11 @@ impl<'e> Scan<'e> {
             self.pace.rest().await;
             self.rests_at = self.work_left().saturating_sub(self.pace.slice());
         }
+    }
+
+    /// Something took as long as so many steps, and costs none.
+    fn tire(&mut self, steps: usize) {
+        self.rests_at = self.rests_at.saturating_add(steps);
     }
 
     /// What it shares with whoever drives it.
@@ -347,7 +355,12 @@ impl<'e> Scan<'e> {
         if !self.reads(text.len(), report) {
             return;
         }
-        let decoded = decode::decode(text, &mut self.left.decoded_bytes);
+        let mut decoded = Decoded::none();
+        for family in FAMILIES {
+            decoded.with(family, text, &mut self.left.decoded_bytes);
+            self.tire(text.len() / UNPAID);
+            self.rest().await;
+        }
         report.complete &= decoded.complete;
         self.reads(decoded.work, report);
         for found in decoded.found {

@@ -20,9 +20,15 @@ fn borrowed(texts: &Texts) -> Vec<Text<'_>> {
 }
 
 /// The report of the slices, and how many there were.
-fn sliced(texts: &Texts, asides: &[bool], budget: Budget, steps: usize, memory: Option<&mut VerdictMemory>) -> (Report, usize) {
+fn sliced(
+    texts: &Texts,
+    asides: &[bool],
+    budget: Budget,
+    steps: usize,
+    memory: Option<&mut VerdictMemory>,
+) -> (Report, usize) {
     let (mut memory, mut count) = (memory, 1);
-    let mut slices = SCANNER.slices(texts.clone(), asides.to_vec(), budget);
+    let mut slices = SCANNER.slices(&borrowed(texts), &|at| asides[at], budget);
     loop {
         match slices.go_on(memory.as_deref_mut(), steps) {
             Ok(report) => return (report, count),

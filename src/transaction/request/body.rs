@@ -307,10 +307,12 @@ impl Context {
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, guards: &guards };
         let caller = std::sync::Arc::clone(charged.authorized().counted().entitled().principal());
         let is_own = is_own(&policy, &caller, &exchange, vm, host)?;
-        let (mut charged, mut heard) = (charged, heard);
+        let (mut charged, mut heard, mut scans) = (charged, heard, scans);
+        let asks_others = policy.engine.is_some() || !policy.opinions.is_empty();
         let (scanned, dropped) = loop {
             let (texts, steps) = ((&json, &exchange), vm.steps());
-            let means = Means { known: scans.reported.as_ref(), memory: vm.verdicts(&policy), steps };
+            let known = &mut scans.reported;
+            let means = Means { known, keeps: asks_others, memory: vm.verdicts(&policy), steps };
             let scanned = stages::scan(&policy, route, charged, (permit.as_ref(), &heard), texts, means, host.now());
             let mut scanned = match scanned {
                 Ok(scanned) => scanned,

@@ -23,7 +23,9 @@ pub struct Reported {
 #[derive(Debug)]
 pub struct Means<'m> {
     /// What a scan said of the texts that the body had by then.
-    pub known: Option<&'m Reported>,
+    pub known: &'m mut Option<Reported>,
+    /// It may be asked for once more.
+    pub keeps: bool,
     /// Reports of texts that other requests brought. It must have been used only with this policy's scanner.
     pub memory: &'m mut VerdictMemory,
     /// Steps that the scan may take now.
@@ -41,17 +43,19 @@ impl Means<'_> {
         texts: &[Text<'_>],
         is_aside: &dyn Fn(usize) -> bool,
     ) -> Result<Report, Scanning> {
-        let Means { known, memory, steps } = self;
-        if let Some(known) = known.filter(|known| known.texts == memory.hash_all(texts, is_aside)) {
-            return Ok(known.report.clone());
+        let Means { known, keeps, memory, steps } = self;
+        let fits = |known: &Reported| known.texts == memory.hash_all(texts, is_aside);
+        if let Some(Reported { report, texts }) = known.take().filter(fits) {
+            if keeps {
+                *known = Some(Reported { report: report.clone(), texts });
+            }
+            return Ok(report);
         }
         let budget = policy.limits.budget();
         let report = policy.scanner.scan_within(Some(&mut *memory), texts, is_aside, budget, steps);
         report.ok_or_else(|| {
-            let of_texts = memory.hash_all(texts, is_aside);
-            let asides = (0..texts.len()).map(is_aside).collect();
-            let texts = texts.iter().map(|text| (text.zone, text.text.to_owned())).collect();
-            Scanning { slices: policy.scanner.slices(texts, asides, budget), texts: of_texts }
+            let slices = policy.scanner.slices(texts, is_aside, budget);
+            Scanning { slices, texts: memory.hash_all(texts, is_aside) }
         })
     }
 }

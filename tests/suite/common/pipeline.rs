@@ -70,7 +70,9 @@ impl Pipeline {
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
         WorkerState::prepare(&policy, &mut host).unwrap();
         let mut vm = WorkerState::new(&policy, &mut host).unwrap();
-        if let Ok(s) = std::env::var("SLICE_STEPS") { vm.scan_in_slices(s.parse().unwrap()); }
+        if let Ok(s) = std::env::var("SLICE_STEPS") {
+            vm.scan_in_slices(s.parse().unwrap());
+        }
         Pipeline { document, policy: Arc::new(policy), vm, host, key }
     }
 
