@@ -20,8 +20,8 @@ use std::ops::Range;
 
 use bartizan_rules::invariant::{holds, part, sure};
 
-use super::conversation::{IsAside, Known, remembered};
 use super::engine::Zones;
+use super::memory::{IsAside, Known};
 use super::text::Scan;
 use super::{Finding, Kind, Report, RuleCard, RuleIndex, Text, TextReport};
 
@@ -66,7 +66,7 @@ pub(super) async fn find(
         let zone = |piece: &Piece<'_>| sure(texts.get(piece.text)).map_or(0, |text| text.zone as u8);
         let parts = block.pieces.iter().map(|piece| (zone(piece), piece.part));
         let known = if is_talk { Known::of_talk(parts) } else { Known::of_block(parts) };
-        let found = remembered(scan.pace(), &known, read(scan, &block, is_talk)).await;
+        let found = scan.pace().remembered(&known, read(scan, &block, is_talk)).await;
         scan.rest().await;
         // Each is compared with what its texts have alone.
         let alone = |nth: usize| {

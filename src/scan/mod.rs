@@ -22,6 +22,7 @@ mod conversation;
 pub mod decode;
 mod engine;
 mod joints;
+mod memory;
 #[cfg(test)]
 mod oracles;
 mod pace;
@@ -47,8 +48,8 @@ pub use bartizan_rules_compiler::rulefile;
 
 use bartizan_rules::invariant::part;
 pub use calm::Calm;
-pub use conversation::VerdictMemory;
 use engine::Engine;
+pub use memory::VerdictMemory;
 use pace::Pace;
 pub use pace::Slices;
 use text::Scan;
@@ -325,9 +326,8 @@ impl Scanner {
         let text = Text { zone: Zone::User, text: name };
         let pace = Pace::default();
         let mut scan = Scan::new(&self.engine, self.scorer, budget, &pace);
-        let known = conversation::Known::of_name(text);
-        let report =
-            pace.finish(conversation::remembered(&pace, &known, scan.text(text.text, text.zone)), Some(memory));
+        let known = memory::Known::of_name(text);
+        let report = pace.finish(pace.remembered(&known, scan.text(text.text, text.zone)), Some(memory));
         report.findings.is_empty() && report.complete
     }
 

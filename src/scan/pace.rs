@@ -10,8 +10,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::Report;
-use super::conversation::VerdictMemory;
+use super::memory::{Known, VerdictMemory};
+use super::{Report, TextReport};
 
 /// What a scan shares with whoever drives it.
 #[derive(Debug)]
@@ -40,9 +40,18 @@ impl Pace {
         Rest { is_over: false }.await;
     }
 
-    /// What `uses` makes of the memory; `None`: there is none.
-    pub(super) fn remember<T>(&self, uses: impl FnOnce(&mut VerdictMemory) -> Option<T>) -> Option<T> {
-        self.memory.borrow_mut().as_mut().and_then(uses)
+    /// The report of something that is scanned: the one that is remembered, or what the scan says now.
+    pub(super) async fn remembered(&self, known: &Known<'_>, scan: impl Future<Output = TextReport>) -> TextReport {
+        let place = self.memory.borrow().as_ref().and_then(|memory| memory.place(known));
+        let Some(place) = place else { return scan.await };
+        if let Some(report) = self.memory.borrow_mut().as_mut().and_then(|memory| memory.recall(place)) {
+            return report;
+        }
+        let report = scan.await;
+        if let Some(memory) = self.memory.borrow_mut().as_mut() {
+            memory.keep(place, &report);
+        }
+        report
     }
 
     /// Goes on with a scan for one slice. `None`: it is not over.

@@ -5,8 +5,7 @@
 
 use super::context::Context;
 use super::reading::Reading;
-use super::request::Scans;
-use super::stages::{Admitted, Asked, Charged, Counted, Entitled, Stage};
+use super::stages::{Admitted, Asked, Charged, Counted, Entitled, Scans, Stage};
 use super::{Edit, Event, Header, Headers, Next, Refused, State, Step, Wait, WorkerState};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;

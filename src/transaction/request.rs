@@ -9,7 +9,7 @@ mod signed;
 mod upload;
 
 pub(super) use body::{AwaitingBody, Refusing};
-pub(super) use scan::{AwaitingScan, Scans};
+pub(super) use scan::AwaitingScan;
 
 use super::context::Context;
 use super::headers::ours;

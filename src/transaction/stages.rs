@@ -104,7 +104,7 @@ mod scanning;
 
 use std::sync::Arc;
 
-pub use scanning::{Means, Reported, Scanning};
+pub use scanning::{Means, Reported, Scanning, Scans};
 
 use bartizan_rules::invariant::sure;
 

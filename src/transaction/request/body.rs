@@ -34,9 +34,8 @@ use crate::transaction::context::Context;
 use crate::transaction::pending_call::{Held, Outgoing, Permitting, Then};
 use crate::transaction::reading::{Guarded, Reading};
 use crate::transaction::reply::ReplyGuard;
-use crate::transaction::request::Scans;
 use crate::transaction::rewrite::apply;
-use crate::transaction::stages::{self, Authorized, Counted, Means, Scanned, Scanning, TextNote};
+use crate::transaction::stages::{self, Authorized, Counted, Means, Scanned, Scanning, Scans, TextNote};
 use crate::transaction::{Edit, Event, Next, Refused, State, WorkerState};
 use std::collections::BTreeSet;
 

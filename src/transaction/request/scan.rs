@@ -6,20 +6,11 @@ use crate::host::{Host, Timestamp};
 use crate::reason::Reason;
 use crate::transaction::context::Context;
 use crate::transaction::pending_call::Held;
-use crate::transaction::stages::{Reported, Scanning};
+use crate::transaction::stages::Scanning;
 use crate::transaction::{Event, Next, Refused, State, Step, Wait, WorkerState};
 
 /// A request whose scan is not over after this long is refused, in nanoseconds: the worker has too much to do.
 const MOST: u64 = 120_000_000_000;
-
-/// What is known of the scan of a request's texts.
-#[derive(Debug, Default)]
-pub(in crate::transaction) struct Scans {
-    /// What it says, when it took several slices.
-    pub(super) reported: Option<Reported>,
-    /// By then it must be over.
-    until: Option<Timestamp>,
-}
 
 /// A request whose texts are being scanned. Its body is held.
 #[derive(Debug)]

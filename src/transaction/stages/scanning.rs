@@ -1,6 +1,7 @@
 //! The scan of a body whose texts take longer than a callback may: it goes on slice by slice, and its report is good for
 //! these texts only.
 
+use crate::host::Timestamp;
 use crate::policy::Policy;
 use crate::scan::{Report, Slices, Text, VerdictMemory};
 
@@ -17,6 +18,15 @@ pub struct Reported {
     report: Report,
     /// The texts that it is about, by keyed hash.
     texts: u128,
+}
+
+/// What is known of the scan of a request's texts.
+#[derive(Debug, Default)]
+pub struct Scans {
+    /// What it says, when it took several slices.
+    pub reported: Option<Reported>,
+    /// By then it must be over.
+    pub until: Option<Timestamp>,
 }
 
 /// How the texts of a body are scanned.
