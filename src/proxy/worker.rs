@@ -50,7 +50,7 @@ const SOON_MILLIS: u32 = 10;
 /// The tick while texts are scanned slice by slice: between two slices the worker serves others.
 const SCAN_MILLIS: u32 = 1;
 /// Steps that a callback may scan.
-const SCAN_STEPS: usize = 1 << 20;
+const SCAN_STEPS: usize = 1 << 19;
 
 impl Worker {
     /// The worker of this root context.

@@ -10,6 +10,9 @@ use super::{Report, RuleCard, Text, TextReport};
 
 /// Texts of one request that are scanned; what is beyond is reported as not complete.
 pub(super) const MOST_TEXTS: usize = 65_536;
+/// What a text takes, however short it is, in the time of steps that scan it.
+const A_TEXT: usize = 200;
+
 /// Scans the texts in order, each by itself, and what shows only between them.
 pub(super) async fn scan(
     scan: &mut Scan<'_>,
@@ -23,6 +26,7 @@ pub(super) async fn scan(
     for text in scanned {
         let known = Known::of_text(*text);
         report.texts.push(scan.pace().remembered(&known, scan.text(text.text, text.zone)).await);
+        scan.tire(A_TEXT);
         scan.rest().await;
     }
     joints::find(scan, cards, scanned, is_aside, &mut report).await;

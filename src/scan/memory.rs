@@ -58,13 +58,6 @@ impl VerdictMemory {
         self.len() == 0
     }
 
-    /// A keyed hash of all texts of a request, and of which are none of the conversation's.
-    pub fn hash_all(&self, texts: &[Text<'_>], is_aside: &IsAside<'_>) -> u128 {
-        let zone = |(at, text): (usize, &Text<'_>)| text.zone as u8 | u8::from(is_aside(at)) << 7;
-        let texts = texts.iter().enumerate().map(|(at, text)| (zone((at, text)), text.text));
-        self.hash(&Known { kind: 4, texts: texts.collect() })
-    }
-
     /// The keyed hash of what a report is about; `None`: scanning it costs less.
     pub(super) fn place(&self, known: &Known<'_>) -> Option<u128> {
         (self.pins || !known.is_short()).then(|| self.hash(known))

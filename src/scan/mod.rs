@@ -31,6 +31,7 @@ pub mod samples;
 mod score;
 mod shipped;
 mod signatures;
+mod slices;
 #[cfg(test)]
 mod stages;
 #[cfg(test)]
@@ -46,12 +47,11 @@ pub use bartizan_rules::{normalise, scorer};
 #[cfg(feature = "cli")]
 pub use bartizan_rules_compiler::rulefile;
 
-use bartizan_rules::invariant::part;
 pub use calm::Calm;
 use engine::Engine;
 pub use memory::VerdictMemory;
 use pace::Pace;
-pub use pace::Slices;
+pub use slices::{Copies, Slices};
 use text::Scan;
 #[cfg(feature = "cli")]
 pub(crate) use text::without_hosts;
@@ -281,20 +281,13 @@ impl Scanner {
     /// ```
     pub fn slices(self: &Arc<Self>, texts: &[Text<'_>], is_aside: &dyn Fn(usize) -> bool, budget: Budget) -> Slices {
         let (scanner, pace) = (Arc::clone(self), Rc::new(Pace::default()));
-        let shared = Rc::clone(&pace);
-        let all: String = texts.iter().map(|text| text.text).collect();
-        let kinds = |(at, text): (usize, &Text<'_>)| (text.zone, text.text.len(), is_aside(at));
-        let kinds: Vec<(Zone, usize, bool)> = texts.iter().enumerate().map(kinds).collect();
+        let copies = Rc::new(Copies::of(texts, is_aside));
+        let (own_pace, own) = (Rc::clone(&pace), Rc::clone(&copies));
         let scan = async move {
-            let text = |end: &mut usize, (zone, length, _): &(Zone, usize, bool)| {
-                let start = std::mem::replace(end, *end + length);
-                Some(Text { zone: *zone, text: part(&all, start..*end) })
-            };
-            let texts: Vec<Text<'_>> = kinds.iter().scan(0, text).collect();
-            let is_aside = |at: usize| kinds.get(at).is_some_and(|(.., is_aside)| *is_aside);
-            scanner.conversation(&texts, &is_aside, budget, &shared).await
+            let texts: Vec<Text<'_>> = own.texts().collect();
+            scanner.conversation(&texts, &|at| own.is_aside(at), budget, &own_pace).await
         };
-        Slices::new(pace, Box::pin(scan))
+        Slices::new(pace, copies, Box::pin(scan))
     }
 
     async fn conversation(

@@ -4,10 +4,8 @@
 //! The memory of verdicts belongs to the worker, and other requests use it while a scan rests. It is lent for each slice.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::memory::{Known, VerdictMemory};
@@ -55,7 +53,7 @@ impl Pace {
     }
 
     /// Goes on with a scan for one slice. `None`: it is not over.
-    fn advance<T>(
+    pub(super) fn advance<T>(
         &self,
         scan: Pin<&mut (impl Future<Output = T> + ?Sized)>,
         memory: Option<&mut VerdictMemory>,
@@ -97,32 +95,6 @@ impl Pace {
         steps: usize,
     ) -> Option<Report> {
         self.advance(pin!(scan), memory, steps)
-    }
-}
-
-/// The scan of a request, which goes on slice by slice.
-pub struct Slices {
-    pace: Rc<Pace>,
-    scan: Pin<Box<dyn Future<Output = Report>>>,
-}
-
-impl fmt::Debug for Slices {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slices").field("pace", &self.pace).finish_non_exhaustive()
-    }
-}
-
-impl Slices {
-    pub(super) fn new(pace: Rc<Pace>, scan: Pin<Box<dyn Future<Output = Report>>>) -> Slices {
-        Slices { pace, scan }
-    }
-
-    /// Scans for about `steps` steps: where one thing that can't be parted takes longer, for longer.
-    ///
-    /// # Errors
-    /// The rest of the scan, where it is not over.
-    pub fn go_on(mut self, memory: Option<&mut VerdictMemory>, steps: usize) -> Result<Report, Slices> {
-        self.pace.advance(self.scan.as_mut(), memory, steps).ok_or(self)
     }
 }
 

@@ -115,7 +115,7 @@ impl<'e> Scan<'e> {
     }
 
     /// Something took as long as so many steps, and costs none.
-    fn tire(&mut self, steps: usize) {
+    pub fn tire(&mut self, steps: usize) {
         self.rests_at = self.rests_at.saturating_add(steps);
     }
 

@@ -1,23 +1,22 @@
 //! The scan of a body whose texts take longer than a callback may: it goes on slice by slice, and its report is good for
 //! these texts only.
 
+use std::rc::Rc;
+
 use crate::host::Timestamp;
 use crate::policy::Policy;
-use crate::scan::{Report, Slices, Text, VerdictMemory};
+use crate::scan::{Copies, Report, Slices, Text, VerdictMemory};
 
 /// The scan of a body's texts, which is not over.
 #[derive(Debug)]
-pub struct Scanning {
-    slices: Slices,
-    texts: u128,
-}
+pub struct Scanning(Slices);
 
 /// What a scan that took several slices says.
 #[derive(Debug)]
 pub struct Reported {
     report: Report,
-    /// The texts that it is about, by keyed hash.
-    texts: u128,
+    /// The texts that it is about.
+    texts: Rc<Copies>,
 }
 
 /// What is known of the scan of a request's texts.
@@ -54,7 +53,7 @@ impl Means<'_> {
         is_aside: &dyn Fn(usize) -> bool,
     ) -> Result<Report, Scanning> {
         let Means { known, keeps, memory, steps } = self;
-        let fits = |known: &Reported| known.texts == memory.hash_all(texts, is_aside);
+        let fits = |known: &Reported| known.texts.are_of(texts, is_aside);
         if let Some(Reported { report, texts }) = known.take().filter(fits) {
             if keeps {
                 *known = Some(Reported { report: report.clone(), texts });
@@ -62,11 +61,8 @@ impl Means<'_> {
             return Ok(report);
         }
         let budget = policy.limits.budget();
-        let report = policy.scanner.scan_within(Some(&mut *memory), texts, is_aside, budget, steps);
-        report.ok_or_else(|| {
-            let slices = policy.scanner.slices(texts, is_aside, budget);
-            Scanning { slices, texts: memory.hash_all(texts, is_aside) }
-        })
+        let report = policy.scanner.scan_within(Some(memory), texts, is_aside, budget, steps);
+        report.ok_or_else(|| Scanning(policy.scanner.slices(texts, is_aside, budget)))
     }
 }
 
@@ -76,10 +72,8 @@ impl Scanning {
     /// # Errors
     /// The rest of the scan, where it is not over.
     pub fn go_on(self, memory: &mut VerdictMemory, steps: usize) -> Result<Reported, Scanning> {
-        let Scanning { slices, texts } = self;
-        match slices.go_on(Some(memory), steps) {
-            Ok(report) => Ok(Reported { report, texts }),
-            Err(slices) => Err(Scanning { slices, texts }),
-        }
+        let texts = self.0.copies();
+        let report = self.0.go_on(Some(memory), steps).map_err(Scanning)?;
+        Ok(Reported { report, texts })
     }
 }
