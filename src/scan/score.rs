@@ -36,6 +36,10 @@ fn counted<'r>(
     report: &'r TextReport,
     muted: &dyn Fn(RuleIndex) -> bool,
 ) -> Vec<(&'r Finding, u8)> {
+    // Most texts have no finding, and there may be a million texts.
+    if report.findings.is_empty() {
+        return Vec::new();
+    }
     let found = report
         .findings
         .iter()
@@ -139,7 +143,6 @@ fn weight(card: &RuleCard, finding: &Finding) -> u8 {
 
 /// The highest combined weight of any stretch: one walk with two ends.
 fn densest(cards: usize, counted: &[(&Finding, u8)]) -> f32 {
-    // A request may have as many texts as it likes, and most have no finding.
     if counted.is_empty() {
         return 0.0;
     }

@@ -69,10 +69,7 @@ impl Pipeline {
         let policy = Policy::from_json(document.to_string().as_bytes(), environment).unwrap();
         let mut host = MemoryHost::at(Timestamp::from_secs(NOW));
         WorkerState::prepare(&policy, &mut host).unwrap();
-        let mut vm = WorkerState::new(&policy, &mut host).unwrap();
-        if let Ok(s) = std::env::var("SLICE_STEPS") {
-            vm.scan_in_slices(s.parse().unwrap());
-        }
+        let vm = WorkerState::new(&policy, &mut host).unwrap();
         Pipeline { document, policy: Arc::new(policy), vm, host, key }
     }
 
