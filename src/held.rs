@@ -14,13 +14,13 @@
 //! assert!(held.next(&mut Turn::new(2_000)).unwrap().is_late);
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A tick answers or releases at most this many streams.
 pub const MAX_ACTS: usize = 32;
 /// A tick looks at most at this many streams that may go on. A look costs about as much as a request's headers.
 pub const MAX_LOOKS: usize = 256;
-/// At most this many streams wait for keys or for a call.
+/// At most this many streams wait for keys, for a call or for the next slice of their scan.
 pub const MAX_WAITING: usize = 1024;
 /// At most this many streams wait for the first byte of their body.
 pub const MAX_BODIES: usize = 4096;
@@ -38,6 +38,8 @@ pub enum Why {
     Keys(u64),
     /// The answer to its call, until this time.
     Call(u64),
+    /// The next slice of its scan, until this time.
+    Scan(u64),
 }
 
 /// The held streams of one worker, by the number of their context.
@@ -45,13 +47,17 @@ pub enum Why {
 pub struct HeldStreams<S> {
     streams: BTreeMap<u32, (Why, u64, S)>,
     bodies: usize,
+    /// Those of them that are scanned.
+    scans: BTreeSet<u32>,
     /// Where the next tick goes on, so that each stream has its turn.
     next: u32,
+    /// The same for the next slice of a scan.
+    next_scan: u32,
 }
 
 impl<S> Default for HeldStreams<S> {
     fn default() -> Self {
-        HeldStreams { streams: BTreeMap::new(), bodies: 0, next: 0 }
+        HeldStreams { streams: BTreeMap::new(), bodies: 0, scans: BTreeSet::new(), next: 0, next_scan: 0 }
     }
 }
 
@@ -101,20 +107,27 @@ impl<S: Clone> HeldStreams<S> {
         self.release(context);
         let (held, most) = match why {
             Why::Body => (self.bodies, MAX_BODIES),
-            Why::Keys(_) | Why::Call(_) => (self.streams.len() - self.bodies, MAX_WAITING),
+            Why::Keys(_) | Why::Call(_) | Why::Scan(_) => (self.streams.len() - self.bodies, MAX_WAITING),
         };
         if held >= most {
             return false;
         }
         self.bodies += usize::from(why == Why::Body);
+        if matches!(why, Why::Scan(_)) {
+            self.scans.insert(context);
+        }
         self.streams.insert(context, (why, now, stream));
         true
     }
 
     /// A stream is no longer held.
     pub fn release(&mut self, context: u32) {
-        if let Some((Why::Body, ..)) = self.streams.remove(&context) {
-            self.bodies -= 1;
+        match self.streams.remove(&context) {
+            Some((Why::Body, ..)) => self.bodies -= 1,
+            Some((Why::Scan(_), ..)) => {
+                self.scans.remove(&context);
+            }
+            Some((Why::Keys(_) | Why::Call(_), ..)) | None => {}
         }
     }
 
@@ -128,13 +141,25 @@ impl<S: Clone> HeldStreams<S> {
         self.streams.is_empty()
     }
 
+    /// True if one is scanned.
+    pub fn scans(&self) -> bool {
+        !self.scans.is_empty()
+    }
+
+    /// The stream whose scan goes on now: each has its turn.
+    pub fn next_scan(&mut self) -> Option<(u32, S)> {
+        let context = self.scans.range(self.next_scan..).next().or_else(|| self.scans.first()).copied()?;
+        self.next_scan = context.wrapping_add(1);
+        self.streams.get(&context).map(|(.., stream)| (context, stream.clone()))
+    }
+
     /// True if one waits for keys.
     pub fn wants_keys(&self) -> bool {
         self.streams.values().any(|(why, ..)| matches!(why, Why::Keys(_)))
     }
 
     /// The next stream that this turn's tick turns to; `None`: it is over. An answer to a call comes by itself, and so
-    /// does a body; keys may have come.
+    /// does a body; keys may have come. A scan goes on by [`HeldStreams::next_scan`].
     pub fn next(&mut self, turn: &mut Turn) -> Option<Due<S>> {
         let mut left = turn.left.unwrap_or(self.streams.len());
         while left > 0 && turn.looks < MAX_LOOKS && turn.acts < MAX_ACTS {
@@ -142,7 +167,7 @@ impl<S: Clone> HeldStreams<S> {
             let (context, (why, since, stream)) = first?;
             let due = match *why {
                 Why::Body => (turn.now.saturating_sub(*since) > MAX_BODY_WAIT).then_some(true),
-                Why::Call(deadline) => (turn.now >= deadline).then_some(true),
+                Why::Call(deadline) | Why::Scan(deadline) => (turn.now >= deadline).then_some(true),
                 Why::Keys(deadline) => Some(turn.now >= deadline),
             };
             let due = due.map(|is_late| Due { context: *context, why: *why, is_late, stream: stream.clone() });
@@ -206,7 +231,7 @@ mod tests {
 
     #[test]
     fn all_are_answered_and_never_many_at_once() {
-        for why in [Why::Body, Why::Keys(SECOND), Why::Call(SECOND)] {
+        for why in [Why::Body, Why::Keys(SECOND), Why::Call(SECOND), Why::Scan(SECOND)] {
             let mut held = HeldStreams::default();
             let taken = (0..5000).filter(|context| held.hold(*context, why, 0, ())).count();
             assert_eq!(taken, if why == Why::Body { MAX_BODIES } else { MAX_WAITING });
@@ -255,6 +280,7 @@ mod tests {
     fn why() -> impl Strategy<Value = Why> {
         prop_oneof![
             Just(Why::Body),
+            (0..30u64).prop_map(|s| Why::Scan(s * SECOND)),
             (0..30u64).prop_map(|s| Why::Keys(s * SECOND)),
             (0..30u64).prop_map(|s| Why::Call(s * SECOND))
         ]
@@ -280,7 +306,7 @@ mod tests {
                     now += SECOND;
                     let late = |why: Why, since: u64| match why {
                         Why::Body => now - since > MAX_BODY_WAIT,
-                        Why::Keys(deadline) | Why::Call(deadline) => now >= deadline,
+                        Why::Keys(deadline) | Why::Call(deadline) | Why::Scan(deadline) => now >= deadline,
                     };
                     let (acted, looked, _) = tick(&mut held, now, |due| due.is_late);
                     prop_assert!(acted.len() <= MAX_ACTS && looked <= MAX_LOOKS);
@@ -291,6 +317,12 @@ mod tests {
                 }
                 let bodies = model.values().filter(|(why, _)| *why == Why::Body).count();
                 prop_assert!(bodies <= MAX_BODIES && model.len() - bodies <= MAX_WAITING);
+                // Each of those that are scanned has its turn before any has its second.
+                let scanned: HashSet<u32> =
+                    model.iter().filter(|(_, (why, _))| matches!(why, Why::Scan(_))).map(|(context, _)| *context).collect();
+                prop_assert_eq!(held.scans(), !scanned.is_empty());
+                let turns: HashSet<u32> = (0..scanned.len()).filter_map(|_| held.next_scan()).map(|(at, ())| at).collect();
+                prop_assert_eq!(turns, scanned);
             }
             for _ in 0..model.len().div_ceil(MAX_ACTS) {
                 tick(&mut held, now + 40 * SECOND, |due| due.is_late);

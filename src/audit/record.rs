@@ -675,10 +675,20 @@ impl Record {
 
     /// Lists a finding, or only counts it when there are too many.
     pub fn finding(&mut self, entry: FindingEntry) {
-        self.findings_total += 1;
-        if self.findings.len() < MAX_FINDINGS {
+        self.count_finding();
+        if self.lists_findings() {
             self.findings.push(entry);
         }
+    }
+
+    /// True while a finding is listed.
+    pub fn lists_findings(&self) -> bool {
+        self.findings.len() < MAX_FINDINGS
+    }
+
+    /// Counts a finding.
+    pub fn count_finding(&mut self) {
+        self.findings_total += 1;
     }
 }
 

@@ -67,7 +67,7 @@ pub struct Policy {
     /// The headers that conditions ask for.
     pub asked_headers: Vec<Arc<str>>,
     /// The compiled rules.
-    pub scanner: Scanner,
+    pub scanner: Arc<Scanner>,
     /// Guarded paths. Use [`Policy::route`].
     pub routes: Vec<RoutePolicy>,
     /// Paths beside them that can't be guarded.
@@ -311,7 +311,7 @@ fn compile(parsed: &Parsed, environment: Environment<'_>, errors: &mut Errors) -
         prices,
         guards,
         asked_headers,
-        scanner: scanner?,
+        scanner: Arc::new(scanner?),
         realtime: route::refused(&routes),
         routes,
         cors: document.cors.unwrap_or(Cors::Deny),

@@ -11,7 +11,7 @@ use proxy_wasm::types::ContextType;
 use super::envoy::EnvoyHost;
 use super::host::{self, Buffer};
 use super::stream::Stream;
-use super::worker::{Worker, grpc_answered, http_answered, resume_held};
+use super::worker::{Worker, grpc_answered, http_answered, resume_held, resume_scan};
 use crate::audit::{metrics, policy_record};
 use crate::host::Timestamp;
 use crate::policy::Policy;
@@ -86,6 +86,7 @@ impl RootContext for Root {
         let Some(policy) = &self.policy else { return };
         self.worker.borrow_mut().fetch_keys(policy);
         let leaves_some = resume_held(&self.worker);
+        resume_scan(&self.worker);
         let mut worker = self.worker.borrow_mut();
         worker.send_settlements(policy);
         worker.checkpoint(false);

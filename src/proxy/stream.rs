@@ -102,6 +102,7 @@ impl Exchange {
             let why = match wait.call {
                 Some(_) => Why::Call(wait.deadline.0),
                 None if self.call.is_some() => return step,
+                None if self.is_scanning() => Why::Scan(wait.deadline.0),
                 None => Why::Keys(wait.deadline.0),
             };
             if !self.hold(why) {
@@ -240,6 +241,10 @@ impl Exchange {
 
     fn is_waiting(&self) -> bool {
         self.exchange.as_ref().is_some_and(Transaction::is_waiting)
+    }
+
+    fn is_scanning(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Transaction::is_scanning)
     }
 
     fn awaits_body(&self) -> bool {

@@ -47,6 +47,10 @@ pub struct Worker {
 const TICK_MILLIS: u32 = 1000;
 const WAITING_TICK_MILLIS: u32 = 100;
 const SOON_MILLIS: u32 = 10;
+/// The tick while texts are scanned slice by slice: between two slices the worker serves others.
+const SCAN_MILLIS: u32 = 1;
+/// Steps that a callback may scan.
+const SCAN_STEPS: usize = 1 << 19;
 
 impl Worker {
     /// The worker of this root context.
@@ -68,7 +72,9 @@ impl Worker {
     /// What the VM remembers; made when it is first asked for.
     pub fn vm(&mut self, policy: &Policy) -> Result<&mut WorkerState, Fault> {
         if self.vm.as_ref().is_none_or(|vm| !vm.fits(policy)) {
-            self.vm = Some(WorkerState::new(policy, &mut EnvoyHost::new())?);
+            let mut vm = WorkerState::new(policy, &mut EnvoyHost::new())?;
+            vm.scan_in_slices(SCAN_STEPS);
+            self.vm = Some(vm);
         }
         self.vm.as_mut().ok_or(Fault("vm"))
     }
@@ -77,7 +83,11 @@ impl Worker {
     pub fn hold(&mut self, context: u32, why: Why, now: u64, stream: &Rc<RefCell<Exchange>>) -> bool {
         let is_held = self.held.hold(context, why, now, Rc::clone(stream));
         if is_held {
-            self.tick_within(if matches!(why, Why::Keys(_)) { WAITING_TICK_MILLIS } else { TICK_MILLIS });
+            self.tick_within(match why {
+                Why::Scan(_) => SCAN_MILLIS,
+                Why::Keys(_) => WAITING_TICK_MILLIS,
+                Why::Body | Why::Call(_) => TICK_MILLIS,
+            });
         }
         is_held
     }
@@ -218,7 +228,9 @@ impl Worker {
         let fetches = policy.authn.has_remote_keys();
         let lacks_keys = fetches && !vm.is_some_and(|vm| vm.ring.has_keys(&policy.authn, now));
         let settles = vm.is_some_and(|vm| vm.settlements.is_waiting());
-        if leaves_some {
+        if self.held.scans() {
+            SCAN_MILLIS
+        } else if leaves_some {
             SOON_MILLIS
         } else if lacks_keys || settles || self.held.wants_keys() {
             WAITING_TICK_MILLIS
@@ -359,6 +371,18 @@ pub fn resume_held(worker: &Rc<RefCell<Worker>>) -> bool {
         if goes_on || due.is_late {
             turn.acted();
         }
+    }
+}
+
+/// Scans the next slice of one of the streams whose texts are scanned.
+pub fn resume_scan(worker: &Rc<RefCell<Worker>>) {
+    let next = worker.borrow_mut().held.next_scan();
+    let Some((context, stream)) = next else { return };
+    if host::act_on(context).is_err() {
+        // The stream is gone.
+        worker.borrow_mut().unhold(context);
+    } else {
+        stream.borrow_mut().resume();
     }
 }
 

@@ -1,162 +1,40 @@
 //! The texts of a request as one conversation: each by itself, what only shows where two of them meet (`joints`), and what
-//! an earlier request has already settled.
-
-use std::collections::HashMap;
-use std::hash::Hasher;
+//! an earlier request has already settled (`memory`).
 
 use bartizan_rules::invariant;
-use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::joints;
+use super::memory::{IsAside, Known};
 use super::text::Scan;
 use super::{Report, RuleCard, Text, TextReport};
 
 /// Texts of one request that are scanned; what is beyond is reported as not complete.
 pub(super) const MOST_TEXTS: usize = 65_536;
-/// Shorter texts are scanned faster than they are looked up.
-const SHORTEST: usize = 64;
-/// Reports with more findings are not kept.
-const MOST: usize = 64;
-
-/// Verdicts of texts that were scanned before, by keyed hash: SipHash-2-4 of 128 bits over zone and text.
-///
-/// Belongs to one scanner: throw it away with the policy. Holds at most twice `capacity` reports of at most 64
-/// findings each, about 200 bytes a report without findings; the older half goes at once when the newer is full.
-#[derive(Debug)]
-pub struct VerdictMemory {
-    key: [u8; 16],
-    capacity: usize,
-    newer: HashMap<u128, TextReport>,
-    older: HashMap<u128, TextReport>,
-    /// Something is pinned, so that texts of any length are looked up.
-    pins: bool,
-}
-
-impl VerdictMemory {
-    /// An empty memory. The key must be random: with a known one, a client could prepare a text that gets another's verdict.
-    pub fn new(key: [u8; 16], capacity: usize) -> Self {
-        VerdictMemory { key, capacity: capacity.max(1), newer: HashMap::new(), older: HashMap::new(), pins: false }
-    }
-
-    /// From now on this is the report of this text, whatever a scan would say: for measurements that put another
-    /// probability in the scorer's place. Counts towards the capacity.
-    #[cfg(feature = "cli")]
-    pub fn pin(&mut self, text: Text<'_>, report: TextReport) {
-        self.pins = true;
-        self.newer.insert(self.hash(&Known::of_text(text)), report);
-    }
-
-    /// Reports that are held.
-    pub fn len(&self) -> usize {
-        self.newer.len() + self.older.len()
-    }
-
-    /// Nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn hash(&self, known: &Known<'_>) -> u128 {
-        let mut hasher = SipHasher24::new_with_key(&self.key);
-        hasher.write(&[known.kind]);
-        for (zone, text) in &known.texts {
-            hasher.write(&[*zone]);
-            hasher.write(&(text.len() as u64).to_le_bytes());
-            hasher.write(text.as_bytes());
-        }
-        hasher.finish128().as_u128()
-    }
-
-    fn recall(&mut self, hash: u128) -> Option<TextReport> {
-        if let Some(report) = self.newer.get(&hash) {
-            return Some(report.clone());
-        }
-        let report = self.older.remove(&hash)?;
-        self.keep(hash, &report);
-        Some(report)
-    }
-
-    fn keep(&mut self, hash: u128, report: &TextReport) {
-        if !report.complete || report.findings.len() + report.refused.len() > MOST {
-            return;
-        }
-        if self.newer.len() >= self.capacity {
-            self.older = std::mem::take(&mut self.newer);
-        }
-        self.newer.insert(hash, report.clone());
-    }
-}
-
-/// What a verdict is remembered of: texts and zones.
-pub(super) struct Known<'t> {
-    kind: u8,
-    texts: Vec<(u8, &'t str)>,
-}
-
-impl<'t> Known<'t> {
-    /// A text by itself.
-    fn of_text(text: Text<'t>) -> Self {
-        Known { kind: 0, texts: vec![(text.zone as u8, text.text)] }
-    }
-
-    /// A name, which many requests have. It is looked up however short it is.
-    pub(super) fn of_name(text: Text<'t>) -> Self {
-        Known { kind: 3, texts: vec![(text.zone as u8, text.text)] }
-    }
-
-    /// Neighbouring texts, or parts of them, each with its zone.
-    pub(super) fn of_block(texts: impl Iterator<Item = (u8, &'t str)>) -> Self {
-        Known { kind: 1, texts: texts.collect() }
-    }
-
-    /// The same, of texts with nothing between them that parts them.
-    pub(super) fn of_talk(texts: impl Iterator<Item = (u8, &'t str)>) -> Self {
-        Known { kind: 2, texts: texts.collect() }
-    }
-
-    fn is_short(&self) -> bool {
-        self.kind != 3 && self.texts.iter().map(|(_, text)| text.len()).sum::<usize>() < SHORTEST
-    }
-}
+/// What a text takes, however short it is, in the time of steps that scan it.
+const A_TEXT: usize = 200;
 
 /// Scans the texts in order, each by itself, and what shows only between them.
-pub(super) fn scan(
+pub(super) async fn scan(
     scan: &mut Scan<'_>,
     cards: &[RuleCard],
     texts: &[Text<'_>],
-    is_aside: &dyn Fn(usize) -> bool,
-    mut memory: Option<&mut VerdictMemory>,
+    is_aside: &IsAside<'_>,
 ) -> Report {
     let mut report = Report::default();
     let work = scan.work_left();
     let scanned = invariant::between(texts, 0..texts.len().min(MOST_TEXTS));
     for text in scanned {
         let known = Known::of_text(*text);
-        report.texts.push(remembered(&mut memory, &known, || scan.text(text.text, text.zone)));
+        report.texts.push(scan.pace().remembered(&known, scan.text(text.text, text.zone)).await);
+        scan.tire(A_TEXT);
+        scan.rest().await;
     }
-    joints::find(scan, cards, scanned, is_aside, &mut memory, &mut report);
+    joints::find(scan, cards, scanned, is_aside, &mut report).await;
     if invariant::is_broken() {
         report.texts.iter_mut().for_each(|text| text.complete = false);
     }
     // Too many to look at: none of them is called complete.
     report.texts.resize_with(texts.len(), TextReport::default);
     report.work = work - scan.work_left();
-    report
-}
-
-pub(super) fn remembered(
-    memory: &mut Option<&mut VerdictMemory>,
-    known: &Known<'_>,
-    scan: impl FnOnce() -> TextReport,
-) -> TextReport {
-    let Some(memory) = memory.as_deref_mut().filter(|memory| memory.pins || !known.is_short()) else {
-        return scan();
-    };
-    let hash = memory.hash(known);
-    if let Some(report) = memory.recall(hash) {
-        return report;
-    }
-    let report = scan();
-    memory.keep(hash, &report);
     report
 }

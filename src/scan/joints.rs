@@ -20,8 +20,8 @@ use std::ops::Range;
 
 use bartizan_rules::invariant::{holds, part, sure};
 
-use super::conversation::{Known, VerdictMemory};
 use super::engine::Zones;
+use super::memory::{IsAside, Known};
 use super::text::Scan;
 use super::{Finding, Kind, Report, RuleCard, RuleIndex, Text, TextReport};
 
@@ -46,12 +46,11 @@ struct Piece<'t> {
 
 /// Adds the joints of all texts to a report that holds what each of them has by itself. `is_aside`: the text of this index
 /// is none of the conversation's.
-pub(super) fn find(
+pub(super) async fn find(
     scan: &mut Scan<'_>,
     cards: &[RuleCard],
     texts: &[Text<'_>],
-    is_aside: &dyn Fn(usize) -> bool,
-    memory: &mut Option<&mut VerdictMemory>,
+    is_aside: &IsAside<'_>,
     report: &mut Report,
 ) {
     // With one for each text, whatever a piece names below is there.
@@ -67,7 +66,8 @@ pub(super) fn find(
         let zone = |piece: &Piece<'_>| sure(texts.get(piece.text)).map_or(0, |text| text.zone as u8);
         let parts = block.pieces.iter().map(|piece| (zone(piece), piece.part));
         let known = if is_talk { Known::of_talk(parts) } else { Known::of_block(parts) };
-        let found = super::conversation::remembered(memory, &known, || read(scan, &block, is_talk));
+        let found = scan.pace().remembered(&known, read(scan, &block, is_talk)).await;
+        scan.rest().await;
         // Each is compared with what its texts have alone.
         let alone = |nth: usize| {
             let text = block.pieces.get(nth).and_then(|piece| report.texts.get(piece.text));
@@ -159,7 +159,7 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// Everything in a block that reaches over a border, its spans counted as if nothing was between the pieces.
-fn read(scan: &mut Scan<'_>, block: &Block<'_>, is_talk: bool) -> TextReport {
+async fn read(scan: &mut Scan<'_>, block: &Block<'_>, is_talk: bool) -> TextReport {
     let neighbours = block.pieces.iter().zip(block.pieces.iter().skip(1));
     let is_cut: Vec<bool> = neighbours
         .map(|(left, right)| !left.part.ends_with(char::is_whitespace) && !right.part.starts_with(char::is_whitespace))
@@ -190,7 +190,7 @@ fn read(scan: &mut Scan<'_>, block: &Block<'_>, is_talk: bool) -> TextReport {
             joined.push_str(piece.part);
         }
         let zones = if nth == 0 { Zones::JOINT } else { Zones::GLUED };
-        let report = if is_run { scan.joined_raw(&joined) } else { scan.joined(&joined, zones) };
+        let report = if is_run { scan.joined_raw(&joined) } else { scan.joined(&joined, zones).await };
         out.complete &= report.complete;
         for finding in report.findings {
             // Without what is between the pieces.

@@ -36,6 +36,10 @@ fn counted<'r>(
     report: &'r TextReport,
     muted: &dyn Fn(RuleIndex) -> bool,
 ) -> Vec<(&'r Finding, u8)> {
+    // Most texts have no finding, and there may be a million texts.
+    if report.findings.is_empty() {
+        return Vec::new();
+    }
     let found = report
         .findings
         .iter()
@@ -139,6 +143,9 @@ fn weight(card: &RuleCard, finding: &Finding) -> u8 {
 
 /// The highest combined weight of any stretch: one walk with two ends.
 fn densest(cards: usize, counted: &[(&Finding, u8)]) -> f32 {
+    if counted.is_empty() {
+        return 0.0;
+    }
     // By rule: how many of its findings in the stretch have each weight.
     let mut held: Vec<Vec<(u8, u32)>> = vec![Vec::new(); cards];
     let clear = |weights: &[(u8, u32)]| {

@@ -11,9 +11,10 @@ use crate::enums::Zone;
 use crate::sorted;
 
 use super::beside;
-use super::decode;
+use super::decode::{self, Decoded, FAMILIES};
 use super::engine::{self, Engine, Match, Scratch, Zones};
 use super::normalise::{self, Leet, Marks, Normalised};
+use super::pace::Pace;
 use super::scorer::{self, Learned, Voice};
 use super::{Budget, Finding, RuleIndex, TextReport};
 
@@ -23,6 +24,9 @@ const DEPTH: usize = 3;
 const PIECE: usize = 64 * 1024;
 /// Bytes that two pieces share.
 const SHARED: usize = 2048;
+
+/// Bytes of a text that a family of encodings reads in the time of one step.
+const UNPAID: usize = 4;
 
 /// What was done to the text so that hidden encodings, too, are looked for in the cleaned form.
 pub(super) const CLEANS: Marks = Marks::ENTITY
@@ -36,6 +40,9 @@ pub(super) const CLEANS: Marks = Marks::ENTITY
 /// One request's scan: what is left of the budget, and memory that texts share.
 pub struct Scan<'e> {
     engine: &'e Engine,
+    pace: &'e Pace,
+    /// With less work left than this, it rests.
+    rests_at: usize,
     scorer: bool,
     is_reply: bool,
     left: Budget,
@@ -73,9 +80,11 @@ struct Lineage {
 
 impl<'e> Scan<'e> {
     /// A scan with a fresh budget.
-    pub fn new(engine: &'e Engine, scorer: bool, budget: Budget) -> Self {
+    pub fn new(engine: &'e Engine, scorer: bool, budget: Budget, pace: &'e Pace) -> Self {
         Scan {
             engine,
+            pace,
+            rests_at: budget.work.saturating_sub(pace.slice()),
             scorer,
             is_reply: false,
             left: budget,
@@ -85,8 +94,8 @@ impl<'e> Scan<'e> {
     }
 
     /// A scan of what the model answers, without the learned scorer.
-    pub fn of_reply(engine: &'e Engine, budget: Budget) -> Self {
-        Scan { is_reply: true, ..Scan::new(engine, false, budget) }
+    pub fn of_reply(engine: &'e Engine, budget: Budget, pace: &'e Pace) -> Self {
+        Scan { is_reply: true, ..Scan::new(engine, false, budget, pace) }
     }
 
     /// Steps that are left.
@@ -99,21 +108,39 @@ impl<'e> Scan<'e> {
         self.scratch.spend(steps)
     }
 
+    /// Lets others have their turn when this scan has had its own.
+    pub async fn rest(&mut self) {
+        if self.work_left() < self.rests_at {
+            self.pace.rest().await;
+            self.rests_at = self.work_left().saturating_sub(self.pace.slice());
+        }
+    }
+
+    /// Something took as long as so many steps, and costs none.
+    pub fn tire(&mut self, steps: usize) {
+        self.rests_at = self.rests_at.saturating_add(steps);
+    }
+
+    /// What it shares with whoever drives it.
+    pub fn pace(&self) -> &'e Pace {
+        self.pace
+    }
+
     /// Scans one text.
-    pub fn text(&mut self, text: &str, zone: Zone) -> TextReport {
+    pub async fn text(&mut self, text: &str, zone: Zone) -> TextReport {
         let reach = text.floor_char_boundary(self.left.scan_bytes);
         self.left.scan_bytes -= reach;
         let zones = if self.is_reply { Zones::REPLY } else { Zones::of(zone) };
-        let mut report = self.whole(part(text, 0..reach), zones);
+        let mut report = self.whole(part(text, 0..reach), zones).await;
         report.complete &= reach == text.len();
         report
     }
 
     /// Scans neighbouring texts as one, and not out of the budget for text, which all of them have paid.
-    pub fn joined(&mut self, text: &str, zones: Zones) -> TextReport {
+    pub async fn joined(&mut self, text: &str, zones: Zones) -> TextReport {
         let scorer = std::mem::take(&mut self.scorer);
         self.scratch.list_all(true);
-        let report = self.whole(text, zones);
+        let report = self.whole(text, zones).await;
         self.scratch.list_all(false);
         self.scorer = scorer;
         report
@@ -138,11 +165,11 @@ impl<'e> Scan<'e> {
     }
 
     /// Every view of one text, in order.
-    fn whole(&mut self, text: &str, zones: Zones) -> TextReport {
+    async fn whole(&mut self, text: &str, zones: Zones) -> TextReport {
         let mut report = TextReport { complete: true, ..TextReport::default() };
         let place = Lineage { origin: 0..text.len(), chain: Vec::new() };
         self.decoded.clear();
-        self.views(text, zones, &place, 0, &mut report);
+        self.views(text, zones, &place, 0, &mut report).await;
         sorted::by(&mut report.findings, |a, b| {
             (a.span.start, a.rule, a.span.end, a.chain.len()).cmp(&(b.span.start, b.rule, b.span.end, b.chain.len()))
         });
@@ -152,7 +179,7 @@ impl<'e> Scan<'e> {
     }
 
     /// Everything about one text, in pieces.
-    fn views(&mut self, text: &str, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
+    async fn views(&mut self, text: &str, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
         let mut start = 0;
         while start < text.len() {
             let end = if text.len() - start <= PIECE + SHARED { text.len() } else { cut(text, start + PIECE) };
@@ -160,14 +187,15 @@ impl<'e> Scan<'e> {
             let origin =
                 if depth == 0 { place.origin.start + start..place.origin.start + end } else { place.origin.clone() };
             let here = Lineage { origin, chain: place.chain.clone() };
-            self.piece(piece, zones, &here, depth, report);
+            self.piece(piece, zones, &here, depth, report).await;
+            self.rest().await;
             if end == text.len() {
                 break;
             }
             start = cut(text, end - SHARED);
         }
         if depth < DEPTH {
-            self.encoded(text, zones, place, depth, &Way::Same, report);
+            self.encoded(text, zones, place, depth, &Way::Same, report).await;
         } else if self.reads(text.len(), report) {
             let decoded = decode::decode(text, &mut 65_536);
             self.reads(decoded.work, report);
@@ -194,7 +222,7 @@ impl<'e> Scan<'e> {
         self.decoded.entry((origin.start, origin.end)).or_default().push(Reading { depth, text });
     }
 
-    fn piece(&mut self, text: &str, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
+    async fn piece(&mut self, text: &str, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
         let pass = self.engine.raw(text, zones, &mut self.scratch);
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, &Way::Same, depth, place, None, report);
@@ -214,19 +242,20 @@ impl<'e> Scan<'e> {
                 for range in hides(text, &n) {
                     let origin = place.origin.start + range.start..place.origin.start + range.end;
                     let here = Lineage { origin, chain: place.chain.clone() };
-                    self.cleaned(part(text, range), zones, &here, depth, report);
+                    self.cleaned(part(text, range), zones, &here, depth, report).await;
                 }
             } else {
-                self.cleaned(text, zones, place, depth, report);
+                self.cleaned(text, zones, place, depth, report).await;
             }
         }
         if self.engine.reads_normalised(zones) || self.scorer {
-            self.words(&n, zones, place, depth, report);
+            self.rest().await;
+            self.words(&n, zones, place, depth, report).await;
         }
     }
 
     /// The normalised text of a piece: rules, scorer, and other readings of it.
-    fn words(&mut self, n: &Normalised, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
+    async fn words(&mut self, n: &Normalised, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
         let pass = self.engine.normalised(n.text(), zones, &mut self.scratch);
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, &Way::Through(n), depth, place, None, report);
@@ -252,7 +281,7 @@ impl<'e> Scan<'e> {
     }
 
     /// The text without what hides keys and encodings in it.
-    fn cleaned(&mut self, text: &str, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
+    async fn cleaned(&mut self, text: &str, zones: Zones, place: &Lineage, depth: usize, report: &mut TextReport) {
         let clean = normalise::cleaned(text);
         if depth > 0 && self.has_read(&place.origin, depth, clean.text()) {
             return;
@@ -261,7 +290,7 @@ impl<'e> Scan<'e> {
         report.complete &= !raw.overrun;
         self.keep(&raw.matches, &Way::Through(&clean), depth, place, None, report);
         if depth < DEPTH {
-            self.encoded(clean.text(), zones, place, depth, &Way::Through(&clean), report);
+            self.encoded(clean.text(), zones, place, depth, &Way::Through(&clean), report).await;
         }
     }
 
@@ -316,7 +345,7 @@ impl<'e> Scan<'e> {
     }
 
     /// What a text decodes to.
-    fn encoded(
+    async fn encoded(
         &mut self,
         text: &str,
         zones: Zones,
@@ -328,7 +357,12 @@ impl<'e> Scan<'e> {
         if !self.reads(text.len(), report) {
             return;
         }
-        let decoded = decode::decode(text, &mut self.left.decoded_bytes);
+        let mut decoded = Decoded::none();
+        for family in FAMILIES {
+            decoded.with(family, text, &mut self.left.decoded_bytes);
+            self.tire(text.len() / UNPAID);
+            self.rest().await;
+        }
         report.complete &= decoded.complete;
         self.reads(decoded.work, report);
         for found in decoded.found {
@@ -339,7 +373,9 @@ impl<'e> Scan<'e> {
             let mut chain = place.chain.clone();
             chain.extend(marks.names());
             chain.push(found.name);
-            self.views(&found.text, zones, &Lineage { origin: origin.clone(), chain }, depth + 1, report);
+            let here = Lineage { origin: origin.clone(), chain };
+            // What is in it may be as long as the text itself: a box of its own, and so a function that calls itself.
+            Box::pin(self.views(&found.text, zones, &here, depth + 1, report)).await;
             self.note(&origin, depth + 1, found.text);
         }
     }

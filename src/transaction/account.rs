@@ -6,6 +6,7 @@ use super::meter::Meter;
 use super::reply::{Noted, Tally};
 use super::teller::MAX_TOLD;
 use crate::audit::{Coverage, FindingEntry, OpinionEntry, Record, Verdict};
+use crate::guard::Act;
 use crate::protocol::{Finish, UnscannedKind};
 use crate::reason::Reason;
 
@@ -120,6 +121,16 @@ impl Account {
             self.causes.push(entry.clone());
         }
         self.record.finding(entry);
+    }
+
+    /// True where a finding that is acted on so is listed, and not only counted.
+    pub(super) fn lists(&self, act: Act) -> bool {
+        self.record.lists_findings() || act == Act::Block && self.causes.len() < MAX_TOLD
+    }
+
+    /// Counts a finding that is not listed.
+    pub(super) fn count_finding(&mut self) {
+        self.record.count_finding();
     }
 
     /// Adds what outside judges thought of a reply.

@@ -15,6 +15,7 @@
 //!
 //! ```text
 //! Start -> AwaitingKeys, PendingCall -> AwaitingBody -> PendingCall -> Forwarded    every stage is passed
+//! AwaitingBody, PendingCall -> AwaitingScan -> PendingCall, Forwarded               the body is long
 //! Start -> Passed                                   no route matches, or a preflight
 //! any   -> Denied                                   our own reply
 //! any   -> Refusing -> Denied or Passed             the body tells in which words to refuse
@@ -79,7 +80,7 @@ use crate::reason::{Denial, Reason};
 use context::Context;
 use headers::no_retry;
 use pending_call::PendingCall;
-use request::{AwaitingBody, AwaitingKeys, Refusing, Start};
+use request::{AwaitingBody, AwaitingKeys, AwaitingScan, Refusing, Start};
 use response::Forwarded;
 
 /// What happened on the wire.
@@ -141,7 +142,7 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// The call to make; its answer comes as [`Event::Answered`]. `None`: something that the worker fetches for
-    /// all, and every tick is [`Event::Resumed`].
+    /// all, or the next slice of a scan. Then ticks are [`Event::Resumed`].
     pub call: Option<Call>,
     /// Then comes [`Event::Expired`].
     pub deadline: Timestamp,
@@ -201,6 +202,8 @@ enum State {
     Call(Box<PendingCall>),
     /// The headers are judged, the body is on its way.
     Body(Box<AwaitingBody>),
+    /// The body's texts are scanned slice by slice.
+    Scan(Box<AwaitingScan>),
     /// The request is refused, and only its body tells how to say so.
     Refusing(Box<Refusing>),
     /// It passed every stage and went to the upstream.
@@ -218,6 +221,7 @@ impl State {
             State::Keys(state) => state.handle(event, context, vm, host),
             State::Call(state) => state.handle(event, context, vm, host),
             State::Body(state) => state.handle(event, context, vm, host),
+            State::Scan(state) => state.handle(event, context, vm, host),
             State::Refusing(state) => state.handle(event, context, vm, host),
             State::Forwarded(state) => state.handle(event, context, vm, host),
             State::Passed(state) => context.otherwise(state, event, vm, host),
@@ -230,7 +234,7 @@ impl State {
     }
 
     fn is_waiting(&self) -> bool {
-        matches!(self, State::Keys(_) | State::Call(_))
+        matches!(self, State::Keys(_) | State::Call(_) | State::Scan(_))
     }
 
     /// What the end of an exchange in this state says of its cost.
@@ -240,9 +244,12 @@ impl State {
             State::Denied(_) => Ending::Denied,
             State::Call(_) => Ending::Undecided,
             State::Forwarded(forwarded) if forwarded.is_over() => Ending::CutOff,
-            State::Start(_) | State::Keys(_) | State::Body(_) | State::Refusing(_) | State::Forwarded(_) => {
-                Ending::Open
-            }
+            State::Start(_)
+            | State::Keys(_)
+            | State::Body(_)
+            | State::Scan(_)
+            | State::Refusing(_)
+            | State::Forwarded(_) => Ending::Open,
         }
     }
 }
@@ -362,6 +369,11 @@ impl Transaction {
     /// True while something is awaited that no byte of the request brings.
     pub fn is_waiting(&self) -> bool {
         self.state.is_waiting()
+    }
+
+    /// True while the texts of its body are scanned slice by slice.
+    pub fn is_scanning(&self) -> bool {
+        matches!(self.state, State::Scan(_))
     }
 
     /// True once the exchange was refused: what comes now is our own reply.

@@ -5,7 +5,7 @@
 
 use super::context::Context;
 use super::reading::Reading;
-use super::stages::{Admitted, Asked, Charged, Counted, Entitled, Stage};
+use super::stages::{Admitted, Asked, Charged, Counted, Entitled, Scans, Stage};
 use super::{Edit, Event, Header, Headers, Next, Refused, State, Step, Wait, WorkerState};
 use crate::audit::Verdict;
 use crate::authn::Inquiry;
@@ -90,6 +90,8 @@ pub(super) struct Held {
     /// The body is a form of files, and this is its content type.
     pub(super) form: Option<String>,
     pub(super) edit: Edit,
+    /// How far the scan of its texts is.
+    pub(super) scans: Scans,
 }
 
 /// A request without a body that is charged.

@@ -4,10 +4,12 @@ mod body;
 mod headers;
 mod input;
 mod notes;
+mod scan;
 mod signed;
 mod upload;
 
 pub(super) use body::{AwaitingBody, Refusing};
+pub(super) use scan::AwaitingScan;
 
 use super::context::Context;
 use super::headers::ours;

@@ -1,6 +1,6 @@
 //! The witnesses of the stages, and their only constructors: a request that skipped a stage does not compile.
 //!
-//! Each stage consumes the witness of the one before and makes its own. All fields are private to this file.
+//! Each stage consumes the witness of the one before and makes its own. All fields are private to this file and those below.
 //!
 //! | witness | made by | says |
 //! |---|---|---|
@@ -100,7 +100,11 @@
 //! }
 //! ```
 
+mod scanning;
+
 use std::sync::Arc;
+
+pub use scanning::{Means, Reported, Scanning, Scans};
 
 use bartizan_rules::invariant::sure;
 
@@ -121,7 +125,7 @@ use crate::quota::{Bill, Idle, Limits, Refusal, Reservation, Scope, Session, Sha
 use crate::reason::{Denial, Reason};
 use crate::redact::Label;
 use crate::route::RoutePolicy;
-use crate::scan::{Finding, Kind, Report, Text, TextReport, VerdictMemory};
+use crate::scan::{Finding, Kind, Report, Text, TextReport};
 use crate::sorted;
 
 /// A principal with at least one role that allows the operation.
@@ -733,16 +737,18 @@ pub fn oblige(
 }
 
 /// Scans every text of the body, and lets the guards of the granting roles judge it, and the one that a policy engine adds.
-/// `memory` must have been used only with this policy's scanner.
+///
+/// # Errors
+/// The stage before and the scan, where it takes more steps than it may take now.
 pub fn scan(
     policy: &Policy,
     route: &RoutePolicy,
     charged: Charged,
     (permit, heard): (Option<&Permit>, &Heard),
     (json, exchange): (&Json<'_>, &Exchange),
-    memory: &mut VerdictMemory,
+    means: Means<'_>,
     now: Timestamp,
-) -> Scanned {
+) -> Result<Scanned, Box<(Charged, Scanning)>> {
     let authorized = &charged.authorized;
     let text = |segment: &Segment| Text { zone: segment.zone, text: sure(segment.text_in(json)).unwrap_or_default() };
     let texts: Vec<Text<'_>> = exchange.segments.iter().map(text).collect();
@@ -750,7 +756,10 @@ pub fn scan(
         let segment = exchange.segments.get(at);
         segment.is_some_and(|segment| route.protocol.is_aside(json, &segment.path, segment.is_key))
     };
-    let mut report = policy.scanner.scan_conversation(Some(memory), &texts, &is_aside, policy.limits.budget());
+    let mut report = match means.report(policy, &texts, &is_aside) {
+        Ok(report) => report,
+        Err(scanning) => return Err(Box::new((charged, scanning))),
+    };
     for (segment, report) in exchange.segments.iter().zip(&mut report.texts) {
         // Without its text a segment would count as empty, and what is there as scanned.
         let is_there = segment.text_in(json).is_some();
@@ -771,7 +780,7 @@ pub fn scan(
     let notes = if is_noted { noted(policy, &report, &places) } else { Vec::new() };
     second(&mut report, &notes, heard, &|index| is_everyones(&guards, index));
     let judgement = judge(&policy.scanner, &guards, route.index, &places, report, now);
-    Scanned { charged, judgement, places, notes }
+    Ok(Scanned { charged, judgement, places, notes })
 }
 
 /// The roles whose quotas count a request: those that grant it, and the one that a policy engine adds.

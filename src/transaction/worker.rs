@@ -66,6 +66,8 @@ pub struct WorkerState {
     owed: Vec<quota::Strike>,
     /// Strikes that the fleet must be told of.
     told: Vec<Settlement>,
+    /// Steps that a callback may scan.
+    steps: usize,
 }
 
 /// Texts whose verdicts are remembered, in each of the memory's two halves.
@@ -112,6 +114,7 @@ impl WorkerState {
             captures: Pace::default(),
             owed: Vec::new(),
             told: Vec::new(),
+            steps: usize::MAX,
         })
     }
 
@@ -128,6 +131,16 @@ impl WorkerState {
             ChainPolicy::prepare(&policy.name, host)?;
         }
         policy.quotas.prepare(&key, host)
+    }
+
+    /// From now on no callback scans much more than this number of steps: what takes longer waits for the next one.
+    pub fn scan_in_slices(&mut self, steps: usize) {
+        self.steps = steps;
+    }
+
+    /// Steps that a callback may scan.
+    pub(super) fn steps(&self) -> usize {
+        self.steps
     }
 
     /// False when a policy needs keys that this memory was not made for.

@@ -69,6 +69,7 @@ mod schema;
 mod secrets;
 mod shadow;
 mod signed;
+mod slices;
 mod stores;
 mod transport;
 mod turns;

@@ -23,7 +23,7 @@ fn score(report: &TextReport) -> u8 {
 }
 
 /// Words that rules know, encodings, disguises, and anything.
-fn pieces() -> impl Strategy<Value = String> {
+pub fn pieces() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<String>(),
         "[a-zA-Z0-9+/=_.%&#;\\\\-]{0,40}",

@@ -21,7 +21,6 @@ enum Family {
 
 /// Finds the sequences and decodes them.
 pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
-    quoted_printable(text, sink);
     let bytes = text.as_bytes();
     let mut from = 0;
     while let Some(stretch) = next_stretch(bytes, from) {
@@ -29,7 +28,6 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
         octal(bytes, stretch.clone(), sink);
         sequences(bytes, stretch, sink);
     }
-    selectors(text, sink);
 }
 
 /// The shortest sequence: eight dots or dashes of Morse, each a code, and what parts them.
@@ -238,7 +236,7 @@ fn morse(token: &[u8]) -> Option<u8> {
 }
 
 /// `=49=67nore`: four escapes and more, each at most a line from the next.
-fn quoted_printable(text: &str, sink: &mut Sink<'_>) {
+pub(super) fn quoted_printable(text: &str, sink: &mut Sink<'_>) {
     const LINE: usize = 78;
     let bytes = text.as_bytes();
     let escape = |at: usize| {
@@ -296,7 +294,7 @@ fn is_lower(byte: Option<&u8>) -> bool {
 }
 
 /// Bytes in variation selectors, and bits in two kinds of zero-width characters.
-fn selectors(text: &str, sink: &mut Sink<'_>) {
+pub(super) fn selectors(text: &str, sink: &mut Sink<'_>) {
     if !may_hide(text.as_bytes()) {
         return;
     }

@@ -57,13 +57,37 @@ pub struct Decoded {
 
 /// Finds and decodes. `budget`: bytes of decoded text that may still be made.
 pub fn decode(text: &str, budget: &mut usize) -> Decoded {
-    let mut sink = Sink { out: Decoded { complete: true, ..Decoded::default() }, budget };
-    alphabet::find(text, &mut sink);
-    codes::find(text, &mut sink);
-    base85::find(text, &mut sink);
-    uuencode::find(text, &mut sink);
-    flipped::find(text, &mut sink);
-    sink.out
+    let mut decoded = Decoded::none();
+    FAMILIES.iter().for_each(|family| decoded.with(family, text, budget));
+    decoded
+}
+
+/// Finds and decodes what is of one family.
+pub(super) struct Family(fn(&str, &mut Sink<'_>));
+
+/// In the order in which they are tried.
+pub(super) const FAMILIES: &[Family] = &[
+    Family(alphabet::find),
+    Family(codes::quoted_printable),
+    Family(codes::find),
+    Family(codes::selectors),
+    Family(base85::find),
+    Family(uuencode::find),
+    Family(flipped::find),
+];
+
+impl Decoded {
+    /// Nothing was looked for yet.
+    pub(super) fn none() -> Decoded {
+        Decoded { complete: true, ..Decoded::default() }
+    }
+
+    /// Adds what one family finds.
+    pub(super) fn with(&mut self, Family(find): &Family, text: &str, budget: &mut usize) {
+        let mut sink = Sink { out: std::mem::take(self), budget };
+        find(text, &mut sink);
+        *self = sink.out;
+    }
 }
 
 /// Bytes that are looked at one by one, and then together.

@@ -35,7 +35,7 @@ use crate::transaction::pending_call::{Held, Outgoing, Permitting, Then};
 use crate::transaction::reading::{Guarded, Reading};
 use crate::transaction::reply::ReplyGuard;
 use crate::transaction::rewrite::apply;
-use crate::transaction::stages::{self, Authorized, Counted, Scanned, TextNote};
+use crate::transaction::stages::{self, Authorized, Counted, Means, Scanned, Scanning, Scans, TextNote};
 use crate::transaction::{Edit, Event, Next, Refused, State, WorkerState};
 use std::collections::BTreeSet;
 
@@ -96,14 +96,16 @@ impl Refusing {
 }
 
 /// How far a body comes by itself.
-enum Inspection {
+pub(super) enum Inspection {
     Done(Next),
+    /// The scan of its texts takes longer.
+    Scan(Box<Held>, Scanning),
     /// Somebody is asked first. Then all is judged again.
     Ask(Box<Held>, Asking),
 }
 
 /// Who is asked.
-enum Asking {
+pub(super) enum Asking {
     /// An outside judge of its texts.
     Opinion(Box<opinion::Question>),
     /// The operator's policy engine: by then another guard may hold.
@@ -155,15 +157,27 @@ impl Context {
         self.note_limits(&charged);
         let permit = Permit::without(policy.engine.as_ref());
         let path_model = path_model.map(str::to_owned);
-        let (heard, is_renamed, route) = (Heard::default(), false, route.index);
-        let held =
-            Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit };
+        let (heard, is_renamed, route, scans) = (Heard::default(), false, route.index, Scans::default());
+        let held = Held {
+            charged,
+            permit,
+            heard,
+            is_renamed,
+            is_bounded,
+            route,
+            asserted,
+            path_model,
+            kept,
+            form,
+            edit,
+            scans,
+        };
         let inspection = self.inspect(held, &body, json, exchange, vm, host)?;
         self.inspected(inspection, body, vm, host)
     }
 
     /// Goes on, or asks what must be asked.
-    fn inspected(
+    pub(super) fn inspected(
         &mut self,
         inspection: Inspection,
         body: Vec<u8>,
@@ -172,6 +186,7 @@ impl Context {
     ) -> Result<Next, Refused> {
         match inspection {
             Inspection::Done(next) => Ok(next),
+            Inspection::Scan(held, scanning) => Ok(self.scan_later(held, scanning, body, host)),
             Inspection::Ask(held, Asking::Engine(question)) => {
                 self.ask(Then::Permit(question, Permitting::Body(held, body)), vm, host)
             }
@@ -210,7 +225,7 @@ impl Context {
     }
 
     /// Reads the body once more. `granted`: the policy engine's permit has just come.
-    fn again(
+    pub(super) fn again(
         &mut self,
         mut held: Held,
         granted: Option<Permit>,
@@ -265,8 +280,20 @@ impl Context {
         vm: &mut WorkerState,
         host: &mut dyn Host,
     ) -> Result<Inspection, Refused> {
-        let Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit } =
-            held;
+        let Held {
+            charged,
+            permit,
+            heard,
+            is_renamed,
+            is_bounded,
+            route,
+            asserted,
+            path_model,
+            kept,
+            form,
+            edit,
+            scans,
+        } = held;
         let policy = std::sync::Arc::clone(&self.policy);
         let route = policy.route_at(route).ok_or(Reason::Internal)?;
         let is_form = form.is_some();
@@ -279,11 +306,35 @@ impl Context {
         let scan = Scan { policy: &policy, route, json: &json, exchange: &exchange, guards: &guards };
         let caller = std::sync::Arc::clone(charged.authorized().counted().entitled().principal());
         let is_own = is_own(&policy, &caller, &exchange, vm, host)?;
-        let (mut charged, mut heard) = (charged, heard);
+        let (mut charged, mut heard, mut scans) = (charged, heard, scans);
+        let asks_others = policy.engine.is_some() || !policy.opinions.is_empty();
         let (scanned, dropped) = loop {
-            let (texts, memory) = ((&json, &exchange), vm.verdicts(&policy));
-            let mut scanned =
-                stages::scan(&policy, route, charged, (permit.as_ref(), &heard), texts, memory, host.now());
+            let (texts, steps) = ((&json, &exchange), vm.steps());
+            let known = &mut scans.reported;
+            let means = Means { known, keeps: asks_others, memory: vm.verdicts(&policy), steps };
+            let scanned = stages::scan(&policy, route, charged, (permit.as_ref(), &heard), texts, means, host.now());
+            let mut scanned = match scanned {
+                Ok(scanned) => scanned,
+                Err(rest) => {
+                    let (charged, scanning) = *rest;
+                    let route = route.index;
+                    let held = Held {
+                        charged,
+                        permit,
+                        heard,
+                        is_renamed,
+                        is_bounded,
+                        route,
+                        asserted,
+                        path_model,
+                        kept,
+                        form,
+                        edit,
+                        scans,
+                    };
+                    return Ok(Inspection::Scan(Box::new(held), scanning));
+                }
+            };
             let (judgement, places) = scanned.judgement_mut();
             let dropped = keep_signed(policy.signed, &json, &exchange, restores, judgement);
             // Where an outside judge had a say, a part by itself is not what was judged.
@@ -320,6 +371,7 @@ impl Context {
                         kept,
                         form,
                         edit,
+                        scans,
                     };
                     return Ok(Inspection::Ask(Box::new(held), Asking::Opinion(question)));
                 }
@@ -338,8 +390,20 @@ impl Context {
             let input = self.input(&policy, route, (&scanned, &exchange, &json), (body.len(), changes), host);
             let asked = engine.ask(&input, &vm.permits, vm.hash_key(), host.now());
             let (charged, route) = (scanned.back(), route.index);
-            let held =
-                Held { charged, permit, heard, is_renamed, is_bounded, route, asserted, path_model, kept, form, edit };
+            let held = Held {
+                charged,
+                permit,
+                heard,
+                is_renamed,
+                is_bounded,
+                route,
+                asserted,
+                path_model,
+                kept,
+                form,
+                edit,
+                scans,
+            };
             return match asked {
                 opa::Asked::Ask(question) => Ok(Inspection::Ask(Box::new(held), Asking::Engine(question))),
                 opa::Asked::Known(said) => {

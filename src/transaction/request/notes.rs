@@ -242,6 +242,11 @@ impl Context {
             }
         }
         for judged in &judgement.findings {
+            // There may be a hundred thousand.
+            if !self.account.lists(judged.act) {
+                self.account.count_finding();
+                continue;
+            }
             let card = policy.scanner.cards().get(usize::from(judged.finding.rule.0));
             let (Some(card), Some(place), Some(segment)) =
                 (card, places.get(judged.text), exchange.segments.get(judged.text))

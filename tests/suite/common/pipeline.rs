@@ -152,7 +152,7 @@ impl Pipeline {
                 step = exchange.step(Event::RequestBody(body.to_vec()), &mut self.vm, &mut self.host);
             }
         }
-        let outcome = match step {
+        let outcome = match scanned(&mut exchange, step, &mut self.vm, &mut self.host) {
             Step::Release(edit) => {
                 merged.remove.extend(edit.remove);
                 merged.set.extend(edit.set);
@@ -164,6 +164,15 @@ impl Pipeline {
         };
         Run { outcome, finished: exchange.finish(&mut self.vm, &mut self.host) }
     }
+}
+
+/// Where a request comes whose body is scanned in slices.
+pub fn scanned(exchange: &mut Transaction, step: Step, vm: &mut WorkerState, host: &mut MemoryHost) -> Step {
+    let mut step = step;
+    while exchange.is_scanning() {
+        step = exchange.step(Event::Resumed, vm, host);
+    }
+    step
 }
 
 /// Headers as a host gives them.
