@@ -60,6 +60,8 @@ pub(super) struct Context {
     pub(super) stored: Vec<String>,
     /// Bytes of this request that count towards the worker's limit.
     buffered: usize,
+    /// Bytes of it that are in the VM's memory between callbacks.
+    copied: usize,
     /// The caller, where it has a name.
     pub(super) caller: Option<pool::Holder>,
     /// The caller that they count for and, once that matters, the connection.
@@ -71,6 +73,9 @@ pub(super) struct Context {
     /// When its first event came, when the request went on as a whole, and how long the first bytes of a stream then took.
     pub(super) times: Times,
 }
+
+/// Bytes of bodies that a VM keeps between callbacks, in all. Envoy lets a VM have 1 GiB, and kills it beyond.
+const MOST_COPIES: usize = 256 << 20;
 
 /// When what happened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,6 +137,7 @@ impl Context {
             gauge: None,
             stored: Vec::new(),
             buffered: 0,
+            copied: 0,
             caller: None,
             holders: Vec::new(),
             is_connection_known: false,
@@ -213,6 +219,7 @@ impl Context {
             if let Some(id) = host.property(&["connection", "id"]) {
                 let connection: pool::Holder = [b"n", id.as_slice()].concat().into();
                 vm.pool.join(self.buffered, &connection);
+                vm.copies.join(self.copied, &connection);
                 self.holders.push(connection);
             }
         }
@@ -229,7 +236,17 @@ impl Context {
         self.hold(bytes, vm, host)
     }
 
+    /// Counts what stays in the VM's memory until another callback; false when there is no room for it.
+    pub(super) fn copy(&mut self, bytes: usize, vm: &mut WorkerState) -> bool {
+        let one = self.policy.limits.max_body_bytes.saturating_mul(2);
+        let more = bytes.saturating_sub(self.copied);
+        let held = vm.copies.hold(more, MOST_COPIES, one, &self.holders);
+        self.copied += if held { more } else { 0 };
+        held
+    }
+
     pub(super) fn free(&mut self, vm: &mut WorkerState) {
+        vm.copies.release(std::mem::take(&mut self.copied), &self.holders);
         vm.pool.release(std::mem::take(&mut self.buffered), &self.holders);
     }
 
