@@ -21,7 +21,7 @@ use crate::protocol::{Finish, Json, Path, Places, Told, UnscannedKind};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::route::{RoutePolicy, ServerPart};
-use crate::scan::{Calm, Text};
+use crate::scan::{Budget, Calm, Text};
 use crate::sorted;
 
 /// More running texts than this at a time are no reply.
@@ -215,7 +215,9 @@ impl StreamGuard {
 
     /// One event; where every event is a message of its own, one that is refused ends nothing but itself.
     fn message(&mut self, frame: Frame, now: Timestamp, noted: &mut Noted) -> Result<(), Reason> {
-        if let Some(text) = self.alike.as_ref().and_then(|alike| alike.text_in(&frame)) {
+        if let Some((text, padding)) = self.alike.as_ref().and_then(|alike| alike.text_in(&frame))
+            && padding.is_none_or(|padding| self.pads(&frame, padding))
+        {
             return self.like_the_last(frame, text, now, noted);
         }
         self.alike = None;
@@ -257,6 +259,24 @@ impl StreamGuard {
             self.enqueue(frame, Some(error), Vec::new(), Vec::new());
         }
         Ok(())
+    }
+
+    /// True for padding in which nothing is found.
+    fn pads(&self, frame: &Frame, padding: Range<usize>) -> bool {
+        let text = frame.raw().get(padding).and_then(|text| std::str::from_utf8(text).ok());
+        let Some(text) = text else { return false };
+        let leaks = self.guard.canary.as_ref().is_some_and(|planted| {
+            let mut watch = Watch::default();
+            watch.feed(&planted.canary, text, 0);
+            !watch.found().is_empty()
+        });
+        let policy = &self.guard.policy;
+        let finds_nothing = || {
+            let budget = Budget { scan_bytes: text.len(), ..policy.limits.budget() };
+            let report = policy.scanner.scan_data(&[Text { zone: Zone::Assistant, text }], budget);
+            report.texts.iter().all(|text| text.complete && text.findings.is_empty())
+        };
+        !leaks && (policy.scanner.is_calm(text) || finds_nothing())
     }
 
     /// An event in the form of the last one.
