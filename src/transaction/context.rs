@@ -74,8 +74,9 @@ pub(super) struct Context {
     pub(super) times: Times,
 }
 
-/// Bytes of bodies that a VM keeps between callbacks, in all. Envoy lets a VM have 1 GiB, and kills it beyond.
-const MOST_COPIES: usize = 256 << 20;
+/// Bytes of bodies that a VM keeps between callbacks, in all: with the largest JSON that is read they fit into the 1 GiB that
+/// Envoy lets a VM have.
+const MOST_COPIES: usize = 192 << 20;
 
 /// When what happened.
 #[derive(Clone, Copy, Debug, Default)]
