@@ -108,6 +108,17 @@ pub struct Pass {
     pub work: usize,
 }
 
+/// A rule that runs of digits wake, and its window that may still grow.
+struct Opened {
+    /// Digits that wake it.
+    least: usize,
+    /// One of these signs must be beside them.
+    beside: u16,
+    rule: u16,
+    reach: usize,
+    span: Option<Range<usize>>,
+}
+
 /// Words that read once the text is turned back.
 struct Disguised {
     weight: usize,
@@ -333,7 +344,7 @@ impl Engine {
         });
         scratch.machine.steps += compared;
         self.own(self.own_raw.as_ref(), text, zones, scratch, &mut pass);
-        self.digit_runs(text, zones, scratch, &mut pass);
+        self.digit_runs(text, zones, scratch);
         self.drop_without_digits(scratch);
         self.groups(text, scratch);
         self.windows(text, scratch, &mut pass);
@@ -457,21 +468,39 @@ impl Engine {
     }
 
     /// Runs of digits with at most two other characters between each two.
-    fn digit_runs(&self, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
+    fn digit_runs(&self, text: &str, zones: Zones, scratch: &mut Scratch) {
         if self.digits.is_empty() {
             return;
         }
-        each_run(text.as_bytes(), |run, count| {
-            scratch.runs.push(run.clone());
-            scratch.digits.push(count);
-            let signs = signs(text.as_bytes(), run.clone());
-            for (_, beside, rule) in self.digits.iter().take_while(|(least, ..)| count >= *least) {
-                scratch.machine.steps += 1;
-                if *beside == 0 || signs & beside != 0 {
-                    self.keyword(*rule, run.clone(), text, zones, scratch, pass);
+        let bytes = text.as_bytes();
+        let opened = |(least, beside, at): &(usize, u16, u16)| {
+            let rule = self.rule(*at).filter(|rule| rule.zones & zones.0 != 0 && !rule.programs.is_empty())?;
+            Some(Opened { least: *least, beside: *beside, rule: *at, reach: rule.window, span: None })
+        };
+        let mut opened: Vec<Opened> = self.digits.iter().filter_map(opened).collect();
+        let Scratch { runs, digits, windows, machine, last, .. } = scratch;
+        each_run(bytes, |run, count| {
+            let signs = signs(bytes, run.clone());
+            for opened in opened.iter_mut().take_while(|opened| count >= opened.least) {
+                machine.steps += 1;
+                if opened.beside == 0 || signs & opened.beside != 0 {
+                    let from = run.start.saturating_sub(opened.reach);
+                    let to = (run.end + opened.reach).min(bytes.len());
+                    match &mut opened.span {
+                        Some(span) if from <= span.end => span.end = to,
+                        span => windows.extend(span.replace(from..to).map(|span| (opened.rule, span))),
+                    }
                 }
             }
+            runs.push(run);
+            digits.push(count);
         });
+        for Opened { rule, span, .. } in opened {
+            if let (Some(span), Some(last)) = (span, sure(last.get_mut(usize::from(rule)))) {
+                windows.push((rule, span));
+                *last = windows.len() as u32;
+            }
+        }
     }
 
     /// Notes where patterns may begin around each group of digits, which is judged once for all of them.
@@ -568,13 +597,17 @@ static SIGNS: [u8; 256] = {
 
 /// The signs beside a run of digits, as rules ask for them.
 fn signs(bytes: &[u8], run: Range<usize>) -> u16 {
-    let around = |most: usize| {
-        let range = run.start.saturating_sub(most)..(run.end + most).min(bytes.len());
-        between(bytes, range).iter().map(|byte| of_byte(&SIGNS, *byte))
-    };
-    let once = around(BESIDE).fold(0, |once, sign| once | sign);
-    let (_, twice) = around(BESIDE_TWO).fold((0, 0), |(once, twice), sign| (once | sign, twice | once & sign));
-    u16::from(twice) << 8 | u16::from(once)
+    let around = |most: usize| between(bytes, run.start.saturating_sub(most)..(run.end + most).min(bytes.len()));
+    let (mut beside, mut once, mut twice) = (0, 0, 0);
+    for byte in around(BESIDE) {
+        beside |= of_byte(&SIGNS, *byte);
+    }
+    for byte in around(BESIDE_TWO) {
+        let sign = of_byte(&SIGNS, *byte);
+        twice |= once & sign;
+        once |= sign;
+    }
+    u16::from(twice) << 8 | u16::from(beside)
 }
 
 fn list(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {

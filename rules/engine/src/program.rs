@@ -230,6 +230,8 @@ pub struct Machine {
     /// Bytes that a repetition without an upper bound may go.
     reach: usize,
     in_window: usize,
+    /// Steps in the window until choices are noted.
+    patience: usize,
     /// Steps of all runs: bytes that were read and instructions.
     pub steps: usize,
 }
@@ -278,6 +280,7 @@ impl Machine {
         self.reach = reach;
         self.noting = false;
         self.in_window = 0;
+        self.patience = PATIENCE + PATIENCE_A_BYTE * self.window.len();
         self.number = self.number.wrapping_add(1);
         if self.number == 0 {
             self.memos.clear();
@@ -375,11 +378,14 @@ impl Machine {
     }
 
     /// A choice that was not made at this place before.
+    #[inline]
     fn is_new(&mut self, pc: usize, at: usize, length: usize) -> bool {
+        self.in_window < self.patience || self.is_noted(pc, at, length)
+    }
+
+    /// The same from the window's last step of patience on.
+    fn is_noted(&mut self, pc: usize, at: usize, length: usize) -> bool {
         if !self.noting {
-            if self.in_window < PATIENCE + PATIENCE_A_BYTE * self.window.len() {
-                return true;
-            }
             self.noting = true;
             self.visited.clear();
             self.visited.resize(((self.window.len() + 1) * length).div_ceil(64), 0);
