@@ -511,9 +511,12 @@ impl Engine {
             let mut at = run.start;
             while at < run.end {
                 let length = between(bytes, at..run.end).iter().take_while(|byte| byte.is_ascii_digit()).count();
+                if length == 0 {
+                    at += 1;
+                    continue;
+                }
                 let before = at.checked_sub(1).and_then(|before| bytes.get(before));
-                let shaped = if length > 0 { shipped::of_shape(before.copied(), length) } else { Some(&[][..]) };
-                let programs = sure(shaped).unwrap_or_default();
+                let programs = sure(shipped::of_shape(before.copied(), length)).unwrap_or_default();
                 machine.steps += 1 + programs.len();
                 let after = group_kind(bytes.get(at + length).copied());
                 let second = bytes.iter().skip(at + length + 1).take(LONGEST_GROUP.into());
@@ -530,7 +533,7 @@ impl Engine {
                         starts.push((*program, at.saturating_sub(usize::from(group.most))..latest + 1));
                     }
                 }
-                at += length.max(1);
+                at += length;
             }
         }
     }

@@ -311,14 +311,14 @@ impl Machine {
                     set.takes(onwards(bytes, at)).map(|length| (pc + 1, at + length))
                 }
                 Op::Repeat(repeat) => {
-                    if self.is_new(pc, at, program.len()) {
+                    if self.in_window < self.patience || self.is_new(pc, at, program.len()) {
                         self.repeat(repeat, pc, at, input, value)
                     } else {
                         None
                     }
                 }
                 Op::Split { first, second, lookaheads } => {
-                    if self.is_new(pc, at, program.len()) {
+                    if self.in_window < self.patience || self.is_new(pc, at, program.len()) {
                         let byte = bytes.get(at).copied();
                         let [one, other] = lookaheads
                             .map(|at| sure(tables.lookaheads.get(usize::from(at))).is_some_and(|f| f.takes(byte)));
@@ -377,14 +377,8 @@ impl Machine {
         self.in_window += steps;
     }
 
-    /// A choice that was not made at this place before.
-    #[inline]
+    /// A choice that was not made at this place before. Asked once the window's [`Machine::patience`] is lost.
     fn is_new(&mut self, pc: usize, at: usize, length: usize) -> bool {
-        self.in_window < self.patience || self.is_noted(pc, at, length)
-    }
-
-    /// The same from the window's last step of patience on.
-    fn is_noted(&mut self, pc: usize, at: usize, length: usize) -> bool {
         if !self.noting {
             self.noting = true;
             self.visited.clear();

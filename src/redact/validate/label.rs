@@ -15,8 +15,8 @@ const BETWEEN: usize = 32;
 /// with the query and the extension before it in the address of an image (`svg?token`). Empty: there is none.
 pub(super) fn before(text: &str, start: usize) -> &str {
     let first = identifier(text, start);
-    let is_type = listed(TYPES, &first.to_ascii_lowercase());
-    if !is_type {
+    let is_type = |first: &str| TYPES.split(' ').any(|other| other.eq_ignore_ascii_case(first));
+    if first.len() > LONGEST_TYPE || !is_type(first) {
         return first;
     }
     let typed = text.get(..start).and_then(|head| head.rfind(first)).unwrap_or_default();
@@ -26,6 +26,8 @@ pub(super) fn before(text: &str, start: usize) -> &str {
 
 /// What is between a name and its value and names nothing.
 static TYPES: &str = "bytes char const str string text value";
+/// Bytes of the longest of them.
+const LONGEST_TYPE: usize = 6;
 
 fn identifier(text: &str, start: usize) -> &str {
     let bytes = between(text.as_bytes(), 0..start);
