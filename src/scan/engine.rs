@@ -169,6 +169,8 @@ pub struct Scratch {
     tokens: Vec<Range<usize>>,
     /// By rule: 1 + the index of its last window.
     last: Vec<u32>,
+    /// By rule: the first of its windows, once they are in order; [`u32::MAX`]: it has none.
+    firsts: Vec<u32>,
     counts: Vec<u16>,
     /// By program: where it may match.
     candidates: Vec<Vec<u32>>,
@@ -259,6 +261,7 @@ impl Engine {
             digits: Vec::new(),
             tokens: Vec::new(),
             last: vec![0; self.rules.len()],
+            firsts: Vec::new(),
             counts: vec![0; self.rules.len()],
             candidates: Vec::new(),
             machine: Machine::default(),

@@ -52,7 +52,6 @@ mod tests {
         assert!("αωапѿабקаيتש".chars().all(is_short), "{}", letters.count());
     }
 
-
     #[test]
     fn the_table_says_what_the_standard_library_says() {
         for c in '\0'..=char::MAX {
