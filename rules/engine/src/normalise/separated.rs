@@ -136,16 +136,8 @@ fn next_sequence(text: &str, from: usize) -> Result<usize, usize> {
             }
             _ => {
                 touches = false;
-                let mut rest = onwards(bytes, at);
-                let mut run = (0, 0);
-                loop {
-                    let length = tables::steady_length(rest);
-                    if length == 0 {
-                        break;
-                    }
-                    run = (run.0 + 1, run.1 + length);
-                    rest = onwards(rest, length);
-                }
+                let (letters, length, _) = tables::steady_run(onwards(bytes, at));
+                let mut run = (letters, length);
                 if run.0 == 0 {
                     let Some(c) = sure(text.get(at..).and_then(|rest| rest.chars().next())) else { return Err(at) };
                     run = (token_letters(c).map_or(NONE, |more| more), c.len_utf8());
