@@ -14,7 +14,7 @@
 //! assert!(!models.is_mismatch("gpt-4o", "gpt-4o-2024-08-06"));
 //! ```
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::document::{self, Errors, KeyPath, end, http_date, midnight, shortened};
 use crate::glob::Glob;
@@ -32,7 +32,7 @@ pub const WARNING_HEADER: &str = "x-bartizan-warning";
 /// The `models` section.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelsPolicy {
-    aliases: BTreeMap<String, String>,
+    aliases: SortedMap<String, String>,
     /// Plain names before globs.
     deprecated: Vec<(Glob, Deprecation)>,
     answers: Vec<(Glob, Vec<Glob>)>,

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::document::{Errors, KeyPath};
 use crate::hex::hex;
+use crate::sorted::SortedMap;
 
 /// More versions than this are an error.
 const MOST: usize = 1000;
@@ -29,7 +30,7 @@ pub struct PromptVersions(BTreeMap<[u8; 32], Arc<str>>);
 impl PromptVersions {
     /// Compiles `prompts`, which is at `at`.
     pub(crate) fn compile(
-        written: Option<&BTreeMap<String, String>>,
+        written: Option<&SortedMap<String, String>>,
         at: &KeyPath,
         errors: &mut Errors,
     ) -> PromptVersions {
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn a_pin_is_read_back() {
         for text in ["", "hello", "Grüße\n", " hello"] {
-            let written = BTreeMap::from([("v1".to_owned(), pin(text))]);
+            let written = SortedMap::of(vec![("v1".to_owned(), pin(text))]);
             let mut errors = Errors::default();
             let versions = PromptVersions::compile(Some(&written), &KeyPath::root(), &mut errors);
             assert!(errors.into_vec().is_empty());

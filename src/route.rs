@@ -8,8 +8,8 @@
 //! assert!(!azure.matches("/openai/deployments/a/b/embeddings"));
 //! ```
 
+use crate::sorted::SortedMap;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use crate::document::{self, AskUsage, Described, Errors, Graph, KeyPath, OutputAction, Outputs, Route, shortened};
 use crate::enums::Operation;
@@ -132,7 +132,7 @@ pub enum Kept<'p> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerPolicy {
     /// The SHA-256 of each approved definition, by name; `None`: they are not compared.
-    pub definitions: Option<BTreeMap<String, String>>,
+    pub definitions: Option<SortedMap<String, String>>,
     /// What happens to any other definition.
     pub drift: OutputAction,
     /// The server's address, with the path and the address of its metadata.

@@ -10,6 +10,8 @@
 //! assert_eq!(Script::of(["1 + 1 = ?"]), Script::None);
 //! ```
 
+use bartizan_rules::invariant::part;
+
 /// A class of scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Script {
@@ -93,24 +95,25 @@ impl Script {
     pub fn of<'t>(texts: impl IntoIterator<Item = &'t str>) -> Script {
         let mut counts = [0_u32; ALL.len()];
         let mut left = MOST;
-        for text in texts {
-            let first = text.as_bytes().get(..left.min(text.len())).unwrap_or_default();
-            if first.is_ascii() {
-                let letters = first.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
-                if let Some(count) = counts.get_mut(Script::Latin as usize) {
-                    *count += u32::try_from(letters).unwrap_or(u32::MAX);
-                }
-                left -= first.len();
-                continue;
+        let mut add = |script: Script, letters: usize| {
+            if let Some(count) = counts.get_mut(script as usize) {
+                *count += u32::try_from(letters).unwrap_or(u32::MAX);
             }
-            for c in text.chars() {
-                let Some(rest) = left.checked_sub(c.len_utf8()) else { break };
-                left = rest;
-                if let Some(script) = of_letter(c)
-                    && let Some(count) = counts.get_mut(script as usize)
-                {
-                    *count += 1;
-                }
+        };
+        for text in texts {
+            let mut rest = part(text, 0..text.floor_char_boundary(left));
+            left -= if rest.len() < text.len() { left } else { rest.len() };
+            while let Some(c) = rest.chars().next() {
+                // Letters of ASCII are counted a run at once.
+                let run = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
+                let read = if run > 0 {
+                    add(Script::Latin, part(rest, 0..run).bytes().filter(u8::is_ascii_alphabetic).count());
+                    run
+                } else {
+                    of_letter(c).into_iter().for_each(|script| add(script, 1));
+                    c.len_utf8()
+                };
+                rest = part(rest, read..rest.len());
             }
         }
         let of = |script: Script| counts.get(script as usize).copied().unwrap_or(0);
@@ -137,6 +140,12 @@ fn of_letter(c: char) -> Option<Script> {
     Some(match c {
         'a'..='z' | 'A'..='Z' => Script::Latin,
         '\0'..='\x7f' => return None,
+        // Letters of much text, for which the tables of Unicode need not be asked.
+        '\u{400}'..='\u{481}' => Script::Cyrillic,
+        '\u{5d0}'..='\u{5ea}' => Script::Hebrew,
+        '\u{620}'..='\u{64a}' => Script::Arabic,
+        '\u{4e00}'..='\u{9fff}' => Script::Han,
+        '\u{ac00}'..='\u{d7a3}' => Script::Korean,
         _ if !c.is_alphabetic() => return None,
         '\u{80}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' | '\u{ff21}'..='\u{ff5a}' => Script::Latin,
         '\u{370}'..='\u{3ff}' | '\u{1f00}'..='\u{1fff}' => Script::Greek,
@@ -186,6 +195,11 @@ mod tests {
         ] {
             assert_eq!(Script::of([text]), script, "{text}");
         }
+    }
+
+    #[test]
+    fn only_letters_have_a_script() {
+        assert!(('\0'..=char::MAX).all(|c| of_letter(c).is_some() == c.is_alphabetic()));
     }
 
     #[test]

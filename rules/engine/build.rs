@@ -1,4 +1,4 @@
-//! Writes the characters that are drawn like a Latin letter, out of the confusables of UTS #39.
+//! Writes the characters that are drawn like a Latin letter, out of the confusables of UTS #39, and a table of all letters.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -68,9 +68,29 @@ fn table(name: &str, scripts: &[Script]) -> String {
     out + "];\n"
 }
 
+/// The letters and digits of the basic plane: a page for each 256 characters, the same pages once.
+fn letters() -> String {
+    let mut rows: Vec<[u32; 8]> = Vec::new();
+    let mut pages = Vec::new();
+    for page in 0..256u32 {
+        let mut row = [0u32; 8];
+        for at in 0..256 {
+            let is = char::from_u32(page * 256 + at).is_some_and(char::is_alphanumeric);
+            row[at as usize / 32] |= u32::from(is) << (at % 32);
+        }
+        let known = rows.iter().position(|known| *known == row).unwrap_or(rows.len());
+        if known == rows.len() {
+            rows.push(row);
+        }
+        pages.push(known);
+    }
+    format!("static PAGES: [u8; 256] = {pages:?};\nstatic BITS: [[u32; 8]; {}] = {rows:?};\n", rows.len())
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    let out = PathBuf::from(std::env::var("OUT_DIR")?).join("confusables.rs");
-    std::fs::write(out, table("RARE", &RARE) + &table("WRITTEN", &WRITTEN))?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("confusables.rs"), table("RARE", &RARE) + &table("WRITTEN", &WRITTEN))?;
+    std::fs::write(out.join("letters.rs"), letters())?;
     Ok(())
 }

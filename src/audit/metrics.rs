@@ -77,13 +77,17 @@ pub struct Increment {
 pub fn of(record: &Record) -> Vec<Increment> {
     let role = record.role_label.as_deref().or(record.roles.first().map(String::as_str)).unwrap_or("none");
     let mut out = vec![Increment {
-        name: format!(
-            "bartizan.requests.verdict.{}.reason.{}.protocol.{}.role.{}",
+        name: [
+            "bartizan.requests.verdict.",
             record.verdict.name(),
-            record.reason.map_or_else(|| "none".to_owned(), label),
+            ".reason.",
+            &record.reason.map_or_else(|| "none".to_owned(), label),
+            ".protocol.",
             record.protocol.unwrap_or("none"),
-            label(role)
-        ),
+            ".role.",
+            &label(role),
+        ]
+        .concat(),
         by: 1,
     }];
     for entry in &record.findings {
@@ -101,15 +105,14 @@ pub fn of(record: &Record) -> Vec<Increment> {
     }
     for (direction, tokens) in [("input", record.input_tokens), ("output", record.output_tokens)] {
         if let Some(by) = tokens.filter(|&by| by > 0) {
-            out.push(Increment { name: format!("bartizan.tokens.direction.{direction}"), by });
+            out.push(Increment { name: ["bartizan.tokens.direction.", direction].concat(), by });
             if let Some(model) = record.model_label.as_deref().map(label) {
-                out.push(Increment { name: format!("bartizan.model_tokens.direction.{direction}.model.{model}"), by });
+                let name = ["bartizan.model_tokens.direction.", direction, ".model.", &model].concat();
+                out.push(Increment { name, by });
             }
             if let Some(tenant) = record.tenant_label.as_deref().map(label) {
-                out.push(Increment {
-                    name: format!("bartizan.tenant_tokens.direction.{direction}.tenant.{tenant}"),
-                    by,
-                });
+                let name = ["bartizan.tenant_tokens.direction.", direction, ".tenant.", &tenant].concat();
+                out.push(Increment { name, by });
             }
         }
     }

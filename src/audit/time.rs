@@ -8,7 +8,21 @@ pub fn rfc3339(time: Timestamp) -> String {
     let millis = (time.0 / 1_000_000) % 1000;
     let (year, month, day) = civil((secs / 86_400).try_into().unwrap_or(0));
     let (hour, minute, second) = (secs / 3600 % 24, secs / 60 % 60, secs % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    let parts = [(year, 4), (month, 2), (day, 2), (hour as u32, 2), (minute as u32, 2), (second as u32, 2)];
+    let mut out = String::with_capacity(24);
+    for ((value, width), before) in
+        parts.into_iter().chain([(millis as u32, 3)]).zip(["", "-", "-", "T", ":", ":", "."])
+    {
+        out.push_str(before);
+        digits(&mut out, value, width);
+    }
+    out.push('Z');
+    out
+}
+
+/// A number of at most so many digits, with zeros in front.
+fn digits(out: &mut String, value: u32, width: u32) {
+    out.extend((0..width).rev().map(|place| char::from(b'0' + (value / 10_u32.pow(place) % 10) as u8)));
 }
 
 /// The civil date of a day counted from 1970-01-01, by the proleptic Gregorian calendar: years are

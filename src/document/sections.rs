@@ -6,7 +6,7 @@
 //!
 //! A key is here only when the feature behind it is built.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use super::duration::Span;
 
@@ -84,13 +84,13 @@ section! {
         /// Who the caller is. Required.
         authn: Option<Authn>,
         /// What callers may do, by role name. Required; a caller with none of these roles is refused everything.
-        roles: Option<BTreeMap<String, Role>>,
+        roles: Option<SortedMap<String, Role>>,
         /// Who else decides about a request, after its roles and guards. Default: nobody.
         authz: Option<Authz>,
         /// Outside judges, by name, at most 8. Guards say which they ask.
-        opinions: Option<BTreeMap<String, Opinion>>,
+        opinions: Option<SortedMap<String, Opinion>>,
         /// What is searched for and what follows, by guard name.
-        guards: Option<BTreeMap<String, Guard>>,
+        guards: Option<SortedMap<String, Guard>>,
         /// Which detection rules are in force.
         rules: Option<Rules>,
         /// Which paths are guarded and how their bodies read. Required.
@@ -116,7 +116,7 @@ section! {
         models: Option<Models>,
         /// Versions of system prompts, by name: `sha256:` and 64 hex digits of the text of one system part, as it is after
         /// JSON is decoded. `bartizan prompts hash` prints them. Roles say which they may use (`systemPrompts`).
-        prompts: Option<BTreeMap<String, String>>,
+        prompts: Option<SortedMap<String, String>>,
         /// What models cost: needed by quotas of `cost`, and for the spend in records and counters.
         prices: Option<Prices>,
         /// What follows when a caller's requests are refused as attacks again and again. Default: nothing.
@@ -126,7 +126,7 @@ section! {
         /// What is written about a request, and where.
         audit: Option<Audit>,
         /// What the operator adds to refusals, by reason (`scan.injection`).
-        refusals: Option<BTreeMap<String, RefusalWords>>,
+        refusals: Option<SortedMap<String, RefusalWords>>,
         /// Roles whose callers are told the rule and the place of what was found, in the message of a refusal. Default none:
         /// it helps an attacker to get around a rule.
         explain_refusals: Option<Vec<String>>,

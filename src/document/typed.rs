@@ -3,7 +3,7 @@
 //! serde would compile a visitor and a state machine for each section. Here a section is a table of its fields and one
 //! function reads them all: a policy is read seldom, and the module has a size.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use serde_json::{Map, Number, Value};
 
@@ -368,27 +368,27 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
-impl<T: Read> Read for BTreeMap<String, T> {
+impl<T: Read> Read for SortedMap<String, T> {
     fn read(node: &Node) -> Result<Self, TypeFault> {
-        let mut made = BTreeMap::new();
+        let mut made = Vec::new();
         entries(node, &mut |key, value| {
-            made.insert(key.to_owned(), T::read(value)?);
+            made.push((key.to_owned(), T::read(value)?));
             Ok(())
         })?;
-        Ok(made)
+        Ok(SortedMap::of(made))
     }
 }
 
-impl<T: Read> Read for BTreeMap<PiiType, T> {
+impl<T: Read> Read for SortedMap<PiiType, T> {
     fn read(node: &Node) -> Result<Self, TypeFault> {
-        let mut made = BTreeMap::new();
+        let mut made = Vec::new();
         entries(node, &mut |key, value| {
             let kind = PiiType::ALL.get(place(key, PiiType::WORDS)?);
             let kind = kind.ok_or_else(|| TypeFault::word(key, PiiType::WORDS))?;
-            made.insert(*kind, T::read(value)?);
+            made.push((*kind, T::read(value)?));
             Ok(())
         })?;
-        Ok(made)
+        Ok(SortedMap::of(made))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Guards: from scores and findings to actions, and the exceptions that end by themselves.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::condition::{self, Condition};
 use crate::document::{
@@ -188,7 +188,7 @@ pub(crate) struct References<'a> {
 
 /// Compiles all guards, by name; `standard` exists also when the document does not name it.
 pub(crate) fn compile(
-    guards: Option<&BTreeMap<String, Guard>>,
+    guards: Option<&SortedMap<String, Guard>>,
     references: &References<'_>,
     errors: &mut Errors,
 ) -> Vec<GuardPolicy> {

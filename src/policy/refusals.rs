@@ -1,6 +1,6 @@
 //! What the operator adds to refusals: words of its own, and who is told the cause.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use super::unknown;
 use crate::authn::RoleIndex;
@@ -11,7 +11,7 @@ use crate::reason::Reason;
 /// What refusals say beside their class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefusalPolicy {
-    words: BTreeMap<Reason, Words>,
+    words: SortedMap<Reason, Words>,
     /// Whom rules and spans are told.
     trusted: Vec<RoleIndex>,
 }
@@ -54,7 +54,7 @@ const MAX_URL: usize = 512;
 
 pub(super) fn compile(document: &Document, roles: &[RolePolicy], errors: &mut Errors) -> RefusalPolicy {
     let root = KeyPath::root();
-    let mut compiled = RefusalPolicy::default();
+    let (mut compiled, mut worded) = (RefusalPolicy::default(), Vec::new());
     let at = root.key("refusals");
     for (code, written) in document.refusals.iter().flatten() {
         let at = at.key(code);
@@ -78,8 +78,9 @@ pub(super) fn compile(document: &Document, roles: &[RolePolicy], errors: &mut Er
             errors.push(&at.key("url"), format!("{wanted}, found {:?}", shortened(url)));
         }
         let words = Words { message: written.message.clone(), url: written.url.clone() };
-        compiled.words.insert(*reason, words);
+        worded.push((*reason, words));
     }
+    compiled.words = SortedMap::of(worded);
     let at = root.key("explainRefusals");
     for (place, name) in document.explain_refusals.iter().flatten().enumerate() {
         match roles.iter().position(|role| role.name == *name) {

@@ -8,9 +8,8 @@
 //! assert!(Coordinate::parse("chat", Meaning::Prompt).is_none());
 //! ```
 
-use std::collections::BTreeMap;
-
 use crate::hex::hex;
+use crate::sorted::SortedMap;
 use sha2::{Digest, Sha256};
 
 /// What operations may be, and where their prompts are.
@@ -33,7 +32,7 @@ pub struct Queries {
     /// Where values mean something.
     pub places: Vec<Coordinate>,
     /// The operations that a request may name, by the SHA-256 of their text.
-    pub persisted: BTreeMap<String, String>,
+    pub persisted: SortedMap<String, String>,
     /// A model reads the answers next, as a tool's results: they are searched for attacks.
     pub answers_tools: bool,
 }
@@ -49,7 +48,7 @@ impl Default for Queries {
             batch: 0,
             introspection: false,
             places: Vec::new(),
-            persisted: BTreeMap::new(),
+            persisted: SortedMap::default(),
             answers_tools: false,
         }
     }

@@ -1,26 +1,31 @@
 //! The core's host, on Envoy's host calls.
 
+use std::cell::Cell;
+
 use super::host;
 use crate::host::{Fault, HashFunction, Host, SetOutcome, Shared, Timestamp};
 
 /// The core's [`Host`] on Envoy. Its clock stands still: a callback is one moment, and each question is a call of Envoy.
-pub struct EnvoyHost(Timestamp);
+/// It is read when it is first asked for.
+pub struct EnvoyHost(Cell<Option<u64>>);
 
 impl EnvoyHost {
     /// As of now.
     pub fn new() -> EnvoyHost {
-        EnvoyHost::at(host::now())
+        EnvoyHost(Cell::new(None))
     }
 
     /// As of a moment that was asked for already, in nanoseconds since the Unix epoch.
     pub fn at(now: u64) -> EnvoyHost {
-        EnvoyHost(Timestamp(now))
+        EnvoyHost(Cell::new(Some(now)))
     }
 }
 
 impl Host for EnvoyHost {
     fn now(&self) -> Timestamp {
-        self.0
+        let now = self.0.get().unwrap_or_else(host::now);
+        self.0.set(Some(now));
+        Timestamp(now)
     }
 
     fn shared_get(&mut self, key: &str) -> Result<Shared, Fault> {

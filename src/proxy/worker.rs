@@ -79,9 +79,9 @@ impl Worker {
         self.vm.as_mut().ok_or(Fault("vm"))
     }
 
-    /// A stream is held from now on; false when too many are.
-    pub fn hold(&mut self, context: u32, why: Why, stream: &Rc<RefCell<Exchange>>) -> bool {
-        let is_held = self.held.hold(context, why, host::now(), Rc::clone(stream));
+    /// A stream is held from `now` on (nanoseconds); false when too many are.
+    pub fn hold(&mut self, context: u32, why: Why, now: u64, stream: &Rc<RefCell<Exchange>>) -> bool {
+        let is_held = self.held.hold(context, why, now, Rc::clone(stream));
         if is_held {
             self.tick_within(match why {
                 Why::Scan(_) => SCAN_MILLIS,
@@ -240,8 +240,7 @@ impl Worker {
     }
 
     /// Counts one finished exchange, and keeps what must be told of it.
-    pub fn count(&mut self, finished: Finished) {
-        let now = Timestamp(host::now());
+    pub fn count(&mut self, finished: Finished, now: Timestamp) {
         if let Some(vm) = self.vm.as_mut()
             && !finished.settlements.is_empty()
         {

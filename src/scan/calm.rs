@@ -7,14 +7,14 @@
 use bartizan_rules::invariant::part;
 
 use super::Scanner;
-use super::engine::Zones;
+use super::engine::{Stirs, Zones, is_of_words};
 
 /// Bytes that are looked at again together with the next piece, at least: a keyword may come in several.
 const OVERLAP: usize = 56;
 /// Digits close to each other that may be codes of letters.
 const MOST_DIGITS: usize = 6;
 /// A longer run without white space may be an encoding.
-const LONGEST_RUN: usize = 19;
+pub(super) const LONGEST_RUN: usize = 19;
 /// So may a longer one that has capitals or digits in it.
 const LONGEST_MIXED: usize = 11;
 
@@ -25,8 +25,12 @@ pub struct Calm {
     tail: String,
     /// Where it ends in the whole text.
     end: usize,
-    /// Where the last thing ends that something may be found from.
+    /// Where the last thing ends that something may be found from, whatever is around it.
     stirred: Option<usize>,
+    /// The same of what needs another sign than those of plain words near it.
+    beside: Option<usize>,
+    /// Where the last such sign ends.
+    signed: Option<usize>,
     words: Words,
 }
 
@@ -38,10 +42,13 @@ impl Calm {
         self.end += piece.len();
         let start = self.end.saturating_sub(self.tail.len());
         let last = match scanner.engine.is_told_by(OVERLAP, Zones::REPLY) {
-            true => scanner.engine.last_stir(&self.tail, Zones::REPLY, MOST_DIGITS),
-            false => Some(self.tail.len()),
+            true => scanner.engine.last_stirs(&self.tail, Zones::REPLY, MOST_DIGITS),
+            false => Stirs { alone: Some(self.tail.len()), beside: None },
         };
-        self.stirred = self.stirred.max(unplain).max(last.map(|last| start + last));
+        let sign = piece.bytes().rposition(|byte| !is_of_words(byte));
+        self.signed = self.signed.max(sign.map(|at| self.end - piece.len() + at + 1));
+        self.stirred = self.stirred.max(unplain).max(last.alone.map(|last| start + last));
+        self.beside = self.beside.max(last.beside.map(|last| start + last));
         let until = self.tail.floor_char_boundary(self.tail.len().saturating_sub(OVERLAP));
         if let Some(white) = part(&self.tail, 0..until).rfind([' ', '\n']) {
             self.tail.drain(..white);
@@ -55,7 +62,8 @@ impl Calm {
 
     /// True when a scan for replies of the text from this place on finds nothing.
     pub fn since(&self, place: usize) -> bool {
-        self.stirred.is_none_or(|last| last <= place)
+        let is_before = |last: Option<usize>| last.is_none_or(|last| last <= place);
+        is_before(self.stirred) && (is_before(self.beside) || is_before(self.signed))
     }
 }
 
@@ -297,7 +305,7 @@ mod tests {
         #[test]
         fn what_is_calm_holds_nothing(
             words in proptest::collection::vec(
-                "[a-z]{1,9}[.,]?|[A-Z][a-z]{0,14}|[a-zA-Z]{1,24}|[A-Z]{2,12}|[.-]{1,5}|[a-z]{2,6}[-'][a-z]{1,6}|\\*\\*[a-z]{2,5}\\*\\*|`[a-z_]{2,8}`|[a-z]{2,4}/[a-z]{2,4}|[$][0-9]{1,4}|[0-9]{1,2}%|[a-z]{1,3}[0-9]{1,2}|key|secret|token|password is|\\(born|[0-9]{1,9}|[0-9]{1,4}[.,:-]?|[0-9]{2,3},?|ada@a\\.example|\"|no\\)",
+                "[a-z]{1,9}[.,]?|[A-Z][a-z]{0,14}|[a-zA-Z]{1,24}|[A-Z]{2,12}|[.-]{1,5}|[a-z]{2,6}[-'][a-z]{1,6}|\\*\\*[a-z]{2,5}\\*\\*|`[a-z_]{2,8}`|[a-z]{2,4}/[a-z]{2,4}|[$][0-9]{1,4}|[0-9]{1,2}%|[a-z]{1,3}[0-9]{1,2}|key|secret|token|mac|bot|wallet|address|auth|password is|\\(born|[0-9]{1,9}|[0-9]{1,4}[.,:-]?|[0-9]{2,3},?|ada@a\\.example|\"|no\\)",
                 1..40,
             ),
             lengths in proptest::collection::vec(1_usize..30, 1..6),
@@ -312,7 +320,7 @@ mod tests {
                 let n = normalise::normalise(&text);
                 prop_assert!(!n.residue() && !n.seen().meets(CLEANS));
                 let most = MOST_DIGITS;
-                let is_code = scanner(&[]).engine.last_stir(&text, Zones::REPLY, most).is_some();
+                let is_code = scanner(&[]).engine.last_stirs(&text, Zones::REPLY, most).alone.is_some();
                 prop_assert!(is_code || decode::decode(&text, &mut 65_536).found.is_empty());
             }
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bartizan_rules::beginnings::{LONGEST_GROUP, group_kind, sign};
-use bartizan_rules::invariant::{between, holds, sure};
+use bartizan_rules::invariant::{between, holds, of_byte, sure};
 use bartizan_rules::near::{Near, Places};
 use bartizan_rules::patterns::Pattern;
 use bartizan_rules::program::Machine;
@@ -28,7 +28,7 @@ pub(super) use trials::reach;
 const REPEATS: u16 = 16;
 /// Findings of one pass; more are not listed, and the text is reported as not complete.
 const MOST: usize = 8192;
-/// Weight of disguised words from which a reading of the whole text is worth its cost.
+/// Weight of a text's disguised words from which another reading is worth its cost.
 const DISGUISED: usize = 3;
 /// How far from a run of digits a sign may be.
 const BESIDE: usize = 1;
@@ -52,7 +52,24 @@ struct Rule {
     digits: Option<usize>,
     beside: u16,
     both: bool,
+    /// It may find something in plain words.
+    says_words: bool,
     validate: Option<Validator>,
+}
+
+/// Where the last thing ends from which a rule may find something in a text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stirs {
+    /// From which one may whatever is around it.
+    pub alone: Option<usize>,
+    /// From which one may where another sign than those of plain words is near.
+    pub beside: Option<usize>,
+}
+
+/// True for a sign that plain words have and no rule for tokens or numbers is content with; see
+/// [`bartizan_rules::program::matches_words`].
+pub fn is_of_words(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || b" \n.,;?!()".contains(&byte)
 }
 
 /// In [`Engine::places`]: the rule is not in force.
@@ -90,12 +107,12 @@ pub struct Match {
 pub struct Pass {
     /// Matches, in no order.
     pub matches: Vec<Match>,
-    /// Words that read in rot13.
-    pub rotated: bool,
+    /// Words that read in rot13, in order; none where they are too few.
+    pub rotated: Vec<Range<usize>>,
     /// Words that read in atbash.
-    pub mirrored: bool,
+    pub mirrored: Vec<Range<usize>>,
     /// Words that read backwards.
-    pub reversed: bool,
+    pub reversed: Vec<Range<usize>>,
     /// What a validator refused at the end of the text.
     pub refused: Vec<Match>,
     /// More was found than is listed, or no work was left to search all of the text.
@@ -106,6 +123,37 @@ pub struct Pass {
     spilled: Vec<Match>,
     /// Steps that were taken: bytes read, patterns tried, instructions of their programs.
     pub work: usize,
+}
+
+/// Words that read once the text is turned back.
+struct Disguised {
+    weight: usize,
+    words: Vec<Range<usize>>,
+}
+
+impl Disguised {
+    fn put(&mut self, word: Range<usize>) {
+        self.weight += weight(&word);
+        self.words.push(word);
+    }
+
+    /// Where they are, if they are worth another reading.
+    fn places(self) -> Vec<Range<usize>> {
+        let mut words = if self.weight >= DISGUISED { self.words } else { Vec::new() };
+        words.sort_unstable_by_key(|word| word.start);
+        words
+    }
+}
+
+const fn weight(word: &Range<usize>) -> usize {
+    if word.end - word.start >= 6 { 2 } else { 1 }
+}
+
+/// True when the disguised words of a part of a text are worth another reading of it.
+pub fn is_disguised(words: &[Range<usize>], part: &Range<usize>) -> bool {
+    let first = words.partition_point(|word| word.start < part.start);
+    let inside = words.iter().skip(first).take_while(|word| word.end <= part.end);
+    inside.map(weight).sum::<usize>() >= DISGUISED
 }
 
 /// Memory that passes share, and the work that they may still do.
@@ -232,9 +280,8 @@ impl Engine {
             scratch.end(&mut pass);
             return pass;
         }
-        let mut disguised = [0usize; 3];
+        let mut disguised = [const { Disguised { weight: 0, words: Vec::new() } }; 3];
         let compared = LEXICON.each(text, &mut |hit| {
-            let weight = if hit.end - hit.start >= 6 { 2 } else { 1 };
             let word = hit.start..hit.end;
             let Some(uses) = sure(shipped::uses(hit.uses)) else { return };
             for purpose in uses {
@@ -265,15 +312,15 @@ impl Engine {
                     Use::Keyword(rule) => self.keyword(self.place(rule), word.clone(), text, zones, scratch, &mut pass),
                     // Words of the raw view.
                     Use::Start(_) => {}
-                    Use::Rotated => disguised[0] += weight,
-                    Use::Mirrored => disguised[1] += weight,
-                    Use::Reversed => disguised[2] += weight,
+                    Use::Rotated => disguised[0].put(word.clone()),
+                    Use::Mirrored => disguised[1].put(word.clone()),
+                    Use::Reversed => disguised[2].put(word.clone()),
                 }
             }
         });
         scratch.machine.steps += compared;
         self.own(self.own.as_ref(), text, zones, scratch, &mut pass);
-        [pass.rotated, pass.mirrored, pass.reversed] = disguised.map(|weight| weight >= DISGUISED);
+        [pass.rotated, pass.mirrored, pass.reversed] = disguised.map(Disguised::places);
         self.windows(text, scratch, &mut pass);
         scratch.end(&mut pass);
         pass
@@ -365,22 +412,26 @@ impl Engine {
             && self.rule(rule).is_some_and(|rule| !rule.both || rule.digits.is_none_or(|least| least < digits))
     }
 
-    /// Where the last keyword or run of digits ends from which a rule of the raw view for these zones may find something in
-    /// this text; `None`: none has any. A run of `most` digits counts whatever rules say.
-    pub fn last_stir(&self, text: &str, zones: Zones, most: usize) -> Option<usize> {
-        let mut last = None;
+    /// Where the last keywords and runs of digits end from which a rule of the raw view for these zones may find something
+    /// in this text. A run of `most` digits counts whatever rules say.
+    pub fn last_stirs(&self, text: &str, zones: Zones, most: usize) -> Stirs {
+        let mut last = Stirs::default();
         LITERALS.each(text, &mut |found| {
             let uses = sure(shipped::uses(found.uses)).unwrap_or_default();
-            let is_keyword =
-                |of: &Use| matches!(*of, Use::Keyword(rule) if self.is_told_by_words(self.place(rule), zones, most));
-            if uses.iter().any(is_keyword) {
-                last = last.max(Some(found.end));
+            for of in uses {
+                let Use::Keyword(rule) = *of else { continue };
+                let rule = self.place(rule);
+                if self.is_told_by_words(rule, zones, most) {
+                    let says_words = self.rule(rule).is_none_or(|rule| rule.says_words);
+                    let place = if says_words { &mut last.alone } else { &mut last.beside };
+                    *place = (*place).max(Some(found.end));
+                }
             }
         });
         if let Some(own) = &self.own_raw {
             own.each(text, |hit| {
                 if hit.rules.iter().any(|rule| self.looks_at(*rule, zones)) {
-                    last = last.max(Some(hit.end));
+                    last.alone = last.alone.max(Some(hit.end));
                 }
             });
         }
@@ -390,7 +441,7 @@ impl Engine {
                 count >= *least && (*beside == 0 || signs & beside != 0) && self.looks_at(*rule, zones)
             };
             if count >= most || self.digits.iter().any(wakes) {
-                last = last.max(Some(run.end));
+                last.alone = last.alone.max(Some(run.end));
             }
         });
         last
@@ -524,11 +575,23 @@ fn each_run(bytes: &[u8], mut take: impl FnMut(Range<usize>, usize)) {
     }
 }
 
+/// By byte: its [`sign`].
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
+static SIGNS: [u8; 256] = {
+    let mut signs = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        signs[byte] = sign(byte as u8);
+        byte += 1;
+    }
+    signs
+};
+
 /// The signs beside a run of digits, as rules ask for them.
 fn signs(bytes: &[u8], run: Range<usize>) -> u16 {
     let around = |most: usize| {
         let range = run.start.saturating_sub(most)..(run.end + most).min(bytes.len());
-        between(bytes, range).iter().map(|byte| sign(*byte))
+        between(bytes, range).iter().map(|byte| of_byte(&SIGNS, *byte))
     };
     let once = around(BESIDE).fold(0, |once, sign| once | sign);
     let (_, twice) = around(BESIDE_TWO).fold((0, 0), |(once, twice), sign| (once | sign, twice | once & sign));

@@ -318,9 +318,10 @@ impl Scanner {
     pub fn is_clean_name(&self, memory: &mut VerdictMemory, name: &str, budget: Budget) -> bool {
         let text = Text { zone: Zone::User, text: name };
         let pace = Pace::default();
-        let mut scan = Scan::new(&self.engine, self.scorer, budget, &pace);
         let known = memory::Known::of_name(text);
-        let report = pace.finish(pace.remembered(&known, scan.text(text.text, text.zone)), Some(memory));
+        // Nothing is made ready for a name that is known.
+        let scan = async { Scan::new(&self.engine, self.scorer, budget, &pace).text(text.text, text.zone).await };
+        let report = pace.finish(pace.remembered(&known, scan), Some(memory));
         report.findings.is_empty() && report.complete
     }
 

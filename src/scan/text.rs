@@ -64,7 +64,9 @@ enum Way<'v> {
     Same,
     /// Through a normalised text.
     Through(&'v Normalised),
-    /// Through a normalised text of this length, read backwards.
+    /// Through a part of a normalised text that begins here.
+    From(&'v Normalised, usize),
+    /// Through a part of a normalised text that ends here, read backwards.
     Back(&'v Normalised, usize),
 }
 
@@ -257,26 +259,25 @@ impl<'e> Scan<'e> {
         let pass = self.engine.normalised(n.text(), zones, &mut self.scratch);
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, &Way::Through(n), depth, place, None, report);
-        let learned = self.learn(n.text(), zones, report);
+        let learned = self.learn(n.text(), 0, zones, report);
         if self.reads(n.text().len(), report)
             && let Some(reading) = normalise::leet(n.text())
         {
-            self.leet(&reading, learned, zones, n, depth, place, report);
+            self.leet(&reading, learned.as_ref(), zones, n, depth, place, report);
         }
-        if pass.rotated {
-            let reading = spell(n.text(), engine::rot13);
-            self.reading(&reading, zones, &Way::Through(n), "rot13", depth, place, report);
-        }
-        if pass.mirrored {
-            let reading = spell(n.text(), engine::atbash);
-            self.reading(&reading, zones, &Way::Through(n), "atbash", depth, place, report);
-        }
-        if pass.reversed {
-            let whole: String = n.text().chars().rev().collect();
-            self.reading(&whole, zones, &Way::Back(n, whole.len()), "reversed", depth, place, report);
-            let words: Vec<String> = n.text().split(' ').map(|word| word.chars().rev().collect()).collect();
-            self.reading(&words.join(" "), zones, &Way::Through(n), "reversed", depth, place, report);
-        }
+        let whole = learned.map_or(0, |read| read.windows());
+        let mut turned = |words: &[Range<usize>], name: &'static str, turn: &dyn Fn(&str) -> String, is_back: bool| {
+            // As few such words in a part as a text has by accident are no disguise.
+            let parts = beside::parts(n.text(), words).into_iter();
+            for read in parts.filter(|read| engine::is_disguised(words, read)) {
+                let way = if is_back { Way::Back(n, read.end) } else { Way::From(n, read.start) };
+                self.reading(&turn(part(n.text(), read)), whole, zones, &way, name, depth, place, report);
+            }
+        };
+        turned(&pass.rotated, "rot13", &|text| spell(text, engine::rot13), false);
+        turned(&pass.mirrored, "atbash", &|text| spell(text, engine::atbash), false);
+        turned(&pass.reversed, "reversed", &backwards, true);
+        turned(&pass.reversed, "reversed", &|text| Vec::from_iter(text.split(' ').map(backwards)).join(" "), false);
     }
 
     /// The text without what hides keys and encodings in it.
@@ -293,11 +294,12 @@ impl<'e> Scan<'e> {
         }
     }
 
-    /// Another reading of normalised text: rules and scorer once more.
+    /// Another reading of a part of a normalised text with so many windows: rules and scorer once more.
     #[allow(clippy::too_many_arguments, reason = "one place a view, no state of its own")]
     fn reading(
         &mut self,
         reading: &str,
+        whole: usize,
         zones: Zones,
         way: &Way<'_>,
         name: &'static str,
@@ -308,7 +310,7 @@ impl<'e> Scan<'e> {
         let pass = self.engine.normalised(reading, zones, &mut self.scratch);
         report.complete &= !pass.overrun;
         self.keep(&pass.matches, way, depth, place, Some(name), report);
-        self.learn(reading, zones, report);
+        self.learn(reading, whole, zones, report);
     }
 
     /// The reading of leetspeak: around the words that read otherwise.
@@ -316,7 +318,7 @@ impl<'e> Scan<'e> {
     fn leet(
         &mut self,
         reading: &Leet,
-        learned: Option<scorer::Read>,
+        learned: Option<&scorer::Read>,
         zones: Zones,
         n: &Normalised,
         depth: usize,
@@ -336,8 +338,8 @@ impl<'e> Scan<'e> {
         }
         // A text of addresses was not scored as it is.
         if learned.is_none() || matches!(without_hosts(&reading.text), Cow::Owned(_)) {
-            self.learn(&reading.text, zones, report);
-        } else if let Some(learned) = learned.and_then(|read| read.again(&reading.text, &reading.words)) {
+            self.learn(&reading.text, 0, zones, report);
+        } else if let Some(learned) = learned.and_then(|read| read.again(reading)) {
             self.weigh(&learned, report);
         }
     }
@@ -378,14 +380,14 @@ impl<'e> Scan<'e> {
         }
     }
 
-    /// Scores a text; `None`: it is not scored, or not as it is.
-    fn learn(&mut self, normalised: &str, zones: Zones, report: &mut TextReport) -> Option<scorer::Read> {
+    /// Scores a text, or a part of one that has so many windows; `None`: it is not scored, or not as it is.
+    fn learn(&mut self, normalised: &str, whole: usize, zones: Zones, report: &mut TextReport) -> Option<scorer::Read> {
         let voice = if zones.is_read() { Voice::Read } else { Voice::Said };
         if !self.scorer || !self.reads(normalised.len(), report) {
             return None;
         }
         let text = without_hosts(normalised);
-        let (learned, read) = scorer::read(&text, voice)?;
+        let (learned, read) = scorer::read(&text, whole, voice)?;
         self.weigh(&learned, report);
         matches!(text, Cow::Borrowed(_)).then_some(read)
     }
@@ -417,11 +419,32 @@ impl<'e> Scan<'e> {
 /// The parts of a text in which something hides keys or encodings.
 fn hides(text: &str, n: &Normalised) -> Vec<Range<usize>> {
     let mut places = n.places(CLEANS.without(Marks::COMPATIBILITY));
-    // Of other forms of letters and signs only those are read otherwise that keys could have.
     let forms = n.places(Marks::COMPATIBILITY).into_iter();
-    places.extend(forms.filter(|place| part(text, place.clone()).contains(normalise::is_key)));
+    places.extend(forms.filter(|place| may_be_of_key(text, place)));
     places.sort_unstable_by_key(|place| place.start);
     beside::parts(text, &places)
+}
+
+/// How far a sign is looked for beside another.
+const BESIDE: usize = 4;
+
+/// Of other forms of letters and signs only those are read otherwise that keys could have: no full-width comma between two
+/// Chinese words.
+fn may_be_of_key(text: &str, place: &Range<usize>) -> bool {
+    #[cfg(test)]
+    if beside::whole::IS.get() {
+        return true;
+    }
+    let form = part(text, place.clone());
+    if !form.contains(normalise::is_key) {
+        return false;
+    }
+    let is_sign = |c: char| matches!(c, '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}');
+    let is_next = |c: char| !c.is_whitespace() && !is_sign(c);
+    let could = |c: Option<char>| c.is_some_and(|c| c.is_ascii() || normalise::is_key(c));
+    let before = part(text, 0..place.start).chars().rev().take(BESIDE).find(|c| is_next(*c));
+    let after = part(text, place.end..text.len()).chars().take(BESIDE).find(|c| is_next(*c));
+    !form.chars().all(is_sign) || could(before) || could(after)
 }
 
 /// The original bytes of a view's span, and what was done to them.
@@ -429,7 +452,8 @@ fn lead(way: &Way<'_>, depth: usize, place: &Lineage, span: Range<usize>) -> (Ra
     let (span, marks) = match way {
         Way::Same => (span, Marks::NONE),
         Way::Through(n) => n.source(span),
-        Way::Back(n, length) => n.source(length - span.end..length - span.start),
+        Way::From(n, start) => n.source(start + span.start..start + span.end),
+        Way::Back(n, end) => n.source(end - span.end..end - span.start),
     };
     if depth == 0 {
         (place.origin.start + span.start..(place.origin.start + span.end).min(place.origin.end), marks)
@@ -443,6 +467,10 @@ fn says_something(text: &str) -> bool {
     let mut chars = text.chars();
     let first = chars.next();
     chars.any(|c| Some(c) != first)
+}
+
+fn backwards(text: &str) -> String {
+    text.chars().rev().collect()
 }
 
 fn spell(text: &str, letter: fn(u8) -> u8) -> String {

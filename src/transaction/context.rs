@@ -60,16 +60,23 @@ pub(super) struct Context {
     pub(super) stored: Vec<String>,
     /// Bytes of this request that count towards the worker's limit.
     buffered: usize,
+    /// Bytes of it that are in the VM's memory between callbacks.
+    copied: usize,
     /// The caller, where it has a name.
     pub(super) caller: Option<pool::Holder>,
-    /// The caller and the connection that they count for.
+    /// The caller that they count for and, once that matters, the connection.
     holders: Vec<pool::Holder>,
+    is_connection_known: bool,
     /// What a capture of this request needs, where the policy captures.
     pub(super) draft: Option<Box<Draft>>,
     pub(super) spent_nanos: u64,
     /// When its first event came, when the request went on as a whole, and how long the first bytes of a stream then took.
     pub(super) times: Times,
 }
+
+/// Bytes of bodies that a VM keeps between callbacks, in all: with the largest JSON that is read they fit into the 1 GiB that
+/// Envoy lets a VM have.
+const MOST_COPIES: usize = 192 << 20;
 
 /// When what happened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,8 +138,10 @@ impl Context {
             gauge: None,
             stored: Vec::new(),
             buffered: 0,
+            copied: 0,
             caller: None,
             holders: Vec::new(),
+            is_connection_known: false,
             draft: None,
             spent_nanos: 0,
             times: Times::default(),
@@ -197,15 +206,25 @@ impl Context {
 
     /// Counts what is buffered of a body; false when the worker has no room for it.
     pub(super) fn hold(&mut self, bytes: usize, vm: &mut WorkerState, host: &mut dyn Host) -> bool {
+        let limits = &self.policy.limits;
+        let (most, one) = (limits.max_buffered_bytes_per_worker, limits.max_body_bytes);
         // Who holds stays the same until all is freed.
         if self.buffered == 0 {
-            let connection = host.property(&["connection", "id"]).map(|id| [b"n", id.as_slice()].concat());
-            self.holders = self.caller.iter().cloned().chain(connection.map(Into::into)).collect();
+            self.holders = self.caller.iter().cloned().collect();
+            self.is_connection_known = false;
         }
         let more = bytes.saturating_sub(self.buffered);
-        let limits = &self.policy.limits;
-        let one = limits.max_body_bytes;
-        let held = vm.pool.hold(more, limits.max_buffered_bytes_per_worker, one, &self.holders);
+        // To ask the proxy for the connection costs more than the rest.
+        if !self.is_connection_known && !vm.pool.has_plenty(more, most) {
+            self.is_connection_known = true;
+            if let Some(id) = host.property(&["connection", "id"]) {
+                let connection: pool::Holder = [b"n", id.as_slice()].concat().into();
+                vm.pool.join(self.buffered, &connection);
+                vm.copies.join(self.copied, &connection);
+                self.holders.push(connection);
+            }
+        }
+        let held = vm.pool.hold(more, most, one, &self.holders);
         self.buffered += if held { more } else { 0 };
         held
     }
@@ -218,7 +237,17 @@ impl Context {
         self.hold(bytes, vm, host)
     }
 
+    /// Counts what stays in the VM's memory until another callback; false when there is no room for it.
+    pub(super) fn copy(&mut self, bytes: usize, vm: &mut WorkerState) -> bool {
+        let one = self.policy.limits.max_body_bytes.saturating_mul(2);
+        let more = bytes.saturating_sub(self.copied);
+        let held = vm.copies.hold(more, MOST_COPIES, one, &self.holders);
+        self.copied += if held { more } else { 0 };
+        held
+    }
+
     pub(super) fn free(&mut self, vm: &mut WorkerState) {
+        vm.copies.release(std::mem::take(&mut self.copied), &self.holders);
         vm.pool.release(std::mem::take(&mut self.buffered), &self.holders);
     }
 

@@ -36,6 +36,18 @@ impl BufferPool {
         true
     }
 
+    /// True while, with `more` bytes, so much of a pool of `most` bytes is free that no connection's share is in question.
+    pub(super) fn has_plenty(&self, more: usize, most: usize) -> bool {
+        self.total.saturating_add(more) < most / 4
+    }
+
+    /// From now on bytes that are held already count for this holder too.
+    pub(super) fn join(&mut self, bytes: usize, holder: &Holder) {
+        if bytes > 0 {
+            *self.shares.entry(Arc::clone(holder)).or_default() += bytes;
+        }
+    }
+
     /// The bytes that are held.
     pub(super) fn total(&self) -> usize {
         self.total
@@ -77,6 +89,21 @@ mod tests {
         pool.release(800, &other);
         assert!(pool.hold(1500, 1600, 1600, &other), "one body may be larger than a share");
         pool.release(1500, &other);
+        assert!(pool.total == 0 && pool.shares.is_empty());
+    }
+
+    #[test]
+    fn who_joins_late_counts_for_all_that_is_held() {
+        let mut pool = BufferPool::default();
+        let holder = |name: &str| -> Holder { name.as_bytes().into() };
+        let (caller, connection) = (holder("c"), holder("n"));
+        assert!(pool.has_plenty(399, 1600) && !pool.has_plenty(400, 1600));
+        assert!(pool.hold(300, 1600, 100, std::slice::from_ref(&caller)));
+        pool.join(300, &connection);
+        let both = [caller, connection.clone()];
+        assert!(pool.hold(500, 1600, 100, &both), "anybody's half is not full yet");
+        assert!(!pool.hold(1, 1600, 100, &[connection]), "its share is, with what was there before");
+        pool.release(800, &both);
         assert!(pool.total == 0 && pool.shares.is_empty());
     }
 

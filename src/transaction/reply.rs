@@ -14,7 +14,7 @@ mod restore;
 mod running;
 mod stream;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Headers;
@@ -304,7 +304,7 @@ impl ReplyGuard {
 
     /// Of what outside judges want cut out a notice is left. So it is of a text that they mark and that is cut already:
     /// the places of the marks are others in what is left.
-    fn remove_told(&self, left: &mut BTreeMap<Path, String>) {
+    fn remove_told(&self, left: &mut Places<String>) {
         for path in &self.told.removed {
             left.insert(path.clone(), NOTICE.to_owned());
         }
@@ -378,7 +378,7 @@ impl ReplyGuard {
         json: &mut Json<'_>,
         parts: &ReplyParts,
         picks: &dyn Fn(&ReplyText) -> bool,
-        cuts: &BTreeMap<Path, String>,
+        cuts: &Places<String>,
         tool: &dyn Fn(&Channel) -> Option<String>,
         now: Timestamp,
         noted: &mut Noted,

@@ -51,6 +51,8 @@ pub struct WorkerState {
     configured_key: Option<Vec<u8>>,
     /// Bodies held by this worker.
     pub(super) pool: BufferPool,
+    /// Of these, what is in this VM's memory between callbacks.
+    pub(super) copies: BufferPool,
     worker: String,
     sequence: u64,
     /// What ties its records together, where the policy of the last one wanted it.
@@ -104,6 +106,7 @@ impl WorkerState {
             policy_name: policy.name.clone(),
             configured_key: policy.audit.hash_key.clone(),
             pool: BufferPool::default(),
+            copies: BufferPool::default(),
             worker: hex(&name),
             sequence: 0,
             chain: None,

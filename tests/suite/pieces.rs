@@ -506,6 +506,8 @@ proptest::proptest! {
             "[a-z]{1,8} |[A-Z][a-z]{2,9}, |[0-9]{1,6} |AKIAQ7EX|AMPL3TE5TKXQ |ada@|lovelace\\.example |the api |key |\"|\\\\|\u{e9} |!\\[a\\]\\(http|://evil\\.example/x\\) |",
             1..60,
         ),
+        // OpenAI's servers pad events so; a secret is none the less.
+        padding in proptest::collection::vec("[A-Za-z0-9]{0,16}|AKIAQ7EXAMPL3TE5TKXQ|[a-z]{30,40}|a\\.b", 0..8),
     ) {
         let sample =
             Sample { name: String::new(), path: "/v1/chat/completions", framing: Framing::Sse, events: Vec::new() };
@@ -513,10 +515,17 @@ proptest::proptest! {
             let event = |(nth, word): (usize, &String)| {
                 let created = if is_alike { 1 } else { nth };
                 let choices = json!([{ "index": 0, "delta": { "content": word }, "finish_reason": null }]);
-                format!("data: {}\n\n", json!({ "id": "c", "created": created, "choices": choices })).into_bytes()
+                let mut event = json!({ "choices": choices, "created": created, "id": "c" });
+                if let Some(padding) = padding.get(nth % 8) {
+                    event["obfuscation"] = json!(padding);
+                }
+                format!("data: {event}\n\n").into_bytes()
             };
             let events: Vec<Vec<u8>> = words.iter().enumerate().map(event).collect();
-            deltas(&answer(&mut pipeline(&["*"]), &sample, &events))
+            let answer = answer(&mut pipeline(&["*"]), &sample, &events);
+            let data = answer.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
+            let paddings: Vec<Value> = data.map(|event| event["obfuscation"].clone()).collect();
+            (deltas(&answer), paddings)
         };
         proptest::prop_assert_eq!(said(true), said(false));
     }

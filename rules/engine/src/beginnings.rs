@@ -71,7 +71,23 @@ pub const fn sign(byte: u8) -> u8 {
 }
 
 /// A byte of keys, hashes and the like; the last five begin or end letters that are K and S in another case.
-pub const fn is_token(byte: u8) -> bool {
+#[inline]
+pub fn is_token(byte: u8) -> bool {
+    of_byte(&TOKEN, byte)
+}
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_token_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

@@ -16,6 +16,7 @@
 //! ```
 
 use crate::invariant::{between, of_byte, onwards, part, sure};
+use crate::letters::{is_alphanumeric, is_short};
 
 /// Letters in a row that are taken for a sentence without spaces.
 pub const GLUED: usize = 20;
@@ -95,7 +96,10 @@ struct Waiting(Vec<(usize, usize, Word)>);
 impl Waiting {
     fn put(&mut self, end: usize, start: usize, word: Word) {
         let later = self.0.iter().rev().take_while(|(e, s, _)| (*e, *s) > (end, start)).count();
-        self.0.insert(self.0.len() - later, (end, start, word));
+        match later {
+            0 => self.0.push((end, start, word)),
+            _ => self.0.insert(self.0.len() - later, (end, start, word)),
+        }
     }
 
     fn flush(&mut self, until: usize, text: &str, take: &mut dyn FnMut(Hit)) {
@@ -146,6 +150,8 @@ impl Lexicon {
             }
             let (length, bounded) = if byte.is_ascii() {
                 (1, false)
+            } else if is_short(rest) {
+                (2, true)
             } else {
                 let c = text.get(at..).and_then(|rest| rest.chars().next());
                 sure(c).map_or((1, false), |c| (c.len_utf8(), is_bounded(c)))
@@ -290,7 +296,7 @@ pub fn is_bounded(c: char) -> bool {
         | '\u{2e80}'..='\u{d7ff}'
         | '\u{f900}'..='\u{faff}'
         | '\u{20000}'..='\u{3ffff}' => false,
-        c => c.is_alphanumeric(),
+        c => is_alphanumeric(c),
     }
 }
 
@@ -318,6 +324,7 @@ mod tests {
     fn what_is_told_at_once_is_what_unicode_says() {
         for c in ('\0'..=char::MAX).filter(|c| !matches!(c, '\u{900}'..='\u{dff}')) {
             let asks = !is_bounded(c) || c.is_alphanumeric();
+            assert!(is_bounded(c) || !is_short(c.encode_utf8(&mut [0; 4]).as_bytes()), "{c:?}");
             assert!(asks, "{c:?}");
             let skipped = c.is_alphanumeric() && !is_bounded(c);
             let writes_none = matches!(u32::from(c), 0xe00..=0xeff | 0x1000..=0x11ff | 0x1780..=0x17ff

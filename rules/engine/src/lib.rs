@@ -18,6 +18,7 @@
 
 pub mod beginnings;
 pub mod invariant;
+pub mod letters;
 pub mod lexicon;
 pub mod literals;
 pub mod near;

@@ -242,6 +242,82 @@ struct Input<'i> {
     tables: &'i Tables,
 }
 
+/// False when a program has no match in plain words: of letters and white space, and of `.,;?!()`, behind which no letter
+/// stands, without a run longer than `longest`. Conditions on places are taken as met.
+pub fn matches_words(program: &[Op], tables: &Tables, longest: usize) -> bool {
+    const MARKS: &[u8] = b".,;?!)";
+    let of = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'(' => Some(Sign::Letter),
+        b' ' | b'\n' => Some(Sign::White),
+        _ => MARKS.contains(&byte).then_some(Sign::Mark),
+    };
+    // By instruction and whether a mark stands before it: the shortest run that it is reached with. A shorter one can do
+    // all that a longer one can.
+    let mut runs = vec![usize::MAX; 2 * program.len()];
+    let mut open = vec![(0, 0, false)];
+    while let Some((pc, run, is_behind)) = open.pop() {
+        let known = runs.get_mut(2 * pc + usize::from(is_behind));
+        let (Some(op), Some(known)) = (program.get(pc), known) else { return true };
+        if run >= *known || run > longest {
+            continue;
+        }
+        *known = run;
+        let after = |sign: Sign, run: usize, is_behind: bool| match sign {
+            Sign::White => Some((0, false)),
+            Sign::Letter => (!is_behind).then_some((run + 1, false)),
+            Sign::Mark => Some((run + 1, true)),
+        };
+        // A set, so many times: any of its signs may be the last.
+        let set = |open: &mut Vec<(usize, usize, bool)>, set: u16, count: usize| {
+            let takes = |byte: &u8| {
+                sure(tables.sets.get(usize::from(set)))
+                    .is_none_or(|set| set.ascii[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1)
+            };
+            let signs: Vec<Sign> = (0..128).filter(takes).filter_map(of).collect();
+            let is_white = signs.contains(&Sign::White);
+            // No letter stands behind a mark.
+            if is_behind && signs == [Sign::Letter].repeat(signs.len()) {
+                return;
+            }
+            for sign in [Sign::White, Sign::Letter, Sign::Mark].into_iter().filter(|sign| signs.contains(sign)) {
+                let before =
+                    if is_white && count > 1 { (0, false) } else { (run + count - 1, is_behind && count == 1) };
+                open.extend(after(sign, before.0, before.1).map(|(run, is_behind)| (pc + 1, run, is_behind)));
+            }
+        };
+        match *op {
+            Op::Literal(text) | Op::Fold(text) => {
+                let read =
+                    text.iter().try_fold((run, is_behind), |(run, is_behind), byte| after(of(*byte)?, run, is_behind));
+                open.extend(read.map(|(run, is_behind)| (pc + 1, run, is_behind)));
+            }
+            Op::Set(number) => set(&mut open, number, 1),
+            Op::Repeat(Repeat { set: number, min, .. }) => {
+                if min == 0 {
+                    open.push((pc + 1, run, is_behind));
+                }
+                // More than it must may end in another sign.
+                set(&mut open, number, usize::from(min.max(1)));
+            }
+            Op::Split { first, second, .. } => {
+                open.extend([usize::from(first), usize::from(second)].map(|pc| (pc, run, is_behind)));
+            }
+            Op::Jump(to) => open.push((usize::from(to), run, is_behind)),
+            Op::Look(_) | Op::Open | Op::Close => open.push((pc + 1, run, is_behind)),
+            Op::Match => return true,
+        }
+    }
+    false
+}
+
+/// What plain words are made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    White,
+    Letter,
+    Mark,
+}
+
 /// A byte's places: at which of the first eight of a match it may be, where neither the text nor a line begins.
 pub type Places = [u8; 256];
 

@@ -24,9 +24,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::invariant::{between, onwards, sure};
+use crate::normalise::Leet;
 use crate::words::Zone;
 
-use tokens::{Class, FNV_OFFSET, FNV_PRIME, MIN_STEM, Token, Tokens, class, fold};
+use tokens::{Class, FNV_OFFSET, FNV_PRIME, MIN_STEM, Token, Tokens, fold, kind};
 
 /// What the scorer makes of a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +73,7 @@ impl Voice {
 
 /// Scores normalised text (`normalise::to_string`); `None`: no words.
 pub fn score(normalised: &str, voice: Voice) -> Option<Learned> {
-    read(normalised, voice).map(|(learned, _)| learned)
+    read(normalised, 0, voice).map(|(learned, _)| learned)
 }
 
 /// A text that was scored, so that another reading of some of its words need not be cut into tokens again.
@@ -81,19 +82,26 @@ pub struct Read {
     tokens: Tokens,
 }
 
-/// The same, with what [`Read::again`] needs.
-pub fn read(normalised: &str, voice: Voice) -> Option<(Learned, Read)> {
-    let model = Model::shipped(voice);
+/// The same, with what [`Read::again`] needs, for a part of a text that has so many windows.
+pub fn read(normalised: &str, whole: usize, voice: Voice) -> Option<(Learned, Read)> {
+    let mut model = Model::shipped(voice);
+    model.chances = whole;
     let tokens = Tokens::of(normalised, &model);
     let learned = model.learned(&tokens, 0..tokens.windows())?;
     Some((learned, Read { model, tokens }))
 }
 
 impl Read {
+    /// Windows of the text.
+    pub fn windows(&self) -> usize {
+        self.tokens.windows()
+    }
+
     /// Scores the windows that hold one of these words, in a reading that differs in them alone and has as many bytes: the
-    /// others say what they said.
-    pub fn again(&self, reading: &str, words: &[Range<usize>]) -> Option<Learned> {
-        let (tokens, windows) = self.tokens.with(reading, words, &self.model);
+    /// others say what they said. A word counts that the model knows as it is read: not `mp3`, which is no `mpe`. Nor does a
+    /// number count: it stands beside a word that does.
+    pub fn again(&self, reading: &Leet) -> Option<Learned> {
+        let (tokens, windows) = self.tokens.with(reading, &self.model);
         let learned = windows.into_iter().filter_map(|windows| self.model.learned(&tokens, windows));
         learned.reduce(|most, other| Learned {
             work: most.work + other.work,
@@ -164,17 +172,22 @@ struct Feature {
     idea: bool,
 }
 
-/// Features found in a row of tokens, each with its last token, how many it has, and its place in the table. Whether
-/// one weighs anything can't be predicted, so that one that does not is written like any other, and then written over.
+/// Features found in a block, each with its last token and how many it has. Whether one weighs anything can't be predicted, so
+/// that one that does not is written like any other, and then written over.
 struct Row {
-    found: [(u32, u32, u32); STEP * 3],
+    /// The hash in the upper half, below it the token's place in the block and the number of tokens in two bits.
+    found: [u64; Row::MOST],
     length: usize,
 }
 
 impl Row {
-    fn put(&mut self, last: u32, tokens: u32, slot: u32, weighs: bool) {
-        if let Some(place) = sure(self.found.get_mut(self.length)) {
-            *place = (last, tokens, slot);
+    /// More than three times [`STEP`], which many leave some of free: a place is asked for by its low bits.
+    const MOST: usize = 128;
+
+    #[inline]
+    fn put(&mut self, last: usize, tokens: usize, hash: u32, weighs: bool) {
+        if let Some(place) = self.found.get_mut(self.length & (Row::MOST - 1)) {
+            *place = u64::from(hash) << 32 | (last << 2 | tokens) as u64;
         }
         self.length += usize::from(weighs);
     }
@@ -237,6 +250,8 @@ struct Model {
     offset: f32,
     /// What a text loses for each factor of e in its number of windows.
     discount: f32,
+    /// Windows of the text of which a part is scored.
+    chances: usize,
 }
 
 static WEIGHTS: &[u8] = include_bytes!("../../scorer/weights.bin");
@@ -269,6 +284,7 @@ impl Model {
             unit: 0.0,
             offset: 0.0,
             discount: 0.0,
+            chances: 0,
         })
     }
 
@@ -304,19 +320,25 @@ impl Model {
             unit: f32::from_le_bytes(word(scale)?),
             offset: f32::from_le_bytes(word(scale + 4)?),
             discount: f32::from_le_bytes(word(scale + 8)?),
+            chances: 0,
         })
+    }
+
+    /// The lanes of a feature's bucket: the lowest that is not zero is that of its mark. All are zero where it has no place in
+    /// the table.
+    #[inline]
+    fn lanes(&self, hash: u32) -> u64 {
+        let Some(marks) = sure(self.marks.get((hash >> self.bucket_shift) as usize)) else { return 0 };
+        let mark = u64::from((hash & 0xFFFF).max(1));
+        const ONES: u64 = 0x0001_0001_0001_0001;
+        let difference = u64::from_le_bytes(*marks) ^ (mark * ONES);
+        difference.wrapping_sub(ONES) & !difference & (ONES << 15)
     }
 
     /// A feature's place in the table, and whether it has one: if not, the place means nothing.
     fn slot(&self, hash: u32) -> (u32, bool) {
-        let bucket = hash >> self.bucket_shift;
-        let Some(marks) = sure(self.marks.get(bucket as usize)) else { return (0, false) };
-        let mark = u64::from((hash & 0xFFFF).max(1));
-        // The lowest zero lane of the difference is the slot of the mark.
-        const ONES: u64 = 0x0001_0001_0001_0001;
-        let difference = u64::from_le_bytes(*marks) ^ (mark * ONES);
-        let zero = difference.wrapping_sub(ONES) & !difference & (ONES << 15);
-        (bucket * 4 + ((zero.trailing_zeros() / 16) & 3), zero != 0)
+        let lanes = self.lanes(hash);
+        ((hash >> self.bucket_shift) * 4 + ((lanes.trailing_zeros() / 16) & 3), lanes != 0)
     }
 
     /// What the feature at a place weighs.
@@ -343,16 +365,27 @@ impl Model {
         0
     }
 
+    /// True for a token that means something by itself.
+    fn knows(&self, token: &Token) -> bool {
+        token.stem != 0 || self.lanes(mix(token.hash)) != 0 || self.idea(token.hash) != 0
+    }
+
     /// The idea of the longest stem that a word begins with. `fourth`: the hash after four bytes.
     fn stem(&self, word: &str, fourth: u32) -> u8 {
         let lengths = self.idea(mix(fourth ^ 0x4D45_5453));
         if lengths == 0 {
             return 0;
         }
+        let bytes = word.as_bytes();
         let (mut state, mut length, mut found) = (FNV_OFFSET, 0, 0);
-        let mut buffer = [0u8; 4];
-        for c in word.chars().filter(|c| class(*c) == Class::Word) {
-            for &byte in c.encode_utf8(&mut buffer).as_bytes() {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            let (class, step) = kind(word, at, byte);
+            at += step;
+            if class != Class::Word {
+                continue;
+            }
+            for &byte in between(bytes, at - step..at) {
                 state = (state ^ u32::from(fold(byte))).wrapping_mul(FNV_PRIME);
                 length += 1;
                 if length > MAX_STEM {
@@ -409,13 +442,14 @@ impl Model {
         *work += of.len() * 3;
         let before = |n: usize| of.start.checked_sub(n).and_then(|at| tokens.0.get(at)).map_or(0, |token| token.hash);
         let (mut a, mut b) = (before(2), before(1));
-        let mut row = Row { found: [(0, 0, 0); STEP * 3], length: 0 };
+        let mut row = Row { found: [0; Row::MOST], length: 0 };
         let blocks = between(&tokens.0, of.clone()).chunks(STEP).enumerate();
         for (from, block) in blocks.map(|(at, block)| (of.start + at * STEP, block)) {
-            for (at, &Token { hash: c, .. }) in (from as u32..).zip(block) {
-                let mut word = |tokens: u32, hash: u32| {
-                    let (slot, weighs) = self.slot(mix(hash));
-                    row.put(at, tokens, slot, weighs & (at + 1 >= tokens));
+            row.length = 0;
+            for (at, &Token { hash: c, .. }) in block.iter().enumerate() {
+                let mut word = |tokens: usize, hash: u32| {
+                    let hash = mix(hash);
+                    row.put(at, tokens, hash, self.lanes(hash) != 0);
                 };
                 let pair = b.wrapping_mul(0x9E37_79B1) ^ c.wrapping_mul(0x85EB_CA77) ^ 2;
                 let triple =
@@ -425,8 +459,13 @@ impl Model {
                 word(3, triple);
                 (a, b) = (b, c);
             }
-            for &(last, tokens, slot) in row.found.iter().take(std::mem::take(&mut row.length)) {
-                take(Feature { first: last + 1 - tokens, last, slot, units: self.units(slot), idea: false });
+            for &found in row.found.iter().take(row.length) {
+                let (last, tokens) = (from as u32 + (found as u32 >> 2), found as u32 & 3);
+                // The first tokens of a text have none before them.
+                if let Some(first) = (last + 1).checked_sub(tokens) {
+                    let (slot, _) = self.slot((found >> 32) as u32);
+                    take(Feature { first, last, slot, units: self.units(slot), idea: false });
+                }
             }
         }
         // A block more, so that terms and what ideas look back on are those of the whole text.
@@ -498,7 +537,7 @@ impl Model {
             *sum += step;
             Some(*sum)
         });
-        let chances = self.discount * (tokens.windows().min(MOST_CHANCES) as f32).ln();
+        let chances = self.discount * (tokens.windows().max(self.chances).min(MOST_CHANCES) as f32).ln();
         windows
             .zip(sums)
             .map(|(block, sum)| {
@@ -512,6 +551,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::normalise;
 
     #[test]
     fn agrees_with_the_trainer() {
@@ -597,15 +637,17 @@ mod tests {
             let text = format!("{before}{disguised} {after}");
             let reading = format!("{before}{attack} {after}");
             let words = [0..6, 20..32].map(|word| word.start + before.len()..word.end + before.len());
-            let (learned, read) = read(&text, Voice::Said).unwrap();
-            let again = read.again(&reading, &words).unwrap();
+            let leet = normalise::leet(&text).unwrap();
+            assert_eq!((&leet.text, leet.words.as_slice()), (&reading, words.as_slice()));
+            let (learned, read) = read(&text, 0, Voice::Said).unwrap();
+            let again = read.again(&leet).unwrap();
             let whole = score(&reading, Voice::Said).unwrap();
             assert_eq!((again.probability, again.window), (whole.probability, whole.window));
             assert!(again.probability > learned.probability);
             let tokens = |text: &str| {
                 Tokens::of(text, &read.model).0.iter().map(|t| (t.hash, t.start, t.end, t.stem)).collect::<Vec<_>>()
             };
-            let (with, windows) = read.tokens.with(&reading, &words, &read.model);
+            let (with, windows) = read.tokens.with(&leet, &read.model);
             assert_eq!(with.0.iter().map(|t| (t.hash, t.start, t.end, t.stem)).collect::<Vec<_>>(), tokens(&reading));
             assert!(windows.iter().all(|windows| windows.end <= with.windows() && !windows.is_empty()), "{windows:?}");
         }

@@ -1,13 +1,12 @@
 //! What must fit between a policy and its surroundings, and what a policy says that it hardly means.
 
-use std::collections::BTreeMap;
-
 use super::super::source::{Bound, Remark, Severity, Surroundings, Vm};
 use crate::document::{Confinement, Document, KeyPath, Parsed, Tenancy, UnscannedAction, end, nearest};
 use crate::enums::{DataAction, Mode, PiiType};
 use crate::host::Timestamp;
 use crate::policy::Policy;
 use crate::route::RoutePolicy;
+use crate::sorted::SortedMap;
 
 /// What can be said before the policy is compiled: its form was read as far as it goes.
 pub(super) fn form(parsed: &Parsed, at: &KeyPath, part: usize, surroundings: &Surroundings) -> Vec<Remark> {
@@ -184,7 +183,7 @@ fn models(policy: &Policy, document: &Document, at: &KeyPath, said: &mut Said) {
     let is_granted = |name: &str| {
         policy.roles.iter().any(|role| role.mode == Mode::Shadow || role.models.iter().any(|glob| glob.matches(name)))
     };
-    let empty = BTreeMap::new();
+    let empty = SortedMap::default();
     let aliases = written.aliases.as_ref().unwrap_or(&empty);
     let of = |name: &str| aliases.get(name).cloned().unwrap_or_else(|| name.to_owned());
     let section = at.key("models");

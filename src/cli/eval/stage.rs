@@ -85,7 +85,8 @@ impl Stage {
             guard: Some(guard.to_owned()),
             ..document::Role::default()
         };
-        document.roles.get_or_insert_default().insert(ANONYMOUS_ROLE.to_owned(), role);
+        let named = [(ANONYMOUS_ROLE.to_owned(), role)];
+        document.roles = Some(document.roles.take().into_iter().flatten().chain(named).collect());
         document.authn.get_or_insert_default().unsafe_anonymous = Some(true);
         (document.abuse, document.capture) = (None, None);
         let routes = document.routes.get_or_insert_default();

@@ -1,6 +1,6 @@
 //! What is looked for in texts and what follows: guards, exceptions, rules.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use super::super::duration::Span;
 use crate::enums::{Action, DataAction, Level, Mode, Pack, PiiType, Zone};
@@ -73,7 +73,7 @@ section! {
         types: Option<Vec<PiiType>>,
         /// Another action for one type, which `types` must hold.
         #[cfg_attr(feature = "cli", schemars(extend("propertyNames" = serde_json::json!({ "$ref": "#/$defs/PiiType" }))))]
-        by_type: Option<BTreeMap<PiiType, DataAction>>,
+        by_type: Option<SortedMap<PiiType, DataAction>>,
     }
 }
 

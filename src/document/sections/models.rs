@@ -1,6 +1,6 @@
 //! Which models there are: their aliases, their ends, and what their replies may name.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 #[cfg(feature = "cli")]
 use schemars::JsonSchema;
@@ -11,13 +11,13 @@ section! {
     Models {
         /// Names that callers ask for, and the model that each one means, for example `fast: gpt-4o-mini-2024-07-18`. The
         /// request goes on with that model. Roles grant the alias. A model that an alias means is no alias itself.
-        aliases: Option<BTreeMap<String, String>>,
+        aliases: Option<SortedMap<String, String>>,
         /// Models that will go, by name or glob (`*` matches any text). The first that matches counts, plain names before
         /// globs.
-        deprecated: Option<BTreeMap<String, DeprecatedModel>>,
+        deprecated: Option<SortedMap<String, DeprecatedModel>>,
         /// What replies may name beside the model itself, by model name or glob: names or globs. For a deployment whose name
         /// is not its model's.
-        answers: Option<BTreeMap<String, Vec<String>>>,
+        answers: Option<SortedMap<String, Vec<String>>>,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Traffic: routes, wire formats, what can't be scanned, bounds.
 
+use crate::sorted::SortedMap;
 #[cfg(feature = "cli")]
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::super::duration::Span;
 use super::super::tree::Node;
@@ -146,7 +146,7 @@ section! {
     Server {
         /// What was approved: the SHA-256 of each definition (`bartizan pins`), by tool (`add`), prompt (`prompt:NAME`) and
         /// resource (`resource:URI`). Absent: definitions are not compared.
-        definitions: Option<BTreeMap<String, String>>,
+        definitions: Option<SortedMap<String, String>>,
         /// What happens to a definition that is not the approved one, or not in the list. Default remove; block refuses
         /// the whole answer.
         drift: Option<OutputAction>,
@@ -187,7 +187,7 @@ section! {
         /// What the answers are. Default answer.
         outputs: Option<Outputs>,
         /// The operations that a request may name by a hash: their text, by its SHA-256 in hex. Default: none.
-        persisted: Option<BTreeMap<String, String>>,
+        persisted: Option<SortedMap<String, String>>,
     }
 }
 

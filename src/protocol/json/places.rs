@@ -6,15 +6,59 @@ use super::Path;
 
 /// A value for each of these places. A question costs a look-up for each step of its path, however many places there are.
 #[derive(Clone, Debug)]
-pub struct Places<T>(BTreeMap<Path, T>);
+pub struct Places<T> {
+    /// Where the value of each place is. A tree of the values themselves would be compiled for each type of them.
+    index: BTreeMap<Path, usize>,
+    values: Vec<T>,
+}
 
 impl<T> Default for Places<T> {
     fn default() -> Self {
-        Places(BTreeMap::new())
+        Places { index: BTreeMap::new(), values: Vec::new() }
     }
 }
 
 impl<T> Places<T> {
+    /// Sets the value of a place, and gives the one that it had.
+    pub fn insert(&mut self, place: Path, value: T) -> Option<T> {
+        if let Some(known) = self.get_mut(&place) {
+            return Some(std::mem::replace(known, value));
+        }
+        self.index.insert(place, self.values.len());
+        self.values.push(value);
+        None
+    }
+
+    /// The value of this very place.
+    pub fn get(&self, place: &Path) -> Option<&T> {
+        self.values.get(*self.index.get(place)?)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, place: &Path) -> Option<&mut T> {
+        self.values.get_mut(*self.index.get(place)?)
+    }
+
+    /// True if this very place has a value.
+    pub fn contains_key(&self, place: &Path) -> bool {
+        self.index.contains_key(place)
+    }
+
+    /// The places, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &Path> {
+        self.index.keys()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// The outermost place that is this one or holds it.
     pub fn holding(&self, path: &Path) -> Option<(&Path, &T)> {
         self.first(path, path.0.len())
@@ -26,14 +70,19 @@ impl<T> Places<T> {
     }
 
     fn first(&self, path: &Path, most: usize) -> Option<(&Path, &T)> {
-        (0..=most).find_map(|depth| self.0.get_key_value(path.0.get(..depth)?))
+        let known = (0..=most).find_map(|depth| self.index.get_key_value(path.0.get(..depth)?));
+        known.and_then(|(place, at)| Some((place, self.values.get(*at)?)))
     }
 }
 
 impl<T> FromIterator<(Path, T)> for Places<T> {
     /// Of two values for one place the last counts.
     fn from_iter<I: IntoIterator<Item = (Path, T)>>(places: I) -> Self {
-        Places(places.into_iter().collect())
+        let mut made = Places::default();
+        for (place, value) in places {
+            made.insert(place, value);
+        }
+        made
     }
 }
 

@@ -6,7 +6,7 @@ use crate::sorted;
 
 use bartizan_rules::invariant::{between, of_byte, onwards, part};
 
-use super::{Head, Sink};
+use super::{Head, Sink, position};
 
 /// Shortest run without white space that is tried.
 const SHORTEST: usize = 20;
@@ -54,10 +54,16 @@ pub(super) fn find(text: &str, sink: &mut Sink<'_>) {
     let mut from = 0;
     while let Some(start) = next_run(bytes, from) {
         let rest = onwards(bytes, start);
-        let end = start + rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+        let end = start + position(rest, is_white).unwrap_or(rest.len());
         run(text, start..end, sink);
         from = end;
     }
+}
+
+/// As [`u8::is_ascii_whitespace`] says, for vectors.
+#[inline]
+const fn is_white(byte: u8) -> bool {
+    (byte == b' ') | (byte == b'\t') | (byte == b'\n') | (byte == b'\x0c') | (byte == b'\r')
 }
 
 /// Where the next run of at least [`SHORTEST`] bytes begins. Looks at the last byte of a window first.

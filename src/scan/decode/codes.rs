@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use bartizan_rules::invariant::{between, of_byte, onwards};
+use bartizan_rules::invariant::{between, onwards};
 
-use super::Sink;
+use super::{Sink, position};
 
 /// Codes that a sequence must have.
 const ENOUGH: usize = 8;
@@ -45,14 +45,16 @@ fn next_stretch(bytes: &[u8], from: usize) -> Option<Range<usize>> {
         }
     }
     let rest = onwards(bytes, start);
-    let end = start + rest.iter().position(is_plain_letter).unwrap_or(rest.len());
+    let end = start + position(rest, |byte| is_plain_letter(&byte)).unwrap_or(rest.len());
     let left = between(bytes, from..start).iter().rev().take_while(|byte| is_code_byte(byte)).count();
     Some(start - left..end + onwards(bytes, end).iter().take_while(|byte| is_code_byte(byte)).count())
 }
 
 /// A letter of no code: not of hex, nor the `x` before it.
+#[inline]
 fn is_plain_letter(byte: &u8) -> bool {
-    byte.is_ascii_alphabetic() && !matches!(byte.to_ascii_lowercase(), b'a'..=b'f' | b'x')
+    let lower = *byte | 0x20;
+    (lower.wrapping_sub(b'g') < 20) & (lower != b'x')
 }
 
 /// The sequences of a stretch that begins and ends with whole tokens.
@@ -61,7 +63,7 @@ fn sequences(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
     let mut open: Option<(Family, Range<usize>, Vec<u8>, usize)> = None;
     let mut at = stretch.start;
     while at < bytes.len() {
-        let Some(start) = onwards(bytes, at).iter().position(is_code_byte).map(|skip| at + skip) else { break };
+        let Some(start) = position(onwards(bytes, at), |byte| is_code_byte(&byte)).map(|skip| at + skip) else { break };
         let length = onwards(bytes, start).iter().take_while(|b| is_code_byte(b)).count();
         let token = between(bytes, start..start + length);
         at = start + length;
@@ -93,19 +95,9 @@ fn sequences(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
     close(open.take(), sink);
 }
 
-#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
-static CODE_BYTE: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut i = 0;
-    while i < 256 {
-        table[i] = (i as u8).is_ascii_alphanumeric() || i as u8 == b'.' || i as u8 == b'-';
-        i += 1;
-    }
-    table
-};
-
+#[inline]
 fn is_code_byte(byte: &u8) -> bool {
-    of_byte(&CODE_BYTE, *byte)
+    ((byte | 0x20).wrapping_sub(b'a') < 26) | (byte.wrapping_sub(b'0') < 10) | (byte.wrapping_sub(b'-') < 2)
 }
 
 /// Three octal digits a code: `111 147 156` or `\111\147\156`, among them one that is no decimal code of a letter.
@@ -121,7 +113,7 @@ fn octal(bytes: &[u8], stretch: Range<usize>, sink: &mut Sink<'_>) {
         }
     };
     let mut at = stretch.start;
-    while let Some(start) = onwards(bytes, at).iter().position(is_code_byte).map(|skip| at + skip) {
+    while let Some(start) = position(onwards(bytes, at), |byte| is_code_byte(&byte)).map(|skip| at + skip) {
         at = start + onwards(bytes, start).iter().take_while(|byte| is_code_byte(byte)).count();
         let read = match between(bytes, start..at) {
             [a @ b'0'..=b'1', b @ b'0'..=b'7', c @ b'0'..=b'7'] => {
@@ -371,6 +363,15 @@ fn flush_bits(bits: &mut (usize, Vec<char>), end: usize, sink: &mut Sink<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_told_as_their_names_say() {
+        for byte in 0..=255u8 {
+            let letter = byte.is_ascii_alphabetic() && !matches!(byte.to_ascii_lowercase(), b'a'..=b'f' | b'x');
+            assert_eq!(is_plain_letter(&byte), letter, "{byte}");
+            assert_eq!(is_code_byte(&byte), byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'), "{byte}");
+        }
+    }
 
     /// Every character that hides a byte or a bit is counted by its first bytes.
     #[test]

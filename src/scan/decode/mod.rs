@@ -25,7 +25,7 @@ mod uuencode;
 
 use std::ops::Range;
 
-use bartizan_rules::invariant::between;
+use bartizan_rules::invariant::{between, onwards};
 
 /// Shortest text that a decoding must give.
 const SHORTEST: usize = 6;
@@ -88,6 +88,24 @@ impl Decoded {
         find(text, &mut sink);
         *self = sink.out;
     }
+}
+
+/// Bytes that are looked at one by one, and then together.
+const FIRST: usize = 8;
+const BLOCK: usize = 32;
+
+/// Where the first such byte is. What many bytes in a row are not is told a block at a time: `is` must be simple enough that
+/// compilers make vectors of it.
+#[inline]
+fn position(bytes: &[u8], is: impl Fn(u8) -> bool) -> Option<usize> {
+    let first = bytes.len().min(FIRST);
+    if let Some(at) = between(bytes, 0..first).iter().position(|byte| is(*byte)) {
+        return Some(at);
+    }
+    let blocks = onwards(bytes, first).chunks(BLOCK);
+    let passed = blocks.take_while(|block| block.iter().fold(0, |any, byte| any | u8::from(is(*byte))) == 0).count();
+    let from = (first + passed * BLOCK).min(bytes.len());
+    onwards(bytes, from).iter().position(|byte| is(*byte)).map(|at| from + at)
 }
 
 /// Takes decodings and keeps the budget.

@@ -205,3 +205,16 @@ fn what_opens_to_nothing_readable_is_paid_too() {
     // The budget once, and each stretch a constant number of times.
     assert!(decoded.work < (1 << 20) + 16 * text.len(), "{} of {}", decoded.work, text.len());
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_block_at_a_time_finds_the_first(bytes in proptest::collection::vec(0u8..4, 0..200), zeros in 0usize..150) {
+        let bytes = [vec![0; zeros], bytes].concat();
+        for wanted in 0..4 {
+            proptest::prop_assert_eq!(
+                position(&bytes, |byte| byte == wanted),
+                bytes.iter().position(|byte| *byte == wanted)
+            );
+        }
+    }
+}

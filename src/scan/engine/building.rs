@@ -1,6 +1,8 @@
 //! From a selection to the rules in force: the shipped ones that it wants, and the policy's own.
 
+use bartizan_rules::invariant::sure;
 use bartizan_rules::patterns::{self, Pattern};
+use bartizan_rules::program::matches_words;
 use bartizan_rules::tables::ShippedRule;
 use bartizan_rules::{lexicon, normalise};
 
@@ -8,12 +10,20 @@ use crate::document::shortened;
 use crate::document::{CustomRule, RuleZone, View};
 use crate::enums::{Level, Pack, PiiType, Tag, Zone};
 use crate::redact::validate::validator;
-use crate::scan::shipped::RULES;
+use crate::scan::calm::LONGEST_RUN;
+use crate::scan::shipped::{self, RULES};
 use crate::scan::signatures::Vocabulary;
 use crate::scan::{FaultAt, Kind, RuleCard, RuleFault};
 use crate::sorted;
 
 use super::{ANSWER, Engine, GLUED, JOINT, OFF, REPLY, Rule, bit};
+
+/// True if a rule may find something in plain words: a keyword alone, or a pattern that needs no other sign.
+fn says_words(rule: &ShippedRule) -> bool {
+    let programs = shipped::PROGRAMS.get(usize::from(rule.patterns.start)..usize::from(rule.patterns.end));
+    let programs = sure(programs).unwrap_or_default();
+    programs.is_empty() || programs.iter().any(|program| matches_words(program, &shipped::TABLES, LONGEST_RUN))
+}
 
 #[derive(Default)]
 pub(super) struct Building {
@@ -44,6 +54,7 @@ impl Building {
             digits: Some(usize::from(rule.digits)).filter(|digits| *digits > 0),
             beside: rule.beside,
             both: rule.both,
+            says_words: says_words(rule),
             validate: validator(rule.validate),
         });
         self.cards.push(RuleCard {
@@ -127,6 +138,7 @@ impl Building {
             digits: None,
             beside: 0,
             both: false,
+            says_words: true,
             validate: None,
         });
         self.cards.push(RuleCard {

@@ -105,9 +105,12 @@ impl Engine {
             for window in opened {
                 let starts = within(beside, &window.1)
                     .flat_map(|places| near(spans, before, least, places))
-                    .inspect(|_| read.set(read.get() + 1))
-                    .filter(begins)
-                    .filter(|at| first.takes(bytes.get(*at).copied()) && text.is_char_boundary(*at));
+                    .inspect(|places| read.set(read.get() + places.len()))
+                    .flat_map(|places| {
+                        let found = between(bytes, places.clone()).iter().enumerate();
+                        found.filter(|(_, byte)| first.takes(Some(**byte))).map(move |(at, _)| places.start + at)
+                    })
+                    .filter(|at| begins(at) && text.is_char_boundary(*at));
                 self.program(*program, std::slice::from_ref(window), starts, &mut trial);
                 trial.scratch.machine.steps += read.take();
             }
@@ -324,16 +327,16 @@ fn near(
     before: usize,
     least: usize,
     window: Range<usize>,
-) -> impl Iterator<Item = usize> + use<'_> {
+) -> impl Iterator<Item = Range<usize>> + use<'_> {
     let first = spans.partition_point(|span| span.end <= window.start);
     let spans = onwards(spans, first).iter();
     let mut from = window.start;
     spans
         .take_while(move |span| span.start < window.end.saturating_add(before))
         .filter(move |span| span.len() >= least)
-        .flat_map(move |span| {
+        .map(move |span| {
             let starts = from.max(span.start.saturating_sub(before))..(span.end + 1 - least).min(window.end);
             from = from.max(starts.end);
-            starts
+            starts.start.min(starts.end)..starts.end
         })
 }

@@ -2,7 +2,7 @@
 //! tool's words: they are judged as tool results of a request are. A definition with an attack in it is not shown. Of
 //! any other text what is hostile gives way to a notice: the smallest block around it, as in a request, else all of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bartizan_rules::invariant::sure;
 
@@ -11,7 +11,7 @@ use super::{Noted, ReplyGuard, leave_unread, text_of};
 use crate::guard::{NOTICE, Outcome, Place, entry, judge, narrow};
 use crate::host::Timestamp;
 use crate::protocol::reply::{ReplyParts, ReplyText};
-use crate::protocol::{Json, Path, Places, Position, UnscannedKind};
+use crate::protocol::{Json, Places, Position, UnscannedKind};
 use crate::reason::Reason;
 use crate::scan::{Finding, Text};
 
@@ -21,7 +21,7 @@ pub(super) struct Attacks {
     /// Definitions, by their number among the message's.
     pub(super) definitions: BTreeSet<usize>,
     /// Other texts, and what is left of each.
-    pub(super) left: BTreeMap<Path, String>,
+    pub(super) left: Places<String>,
     /// Where the message's definitions are.
     calls: Places<usize>,
 }

@@ -18,7 +18,7 @@ use crate::document::StreamedOpinions;
 use crate::guard::{OpinionIndex, judge_reply};
 use crate::host::Timestamp;
 use crate::protocol::reply::{Channel, ReplyParts};
-use crate::protocol::{Json, Path};
+use crate::protocol::{Json, Path, Places};
 use crate::reason::{Denial, Reason};
 use crate::redact::Watch;
 use crate::scan::TextReport;
@@ -147,7 +147,7 @@ impl Before {
     ) -> Option<Box<Before>> {
         guard.whole_texts(json, parts).next()?;
         let (data, parts, trail) = (json.to_bytes(), parts.clone(), guard.trail.carried());
-        Some(Box::new(Before { data, parts, cut: cut.cloned().collect(), trail }))
+        Some(Box::new(Before { data, parts, cut: sorted::set(cut.cloned()), trail }))
     }
 }
 
@@ -279,12 +279,10 @@ impl StreamGuard {
             one.tail = shown.map(|shown| shown.tail.clone()).unwrap_or_default();
             texts.push(one);
         }
-        let mut known: BTreeMap<String, usize> = texts
-            .iter()
-            .enumerate()
-            .filter(|(_, one)| one.before == 0)
-            .map(|(at, one)| (one.text.clone(), at))
-            .collect();
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        known.extend(
+            texts.iter().enumerate().filter(|(_, one)| one.before == 0).map(|(at, one)| (one.text.clone(), at)),
+        );
         let depth = self.guard.policy.limits.max_json_depth;
         let route = self.guard.route().ok_or(Reason::Internal)?;
         for (number, before) in ready().enumerate().filter_map(|(at, queued)| Some((at, queued.before.as_ref()?))) {
@@ -400,7 +398,7 @@ impl StreamGuard {
         let Before { data, parts, cut, trail } = *before;
         let depth = self.guard.policy.limits.max_json_depth;
         let mut json = Json::parse_reply(&data, depth).map_err(|_| Reason::ReplyUnreadable)?;
-        let mut left = BTreeMap::new();
+        let mut left = Places::default();
         noted.masked += (told.removed.len() + told.marks.len()) as u64;
         self.guard.told = told;
         self.guard.remove_told(&mut left);

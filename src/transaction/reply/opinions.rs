@@ -18,10 +18,11 @@ use crate::guard::{Act, GuardPolicy, OpinionIndex, Place, entry, strictest};
 use crate::host::Timestamp;
 use crate::policy::Policy;
 use crate::protocol::reply::{ReplyParts, ReplyText, TextKind};
-use crate::protocol::{Json, Path, Position};
+use crate::protocol::{Json, Path, Places, Position};
 use crate::reason::Reason;
 use crate::redact::Label;
 use crate::scan::Text;
+use crate::sorted;
 use crate::transaction::WorkerState;
 use crate::transaction::stages::{TextNote, noted};
 
@@ -102,7 +103,7 @@ pub(super) struct Wanted {
 /// What judges want done to the texts of one message.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    pub(super) marks: BTreeMap<Path, Vec<(Range<usize>, Found)>>,
+    pub(super) marks: Places<Vec<(Range<usize>, Found)>>,
     pub(super) removed: BTreeSet<Path>,
     /// By the number of the text among the message's.
     pub(super) lowered: BTreeMap<usize, f32>,
@@ -159,7 +160,7 @@ fn name_of(policy: &Policy, index: OpinionIndex) -> String {
 /// The judges that the guards ask about replies.
 fn judges(guards: &[&GuardPolicy]) -> BTreeSet<OpinionIndex> {
     let enforcing = guards.iter().filter(|guard| guard.mode == Mode::Enforce);
-    enforcing.flat_map(|guard| guard.output.opinions.judges.iter().copied()).collect()
+    sorted::set(enforcing.flat_map(|guard| guard.output.opinions.judges.iter().copied()))
 }
 
 /// True if every guard that enforces asks this judge: only then it may lower a score.

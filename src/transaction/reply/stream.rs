@@ -21,7 +21,7 @@ use crate::protocol::{Finish, Json, Path, Places, Told, UnscannedKind};
 use crate::reason::{Denial, Reason};
 use crate::redact::{ActiveWatch, MAX_HELD, Restorer, Restoring, TextStream, Watch};
 use crate::route::{RoutePolicy, ServerPart};
-use crate::scan::{Calm, Text};
+use crate::scan::{Budget, Calm, Text};
 use crate::sorted;
 
 /// More running texts than this at a time are no reply.
@@ -215,7 +215,9 @@ impl StreamGuard {
 
     /// One event; where every event is a message of its own, one that is refused ends nothing but itself.
     fn message(&mut self, frame: Frame, now: Timestamp, noted: &mut Noted) -> Result<(), Reason> {
-        if let Some(text) = self.alike.as_ref().and_then(|alike| alike.text_in(&frame)) {
+        if let Some((text, padding)) = self.alike.as_ref().and_then(|alike| alike.text_in(&frame))
+            && padding.is_none_or(|padding| self.pads(&frame, padding))
+        {
             return self.like_the_last(frame, text, now, noted);
         }
         self.alike = None;
@@ -257,6 +259,24 @@ impl StreamGuard {
             self.enqueue(frame, Some(error), Vec::new(), Vec::new());
         }
         Ok(())
+    }
+
+    /// True for padding in which nothing is found.
+    fn pads(&self, frame: &Frame, padding: Range<usize>) -> bool {
+        let text = frame.raw().get(padding).and_then(|text| std::str::from_utf8(text).ok());
+        let Some(text) = text else { return false };
+        let leaks = self.guard.canary.as_ref().is_some_and(|planted| {
+            let mut watch = Watch::default();
+            watch.feed(&planted.canary, text, 0);
+            !watch.found().is_empty()
+        });
+        let policy = &self.guard.policy;
+        let finds_nothing = || {
+            let budget = Budget { scan_bytes: text.len(), ..policy.limits.budget() };
+            let report = policy.scanner.scan_data(&[Text { zone: Zone::Assistant, text }], budget);
+            report.texts.iter().all(|text| text.complete && text.findings.is_empty())
+        };
+        !leaks && (policy.scanner.is_calm(text) || finds_nothing())
     }
 
     /// An event in the form of the last one.
@@ -428,7 +448,7 @@ impl StreamGuard {
             parts = left;
             changed = true;
             // Other texts may have their places now.
-            judged.clear();
+            judged = Places::default();
         }
         let tool = |channel: &Channel| self.stream.tool_of(channel).map(str::to_owned);
         let whole = |one: &ReplyText| one.is_key || !one.delta && !judged.contains_key(&one.path);
@@ -438,7 +458,7 @@ impl StreamGuard {
             text_bytes = self.guard.whole_texts(&json, &parts).map(|(_, text)| text.len()).sum();
             before = Before::of(&self.guard, &json, &parts, judged.keys());
         }
-        changed |= self.guard.fixed_texts(&mut json, &parts, &whole, &BTreeMap::new(), &tool, now, noted)?;
+        changed |= self.guard.fixed_texts(&mut json, &parts, &whole, &Places::default(), &tool, now, noted)?;
         changed |= self.guard.judge_echoes(&mut json, &parts, now, noted)?;
         let policy = Arc::clone(&self.guard.policy);
         let is_clean = |text: &str| {
@@ -583,7 +603,7 @@ impl StreamGuard {
             return Ok(());
         }
         let waiting: BTreeSet<Running> =
-            self.queue.iter().flat_map(|queued| queued.pieces.iter().map(|piece| piece.0)).collect();
+            sorted::set(self.queue.iter().flat_map(|queued| queued.pieces.iter().map(|piece| piece.0)));
         let in_turns = self.stream.comes_in_turns();
         self.channels.retain(|running, state| {
             (running.0.kind != TextKind::Other && !in_turns) || state.text.held() > 0 || waiting.contains(running)

@@ -186,7 +186,7 @@ impl Context {
     ) -> Result<Next, Refused> {
         match inspection {
             Inspection::Done(next) => Ok(next),
-            Inspection::Scan(held, scanning) => Ok(self.scan_later(held, scanning, body, host)),
+            Inspection::Scan(held, scanning) => self.scan_later(held, scanning, body, vm, host),
             Inspection::Ask(held, Asking::Engine(question)) => {
                 self.ask(Then::Permit(question, Permitting::Body(held, body)), vm, host)
             }

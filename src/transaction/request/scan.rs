@@ -12,6 +12,9 @@ use crate::transaction::{Event, Next, Refused, State, Step, Wait, WorkerState};
 /// A request whose scan is not over after this long is refused, in nanoseconds: the worker has too much to do.
 const MOST: u64 = 120_000_000_000;
 
+/// How often a body whose scan waits is in the VM's memory.
+const COPIES: usize = 2;
+
 /// A request whose texts are being scanned. Its body is held.
 #[derive(Debug)]
 pub(in crate::transaction) struct AwaitingScan {
@@ -50,10 +53,15 @@ impl Context {
         mut held: Box<Held>,
         scanning: Scanning,
         body: Vec<u8>,
-        host: &dyn Host,
-    ) -> Next {
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> Result<Next, Refused> {
+        // While it waits the body is here beside the proxy's own buffer, and so are its texts.
+        if !self.copy(body.len().saturating_mul(COPIES), vm) {
+            return Err(Reason::Overloaded.into());
+        }
         let deadline = *held.scans.until.get_or_insert_with(|| Timestamp(host.now().0.saturating_add(MOST)));
-        AwaitingScan { held, body, scanning, deadline }.wait()
+        Ok(AwaitingScan { held, body, scanning, deadline }.wait())
     }
 
     /// The next slice. After the last one the body is read once more, and judged by the report.

@@ -20,7 +20,8 @@ mod tables;
 
 use std::ops::Range;
 
-use crate::invariant::{between, broken, onwards, part, sure};
+use crate::invariant::{between, onwards, part, sure};
+use crate::letters::is_alphanumeric;
 
 use unicode_normalization::char::{compose, decompose_compatible, is_combining_mark};
 
@@ -142,16 +143,12 @@ fn rounds(text: &str, lower: bool) -> Normalised {
         out.seen = out.seen.with(fold.seen);
         out.at_end = out.at_end.with(fold.pending);
         // A round that may bring forth something new has brought forth nothing where the text is as it was.
-        let again = fold.again && fold.out != input.as_bytes();
+        let again = fold.again && fold.out != input;
         let moved = !fold.offsets.is_identity(input.len());
         if moved {
             out.tables.push(fold.offsets);
         }
-        // Only whole characters were written. If not, all but the broken one is read.
-        out.text = String::from_utf8(fold.out).unwrap_or_else(|error| {
-            broken("half a character was written");
-            String::from_utf8_lossy(error.as_bytes()).into_owned()
-        });
+        out.text = fold.out;
         // Letters between which white space was many characters are one space apart now.
         if !again && (!moved || separated::gaps(&out.text).is_empty()) {
             return out;
@@ -168,6 +165,8 @@ pub struct Leet {
     pub text: String,
     /// The words that read otherwise, in order.
     pub words: Vec<Range<usize>>,
+    /// Where those of them begin that mix letters and signs; the others are short numbers beside them.
+    pub mixed: Vec<usize>,
 }
 
 /// The reading of leetspeak; `None` when too few words mix letters and digits. Give it normalised text.
@@ -180,7 +179,7 @@ pub fn leet(normalised: &str) -> Option<Leet> {
         return None;
     }
     let mut out = normalised.replace('\n', " ").into_bytes();
-    let mut changed = Vec::new();
+    let (mut changed, mut mix) = (Vec::new(), Vec::new());
     // Words since the last one that mixes; where one without any sign is passed over, it counts, too.
     let mut run = 0u32;
     let mut last = 0;
@@ -205,11 +204,12 @@ pub fn leet(normalised: &str) -> Option<Leet> {
             *byte = tables::leet(*byte).unwrap_or(*byte);
         }
         if out.get(word.clone()) != Some(bytes) {
+            mix.extend(mixed.then_some(word.start));
             changed.push(word);
         }
     }
     let text = String::from_utf8(out).ok();
-    sure(text).filter(|_| !changed.is_empty()).map(|text| Leet { text, words: changed })
+    sure(text).filter(|_| !changed.is_empty()).map(|text| Leet { text, words: changed, mixed: mix })
 }
 
 const fn is_gap(byte: u8) -> bool {
@@ -270,8 +270,7 @@ fn worth_a_look(text: &[u8]) -> bool {
 /// One round over a text.
 struct Fold<'t> {
     text: &'t str,
-    /// UTF-8, a whole character at a time.
-    out: Vec<u8>,
+    out: String,
     offsets: Offsets,
     seen: Marks,
     /// Lower-case foreign letters of the word that is being read.
@@ -286,10 +285,10 @@ struct Fold<'t> {
 }
 
 impl<'t> Fold<'t> {
-    fn run(text: &'t str, lower: bool) -> Self {
-        let mut fold = Fold {
+    fn new(text: &'t str, lower: bool) -> Self {
+        Fold {
             text,
-            out: Vec::with_capacity(text.len() + text.len() / 16),
+            out: String::with_capacity(text.len() + text.len() / 16),
             offsets: Offsets::default(),
             seen: Marks::NONE,
             word: Vec::new(),
@@ -298,24 +297,34 @@ impl<'t> Fold<'t> {
             again: false,
             lower,
             fertile: plain::is_fertile(text.as_bytes()),
-        };
+        }
+    }
+
+    fn run(text: &'t str, lower: bool) -> Self {
+        let mut fold = Fold::new(text, lower);
+        fold.read(Fold::read_to);
+        fold
+    }
+
+    /// Reads the text with `read_to` between what parts single letters.
+    fn read(&mut self, read_to: impl Fn(&mut Self, usize, usize) -> usize) {
         let mut at = 0;
-        for gap in separated::gaps(text) {
-            at = fold.read_to(at, gap.start);
+        for gap in separated::gaps(self.text) {
+            at = read_to(self, at, gap.start);
             if at <= gap.start {
-                fold.left_out(Marks::SEPARATED);
+                self.left_out(Marks::SEPARATED);
                 at = gap.end;
             }
         }
-        fold.read_to(at, text.len());
-        fold.flush(false);
-        fold
+        read_to(self, at, self.text.len());
+        self.flush(false);
     }
 
     /// Reads up to `end`, or a little further where an escape crosses it; returns where it stopped.
     fn read_to(&mut self, mut at: usize, end: usize) -> usize {
         while at < end {
             at = self.plain(at, end);
+            at += self.blanks(at, end);
             if at >= end {
                 break;
             }
@@ -324,30 +333,42 @@ impl<'t> Fold<'t> {
         at
     }
 
-    /// The fast loop: ASCII that only needs lower case and single spaces.
+    /// The fast loop: ASCII that only needs lower case and single spaces, and letters that are their own normal form, but
+    /// for one that the next character may change.
     fn plain(&mut self, at: usize, end: usize) -> usize {
         let bytes = between(self.text.as_bytes(), at..end);
-        let spaced = self.out.last().is_none_or(|last| *last == b' ');
-        let length = plain::length(bytes, spaced);
-        let run = between(bytes, 0..length);
-        let Some(first) = run.first() else { return at };
+        let spaced = self.last().is_none_or(|last| last == b' ');
+        let plain::Run { mut length, steady } = plain::run(bytes, spaced);
+        if let Some(steady) = steady
+            && let Some(next) = part(self.text, at + length..self.text.len()).chars().next()
+            && joining(next).is_some()
+        {
+            length = steady;
+        }
+        let run = part(self.text, at..at + length);
+        let Some(first) = run.chars().next() else { return at };
         self.flush(first.is_ascii_alphabetic());
         self.leave_tags(at);
         let start = self.out.len();
         let marks = std::mem::take(&mut self.pending);
-        self.out.extend_from_slice(run);
-        if self.lower
-            && let Some(written) = sure(self.out.get_mut(start..))
-        {
-            plain::fold(written);
-        }
-        if marks != Marks::NONE {
-            self.offsets.note(at..at + 1, start, 1, true, marks);
-            self.offsets.note(at + 1..at + length, start + 1, length - 1, true, Marks::NONE);
+        if self.lower {
+            plain::fold(run, &mut self.out);
         } else {
-            self.offsets.note(at..at + length, start, length, true, Marks::NONE);
+            self.out.push_str(run);
         }
+        // What was left out before it is noted with the first character.
+        let first = if marks == Marks::NONE { 0 } else { first.len_utf8() };
+        self.offsets.note(at..at + first, start, first, true, marks);
+        self.offsets.note(at + first..at + length, start + first, length - first, true, Marks::NONE);
         at + length
+    }
+
+    /// How many bytes are white space behind a space, of which nothing is written.
+    fn blanks(&self, at: usize, end: usize) -> usize {
+        let nothing = self.last().is_none_or(|last| last == b' ') && self.word.is_empty() && !self.in_tags;
+        let rest = if nothing { sure(self.text.as_bytes().get(at..end)) } else { None };
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r') || *byte == b'_' && self.lower;
+        rest.map_or(0, |rest| rest.iter().take_while(|byte| blank(byte)).count())
     }
 
     /// One character that is not plain.
@@ -356,7 +377,7 @@ impl<'t> Fold<'t> {
             return self.text.ceil_char_boundary(at + 1);
         };
         if c.is_ascii() {
-            let joins = !self.word.is_empty() || self.last().is_some_and(char::is_alphanumeric);
+            let joins = !self.word.is_empty() || self.out.chars().next_back().is_some_and(is_alphanumeric);
             return match escapes::read(self.text, at, joins) {
                 Some(escapes::Read::Char(c, used, marks)) => {
                     self.again = true;
@@ -376,12 +397,6 @@ impl<'t> Fold<'t> {
                     at + 1
                 }
             };
-        }
-        if tables::is_steady(c) {
-            let end = self.steady(at);
-            if end > at {
-                return end;
-            }
         }
         let mut end = at + c.len_utf8();
         if let Some(lower) = tables::cyrillic(c) {
@@ -407,41 +422,9 @@ impl<'t> Fold<'t> {
         end
     }
 
-    /// Copies a run of letters that are their own normal form; stops before one that the next character may change.
-    fn steady(&mut self, at: usize) -> usize {
-        let rest = part(self.text, at..self.text.len());
-        let (mut end, mut last) = (at, at);
-        for c in rest.chars() {
-            if !tables::is_steady(c) {
-                if joining(c).is_some() {
-                    end = last;
-                }
-                break;
-            }
-            last = end;
-            end += c.len_utf8();
-        }
-        let run = part(self.text, at..end);
-        if let Some(first) = run.chars().next() {
-            self.flush(false);
-            self.leave_tags(at);
-            let mut from = at;
-            if self.pending != Marks::NONE {
-                from += first.len_utf8();
-                let mut buffer = [0; 4];
-                self.put(first.encode_utf8(&mut buffer), at..from, Marks::NONE);
-            }
-            self.offsets.note(from..end, self.out.len(), end - from, true, Marks::NONE);
-            self.out.extend_from_slice(part(self.text, from..end).as_bytes());
-        }
-        end
-    }
-
-    /// The last character written.
-    fn last(&self) -> Option<char> {
-        let start = self.out.iter().rposition(|byte| byte & 0xc0 != 0x80)?;
-        let last = self.out.get(start..).and_then(|bytes| std::str::from_utf8(bytes).ok());
-        sure(last.and_then(|last| last.chars().next()))
+    /// The last byte written.
+    fn last(&self) -> Option<u8> {
+        self.out.as_bytes().last().copied()
     }
 
     fn left_out(&mut self, marks: Marks) {
@@ -517,7 +500,7 @@ impl<'t> Fold<'t> {
         if is_noise(c) {
             // What it parted may be an escape now.
             self.again |= self.fertile;
-            let on_latin = self.out.last().is_some_and(u8::is_ascii_alphabetic) && source.len() == c.len_utf8();
+            let on_latin = self.last().is_some_and(|last| last.is_ascii_alphabetic()) && source.len() == c.len_utf8();
             if on_latin {
                 self.left_out(Marks::COMBINING);
             }
@@ -590,7 +573,7 @@ impl<'t> Fold<'t> {
     }
 
     fn space(&mut self, source: Range<usize>, marks: Marks) {
-        if !self.out.is_empty() && self.out.last() != Some(&b' ') {
+        if !self.out.is_empty() && self.last() != Some(b' ') {
             self.put(" ", source, marks);
         }
     }
@@ -600,7 +583,7 @@ impl<'t> Fold<'t> {
         self.seen = self.seen.with(marks);
         let single = text.chars().nth(1).is_none();
         self.offsets.note(source, self.out.len(), text.len(), single, marks);
-        self.out.extend_from_slice(text.as_bytes());
+        self.out.push_str(text);
     }
 
     /// Writes the foreign letters that were held back, folded when the word mixes scripts or could be Latin throughout.
@@ -610,7 +593,7 @@ impl<'t> Fold<'t> {
         }
         let mut word = std::mem::take(&mut self.word);
         let after = std::mem::take(&mut self.pending);
-        let mixed = latin_follows || self.out.last().is_some_and(u8::is_ascii_alphabetic);
+        let mixed = latin_follows || self.last().is_some_and(|last| last.is_ascii_alphabetic());
         let reading: fn(char) -> Option<char> = if mixed { tables::stand_in } else { tables::twin };
         let folds = word.iter().all(|(c, ..)| reading(*c).is_some());
         self.again |= folds && self.fertile;

@@ -1,9 +1,9 @@
-//! Runs of ASCII that need nothing but lower case, looked at a block at a time.
+//! Runs of text that need nothing but lower case: ASCII, looked at a block at a time, and letters of other scripts.
 //!
 //! The loops over a block have no early end, so that the compiler makes vector code of them.
 
-use super::tables::{CLASS, SPACE, SPECIAL};
-use crate::invariant::{of_byte, onwards, sure};
+use super::tables::{CLASS, SPACE, SPECIAL, steady_length};
+use crate::invariant::{of_byte, onwards, part, sure};
 
 /// Bytes that are looked at together.
 pub(super) const BLOCK: usize = 32;
@@ -53,11 +53,66 @@ const fn is_space(byte: u8) -> bool {
     (byte == b' ') | (byte.wrapping_sub(9) <= 4) | (byte == b'_')
 }
 
-/// Lower case, and a space for any white space.
-pub(super) fn fold(bytes: &mut [u8]) {
-    for byte in bytes {
-        let lower = *byte | (u8::from(byte.wrapping_sub(b'A') < 26) << 5);
-        *byte = if is_space(*byte) { b' ' } else { lower };
+/// Adds a run in lower case, with a space for any white space.
+pub(super) fn fold(run: &str, out: &mut String) {
+    let from = out.len();
+    let mut rest = run;
+    while let Some(at) = next_other_space(rest.as_bytes()) {
+        out.push_str(part(rest, 0..at));
+        out.push(' ');
+        rest = part(rest, at + 1..rest.len());
+    }
+    out.push_str(rest);
+    if let Some(written) = sure(out.get_mut(from..)) {
+        written.make_ascii_lowercase();
+    }
+}
+
+/// Where the next white space is that is no space.
+fn next_other_space(bytes: &[u8]) -> Option<usize> {
+    let other = |byte: u8| (byte.wrapping_sub(9) <= 4) | (byte == b'_');
+    let blocks = bytes.chunks(BLOCK);
+    let passed = blocks.take_while(|block| block.iter().fold(0, |any, b| any | u8::from(other(*b))) == 0).count();
+    let from = (passed * BLOCK).min(bytes.len());
+    onwards(bytes, from).iter().position(|byte| other(*byte)).map(|at| from + at)
+}
+
+/// Plain ASCII and letters that are their own normal form, mixed. `steady`: where the last such letter begins, if the run
+/// ends with one.
+pub(super) struct Run {
+    pub(super) length: usize,
+    pub(super) steady: Option<usize>,
+}
+
+/// The run at the start of these bytes. `spaced`: white space, or nothing, is before.
+pub(super) fn run(bytes: &[u8], spaced: bool) -> Run {
+    let mut length = length(bytes, spaced);
+    let mut steady = None;
+    loop {
+        let from = length;
+        let mut rest = onwards(bytes, length);
+        loop {
+            let letter = steady_length(rest);
+            if letter == 0 {
+                break;
+            }
+            steady = Some(length);
+            length += letter;
+            rest = onwards(rest, letter);
+        }
+        if length == from {
+            return Run { length, steady };
+        }
+        // One space between two words is nearly all that scripts of such letters have of ASCII.
+        let ascii = match rest {
+            [b' ', 0x80..=0xff, ..] => 1,
+            [..0x80, ..] => self::length(rest, false),
+            _ => 0,
+        };
+        if ascii > 0 {
+            steady = None;
+            length += ascii;
+        }
     }
 }
 

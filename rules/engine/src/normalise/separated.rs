@@ -8,7 +8,8 @@ use std::ops::Range;
 use unicode_normalization::char::is_combining_mark;
 
 use super::tables;
-use crate::invariant::{onwards, part};
+use crate::invariant::{onwards, part, sure};
+use crate::letters::is_alphanumeric;
 
 /// Letters that a sequence must have.
 const ENOUGH: usize = 5;
@@ -68,18 +69,19 @@ fn each_stretch(text: &str, mut take: impl FnMut(Range<usize>)) {
         let pairs = window.iter().zip(window.iter().skip(1));
         match pairs.rev().position(|(a, b)| letter(a) && letter(b)) {
             Some(back) => at += LEAST - 1 - back,
-            None => {
-                let end = singles_end(bytes, at);
-                if is_sequence(text, at, end) {
+            None => match next_sequence(text, at) {
+                Ok(end) => at = end,
+                Err(reached) => {
+                    let end = singles_end(bytes, reached);
                     take(at..end);
+                    at = end;
                 }
-                at = end;
-            }
+            },
         }
     }
 }
 
-/// Where the next two ASCII letters touch: the first of them.
+/// Where the next two ASCII letters touch: the second of them.
 fn singles_end(bytes: &[u8], from: usize) -> usize {
     let rest = onwards(bytes, from);
     let pairs = rest.iter().zip(rest.iter().skip(1));
@@ -87,16 +89,47 @@ fn singles_end(bytes: &[u8], from: usize) -> usize {
     if pair + 1 >= rest.len() { bytes.len() } else { from + pair + 1 }
 }
 
-/// Five tokens of one letter in a row somewhere in the stretch.
-fn is_sequence(text: &str, from: usize, to: usize) -> bool {
-    // The stretch may begin or end within a character's or a word's bytes.
-    let start = text.floor_char_boundary(from);
+/// No number of letters.
+const NONE: usize = usize::MAX;
+
+/// Where the next two ASCII letters touch: the second of them. As an error how far was read where five tokens of one letter
+/// in a row come first.
+fn next_sequence(text: &str, from: usize) -> Result<usize, usize> {
+    // A stretch may begin within a character's or a word's bytes.
+    let mut at = text.floor_char_boundary(from);
+    let bytes = text.as_bytes();
     let (mut letters, mut singles) = (0usize, 0usize);
-    for (at, c) in part(text, start..text.len()).char_indices() {
-        if start + at >= to {
-            break;
-        }
-        let more = token_letters(c);
+    let mut touches = false;
+    while let Some(&byte) = bytes.get(at) {
+        let (more, length) = match byte {
+            ..0x80 => {
+                let letter = byte.is_ascii_alphanumeric();
+                if letter && touches {
+                    return Ok(at);
+                }
+                touches = letter;
+                (letter.then(|| 1 + usize::from(byte.is_ascii_digit())), 1)
+            }
+            _ => {
+                touches = false;
+                let mut rest = onwards(bytes, at);
+                let mut run = (0, 0);
+                loop {
+                    let length = tables::steady_length(rest);
+                    if length == 0 {
+                        break;
+                    }
+                    run = (run.0 + 1, run.1 + length);
+                    rest = onwards(rest, length);
+                }
+                if run.0 == 0 {
+                    let Some(c) = sure(text.get(at..).and_then(|rest| rest.chars().next())) else { return Err(at) };
+                    run = (token_letters(c).map_or(NONE, |more| more), c.len_utf8());
+                }
+                (Some(run.0).filter(|more| *more != NONE), run.1)
+            }
+        };
+        at += length;
         match more {
             Some(more) => letters += more,
             None if letters > 0 => {
@@ -106,10 +139,10 @@ fn is_sequence(text: &str, from: usize, to: usize) -> bool {
             None => {}
         }
         if singles + usize::from(letters == 1) >= ENOUGH {
-            return true;
+            return Err(at);
         }
     }
-    false
+    Ok(bytes.len())
 }
 
 /// How many letters of a token a character counts as; `None`: it parts tokens.
@@ -117,10 +150,22 @@ fn token_letters(c: char) -> Option<usize> {
     let simple = c.is_ascii_alphabetic() || tables::is_steady(c) || tables::cyrillic(c).is_some();
     if simple {
         Some(1)
-    } else if c.is_alphanumeric() || is_mark(c) {
+    } else if parts(c) {
+        None
+    } else if is_alphanumeric(c) || is_mark(c) {
         Some(usize::from(!is_mark(c)) + usize::from(c.is_numeric()))
     } else {
         None
+    }
+}
+
+/// Signs of much text that part tokens, for which the tables of Unicode need not be asked.
+fn parts(c: char) -> bool {
+    match c {
+        ..'\u{80}' => !c.is_ascii_alphanumeric(),
+        '\u{60c}' | '\u{61b}' | '\u{61f}' => true,
+        '\u{2000}'..='\u{206f}' | '\u{3000}'..='\u{3004}' | '\u{3008}'..='\u{3020}' | '\u{ff01}'..='\u{ff0f}' => true,
+        _ => false,
     }
 }
 
@@ -200,6 +245,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_sign_that_parts_tokens_is_no_letter_and_no_mark() {
+        assert!(('\0'..=char::MAX).filter(|c| parts(*c)).all(|c| !c.is_alphanumeric() && !is_mark(c)));
+    }
 
     proptest! {
         #[test]

@@ -1,7 +1,7 @@
 //! Which characters look like, hide or replace Latin letters. The tables here are written from the code charts, for what
 //! a reader takes a character for; behind them are the confusables of UTS #39, which `build.rs` writes out of Unicode's data.
 
-use crate::invariant::sure;
+use crate::invariant::{of_byte, sure};
 
 include!(concat!(env!("OUT_DIR"), "/confusables.rs"));
 
@@ -224,6 +224,50 @@ pub(super) fn is_steady(c: char) -> bool {
     matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}'
         | '\u{ac00}'..='\u{d7a3}' | '\u{5d0}'..='\u{5ea}' | '\u{627}'..='\u{63a}' | '\u{641}'..='\u{64a}'
         | '\u{e01}'..='\u{e30}' | '\u{905}'..='\u{928}' | '\u{92a}'..='\u{930}' | '\u{935}'..='\u{939}')
+}
+
+/// By the first byte of a letter of [`is_steady`]: the second byte of the first such letter, how many there are on end, and
+/// the bytes of each.
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not build")]
+static STEADY: [(u8, u8, u8); 256] = {
+    let mut table = [(0, 0, 0); 256];
+    table[0xd7] = (0x90, 0x1b, 2);
+    table[0xd8] = (0xa7, 0x14, 2);
+    table[0xd9] = (0x81, 0x0a, 2);
+    table[0xe0] = (0, 0, 3);
+    table[0xe3] = (0x90, 0x30, 3);
+    table[0xe4] = (0xb8, 0x08, 3);
+    let mut lead = 0xe5;
+    while lead <= 0xec {
+        table[lead] = (0x80, 0x40, 3);
+        lead += 1;
+    }
+    table[0xea] = (0xb0, 0x10, 3);
+    table[0xed] = (0x80, 0x1e, 3);
+    table
+};
+
+/// The bytes of the letter of [`is_steady`] that these begin with; 0: of none.
+#[inline]
+pub(super) fn steady_length(bytes: &[u8]) -> usize {
+    let [lead, second, ..] = *bytes else { return 0 };
+    let (first, count, length) = of_byte(&STEADY, lead);
+    match second.wrapping_sub(first) < count {
+        true => length.into(),
+        false if length == 3 => rare_length(bytes),
+        false => 0,
+    }
+}
+
+/// The same for letters in whose range of second bytes are others.
+fn rare_length(bytes: &[u8]) -> usize {
+    match *bytes {
+        [0xe4, 0x80..=0xb6, ..] | [0xe3, 0x81, 0x81..=0xbf, ..] => 3,
+        [0xe3, 0x82, 0x80..=0x96 | 0xa1..=0xbf, ..] | [0xe3, 0x83, 0x80..=0xba, ..] => 3,
+        [0xed, 0x9e, 0x80..=0xa3, ..] => 3,
+        [0xe0, 0xa4, 0x85..=0xa8 | 0xaa..=0xb0 | 0xb5..=0xb9, ..] | [0xe0, 0xb8, 0x81..=0xb0, ..] => 3,
+        _ => 0,
+    }
 }
 
 /// A Cyrillic letter of the basic alphabet in lower case, but for those that decompose.

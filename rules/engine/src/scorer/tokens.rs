@@ -4,6 +4,8 @@
 use std::ops::Range;
 
 use crate::invariant::{between, of_byte, onwards, part, sure};
+use crate::letters::is_short;
+use crate::normalise::Leet;
 
 use super::{BLOCKS, Model, STEP};
 
@@ -13,7 +15,7 @@ pub(super) const MIN_STEM: usize = 4;
 pub(super) const FNV_OFFSET: u32 = 0x811C_9DC5;
 pub(super) const FNV_PRIME: u32 = 0x0100_0193;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     Space,
     Word,
@@ -24,7 +26,7 @@ pub(super) enum Class {
     Skip,
 }
 
-pub(super) const fn class(c: char) -> Class {
+const fn class(c: char) -> Class {
     match c as u32 {
         0x30..=0x39 | 0x41..=0x5A | 0x61..=0x7A | 0x5F => Class::Word,
         0..=0x20 | 0x7F => Class::Space,
@@ -65,11 +67,26 @@ pub(super) const fn class(c: char) -> Class {
 }
 
 /// The class of the character at a place, and its length in bytes.
-fn kind(text: &str, at: usize, byte: u8) -> (Class, usize) {
+pub(super) fn kind(text: &str, at: usize, byte: u8) -> (Class, usize) {
     if byte < 0x80 {
         return (sure(ASCII.get(usize::from(byte))).map_or(Class::Mark, |class| *class), 1);
     }
-    sure(text.get(at..).and_then(|rest| rest.chars().next())).map_or((Class::Skip, 1), |c| (class(c), c.len_utf8()))
+    first_bytes(onwards(text.as_bytes(), at)).unwrap_or_else(|| {
+        sure(text.get(at..).and_then(|rest| rest.chars().next())).map_or((Class::Skip, 1), |c| (class(c), c.len_utf8()))
+    })
+}
+
+/// What the first bytes tell of letters of much text.
+#[inline]
+fn first_bytes(bytes: &[u8]) -> Option<(Class, usize)> {
+    match *bytes {
+        [0xe5..=0xe9 | 0xeb | 0xec, ..] | [0xe4, 0xb8..=0xbf, ..] => Some((Class::Single, 3)),
+        [0xe3, 0x82, ..] | [0xe3, 0x81, 0x81..=0xbf, ..] | [0xea, 0xb0..=0xbf, ..] => Some((Class::Single, 3)),
+        [0xd8, 0xa0..=0xbf, ..] | [0xd9, 0x80..=0xa9, ..] | [0xd0 | 0xd1 | 0xcf, ..] => Some((Class::Word, 2)),
+        [0xce, 0x88..=0xbf, ..] | [0xd7, 0x90..=0xbf, ..] => Some((Class::Word, 2)),
+        [0xe0, 0xa4, ..] => Some((Class::Word, 3)),
+        _ => None,
+    }
 }
 
 static ASCII: [Class; 128] = {
@@ -140,7 +157,17 @@ impl Word {
             at += count - word.length;
             (word.state, word.length) = (state, count);
             word.end = word.end.max(at);
-            let Some(&byte) = bytes.get(at) else { break };
+            let mut rest = onwards(bytes, at);
+            while let [first, second, ..] = *rest
+                && is_short(rest)
+            {
+                word.add(first);
+                word.add(second);
+                at += 2;
+                rest = onwards(rest, 2);
+            }
+            word.end = word.end.max(at);
+            let Some(&byte) = rest.first() else { break };
             if byte == b' ' {
                 break;
             }
@@ -231,8 +258,11 @@ impl Tokens {
         }
     }
 
-    /// The tokens of a reading that differs in these words alone, which spaces part, and the windows that hold one.
-    pub(super) fn with(&self, reading: &str, words: &[Range<usize>], model: &Model) -> (Tokens, Vec<Range<usize>>) {
+    /// The tokens of a reading that differs in these words alone, which spaces part, and the windows that hold one of
+    /// letters and signs whose reading is a word that the model knows.
+    pub(super) fn with(&self, reading: &Leet, model: &Model) -> (Tokens, Vec<Range<usize>>) {
+        let Leet { text: reading, words, mixed } = reading;
+        let mut mixed = mixed.iter().peekable();
         let mut tokens = Tokens(Vec::with_capacity(self.0.len()));
         let mut blocks: Vec<Range<usize>> = Vec::new();
         let mut copied = 0;
@@ -244,6 +274,11 @@ impl Tokens {
             copied += kept + read;
             let first = tokens.0.len();
             tokens.read(reading, word.clone(), model);
+            let read = onwards(&tokens.0, first);
+            let is_mixed = mixed.next_if(|mixed| **mixed == word.start).is_some();
+            if !is_mixed || !read.is_empty() && !read.iter().any(|token| model.knows(token)) {
+                continue;
+            }
             let end = tokens.0.len().max(first + 1);
             let block = (first / STEP + 1).saturating_sub(BLOCKS)..(end - 1) / STEP + 1;
             match blocks.last_mut() {
@@ -283,5 +318,20 @@ impl Tokens {
     pub(super) fn window(&self, block: usize) -> Range<usize> {
         let (from, to) = self.bounds(block);
         self.start(from)..self.end(to.saturating_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_tell_the_class() {
+        for c in '\0'..=char::MAX {
+            let mut buffer = [0; 4];
+            assert!(!is_short(c.encode_utf8(&mut buffer).as_bytes()) || class(c) == Class::Word, "{c:?}");
+            let told = first_bytes(c.encode_utf8(&mut buffer).as_bytes());
+            assert!(told.is_none_or(|told| told == (class(c), c.len_utf8())), "{c:?}");
+        }
     }
 }
