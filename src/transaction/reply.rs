@@ -406,6 +406,12 @@ impl ReplyGuard {
             if repeats && cut.is_none() && marks.is_empty() && self.clean.contains(text) {
                 continue;
             }
+            // There may be a million texts in which nothing was found, and which nothing is put into.
+            let is_plain = cut.is_none() && marks.is_empty() && self.vault.is_empty();
+            let leaks = watch.as_ref().is_some_and(|watch| !watch.found().is_empty());
+            if is_plain && !leaks && ahead.as_ref().is_some_and(|ahead| ahead.is_plain(text)) {
+                continue;
+            }
             let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
             // A name in a record is cut like any text: one record must not withhold the others.
             let is_fixed = one.is_key && route.protocol.reply_zone() != Some(Zone::Document);

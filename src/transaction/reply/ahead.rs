@@ -12,12 +12,12 @@ use crate::reason::Reason;
 use crate::redact::ActiveWatch;
 use crate::scan::{Budget, Copies, Pace, Scanner, Text, Turns};
 
-/// Shorter texts are read when the reply is judged.
-const SHORT: usize = 64;
 /// Bytes of a text in which active content is looked for at a time.
 const PIECE: usize = 16 * 1024;
 /// Steps in whose time a byte is looked at for active content, at worst.
-const A_BYTE: usize = 4;
+const A_BYTE: usize = 8;
+/// What a text takes, however short it is, in the time of steps that scan it.
+const A_TEXT: usize = 300;
 
 impl ReplyGuard {
     /// Begins to read a whole reply.
@@ -35,8 +35,7 @@ impl ReplyGuard {
             let (json, parts, _) = self.read(body)?;
             (json, parts)
         };
-        let long = parts.texts.iter().filter_map(|one| text_of(&json, one)).filter(|text| text.len() > SHORT);
-        let texts: Vec<String> = long.map(str::to_owned).collect();
+        let texts: Vec<String> = parts.texts.iter().filter_map(|one| Some(text_of(&json, one)?.to_owned())).collect();
         let together = route.protocol.reply_zone().map(|zone| {
             let text = |one| Text { zone, text: text_of(&json, one).unwrap_or_default() };
             let texts: Vec<Text<'_>> = parts.texts.iter().map(text).collect();
@@ -62,7 +61,7 @@ async fn read(scanner: &Scanner, budget: Budget, texts: Vec<String>, together: O
         let one = [Text { zone: Zone::Assistant, text: &text }];
         let own = Budget { scan_bytes: text.len(), ..budget };
         let mut report = scanner.data_report(&one, own, pace).await;
-        pace.spend(report.work).await;
+        pace.spend(report.work + A_TEXT).await;
         let mut active = ActiveWatch::default();
         let mut rest = text.as_str();
         while !rest.is_empty() {
