@@ -9,6 +9,7 @@ import pytest
 
 from conftest import ATTACK, Outcome, Site, chat, user
 from harness.client import H1, Call, Client, Reply
+from harness.upstream import completion
 from harness.wait import eventually
 
 SIZE = 4_000_000
@@ -158,3 +159,43 @@ def test_many_long_bodies_at_a_time_are_all_judged(lone):
         else:
             outcome.passed()
     assert len(outcomes) == 6
+
+
+ANSWERS = {
+    "prose": (filled(PROSE), 200, "allow"),
+    "images": (filled("![](http://a?"), 200, "allow"),
+    "keys": (filled("aakey=" * 1000 + "("), 200, "allow"),
+    "a key at the end": (filled(PROSE, "AKIAIOSFODNN7EXAMPL2 "), 200, "mask"),
+    "escapes": (filled("%41%20"), 502, "reply.unreadable"),
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_others_are_served_between_two_slices_of_a_reply(lone, kind, upstream, record_property):
+    text, status, verdict = ANSWERS[kind]
+    case = f"slices-reply-{lone.mode}-{kind.replace(' ', '-')}"
+    body = json.dumps(completion(text=text), ensure_ascii=False)
+    headers = {"content-type": "application/json", "content-length": str(len(body.encode()))}
+    upstream.replies[case] = {"headers": headers, "chunks": [body]}
+    others = Others(lone)
+    others.start()
+    begun = time.monotonic()
+    with Client(lone.proxy.port, H1) as client:
+        token = [("content-type", "application/json"), ("x-case", case), ("authorization", f"Bearer {lone.token()}")]
+        reply = client.call(Call(headers=token, body=json.dumps(chat()).encode()))
+    answered = time.monotonic()
+    eventually(lambda: others.calls[-1][0] > answered, "a small request after it")
+    others.over = True
+    others.join()
+    assert {status for _, _, status in others.calls} == {200}
+    got = Outcome(lone, case, reply)
+    if status == 200:
+        assert reply.status == 200 and got.audit["bartizan.verdict"] == verdict, got
+        left = reply.json()["choices"][0]["message"]["content"]
+        assert (left == text) is (verdict == "allow") and left[:1_000_000] == text[:1_000_000]
+    else:
+        assert got.audit["bartizan.reason"] == verdict and text[:100] not in reply.body.decode()
+        assert reply.status == (status if lone.strong else 200)
+    between = [call for call in others.calls if call[0] > begun and call[1] < answered]
+    waits = [1000 * (end - begun) for begun, end, _ in others.calls if end > begun and begun < answered]
+    record_property("figures", f"{lone.mode}, reply, {kind}: {answered - begun:.1f} s, meanwhile {len(between)} others, the longest {max(waits):.0f} ms")

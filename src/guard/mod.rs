@@ -35,6 +35,7 @@
 //! assert_eq!(denial("What is the capital of France?"), None);
 //! ```
 
+mod ahead;
 mod canary;
 mod cut;
 mod input;
@@ -43,6 +44,7 @@ mod output;
 mod policy;
 mod spotlight;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use canary::{Planted, plant};
 pub use cut::narrow;
 pub use input::{Judged, Judgement, NOTICE, Outcome, Place, STRONG_SCORE, judge, judge_reply};

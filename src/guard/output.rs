@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Act, GuardPolicy, Strictest, entry, judge_reply, strictest};
+use super::{Act, Ahead, GuardPolicy, Strictest, entry, judge_reply, strictest};
 use crate::audit::FindingEntry;
 use crate::document::OutputAction;
 use crate::enums::Zone;
@@ -27,6 +27,8 @@ pub(crate) struct ReplyRules<'a> {
     pub(crate) guards: Vec<&'a GuardPolicy>,
     pub(crate) route: RouteIndex,
     pub(crate) now: Timestamp,
+    /// What is known of its texts.
+    pub(crate) ahead: Option<&'a Ahead>,
 }
 
 /// What was found in a reply, and what shadow mode did not do.
@@ -146,8 +148,9 @@ impl<'a> Detector<'a> {
     fn values(&mut self, text: &str, at: usize) -> Vec<Target> {
         let rules = self.rules.clone();
         let budget = Budget { scan_bytes: text.len(), ..rules.budget };
-        let mut report = rules.scanner.scan_data(&[Text { zone: Zone::Assistant, text }], budget);
-        let mut report = report.texts.pop().unwrap_or_default();
+        let known = rules.ahead.and_then(|ahead| ahead.report(text)).cloned();
+        let scan = || rules.scanner.scan_data(&[Text { zone: Zone::Assistant, text }], budget).texts.pop();
+        let mut report = known.or_else(scan).unwrap_or_default();
         let marked = |(span, kind): &(Range<usize>, Kind)| {
             let (start, end) = (span.start.saturating_sub(at), span.end.saturating_sub(at).min(text.len()));
             (start < end).then_some((start..end, *kind))

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::finish::Finish;
 use super::form::Form;
-use super::lane::Lane;
+use super::lane::{Lane, Lanes};
 use super::parts::{Channel, End, Rewrite, TextKind, ToolCall};
 use super::{Json, NO_LIMIT, Offered, OutputCap, Path, Position, Segment, ThinkingBudget, UnscannedKind, Usage};
 use crate::enums::{Operation, Zone};
@@ -355,8 +355,9 @@ impl ReplyDraft {
         let texts = parts.texts.iter().map(|one| (&one.path, one.is_key));
         let missing = ledger.missing(reply, texts, &parts.echoes, knows);
         let channel = Channel { choice: 0, item: 0, kind: TextKind::Other };
+        let mut lanes = Lanes::new(reply);
         let text = |(path, is_key)| {
-            let lane = Lane::of_place(reply, &path);
+            let lane = lanes.of_place(&path);
             ReplyText { path, channel, lane, delta: false, is_key }
         };
         parts.texts.extend(missing.into_iter().map(text));

@@ -287,7 +287,7 @@ impl<'a> Json<'a> {
     }
 
     /// The steps to `path`, as far as they lead anywhere.
-    pub fn steps<'j>(&'j self, path: &'j Path) -> impl Iterator<Item = Step<'j, 'a>> {
+    pub fn steps<'j>(&'j self, path: &Path) -> impl Iterator<Item = Step<'j, 'a>> {
         let mut value = Some(self);
         path.0.iter().map_while(move |&step| {
             let holder = value?;

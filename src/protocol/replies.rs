@@ -2,6 +2,7 @@
 
 use super::account::{ReplyDraft, ReplyParts, ReplyText};
 use super::finish::RefusedBy;
+use super::lane::Lanes;
 use super::parts::{TextKind, ToolCall};
 use super::reply::{Asked, ReplyFormat, Walk, remove_calls};
 use super::stream::Stream;
@@ -30,7 +31,8 @@ impl Protocol {
         stream: bool,
     ) -> ReplyParts {
         let knows = |key: &str| self.knows_key(key);
-        let mut walk = Walk { stream, parts: ReplyDraft::new(), root: reply, knows: &knows };
+        let lanes = Lanes::new(reply);
+        let mut walk = Walk { stream, parts: ReplyDraft::new(), root: reply, lanes, knows: &knows };
         format.read(&mut walk, reply);
         walk.parts.usage = match (walk.parts.usage, own.counts(reply)) {
             (Some(told), Some(counted)) => Some(told.max(counted)),

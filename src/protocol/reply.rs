@@ -34,6 +34,7 @@ use crate::sorted;
 
 pub use super::account::{ReplyParts, ReplyText};
 pub use super::lane::Lane;
+use super::lane::Lanes;
 pub(super) use super::parts::FUNCTION_CALL;
 pub use super::parts::{Channel, End, Facts, Progress, Rewrite, TextKind, ToolCall};
 pub use super::stream::Stream;
@@ -220,6 +221,7 @@ pub struct Walk<'k> {
     pub(super) stream: bool,
     pub(super) parts: ReplyDraft,
     pub(super) root: &'k Json<'k>,
+    pub(super) lanes: Lanes<'k>,
     pub(super) knows: &'k dyn Fn(&str) -> bool,
 }
 
@@ -233,7 +235,7 @@ impl Walk<'_> {
     fn text_of(&mut self, top: &Path, path: &Path, value: &Json<'_>, channel: Channel) {
         match value {
             Json::String(_) => {
-                let lane = Lane::of_text(self.root, top, path, channel.kind);
+                let lane = self.lanes.of_text(top, path, channel.kind);
                 self.push(path, channel, lane, self.stream, false);
             }
             // A list of parts: their texts go on in the next event as a plain text does.
@@ -282,7 +284,7 @@ impl Walk<'_> {
             }
         });
         for (place, is_key) in found {
-            let lane = Lane::of_place(self.root, &place);
+            let lane = self.lanes.of_place(&place);
             self.push(&place, channel, lane, false, is_key);
         }
     }
@@ -296,7 +298,7 @@ impl Walk<'_> {
     pub(super) fn rest(&mut self, path: &Path, key: &str, value: &Json<'_>) {
         let known = (self.knows)(key);
         if !known {
-            let lane = Lane::of_place(self.root, path);
+            let lane = self.lanes.of_place(path);
             self.push(path, Channel { choice: 0, item: 0, kind: TextKind::Other }, lane, false, true);
         }
         if !self.names(key, value) {

@@ -107,11 +107,12 @@ impl Exchange {
             };
             if !self.hold(why) {
                 let is_reply = self.exchange.as_ref().is_some_and(|one| one.reads_response() == Reads::Whole);
-                if wait.call.is_none() || !is_reply {
+                if !is_reply {
                     return self.overload();
                 }
-                // The policy says what becomes of a reply about which nobody was asked.
-                step = self.one_step(Event::Answered(Answer::Failed(CallFailure::NotMade)));
+                // The policy says what becomes of a reply about which nobody was asked. One that can't be scanned is refused.
+                let unasked = Event::Answered(Answer::Failed(CallFailure::NotMade));
+                step = self.one_step(if wait.call.is_some() { unasked } else { Event::Expired });
                 continue;
             }
             match &wait.call {

@@ -7,14 +7,12 @@
 use bartizan_rules::invariant::part;
 
 use super::Scanner;
-use super::engine::{Stirs, Zones, is_of_words};
+use super::engine::{LONGEST_RUN, Stirs, Zones, is_of_words};
 
 /// Bytes that are looked at again together with the next piece, at least: a keyword may come in several.
 const OVERLAP: usize = 56;
 /// Digits close to each other that may be codes of letters.
 const MOST_DIGITS: usize = 6;
-/// A longer run without white space may be an encoding.
-pub(super) const LONGEST_RUN: usize = 19;
 /// So may a longer one that has capitals or digits in it.
 const LONGEST_MIXED: usize = 11;
 

@@ -26,6 +26,8 @@ pub(super) use trials::reach;
 
 /// Findings of one rule in one pass over a text, for rules that only count once in a window.
 const REPEATS: u16 = 16;
+/// A longer run without white space may be an encoding.
+pub(super) const LONGEST_RUN: usize = 19;
 /// Findings of one pass; more are not listed, and the text is reported as not complete.
 const MOST: usize = 8192;
 /// Weight of a text's disguised words from which another reading is worth its cost.

@@ -50,7 +50,8 @@ pub use bartizan_rules_compiler::rulefile;
 pub use calm::Calm;
 use engine::Engine;
 pub use memory::VerdictMemory;
-use pace::Pace;
+pub(crate) use pace::Pace;
+pub(crate) use slices::Turns;
 pub use slices::{Copies, Slices};
 use text::Scan;
 #[cfg(feature = "cli")]
@@ -290,7 +291,8 @@ impl Scanner {
         Slices::new(pace, copies, Box::pin(scan))
     }
 
-    async fn conversation(
+    /// What [`Scanner::scan_conversation`] says, of a scan that may rest.
+    pub(crate) async fn conversation(
         &self,
         texts: &[Text<'_>],
         is_aside: &dyn Fn(usize) -> bool,
@@ -304,8 +306,13 @@ impl Scanner {
     /// The same without the learned scorer: for replies, in which attacks are not looked for.
     pub fn scan_data(&self, texts: &[Text<'_>], budget: Budget) -> Report {
         let pace = Pace::default();
-        let mut scan = Scan::of_reply(&self.engine, budget, &pace);
-        pace.finish(conversation::scan(&mut scan, &self.cards, texts, &|_| false), None)
+        pace.finish(self.data_report(texts, budget, &pace), None)
+    }
+
+    /// The same, of a scan that may rest.
+    pub(crate) async fn data_report(&self, texts: &[Text<'_>], budget: Budget, pace: &Pace) -> Report {
+        let mut scan = Scan::of_reply(&self.engine, budget, pace);
+        conversation::scan(&mut scan, &self.cards, texts, &|_| false).await
     }
 
     /// The same, where texts that an earlier request brought are not scanned again and cost no budget.

@@ -13,9 +13,11 @@ use super::{Report, TextReport};
 
 /// What a scan shares with whoever drives it.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Steps of one slice.
     slice: Cell<usize>,
+    /// Steps that are left of it, where they are counted here.
+    left: Cell<usize>,
     /// What is remembered, while it is lent.
     memory: RefCell<Option<VerdictMemory>>,
 }
@@ -23,7 +25,7 @@ pub(super) struct Pace {
 impl Default for Pace {
     /// All at once.
     fn default() -> Self {
-        Pace { slice: Cell::new(usize::MAX), memory: RefCell::new(None) }
+        Pace { slice: Cell::new(usize::MAX), left: Cell::new(usize::MAX), memory: RefCell::new(None) }
     }
 }
 
@@ -31,6 +33,14 @@ impl Pace {
     /// Steps that may be taken before the next rest.
     pub(super) fn slice(&self) -> usize {
         self.slice.get()
+    }
+
+    /// Counts steps that were taken outside of a scan, and rests when the slice is over.
+    pub(crate) async fn spend(&self, steps: usize) {
+        self.left.set(self.left.get().saturating_sub(steps));
+        if self.left.get() == 0 {
+            self.rest().await;
+        }
     }
 
     /// Lets the driver decide when the scan goes on.
@@ -60,6 +70,7 @@ impl Pace {
         steps: usize,
     ) -> Option<T> {
         self.slice.set(steps);
+        self.left.set(steps.max(1));
         let polled = match memory {
             None => scan.poll(&mut Context::from_waker(Waker::noop())),
             Some(memory) => {

@@ -12,22 +12,42 @@ use super::pace::Pace;
 use super::{Report, Text};
 use crate::enums::Zone;
 
-/// The scan of a request, which goes on slice by slice.
-pub struct Slices {
+/// Something that is scanned slice by slice.
+pub(crate) struct Turns<T> {
     pace: Rc<Pace>,
-    copies: Rc<Copies>,
-    scan: Pin<Box<dyn Future<Output = Report>>>,
+    work: Pin<Box<dyn Future<Output = T>>>,
 }
 
-impl fmt::Debug for Slices {
+impl<T> fmt::Debug for Turns<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slices").field("pace", &self.pace).finish_non_exhaustive()
+        f.debug_struct("Turns").field("pace", &self.pace).finish_non_exhaustive()
     }
+}
+
+impl<T> Turns<T> {
+    pub(crate) fn new(pace: Rc<Pace>, work: Pin<Box<dyn Future<Output = T>>>) -> Turns<T> {
+        Turns { pace, work }
+    }
+
+    /// Scans for about `steps` steps.
+    ///
+    /// # Errors
+    /// The rest of it, where it is not over.
+    pub(crate) fn go_on(mut self, memory: Option<&mut VerdictMemory>, steps: usize) -> Result<T, Turns<T>> {
+        self.pace.advance(self.work.as_mut(), memory, steps).ok_or(self)
+    }
+}
+
+/// The scan of a request, which goes on slice by slice.
+#[derive(Debug)]
+pub struct Slices {
+    copies: Rc<Copies>,
+    scan: Turns<Report>,
 }
 
 impl Slices {
     pub(super) fn new(pace: Rc<Pace>, copies: Rc<Copies>, scan: Pin<Box<dyn Future<Output = Report>>>) -> Slices {
-        Slices { pace, copies, scan }
+        Slices { copies, scan: Turns::new(pace, scan) }
     }
 
     /// The texts.
@@ -39,8 +59,9 @@ impl Slices {
     ///
     /// # Errors
     /// The rest of the scan, where it is not over.
-    pub fn go_on(mut self, memory: Option<&mut VerdictMemory>, steps: usize) -> Result<Report, Slices> {
-        self.pace.advance(self.scan.as_mut(), memory, steps).ok_or(self)
+    pub fn go_on(self, memory: Option<&mut VerdictMemory>, steps: usize) -> Result<Report, Slices> {
+        let Slices { copies, scan } = self;
+        scan.go_on(memory, steps).map_err(|scan| Slices { copies, scan })
     }
 }
 
@@ -59,21 +80,21 @@ impl fmt::Debug for Copies {
 }
 
 impl Copies {
-    pub(super) fn of(texts: &[Text<'_>], is_aside: &IsAside<'_>) -> Copies {
+    pub(crate) fn of(texts: &[Text<'_>], is_aside: &IsAside<'_>) -> Copies {
         let mut all = String::with_capacity(texts.iter().map(|text| text.text.len()).sum());
         texts.iter().for_each(|text| all.push_str(text.text));
         let each = texts.iter().enumerate().map(|(at, text)| (text.zone, text.text.len(), is_aside(at)));
         Copies { all, each: each.collect() }
     }
 
-    pub(super) fn texts(&self) -> impl Iterator<Item = Text<'_>> {
+    pub(crate) fn texts(&self) -> impl Iterator<Item = Text<'_>> {
         self.each.iter().scan(0, |end, (zone, length, _)| {
             let start = std::mem::replace(end, *end + length);
             Some(Text { zone: *zone, text: part(&self.all, start..*end) })
         })
     }
 
-    pub(super) fn is_aside(&self, at: usize) -> bool {
+    pub(crate) fn is_aside(&self, at: usize) -> bool {
         self.each.get(at).is_some_and(|(.., is_aside)| *is_aside)
     }
 

@@ -371,9 +371,13 @@ impl Transaction {
         self.state.is_waiting()
     }
 
-    /// True while the texts of its body are scanned slice by slice.
+    /// True while the texts of its body, or of its reply, are scanned slice by slice.
     pub fn is_scanning(&self) -> bool {
-        matches!(self.state, State::Scan(_))
+        match &self.state {
+            State::Scan(_) => true,
+            State::Forwarded(forwarded) => forwarded.is_scanning(),
+            _ => false,
+        }
     }
 
     /// True once the exchange was refused: what comes now is our own reply.

@@ -2,8 +2,11 @@
 
 use super::Edit;
 use super::reply::{Noted, ReplyGuard, Round, StreamGuard, WholeText};
+use crate::guard::Ahead;
+use crate::host::Timestamp;
 use crate::protocol::UnscannedKind;
 use crate::reason::Reason;
+use crate::scan::Turns;
 
 /// How far the reading of a reply is. Each state is a type of its own, whose `handle` gives the next.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(super) enum Reading {
     Guarded(Guarded),
     /// It is read whole.
     Whole(Whole),
+    /// It was read whole, and its texts are scanned slice by slice.
+    Ahead(Box<ReadingAhead>),
     /// It was read whole, and outside judges are asked about it.
     Hearing(Box<Hearing>),
     /// It can't be read: its body will be the refusal.
@@ -37,6 +42,18 @@ pub(super) struct Guarded(pub(super) Box<ReplyGuard>);
 pub(super) struct Whole {
     pub(super) guard: Box<ReplyGuard>,
     pub(super) held: Option<Held>,
+}
+
+/// A whole reply whose texts are scanned; its headers have been released (weak mode), or wait.
+#[derive(Debug)]
+pub(super) struct ReadingAhead {
+    pub(super) whole: Whole,
+    /// The body, opened where it was packed.
+    pub(super) body: Vec<u8>,
+    /// It was packed.
+    pub(super) was_packed: bool,
+    pub(super) turns: Turns<Ahead>,
+    pub(super) deadline: Timestamp,
 }
 
 /// A whole reply about which outside judges are asked; its headers have been released (weak mode), or wait.
@@ -91,7 +108,7 @@ impl Reading {
     pub(super) fn reads(&self) -> Reads {
         match self {
             Reading::Open(_) | Reading::Guarded(_) => Reads::Nothing,
-            Reading::Whole(_) | Reading::Hearing(_) | Reading::Unreadable(_) => Reads::Whole,
+            Reading::Whole(_) | Reading::Ahead(_) | Reading::Hearing(_) | Reading::Unreadable(_) => Reads::Whole,
             Reading::Stream(_) | Reading::Over(_) => Reads::Stream,
         }
     }

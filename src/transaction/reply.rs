@@ -4,6 +4,7 @@
 //! [`crate::redact::TextStream`]): it goes on byte for byte as it came, or with what was found in it
 //! changed. A refusal in the middle ends the stream in the protocol's own words.
 
+mod ahead;
 mod alike;
 mod attacks;
 mod calls;
@@ -15,6 +16,7 @@ mod running;
 mod stream;
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Headers;
@@ -24,7 +26,7 @@ use crate::document::UnscannedAction;
 use crate::enums::{Mode, Operation, Zone};
 use crate::estimate::Estimate;
 use crate::glob::Glob;
-use crate::guard::{Detector, GuardIndex, NOTICE, Notes, Planted, ReplyRules};
+use crate::guard::{Ahead, Detector, GuardIndex, NOTICE, Notes, Planted, ReplyRules};
 use crate::host::Timestamp;
 use crate::policy::Policy;
 use crate::protocol::reply::{Asked, Channel, ReplyParts, ReplyText, Spent, TextKind, ToolCall, Usage, model_of};
@@ -78,6 +80,8 @@ pub(super) struct ReplyGuard {
     pub(super) is_guess: bool,
     /// The reply is in gzip.
     pub(super) is_gzip: bool,
+    /// What is known of the texts of a long reply.
+    pub(super) ahead: Option<Rc<Ahead>>,
     /// What the request tells of the reply's form.
     pub(super) asked: Asked,
     /// The model that was asked for.
@@ -157,6 +161,7 @@ impl ReplyGuard {
             is_paid: false,
             is_guess: false,
             is_gzip: false,
+            ahead: None,
             asked: Asked::default(),
             model: String::new(),
             most_output: None,
@@ -388,6 +393,9 @@ impl ReplyGuard {
         let mut changed = false;
         let mut renamed = BTreeSet::new();
         let mut watches = self.watch(json, parts, picks).into_iter();
+        let ahead = self.ahead.clone();
+        let active_of = |text: &str| ahead.as_ref().and_then(|ahead| ahead.active(text));
+        let read_of = |text: &str| active_of(text).unwrap_or_else(|| ActiveWatch::of(text).into());
         let calls = if self.restored.is_empty() { Places::default() } else { restore::places(parts) };
         for one in parts.texts.iter().filter(|one| picks(one)) {
             let watch = watches.next();
@@ -398,21 +406,28 @@ impl ReplyGuard {
             if repeats && cut.is_none() && marks.is_empty() && self.clean.contains(text) {
                 continue;
             }
+            // There may be a million texts in which nothing was found, and which nothing is put into.
+            let is_plain = cut.is_none() && marks.is_empty() && self.vault.is_empty();
+            let leaks = watch.as_ref().is_some_and(|watch| !watch.found().is_empty());
+            if is_plain && !leaks && ahead.as_ref().is_some_and(|ahead| ahead.is_plain(text)) {
+                continue;
+            }
             let pointer = json.pointer(&one.path, &|key| route.protocol.knows_key(key));
             // A name in a record is cut like any text: one record must not withhold the others.
             let is_fixed = one.is_key && route.protocol.reply_zone() != Some(Zone::Document);
             let detector = |active| {
                 let of = one.channel.kind;
-                let rules = reply_rules(&policy, self.route, &self.guards, now);
+                let mut rules = reply_rules(&policy, self.route, &self.guards, now);
+                rules.ahead = ahead.as_deref();
                 let mut judge = Detector::new(rules, of, is_fixed, &pointer).with_active(active);
                 judge.loads_nothing |= self.is_page;
                 judge
             };
-            let active = ActiveWatch::of(cut.map_or(text, String::as_str));
+            let active = read_of(cut.map_or(text, String::as_str));
             let mut judge = detector(&active).with_marks(if cut.is_some() { &[] } else { marks });
             let mut rest = Notes::default();
             if cut.is_some() {
-                let active = ActiveWatch::of(text);
+                let active = read_of(text);
                 let mut whole = detector(&active);
                 whole.detect(text, 0);
                 finish(whole, &policy, noted)?;
@@ -486,7 +501,7 @@ fn finish(judge: Detector<'_>, policy: &Policy, noted: &mut Noted) -> Result<boo
 /// What the texts of a reply on this route are judged by.
 fn reply_rules<'p>(policy: &'p Policy, route: RouteIndex, guards: &[GuardIndex], now: Timestamp) -> ReplyRules<'p> {
     let guards = guards.iter().filter_map(|index| policy.guard(*index)).collect();
-    ReplyRules { scanner: &policy.scanner, budget: policy.limits.budget(), guards, route, now }
+    ReplyRules { scanner: &policy.scanner, budget: policy.limits.budget(), guards, route, now, ahead: None }
 }
 
 /// A text of a reply.

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::gzip::Gzip;
 use super::headers::{no_retry, ours};
 use super::pending_call::GRACE;
-use super::reading::{Guarded, Hearing, Held, Open, Over, Reading, Reads, Unreadable, Whole};
+use super::reading::{Guarded, Hearing, Held, Open, Over, Reading, ReadingAhead, Reads, Unreadable, Whole};
 use super::reply::{Noted, Outlet, ReplyGuard, StreamGuard};
 use super::stages::Admitted;
 use super::{Edit, Event, Headers, Next, Part, State, Step, Wait, WorkerState};
@@ -21,6 +21,15 @@ use crate::host::{Host, Timestamp};
 use crate::policy::Policy;
 use crate::protocol::UnscannedKind;
 use crate::reason::{Denial, Reason};
+
+/// A reply of at most this many bytes is judged in one callback.
+const SHORT: usize = 16 * 1024;
+
+/// How often a body whose scan waits is in the VM's memory, with what is known of its texts.
+const COPIES: usize = 4;
+
+/// A reply whose scan is not over after this long is refused, in nanoseconds: the worker has too much to do.
+const MOST_SCAN: u64 = 120_000_000_000;
 
 /// A request that passed every stage and went to the upstream.
 #[derive(Debug)]
@@ -66,6 +75,11 @@ impl Forwarded {
         matches!(self.reply, Reading::Over(_))
     }
 
+    /// True while its texts are scanned slice by slice.
+    pub(super) fn is_scanning(&self) -> bool {
+        matches!(self.reply, Reading::Ahead(_))
+    }
+
     /// True when bytes of a stream wait for what comes.
     pub(super) fn holds(&self) -> bool {
         matches!(&self.reply, Reading::Stream(guard) if guard.held() > 0)
@@ -87,9 +101,11 @@ impl Forwarded {
                     Reading::Guarded(guarded) => guarded.handle(head, context),
                     Reading::Over(over) => NextReply::release(Reading::Over(over), head.edit),
                     // A second head of a reply that is being read.
-                    Reading::Whole(_) | Reading::Hearing(_) | Reading::Unreadable(_) | Reading::Stream(_) => {
-                        context.refuse_reply(Reason::Internal, None, None, host.now())
-                    }
+                    Reading::Whole(_)
+                    | Reading::Ahead(_)
+                    | Reading::Hearing(_)
+                    | Reading::Unreadable(_)
+                    | Reading::Stream(_) => context.refuse_reply(Reason::Internal, None, None, host.now()),
                 }
             }
             Event::ResponseBuffered(bytes) => match context.response_buffered(bytes, vm, host) {
@@ -99,6 +115,7 @@ impl Forwarded {
                         Reading::Whole(Whole { guard, held }) => (Some(guard), held),
                         Reading::Unreadable(Unreadable { guard, held, .. }) => (guard, held),
                         Reading::Hearing(hearing) => (Some(hearing.whole.guard), hearing.whole.held),
+                        Reading::Ahead(ahead) => (Some(ahead.whole.guard), ahead.whole.held),
                         Reading::Open(_) | Reading::Guarded(_) | Reading::Stream(_) | Reading::Over(_) => (None, None),
                     };
                     context.refuse_reply(reason, guard, held, host.now())
@@ -109,14 +126,17 @@ impl Forwarded {
                     Reading::Whole(whole) => whole.handle(body, context, vm, host),
                     Reading::Unreadable(unreadable) => unreadable.handle(&body, context, host.now()),
                     Reading::Open(_) | Reading::Over(_) => NextReply::release(reply, Edit::default()),
-                    Reading::Guarded(_) | Reading::Hearing(_) | Reading::Stream(_) => {
+                    Reading::Guarded(_) | Reading::Ahead(_) | Reading::Hearing(_) | Reading::Stream(_) => {
                         context.refuse_reply(Reason::Internal, None, None, host.now())
                     }
                 };
-                if !matches!(next.reply, Reading::Hearing(_)) {
+                if !matches!(next.reply, Reading::Ahead(_) | Reading::Hearing(_)) {
                     context.free(vm);
                 }
                 next
+            }
+            Event::Resumed | Event::Expired if matches!(reply, Reading::Ahead(_)) => {
+                context.reply_ahead(reply, matches!(event, Event::Expired), vm, host)
             }
             Event::Answered(answer) => context.reply_answered(reply, &answer, vm, host),
             Event::Expired => context.reply_answered(reply, &Answer::Failed(CallFailure::Late), vm, host),
@@ -229,27 +249,48 @@ impl Guarded {
 impl Whole {
     /// The reply has come.
     fn handle(self, body: Vec<u8>, context: &mut Context, vm: &mut WorkerState, host: &mut dyn Host) -> NextReply {
-        let (Whole { mut guard, held }, now) = (self, host.now());
+        let (Whole { guard, held }, now) = (self, host.now());
         // Nothing came, of whatever type.
         if body.is_empty() {
             return NextReply::release(Reading::Open(Open), held.map(|held| held.edit).unwrap_or_default());
         }
-        let mut noted = Noted::default();
         let most = context.policy.limits.max_response_bytes;
         let opened = if body.len() > most {
             Err(Reason::ReplyTooLarge)
         } else {
             guard.is_gzip.then(|| Gzip::whole(&body, most)).transpose()
         };
-        let (body, was_packed, judged) = match opened {
-            Ok(opened) => {
-                let (was_packed, body) = (opened.is_some(), opened.unwrap_or(body));
-                let judged = guard.whole(&body, now, &mut noted);
-                (body, was_packed, judged)
-            }
-            Err(reason) => (body, false, Err(reason)),
-        };
         let whole = Whole { guard, held };
+        let (was_packed, body) = match opened {
+            Ok(opened) => (opened.is_some(), opened.unwrap_or(body)),
+            Err(reason) => return whole.judged((body, false), Err(reason), Noted::default(), context, now),
+        };
+        if vm.steps() == usize::MAX || body.len() <= SHORT {
+            return whole.judge((body, was_packed), context, vm, host);
+        }
+        // What can't be read is refused when it is judged.
+        let Ok(turns) = whole.guard.read_ahead(&body) else {
+            return whole.judge((body, was_packed), context, vm, host);
+        };
+        // The body is here beside the proxy's own buffer, and so are its texts.
+        if !context.hold(body.len(), vm, host) || !context.copy(body.len().saturating_mul(COPIES), vm) {
+            return whole.judged((body, was_packed), Err(Reason::Overloaded), Noted::default(), context, now);
+        }
+        let deadline = Timestamp(now.0.saturating_add(MOST_SCAN));
+        ReadingAhead { whole, body, was_packed, turns, deadline }.go_on(context, vm, host)
+    }
+
+    /// The reply is judged.
+    fn judge(
+        mut self,
+        (body, was_packed): (Vec<u8>, bool),
+        context: &mut Context,
+        vm: &mut WorkerState,
+        host: &mut dyn Host,
+    ) -> NextReply {
+        let (mut noted, now) = (Noted::default(), host.now());
+        let judged = self.guard.whole(&body, now, &mut noted);
+        let whole = self;
         // An attack in what a tool returned may be let go; whatever else refuses a reply asks nobody.
         let round = match &judged {
             Ok(_) | Err(Reason::ScanInjection) => whole.guard.round(&body),
@@ -310,6 +351,24 @@ impl Whole {
     }
 }
 
+impl ReadingAhead {
+    /// Scans for one slice. After the last one the reply is judged.
+    fn go_on(self, context: &mut Context, vm: &mut WorkerState, host: &mut dyn Host) -> NextReply {
+        let ReadingAhead { mut whole, body, was_packed, turns, deadline } = self;
+        match turns.go_on(None, vm.steps()) {
+            Ok(ahead) => {
+                whole.guard.ahead = Some(ahead.into());
+                whole.judge((body, was_packed), context, vm, host)
+            }
+            Err(turns) => {
+                let ahead = ReadingAhead { whole, body, was_packed, turns, deadline };
+                let wait = Wait { call: None, deadline };
+                NextReply { reply: Reading::Ahead(Box::new(ahead)), step: Step::Await(wait) }
+            }
+        }
+    }
+}
+
 impl Hearing {
     /// Asks the next judge; once all have answered, what they want is done.
     fn go_on(mut self, context: &mut Context, vm: &mut WorkerState, now: Timestamp) -> NextReply {
@@ -350,6 +409,21 @@ impl Context {
         edit.set.extend(self.warnings.iter().cloned());
         edit.set.extend(told_change(&self.policy, self.account.verdict()));
         Head { headers, status, end, edit }
+    }
+
+    /// The texts of a reply are scanned on; or they took too long.
+    fn reply_ahead(&mut self, reply: Reading, is_late: bool, vm: &mut WorkerState, host: &mut dyn Host) -> NextReply {
+        let Reading::Ahead(ahead) = reply else { return self.refuse_reply(Reason::Internal, None, None, host.now()) };
+        let next = if is_late {
+            let Whole { guard, held } = ahead.whole;
+            self.refuse_reply(Reason::Overloaded, Some(guard), held, host.now())
+        } else {
+            ahead.go_on(self, vm, host)
+        };
+        if !matches!(next.reply, Reading::Ahead(_) | Reading::Hearing(_)) {
+            self.free(vm);
+        }
+        next
     }
 
     /// A judge is asked about the reply: what the proxy waits for.

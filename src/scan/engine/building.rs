@@ -6,11 +6,11 @@ use bartizan_rules::program::matches_words;
 use bartizan_rules::tables::ShippedRule;
 use bartizan_rules::{lexicon, normalise};
 
+use super::LONGEST_RUN;
 use crate::document::shortened;
 use crate::document::{CustomRule, RuleZone, View};
 use crate::enums::{Level, Pack, PiiType, Tag, Zone};
 use crate::redact::validate::validator;
-use crate::scan::calm::LONGEST_RUN;
 use crate::scan::shipped::{self, RULES};
 use crate::scan::signatures::Vocabulary;
 use crate::scan::{FaultAt, Kind, RuleCard, RuleFault};

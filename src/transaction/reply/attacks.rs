@@ -55,7 +55,9 @@ impl ReplyGuard {
             let one = parts.texts.get(at);
             one.is_some_and(|one| route.protocol.is_aside(json, &one.path, one.is_key))
         };
-        let mut report = policy.scanner.scan_conversation(None, &texts, &is_aside, budget);
+        let known = self.ahead.as_ref().and_then(|ahead| ahead.all(&texts, &is_aside));
+        let scan = || policy.scanner.scan_conversation(None, &texts, &is_aside, budget);
+        let mut report = known.unwrap_or_else(scan);
         let lowered = &self.told.lowered;
         for (at, score) in lowered {
             // What the scorer alone found in it, outside judges let go.

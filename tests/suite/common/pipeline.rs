@@ -166,7 +166,7 @@ impl Pipeline {
     }
 }
 
-/// Where a request comes whose body is scanned in slices.
+/// Where a request comes whose body is scanned in slices, or a reply.
 pub fn scanned(exchange: &mut Transaction, step: Step, vm: &mut WorkerState, host: &mut MemoryHost) -> Step {
     let mut step = step;
     while exchange.is_scanning() {
@@ -251,7 +251,8 @@ impl Pipeline {
         let (mut exchange, _) = self.begin_with(&token, path);
         let (vm, host) = (&mut self.vm, &mut self.host);
         let body = ask.to_string().into_bytes();
-        let Step::Release(edit) = exchange.step(Event::RequestBody(body.clone()), vm, host) else { panic!("refused") };
+        let step = exchange.step(Event::RequestBody(body.clone()), vm, host);
+        let Step::Release(edit) = scanned(&mut exchange, step, vm, host) else { panic!("refused") };
         let sent = edit.body.unwrap_or(body);
         let pieces = upstream(&serde_json::from_slice(&sent).unwrap());
         (sent, self.replied(exchange, answer, &pieces))
@@ -325,6 +326,7 @@ impl Pipeline {
                 }
                 if out.is_empty() {
                     let step = exchange.step(Event::ResponseBody(whole.clone()), vm, host);
+                    let step = scanned(&mut exchange, step, vm, host);
                     take(step, Some(&whole), &mut out);
                 }
             }
