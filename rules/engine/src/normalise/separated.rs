@@ -63,15 +63,8 @@ fn each_stretch(text: &str, mut take: impl FnMut(Range<usize>)) {
     const LEAST: usize = ENOUGH * 2 - 1;
     let bytes = text.as_bytes();
     let letter = |byte: &u8| byte.is_ascii_alphanumeric();
-    let (mut at, mut retry) = (0, 0);
-    loop {
-        if at >= retry {
-            while is_wordy(bytes, at) {
-                at += BLOCK - GROUP;
-            }
-            retry = at + BLOCK / 2;
-        }
-        let Some(window) = bytes.get(at..at + LEAST) else { return };
+    let mut at = 0;
+    while let Some(window) = bytes.get(at..at + LEAST) {
         // The last place in the window where two ASCII letters touch: no sequence reaches over it.
         let pairs = window.iter().zip(window.iter().skip(1));
         match pairs.rev().position(|(a, b)| letter(a) && letter(b)) {
@@ -86,23 +79,6 @@ fn each_stretch(text: &str, mut take: impl FnMut(Range<usize>)) {
             },
         }
     }
-}
-
-/// Bytes that are looked at together, and of how many two letters must touch.
-const BLOCK: usize = 32;
-const GROUP: usize = 4;
-
-/// True where two ASCII letters touch in every group of bytes from here on: no sequence begins before the last group.
-fn is_wordy(bytes: &[u8], at: usize) -> bool {
-    let (Some(block), Some(next)) = (bytes.get(at..at + BLOCK), bytes.get(at + 1..at + 1 + BLOCK)) else {
-        return false;
-    };
-    let letter = |byte: u8| u8::from(byte.is_ascii_alphanumeric());
-    let mut touch = [0u8; BLOCK];
-    for ((touch, a), b) in touch.iter_mut().zip(block).zip(next) {
-        *touch = letter(*a) & letter(*b);
-    }
-    touch.as_chunks::<GROUP>().0.iter().fold(true, |all, group| all & (u32::from_ne_bytes(*group) != 0))
 }
 
 /// Where the next two ASCII letters touch: the second of them.
