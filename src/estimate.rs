@@ -83,14 +83,15 @@ impl Estimate {
                 let step = step(state, of_byte(&LEADS, byte));
                 (state, sum, at) = (step, sum + (step & SUMMED), at + 1);
             }
-            let Some(&byte) = bytes.get(at).filter(|_| at - from < MOST) else { continue };
-            let mut lead = of_byte(&LEADS, byte);
-            if lead & KIND == ASK {
-                let c = sure(text.get(at..).and_then(|rest| rest.chars().next()));
-                lead = lead & !KIND | c.map_or(0, |c| Kind::of(c).number());
+            while let Some(&byte) = bytes.get(at).filter(|byte| !byte.is_ascii() && at - from < MOST) {
+                let mut lead = of_byte(&LEADS, byte);
+                if lead & KIND == ASK {
+                    let c = sure(text.get(at..).and_then(|rest| rest.chars().next()));
+                    lead = lead & !KIND | c.map_or(0, |c| Kind::of(c).number());
+                }
+                state = step(state, lead);
+                (sum, at) = (sum + (state & SUMMED), at + usize::from(lead >> LENGTH));
             }
-            state = step(state, lead);
-            (sum, at) = (sum + (state & SUMMED), at + usize::from(lead >> LENGTH));
         }
         self.count(sum);
         self.state = State::of((state & STATE) as usize / KINDS);

@@ -76,7 +76,9 @@ fn letters() -> String {
         let mut row = [0u32; 8];
         for at in 0..256 {
             let is = char::from_u32(page * 256 + at).is_some_and(char::is_alphanumeric);
-            row[at as usize / 32] |= u32::from(is) << (at % 32);
+            if let Some(bits) = row.get_mut(at as usize / 32) {
+                *bits |= u32::from(is) << (at % 32);
+            }
         }
         let known = rows.iter().position(|known| *known == row).unwrap_or(rows.len());
         if known == rows.len() {

@@ -127,6 +127,17 @@ pub struct Pass {
     pub work: usize,
 }
 
+/// A rule that runs of digits wake, and its window that may still grow.
+struct Opened {
+    /// Digits that wake it.
+    least: usize,
+    /// One of these signs must be beside them.
+    beside: u16,
+    rule: u16,
+    reach: usize,
+    span: Option<Range<usize>>,
+}
+
 /// Words that read once the text is turned back.
 struct Disguised {
     weight: usize,
@@ -177,6 +188,8 @@ pub struct Scratch {
     tokens: Vec<Range<usize>>,
     /// By rule: 1 + the index of its last window.
     last: Vec<u32>,
+    /// By rule: the first of its windows, once they are in order; [`u32::MAX`]: it has none.
+    firsts: Vec<u32>,
     counts: Vec<u16>,
     /// By program: where it may match.
     candidates: Vec<Vec<u32>>,
@@ -267,6 +280,7 @@ impl Engine {
             digits: Vec::new(),
             tokens: Vec::new(),
             last: vec![0; self.rules.len()],
+            firsts: Vec::new(),
             counts: vec![0; self.rules.len()],
             candidates: Vec::new(),
             machine: Machine::default(),
@@ -352,7 +366,7 @@ impl Engine {
         });
         scratch.machine.steps += compared;
         self.own(self.own_raw.as_ref(), text, zones, scratch, &mut pass);
-        self.digit_runs(text, zones, scratch, &mut pass);
+        self.digit_runs(text, zones, scratch);
         self.drop_without_digits(scratch);
         self.groups(text, scratch);
         self.windows(text, scratch, &mut pass);
@@ -480,21 +494,39 @@ impl Engine {
     }
 
     /// Runs of digits with at most two other characters between each two.
-    fn digit_runs(&self, text: &str, zones: Zones, scratch: &mut Scratch, pass: &mut Pass) {
+    fn digit_runs(&self, text: &str, zones: Zones, scratch: &mut Scratch) {
         if self.digits.is_empty() {
             return;
         }
-        each_run(text.as_bytes(), |run, count| {
-            scratch.runs.push(run.clone());
-            scratch.digits.push(count);
-            let signs = signs(text.as_bytes(), run.clone());
-            for (_, beside, rule) in self.digits.iter().take_while(|(least, ..)| count >= *least) {
-                scratch.machine.steps += 1;
-                if *beside == 0 || signs & beside != 0 {
-                    self.keyword(*rule, run.clone(), text, zones, scratch, pass);
+        let bytes = text.as_bytes();
+        let opened = |(least, beside, at): &(usize, u16, u16)| {
+            let rule = self.rule(*at).filter(|rule| rule.zones & zones.0 != 0 && !rule.programs.is_empty())?;
+            Some(Opened { least: *least, beside: *beside, rule: *at, reach: rule.window, span: None })
+        };
+        let mut opened: Vec<Opened> = self.digits.iter().filter_map(opened).collect();
+        let Scratch { runs, digits, windows, machine, last, .. } = scratch;
+        each_run(bytes, |run, count| {
+            let signs = signs(bytes, run.clone());
+            for opened in opened.iter_mut().take_while(|opened| count >= opened.least) {
+                machine.steps += 1;
+                if opened.beside == 0 || signs & opened.beside != 0 {
+                    let from = run.start.saturating_sub(opened.reach);
+                    let to = (run.end + opened.reach).min(bytes.len());
+                    match &mut opened.span {
+                        Some(span) if from <= span.end => span.end = to,
+                        span => windows.extend(span.replace(from..to).map(|span| (opened.rule, span))),
+                    }
                 }
             }
+            runs.push(run);
+            digits.push(count);
         });
+        for Opened { rule, span, .. } in opened {
+            if let (Some(span), Some(last)) = (span, sure(last.get_mut(usize::from(rule)))) {
+                windows.push((rule, span));
+                *last = windows.len() as u32;
+            }
+        }
     }
 
     /// Notes where patterns may begin around each group of digits, which is judged once for all of them.
@@ -505,9 +537,12 @@ impl Engine {
             let mut at = run.start;
             while at < run.end {
                 let length = between(bytes, at..run.end).iter().take_while(|byte| byte.is_ascii_digit()).count();
+                if length == 0 {
+                    at += 1;
+                    continue;
+                }
                 let before = at.checked_sub(1).and_then(|before| bytes.get(before));
-                let shaped = if length > 0 { shipped::of_shape(before.copied(), length) } else { Some(&[][..]) };
-                let programs = sure(shaped).unwrap_or_default();
+                let programs = sure(shipped::of_shape(before.copied(), length)).unwrap_or_default();
                 machine.steps += 1 + programs.len();
                 let after = group_kind(bytes.get(at + length).copied());
                 let second = bytes.iter().skip(at + length + 1).take(LONGEST_GROUP.into());
@@ -524,7 +559,7 @@ impl Engine {
                         starts.push((*program, at.saturating_sub(usize::from(group.most))..latest + 1));
                     }
                 }
-                at += length.max(1);
+                at += length;
             }
         }
     }
@@ -591,13 +626,17 @@ static SIGNS: [u8; 256] = {
 
 /// The signs beside a run of digits, as rules ask for them.
 fn signs(bytes: &[u8], run: Range<usize>) -> u16 {
-    let around = |most: usize| {
-        let range = run.start.saturating_sub(most)..(run.end + most).min(bytes.len());
-        between(bytes, range).iter().map(|byte| of_byte(&SIGNS, *byte))
-    };
-    let once = around(BESIDE).fold(0, |once, sign| once | sign);
-    let (_, twice) = around(BESIDE_TWO).fold((0, 0), |(once, twice), sign| (once | sign, twice | once & sign));
-    u16::from(twice) << 8 | u16::from(once)
+    let around = |most: usize| between(bytes, run.start.saturating_sub(most)..(run.end + most).min(bytes.len()));
+    let (mut beside, mut once, mut twice) = (0, 0, 0);
+    for byte in around(BESIDE) {
+        beside |= of_byte(&SIGNS, *byte);
+    }
+    for byte in around(BESIDE_TWO) {
+        let sign = of_byte(&SIGNS, *byte);
+        twice |= once & sign;
+        once |= sign;
+    }
+    u16::from(twice) << 8 | u16::from(beside)
 }
 
 fn list(rule: u16, span: Range<usize>, counts: &mut [u16], pass: &mut Pass) {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`normalise`] | text as the rules see it, with the way back to the original bytes |
 //! | [`lexicon`] | words of normalised text: a double-array trie |
+//! | [`letters`] | letters and digits of any script, by tables |
 //! | [`literals`] | keywords of text as it came: a filter of three letters, then a comparison |
 //! | [`near`] | words of several groups close together: proximity |
 //! | [`beginnings`] | which patterns may begin at a place: a prefix automaton |

@@ -230,6 +230,8 @@ pub struct Machine {
     /// Bytes that a repetition without an upper bound may go.
     reach: usize,
     in_window: usize,
+    /// Steps in the window until choices are noted.
+    patience: usize,
     /// Steps of all runs: bytes that were read and instructions.
     pub steps: usize,
 }
@@ -354,6 +356,7 @@ impl Machine {
         self.reach = reach;
         self.noting = false;
         self.in_window = 0;
+        self.patience = PATIENCE + PATIENCE_A_BYTE * self.window.len();
         self.number = self.number.wrapping_add(1);
         if self.number == 0 {
             self.memos.clear();
@@ -384,14 +387,14 @@ impl Machine {
                     set.takes(onwards(bytes, at)).map(|length| (pc + 1, at + length))
                 }
                 Op::Repeat(repeat) => {
-                    if self.is_new(pc, at, program.len()) {
+                    if self.in_window < self.patience || self.is_new(pc, at, program.len()) {
                         self.repeat(repeat, pc, at, input, value)
                     } else {
                         None
                     }
                 }
                 Op::Split { first, second, lookaheads } => {
-                    if self.is_new(pc, at, program.len()) {
+                    if self.in_window < self.patience || self.is_new(pc, at, program.len()) {
                         let byte = bytes.get(at).copied();
                         let [one, other] = lookaheads
                             .map(|at| sure(tables.lookaheads.get(usize::from(at))).is_some_and(|f| f.takes(byte)));
@@ -450,12 +453,9 @@ impl Machine {
         self.in_window += steps;
     }
 
-    /// A choice that was not made at this place before.
+    /// A choice that was not made at this place before. Asked once the window's [`Machine::patience`] is lost.
     fn is_new(&mut self, pc: usize, at: usize, length: usize) -> bool {
         if !self.noting {
-            if self.in_window < PATIENCE + PATIENCE_A_BYTE * self.window.len() {
-                return true;
-            }
             self.noting = true;
             self.visited.clear();
             self.visited.resize(((self.window.len() + 1) * length).div_ceil(64), 0);

@@ -36,15 +36,13 @@ static ISSUERS: &[(u32, u32, u32)] = &[
 /// UATP numbers pass only by length and Luhn; all other ranges are narrower. Digits without separators under a name that
 /// counts or numbers something else (`"message_id": 4…`) are none: one such number in ten passes Luhn.
 pub(super) fn credit_card(name: &str, text: &str) -> bool {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) && is_number_of(name) {
-        return false;
-    }
     let Some(d) = digits(text) else { return false };
     let Some(prefix) = d.get(..6) else { return false };
     let prefix = number(prefix) as u32;
     let fits = |lengths: u32| d.len() <= 19 && (lengths >> d.len()) & 1 == 1;
     let listed = ISSUERS.iter().any(|&(first, last, lengths)| (first..=last).contains(&prefix) && fits(lengths));
-    listed && luhn(&d) && !monotone(&d)
+    let of_another = || text.bytes().all(|byte| byte.is_ascii_digit()) && is_number_of(name);
+    listed && luhn(&d) && !monotone(&d) && !of_another()
 }
 
 /// A number that a word next to it calls a card: Luhn, twelve to nineteen digits, the first 2 to 6.

@@ -15,8 +15,8 @@ const BETWEEN: usize = 32;
 /// with the query and the extension before it in the address of an image (`svg?token`). Empty: there is none.
 pub(super) fn before(text: &str, start: usize) -> &str {
     let first = identifier(text, start);
-    let is_type = listed(TYPES, &first.to_ascii_lowercase());
-    if !is_type {
+    let is_type = |first: &str| TYPES.split(' ').any(|other| other.eq_ignore_ascii_case(first));
+    if first.len() > LONGEST_TYPE || !is_type(first) {
         return first;
     }
     let typed = text.get(..start).and_then(|head| head.rfind(first)).unwrap_or_default();
@@ -26,6 +26,8 @@ pub(super) fn before(text: &str, start: usize) -> &str {
 
 /// What is between a name and its value and names nothing.
 static TYPES: &str = "bytes char const str string text value";
+/// Bytes of the longest of them.
+const LONGEST_TYPE: usize = 6;
 
 fn identifier(text: &str, start: usize) -> &str {
     let bytes = between(text.as_bytes(), 0..start);
@@ -122,6 +124,9 @@ static ENDS_IN_PASS: &str =
 
 /// True for a name that numbers something that is no card: `message_id`, `offset`, `created_at_ms`.
 pub(super) fn is_number_of(name: &str) -> bool {
+    if !may_end_in(name, NUMBERS.split(' ')) {
+        return false;
+    }
     let words = words(name);
     let card = words.iter().any(|word| ["card", "cc", "pan", "payment"].contains(&word.as_str()));
     !card && words.last().is_some_and(|word| listed(NUMBERS, word))
@@ -129,9 +134,16 @@ pub(super) fn is_number_of(name: &str) -> bool {
 
 /// True for a name that calls its value a version.
 pub(super) fn is_version_of(name: &str) -> bool {
-    words(name)
-        .last()
-        .is_some_and(|word| ["version", "ver", "release", "build", "firmware", "revision"].contains(&word.as_str()))
+    may_end_in(name, VERSIONS) && words(name).last().is_some_and(|word| VERSIONS.contains(&word.as_str()))
+}
+
+static VERSIONS: [&str; 6] = ["version", "ver", "release", "build", "firmware", "revision"];
+
+/// False for a name whose last letters are none of these words: then neither is its last word.
+fn may_end_in<'w>(name: &str, words: impl IntoIterator<Item = &'w str>) -> bool {
+    let letters = name.trim_end_matches(|c: char| !c.is_ascii_alphabetic()).as_bytes();
+    let tail = |length: usize| letters.len().checked_sub(length).and_then(|from| letters.get(from..));
+    words.into_iter().any(|word| tail(word.len()).is_some_and(|tail| tail.eq_ignore_ascii_case(word.as_bytes())))
 }
 
 /// Last words of names of records, times and sizes.
@@ -252,6 +264,19 @@ mod tests {
             assert!(!is_number_of(name), "{name}");
         }
         assert!(is_version_of("appVersion") && !is_version_of("host"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_told_by_the_last_letters_is_what_the_words_say(
+            name in "([a-zA-Z]{0,3}[-_.0-9]{0,2}|[vV]er(sion)?|build|Id|size|card|time|key|Token){0,5}"
+        ) {
+            let words = words(&name);
+            let last = words.last().map(String::as_str).unwrap_or_default();
+            let card = words.iter().any(|word| ["card", "cc", "pan", "payment"].contains(&word.as_str()));
+            proptest::prop_assert_eq!(is_version_of(&name), VERSIONS.contains(&last));
+            proptest::prop_assert_eq!(is_number_of(&name), !card && !last.is_empty() && listed(NUMBERS, last));
+        }
     }
 
     #[test]

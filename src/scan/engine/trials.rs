@@ -60,31 +60,42 @@ impl Engine {
         let mut far =
             windows.chunk_by(|a, b| a.0 == b.0).filter_map(|of| of.first()).filter(|(at, _)| self.is_far(*at));
         let few = far.nth(FEW).is_none();
+        scratch.firsts.clear();
+        scratch.firsts.resize(self.rules.len(), u32::MAX);
+        for (at, (rule, _)) in windows.iter().enumerate().rev() {
+            if let Some(first) = sure(scratch.firsts.get_mut(usize::from(*rule))) {
+                *first = at as u32;
+            }
+        }
         self.candidates(text, &windows, !few, scratch);
         let mut trial = Trial { text, next: 0, pass, scratch };
         let mut candidates = std::mem::take(&mut trial.scratch.candidates);
         for (program, starts) in (0..).zip(&mut candidates).filter(|(_, starts)| !starts.is_empty()) {
             if !few || !shipped::FAR.contains(&program) {
-                self.program(program, &windows, starts.iter().map(|start| *start as usize), &mut trial);
+                let opened = self.of(program, &windows);
+                self.program(program, opened, &mut starts.iter().map(|start| *start as usize), &mut trial);
             }
             starts.clear();
         }
         trial.scratch.candidates = candidates;
+        let firsts = std::mem::take(&mut trial.scratch.firsts);
         let runs = std::mem::take(&mut trial.scratch.runs);
         let mut tokens = std::mem::take(&mut trial.scratch.tokens);
         tokens.clear();
         let mut told = false;
         let everything = [Range { start: 0, end: text.len() }];
         for program in shipped::BROAD.iter().chain(shipped::FAR.iter().filter(|_| few)) {
-            let opened = self.of(*program, &windows);
-            if opened.is_empty() {
+            let owner = self.owner(*program);
+            let is_open = owner != OFF && sure(firsts.get(usize::from(owner))) != Some(&u32::MAX);
+            if !is_open {
                 continue;
             }
+            let opened = self.of(*program, &windows);
             let begins = shipped::PROGRAM_FIRSTS.get(usize::from(*program));
             let first = begins.and_then(|at| shipped::LOOKAHEADS.get(usize::from(*at)));
             let Some(first) = sure(first) else { continue };
             let bytes = text.as_bytes();
-            let digits = self.has_digits(self.owner(*program));
+            let digits = self.has_digits(owner);
             let (length, before_token) = token(*program);
             if !told && length >= SHORTEST {
                 tokens_of(bytes, &mut tokens);
@@ -103,7 +114,7 @@ impl Engine {
             let beside =
                 if is(&shipped::SHAPED) || is(&shipped::ANCHORED) { of(*program, &starts_beside) } else { opened };
             for window in opened {
-                let starts = within(beside, &window.1)
+                let mut starts = within(beside, &window.1)
                     .flat_map(|places| near(spans, before, least, places))
                     .inspect(|places| read.set(read.get() + places.len()))
                     .flat_map(|places| {
@@ -111,11 +122,11 @@ impl Engine {
                         found.filter(|(_, byte)| first.takes(Some(**byte))).map(move |(at, _)| places.start + at)
                     })
                     .filter(|at| begins(at) && text.is_char_boundary(*at));
-                self.program(*program, std::slice::from_ref(window), starts, &mut trial);
+                self.program(*program, std::slice::from_ref(window), &mut starts, &mut trial);
                 trial.scratch.machine.steps += read.take();
             }
         }
-        (trial.scratch.runs, trial.scratch.tokens) = (runs, tokens);
+        (trial.scratch.runs, trial.scratch.tokens, trial.scratch.firsts) = (runs, tokens, firsts);
         (scratch.windows, scratch.starts) = (windows, starts_beside);
     }
 
@@ -133,12 +144,8 @@ impl Engine {
     fn candidates(&self, text: &str, windows: &[(u16, Range<usize>)], far: bool, scratch: &mut Scratch) {
         scratch.candidates.resize(shipped::PROGRAMS.len(), Vec::new());
         // By rule: the window that was reached.
-        scratch.last.fill(u32::MAX);
-        for (at, (rule, _)) in windows.iter().enumerate().rev() {
-            if let Some(last) = sure(scratch.last.get_mut(usize::from(*rule))) {
-                *last = at as u32;
-            }
-        }
+        scratch.last.clear();
+        scratch.last.extend_from_slice(&scratch.firsts);
         let runs = std::mem::take(&mut scratch.runs);
         let mut open: Vec<&Range<usize>> =
             windows.iter().filter(|(at, _)| self.has_digits(*at)).map(|(_, window)| window).collect();
@@ -195,12 +202,12 @@ impl Engine {
         self.rule(rule).is_some_and(|rule| shipped::FAR.iter().any(|program| rule.programs.contains(program)))
     }
 
-    /// Runs a program at these places, in order, those within a match before them left out.
+    /// Runs a program at these places of its rule's windows, in order, those within a match before them left out.
     fn program(
         &self,
         program: u16,
         windows: &[(u16, Range<usize>)],
-        starts: impl Iterator<Item = usize>,
+        starts: &mut impl Iterator<Item = usize>,
         trial: &mut Trial<'_, '_>,
     ) {
         let at = self.owner(program);
@@ -208,7 +215,7 @@ impl Engine {
         let Some(ops) = sure(shipped::PROGRAMS.get(usize::from(program))) else { return };
         let places = shipped::PROGRAM_PLACES.get(usize::from(program));
         let Some(places) = sure(places.and_then(|at| shipped::PLACE_TABLES.get(usize::from(*at)))) else { return };
-        let mut windows = self.of(program, windows).iter();
+        let mut windows = windows.iter();
         let mut window = 0..0;
         trial.next = 0;
         for start in starts {

@@ -2,7 +2,7 @@
 //!
 //! The loops over a block have no early end, so that the compiler makes vector code of them.
 
-use super::tables::{CLASS, SPACE, SPECIAL, steady_length};
+use super::tables::{CLASS, SPACE, SPECIAL, steady_run};
 use crate::invariant::{of_byte, onwards, part, sure};
 
 /// Bytes that are looked at together.
@@ -89,20 +89,13 @@ pub(super) fn run(bytes: &[u8], spaced: bool) -> Run {
     let mut length = length(bytes, spaced);
     let mut steady = None;
     loop {
-        let from = length;
-        let mut rest = onwards(bytes, length);
-        loop {
-            let letter = steady_length(rest);
-            if letter == 0 {
-                break;
-            }
-            steady = Some(length);
-            length += letter;
-            rest = onwards(rest, letter);
-        }
-        if length == from {
+        let (letters, steady_bytes, last) = steady_run(onwards(bytes, length));
+        if letters == 0 {
             return Run { length, steady };
         }
+        length += steady_bytes;
+        steady = Some(length - last);
+        let rest = onwards(bytes, length);
         // One space between two words is nearly all that scripts of such letters have of ASCII.
         let ascii = match rest {
             [b' ', 0x80..=0xff, ..] => 1,

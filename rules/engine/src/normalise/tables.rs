@@ -259,7 +259,20 @@ pub(super) fn steady_length(bytes: &[u8]) -> usize {
     }
 }
 
-/// The same for letters in whose range of second bytes are others.
+/// The run of such letters that these begin with: how many, their bytes, and the bytes of the last one.
+pub(super) fn steady_run(bytes: &[u8]) -> (usize, usize, usize) {
+    let (mut letters, mut end, mut last) = (0, 0, 0);
+    while let Some(rest @ [_, _, ..]) = bytes.get(end..) {
+        let length = steady_length(rest);
+        if length == 0 {
+            break;
+        }
+        (letters, end, last) = (letters + 1, end + length, length);
+    }
+    (letters, end, last)
+}
+
+/// [`steady_length`] of letters in whose range of second bytes are others.
 fn rare_length(bytes: &[u8]) -> usize {
     match *bytes {
         [0xe4, 0x80..=0xb6, ..] | [0xe3, 0x81, 0x81..=0xbf, ..] => 3,
