@@ -273,7 +273,8 @@ pub fn matches_words(program: &[Op], tables: &Tables, longest: usize) -> bool {
         let set = |open: &mut Vec<(usize, usize, bool)>, set: u16, count: usize| {
             let takes = |byte: &u8| {
                 sure(tables.sets.get(usize::from(set)))
-                    .is_none_or(|set| set.ascii[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1)
+                    .and_then(|set| set.ascii.get(usize::from(byte >> 6)))
+                    .is_none_or(|bits| bits >> (byte & 63) & 1 == 1)
             };
             let signs: Vec<Sign> = (0..128).filter(takes).filter_map(of).collect();
             let is_white = signs.contains(&Sign::White);
