@@ -96,7 +96,7 @@ def test_a_trace_is_joined_and_its_header_stays(site):
 
 def test_each_label_is_made_in_both_envoy_files_and_by_relabelling():
     source = (ROOT / "src/audit/metrics.rs").read_text().split("#[cfg(test)]")[0]
-    labels = set(re.findall(r"\.([a-z]+)\.\{", source))
+    labels = set(re.findall(r"\.([a-z]+)\.[{\"]", source))
     assert {"verdict", "reason", "kind", "model", "outcome", "state", "of"} <= labels
     for name in ("envoy.yaml", "envoy-weak.yaml"):
         tags = yaml.safe_load((ROOT / "envoy" / name).read_text())["stats_config"]["stats_tags"]
