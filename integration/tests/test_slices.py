@@ -36,6 +36,8 @@ KINDS = {
     "keys": (lambda: chat(user(filled("aakey=" * 1000 + "("))), 200, "allow"),
     "ligatures": (lambda: chat(user(filled("\ufdfa"))), 200, "allow"),
     "escapes": (lambda: chat(user(filled("%41%20"))), 400, "body.unscanned"),
+    "addresses": (lambda: chat(user(filled("10.1.2.3 "))), 200, "allow"),
+    "strings": (lambda: {**chat(), "stop": ["ab"] * 500_000}, 400, "body.unscanned"),
     "many names": (lambda: {**chat(), "metadata": {f"k{at}": f"v{at}" for at in range(200_000)}}, 400, "body.unscanned"),
 }
 
