@@ -183,6 +183,9 @@ pub struct Reply {
     pub reason: &'static str,
 }
 
+/// What is not scanned to its end after this long is refused, in nanoseconds: the worker has too much to do.
+const MOST_SCAN: u64 = 120_000_000_000;
+
 /// One exchange: the state it is in, and what all states share.
 #[derive(Debug)]
 pub struct Transaction {

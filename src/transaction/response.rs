@@ -10,7 +10,7 @@ use super::pending_call::GRACE;
 use super::reading::{Guarded, Hearing, Held, Open, Over, Reading, ReadingAhead, Reads, Unreadable, Whole};
 use super::reply::{Noted, Outlet, ReplyGuard, StreamGuard};
 use super::stages::Admitted;
-use super::{Edit, Event, Headers, Next, Part, State, Step, Wait, WorkerState};
+use super::{Edit, Event, Headers, MOST_SCAN, Next, Part, State, Step, Wait, WorkerState};
 use crate::audit::{CHUNKS_HEADER, REASON_HEADER, VERDICT_HEADER, Verdict};
 use crate::authz::Ledger;
 use crate::callout::{Answer, Call, CallFailure};
@@ -27,9 +27,6 @@ const SHORT: usize = 16 * 1024;
 
 /// How often a body whose scan waits is in the VM's memory, with what is known of its texts.
 const COPIES: usize = 4;
-
-/// A reply whose scan is not over after this long is refused, in nanoseconds: the worker has too much to do.
-const MOST_SCAN: u64 = 120_000_000_000;
 
 /// A request that passed every stage and went to the upstream.
 #[derive(Debug)]

@@ -7,10 +7,7 @@ use crate::reason::Reason;
 use crate::transaction::context::Context;
 use crate::transaction::pending_call::Held;
 use crate::transaction::stages::Scanning;
-use crate::transaction::{Event, Next, Refused, State, Step, Wait, WorkerState};
-
-/// A request whose scan is not over after this long is refused, in nanoseconds: the worker has too much to do.
-const MOST: u64 = 120_000_000_000;
+use crate::transaction::{Event, MOST_SCAN, Next, Refused, State, Step, Wait, WorkerState};
 
 /// How often a body whose scan waits is in the VM's memory.
 const COPIES: usize = 2;
@@ -60,7 +57,7 @@ impl Context {
         if !self.copy(body.len().saturating_mul(COPIES), vm) {
             return Err(Reason::Overloaded.into());
         }
-        let deadline = *held.scans.until.get_or_insert_with(|| Timestamp(host.now().0.saturating_add(MOST)));
+        let deadline = *held.scans.until.get_or_insert_with(|| Timestamp(host.now().0.saturating_add(MOST_SCAN)));
         Ok(AwaitingScan { held, body, scanning, deadline }.wait())
     }
 
